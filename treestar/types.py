@@ -1,0 +1,195 @@
+"""The words every room shares: what a question, a step and its execution are, and what a policy, an interpreter,
+a scorer and a verifier promise.
+
+Search code depends on the Protocols below and on nothing else, so any model, sandbox or grader can be put in, and
+tests put in scripted ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NewType, Protocol, runtime_checkable
+
+__all__ = [
+    "ContextOverflow",
+    "Execution",
+    "Executor",
+    "Interpreter",
+    "Policy",
+    "Problem",
+    "Proposal",
+    "Sampling",
+    "Scorer",
+    "Snapshot",
+    "State",
+    "Step",
+    "StepEnding",
+    "TreestarError",
+    "Verifier",
+]
+
+StepEnding = Literal["step", "code", "answer", "truncated"]
+"""What ended a step: more code follows; the code is complete; the final answer is written; nothing (a limit cut it)."""
+
+Snapshot = NewType("Snapshot", int)
+"""An opaque handle to the interpreter state that one execution left behind. Only its `Interpreter` can read it."""
+
+
+class TreestarError(Exception):
+    """A failure whose message is written for the person at the keyboard: what was wrong, where, and what to do."""
+
+
+class ContextOverflow(TreestarError):
+    """A state no longer fits the policy's context window. Search turns the state into a terminal node."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A question to be solved."""
+
+    question: str
+    answer: str | None = None
+    """The gold answer where it is known. Test-time search never reads it."""
+    id: str = ""
+    kind: Literal["math", "code", "qa"] = "math"
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """What the data set says beside it, such as family and level. Never shown to the policy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One reasoning step as the policy wrote it."""
+
+    text: str
+    """The step's text up to and without the tag that ended it. This is what the policy sees again."""
+    code: str = ""
+    """The Python in `text` that is to be run, or "" where there is none."""
+    ending: StepEnding = "step"
+    answer: str | None = None
+    """The final answer that `text` states, or None."""
+    log_probability: float = 0.0
+    """Natural log of the probability the policy gives to `text` (temperature 1), summed over its tokens; <= 0."""
+    tokens: int = 0
+    """Tokens the policy generated for this step, the ending tag included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """What running one step's code did."""
+
+    output: str = ""
+    """What the code printed."""
+    error: str | None = None
+    """None, or the failure as the policy should see it: type, message, and the line of its own code."""
+    snapshot: Snapshot | None = None
+    """The interpreter state after the code, or None where it failed."""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A problem and the steps taken so far: the path from the root to a node."""
+
+    problem: Problem
+    steps: tuple[Step, ...] = ()
+    executions: tuple[Execution, ...] = ()
+    """One for each step, in the same order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How a policy draws next steps."""
+
+    temperature: float = 1.0
+    """0 takes the most probable token at every place."""
+    top_p: float = 1.0
+    max_tokens: int = 256
+    """The longest step, in tokens; a longer one comes back as `truncated`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """The candidate next steps for one state, in sampling order, duplicates kept."""
+
+    steps: tuple[Step, ...]
+    prompt_tokens: int = 0
+    """Tokens of the prompt, counted once however many candidates were drawn from it."""
+    generated_tokens: int = 0
+    """Tokens of all candidates together."""
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """Proposes candidate next steps for a state."""
+
+    name: str
+
+    def preamble(self, problem: Problem) -> str:
+        """Python that runs before the first step (a `bound` question's numbers), or ""."""
+        ...
+
+    def display(self, problem: Problem, text: str) -> str:
+        """`text` as people should read it: with the values in place of the names that a `bound` form gave them."""
+        ...
+
+    def final_answer(self, step: Step, execution: Execution) -> str | None:
+        """The answer with which `step` ends the trajectory, or None where the trajectory goes on."""
+        ...
+
+    async def propose(self, state: State, n: int, sampling: Sampling, seed: int) -> Proposal:
+        """Draw `n` candidate next steps for `state`.
+
+        Candidate i depends on `state`, `sampling`, `seed` and i alone, not on what else the backend is computing.
+
+        Raises:
+            ContextOverflow: the state leaves no room for a step in the policy's context window.
+        """
+        ...
+
+
+class Interpreter(Protocol):
+    """The Python interpreter of one tree: it can run code in any state that its earlier runs left behind."""
+
+    async def run(self, code: str, parent: Snapshot | None) -> Execution:
+        """Run `code` in the state `parent` (None: a fresh interpreter). `parent` itself is left as it was.
+
+        Never raises on account of the code: refusals, exceptions, limits and crashes come back in `Execution.error`.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Free the processes and memory behind all of this interpreter's snapshots."""
+        ...
+
+
+class Executor(Protocol):
+    """Runs the code of steps, isolated from this process and from other problems."""
+
+    async def open(self) -> Interpreter:
+        """A new interpreter, for one tree. The caller closes it."""
+        ...
+
+    async def close(self) -> None:
+        """End every process this executor started."""
+        ...
+
+
+class Scorer(Protocol):
+    """A process preference model: scores partial solutions."""
+
+    async def score(self, states: Sequence[State]) -> list[float]:
+        """One score in [-1, 1] for each state."""
+        ...
+
+
+class Verifier(Protocol):
+    """Decides whether answers are right, and whether two answers are the same."""
+
+    async def accepts(self, problem: Problem, answer: str) -> bool:
+        """Whether `answer` equals the problem's gold answer. False where the problem has none."""
+        ...
+
+    async def equivalent(self, first: str, second: str) -> bool:
+        """Whether two answers mean the same; symmetric."""
+        ...
