@@ -1,0 +1,131 @@
+"""Search overhead: node expansions per second with a policy that takes no time, beside TreeQuest's StandardMCTS.
+
+    python bench/overhead.py [--repeats 5]
+
+Both sides build trees of 100, 1 000 and 10 000 nodes with 8 children per expansion and scripted steps, in the same run
+and turn by turn. treestar samples, merges duplicates, executes (scripted, no time), judges, computes priors and backs up;
+TreeQuest calls a generate function for each node. Writes bench/results/overhead.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import statistics
+import time
+from collections.abc import Callable
+
+from record import write_record
+
+from treestar.search import Components, MCTSConfig, search_one
+from treestar.types import Execution, Problem, Proposal, Sampling, Snapshot, State, Step
+
+CHILDREN = 8
+SIZES = (100, 1_000, 10_000)
+ANSWER_DEPTH = 8
+
+
+class FreePolicy:
+    """Proposes ready-made distinct steps; those at depth 8 state an answer."""
+
+    name = "free"
+
+    def __init__(self) -> None:
+        self.steps = tuple(Step(f"x = {i}", f"x = {i}", log_probability=-1.0 - i, tokens=4) for i in range(CHILDREN))
+        self.answers = tuple(
+            Step(f"so {i}", f"print({i})", ending="answer", answer=str(i % 3), log_probability=-1.0, tokens=4)
+            for i in range(CHILDREN)
+        )
+
+    def preamble(self, problem: Problem) -> str:
+        return ""
+
+    def display(self, problem: Problem, text: str) -> str:
+        return text
+
+    def final_answer(self, step: Step, execution: Execution) -> str | None:
+        return step.answer
+
+    async def propose(self, state: State, n: int, sampling: Sampling, seed: int) -> Proposal:
+        steps = self.answers if len(state.steps) + 1 == ANSWER_DEPTH else self.steps
+        return Proposal(steps[:n], 10, 4 * n)
+
+
+class FreeInterpreter:
+    async def run(self, code: str, parent: Snapshot | None) -> Execution:
+        return Execution("", None, Snapshot(0))
+
+    async def close(self) -> None:
+        pass
+
+
+class FreeExecutor:
+    async def open(self) -> FreeInterpreter:
+        return FreeInterpreter()
+
+    async def close(self) -> None:
+        pass
+
+
+class ExactVerifier:
+    async def accepts(self, problem: Problem, answer: str) -> bool:
+        return answer == problem.answer
+
+    async def equivalent(self, first: str, second: str) -> bool:
+        return first == second
+
+
+def treestar_rate(nodes: int) -> float:
+    """Nodes per second of a treestar search that ends at `nodes` nodes (a token budget of 4 a node)."""
+    config = MCTSConfig(
+        rollouts=nodes, children=CHILDREN, generated_tokens=4 * nodes, gold=True, early_stop=False, max_depth=16
+    )
+    components = Components(FreePolicy(), FreeExecutor(), ExactVerifier())
+    started = time.perf_counter()
+    result = asyncio.run(search_one(Problem("how fast?", "1"), config, components))
+    seconds = time.perf_counter() - started
+    assert result.tree is not None
+    assert nodes <= len(result.tree.nodes) <= nodes + CHILDREN + 1, len(result.tree.nodes)
+    return len(result.tree.nodes) / seconds
+
+
+def treequest_rate(nodes: int) -> float:
+    """Nodes per second of TreeQuest's StandardMCTS, stepped in place, with 8 samples an action."""
+    import treequest
+
+    algorithm = treequest.StandardMCTS(samples_per_action=CHILDREN)
+    state = algorithm.init_tree()
+    rng = random.Random(0)
+    actions = {"step": lambda _: ("step", rng.random())}
+    started = time.perf_counter()
+    for _ in range(nodes):
+        state = algorithm.step(state, actions, inplace=True)
+    seconds = time.perf_counter() - started
+    assert len(algorithm.get_state_score_pairs(state)) == nodes
+    return nodes / seconds
+
+
+def measure(rate: Callable[[int], float], repeats: int) -> dict[str, dict[str, float]]:
+    figures = {}
+    for nodes in SIZES:
+        rates = sorted(rate(nodes) for _ in range(repeats))
+        figures[str(nodes)] = {"median": round(statistics.median(rates)), "min": round(rates[0]), "max": round(rates[-1])}
+    return figures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=5)
+    arguments = parser.parse_args()
+    treestar_rate(1_000)
+    figures = {
+        "unit": "nodes per second",
+        "treestar": measure(treestar_rate, arguments.repeats),
+        "treequest": measure(treequest_rate, arguments.repeats),
+    }
+    write_record("overhead", figures, seed=0)
+
+
+if __name__ == "__main__":
+    main()

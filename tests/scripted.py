@@ -1,0 +1,108 @@
+"""Scripted rooms for search tests: a policy, interpreter, scorer and verifier whose every answer is known beforehand."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from treestar.search import Components
+from treestar.types import Execution, Problem, Proposal, Sampling, Snapshot, State, Step
+
+Script = Callable[[State, int, int], Sequence[Step]]
+"""(state, n, seed) -> the n candidate steps."""
+
+
+@dataclass
+class ScriptedPolicy:
+    """Proposes what `script` says. Tokens: one a character of text; the prompt counts one a step."""
+
+    script: Script
+    name: str = "scripted"
+    calls: int = 0
+
+    def preamble(self, problem: Problem) -> str:
+        return ""
+
+    def display(self, problem: Problem, text: str) -> str:
+        return text
+
+    def final_answer(self, step: Step, execution: Execution) -> str | None:
+        return step.answer
+
+    async def propose(self, state: State, n: int, sampling: Sampling, seed: int) -> Proposal:
+        self.calls += 1
+        steps = tuple(self.script(state, n, seed))
+        return Proposal(steps, len(state.steps), sum(step.tokens for step in steps))
+
+
+class ScriptedInterpreter:
+    """Fails for code that begins with `raise`, and otherwise prints the code."""
+
+    def __init__(self) -> None:
+        self.closed = False
+
+    async def run(self, code: str, parent: Snapshot | None) -> Execution:
+        if code.startswith("raise"):
+            return Execution(error="Exception: scripted")
+        return Execution(output=code, snapshot=Snapshot(0))
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+@dataclass
+class ScriptedExecutor:
+    opened: list[ScriptedInterpreter] = field(default_factory=list)
+
+    async def open(self) -> ScriptedInterpreter:
+        self.opened.append(ScriptedInterpreter())
+        return self.opened[-1]
+
+    async def close(self) -> None:
+        pass
+
+
+class ExactVerifier:
+    """Answers are the same if their strings are."""
+
+    async def accepts(self, problem: Problem, answer: str) -> bool:
+        return problem.answer == answer
+
+    async def equivalent(self, first: str, second: str) -> bool:
+        return first == second
+
+
+@dataclass
+class ScriptedScorer:
+    rate: Callable[[State], float]
+
+    async def score(self, states: Sequence[State]) -> list[float]:
+        return [self.rate(state) for state in states]
+
+
+def components(script: Script, rate: Callable[[State], float] | None = None) -> Components:
+    scorer = None if rate is None else ScriptedScorer(rate)
+    return Components(ScriptedPolicy(script), ScriptedExecutor(), ExactVerifier(), scorer)
+
+
+def random_script(answer_share: float = 0.3, failure_share: float = 0.1, distinct: int = 1000) -> Script:
+    """Random steps that hang on the given seed alone: some fail, some state one of the answers 0, 1, 2."""
+
+    def script(state: State, n: int, seed: int) -> list[Step]:
+        rng = random.Random(seed)
+        return [random_step(rng, answer_share, failure_share, distinct) for _ in range(n)]
+
+    return script
+
+
+def random_step(rng: random.Random, answer_share: float, failure_share: float, distinct: int) -> Step:
+    number = rng.randrange(distinct)
+    draw = rng.random()
+    log_probability = -rng.random() * 5
+    if draw < failure_share:
+        return Step(f"raise {number}", f"raise {number}", log_probability=log_probability, tokens=3)
+    if draw < failure_share + answer_share:
+        answer = str(rng.randrange(3))
+        return Step(f"so {answer}", ending="answer", answer=answer, log_probability=log_probability, tokens=4)
+    return Step(f"x = {number}", f"x = {number}", log_probability=log_probability, tokens=2)

@@ -1,0 +1,104 @@
+"""From finished trajectories to one answer: equivalence groups, and the ways to choose among them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import exp
+from typing import Literal
+
+from treestar.search.tree import Node
+from treestar.types import Verifier
+
+__all__ = ["AnswerGroup", "AnswerGroups", "Choice", "choose", "mean_log_probability", "trajectory_weight"]
+
+Choice = Literal["weighted", "majority", "best"]
+
+
+@dataclass(slots=True)
+class AnswerGroup:
+    """Terminal nodes whose answers mean the same."""
+
+    answer: str
+    """The first of them as it was written."""
+    members: list[Node] = field(default_factory=list)
+    trajectories: int = 0
+    """Sampled trajectories that end here: the members' multiplicities added up."""
+
+
+@dataclass(slots=True)
+class AnswerGroups:
+    """The finished trajectories of one tree, grouped by mathematical equivalence in order of discovery."""
+
+    verifier: Verifier
+    groups: list[AnswerGroup] = field(default_factory=list)
+    group_of: dict[str, AnswerGroup] = field(default_factory=dict)
+    trajectories: int = 0
+
+    async def add(self, node: Node) -> AnswerGroup:
+        """Put a terminal node that has an answer into its group."""
+        assert node.answer is not None
+        group = self.group_of.get(node.answer)
+        if group is None:
+            group = await self.find_or_begin(node.answer)
+            self.group_of[node.answer] = group
+        group.members.append(node)
+        group.trajectories += node.multiplicity
+        self.trajectories += node.multiplicity
+        return group
+
+    async def find_or_begin(self, answer: str) -> AnswerGroup:
+        for group in self.groups:
+            if await self.verifier.equivalent(group.answer, answer):
+                return group
+        self.groups.append(AnswerGroup(answer))
+        return self.groups[-1]
+
+    def agreement(self, group: AnswerGroup) -> float:
+        """The share of finished trajectories that agree with `group`, scaled to [-1, 1] (self-consistency as reward;
+        rStar, arXiv 2408.06195)."""
+        return 2.0 * group.trajectories / self.trajectories - 1.0
+
+    def lead(self) -> int:
+        """By how many trajectories the largest group leads the next."""
+        counts = sorted((group.trajectories for group in self.groups), reverse=True)
+        return counts[0] - (counts[1] if len(counts) > 1 else 0) if counts else 0
+
+
+def mean_log_probability(node: Node) -> float:
+    """Log-probability of the trajectory that ends at `node`, divided by its tokens; <= 0."""
+    steps = [each.step for each in node.path() if each.step is not None]
+    tokens = sum(step.tokens for step in steps)
+    return sum(step.log_probability for step in steps) / max(tokens, 1)
+
+
+def trajectory_quality(node: Node) -> float:
+    """What ranks single trajectories: the PPM score, or without one the mean log-probability."""
+    return mean_log_probability(node) if node.score is None else node.score
+
+
+def trajectory_weight(node: Node, choice: Choice) -> float:
+    """What one trajectory adds to its answer's group, > 0."""
+    if choice == "majority" or (choice == "weighted" and node.score is None):
+        return float(node.multiplicity)
+    if choice == "weighted":
+        assert node.score is not None
+        return node.multiplicity * (1.0 + node.score) / 2.0
+    return exp(trajectory_quality(node))
+
+
+def choose(groups: AnswerGroups, choice: Choice) -> tuple[Node, float] | None:
+    """The chosen trajectory's terminal node and the confidence in its answer, or None where nothing was finished.
+
+    `weighted` and `majority` take the heaviest group and in it the best trajectory; `best` takes the best trajectory
+    of all. Ties go to the group found first. The confidence is the chosen group's share of all weight, in [0, 1].
+    """
+    if not groups.groups:
+        return None
+    weights = [sum(trajectory_weight(node, choice) for node in group.members) for group in groups.groups]
+    if choice == "best":
+        chosen = max(groups.groups, key=lambda group: max(map(trajectory_quality, group.members)))
+    else:
+        chosen = groups.groups[max(range(len(weights)), key=weights.__getitem__)]
+    total = sum(weights)
+    confidence = weights[groups.groups.index(chosen)] / total if total > 0 else 0.0
+    return max(chosen.members, key=trajectory_quality), confidence

@@ -1,0 +1,54 @@
+"""The baselines that search is measured against: independent trajectories, grown step by step beside each other."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from treestar.search.config import GreedyConfig, SamplesConfig
+from treestar.search.expansion import Search
+from treestar.search.tree import Node
+
+__all__ = ["greedy", "sample"]
+
+
+async def greedy(search: Search[GreedyConfig]) -> str:
+    """Grow the one most probable trajectory; returns what ended it."""
+    return await grow_trajectories(search, samples=1, in_flight=1)
+
+
+async def sample(search: Search[SamplesConfig]) -> str:
+    """Grow `samples` independent trajectories, `in_flight` at a time; returns what ended it."""
+    return await grow_trajectories(search, search.config.samples, search.config.in_flight)
+
+
+async def grow_trajectories(search: Search[GreedyConfig] | Search[SamplesConfig], samples: int, in_flight: int) -> str:
+    root = search.tree.root
+    started = 0
+    ends: list[Node] = []  # the last node of each trajectory in flight; a new one stands at the root
+    while True:
+        if (spent := search.budget_spent()) is not None:
+            return spent
+        fresh = min(in_flight - len(ends), samples - started)
+        started += fresh
+        ends += [root] * fresh
+        if not ends:
+            return "finished"
+        grown = await search.expand(Counter(ends), merge=False, keep_failures=True)
+        ends = []
+        for leaf, children in grown:
+            for node in children if children else [leaf]:
+                await finish_or_go_on(search, node, ends)
+        if root.terminal is not None:
+            return "finished"
+        search.on_progress(search)
+
+
+async def finish_or_go_on(search: Search[GreedyConfig] | Search[SamplesConfig], node: Node, ends: list[Node]) -> None:
+    if node.terminal is None:
+        ends.append(node)
+        return
+    search.stats.rollouts += 1
+    if search.components.scorer is not None:
+        [node.score] = await search.components.scorer.score([search.tree.state(node)])
+    if node.answer is not None:
+        await search.groups.add(node)

@@ -1,0 +1,131 @@
+"""Runs the searches of many problems side by side on one event loop, over one policy, executor and verifier."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from threading import Event
+from typing import Any
+
+from treestar.search.answer import AnswerGroups, Choice, choose
+from treestar.search.baselines import greedy, sample
+from treestar.search.config import BestOfNConfig, GreedyConfig, MajorityConfig, MCTSConfig, SearchConfig
+from treestar.search.expansion import Components, Search
+from treestar.search.mcts import mcts
+from treestar.search.result import SearchResult, TrajectoryStep
+from treestar.search.tree import Node, Tree
+from treestar.types import Problem
+
+__all__ = ["STRATEGIES", "Progress", "search_many", "search_one"]
+
+Progress = Callable[[Search[SearchConfig]], None]
+"""Called after every wave of a search, with the search."""
+
+Strategy = Callable[[Search[Any]], Any]
+"""Grows the tree of a search that has begun; an async function that returns what ended it."""
+
+STRATEGIES: dict[str, tuple[type[SearchConfig], Strategy]] = {
+    "mcts": (MCTSConfig, mcts),
+    "greedy": (GreedyConfig, greedy),
+    "best_of_n": (BestOfNConfig, sample),
+    "majority": (MajorityConfig, sample),
+}
+"""Every strategy by name: its configuration class, and the function that grows the tree."""
+
+
+async def search_many(
+    problems: Sequence[Problem],
+    config: SearchConfig,
+    components: Components,
+    seed: int = 0,
+    concurrency: int = 64,
+    stop: Event | None = None,
+    on_progress: Progress = lambda _: None,
+    on_result: Callable[[int, SearchResult], None] = lambda _index, _result: None,
+) -> list[SearchResult]:
+    """Search for the answers of `problems`, at most `concurrency` of them at the same time.
+
+    Args:
+        stop: set it from any thread, and every search ends with what it has.
+        on_result: called with a problem's index and result as each is finished, in any order.
+
+    Returns:
+        One result for each problem, in the order of `problems`.
+
+    Raises:
+        TreestarError: the policy or the executor failed for good; results given to `on_result` before stay valid.
+    """
+    stop = stop or Event()
+    places = asyncio.Semaphore(concurrency)
+
+    async def solve(index: int, problem: Problem) -> SearchResult:
+        async with places:
+            result = await search_one(problem, config, components, seed, stop, on_progress)
+            on_result(index, result)
+            return result
+
+    tasks = [asyncio.create_task(solve(index, problem)) for index, problem in enumerate(problems)]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def search_one(
+    problem: Problem,
+    config: SearchConfig,
+    components: Components,
+    seed: int = 0,
+    stop: Event | None = None,
+    on_progress: Progress = lambda _: None,
+) -> SearchResult:
+    """Search for the answer of one problem; see `search_many`."""
+    name, grow = strategy_of(config)
+    tree = Tree(problem, name, config.to_json(), seed)
+    groups = AnswerGroups(components.verifier)
+    interpreter = await components.executor.open()
+    search = Search(config, components, tree, interpreter, groups, stop or Event(), on_progress)
+    try:
+        await search.begin()
+        stopped = await grow(search)
+    finally:
+        await interpreter.close()
+    search.stats.seconds = time.perf_counter() - search.started
+    return await finish(search, stopped)
+
+
+def strategy_of(config: SearchConfig) -> tuple[str, Strategy]:
+    """The name and function of the strategy that `config` configures. Raises TypeError for any other object."""
+    for name, (config_class, grow) in STRATEGIES.items():
+        if type(config) is config_class:
+            return name, grow
+    known = ", ".join(config_class.__name__ for config_class, _ in STRATEGIES.values())
+    raise TypeError(f"search must be one of {known}, not {type(config).__name__}")
+
+
+async def finish(search: Search[SearchConfig], stopped: str) -> SearchResult:
+    """Choose the answer, and only then look at the gold one."""
+    chosen = choose(search.groups, answer_choice(search.config))
+    problem, policy = search.tree.problem, search.components.policy
+    node, confidence = chosen if chosen is not None else (None, 0.0)
+    answer = node.answer if node is not None else None
+    correct = None
+    if problem.answer is not None:
+        correct = answer is not None and await search.components.verifier.accepts(problem, answer)
+
+    def show(each: Node) -> TrajectoryStep:
+        assert each.step is not None
+        text, code = policy.display(problem, each.step.text), policy.display(problem, each.step.code)
+        return TrajectoryStep(text, code, each.execution.output, each.q_value, each.visits, each.score)
+
+    trajectory = tuple(show(each) for each in node.path()) if node is not None else ()
+    return SearchResult(problem, answer, confidence, correct, trajectory, search.stats, stopped, search.tree)
+
+
+def answer_choice(config: SearchConfig) -> Choice:
+    if isinstance(config, MCTSConfig):
+        return config.choice
+    return "best" if isinstance(config, BestOfNConfig) else "majority"

@@ -1,0 +1,234 @@
+"""One search in progress: growing its tree by what the policy proposes and the interpreter runs.
+
+Growth happens in waves. All leaves of a wave are expanded concurrently and their children are added in the order of the
+leaves, so a tree does not depend on which request came back first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from math import exp
+from threading import Event
+from typing import Generic, TypeVar
+
+from treestar.search.answer import AnswerGroups
+from treestar.search.config import SearchConfig
+from treestar.search.result import SearchStats
+from treestar.search.tree import Node, TerminalReason, Tree
+from treestar.types import (
+    ContextOverflow,
+    Execution,
+    Executor,
+    Interpreter,
+    Policy,
+    Proposal,
+    Scorer,
+    Step,
+    TreestarError,
+    Verifier,
+)
+
+__all__ = ["Components", "Expansion", "Search"]
+
+ConfigT_co = TypeVar("ConfigT_co", bound=SearchConfig, covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Components:
+    """What a search is put together from."""
+
+    policy: Policy
+    executor: Executor
+    verifier: Verifier
+    scorer: Scorer | None = None
+    """The PPM, where there is one."""
+
+
+@dataclass(slots=True)
+class Candidate:
+    """A proposed step, how often it was sampled, and what running it did."""
+
+    step: Step
+    multiplicity: int
+    execution: Execution
+    failure: TerminalReason | None = None
+    answer: str | None = None
+
+
+@dataclass(slots=True)
+class Expansion:
+    """What one expansion of a leaf found; the tree has not changed yet."""
+
+    proposal: Proposal
+    candidates: list[Candidate]
+    overflow: bool = False
+    """The state no longer fits the policy's context."""
+
+
+@dataclass(slots=True)
+class Search(Generic[ConfigT_co]):
+    """A search in progress: its tree, and what it has used so far."""
+
+    config: ConfigT_co
+    components: Components
+    tree: Tree
+    interpreter: Interpreter
+    groups: AnswerGroups
+    stop: Event
+    """Set from any thread to end the search with what it has."""
+    on_progress: Callable[[Search[SearchConfig]], None] = lambda _: None
+    """Called after every wave."""
+    stats: SearchStats = field(default_factory=SearchStats)
+    started: float = field(default_factory=time.perf_counter)
+
+    async def begin(self) -> None:
+        """Run the policy's preamble and plant the root.
+
+        Raises:
+            TreestarError: the preamble failed, so that no step could run.
+        """
+        code = self.components.policy.preamble(self.tree.problem)
+        execution = await self.run(code, None) if code else Execution()
+        if execution.error is not None:
+            raise TreestarError(f"the code that prepares problem {self.tree.problem.id!r} failed: {execution.error}")
+        self.tree.add_root(execution)
+        self.stats.nodes = 1
+
+    async def run(self, code: str, parent: Execution | None) -> Execution:
+        execution = await self.interpreter.run(code, None if parent is None else parent.snapshot)
+        self.stats.executions += 1
+        self.stats.executed_seconds += execution.seconds
+        return execution
+
+    def budget_spent(self) -> str | None:
+        """What ends the search now: `interrupted`, the name of a budget, or None."""
+        config, stats = self.config, self.stats
+        stats.seconds = time.perf_counter() - self.started
+        if self.stop.is_set():
+            return "interrupted"
+        if config.generated_tokens is not None and stats.generated_tokens >= config.generated_tokens:
+            return "generated_tokens"
+        if config.executed_seconds is not None and stats.executed_seconds >= config.executed_seconds:
+            return "executed_seconds"
+        if config.wall_seconds is not None and stats.seconds >= config.wall_seconds:
+            return "wall_seconds"
+        return None
+
+    async def expand(
+        self, wanted: Mapping[Node, int], merge: bool, keep_failures: bool
+    ) -> list[tuple[Node, list[Node]]]:
+        """Expand every leaf in `wanted` by the given number of candidates; each leaf with its new children, in order.
+
+        Args:
+            merge: join candidates with the same code into one child.
+            keep_failures: keep candidates whose code failed as terminal children instead of dropping them.
+        """
+        if len(wanted) == 1:
+            expansions = [await self.propose_and_run(*leaf, merge) for leaf in wanted.items()]
+        else:
+            expansions = await asyncio.gather(*(self.propose_and_run(*leaf, merge) for leaf in wanted.items()))
+        return [
+            (leaf, self.grow(leaf, expansion, keep_failures))
+            for leaf, expansion in zip(wanted, expansions, strict=True)
+        ]
+
+    async def propose_and_run(self, leaf: Node, n: int, merge: bool) -> Expansion:
+        policy, tree = self.components.policy, self.tree
+        try:
+            proposal = await policy.propose(tree.state(leaf), n, self.config.sampling(), tree.draw_seed(leaf))
+        except ContextOverflow:
+            return Expansion(Proposal(()), [], overflow=True)
+        steps = merge_duplicates(proposal.steps) if merge else [(step, 1) for step in proposal.steps]
+        candidates = [Candidate(step, count, await self.execute(step, leaf)) for step, count in steps]
+        for candidate in candidates:
+            judge(candidate, policy)
+        return Expansion(proposal, candidates)
+
+    async def execute(self, step: Step, leaf: Node) -> Execution:
+        if step.ending == "truncated":
+            return Execution(error="the step was cut at the token limit")
+        if not step.code:
+            return Execution(snapshot=leaf.execution.snapshot)
+        return await self.run(step.code, leaf.execution)
+
+    def grow(self, leaf: Node, expansion: Expansion, keep_failures: bool) -> list[Node]:
+        """Add an expansion's candidates to the tree; a leaf left without children becomes terminal."""
+        self.stats.prompt_tokens += expansion.proposal.prompt_tokens
+        self.stats.generated_tokens += expansion.proposal.generated_tokens
+        kept = [each for each in expansion.candidates if keep_failures or each.failure is None]
+        weights = [each.multiplicity * step_probability(each.step) for each in kept]
+        total = sum(weights)
+        children = []
+        for candidate, weight in zip(kept, weights, strict=True):
+            child = self.tree.add_child(leaf, candidate.step, candidate.execution)
+            child.multiplicity = candidate.multiplicity
+            child.prior = weight / total
+            child.answer = candidate.answer
+            child.terminal = candidate.failure or ("answer" if candidate.answer is not None else None)
+            if child.terminal is None and child.depth >= self.config.max_depth:
+                child.terminal = "max_depth"
+            child.closed = child.terminal is not None
+            leaf.open_children += not child.closed
+            children.append(child)
+        if not leaf.children:
+            leaf.terminal = "context" if expansion.overflow else "dead_end"
+        if leaf.open_children:
+            leaf.closed = False
+        else:
+            close(leaf)
+        self.stats.nodes += len(children)
+        return children
+
+
+def merge_duplicates(steps: tuple[Step, ...]) -> list[tuple[Step, int]]:
+    """The distinct steps, in order of first appearance, each with how often it was sampled.
+
+    Steps of one state are the same if they run the same code, for the same code run in the same interpreter state
+    leaves the same variables. Comments do not count; steps without code are compared by their text.
+    """
+    merged: dict[tuple[str, str, str | None], list[Step]] = {}
+    for step in steps:
+        key = (code_without_comments(step.code) or step.text.strip(), step.ending, step.answer)
+        merged.setdefault(key, []).append(step)
+    return [(same[0], len(same)) for same in merged.values()]
+
+
+def code_without_comments(code: str) -> str:
+    """`code` without comment lines, empty lines and spaces at line ends. Code with multi-line strings, where such
+    lines may mean something, stays as it is."""
+    if '"""' in code or "'''" in code:
+        return code
+    lines = [line.rstrip() for line in code.split("\n")]
+    return "\n".join([line for line in lines if line and not line.lstrip().startswith("#")])
+
+
+def judge(candidate: Candidate, policy: Policy) -> None:
+    """Say whether a candidate failed, and whether it ends its trajectory with an answer."""
+    if candidate.step.ending == "truncated":
+        candidate.failure = "truncated"
+    elif candidate.execution.error is not None:
+        candidate.failure = "error"
+    else:
+        answer = policy.final_answer(candidate.step, candidate.execution)
+        if answer == "":
+            candidate.failure = "error"
+        candidate.answer = answer or None
+
+
+def step_probability(step: Step) -> float:
+    """The policy's probability of a step, length-normalised: the geometric mean over its tokens, in (0, 1]."""
+    return exp(max(step.log_probability / max(step.tokens, 1), -700.0))
+
+
+def close(node: Node) -> None:
+    """Close `node`, and every ancestor that has no open child left with it."""
+    node.closed = True
+    while (parent := node.parent) is not None:
+        parent.open_children -= 1
+        if parent.open_children:
+            return
+        parent.closed = True
+        node = parent

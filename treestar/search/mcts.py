@@ -1,0 +1,118 @@
+"""Monte-Carlo tree search over reasoning steps (rStar-Math, section 3.2).
+
+A rollout goes from the root to a terminal node: select among expanded nodes, expand the leaf, select among the new
+children, and so on. Every terminal child that an expansion finds is backed up at once.
+"""
+
+from __future__ import annotations
+
+from treestar.search.config import MCTSConfig
+from treestar.search.expansion import Search
+from treestar.search.selection import select_child
+from treestar.search.tree import Node
+
+__all__ = ["backpropagate", "mcts"]
+
+
+async def mcts(search: Search[MCTSConfig]) -> str:
+    """Run rollouts until the budget, the rollouts, the tree or the doubt is used up; returns which of them it was."""
+    config, root = search.config, search.tree.root
+    started = 0
+    rollouts: list[Node] = []  # the leaf at which each rollout in flight stands
+    while True:
+        if (spent := search.budget_spent()) is not None:
+            for leaf in rollouts:
+                leave(leaf)
+            return spent
+        if is_decided(search, config.rollouts - search.stats.rollouts):
+            return "decided"
+        while len(rollouts) < config.in_flight and started < config.rollouts and not root.closed:
+            started += 1
+            root.in_flight += 1
+            rollouts += descend(search, root)
+        if not rollouts:
+            return "exhausted" if root.closed else "finished"
+        leaves = dict.fromkeys(rollouts, config.children)
+        grown = await search.expand(leaves, merge=True, keep_failures=config.on_error == "penalise")
+        await evaluate(search, grown)
+        rollouts = [leaf for standing in rollouts for leaf in descend(search, standing)]
+        search.on_progress(search)
+
+
+def descend(search: Search[MCTSConfig], node: Node) -> list[Node]:
+    """Follow the selection rule from `node` to a leaf to be expanded; [] where the rollout has reached its end."""
+    config = search.config
+    while node.children:
+        child = select_child(node, config.rule, config.exploration, config.unvisited_value, config.virtual_loss)
+        if child is None:
+            break
+        child.in_flight += 1
+        node = child
+    if node.closed:
+        leave(node)
+        search.stats.rollouts += 1
+        return []
+    return [node]
+
+
+def leave(node: Node | None) -> None:
+    """Take a rollout off the path that leads to `node`."""
+    while node is not None:
+        node.in_flight -= 1
+        node = node.parent
+
+
+async def evaluate(search: Search[MCTSConfig], grown: list[tuple[Node, list[Node]]]) -> None:
+    """Score the new nodes, and back up those that are terminal."""
+    await score(search, [child for _, children in grown for child in children])
+    for leaf, children in grown:
+        for node in children if children else [leaf]:
+            if node.terminal is not None:
+                backpropagate(node, await terminal_value(search, node))
+
+
+async def score(search: Search[MCTSConfig], nodes: list[Node]) -> None:
+    """Let the PPM initialise new inner nodes: W = PPM(s), N = 1, that node alone. Terminals only keep their score."""
+    if search.components.scorer is None or not nodes:
+        return
+    scores = await search.components.scorer.score([search.tree.state(node) for node in nodes])
+    for node, value in zip(nodes, scores, strict=True):
+        node.score = value
+        if node.terminal is None:
+            node.visits, node.value_sum = 1, value
+
+
+async def terminal_value(search: Search[MCTSConfig], node: Node) -> float:
+    """The value of a finished trajectory, in [-1, 1]: by the gold answer where that may be used, else by the PPM, else
+    by agreement with the tree's other trajectories. A trajectory without an answer is worth -1."""
+    if node.answer is None or node.terminal != "answer":
+        return -1.0
+    group = await search.groups.add(node)
+    if search.config.gold and search.tree.problem.answer is not None:
+        node.correct = await search.components.verifier.accepts(search.tree.problem, node.answer)
+        return 1.0 if node.correct else -1.0
+    if node.score is not None:
+        return node.score
+    return search.groups.agreement(group)
+
+
+def backpropagate(node: Node | None, value: float) -> None:
+    """Add one visit and `value` to a terminal node and all its ancestors."""
+    while node is not None:
+        node.visits += 1
+        node.value_sum += value
+        node = node.parent
+
+
+def is_decided(search: Search[MCTSConfig], rollouts_left: int) -> bool:
+    """Whether the answer is settled: what is left cannot overtake the leader, or the leader is confident enough."""
+    config, groups = search.config, search.groups
+    if not groups.groups:
+        return False
+    if config.stop_confidence is not None and groups.trajectories >= config.stop_trajectories:
+        leader = max(group.trajectories for group in groups.groups)
+        if leader >= config.stop_confidence * groups.trajectories:
+            return True
+    counts_decide = search.components.scorer is None and config.choice != "best"
+    most_to_come = rollouts_left * config.max_depth * config.children
+    return config.early_stop and counts_decide and groups.lead() > most_to_come

@@ -1,0 +1,85 @@
+"""What a search gives back, and its JSON form (the `--json` object of `treestar solve`)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from treestar.search.tree import Tree
+from treestar.types import Problem
+
+__all__ = ["SearchResult", "SearchStats", "TrajectoryStep"]
+
+
+@dataclass(slots=True)
+class SearchStats:
+    """What one search cost."""
+
+    rollouts: int = 0
+    nodes: int = 0
+    """Nodes of the tree, the root included."""
+    executions: int = 0
+    """Steps run in the sandbox."""
+    prompt_tokens: int = 0
+    generated_tokens: int = 0
+    executed_seconds: float = 0.0
+    seconds: float = 0.0
+    """Wall time from the search's start to its end; searches that run beside it share the machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrajectoryStep:
+    """One step of the chosen trajectory as people should read it: with the question's values in place of names."""
+
+    text: str
+    code: str
+    output: str
+    q_value: float
+    visits: int
+    score: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """The answer to one problem, and what stands behind it."""
+
+    problem: Problem
+    answer: str | None
+    """None where no trajectory was finished."""
+    confidence: float
+    """Share of the finished trajectories' weight that agrees with `answer`, in [0, 1]."""
+    correct: bool | None
+    """Whether `answer` equals the gold answer, judged after the search; None where there is no gold answer."""
+    trajectory: tuple[TrajectoryStep, ...]
+    stats: SearchStats
+    stopped: str
+    """What ended the search: `finished`, `decided`, `exhausted`, `interrupted`, or the budget that ran out."""
+    tree: Tree | None = field(default=None, repr=False)
+    """None in a result read back from a file."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The result without its tree as one JSON object."""
+        return {
+            "id": self.problem.id,
+            "question": self.problem.question,
+            "answer": self.answer,
+            "gold": self.problem.answer,
+            "correct": self.correct,
+            "confidence": self.confidence,
+            "trajectory": [asdict(step) for step in self.trajectory],
+            "stats": asdict(self.stats),
+            "stopped": self.stopped,
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> SearchResult:
+        """The result that `to_json` wrote, without its tree. Raises KeyError or TypeError on another object."""
+        return cls(
+            problem=Problem(data["question"], data["gold"], data["id"]),
+            answer=data["answer"],
+            confidence=data["confidence"],
+            correct=data["correct"],
+            trajectory=tuple(TrajectoryStep(**step) for step in data["trajectory"]),
+            stats=SearchStats(**data["stats"]),
+            stopped=data["stopped"],
+        )

@@ -1,0 +1,241 @@
+"""The search tree: nodes with their statistics, an exact JSON form, and a networkx view.
+
+Invariant: nodes stand in creation order, a parent before its children, and a node's index is its place in `Tree.nodes`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from treestar.types import Execution, Problem, State, Step
+
+if TYPE_CHECKING:
+    import networkx
+
+__all__ = ["Node", "TerminalReason", "Tree"]
+
+TerminalReason = Literal["answer", "dead_end", "max_depth", "context", "error", "truncated"]
+"""Why a path ends: it states an answer; no valid child was found; it is as deep as allowed; it no longer fits the
+policy's context; its code failed; its last step was cut at the token limit."""
+
+XML_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """A step with its statistics. The root holds no step; its execution is the preamble's."""
+
+    index: int
+    parent: Node | None
+    step: Step | None
+    execution: Execution
+    depth: int = 0
+    """Steps from the root."""
+    prior: float = 1.0
+    """Share among the siblings, in [0, 1]: sampled multiplicity times length-normalised probability."""
+    multiplicity: int = 1
+    """How many of the sampled candidates this node stands for."""
+    score: float | None = None
+    """The PPM's score of the state, in [-1, 1]."""
+    visits: int = 0
+    """N: backed-up terminal values below or at this node, plus 1 if its PPM score initialised it."""
+    value_sum: float = 0.0
+    """W: the sum of those values."""
+    terminal: TerminalReason | None = None
+    answer: str | None = None
+    correct: bool | None = None
+    """Whether the verifier accepted `answer`; None where it was not asked."""
+    children: list[Node] = field(default_factory=list)
+    in_flight: int = 0
+    """Rollouts that are below or at this node now (for virtual loss); 0 in a finished tree."""
+    open_children: int = 0
+    """Children that selection may still enter; an expanded node with none is closed."""
+    closed: bool = False
+    """Nothing below is left to search: terminal, or every child terminal or closed."""
+
+    @property
+    def q_value(self) -> float:
+        """Q = W / N, in [-1, 1]; 0 before the first visit."""
+        return self.value_sum / self.visits if self.visits else 0.0
+
+    def path(self) -> list[Node]:
+        """The nodes from the root's child down to this one; empty for the root."""
+        nodes = []
+        node = self
+        while node.parent is not None:
+            nodes.append(node)
+            node = node.parent
+        nodes.reverse()
+        return nodes
+
+
+@dataclass(slots=True, eq=False)
+class Tree:
+    """All nodes of one search, with what made them."""
+
+    problem: Problem
+    strategy: str
+    config: dict[str, Any]
+    """The strategy's settings as plain JSON values."""
+    seed: int
+    nodes: list[Node] = field(default_factory=list)
+    key: bytes = b""
+    """Digest of seed and problem, from which every random number of this tree comes."""
+
+    def __post_init__(self) -> None:
+        self.key = blake2b(f"{self.seed}\0{self.problem.question}".encode("utf-8", "surrogatepass")).digest()
+
+    @property
+    def root(self) -> Node:
+        return self.nodes[0]
+
+    def add_root(self, execution: Execution) -> Node:
+        """Begin the tree with the interpreter state that the preamble left."""
+        root = Node(index=0, parent=None, step=None, execution=execution)
+        self.nodes.append(root)
+        return root
+
+    def add_child(self, parent: Node, step: Step, execution: Execution) -> Node:
+        """Append a node for `step`, the last among `parent`'s children so far."""
+        node = Node(len(self.nodes), parent, step, execution, parent.depth + 1)
+        self.nodes.append(node)
+        parent.children.append(node)
+        return node
+
+    def state(self, node: Node) -> State:
+        """The problem and the steps from the root to `node`."""
+        path = node.path()
+        return State(
+            self.problem,
+            tuple([each.step for each in path if each.step is not None]),
+            tuple([each.execution for each in path]),
+        )
+
+    def draw_seed(self, node: Node) -> int:
+        """The seed for the next candidates of `node`: hangs on seed, problem, node and its children so far, never on
+        what else runs beside this search."""
+        name = b"%d:%d" % (node.index, len(node.children))
+        return int.from_bytes(blake2b(name, digest_size=8, key=self.key).digest(), "big") >> 1
+
+    def terminals(self) -> list[Node]:
+        """The nodes at which a trajectory ended, in creation order."""
+        return [node for node in self.nodes if node.terminal is not None]
+
+    def to_json(self) -> dict[str, Any]:
+        """The tree as one JSON object; `from_json` gives back an equal tree.
+
+        Interpreter snapshots are process-local and are left out.
+        """
+        return {
+            "problem": asdict(self.problem),
+            "strategy": self.strategy,
+            "config": self.config,
+            "seed": self.seed,
+            "nodes": [node_to_json(node) for node in self.nodes],
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Tree:
+        """The tree that `to_json` wrote.
+
+        Raises:
+            KeyError, TypeError: `data` is not such an object.
+        """
+        tree = cls(Problem(**data["problem"]), data["strategy"], data["config"], data["seed"])
+        for fields in data["nodes"]:
+            add_node_from_json(tree, fields)
+        return tree
+
+    def save(self, path: str | Path) -> None:
+        """Write the tree to `path` as JSON. Raises OSError where that cannot be written."""
+        Path(path).write_text(json.dumps(self.to_json(), allow_nan=False) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Tree:
+        """Read a tree that `save` wrote."""
+        return cls.from_json(json.loads(Path(path).read_text(encoding="utf-8")))
+
+    def to_networkx(self) -> networkx.DiGraph[int]:
+        """A directed graph from parents to children with every statistic as a node attribute.
+
+        Attributes are int, float, bool or str, so that GraphML can be written; those that are None are left out, and
+        characters that XML forbids become U+FFFD.
+        """
+        import networkx
+
+        graph: networkx.DiGraph[int] = networkx.DiGraph(
+            question=xml_text(self.problem.question), strategy=self.strategy, seed=self.seed
+        )
+        for node in self.nodes:
+            attributes = node_to_json(node)
+            parent = attributes.pop("parent")
+            graph.add_node(
+                node.index,
+                **{
+                    name: xml_text(value) if isinstance(value, str) else value
+                    for name, value in attributes.items()
+                    if value is not None
+                },
+            )
+            if parent is not None:
+                graph.add_edge(parent, node.index, prior=node.prior)
+        return graph
+
+
+def node_to_json(node: Node) -> dict[str, Any]:
+    step = node.step or Step("")
+    return {
+        "parent": None if node.parent is None else node.parent.index,
+        "depth": node.depth,
+        "text": step.text,
+        "code": step.code,
+        "ending": step.ending,
+        "stated_answer": step.answer,
+        "output": node.execution.output,
+        "error": node.execution.error,
+        "seconds": node.execution.seconds,
+        "tokens": step.tokens,
+        "log_probability": step.log_probability,
+        "prior": node.prior,
+        "multiplicity": node.multiplicity,
+        "score": node.score,
+        "visits": node.visits,
+        "value_sum": node.value_sum,
+        "q_value": node.q_value,
+        "terminal": node.terminal,
+        "answer": node.answer,
+        "correct": node.correct,
+        "closed": node.closed,
+    }
+
+
+def add_node_from_json(tree: Tree, fields: dict[str, Any]) -> None:
+    execution = Execution(output=fields["output"], error=fields["error"], seconds=fields["seconds"])
+    if fields["parent"] is None:
+        node = tree.add_root(execution)
+    else:
+        parent = tree.nodes[fields["parent"]]
+        node = tree.add_child(
+            parent,
+            Step(
+                text=fields["text"],
+                code=fields["code"],
+                ending=fields["ending"],
+                answer=fields["stated_answer"],
+                log_probability=fields["log_probability"],
+                tokens=fields["tokens"],
+            ),
+            execution,
+        )
+        parent.open_children += not fields["closed"]
+    for name in ("prior", "multiplicity", "score", "visits", "value_sum", "terminal", "answer", "correct", "closed"):
+        setattr(node, name, fields[name])
+
+
+def xml_text(text: str) -> str:
+    return XML_FORBIDDEN.sub("�", text)
