@@ -1,0 +1,71 @@
+"""The protocol between the engine and the sandbox's processes: JSON objects, each behind its length.
+
+A frame is four bytes of length, big-endian, and that many bytes of UTF-8 JSON whose top level is an object. Nothing is
+ever unpickled: what a sandboxed process sent may be hostile. A frame that is too long, no JSON or no object is a
+`FrameError`, after which the connection is worth nothing and its owner closes it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+__all__ = ["MAX_FRAME", "Frame", "FrameBuffer", "FrameError", "encode"]
+
+MAX_FRAME = 64 * 1024 * 1024
+"""Bytes of the longest frame that is read."""
+
+Frame = dict[str, Any]
+
+_HEADER = 4
+
+
+class FrameError(Exception):
+    """The bytes received are not frames of this protocol."""
+
+
+def encode(frame: Frame) -> bytes:
+    """The bytes of one frame. Lone surrogates in strings survive as escapes."""
+    body = json.dumps(frame, separators=(",", ":")).encode("ascii")
+    return len(body).to_bytes(_HEADER, "big") + body
+
+
+class FrameBuffer:
+    """Collects received bytes and hands out the frames that are complete."""
+
+    def __init__(self, limit: int = MAX_FRAME) -> None:
+        self._bytes = bytearray()
+        self._limit = limit
+
+    def feed(self, received: bytes) -> list[Frame]:
+        """Add `received` and return the frames it completed, in order.
+
+        Raises:
+            FrameError: a length above the limit, or a body that is no JSON object.
+        """
+        self._bytes += received
+        frames = []
+        while len(self._bytes) >= _HEADER:
+            length = int.from_bytes(self._bytes[:_HEADER], "big")
+            if length > self._limit:
+                raise FrameError(f"a frame of {length} bytes is longer than the limit of {self._limit}")
+            if len(self._bytes) < _HEADER + length:
+                break
+            frames.append(decode_body(bytes(self._bytes[_HEADER : _HEADER + length])))
+            del self._bytes[: _HEADER + length]
+        return frames
+
+
+def decode_body(body: bytes) -> Frame:
+    """The JSON object in `body`.
+
+    Raises:
+        FrameError: `body` is something else.
+    """
+    try:
+        frame = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise FrameError(f"a frame is not JSON: {error}") from error
+    if not isinstance(frame, dict):
+        raise FrameError(f"a frame is a JSON {type(frame).__name__}, not an object")
+    return frame

@@ -1,0 +1,266 @@
+"""The language of steps: which Python a step may be written in, and how it is compiled.
+
+RestrictedPython rewrites attribute reads to `_getattr_(object, "name")` and writes to `_write_(object).name = ...`, so
+that `guards.py` decides each of them at run time; import statements become calls of guards, too. This transformer accepts more of the language than the stock one,
+because models write it: augmented assignment to items and attributes, annotations, star imports, `nonlocal`, `match`,
+starred calls, private names. In return every identifier of the source, wherever the grammar lets one stand, is checked
+in one place before anything else happens (`_check_identifiers`).
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from types import CodeType
+from typing import Any, cast
+
+from RestrictedPython.transformer import INSPECT_ATTRIBUTES, IOPERATOR_TO_STR, RestrictingNodeTransformer
+
+__all__ = ["METHOD_NAMES", "NotAllowed", "compile_expression", "compile_step"]
+
+_OPERATORS = (
+    "add sub mul matmul truediv floordiv mod divmod pow lshift rshift and xor or "  # with r- and i- forms
+).split()
+
+METHOD_NAMES = frozenset(
+    f"__{name}__"
+    for name in (
+        *_OPERATORS,
+        *(f"r{operator}" for operator in _OPERATORS),
+        *(f"i{operator}" for operator in _OPERATORS),
+        *"new init post_init repr str bool hash call len iter next reversed contains getitem setitem delitem".split(),
+        *"lt le eq ne gt ge neg pos abs invert round trunc floor ceil int float complex index enter exit".split(),
+        *"missing".split(),
+    )
+)
+"""The special methods a step's class may define, and call through `super()`."""
+
+_READABLE_DUNDERS = frozenset({"__name__", "__doc__"})
+_BINDABLE_DUNDERS = METHOD_NAMES | {"__slots__", "__name__", "__doc__"}
+_VISIT_DEPTH = 20_000
+"""Recursion limit while the syntax tree is walked; `1 + 1 + ... + 1` nests as deep as it is long."""
+
+
+class NotAllowed(Exception):
+    """A step used something that steps may not use. The message names it."""
+
+    def __init__(self, message: str, line: int | None = None) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+def compile_step(source: str, filename: str, show: bool = False) -> CodeType:
+    """Compile one step's code for a namespace made by `guards.new_namespace`.
+
+    `show` hands the value of a last expression statement to `_show_`, as a notebook does.
+
+    Raises:
+        NotAllowed: the code uses a refused construct or name; `line` says where.
+        SyntaxError, ValueError, RecursionError, MemoryError: the code is no Python, or too nested to be parsed.
+    """
+    return _compile(source, filename, "exec", show)
+
+
+def compile_expression(source: str) -> CodeType:
+    """Compile one expression under the same rules. Raises as `compile_step` does."""
+    return _compile(source.strip(), "<expression>", "eval", False)
+
+
+def _compile(source: str, filename: str, mode: str, show: bool) -> CodeType:
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(_VISIT_DEPTH)
+    try:
+        tree = ast.parse(source, filename, mode)
+        _check_identifiers(tree)
+        if show:
+            _show_last_expression(cast(ast.Module, tree))
+        tree = _StepTransformer().visit(tree)
+        ast.fix_missing_locations(tree)
+        return cast(CodeType, compile(tree, filename, mode, dont_inherit=True))
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+def _show_last_expression(tree: ast.Module) -> None:
+    last = tree.body[-1] if tree.body else None
+    if isinstance(last, ast.Expr) and not isinstance(last.value, ast.Constant):
+        last.value = ast.copy_location(_call("_show_", last.value), last.value)
+
+
+def _call(name: str, *arguments: ast.expr) -> ast.Call:
+    return ast.Call(func=ast.Name(name, ast.Load()), args=list(arguments), keywords=[])
+
+
+# --- identifiers -----------------------------------------------------------------------------------------------------
+
+
+def _check_identifiers(tree: ast.AST) -> None:
+    """Refuse reserved names wherever they stand: a syntax-tree field that is a string and no constant is a name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant):
+            continue
+        for _, value in ast.iter_fields(node):
+            for name in value if isinstance(value, list) else (value,):
+                if isinstance(name, str):
+                    _check_identifier(node, name)
+
+
+def _check_identifier(node: ast.AST, dotted: str) -> None:
+    for name in dotted.split("."):
+        if isinstance(node, ast.Attribute):
+            reason = _attribute_refusal(name)
+        elif isinstance(node, (ast.ImportFrom, ast.alias)) and name in {"__future__", "*"}:
+            reason = None
+        else:
+            reason = _name_refusal(name)
+        if reason is not None:
+            raise NotAllowed(reason, getattr(node, "lineno", None))
+
+
+def _name_refusal(name: str) -> str | None:
+    if re.fullmatch(r"__.*", name):
+        return None if name in _BINDABLE_DUNDERS else f"the name '{name}' is reserved; use one without underscores"
+    if re.fullmatch(r"_.+_", name):
+        return f"the name '{name}' is reserved; use one without underscores"
+    return None
+
+
+def _attribute_refusal(name: str) -> str | None:
+    if name.startswith("__") and name not in METHOD_NAMES | _READABLE_DUNDERS:
+        return f"the attribute '{name}' may not be used: it starts with two underscores"
+    if name in INSPECT_ATTRIBUTES:
+        return f"the attribute '{name}' may not be used: it belongs to the interpreter"
+    return None
+
+
+# --- the syntax tree -------------------------------------------------------------------------------------------------
+
+
+class _StepTransformer(RestrictingNodeTransformer):  # type: ignore[misc]  # the library is untyped
+    """Rewrites what the guards must see, lets the rest of the language pass, refuses what it does not know."""
+
+    def __init__(self) -> None:
+        super().__init__([], [], {})
+        self._inside: list[type[ast.AST]] = []
+
+    def error(self, node: ast.AST, info: str) -> None:
+        raise NotAllowed(info[0].lower() + info[1:].rstrip("."), getattr(node, "lineno", None))
+
+    def not_allowed(self, node: ast.AST) -> None:
+        construct = re.sub(r"(?<!^)(?=[A-Z])", " ", type(node).__name__).lower()
+        raise NotAllowed(f"this construct may not be used: {construct}", getattr(node, "lineno", None))
+
+    def check_name(self, node: ast.AST, name: str | None, allow_magic_methods: bool = False) -> None:
+        """Every identifier has been checked by `_check_identifiers`."""
+
+    def _pass(self, node: ast.AST) -> Any:
+        return self.node_contents_visit(node)
+
+    visit_Module = visit_Constant = visit_Name = visit_Call = visit_JoinedStr = visit_Nonlocal = _pass
+    visit_Assign = visit_With = visit_Slice = visit_FormattedValue = _pass
+    visit_Match = visit_match_case = visit_MatchSingleton = visit_MatchSequence = visit_MatchStar = _pass
+    visit_MatchMapping = visit_MatchAs = visit_MatchOr = _pass
+
+    def guard_iter(self, node: ast.AST) -> Any:
+        """Iteration needs no guard: whatever a step can iterate, it may see."""
+        return self.node_contents_visit(node)
+
+    def visit_Attribute(self, node: ast.Attribute) -> Any:
+        """Reads go through `_getattr_`, writes through `_write_` or, for private names, `_write_private_`."""
+        value = self.visit(node.value)
+        if isinstance(node.ctx, ast.Load):
+            return ast.copy_location(_call("_getattr_", value, ast.Constant(node.attr)), node)
+        guard = "_write_private_" if node.attr.startswith("_") else "_write_"
+        node.value = ast.copy_location(_call(guard, value), node)
+        return node
+
+    def visit_Subscript(self, node: ast.Subscript) -> Any:
+        """Item writes go through `_write_`; item reads need no guard."""
+        node = self.node_contents_visit(node)
+        if not isinstance(node.ctx, ast.Load):
+            node.value = ast.copy_location(_call("_write_", node.value), node)
+        return node
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> Any:
+        """`object.name += value` becomes `object.name = _inplace_("+=", object.name, value)`, guarded as usual.
+
+        Native augmented assignment would read the attribute behind the guard's back.
+        """
+        if not isinstance(node.target, ast.Attribute):
+            return self.node_contents_visit(node)
+        held: ast.expr = node.target.value
+        if isinstance(held, ast.Name):
+            first: ast.expr = held
+        else:  # evaluate the object once: the right-hand side runs first and keeps it
+            first = ast.NamedExpr(ast.Name("_target_", ast.Store()), held)
+            held = ast.Name("_target_", ast.Load())
+        read = ast.Attribute(first, node.target.attr, ast.Load())
+        update = _call("_inplace_", ast.Constant(IOPERATOR_TO_STR[type(node.op)]), read, node.value)
+        written = ast.Attribute(held, node.target.attr, ast.Store())
+        assign = ast.copy_location(ast.Assign(targets=[written], value=update), node)
+        return self.visit(ast.fix_missing_locations(assign))
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> Any:
+        """Annotations stay in class bodies, where dataclasses read them; elsewhere they mean nothing and are dropped."""
+        if self._inside and self._inside[-1] is ast.ClassDef:
+            return self.node_contents_visit(node)
+        if node.value is None:
+            return ast.copy_location(ast.Pass(), node)
+        return self.visit(ast.copy_location(ast.Assign(targets=[node.target], value=node.value), node))
+
+    def visit_arg(self, node: ast.arg) -> Any:
+        node.annotation = None
+        return node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> Any:
+        node.returns = None
+        return self._visit_scope(node)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> Any:
+        if node.keywords:
+            raise NotAllowed("a class may take no keyword such as metaclass", node.lineno)
+        return self._visit_scope(node)
+
+    def _visit_scope(self, node: ast.AST) -> Any:
+        self._inside.append(type(node))
+        try:
+            return self.node_contents_visit(node)
+        finally:
+            self._inside.pop()
+
+    def visit_Import(self, node: ast.Import) -> Any:
+        """`import a.b` becomes `a = _import_("a.b")`, `import a.b as c` becomes `c = _import_submodule_("a.b")`."""
+        return [self._import(node, alias) for alias in node.names]
+
+    def _import(self, node: ast.Import, alias: ast.alias) -> ast.stmt:
+        target = alias.asname or alias.name.partition(".")[0]
+        value = _call("_import_submodule_" if alias.asname else "_import_", ast.Constant(alias.name))
+        assign = ast.Assign(targets=[ast.Name(target, ast.Store())], value=value)
+        return ast.fix_missing_locations(ast.copy_location(assign, node))
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> Any:
+        """`from a import b as c, d` becomes `[c, d] = _import_from_("a", "b", "d")`; a star fills the namespace."""
+        if node.level:
+            raise NotAllowed("an import may not be relative", node.lineno)
+        module = ast.Constant(node.module)
+        statement: ast.stmt
+        if node.module == "__future__":
+            statement = ast.Pass()
+        elif any(alias.name == "*" for alias in node.names):
+            statement = ast.Expr(_call("_import_star_", module))
+        else:
+            names: list[ast.expr] = [ast.Name(alias.asname or alias.name, ast.Store()) for alias in node.names]
+            value = _call("_import_from_", module, *(ast.Constant(alias.name) for alias in node.names))
+            statement = ast.Assign(targets=[ast.List(names, ast.Store())], value=value)
+        return ast.fix_missing_locations(ast.copy_location(statement, node))
+
+    def visit_MatchValue(self, node: ast.MatchValue) -> Any:
+        if any(isinstance(part, ast.Attribute) for part in ast.walk(node.value)):
+            raise NotAllowed("a pattern may not read an attribute; compare with == instead", node.lineno)
+        return self.node_contents_visit(node)
+
+    def visit_MatchClass(self, node: ast.MatchClass) -> Any:
+        if node.kwd_attrs or not isinstance(node.cls, ast.Name):
+            raise NotAllowed("a class pattern may not read attributes", node.lineno)
+        return self.node_contents_visit(node)

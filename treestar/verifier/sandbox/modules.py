@@ -1,0 +1,224 @@
+"""Which modules a step may import, and which of their names it sees.
+
+A step never holds a real module. It gets a facade: a module object with nothing in it but the permitted names, so that
+no attribute read can wander from `statistics` to `sys`. What reads or writes files, evaluates strings unchecked, reaches
+raw memory or fetches attributes by a name in a string is left out here; what evaluates strings and is needed
+(`sympify`, `parse_expr`, `lambdify`, `nsolve`) is hardened in `hardening.py`.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import importlib
+import random
+import sys
+from collections.abc import Callable, Iterable
+from types import ModuleType
+from typing import Any
+
+from treestar.verifier.sandbox.language import NotAllowed
+
+__all__ = ["ROOTS", "import_module", "import_star", "is_facade", "missing_attribute", "prepare_modules"]
+
+ROOTS = (
+    "bisect calendar cmath collections copy dataclasses datetime decimal fractions functools heapq itertools math "
+    "numbers numpy operator random re statistics string sympy typing"
+).split()
+"""The modules a step may import, their permitted submodules aside."""
+
+_NAMES = {
+    "bisect": "bisect bisect_left bisect_right insort insort_left insort_right",
+    "calendar": "isleap leapdays monthrange weekday monthcalendar month_name month_abbr day_name day_abbr "
+    "timegm Calendar MONDAY TUESDAY WEDNESDAY THURSDAY FRIDAY SATURDAY SUNDAY",
+    "copy": "copy deepcopy",
+    "dataclasses": "dataclass field asdict astuple replace",
+    "functools": "reduce lru_cache cache cached_property partial cmp_to_key total_ordering wraps",
+    "random": "random randint randrange choice choices sample shuffle uniform triangular gauss normalvariate "
+    "expovariate betavariate gammavariate lognormvariate paretovariate weibullvariate vonmisesvariate "
+    "seed getrandbits Random",
+    "string": "ascii_letters ascii_lowercase ascii_uppercase digits hexdigits octdigits punctuation printable "
+    "whitespace capwords",
+    "typing": "Any Callable ClassVar Deque DefaultDict Dict Final FrozenSet Generator Generic Hashable Iterable Iterator "
+    "List Literal Mapping NamedTuple NoReturn Optional Sequence Set Sized Tuple Type TypeVar Union cast",
+}
+"""Modules of which only these names are permitted. Of the others: `__all__`, else what is public and their own."""
+
+_DENIED = {
+    "collections": "UserString",
+    "operator": "attrgetter methodcaller",
+    "re": "Scanner template",
+    "numpy": "DataSource bmat from_dlpack fromfile fromregex genfromtxt get_include info load loadtxt memmap "
+    "save savetxt savez savez_compressed seterrcall show_config show_runtime source lookfor test set_numeric_ops "
+    "add_docstring add_newdoc add_newdoc_ufunc recfromcsv recfromtxt require_file",
+    "sympy": "CodeGen autowrap codegen doctest dotprint get_class get_mod_func init_printing init_session pager_print "
+    "pkgdata plot plot_backends plot_implicit plot_parametric plot3d plot3d_parametric_line "
+    "plot3d_parametric_surface preview print_gtk register_handler source test textplot timed ufuncify "
+    "import_module exec_ lambdastr implemented_function",
+}
+"""Names that are left out of a module and of all its submodules."""
+
+_SYMPY_PACKAGES = (
+    "abc algebras assumptions calculus combinatorics concrete core crypto diffgeom discrete functions geometry "
+    "holonomic integrals liealgebras logic matrices ntheory polys series sets simplify solvers stats tensor vector "
+    "utilities.iterables utilities.lambdify parsing.sympy_parser physics.units printing"
+).split()
+_NUMPY_PACKAGES = "fft linalg polynomial random".split()
+_SUBMODULES = tuple(f"sympy.{name}" for name in _SYMPY_PACKAGES) + tuple(f"numpy.{name}" for name in _NUMPY_PACKAGES)
+_WITHOUT_ALL_OF = {"sympy.core.cache", "sympy.core.backend", "sympy.polys.polyconfig", "numpy.random.mtrand"}
+_PLAIN_TYPES = (int, float, complex, str, bool, type(None), tuple)
+
+_facades: dict[str, ModuleType] = {}
+
+
+class _Facade(ModuleType):
+    """A module object that holds permitted names only."""
+
+
+def is_facade(module: ModuleType) -> bool:
+    """Whether a step may hold this module object."""
+    return isinstance(module, _Facade)
+
+
+def prepare_modules() -> None:
+    """Import every permitted module and build its facade, once, in the process that all steps are forked from."""
+    for name in ROOTS:
+        importlib.import_module(name)
+    for name in (*_SUBMODULES, "sympy.solvers.inequalities", "sympy.physics.units"):
+        importlib.import_module(name)
+    for name in ROOTS:
+        _facade(name)
+
+
+def import_module(name: str) -> ModuleType:
+    """The facade of the module `name`.
+
+    Raises:
+        ImportError: steps may not import it, or there is none of that name.
+    """
+    if not _permitted(name):
+        root = name.partition(".")[0]
+        what = name if root in ROOTS else root
+        raise ImportError(f"'{what}' cannot be imported in a step; these can: {', '.join(ROOTS)}")
+    if name not in sys.modules:
+        raise ImportError(f"No module named '{name}'")
+    facade = _facade(name)
+    parent, _, child = name.rpartition(".")
+    if parent and not hasattr(import_module(parent), child):
+        setattr(_facade(parent), child, facade)
+    return facade
+
+
+def import_star(name: str) -> dict[str, Any]:
+    """What `from name import *` brings. Raises as `import_module` does."""
+    module = import_module(name)
+    return {key: value for key, value in vars(module).items() if not key.startswith("_") and key in _exported(name)}
+
+
+def missing_attribute(module: ModuleType, attribute: str) -> Exception:
+    """The error for a name that a facade does not have: refused where the real module has it, missing otherwise."""
+    real = sys.modules.get(module.__name__)
+    if real is not None and hasattr(real, attribute):
+        return NotAllowed(f"'{module.__name__}.{attribute}' may not be used in a step")
+    return AttributeError(f"module '{module.__name__}' has no attribute '{attribute}'")
+
+
+def _permitted(name: str) -> bool:
+    if name in ROOTS:
+        return True
+    if name in _WITHOUT_ALL_OF or any(part.startswith("_") for part in name.split(".")):
+        return False
+    return any(name == package or name.startswith(package + ".") for package in _SUBMODULES) or name in _parents()
+
+
+@functools.lru_cache(maxsize=1)
+def _parents() -> frozenset[str]:
+    return frozenset(name.rpartition(".")[0] for name in _SUBMODULES)
+
+
+def _facade(name: str) -> ModuleType:
+    facade = _facades.get(name)
+    if facade is None:
+        real = sys.modules[name]
+        facade = _facades[name] = _Facade(name)
+        for key in _permitted_names(name, real):
+            setattr(facade, key, _REPLACED.get((name, key), getattr(real, key)))
+        for key in _children(name):
+            if not hasattr(facade, key) and isinstance(getattr(real, key, None), ModuleType):
+                setattr(facade, key, _facade(f"{name}.{key}"))
+    return facade
+
+
+def _children(name: str) -> Iterable[str]:
+    prefix = name + "."
+    loaded = [other[len(prefix) :] for other in sys.modules if other.startswith(prefix)]
+    return [child for child in loaded if "." not in child and _permitted(prefix + child)]
+
+
+def _permitted_names(name: str, real: ModuleType) -> list[str]:
+    denied = _DENIED.get(name.partition(".")[0], "").split()
+    if name in _NAMES:
+        return _NAMES[name].split()
+    candidates = list(dict.fromkeys([*getattr(real, "__all__", ()), *dir(real)]))
+    return [key for key in candidates if not key.startswith("_") and key not in denied and _belongs(name, real, key)]
+
+
+def _belongs(name: str, real: ModuleType, key: str) -> bool:
+    """Whether `key` is the module's to give: exported by it, or made by the same library, and no module."""
+    try:
+        value = getattr(real, key)
+    except AttributeError:
+        return False
+    if isinstance(value, ModuleType):
+        return False
+    if key in getattr(real, "__all__", ()):
+        return True
+    if isinstance(value, _PLAIN_TYPES):
+        return True
+    root = name.partition(".")[0]
+    origin = getattr(value, "__module__", None) or getattr(type(value), "__module__", None)
+    return isinstance(origin, str) and (origin == root or origin.startswith(root + ".")) and _origin_permitted(origin)
+
+
+def _origin_permitted(origin: str) -> bool:
+    return not origin.startswith("sympy.") or _permitted(origin)
+
+
+def _exported(name: str) -> Iterable[str]:
+    real = sys.modules[name]
+    exported = getattr(real, "__all__", None)
+    return exported if exported is not None else [key for key in dir(real) if not key.startswith("_")]
+
+
+# --- replacements: the same function without its unsafe or unrepeatable part -----------------------------------------
+
+
+def _wraps(wrapped: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """`functools.wraps` without its arguments, which name the attributes to copy."""
+    return functools.wraps(wrapped)
+
+
+class _SeededRandom(random.Random):
+    """`random.Random`, seeded with 0 where no seed is given: a step that runs again must do the same again."""
+
+    def __init__(self, x: Any = 0) -> None:
+        super().__init__(0 if x is None else x)
+
+
+def _seed(a: Any = 0, version: int = 2) -> None:
+    random.seed(0 if a is None else a, version)
+
+
+def _default_rng(seed: Any = 0) -> Any:
+    import numpy
+
+    return numpy.random.default_rng(0 if seed is None else seed)
+
+
+_REPLACED: dict[tuple[str, str], Any] = {
+    ("functools", "wraps"): _wraps,
+    ("random", "Random"): _SeededRandom,
+    ("random", "seed"): _seed,
+    ("numpy.random", "default_rng"): _default_rng,
+    ("copy", "copy"): copy.copy,
+}
