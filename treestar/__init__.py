@@ -1,0 +1,59 @@
+"""treestar: test-time search for math reasoning. Ask a question, get an answer whose every step was executed.
+
+>>> import treestar
+>>> result = treestar.Solver().solve("What is 12 times 12?")
+>>> result.answer, result.confidence, result.trajectory
+"""
+
+from treestar.search import (
+    BestOfNConfig,
+    GreedyConfig,
+    MajorityConfig,
+    MCTSConfig,
+    SearchResult,
+    SearchStats,
+    TrajectoryStep,
+    Tree,
+)
+from treestar.solver import Solver
+from treestar.types import (
+    Execution,
+    Executor,
+    Interpreter,
+    Policy,
+    Problem,
+    Proposal,
+    Sampling,
+    Scorer,
+    State,
+    Step,
+    TreestarError,
+    Verifier,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BestOfNConfig",
+    "Execution",
+    "Executor",
+    "GreedyConfig",
+    "Interpreter",
+    "MCTSConfig",
+    "MajorityConfig",
+    "Policy",
+    "Problem",
+    "Proposal",
+    "Sampling",
+    "Scorer",
+    "SearchResult",
+    "SearchStats",
+    "Solver",
+    "State",
+    "Step",
+    "TrajectoryStep",
+    "Tree",
+    "TreestarError",
+    "Verifier",
+    "__version__",
+]

@@ -1,0 +1,34 @@
+"""The `treestar` command. Exit codes: 0 done, 1 failed, 2 wrong usage."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.console import Console
+
+from treestar.cli.doctor import doctor
+from treestar.cli.grade import grade
+from treestar.cli.solve import solve
+from treestar.types import TreestarError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="treestar",
+    help="Test-time search for math reasoning: steps are proposed, executed, searched and checked.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command()(solve)
+app.command()(grade)
+app.command()(doctor)
+
+
+def main() -> None:
+    """Run the command; a failure that has an explanation is printed as one sentence, without a traceback."""
+    try:
+        app()
+    except TreestarError as error:
+        Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {error}", highlight=False)
+        sys.exit(1)

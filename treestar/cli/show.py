@@ -1,0 +1,131 @@
+"""What a person sees on the terminal: results with their executed trajectories, and the progress of searches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from threading import Lock
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.padding import Padding
+from rich.progress_bar import ProgressBar
+from rich.rule import Rule
+from rich.syntax import Syntax
+from rich.table import Table
+from rich.text import Text
+
+from treestar.search import Search, SearchConfig, SearchResult, TrajectoryStep
+
+__all__ = ["SearchDisplay", "result_view", "summary"]
+
+MOST_ROWS = 12
+"""Running searches shown at the same time; with more problems only the totals are."""
+
+
+def result_view(result: SearchResult) -> RenderableType:
+    """A finished problem: question, answer and verdict, and the winning trajectory with its outputs."""
+    parts: list[RenderableType] = [Rule(style="dim"), Text(result.problem.question, style="bold")]
+    parts += [Padding(step_view(number, step), (0, 0, 0, 2)) for number, step in enumerate(result.trajectory, start=1)]
+    parts.append(verdict(result))
+    return Group(*parts)
+
+
+def step_view(number: int, step: TrajectoryStep) -> RenderableType:
+    score = "" if step.score is None else f"  PPM {step.score:+.2f}"
+    heading = Text(f"step {number}  Q {step.q_value:+.2f}  N {step.visits}{score}", style="dim")
+    body: RenderableType = Syntax(step.code, "python", background_color="default") if step.code else Text(step.text)
+    output = [Text(f"→ {step.output.rstrip()}", style="cyan")] if step.output.strip() else []
+    return Group(heading, body, *output)
+
+
+def verdict(result: SearchResult) -> Text:
+    stats = result.stats
+    line = Text()
+    if result.answer is None:
+        line.append(f"no answer ({result.stopped})", style="bold red")
+    else:
+        line.append(f"answer {result.answer}", style="bold")
+    if result.correct is not None:
+        line.append(" ✓ right" if result.correct else f" ✗ wrong, it is {result.problem.answer}",
+                    style="bold green" if result.correct else "bold red")  # fmt: skip
+    line.append(
+        f"   confidence {result.confidence:.0%} · {stats.rollouts} rollouts · {stats.nodes} nodes · "
+        f"{stats.executions} executions · {stats.generated_tokens} tokens · {stats.seconds:.1f} s",
+        style="dim",
+    )
+    return line
+
+
+def summary(results: Sequence[SearchResult], seconds: float) -> Text:
+    """One line over all results."""
+    judged = [result for result in results if result.correct is not None]
+    tokens = sum(result.stats.generated_tokens for result in results)
+    right = f"{sum(bool(result.correct) for result in judged)} of {len(judged)} right · " if judged else ""
+    return Text(f"{len(results)} solved · {right}{tokens:,} tokens generated · {seconds:.1f} s", style="bold")
+
+
+class SearchDisplay:
+    """The live display of running searches; its methods may be called from any thread.
+
+    Args:
+        console: where to draw; nothing is drawn where that is not a terminal.
+        total: problems to be solved.
+    """
+
+    def __init__(self, console: Console, total: int) -> None:
+        self.running: dict[str, Search[SearchConfig]] = {}
+        self.total = total
+        self.finished = 0
+        self.right = 0
+        self.judged = 0
+        self.started = time.perf_counter()
+        self.lock = Lock()
+        self.live = Live(console=console, get_renderable=self.view, refresh_per_second=8, transient=True)
+
+    def __enter__(self) -> SearchDisplay:
+        self.live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.live.stop()
+
+    def on_progress(self, search: Search[SearchConfig]) -> None:
+        with self.lock:
+            self.running[search.tree.problem.id] = search
+
+    def on_result(self, result: SearchResult) -> None:
+        with self.lock:
+            self.running.pop(result.problem.id, None)
+            self.finished += 1
+            self.judged += result.correct is not None
+            self.right += bool(result.correct)
+
+    def view(self) -> RenderableType:
+        with self.lock:
+            searches = list(self.running.values())
+        totals = f"{self.finished}/{self.total} problems"
+        if self.judged:
+            totals += f" · {self.right}/{self.judged} right"
+        totals += f" · {time.perf_counter() - self.started:.0f} s"
+        table = Table.grid(padding=(0, 2))
+        if self.total <= MOST_ROWS:
+            for search in searches:
+                table.add_row(*progress_row(search))
+        return Group(table, Text(totals, style="bold"))
+
+
+def progress_row(search: Search[SearchConfig]) -> list[RenderableType]:
+    stats, groups = search.stats, search.groups.groups
+    wanted: int = getattr(search.config, "rollouts", getattr(search.config, "samples", 1))
+    leader = max(groups, key=lambda group: group.trajectories).answer if groups else "…"
+    question = Text(" ".join(search.tree.problem.question.split()), overflow="ellipsis", no_wrap=True)
+    question.truncate(48, overflow="ellipsis")
+    return [
+        question,
+        ProgressBar(total=wanted, completed=min(stats.rollouts, wanted), width=16),
+        f"{stats.rollouts}/{wanted} rollouts",
+        f"{stats.nodes} nodes",
+        f"{stats.generated_tokens} tokens",
+        Text(f"leading: {leader}", overflow="ellipsis", no_wrap=True),
+    ]

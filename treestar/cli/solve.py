@@ -1,0 +1,107 @@
+"""`treestar solve`: search for the answers of one question, of a file of them, or of the built-in ones."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from treestar.cli.options import config_from_options, with_config_options
+from treestar.cli.problem_file import read_problems
+from treestar.cli.show import SearchDisplay, result_view, summary
+from treestar.policy.embedded import PROBLEMS_PATH
+from treestar.search import STRATEGIES, SearchResult
+from treestar.solver import Solver, as_problem
+from treestar.types import Problem, TreestarError
+
+__all__ = ["solve"]
+
+
+@with_config_options(*(config_class for config_class, _ in reversed(STRATEGIES.values())))
+def solve(
+    question: Annotated[str | None, typer.Argument(help="The question; or give --file or --examples.")] = None,
+    file: Annotated[
+        Path | None, typer.Option(help="JSON Lines with `question`, and where known `answer`, `id`.")
+    ] = None,
+    examples: Annotated[bool, typer.Option("--examples", help="Solve a handful of built-in problems.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Append each result here as it is finished; run again to go on.")
+    ] = None,
+    policy: Annotated[str, typer.Option(help="`embedded`, a model folder, or a Hugging Face hub id.")] = "embedded",
+    strategy: Annotated[str, typer.Option(help=f"How the budget is spent: {', '.join(STRATEGIES)}.")] = "mcts",
+    seed: Annotated[int, typer.Option(help="Same seed, problem and model: same tree.")] = 0,
+    json_: Annotated[bool, typer.Option("--json", help="One JSON object a problem on stdout.")] = False,
+    save_tree: Annotated[
+        Path | None, typer.Option(help="Write the tree here as JSON; with several problems, into this folder.")
+    ] = None,
+    options: dict[str, Any] = {},  # noqa: B006  # filled by with_config_options, never changed
+) -> None:
+    """Search for the answer of a math problem: steps are proposed, executed, and searched as a tree."""
+    if sum([question is not None, file is not None, examples]) != 1:
+        raise typer.BadParameter("give a QUESTION, or --file, or --examples: exactly one of them")
+    if strategy not in STRATEGIES:
+        raise typer.BadParameter(f"there is no strategy {strategy!r}: it is one of {', '.join(STRATEGIES)}")
+    config = config_from_options(STRATEGIES[strategy][0], strategy, options)
+    problems, faults = problems_to_solve(question, file)
+    errors = Console(stderr=True, soft_wrap=True)
+    for fault in faults:
+        errors.print(f"[bold red]error:[/] {fault}", highlight=False)
+    check_writable(out, save_tree, several=len(problems) > 1)
+    started = time.perf_counter()
+    display = SearchDisplay(errors, len(problems))
+    with errors.status(f"loading policy {policy}") if errors.is_terminal else nullcontext():
+        solver = Solver(policy, config, seed=seed, on_progress=display.on_progress)
+
+    def on_result(result: SearchResult) -> None:
+        display.on_result(result)
+        if json_:
+            print(json.dumps(result.to_json()), flush=True)
+
+    with solver, display:
+        results = solver.solve_many(problems, out, on_result)
+    if not json_:
+        console = Console()
+        for result in results:
+            console.print(result_view(result))
+        console.print(summary(results, time.perf_counter() - started))
+    if save_tree is not None:
+        write_trees(results, save_tree)
+    if faults or not problems:
+        raise typer.Exit(1)
+
+
+def problems_to_solve(question: str | None, file: Path | None) -> tuple[list[Problem], list[str]]:
+    if question is None:
+        return read_problems(file if file is not None else PROBLEMS_PATH)
+    try:
+        return [as_problem(question, 0)], []
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def check_writable(out: Path | None, save_tree: Path | None, several: bool) -> None:
+    """Find out that a path cannot be written before the search, not after it. Raises TreestarError."""
+    try:
+        if out is not None:
+            out.open("a", encoding="utf-8").close()
+        if save_tree is not None and several:
+            save_tree.mkdir(parents=True, exist_ok=True)
+        elif save_tree is not None:
+            save_tree.open("a", encoding="utf-8").close()
+    except OSError as error:
+        raise TreestarError(f"{error.filename} cannot be written: {error.strerror}") from error
+
+
+def write_trees(results: list[SearchResult], path: Path) -> None:
+    trees = [result.tree for result in results if result.tree is not None]
+    for tree in trees:
+        name = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in tree.problem.id)
+        tree.save(path if len(results) == 1 else path / f"{name}.json")
+    if len(trees) < len(results):
+        print("results read back from --out have no trees to save", file=sys.stderr)

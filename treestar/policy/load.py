@@ -1,0 +1,85 @@
+"""From the string that names a policy to the policy."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from treestar.policy.embedded import MODEL_PATH
+from treestar.policy.format import (
+    END_OF_STEP,
+    BoundFormat,
+    ChatFormat,
+    FormatName,
+    RStarFormat,
+    StepFormat,
+    plain_template,
+)
+from treestar.policy.transformers import TransformersPolicy
+from treestar.types import TreestarError
+
+__all__ = ["load_policy", "step_format_for"]
+
+
+def load_policy(
+    name: str = "embedded", step_format: FormatName | None = None, device: str | None = None, max_batch: int = 128
+) -> TransformersPolicy:
+    """Load a policy over a Hugging Face causal language model.
+
+    Args:
+        name: `embedded`, a model folder, or a model's id on the Hugging Face hub.
+        step_format: the form of the step format; None asks the model's own files (see `step_format_for`).
+        device: `cpu`, `cuda`, `cuda:1`, ...; None takes CUDA where there is one.
+        max_batch: most sequences generated at the same time.
+
+    Raises:
+        TreestarError: there is no such model, it cannot be read, or the device does not exist.
+    """
+    path = str(MODEL_PATH) if name == "embedded" else name
+    # A laptop's BLAS threads spin while they wait, and starve whatever else runs there; set before torch starts them.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("GOMP_SPINCOUNT", "0")
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    looks_like_path = path.startswith((".", "/", "~")) or Path(path).exists()
+    if looks_like_path and not (Path(path).expanduser() / "config.json").is_file():
+        raise TreestarError(f"policy {name!r}: there is no config.json in that folder, so it holds no model")
+    path = str(Path(path).expanduser()) if looks_like_path else path
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path)
+        model = AutoModelForCausalLM.from_pretrained(path, dtype="auto").to(device)
+    except Exception as error:  # transformers, the hub client, safetensors and torch raise what they like
+        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise TreestarError(
+            f"policy {name!r} cannot be loaded: {first_line} (give `embedded`, a model folder, or a hub id such as "
+            "Qwen/Qwen2.5-Math-7B-Instruct; a hub id needs a network or a filled cache)"
+        ) from error
+    chosen = step_format_for(model.config, tokenizer, step_format)
+    return TransformersPolicy(model, tokenizer, chosen, name, max_batch)
+
+
+def step_format_for(config: Any, tokenizer: Any, wanted: FormatName | None = None) -> StepFormat:
+    """The form of the step format that a model speaks.
+
+    `wanted` if given; else what the model's config.json says under `treestar_format`; else `rstar` for a tokenizer that
+    has the format's tags as tokens; else `chat`, with the model's chat template where it has one.
+    """
+    name = wanted or getattr(config, "treestar_format", None)
+    if name is None:
+        name = "rstar" if END_OF_STEP in tokenizer.get_vocab() else "chat"
+    if name == "rstar":
+        return RStarFormat()
+    if name == "bound":
+        return BoundFormat()
+    if name != "chat":
+        raise TreestarError(f"there is no step format {name!r}: it is rstar, chat or bound")
+    if tokenizer.chat_template is None:
+        return ChatFormat(plain_template)
+
+    def template(messages: list[dict[str, str]]) -> str:
+        return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+
+    return ChatFormat(template)
