@@ -2,9 +2,9 @@
 
     python bench/overhead.py [--repeats 5]
 
-Both sides build trees of 100, 1 000 and 10 000 nodes with 8 children per expansion and scripted steps, in the same run
-and turn by turn. treestar samples, merges duplicates, executes (scripted, no time), judges, computes priors and backs up;
-TreeQuest calls a generate function for each node. Writes bench/results/overhead.json.
+Both sides build trees of 100, 1 000 and 10 000 nodes with 8 children per expansion and scripted steps, in the same
+run. treestar merges duplicates, executes (scripted, no time), judges, computes priors and backs up; TreeQuest calls a
+generate function for each node. Writes bench/results/overhead.json.
 """
 
 from __future__ import annotations
@@ -110,7 +110,8 @@ def measure(rate: Callable[[int], float], repeats: int) -> dict[str, dict[str, f
     figures = {}
     for nodes in SIZES:
         rates = sorted(rate(nodes) for _ in range(repeats))
-        figures[str(nodes)] = {"median": round(statistics.median(rates)), "min": round(rates[0]), "max": round(rates[-1])}
+        median = statistics.median(rates)
+        figures[str(nodes)] = {"median": round(median), "min": round(rates[0]), "max": round(rates[-1])}
     return figures
 
 

@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("treestar", "torch", "transformers", "sympy", "math-verify", "RestrictedPython", "treequest", "reasoning-gym")
+PACKAGES = (
+    "treestar",
+    "torch",
+    "transformers",
+    "sympy",
+    "math-verify",
+    "RestrictedPython",
+    "treequest",
+    "reasoning-gym",
+)
 
 
 def write_record(name: str, figures: dict[str, Any], seed: int) -> None:

@@ -1,0 +1,43 @@
+"""Settings that make no sense are refused with the field, the value and what is allowed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from treestar import BestOfNConfig, GreedyConfig, MajorityConfig, MCTSConfig
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("config_class", "field", "value"),
+    [
+        (MCTSConfig, "rollouts", 0),
+        (MCTSConfig, "rollouts", 1.5),
+        (MCTSConfig, "children", -1),
+        (MCTSConfig, "children", True),
+        (MCTSConfig, "temperature", NAN),
+        (MCTSConfig, "temperature", -0.1),
+        (MCTSConfig, "exploration", NAN),
+        (MCTSConfig, "exploration", float("inf")),
+        (MCTSConfig, "unvisited_value", NAN),
+        (MCTSConfig, "top_p", 0.0),
+        (MCTSConfig, "top_p", NAN),
+        (MCTSConfig, "rule", "ucb"),
+        (MCTSConfig, "on_error", "ignore"),
+        (MCTSConfig, "stop_confidence", NAN),
+        (MCTSConfig, "virtual_loss", -1),
+        (GreedyConfig, "wall_seconds", NAN),
+        (GreedyConfig, "wall_seconds", 0),
+        (GreedyConfig, "generated_tokens", 0),
+        (GreedyConfig, "max_depth", 0),
+        (MajorityConfig, "samples", 0),
+        (BestOfNConfig, "temperature", float("inf")),
+    ],
+)
+def test_senseless_values_are_refused(config_class: Any, field: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"{config_class.__name__}.{field} must be .*not") as caught:
+        config_class(**{field: value})
+    assert repr(value) in str(caught.value)

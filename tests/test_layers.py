@@ -1,0 +1,86 @@
+"""Imports only point downwards: a room knows the rooms below it and none above (docs/architecture.md)."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "treestar"
+
+LAYERS = [
+    {"types"},
+    {"verifier"},
+    {"policy"},
+    {"search"},
+    {"ppm"},
+    {"benchmarks"},
+    {"selfevolve"},
+    {"results_file"},
+    {"solver"},
+    {"treestar"},
+    {"cli"},
+]
+"""From the ground up. `search` stands above `policy` and `verifier` but knows only `types`; see below."""
+
+LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
+
+KNOWS_ONLY = {
+    "search": {"types", "search"},
+    "policy": {"types", "verifier", "policy"},
+    "verifier": {"types", "verifier"},
+}
+
+
+def room_of(path: Path) -> str:
+    first = path.relative_to(PACKAGE).parts[0]
+    return "treestar" if first == "__init__.py" else first.removesuffix(".py")
+
+
+def imported_rooms(path: Path) -> set[str]:
+    """The rooms whose modules `path` imports, at the top or inside functions."""
+    modules: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            assert node.module is not None
+            modules.add(node.module)
+            if node.module == "treestar":
+                modules |= {f"treestar.{alias.name}" for alias in node.names if alias.name in LEVEL}
+    inside = [module.split(".") for module in modules if module.split(".")[0] == "treestar"]
+    return {parts[1] if len(parts) > 1 else "treestar" for parts in inside}
+
+
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_downwards(path: Path) -> None:
+    room = room_of(path)
+    assert room in LEVEL, f"{room} has no place in the layers: give it one here and in docs/architecture.md"
+    for imported in imported_rooms(path) - {room}:
+        assert LEVEL[imported] < LEVEL[room], f"{path.name} in {room} imports {imported}, which is not below it"
+        assert imported in KNOWS_ONLY.get(room, {imported}), f"{room} must not know {imported}"
+
+
+def test_the_check_sees_an_upward_import(tmp_path: Path) -> None:
+    source = tmp_path / "bad.py"
+    source.write_text("def f():\n    from treestar.search import mcts\n")
+    assert imported_rooms(source) == {"search"}
+
+
+@pytest.mark.parametrize("statement", ["import treestar", "import treestar.cli"])
+def test_importing_loads_no_heavy_library(statement: str) -> None:
+    heavy = {"torch", "transformers", "sympy", "numpy", "networkx", "math_verify", "vllm", "reasoning_gym"}
+    code = f"import sys; {statement}; print(*({heavy!r} & set(sys.modules)))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert loaded == []
+
+
+def test_files_stay_short() -> None:
+    for path in SOURCES:
+        lines = len(path.read_text(encoding="utf-8").splitlines())
+        assert lines <= 400, f"{path.relative_to(PACKAGE)} has {lines} lines: split it by meaning"
