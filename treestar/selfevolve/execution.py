@@ -1,0 +1,115 @@
+"""Runs the code of whole solutions while the bootstrap policy is made: a whitelist of syntax and a time limit.
+
+This serves the project's own teachers and the project's own model on its own problems. Search runs steps in the
+sandbox of `treestar.verifier`, never here.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import io
+import math
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from types import CodeType
+
+__all__ = ["answers_match", "run_steps"]
+
+_ALLOWED = (
+    ast.Module, ast.Assign, ast.AugAssign, ast.Expr, ast.ImportFrom, ast.alias, ast.Call, ast.Name, ast.Load, ast.Store,
+    ast.Constant, ast.BinOp, ast.UnaryOp, ast.operator, ast.unaryop, ast.JoinedStr, ast.FormattedValue, ast.Tuple,
+)  # fmt: skip
+_IMPORTS = {("math", "gcd"), ("math", "lcm"), ("sympy", "primerange")}
+_LARGEST = 10**9
+
+
+def answers_match(output: str, gold: str) -> bool:
+    """Whether what was printed equals the gold answer: as text, or as a number up to a relative 1e-6."""
+    output, gold = output.strip(), gold.strip()
+    if output == gold:
+        return True
+    try:
+        return math.isclose(float(Fraction(output)), float(Fraction(gold)), rel_tol=1e-6, abs_tol=1e-9)
+    except (ValueError, ZeroDivisionError, OverflowError):
+        return False
+
+
+def run_steps(preamble: str, steps: Sequence[str], seconds: float = 1.0) -> str | None:
+    """What the steps print, or None where the code is refused, fails, prints nothing or takes too long."""
+    try:
+        code = _compiled("\n".join([preamble, *steps]))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    printed: list[str] = []
+
+    def write(*values: object) -> None:
+        buffer = io.StringIO()
+        print(*values, file=buffer)
+        printed.append(buffer.getvalue())
+
+    builtins = {"print": write, "__import__": _import, "list": list, "len": len, "round": round, "int": int, "abs": abs,
+                "sum": sum, "min": min, "max": max}  # fmt: skip
+    try:
+        with _time_limit(seconds):
+            exec(code, {"__builtins__": builtins})
+    except Exception:
+        return None
+    return "".join(printed).strip() or None
+
+
+def _compiled(source: str) -> CodeType:
+    """The source as code, if it holds nothing but plain arithmetic, printing and the imports of the teachers."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if not isinstance(node, _ALLOWED) or isinstance(node, ast.Pow | ast.LShift):
+            raise ValueError(f"{type(node).__name__} is not allowed here")
+        if isinstance(node, ast.ImportFrom) and not all((node.module, n.name) in _IMPORTS for n in node.names):
+            raise ValueError("this import is not allowed here")
+        if isinstance(node, ast.Name) and node.id.startswith("_"):
+            raise ValueError("this name is not allowed here")
+    return compile(tree, "<steps>", "exec")
+
+
+def _import(name: str, _globals: object = None, _locals: object = None, fromlist: Sequence[str] = (), _level: int = 0
+            ) -> object:  # fmt: skip
+    """The import of a step: only the functions in `_IMPORTS`."""
+    if any((name, item) not in _IMPORTS for item in fromlist) or not fromlist:
+        raise ImportError(name)
+    if name == "sympy":
+        return _Sympy
+    return math
+
+
+class _Sympy:
+    """sympy's primerange, with a bound on how far it counts."""
+
+    @staticmethod
+    def primerange(low: int, high: int) -> Iterator[int]:
+        """The primes in [low, high)."""
+        from sympy import primerange
+
+        if high - low > _LARGEST or high > _LARGEST:
+            raise ValueError("the range is too large")
+        yield from primerange(low, high)
+
+
+@contextlib.contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    """Raise TimeoutError in the main thread after `seconds`; elsewhere the whitelist alone bounds the work."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def expire(_number: int, _frame: object) -> None:
+        raise TimeoutError
+
+    previous = signal.signal(signal.SIGALRM, expire)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)

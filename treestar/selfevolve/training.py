@@ -1,0 +1,257 @@
+"""Trains a small Llama from nothing: batches of similar length, Muon and AdamW on fp32 masters, a time budget."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+__all__ = ["ModelShape", "Tokenized", "TrainingConfig", "TrainingLog", "new_model", "train"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelShape:
+    """The Llama's size. The default has 5.2 million parameters."""
+
+    layers: int = 6
+    width: int = 256
+    heads: int = 4
+    feed_forward: int = 704
+    positions: int = 1024
+    """`max_position_embeddings`: the longest prompt and solution together, in tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingConfig:
+    """How the bootstrap policy is trained. The run ends at `minutes` or `tokens`, whichever comes first."""
+
+    minutes: float = 40.0
+    tokens: int = 10**12
+    batch_tokens: int = 6144
+    """Tokens of a batch, padding included."""
+    matrix_rate: float = 4e-3
+    """Muon's learning rate, for the matrices."""
+    other_rate: float = 2e-3
+    """AdamW's learning rate, for the embeddings and the norms."""
+    weight_decay: float = 0.01
+    warmup: float = 0.01
+    """Share of the budget in which the learning rate rises from 0."""
+    cooldown: float = 0.45
+    """Share of the budget at its end in which the learning rate falls to 0."""
+    longest_offset: int = 200
+    """Positions start at random between 0 and this, so that long solutions meet positions that were trained."""
+    threads: int = 2
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Tokenized:
+    """One example as token ids."""
+
+    ids: Sequence[int]
+    prompt: int
+    """Length of the prompt, on which there is no loss."""
+    names: int
+    """How many names it uses, n0 first."""
+
+
+@dataclass(slots=True)
+class TrainingLog:
+    """What a run did."""
+
+    steps: int = 0
+    tokens: int = 0
+    """Tokens of the examples, padding left out."""
+    seconds: float = 0.0
+    losses: list[tuple[int, float, float]] = field(default_factory=list)
+    """(step, seconds, mean loss since the last entry)."""
+
+
+def new_model(shape: ModelShape, vocabulary: int, end_token: int, seed: int) -> Any:
+    """A Llama with random weights and tied embeddings."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=vocabulary,
+        hidden_size=shape.width,
+        intermediate_size=shape.feed_forward,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.heads,
+        max_position_embeddings=shape.positions,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=end_token,
+        pad_token_id=end_token,
+        initializer_range=0.02,
+        attn_implementation="sdpa",
+    )
+    return LlamaForCausalLM(config)
+
+
+def train(
+    model: Any,
+    cells: Mapping[tuple[str, str], Sequence[Tokenized]],
+    weights: Mapping[tuple[str, str], float],
+    first_name: int,
+    name_count: int,
+    config: TrainingConfig,
+    report: Callable[[TrainingLog, Any], None] | None = None,
+) -> TrainingLog:
+    """Train `model` in place; it ends in bf16.
+
+    Args:
+        cells: the examples of each cell.
+        weights: how often a cell is drawn, relative to the others.
+        first_name: token id of the name n0; the other names' ids follow.
+        name_count: how many names there are.
+        report: called about every 20 seconds with the log so far and the model.
+    """
+    import torch
+    import torch.nn.functional as functional
+
+    torch.set_num_threads(config.threads)
+    model.to(torch.bfloat16).train()
+    usual_attention = model.config._attn_implementation
+    model.set_attn_implementation(_short_attention())
+    live = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    # bf16 weights lose updates smaller than 1/256 of their size; the fp32 copies keep them.
+    masters = [parameter.detach().float().clone() for parameter in live]
+    optimizers = _optimizers(model, live, masters, config)
+    batches = draw_batches(cells, weights, first_name, name_count, config)
+    log = TrainingLog()
+    begin = time.monotonic()
+    recent: list[float] = []
+    last_report = begin
+    while (progress := _progress(log, begin, config)) < 1.0:
+        ids, labels, positions, real = next(batches)
+        hidden = model.model(input_ids=ids, position_ids=positions, use_cache=False).last_hidden_state
+        taught = labels != -100
+        logits = model.lm_head(hidden[taught])
+        loss = functional.cross_entropy(logits.float(), labels[taught])
+        torch.autograd.backward(loss)
+        for parameter, master in zip(live, masters, strict=True):
+            master.grad = parameter.grad.float()
+            parameter.grad = None
+        torch.nn.utils.clip_grad_norm_(masters, 1.0)
+        for optimizer, rate in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate * _schedule(progress, config)
+            optimizer.step()
+        with torch.no_grad():
+            for parameter, master in zip(live, masters, strict=True):
+                parameter.copy_(master)
+        recent.append(loss.item())
+        log.steps += 1
+        log.tokens += real
+        now = time.monotonic()
+        log.seconds = now - begin
+        if report is not None and now - last_report > 20:
+            log.losses.append((log.steps, log.seconds, sum(recent) / len(recent)))
+            recent, last_report = [], now
+            report(log, model)
+    if recent:
+        log.losses.append((log.steps, log.seconds, sum(recent) / len(recent)))
+    model.set_attn_implementation(usual_attention)
+    model.eval()
+    return log
+
+
+def draw_batches(
+    cells: Mapping[tuple[str, str], Sequence[Tokenized]],
+    weights: Mapping[tuple[str, str], float],
+    first_name: int,
+    name_count: int,
+    config: TrainingConfig,
+) -> Iterator[tuple[Any, Any, Any, int]]:
+    """Endless batches: ids, labels (-100: no loss) and positions, all [rows, length], and the number of real tokens."""
+    import torch
+
+    random = Random(config.seed)
+    keys = list(cells)
+    shares = [weights[key] for key in keys]
+    while True:
+        drawn = [random.choice(cells[key]) for key in random.choices(keys, shares, k=1024)]
+        drawn.sort(key=lambda example: len(example.ids) + random.random() * 8)
+        for rows in _shuffled(_grouped(drawn, config.batch_tokens), random):
+            length = max(len(row.ids) for row in rows)
+            ids = torch.zeros(len(rows), length, dtype=torch.long)
+            labels = torch.full((len(rows), length), -100)
+            offsets = torch.empty(len(rows), 1, dtype=torch.long)
+            for index, row in enumerate(rows):
+                shift = random.randint(0, name_count - row.names)
+                moved = torch.tensor(row.ids)
+                moved = torch.where((moved >= first_name) & (moved < first_name + name_count), moved + shift, moved)
+                ids[index, : len(moved)] = moved
+                labels[index, row.prompt - 1 : len(moved) - 1] = moved[row.prompt :]
+                offsets[index] = random.randint(0, config.longest_offset)
+            yield ids, labels, offsets + torch.arange(length), sum(len(row.ids) for row in rows)
+
+
+def _grouped(drawn: Sequence[Tokenized], batch_tokens: int) -> list[list[Tokenized]]:
+    """Examples sorted by length, cut into batches of about `batch_tokens` tokens each, padding included."""
+    groups: list[list[Tokenized]] = [[]]
+    for example in drawn:
+        if (len(groups[-1]) + 1) * len(example.ids) > batch_tokens and groups[-1]:
+            groups.append([])
+        groups[-1].append(example)
+    return groups
+
+
+def _shuffled(groups: list[list[Tokenized]], random: Random) -> list[list[Tokenized]]:
+    random.shuffle(groups)
+    return groups
+
+
+def _short_attention() -> str:
+    """The name of a causal attention written out in plain products.
+
+    On short sequences and a CPU its backward pass takes a third of the fused kernel's time (a fifth of a whole step).
+    """
+    import torch
+    from transformers import AttentionInterface
+
+    def attend(_module: Any, query: Any, key: Any, value: Any, _mask: Any = None, scaling: float = 1.0, **_: Any
+               ) -> tuple[Any, None]:  # fmt: skip
+        length = query.shape[2]
+        future = torch.full((length, length), float("-inf"), dtype=query.dtype).triu(1)
+        shares = torch.softmax(query @ key.transpose(-1, -2) * scaling + future, -1)
+        return (shares @ value).transpose(1, 2).contiguous(), None
+
+    AttentionInterface.register("treestar_short", attend)
+    return "treestar_short"
+
+
+def _optimizers(
+    model: Any, live: Sequence[Any], masters: Sequence[Any], config: TrainingConfig
+) -> list[tuple[Any, float]]:
+    """Muon for the matrices of the layers, AdamW for embeddings and norms, each with its full learning rate."""
+    import torch
+
+    embedding = model.get_input_embeddings().weight
+    is_matrix = [parameter.ndim == 2 and parameter is not embedding for parameter in live]
+    matrices = [master for master, matrix in zip(masters, is_matrix, strict=True) if matrix]
+    others = [master for master, matrix in zip(masters, is_matrix, strict=True) if not matrix]
+    muon = torch.optim.Muon(
+        matrices, lr=config.matrix_rate, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw"
+    )
+    adam = torch.optim.AdamW(others, lr=config.other_rate, betas=(0.9, 0.95), weight_decay=0.0)
+    return [(muon, config.matrix_rate), (adam, config.other_rate)]
+
+
+def _progress(log: TrainingLog, begin: float, config: TrainingConfig) -> float:
+    """How much of the budget is used, 0 to 1."""
+    return max((time.monotonic() - begin) / (60 * config.minutes), log.tokens / config.tokens)
+
+
+def _schedule(progress: float, config: TrainingConfig) -> float:
+    """The learning rate's factor: rises, stays, and falls to 0 along a half cosine at the end."""
+    if progress < config.warmup:
+        return progress / config.warmup
+    left = (1.0 - progress) / config.cooldown
+    return 1.0 if left >= 1.0 else 0.5 - 0.5 * math.cos(math.pi * left)
