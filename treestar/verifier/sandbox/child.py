@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from treestar.verifier.sandbox.guards import OWN_MODULE, Output, new_namespace
+from treestar.verifier.sandbox.guards import Output, new_namespace
 from treestar.verifier.sandbox.hardening import refuse_system_calls
-from treestar.verifier.sandbox.language import NotAllowed, compile_step
+from treestar.verifier.sandbox.language import OWN_MODULE, NotAllowed, compile_step
 
 __all__ = ["STARTED", "Limits", "run_and_exit"]
 
@@ -95,7 +95,7 @@ def _drop_root() -> None:
         os.setgroups([])
         os.setresgid(_UNPRIVILEGED, _UNPRIVILEGED, _UNPRIVILEGED)
         os.setresuid(_UNPRIVILEGED, _UNPRIVILEGED, _UNPRIVILEGED)
-    except OSError:
+    except (OSError, AttributeError):
         pass  # root without that capability; the other walls stand
 
 
@@ -105,7 +105,7 @@ def _write(data: bytes) -> None:
 
 
 def _run(path: list[str], code: str, output: Output) -> bytes:
-    sys.stdout = sys.stderr = output  # type: ignore[assignment]  # sympy's pprint writes there
+    sys.stdout = sys.stderr = output  # sympy's pprint writes there
     sys.modules[OWN_MODULE] = ModuleType(OWN_MODULE)
     namespace = new_namespace(output)
     error = None

@@ -53,7 +53,8 @@ class Connection:
         self._config = config
         self._owner = os.getpid()
         self._ids = itertools.count(1)
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # of the fields below
+        self._send_lock = threading.Lock()  # of writing to the socket, which may wait; never taken inside the other
         self._pending: dict[int, tuple[asyncio.AbstractEventLoop, asyncio.Future[Frame]]] = {}
         self._alive = True
         self._ready: Future[None] = Future()
@@ -72,6 +73,8 @@ class Connection:
         Raises:
             TreestarError: it could not be started, or took longer than `start_seconds`.
         """
+        if self._ready.done() and self._ready.exception() is None:
+            return
         waiter = asyncio.wrap_future(self._ready)
         try:
             await asyncio.wait_for(asyncio.shield(waiter), self._config.start_seconds)
@@ -95,13 +98,14 @@ class Connection:
             if not self.usable():
                 raise ConnectionLost
             self._pending[request_id] = (loop, answer)
-            self._send(data)
+        self._send(data)
         try:
             return await answer
         except asyncio.CancelledError:
             with self._lock:
-                if self._pending.pop(request_id, None) is not None:
-                    self._send(encode({"cancel": request_id}))
+                unanswered = self._pending.pop(request_id, None) is not None
+            if unanswered:
+                self._send(encode({"cancel": request_id}))
             raise
 
     def close(self) -> None:
@@ -115,9 +119,9 @@ class Connection:
             self._thread.join()
 
     def _send(self, data: bytes) -> None:
-        # The zygote reads at any time and this process's thread empties the other direction, so this does not block
-        # for longer than a fork takes.
-        with suppress(OSError):  # the reading thread sees the same end and fails the pending requests
+        # The zygote reads at any time and this object's thread empties the other direction, so this does not block
+        # for longer than a fork takes. If it fails, the thread sees the same end and fails the pending requests.
+        with self._send_lock, suppress(OSError):
             self._engine_end.sendall(data)
 
     # --- the thread --------------------------------------------------------------------------------------------------
@@ -171,6 +175,7 @@ class Connection:
         with self._lock:
             self._alive = False
             pending, self._pending = self._pending, {}
+        with self._send_lock:
             self._engine_end.close()
         if not self._ready.done():
             self._ready.set_exception(failure)
@@ -209,7 +214,6 @@ def _environment() -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(dict.fromkeys([*search_path, package_root])),
         "PYTHONSAFEPATH": "1",
         "PYTHONHASHSEED": "0",
-        "PYTHONDONTWRITEBYTECODE": "1",
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
@@ -220,6 +224,6 @@ def _start_failure(status: int, errors: IO[bytes]) -> str:
     errors.seek(0)
     said = errors.read().decode("utf-8", "replace").strip()[-_STDERR_SHOWN:]
     return (
-        f"The sandbox process ended with status {status} while it started. "
-        f"Check that sympy, numpy and RestrictedPython can be imported by {sys.executable}. It said: {said or 'nothing'}"
+        f"The sandbox process ended with status {status} while it started. Check that sympy, numpy and "
+        f"RestrictedPython can be imported by {sys.executable}. It said: {said or 'nothing'}"
     )

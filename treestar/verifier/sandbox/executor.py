@@ -1,15 +1,15 @@
 """The engine's side of the sandbox: an `Executor` whose snapshots stand for paths of code.
 
-A snapshot is the path of steps that led to it. To run code in it, the path is run again in a process forked for this one
-execution, its output dropped, and then the new code. Nothing is shared between executions, so siblings cannot see each
-other; and random numbers, hash order and working directory are the same each time, so running again does the same again.
+A snapshot is the path of steps that led to it. To run code in it, the path is run again in a process forked for this
+one execution, its output dropped, and then the new code. Nothing is shared between executions, so siblings cannot see
+each other; random numbers and hash order are the same each time, so running a path again does the same again.
 """
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import weakref
-from typing import Any
 
 from treestar.types import Execution, Snapshot, TreestarError
 from treestar.verifier.sandbox.config import SandboxConfig
@@ -29,15 +29,15 @@ class SandboxExecutor:
     """Runs the code of steps in processes of their own, under `config`'s limits. Implements `Executor`.
 
     The sandbox begins to start when this is made, in the background, so make it before loading a model. It may be used
-    from several threads and event loops. After `close` it starts again when it is used again.
+    from several threads and event loops.
     """
 
     def __init__(self, config: SandboxConfig | None = None) -> None:
         self.config = config or SandboxConfig()
         self._lock = threading.Lock()
-        self._connection: Connection | None = None
-        self._finalizer: Any = None
-        self._connect()
+        self._closed = False
+        self._connection = Connection(self.config)
+        self._finalizer = weakref.finalize(self, self._connection.close)
 
     async def open(self) -> SandboxInterpreter:
         """A new interpreter, for one tree. The caller closes it."""
@@ -46,17 +46,15 @@ class SandboxExecutor:
     async def close(self) -> None:
         """End every process this executor started."""
         with self._lock:
-            connection, self._connection = self._connection, None
-            if self._finalizer is not None:
-                self._finalizer.detach()
-        if connection is not None:
-            connection.close()
+            self._closed = True
+            self._finalizer.detach()
+        await asyncio.to_thread(self._connection.close)
 
     async def execute(self, path: tuple[str, ...], code: str) -> Execution:
         """Run `code` in the state that running `path` leaves behind. The result carries no snapshot.
 
         Raises:
-            TreestarError: the sandbox cannot be started.
+            TreestarError: the sandbox cannot be started, or is closed.
         """
         if len(code) > self.config.code_limit:
             return Execution(error=f"ValueError: the step's code is longer than {self.config.code_limit} characters")
@@ -72,7 +70,10 @@ class SandboxExecutor:
     def _connect(self) -> Connection:
         """The connection to a living zygote, a new one if need be."""
         with self._lock:
-            if self._connection is None or not self._connection.usable():
+            if self._closed:
+                raise TreestarError("This sandbox is closed; make a new SandboxExecutor.")
+            if not self._connection.usable():
+                self._finalizer.detach()
                 self._connection = Connection(self.config)
                 self._finalizer = weakref.finalize(self, self._connection.close)
             return self._connection
@@ -112,7 +113,7 @@ class SandboxInterpreter:
         Never raises on account of the code: refusals, exceptions, limits and crashes come back in `Execution.error`.
 
         Raises:
-            TreestarError: this interpreter is closed, `parent` is not one of its snapshots, or the sandbox cannot start.
+            TreestarError: this interpreter is closed, or `parent` is not its snapshot, or the sandbox cannot start.
         """
         if self._closed:
             raise TreestarError("This interpreter is closed; open a new one with `await executor.open()`.")

@@ -7,35 +7,34 @@ strings, three-argument `type`). They are the first wall of two; the limits on t
 from __future__ import annotations
 
 import builtins
+import importlib
 import operator
 import string
 from collections.abc import Callable
 from types import FunctionType, ModuleType
-from typing import Any
+from typing import Any, cast
 
-from _string import formatter_field_name_split  # type: ignore[import-not-found]  # what string.Formatter itself uses
 from RestrictedPython.Guards import safe_builtins
 from RestrictedPython.transformer import INSPECT_ATTRIBUTES
 
-from treestar.verifier.sandbox.language import METHOD_NAMES, NotAllowed, compile_expression
+from treestar.verifier.sandbox.language import METHOD_NAMES, OWN_MODULE, NotAllowed, compile_expression, words
 from treestar.verifier.sandbox.modules import import_module, import_star, is_facade, missing_attribute
 
-__all__ = ["OWN_MODULE", "Output", "guarded_getattr", "new_namespace"]
+__all__ = ["DENIED_ATTRIBUTES", "Output", "guarded_getattr", "new_namespace"]
 
-OWN_MODULE = "__main__"
-"""The `__name__` steps run under; classes and functions with this `__module__` are the step's own."""
+DENIED_ATTRIBUTES = INSPECT_ATTRIBUTES | {"tofile", "dump", "ctypes", "cffi", "identify"}
+"""Attributes no object may be asked for: they lead to frames, files, raw memory, or evaluate text."""
 
-_DENIED_ATTRIBUTES = INSPECT_ATTRIBUTES | {"tofile", "dump", "ctypes", "cffi", "format_field", "vformat", "get_field"}
 _TIME_DEPENDENT = {"now", "today", "utcnow"}
 _NAMED_TUPLE_ATTRIBUTES = {"_asdict", "_replace", "_fields", "_make"}
 _MISSING = object()
 
-_PLAIN_BUILTINS = (
+_PLAIN_BUILTINS = words(
     "all any ascii bin bytearray bytes classmethod dict enumerate filter float format frozenset int iter list map max "
-    "min next object property reversed set sorted staticmethod str sum super tuple zip NotImplemented StopAsyncIteration "
-    "RecursionError ModuleNotFoundError TimeoutError PermissionError FileNotFoundError"
-).split()
-_REFUSED_BUILTINS = "open input exec compile globals locals vars dir breakpoint help exit quit memoryview".split()
+    "min next object property reversed set sorted staticmethod str sum super tuple zip NotImplemented "
+    "StopAsyncIteration RecursionError ModuleNotFoundError TimeoutError PermissionError FileNotFoundError"
+)
+_REFUSED_BUILTINS = words("open input exec compile globals locals vars dir breakpoint help exit quit memoryview")
 
 
 class Output:
@@ -82,9 +81,13 @@ def guarded_getattr(value: Any, name: str, default: Any = _MISSING) -> Any:
     """
     if type(name) is not str:
         raise TypeError("attribute name must be string")
+    if isinstance(value, ModuleType) and not is_facade(value):
+        raise NotAllowed(f"the module '{value.__name__}' may not be used in a step")
+    if name == "__class__":
+        return _type_of(value)
     if name.startswith("_"):
         _check_private(value, name)
-    elif name in _DENIED_ATTRIBUTES:
+    elif name in DENIED_ATTRIBUTES:
         raise NotAllowed(f"the attribute '{name}' may not be used in a step")
     elif name in {"format", "format_map"} and _is_string(value):
         return _safe_format(value, name)
@@ -108,16 +111,16 @@ def _check_private(value: Any, name: str) -> None:
         return
     if name in _NAMED_TUPLE_ATTRIBUTES and (isinstance(value, tuple) or _is_class(value, tuple)):
         return
-    if not name.startswith("__") and _is_own(value, name):
+    if (not name.startswith("__") or name in METHOD_NAMES) and _is_own(value, name):
         return
     raise NotAllowed(f"the attribute '{name}' of '{type(value).__name__}' may not be used: it is private")
 
 
 def _is_own(value: Any, name: str) -> bool:
-    """Whether the private attribute `name` was made by a step: set on its instance, or defined in its class."""
-    kind = value if isinstance(value, type) else type(value)
+    """Whether the attribute `name` was made by a step: set on an instance of its class, or defined in the class."""
+    kind: Any = value if isinstance(value, type) else type(value)
     if isinstance(value, super):
-        kind = value.__self_class__
+        kind = cast(Any, value).__self_class__
     if kind.__module__ != OWN_MODULE:
         return False
     if not isinstance(value, (type, super)) and name in getattr(value, "__dict__", ()):
@@ -186,12 +189,16 @@ def _guarded_hasattr(value: Any, name: str) -> bool:
 # --- format strings --------------------------------------------------------------------------------------------------
 
 
+_split_field_name = cast(Any, importlib.import_module("_string")).formatter_field_name_split
+"""What `string.Formatter` itself splits `0.name[key]` with."""
+
+
 class _GuardedFormatter(string.Formatter):
     """`str.format` whose `{0.attribute}` fields go through the guard."""
 
     def get_field(self, field_name: str, args: Any, kwargs: Any) -> Any:
         """The object a replacement field names, and the argument it began with."""
-        first, rest = formatter_field_name_split(field_name)
+        first, rest = _split_field_name(field_name)
         value = self.get_value(first, args, kwargs)
         for is_attribute, key in rest:
             value = guarded_getattr(value, key) if is_attribute else value[key]
@@ -277,6 +284,7 @@ def _make_print(output: Output) -> Callable[..., None]:
     def print(
         *values: Any, sep: str | None = " ", end: str | None = "\n", file: Any = None, flush: bool = False
     ) -> None:
+        del flush  # nothing is held back
         if file is not None:
             raise NotAllowed("'print' with 'file' may not be used in a step")
         builtins.print(*values, sep=sep, end=end, file=output)

@@ -12,23 +12,27 @@ import builtins
 import re
 import sys
 from collections.abc import Mapping
-from types import CodeType
+from types import CodeType, ModuleType
 from typing import Any, cast
 
-from treestar.verifier.sandbox.language import NotAllowed, compile_expression
+from treestar.verifier.sandbox.language import NotAllowed, compile_expression, words
 
 __all__ = ["harden_sympy", "refuse_system_calls"]
 
 _EXPRESSION_BUILTINS = frozenset({"abs", "divmod", "max", "min", "pow", "round", "sum", "len", "all", "any"})
 _GENERATED_BUILTINS = _EXPRESSION_BUILTINS | {"range", "complex", "float", "int", "bool", "list", "tuple", "zip"}
 _GENERATED_ROOTS = frozenset({"math", "mpmath", "numpy", "sympy", "cmath"})
-_GENERATED_IMPORT = re.compile(r"(from|import) (math|cmath|mpmath|numpy|sympy)\b[\w., *;]*")
+_GENERATED_IMPORT = re.compile(
+    r"from (math|cmath|mpmath|numpy|sympy)(\.\w+)* import (\*|\w+(, \w+)*)|import (math|cmath|mpmath|numpy|sympy)"
+)
+_GENERATED_REFUSED = (ast.Import, ast.ImportFrom, ast.Global, ast.ClassDef, ast.With, ast.Try)
+_DENIED_MPMATH = frozenset({"identify", "findpoly", "plot", "splot", "cplot", "runtests", "doctests"})
 _NAMELESS = re.compile(r"_+(Dummy_?|lambdifygenerated|i|x|a)?_*\d*")
 
-_HARMLESS_EVENTS = frozenset(
+_HARMLESS_EVENTS = words(
     "import compile exec code.__new__ object.__getattr__ object.__setattr__ object.__delattr__ sys._getframe "
     "builtins.id array.__new__ sys.excepthook sys.unraisablehook cpython.run_command "
-    "sys._getframemodulename".split()
+    "sys._getframemodulename"
 )
 
 
@@ -41,9 +45,15 @@ def harden_sympy() -> None:
 
     lambdify_module: Any = importlib.import_module("sympy.utilities.lambdify")
     sympy_parser.eval_expr = _eval_expression
-    sympy_parser.eval = _refuse_source
+    sympy_parser.compile = _keep_expression
+    sympy_parser.exec = _import_sympy_names
     lambdify_module.compile = _compile_generated
-    lambdify_module.exec = _execute_generated
+    monomials: Any = importlib.import_module("sympy.polys.monomials")
+    lambdify_module.exec = monomials.exec = _execute_generated
+    for name, other in list(sys.modules.items()):
+        if name.startswith(("sympy.", "mpmath.")):
+            for power in ("eval", "exec", "compile", "open"):
+                other.__dict__.setdefault(power, _refuse_source)
     _harden_undefined_functions(UndefinedFunction)
 
 
@@ -51,14 +61,26 @@ def _refuse_source(*_: Any) -> Any:
     raise NotAllowed("text cannot be evaluated this way in a step")
 
 
+def _keep_expression(tree: ast.Expression, *_: Any) -> str:
+    """What sympy's parser gets for `compile`: the source again, for `_eval_expression`."""
+    return ast.unparse(tree)
+
+
+def _import_sympy_names(_: str, scope: dict[str, Any]) -> None:
+    """What sympy's parser gets for `exec("from sympy import *", scope)`: the names that steps get, too."""
+    from treestar.verifier.sandbox.modules import import_star
+
+    scope.update(import_star("sympy"))
+
+
 def _eval_expression(code: Any, local_dict: Mapping[str, Any], global_dict: Mapping[str, Any]) -> Any:
     """sympy's `eval_expr`, with the step's own language and sympy's exported names instead of all of Python."""
+    del global_dict  # all of Python's builtins are in there
     from treestar.verifier.sandbox.guards import guarded_getattr
-    from treestar.verifier.sandbox.modules import import_module, import_star
+    from treestar.verifier.sandbox.modules import import_star
 
     if not isinstance(code, str):
-        raise NotAllowed("sympy cannot evaluate compiled code in a step; leave out evaluate=False")
-    import_module("sympy")
+        raise NotAllowed("sympy may evaluate text only")
     scope = dict(import_star("sympy"))
     scope["max"], scope["min"] = scope["Max"], scope["Min"]
     for key, value in (local_dict or {}).items():
@@ -87,35 +109,50 @@ def _harden_undefined_functions(metaclass: Any) -> None:
 
 def _compile_generated(source: str, filename: str, mode: str) -> CodeType:
     """Compile what lambdify wrote, if it is arithmetic and calls of mathematical functions, nothing else."""
-    tree = ast.parse(source, filename, mode)
+    tree = cast(ast.Module, ast.parse(source, filename, mode))
+    own = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
     for node in ast.walk(tree):
-        _check_generated(node)
-    return cast(CodeType, builtins.compile(tree, filename, mode))
+        if isinstance(node, _GENERATED_REFUSED):
+            raise NotAllowed("lambdify may not generate statements of this kind")
+        if isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes)):
+            raise NotAllowed("lambdify may not be given text")
+        if isinstance(node, (ast.Name, ast.arg, ast.Attribute)):
+            _check_generated_name(node, own)
+    return builtins.compile(tree, filename, mode)
 
 
-def _check_generated(node: ast.AST) -> None:
+def _check_generated_name(node: ast.Name | ast.arg | ast.Attribute, own: set[str]) -> None:
+    from treestar.verifier.sandbox.guards import DENIED_ATTRIBUTES
+
+    if isinstance(node, ast.Attribute):
+        name = node.attr
+        refused = not isinstance(node.value, ast.Name) or node.value.id not in _GENERATED_ROOTS or _is_denied(name)
+    else:
+        name = node.id if isinstance(node, ast.Name) else node.arg
+        is_builtin = hasattr(builtins, name) and name not in _GENERATED_BUILTINS
+        refused = name not in own | _GENERATED_ROOTS and (is_builtin or name == "builtins" or _is_denied(name))
+    if refused or name in DENIED_ATTRIBUTES or (name.startswith("_") and not _NAMELESS.fullmatch(name)):
+        raise NotAllowed(f"lambdify may not use the name '{name}'")
+
+
+def _is_denied(name: str) -> bool:
+    """Whether `name` is one of the names of numpy or mpmath that steps may not use."""
     from treestar.verifier.sandbox.modules import import_module
 
-    if isinstance(node, (ast.Import, ast.ImportFrom, ast.Global, ast.ClassDef, ast.With)):
-        raise NotAllowed("lambdify may not generate statements of this kind")
-    if isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes)):
-        raise NotAllowed("lambdify may not be given text")
-    if isinstance(node, (ast.Name, ast.arg)):
-        name = node.id if isinstance(node, ast.Name) else node.arg
-        numpy_name = hasattr(sys.modules.get("numpy"), name) and not hasattr(import_module("numpy"), name)
-        is_builtin = hasattr(builtins, name) and name not in _GENERATED_BUILTINS
-        private = name.startswith("_") and not _NAMELESS.fullmatch(name)
-        if (is_builtin or private or numpy_name or name == "builtins") and name not in _GENERATED_ROOTS:
-            raise NotAllowed(f"lambdify may not use the name '{name}'")
-    if isinstance(node, ast.Attribute):
-        root = node.value.id if isinstance(node.value, ast.Name) else ""
-        if root not in _GENERATED_ROOTS or not hasattr(import_module(root), node.attr):
-            raise NotAllowed(f"lambdify may not use the attribute '{node.attr}'")
+    in_numpy = hasattr(sys.modules["numpy"], name) and not hasattr(import_module("numpy"), name)
+    in_mpmath = isinstance(getattr(sys.modules["mpmath"], name, None), ModuleType) or name in _DENIED_MPMATH
+    return in_numpy or in_mpmath
 
 
 def _execute_generated(code: Any, *scopes: Any) -> None:
-    if isinstance(code, str) and not _GENERATED_IMPORT.fullmatch(code.strip()):
-        raise ImportError("lambdify may import mathematical modules only")  # it then tries the next one
+    """`exec` for sympy: code that was compiled above, imports of mathematical modules, or generated source."""
+    if isinstance(code, str):
+        statements = [statement.strip() for statement in code.split(";")]
+        if code.startswith(("import ", "from ")):
+            if not all(_GENERATED_IMPORT.fullmatch(statement) for statement in statements):
+                raise ImportError("lambdify may import mathematical modules only")  # it then tries the next one
+        else:
+            code = _compile_generated(code, "<generated>", "exec")
     builtins.exec(code, *scopes)
 
 

@@ -1,10 +1,10 @@
 """The language of steps: which Python a step may be written in, and how it is compiled.
 
 RestrictedPython rewrites attribute reads to `_getattr_(object, "name")` and writes to `_write_(object).name = ...`, so
-that `guards.py` decides each of them at run time; import statements become calls of guards, too. This transformer accepts more of the language than the stock one,
-because models write it: augmented assignment to items and attributes, annotations, star imports, `nonlocal`, `match`,
-starred calls, private names. In return every identifier of the source, wherever the grammar lets one stand, is checked
-in one place before anything else happens (`_check_identifiers`).
+that `guards.py` decides each of them at run time; import statements become calls of guards, too. This transformer
+accepts more of the language than the stock one, because models write it: augmented assignment to items and attributes,
+annotations, star imports, `nonlocal`, `match`, starred calls, private names. In return every identifier of the source,
+wherever the grammar lets one stand, is checked in one place before anything else happens (`_check_identifiers`).
 """
 
 from __future__ import annotations
@@ -17,11 +17,17 @@ from typing import Any, cast
 
 from RestrictedPython.transformer import INSPECT_ATTRIBUTES, IOPERATOR_TO_STR, RestrictingNodeTransformer
 
-__all__ = ["METHOD_NAMES", "NotAllowed", "compile_expression", "compile_step"]
+__all__ = ["METHOD_NAMES", "OWN_MODULE", "NotAllowed", "compile_expression", "compile_step", "words"]
 
-_OPERATORS = (
+
+def words(text: str) -> tuple[str, ...]:
+    """The words of `text`: long lists of names read better without quotes and commas."""
+    return tuple(text.split())
+
+
+_OPERATORS = words(
     "add sub mul matmul truediv floordiv mod divmod pow lshift rshift and xor or "  # with r- and i- forms
-).split()
+)
 
 METHOD_NAMES = frozenset(
     f"__{name}__"
@@ -29,15 +35,18 @@ METHOD_NAMES = frozenset(
         *_OPERATORS,
         *(f"r{operator}" for operator in _OPERATORS),
         *(f"i{operator}" for operator in _OPERATORS),
-        *"new init post_init repr str bool hash call len iter next reversed contains getitem setitem delitem".split(),
-        *"lt le eq ne gt ge neg pos abs invert round trunc floor ceil int float complex index enter exit".split(),
-        *"missing".split(),
+        *words("new init post_init repr str bool hash call len iter next reversed contains getitem setitem delitem"),
+        *words("lt le eq ne gt ge neg pos abs invert round trunc floor ceil int float complex index enter exit"),
+        "missing",
     )
 )
 """The special methods a step's class may define, and call through `super()`."""
 
-_READABLE_DUNDERS = frozenset({"__name__", "__doc__"})
-_BINDABLE_DUNDERS = METHOD_NAMES | {"__slots__", "__name__", "__doc__"}
+OWN_MODULE = "__main__"
+"""The `__name__` steps run under; classes and functions with this `__module__` are the step's own."""
+
+_READABLE = frozenset({"__name__", "__doc__"})
+_BINDABLE = METHOD_NAMES | {"__slots__"}
 _VISIT_DEPTH = 20_000
 """Recursion limit while the syntax tree is walked; `1 + 1 + ... + 1` nests as deep as it is long."""
 
@@ -77,7 +86,7 @@ def _compile(source: str, filename: str, mode: str, show: bool) -> CodeType:
             _show_last_expression(cast(ast.Module, tree))
         tree = _StepTransformer().visit(tree)
         ast.fix_missing_locations(tree)
-        return cast(CodeType, compile(tree, filename, mode, dont_inherit=True))
+        return compile(tree, filename, mode, dont_inherit=True)
     finally:
         sys.setrecursionlimit(limit)
 
@@ -108,26 +117,23 @@ def _check_identifiers(tree: ast.AST) -> None:
 
 def _check_identifier(node: ast.AST, dotted: str) -> None:
     for name in dotted.split("."):
-        if isinstance(node, ast.Attribute):
-            reason = _attribute_refusal(name)
-        elif isinstance(node, (ast.ImportFrom, ast.alias)) and name in {"__future__", "*"}:
-            reason = None
-        else:
-            reason = _name_refusal(name)
+        reason = _attribute_refusal(name) if isinstance(node, ast.Attribute) else _name_refusal(node, name)
         if reason is not None:
             raise NotAllowed(reason, getattr(node, "lineno", None))
 
 
-def _name_refusal(name: str) -> str | None:
-    if re.fullmatch(r"__.*", name):
-        return None if name in _BINDABLE_DUNDERS else f"the name '{name}' is reserved; use one without underscores"
-    if re.fullmatch(r"_.+_", name):
-        return f"the name '{name}' is reserved; use one without underscores"
-    return None
+def _name_refusal(node: ast.AST, name: str) -> str | None:
+    if name in _BINDABLE or not re.match(r"__.|_.+_$", name):
+        return None
+    if name in _READABLE and isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+        return None
+    if name == "__future__" and isinstance(node, ast.ImportFrom):
+        return None
+    return f"the name '{name}' is reserved; use one without underscores"
 
 
 def _attribute_refusal(name: str) -> str | None:
-    if name.startswith("__") and name not in METHOD_NAMES | _READABLE_DUNDERS:
+    if name.startswith("__") and name not in METHOD_NAMES | _READABLE | {"__class__"}:
         return f"the attribute '{name}' may not be used: it starts with two underscores"
     if name in INSPECT_ATTRIBUTES:
         return f"the attribute '{name}' may not be used: it belongs to the interpreter"
@@ -202,7 +208,7 @@ class _StepTransformer(RestrictingNodeTransformer):  # type: ignore[misc]  # the
         return self.visit(ast.fix_missing_locations(assign))
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> Any:
-        """Annotations stay in class bodies, where dataclasses read them; elsewhere they mean nothing and are dropped."""
+        """Annotations stay in class bodies, where dataclasses read them; elsewhere they are dropped."""
         if self._inside and self._inside[-1] is ast.ClassDef:
             return self.node_contents_visit(node)
         if node.value is None:

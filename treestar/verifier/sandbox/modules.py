@@ -1,30 +1,32 @@
 """Which modules a step may import, and which of their names it sees.
 
 A step never holds a real module. It gets a facade: a module object with nothing in it but the permitted names, so that
-no attribute read can wander from `statistics` to `sys`. What reads or writes files, evaluates strings unchecked, reaches
-raw memory or fetches attributes by a name in a string is left out here; what evaluates strings and is needed
+no attribute read can wander from `statistics` to `sys`. What reads or writes files, evaluates strings unchecked,
+reaches raw memory or fetches attributes by a name in a string is left out here; what evaluates strings and is needed
 (`sympify`, `parse_expr`, `lambdify`, `nsolve`) is hardened in `hardening.py`.
 """
 
 from __future__ import annotations
 
-import copy
 import functools
 import importlib
+import pkgutil
 import random
+import re
 import sys
 from collections.abc import Callable, Iterable
-from types import ModuleType
+from contextlib import suppress
+from types import FunctionType, ModuleType
 from typing import Any
 
-from treestar.verifier.sandbox.language import NotAllowed
+from treestar.verifier.sandbox.language import OWN_MODULE, NotAllowed, words
 
 __all__ = ["ROOTS", "import_module", "import_star", "is_facade", "missing_attribute", "prepare_modules"]
 
-ROOTS = (
+ROOTS = words(
     "bisect calendar cmath collections copy dataclasses datetime decimal fractions functools heapq itertools math "
     "numbers numpy operator random re statistics string sympy typing"
-).split()
+)
 """The modules a step may import, their permitted submodules aside."""
 
 _NAMES = {
@@ -39,8 +41,8 @@ _NAMES = {
     "seed getrandbits Random",
     "string": "ascii_letters ascii_lowercase ascii_uppercase digits hexdigits octdigits punctuation printable "
     "whitespace capwords",
-    "typing": "Any Callable ClassVar Deque DefaultDict Dict Final FrozenSet Generator Generic Hashable Iterable Iterator "
-    "List Literal Mapping NamedTuple NoReturn Optional Sequence Set Sized Tuple Type TypeVar Union cast",
+    "typing": "Any Callable ClassVar Deque DefaultDict Dict Final FrozenSet Generator Generic Hashable Iterable "
+    "Iterator List Literal Mapping NamedTuple NoReturn Optional Sequence Set Sized Tuple Type TypeVar Union cast",
 }
 """Modules of which only these names are permitted. Of the others: `__all__`, else what is public and their own."""
 
@@ -51,24 +53,30 @@ _DENIED = {
     "numpy": "DataSource bmat from_dlpack fromfile fromregex genfromtxt get_include info load loadtxt memmap "
     "save savetxt savez savez_compressed seterrcall show_config show_runtime source lookfor test set_numeric_ops "
     "add_docstring add_newdoc add_newdoc_ufunc recfromcsv recfromtxt require_file",
-    "sympy": "CodeGen autowrap codegen doctest dotprint get_class get_mod_func init_printing init_session pager_print "
+    "sympy": "CodeGen autowrap codegen doctest get_class get_mod_func init_session pager_print "
     "pkgdata plot plot_backends plot_implicit plot_parametric plot3d plot3d_parametric_line "
     "plot3d_parametric_surface preview print_gtk register_handler source test textplot timed ufuncify "
     "import_module exec_ lambdastr implemented_function",
 }
 """Names that are left out of a module and of all its submodules."""
 
-_SYMPY_PACKAGES = (
-    "abc algebras assumptions calculus combinatorics concrete core crypto diffgeom discrete functions geometry "
-    "holonomic integrals liealgebras logic matrices ntheory polys series sets simplify solvers stats tensor vector "
-    "utilities.iterables utilities.lambdify parsing.sympy_parser physics.units printing"
-).split()
-_NUMPY_PACKAGES = "fft linalg polynomial random".split()
+_SYMPY_PACKAGES = words(
+    "abc algebras assumptions calculus combinatorics concrete core discrete functions geometry integrals logic "
+    "matrices ntheory polys series sets simplify solvers stats tensor vector utilities.iterables utilities.lambdify "
+    "parsing.sympy_parser physics.units printing.latex printing.pretty"
+)
+_NUMPY_PACKAGES = words("fft linalg polynomial random")
 _SUBMODULES = tuple(f"sympy.{name}" for name in _SYMPY_PACKAGES) + tuple(f"numpy.{name}" for name in _NUMPY_PACKAGES)
 _WITHOUT_ALL_OF = {"sympy.core.cache", "sympy.core.backend", "sympy.polys.polyconfig", "numpy.random.mtrand"}
+_HELPERS = words("_strptime unicodedata numpy._core._methods numpy._core._internal encodings.idna")
+"""Modules that the interpreter or numpy import when they need them first."""
+_UNWANTED = re.compile(
+    r"\.(tests|benchmarks|testing|backend|compatibility|trace|meijerint_doc|\w+_wrapper|(sample|gen)_\w+)$"
+)
 _PLAIN_TYPES = (int, float, complex, str, bool, type(None), tuple)
 
 _facades: dict[str, ModuleType] = {}
+_stars: dict[str, dict[str, Any]] = {}
 
 
 class _Facade(ModuleType):
@@ -84,10 +92,21 @@ def prepare_modules() -> None:
     """Import every permitted module and build its facade, once, in the process that all steps are forked from."""
     for name in ROOTS:
         importlib.import_module(name)
-    for name in (*_SUBMODULES, "sympy.solvers.inequalities", "sympy.physics.units"):
+    for name in _SUBMODULES:
+        _import_whole(name)
+    for name in _HELPERS:
         importlib.import_module(name)
     for name in ROOTS:
-        _facade(name)
+        import_star(name)
+
+
+def _import_whole(name: str) -> None:
+    """Import `name` with its submodules: a step cannot import what is not there yet, and sympy imports lazily."""
+    package = importlib.import_module(name)
+    for found in pkgutil.iter_modules(getattr(package, "__path__", ()), name + "."):
+        if not _UNWANTED.search(found.name):
+            with suppress(ImportError):  # of libraries that are not installed
+                _import_whole(found.name)
 
 
 def import_module(name: str) -> ModuleType:
@@ -112,7 +131,10 @@ def import_module(name: str) -> ModuleType:
 def import_star(name: str) -> dict[str, Any]:
     """What `from name import *` brings. Raises as `import_module` does."""
     module = import_module(name)
-    return {key: value for key, value in vars(module).items() if not key.startswith("_") and key in _exported(name)}
+    if name not in _stars:
+        exported = _exported(name)
+        _stars[name] = {key: value for key, value in vars(module).items() if key in exported}
+    return _stars[name]
 
 
 def missing_attribute(module: ModuleType, attribute: str) -> Exception:
@@ -184,18 +206,23 @@ def _origin_permitted(origin: str) -> bool:
     return not origin.startswith("sympy.") or _permitted(origin)
 
 
-def _exported(name: str) -> Iterable[str]:
+def _exported(name: str) -> frozenset[str]:
     real = sys.modules[name]
-    exported = getattr(real, "__all__", None)
-    return exported if exported is not None else [key for key in dir(real) if not key.startswith("_")]
+    return frozenset(getattr(real, "__all__", [key for key in dir(real) if not key.startswith("_")]))
 
 
 # --- replacements: the same function without its unsafe or unrepeatable part -----------------------------------------
 
 
 def _wraps(wrapped: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """`functools.wraps` without its arguments, which name the attributes to copy."""
-    return functools.wraps(wrapped)
+    """`functools.wraps` for the step's own functions, without the arguments that name the attributes to copy."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        if not isinstance(function, FunctionType) or function.__module__ != OWN_MODULE:
+            raise NotAllowed("'wraps' may decorate the step's own functions only")
+        return functools.wraps(wrapped)(function)
+
+    return decorate
 
 
 class _SeededRandom(random.Random):
@@ -220,5 +247,5 @@ _REPLACED: dict[tuple[str, str], Any] = {
     ("random", "Random"): _SeededRandom,
     ("random", "seed"): _seed,
     ("numpy.random", "default_rng"): _default_rng,
-    ("copy", "copy"): copy.copy,
+    ("sympy", "init_printing"): lambda *_, **__: None,
 }

@@ -1,8 +1,9 @@
 """The zygote: a process that has imported everything a step may use, and forks itself for each execution.
 
-It is started by `connection.py` as `python -m treestar.verifier.sandbox.zygote DESCRIPTOR LIMITS` and speaks frames over
-the socket DESCRIPTOR: it sends `{"ready": true}` once, receives `{"id", "path", "code"}` and `{"cancel": id}`, and answers
-each request with `{"id", "status", "seconds", "reply"}`, where `status` is "answered", "deadline", "died" or "cancelled".
+It is started by `connection.py` as `python -m treestar.verifier.sandbox.zygote DESCRIPTOR CONFIG` and speaks frames
+over the socket DESCRIPTOR: it sends `{"ready": true}` once, receives `{"id", "path", "code"}` and `{"cancel": id}`, and
+answers each request with `{"id", "status", "seconds", "reply"}`, where `status` is "answered", "deadline", "died" or
+"cancelled".
 It has one thread, holds no state of any step, and ends when the engine's end of the socket closes.
 """
 
