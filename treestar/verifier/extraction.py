@@ -1,53 +1,204 @@
-"""Finding the final answer in what a model or a data set wrote."""
+"""Finding the final answer in what a model or a data set wrote.
+
+Everything here scans the text a fixed number of times, so that a hostile text costs no more than its length.
+"""
 
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
-__all__ = ["boxed_contents", "extract_answer"]
+__all__ = ["boxed_contents", "extract_answer", "stated_answer"]
 
-_BOX = re.compile(r"\\f?boxed\s*\{")
-_ANSWER_PHRASES = (
-    re.compile(r"####\s*([^\n]+)"),
-    re.compile(r"(?:final\s+)?answer\s*(?:is|:|=)\s*:?\s*([^\n]+)", re.IGNORECASE),
+LONGEST_SCAN = 200_000
+"""Characters; of a longer text only the end is read, because the final answer stands there."""
+
+_BOX = re.compile(r"\\{1,2}(?:boxed|fbox)\s*\{")
+_BRACE = re.compile(r"\\\\|\\[{}]|[{}]")
+_SEPARATOR = re.compile(r"\b(?:and|or)\b|[,;]")
+_ANSWER_PHRASE = re.compile(
+    r"####\s*|(?:\bfinal\s+)?\banswer\b(?:\s+(?:to|for|of)\s[^.\n$]{0,80}?)?\s*(?:\bis\b\s*:?|:|=)\s*(?:\*\*)?\s*",
+    re.IGNORECASE,
 )
-_NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?(?:/\d+)?(?<=\d)")
+_FINAL_ANSWER = re.compile(r"\bfinal answer is\b:?", re.IGNORECASE)
+_CLOSING_REMARK = re.compile(
+    r"(?:I hope (?:it|this) is correct|<\|im_start\|>|<\|im_end\|>|<\|endoftext\|>)", re.IGNORECASE
+)
+_MATH = re.compile(
+    r"(?<!\\)\$\$(?P<display>(?:[^$\\]|\\.)+)\$\$|(?<!\\)\$(?P<inline>(?:[^$\\]|\\.)+)\$"
+    r"|\\\[(?P<bracket>(?:[^\\]|\\[^\[\]])+)\\\]|\\\((?P<round>(?:[^\\]|\\[^()])+)\\\)",
+    re.DOTALL,
+)
+_PLAIN_NUMBER = re.compile(
+    r"(?<![\w.\\])[$€£¥]?\s?-?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)?(?:\.\d+)?(?<=\d)(?:\s?/\s?\d+(?!\d|\.\d)|:\d+)?"
+    r"\s?(?:\\?%|percent\b)?(?:e[-+]?\d+)?(?![A-Za-z_\d])"
+)
+_BETWEEN_PARTS = re.compile(r"[\s,;]*(?:(?:and|or)[\s,;]*)?")
+_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}(?![A-Za-z{])")
+
+
+class _Box(NamedTuple):
+    content: str
+    start: int
+    end: int
+
+
+def _boxes(text: str) -> list[_Box]:
+    r"""Each outermost `\boxed{...}` with balanced braces, in order."""
+    found: list[_Box] = []
+    position = 0
+    closing = _closing_braces(text) if _BOX.search(text) else {}
+    while (match := _BOX.search(text, position)) is not None:
+        end = closing.get(match.end() - 1)
+        if end is None:
+            position = match.end()
+            continue
+        found.append(_Box(text[match.end() : end].strip(), match.start(), end + 1))
+        position = end + 1
+    return found
+
+
+def _closing_braces(text: str) -> dict[int, int]:
+    closing: dict[int, int] = {}
+    opened: list[int] = []
+    for match in _BRACE.finditer(text):
+        if match[0] == "{":
+            opened.append(match.start())
+        elif match[0] == "}" and opened:
+            closing[opened.pop()] = match.start()
+    return closing
 
 
 def boxed_contents(text: str) -> list[str]:
     r"""What stands in each outermost `\boxed{...}` with balanced braces, in order."""
-    contents: list[str] = []
-    position = 0
-    while (match := _BOX.search(text, position)) is not None:
-        end = _closing_brace(text, match.end())
-        if end is None:
-            position = match.end()
-            continue
-        contents.append(text[match.end() : end].strip())
-        position = end + 1
-    return contents
+    return [box.content for box in _boxes(text)]
 
 
-def _closing_brace(text: str, start: int) -> int | None:
-    depth = 1
-    for match in re.compile(r"\\.|[{}]", re.DOTALL).finditer(text, start):
-        if match[0] == "{":
-            depth += 1
-        elif match[0] == "}":
-            depth -= 1
-            if depth == 0:
-                return match.start()
+def _last_boxes(text: str) -> str | None:
+    r"""The content of the last `\boxed{}`, together with those right before it that belong to the same list."""
+    boxes = _boxes(text)
+    if not boxes:
+        return None
+    kept = [boxes[-1]]
+    for box in reversed(boxes[:-1]):
+        between = text[box.end : kept[-1].start]
+        same_list = len(between) < 70 and _SEPARATOR.search(between) is not None and "\n\n" not in between
+        if not (len(between) < 10 or same_list) or box.content == kept[-1].content:
+            break
+        kept.append(box)
+    contents = [_unboxed(box.content) for box in reversed(kept)]
+    return ", ".join(contents)
+
+
+def _stated_after_boxes(text: str) -> str | None:
+    """The formula or number of a "final answer is" that comes after the last box and so overrules it."""
+    for match in _FINAL_ANSWER.finditer(text, _boxes(text)[-1].end):
+        return _last_formula(_first_paragraph(text[match.end() :]))
     return None
 
 
+def _unboxed(content: str) -> str:
+    inner = _boxes(content)
+    while len(inner) == 1 and inner[0].start == 0 and inner[0].end == len(content):
+        content = inner[0].content
+        inner = _boxes(content)
+    return content
+
+
 def extract_answer(text: str) -> str | None:
-    """The final answer that `text` states, or None."""
-    boxes = boxed_contents(text)
-    if boxes:
-        return boxes[-1]
-    for phrase in _ANSWER_PHRASES:
-        matches = phrase.findall(text)
-        if matches:
-            return str(matches[-1]).strip().rstrip(".").strip("$ ") or None
-    numbers = [match[0] for match in _NUMBER.finditer(text) if match[0]]
-    return numbers[-1] if numbers else None
+    r"""The final answer that `text` states, or None where it states none.
+
+    In order: the last `\boxed{...}` with balanced braces (neighbouring boxes make one list); what follows the last
+    "answer is", "answer:" or "####"; the last formula or number.
+    """
+    text = text[-LONGEST_SCAN:]
+    boxed = _last_boxes(text)
+    if boxed is not None:
+        return _stated_after_boxes(text) or boxed or None
+    remark = _CLOSING_REMARK.search(text)
+    if remark is not None and text[: remark.start()].strip(" .\n"):
+        text = text[: remark.start()].rstrip()
+    phrases = list(_ANSWER_PHRASE.finditer(text))
+    if phrases:
+        stated = _first_paragraph(text[phrases[-1].end() :])
+        if stated:
+            return _whole_or_last(stated)
+    return _last_formula(text)
+
+
+def _first_paragraph(text: str) -> str:
+    stripped = text.strip()
+    # A formula may stand in lines of its own; otherwise the statement ends with its line.
+    if stripped.startswith(("$", "\\[", "\\(", "\\begin")):
+        return stripped
+    return stripped.split("\n", 1)[0].strip()
+
+
+def _whole_or_last(statement: str) -> str | None:
+    """A statement that is all answer, else the last formula or number in it."""
+    statement = statement.strip().strip("*").strip().removesuffix(".").strip('"“” ')
+    bare = _only_formulas(statement)
+    if bare is not None:
+        return bare
+    formula = _last_formula(statement)
+    return formula if formula is not None else statement or None
+
+
+def _only_formulas(text: str) -> str | None:
+    """The mathematics of a text that is nothing but formulas, separators, and at most one word; else None."""
+    outside = _MATH.sub(" ", text)
+    words = [word for word in _WORD.findall(outside) if word.lower() not in ("and", "or")]
+    if len(words) > 1 or (words and not _MATH.search(text) and len(outside) > 40):
+        return None
+    return _without_dollars(text)
+
+
+def _without_dollars(text: str) -> str:
+    def content(match: re.Match[str]) -> str:
+        return next(group for group in match.groups() if group is not None)
+
+    return _MATH.sub(content, text).strip()
+
+
+def _last_formula(text: str) -> str | None:
+    """The last formula or number, with those right before it that belong to the same list."""
+    spans = [(m.start(), m.end(), next(g for g in m.groups() if g is not None).strip()) for m in _MATH.finditer(text)]
+    covered = [(start, end) for start, end, _ in spans]
+    masked = list(text)
+    for start, end in covered:
+        masked[start:end] = " " * (end - start)
+    spans += [(m.start(), m.end(), m[0].strip()) for m in _PLAIN_NUMBER.finditer("".join(masked)) if m[0].strip()]
+    spans.sort()
+    if not spans:
+        return None
+    parts = [spans[-1]]
+    for span in reversed(spans[:-1]):
+        gap = text[span[1] : parts[-1][0]]
+        if not gap.strip() or len(gap) > 12 or _BETWEEN_PARTS.fullmatch(gap) is None:
+            break
+        parts.append(span)
+    return ", ".join(part for _, _, part in reversed(parts))
+
+
+def stated_answer(text: str) -> str:
+    """The answer to compare: `text` itself where it is a bare answer, else what `extract_answer` finds in it.
+
+    A bare answer is one that holds no more than formulas and a word or two; a sentence is not one.
+    """
+    if _BOX.search(text):
+        return extract_answer(text) or text
+    text = text.strip()
+    if text.count("$") - text.count("\\$") == 1:
+        return text  # A lone dollar sign is a currency, not the border of a formula.
+    if not _is_prose(text):
+        return _without_dollars(text)
+    found = extract_answer(text)
+    return text if found is None else found
+
+
+def _is_prose(text: str) -> bool:
+    outside = _MATH.sub(" ", text)
+    words = [word for word in _WORD.findall(outside) if word.lower() not in ("and", "or")]
+    if _MATH.search(text):
+        return bool(words)
+    return _ANSWER_PHRASE.search(text) is not None or len(words) >= 5

@@ -33,7 +33,7 @@ _NUMBER = re.compile(
     (?:
         (?P<numerator>\d+)/(?P<denominator>\d+)
       | \\[dtc]?frac\{(?P<top_sign>-?)(?P<top>\d+)\}\{(?P<bottom>\d+)\}
-      | (?P<whole>\d{1,3}(?:,\d{3})+|\d+)?(?P<part>\.\d*)?(?:[eE](?P<exponent>[-+]?\d{1,4}))?
+      | (?P<whole>[1-9]\d{0,2}(?:,\d{3})+|\d+)?(?P<part>\.\d*)?(?:[eE](?P<exponent>[-+]?\d{1,4}))?
     )""",
     re.VERBOSE,
 )

@@ -1,0 +1,167 @@
+"""Units after a number: which words are units, when two of them are the same, and how to convert between them."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from typing import NamedTuple
+
+__all__ = ["Unit", "known_unit", "read_unit", "split_currency"]
+
+
+class Unit(NamedTuple):
+    """What a unit measures and how many of the dimension's base unit it is."""
+
+    dimension: str
+    factor: Fraction
+
+
+def _scale(dimension: str, entries: dict[str, str]) -> dict[str, Unit]:
+    return {name: Unit(dimension, Fraction(factor)) for names, factor in entries.items() for name in names.split()}
+
+
+_UNITS: dict[str, Unit] = {
+    **_scale(
+        "length",
+        {
+            "mm millimeter millimetre": "1/1000", "cm centimeter centimetre": "1/100", "dm decimeter": "1/10",
+            "m meter metre": "1", "km kilometer kilometre": "1000", "in inch inche": "127/5000",
+            "ft foot feet": "381/1250", "yd yard": "1143/1250", "mi mile": "201168/125",
+        },
+    ),
+    **_scale(
+        "mass",
+        {
+            "mg milligram": "1/1000000", "g gram gm": "1/1000", "kg kilogram": "1", "ton tonne": "1000",
+            "oz ounce": "45359237/1600000000", "lb lbs pound": "45359237/100000000",
+        },
+    ),
+    **_scale(
+        "time",
+        {
+            "ms millisecond": "1/1000", "s sec second": "1", "min minute": "60", "h hr hour": "3600",
+            "day": "86400", "week wk": "604800",
+        },
+    ),
+    **_scale("months", {"month": "1", "year yr": "12"}),
+    **_scale("volume", {"ml milliliter": "1/1000", "l liter litre": "1", "gal gallon": "473176473/125000000"}),
+    **_scale("dollars", {"cent": "1/100", "dollar usd buck": "1"}),
+    **_scale("euros", {"euro eur": "1"}),
+    **_scale("pounds", {"gbp": "1"}),
+    **_scale("yen", {"yen jpy": "1"}),
+    **_scale("yuan", {"yuan rmb cny": "1"}),
+    **_scale("rupees", {"rupee rs inr": "1"}),
+    **_scale("force", {"n newton": "1"}),
+    **_scale("power", {"w watt": "1", "kw kilowatt": "1000"}),
+    **_scale("energy", {"j joule": "1", "kj kilojoule": "1000", "ev": "1/10000000000000000000"}),
+    **_scale("pressure", {"pa pascal": "1", "kpa": "1000", "atm": "101325"}),
+    **_scale("frequency", {"hz hertz": "1", "khz": "1000"}),
+    **_scale("voltage", {"v volt": "1"}),
+    **_scale("current", {"amp ampere": "1"}),
+    **_scale("amount", {"mol mole": "1"}),
+    **_scale("angle", {"rad radian": "1"}),
+    **_scale("speed", {"mph": "201168/450000", "kmh kmph kph": "5/18"}),
+    **_scale("temperature", {"^{\\circ}c celsius": "1"}),
+    **_scale("fahrenheit", {"^{\\circ}f fahrenheit": "1"}),
+}  # fmt: skip
+
+_CURRENCY = {"$": "dollar", "€": "euro", "£": "gbp", "¥": "yen", "₹": "rupee", "₩": "won", "₽": "rouble"}
+_CHANGES_MEANING = re.compile(
+    r"\b(?:not|no|none|less|more|least|most|otherwise|if|when|where|for|except|than|only|every|all|each of|base|mod|"
+    r"to|is|are|integers?|multiples?|primes?|real|complex|imaginary|million|billion|thousand|hundred|dozen)\b",
+    re.IGNORECASE,
+)
+"""Words after a number that are no unit: without them the answer would mean something else."""
+_POWER = r"(?:\s*\^\{-?\d\})?"
+_UPRIGHT = rf"\\text\{{[^{{}}]*\}}{_POWER}"
+_BARE = rf"[A-Za-z]{{2,}}\.?{_POWER}"
+_TRAILING_UNIT = re.compile(
+    r"(?P<value>.*[\d})!|])\s*(?P<unit>"
+    rf"{_UPRIGHT}(?:(?:\s*(?:/|\\cdot|per)\s*|\s*){_UPRIGHT})*"
+    rf"|{_BARE}(?:(?:\s*/\s*|\s+){_BARE})*"
+    r"|\^\{\\circ\}\s*(?:\\text\{\s*[CF]\s*\}|[CF])"
+    r")",
+    re.DOTALL,
+)
+
+
+def split_currency(text: str) -> tuple[str, str]:
+    """The amount and the currency of `\\$12.50` or `€18`; no currency leaves `text` as it is."""
+    match = re.match(r"(-?)\s*(?:\\(?=\$)|\\text\{)?\s*(Rs\.?|[A-Z]{0,2}\$|[€£¥₹₩₽])\s*\}?\s*(?=[\d.\\])", text)
+    if match is not None:
+        symbol = match[2]
+        return match[1] + text[match.end() :], _CURRENCY.get(symbol[-1], "rupee")
+    match = re.search(r"(?<=\d)\s*(?:\\(?=\$))?([$€£¥₹₩₽])$", text)
+    if match is not None:
+        return text[: match.start()], _CURRENCY[match[1]]
+    return text, ""
+
+
+def read_unit(text: str) -> tuple[str, str]:
+    """The value and the unit (one normal spelling, "" for none) of a scalar in canonical LaTeX.
+
+    Text in upright type after a number is a unit whatever it says, unless it changes the meaning; bare letters are one
+    only where they spell a known unit or a word, because `3ab` is a product.
+    """
+    amount, currency = split_currency(text)
+    if currency:
+        return amount.strip(), currency
+    match = _TRAILING_UNIT.fullmatch(text) if len(text) < 400 else None
+    if match is None or _CHANGES_MEANING.search(match["unit"]):
+        return text, ""
+    unit, upright = match["unit"], match["unit"].startswith(("\\text", "^"))
+    spelled = _spelling(unit)
+    if not upright and spelled not in _UNITS and not _looks_like_words(unit, spaced=text[match.end("value")] == " "):
+        return text, ""
+    return match["value"].strip(), spelled
+
+
+def _looks_like_words(unit: str, spaced: bool) -> bool:
+    words = re.findall(r"[A-Za-z]+", unit)
+    known = all(_singular(word.lower()) in _UNITS or word.lower() in ("per", "sq", "square", "cubic") for word in words)
+    if known:
+        return True
+    return spaced and all(len(word) >= 4 and re.search(r"[aeiouy]", word.lower()) for word in words if len(word) > 2)
+
+
+def _spelling(unit: str) -> str:
+    """One spelling for `\\text{ square  centimeters}`, `cm^2` and `\\text{cm}^{2}`."""
+    unit = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", unit).lower().replace(".", "")
+    unit = re.sub(r"\bper\b", "/", unit)
+    unit = re.sub(r"\b(?:square|sq)\s+([a-z]+)", r"\1^{2}", unit)
+    unit = re.sub(r"\b(?:cubic|cu)\s+([a-z]+)", r"\1^{3}", unit)
+    unit = re.sub(r"\^\s*\{?(-?\d)\}?", r"^\1", unit)
+    unit = re.sub(r"[a-z]+", lambda m: _singular(m[0]), unit)
+    return re.sub(r"\s*([/^])\s*", r"\1", unit).strip()
+
+
+def _singular(word: str) -> str:
+    if word in _UNITS or len(word) < 3:
+        return word
+    return word[:-1] if word.endswith("s") else word
+
+
+def known_unit(spelling: str) -> Unit | None:
+    """What `spelling` measures; None for a noun or a generic "units", which say nothing about the value."""
+    factors = re.fullmatch(r"([^\s/^]+(?:\^-?\d)?)(?:/([^\s/^]+(?:\^-?\d)?))?", spelling)
+    if factors is None:
+        return None
+    top, bottom = _power(factors[1]), _power(factors[2]) if factors[2] else None
+    if top is None or (factors[2] and bottom is None):
+        return None
+    if bottom is None:
+        return top
+    if (top.dimension, bottom.dimension) == ("length", "time"):
+        return Unit("speed", top.factor / bottom.factor)
+    return Unit(f"{top.dimension}/{bottom.dimension}", top.factor / bottom.factor)
+
+
+def _power(factor: str) -> Unit | None:
+    name, _, exponent = factor.partition("^")
+    unit = _UNITS.get(name)
+    if unit is None or not exponent:
+        return unit
+    power = int(exponent)
+    if unit.dimension == "length" and power == 3:
+        return Unit("volume", unit.factor**3 * 1000)
+    return Unit(f"{unit.dimension}^{power}", unit.factor**power)
