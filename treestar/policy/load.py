@@ -41,14 +41,18 @@ def load_policy(
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
 
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     looks_like_path = path.startswith((".", "/", "~")) or Path(path).exists()
     if looks_like_path and not (Path(path).expanduser() / "config.json").is_file():
         raise TreestarError(f"policy {name!r}: there is no config.json in that folder, so it holds no model")
     path = str(Path(path).expanduser()) if looks_like_path else path
+    if name == "embedded":
+        logging.disable_progress_bar()  # it is loaded before a bar could be read
     try:
+        config = AutoConfig.from_pretrained(path)
         tokenizer = AutoTokenizer.from_pretrained(path)
         model = AutoModelForCausalLM.from_pretrained(path, dtype="auto").to(device)
     except Exception as error:  # transformers, the hub client, safetensors and torch raise what they like
@@ -57,7 +61,9 @@ def load_policy(
             f"policy {name!r} cannot be loaded: {first_line} (give `embedded`, a model folder, or a hub id such as "
             "Qwen/Qwen2.5-Math-7B-Instruct; a hub id needs a network or a filled cache)"
         ) from error
-    chosen = step_format_for(model.config, tokenizer, step_format)
+    finally:
+        logging.enable_progress_bar()
+    chosen = step_format_for(config, tokenizer, step_format)
     return TransformersPolicy(model, tokenizer, chosen, name, max_batch)
 
 

@@ -107,7 +107,7 @@ def backpropagate(node: Node | None, value: float) -> None:
 def is_decided(search: Search[MCTSConfig], rollouts_left: int) -> bool:
     """Whether the answer is settled: what is left cannot overtake the leader, or the leader is confident enough."""
     config, groups = search.config, search.groups
-    if not groups.groups:
+    if not groups.groups or not rollouts_left:
         return False
     if config.stop_confidence is not None and groups.trajectories >= config.stop_trajectories:
         leader = max(group.trajectories for group in groups.groups)

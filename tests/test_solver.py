@@ -1,0 +1,185 @@
+"""The Solver: ordered results, resuming, bad input, interruption, and use from threads and inside asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from scripted import ExactVerifier, ScriptedExecutor, ScriptedPolicy, random_script
+
+import treestar
+from treestar import MajorityConfig, MCTSConfig, Problem, Solver, TreestarError
+from treestar.solver import LONGEST_QUESTION
+from treestar.types import State, Step
+
+
+def scripted_solver(search: treestar.search.SearchConfig | None = None, seed: int = 0) -> Solver:
+    return Solver(
+        ScriptedPolicy(random_script()),
+        search or MCTSConfig(rollouts=4, children=3),
+        executor=ScriptedExecutor(),
+        verifier=ExactVerifier(),
+        seed=seed,
+    )
+
+
+PROBLEMS = [Problem(f"question {i}", str(i % 3), id=f"p{i}") for i in range(12)]
+
+
+def test_one_question_and_many() -> None:
+    with scripted_solver() as solver:
+        result = solver.solve("question 3")
+        assert (result.problem.question, result.correct) == ("question 3", None)
+        results = solver.solve_many(["question 3", *PROBLEMS])
+    assert [each.problem.question for each in results[1:]] == [problem.question for problem in PROBLEMS]
+    assert results[0].tree is not None
+    assert result.tree is not None
+    assert results[0].tree.to_json() == result.tree.to_json()
+    data = results[1].to_json()
+    assert set(data) == {
+        "id", "question", "answer", "gold", "correct", "confidence", "trajectory", "stats", "stopped"
+    }  # fmt: skip
+    assert set(data["stats"]) >= {"rollouts", "nodes", "executions", "prompt_tokens", "generated_tokens", "seconds"}
+    for step in data["trajectory"]:
+        assert set(step) == {"text", "code", "output", "q_value", "visits", "score"}
+
+
+def test_a_run_that_was_cut_off_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    out = tmp_path / "results.jsonl"
+    with scripted_solver() as solver:
+        whole = solver.solve_many(PROBLEMS)
+        solver.solve_many(PROBLEMS[:5], out)
+        with out.open("a") as file:
+            file.write('{"id": "p5", "quest')  # killed while it wrote
+        calls = solver.components.policy.calls  # type: ignore[attr-defined]
+        seen: list[str] = []
+        resumed = solver.solve_many(PROBLEMS, out, on_result=lambda result: seen.append(result.problem.id))
+        assert solver.components.policy.calls > calls  # type: ignore[attr-defined]
+        calls = solver.components.policy.calls  # type: ignore[attr-defined]
+        again = solver.solve_many(PROBLEMS, out)
+        assert solver.components.policy.calls == calls, "all results are in the file"  # type: ignore[attr-defined]
+    assert sorted(seen) == sorted(problem.id for problem in PROBLEMS)
+    assert [without_time(each) for each in resumed] == [without_time(each) for each in whole]
+    assert [without_time(each) for each in again] == [without_time(each) for each in whole]
+    lines = out.read_text().splitlines()
+    assert len(lines) == len({json.loads(line)["id"] for line in lines}) == len(PROBLEMS)
+
+
+def without_time(result: treestar.SearchResult) -> dict:
+    data = result.to_json()
+    data["stats"].pop("seconds")
+    data["stats"].pop("executed_seconds")
+    return data
+
+
+def test_results_of_other_settings_are_not_mixed(tmp_path: Path) -> None:
+    out = tmp_path / "results.jsonl"
+    with scripted_solver() as solver:
+        solver.solve_many(PROBLEMS[:2], out)
+    with scripted_solver(seed=1) as solver, pytest.raises(TreestarError, match=r"other settings \(seed\)"):
+        solver.solve_many(PROBLEMS, out)
+    with (
+        scripted_solver(MajorityConfig(samples=2)) as solver,
+        pytest.raises(TreestarError, match="other settings"),
+    ):
+        solver.solve_many(PROBLEMS, out)
+
+
+def test_a_file_that_is_no_results_file_is_left_alone(tmp_path: Path) -> None:
+    out = tmp_path / "notes.txt"
+    out.write_text("my notes\n")
+    with scripted_solver() as solver, pytest.raises(TreestarError, match="line 1, is not a treestar result"):
+        solver.solve_many(PROBLEMS, out)
+    assert out.read_text() == "my notes\n"
+
+
+def test_bad_questions_are_refused_by_name() -> None:
+    with scripted_solver() as solver:
+        with pytest.raises(ValueError, match="problem 'p': the question is empty"):
+            solver.solve(Problem("  \n", id="p"))
+        with pytest.raises(ValueError, match="1,000,000 characters"):
+            solver.solve("x" * 1_000_000)
+        assert solver.solve("x" * LONGEST_QUESTION).stats.rollouts > 0
+
+
+def test_inside_asyncio_and_from_threads() -> None:
+    with scripted_solver() as solver:
+
+        async def inside() -> str | None:
+            return solver.solve("question 1").answer
+
+        expected = asyncio.run(inside())
+        answers: list[str | None] = []
+        threads = [threading.Thread(target=lambda: answers.append(solver.solve("question 1").answer)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert answers == [expected] * 4
+
+
+def test_closing_twice_is_harmless() -> None:
+    solver = scripted_solver()
+    solver.close()
+    solver.close()
+
+
+def arithmetic(state: State, n: int, seed: int) -> list[Step]:
+    if not state.steps:
+        return [Step("# add\na = 17 + 4", "# add\na = 17 + 4"), Step("# add\na = 17 - ", "a = 17 - ")]
+    return [Step("print(a * 2)", "print(a * 2)", "code")]
+
+
+class ArithmeticPolicy(ScriptedPolicy):
+    def final_answer(self, step: Step, execution: treestar.Execution) -> str | None:
+        return execution.output.strip() if step.ending == "code" else None
+
+
+def test_steps_run_in_the_real_sandbox_and_the_grader_is_real() -> None:
+    with Solver(ArithmeticPolicy(arithmetic), MCTSConfig(rollouts=2)) as solver:
+        result = solver.solve(Problem("What is twice the sum of 17 and 4?", answer="\\frac{84}{2}"))
+    assert (result.answer, result.correct, result.confidence) == ("42", True, 1.0)
+    assert [step.output.strip() for step in result.trajectory] == ["", "42"]
+    assert result.stats.executions == 3
+
+
+INTERRUPTED = """
+import sys, time, treestar
+sys.path.insert(0, {tests!r})
+from scripted import *
+from treestar.types import *
+
+class SlowPolicy(ScriptedPolicy):
+    async def propose(self, *request):
+        import asyncio
+        await asyncio.sleep(0.02)
+        return await super().propose(*request)
+
+config = treestar.MCTSConfig(rollouts=100000, early_stop=False, children=4)
+solver = treestar.Solver(SlowPolicy(random_script(0.1)), config, executor=ScriptedExecutor(), verifier=ExactVerifier())
+print("ready", flush=True)
+result = solver.solve("question 1")
+print(result.stopped, result.answer is not None, result.stats.rollouts > 0)
+solver.close()
+"""
+
+
+def test_ctrl_c_ends_a_search_with_what_it_has() -> None:
+    script = textwrap.dedent(INTERRUPTED.format(tests=str(Path(__file__).parent)))
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(2)
+    os.kill(process.pid, signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert out.split() == ["interrupted", "True", "True"]
+    assert process.returncode == 0
