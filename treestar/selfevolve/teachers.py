@@ -164,7 +164,7 @@ def _simple_geometry(question: str) -> list[str] | None:
 
 def _leg_counting(question: str) -> list[str] | None:
     """One animal a step: '... if you have n0 woodlouses, n1 leechs?'."""
-    lines = []
+    lines: list[tuple[str, str]] = []
     for name, animals in re.findall(r"(n\d+) ([a-z ]+)", question.partition("have ")[2]):
         legs = _LEGS_OF.get(animals.removesuffix("s"), _LEGS_OF.get(animals))
         if legs is None:
