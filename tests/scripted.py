@@ -1,4 +1,4 @@
-"""Scripted rooms for search tests: a policy, interpreter, scorer and verifier whose every answer is known beforehand."""
+"""Scripted rooms for search tests: policy, interpreter, scorer and verifier whose every answer is known beforehand."""
 
 from __future__ import annotations
 

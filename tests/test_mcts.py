@@ -18,6 +18,7 @@ from scripted import Script, ScriptedPolicy, components, random_script
 from textbook import textbook_mcts
 
 from treestar.search import MCTSConfig, Node, SearchResult, Tree, search_many, search_one, select_child
+from treestar.search.answer import sampled_mass
 from treestar.types import ContextOverflow, Problem, Proposal, Sampling, State, Step
 
 PROBLEM = Problem("which?", answer="1")
@@ -328,22 +329,48 @@ def test_interruption_ends_a_search_with_what_it_has() -> None:
     assert parts.executor.opened[0].closed  # type: ignore[attr-defined]
 
 
-def test_early_stop_ends_only_what_is_decided() -> None:
-    """Whenever the search stops as decided, the full search gives the same answer."""
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32), share=st.sampled_from([0.3, 0.6, 0.9]), children=st.integers(2, 8))
+def test_a_decided_search_would_not_have_changed_its_answer(seed: int, share: float, children: int) -> None:
+    config = MCTSConfig(rollouts=40, children=children, max_depth=6)
+    script = random_script(share, distinct=4)
+    stopped, full = search(config, script, seed=seed), search(replace(config, early_stop=False), script, seed=seed)
+    assert stopped.answer == full.answer
+    assert stopped.stopped in ("decided", full.stopped)
+    assert stopped.stats.generated_tokens <= full.stats.generated_tokens
+
+
+def test_early_stop_saves_what_cannot_matter() -> None:
+    """Eight first steps, seven of which end in the same answer: what the eighth leads to cannot matter."""
 
     def script(state: State, n: int, seed: int) -> list[Step]:
-        rng = random.Random(seed)
-        return [Step(f"so {i} {seed}", ending="answer", answer="7" if rng.random() < 0.9 else "8") for i in range(n)]
+        if state.steps:
+            return [Step(f"x = {i}", f"x = {i}") for i in range(n)]
+        return [*(Step(f"so 7 {i}", ending="answer", answer="7") for i in range(n - 1)), Step("x = 1", "x = 1")]
 
-    config = MCTSConfig(rollouts=2, children=8, max_depth=1)
-    assert search(config, script).stopped in ("decided", "exhausted")
-    confident = MCTSConfig(rollouts=60, children=6, stop_confidence=0.6, stop_trajectories=4)
-    stopped, full = (
-        search(confident, random_script(0.5)),
-        search(replace(confident, stop_confidence=None), random_script(0.5)),
-    )
+    result = search(MCTSConfig(rollouts=50, children=8), script)
+    assert (result.stopped, result.answer, result.confidence) == ("decided", "7", 1.0)
+    assert result.stats.nodes < 50
+
+
+def test_a_confident_leader_ends_the_search() -> None:
+    confident = MCTSConfig(rollouts=60, children=6, stop_confidence=0.4, stop_mass=0.2, early_stop=False)
+    stopped = search(confident, random_script(0.5))
+    full = search(replace(confident, stop_confidence=None), random_script(0.5))
     assert stopped.stopped == "decided"
+    assert stopped.confidence >= 0.4
     assert stopped.stats.generated_tokens < full.stats.generated_tokens
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32), rollouts=st.integers(1, 30))
+def test_sampled_mass_is_a_distribution(seed: int, rollouts: int) -> None:
+    """Finished and open paths share a mass of 1 between them."""
+    tree = tree_of(
+        MCTSConfig(rollouts=rollouts, children=4, early_stop=False), random_script(0.2, distinct=4), seed=seed
+    )
+    ends = [node for node in tree.nodes if not node.children]
+    assert sum(sampled_mass(node) for node in ends) == pytest.approx(1.0)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import math
 
 
 def textbook_mcts(propose, value, rollouts, c, max_depth):
-    """Returns the root: {"N", "W", "children": [...], "step"}; `propose(path)` gives steps, `value(step)` None or +-1."""
+    """The root as {"N", "W", "children", "step"}; `propose(path)` gives steps, `value(step)` None or +-1."""
     root = {"N": 0, "W": 0.0, "children": None, "step": None, "done": False}
     for _ in range(rollouts):
         if root["done"]:

@@ -9,7 +9,14 @@ from typing import Literal
 from treestar.search.tree import Node
 from treestar.types import Verifier
 
-__all__ = ["AnswerGroup", "AnswerGroups", "Choice", "choose", "mean_log_probability", "trajectory_weight"]
+__all__ = [
+    "AnswerGroup",
+    "AnswerGroups",
+    "Choice",
+    "choose",
+    "mean_log_probability",
+    "sampled_mass",
+]
 
 Choice = Literal["weighted", "majority", "best"]
 
@@ -21,8 +28,8 @@ class AnswerGroup:
     answer: str
     """The first of them as it was written."""
     members: list[Node] = field(default_factory=list)
-    trajectories: int = 0
-    """Sampled trajectories that end here: the members' multiplicities added up."""
+    mass: float = 0.0
+    """Share of the policy's trajectories that end here, as far as the tree has sampled them (`sampled_mass`)."""
 
 
 @dataclass(slots=True)
@@ -32,7 +39,10 @@ class AnswerGroups:
     verifier: Verifier
     groups: list[AnswerGroup] = field(default_factory=list)
     group_of: dict[str, AnswerGroup] = field(default_factory=dict)
-    trajectories: int = 0
+    mass: float = 0.0
+    """The groups' masses added up."""
+    open_mass: float = 1.0
+    """Share of the policy's trajectories for which no finished path stands yet."""
 
     async def add(self, node: Node) -> AnswerGroup:
         """Put a terminal node that has an answer into its group."""
@@ -42,9 +52,16 @@ class AnswerGroups:
             group = await self.find_or_begin(node.answer)
             self.group_of[node.answer] = group
         group.members.append(node)
-        group.trajectories += node.multiplicity
-        self.trajectories += node.multiplicity
+        mass = self.settle(node)
+        group.mass += mass
+        self.mass += mass
         return group
+
+    def settle(self, node: Node) -> float:
+        """Count a terminal node, with or without an answer, as finished; returns its sampled mass."""
+        mass = sampled_mass(node)
+        self.open_mass -= mass
+        return mass
 
     async def find_or_begin(self, answer: str) -> AnswerGroup:
         for group in self.groups:
@@ -56,12 +73,26 @@ class AnswerGroups:
     def agreement(self, group: AnswerGroup) -> float:
         """The share of finished trajectories that agree with `group`, scaled to [-1, 1] (self-consistency as reward;
         rStar, arXiv 2408.06195)."""
-        return 2.0 * group.trajectories / self.trajectories - 1.0
+        return 2.0 * group.mass / self.mass - 1.0
 
-    def lead(self) -> int:
-        """By how many trajectories the largest group leads the next."""
-        counts = sorted((group.trajectories for group in self.groups), reverse=True)
-        return counts[0] - (counts[1] if len(counts) > 1 else 0) if counts else 0
+    def decided(self) -> bool:
+        """Whether the leading group stays the heaviest whatever the open paths still find."""
+        masses = sorted([group.mass for group in self.groups], reverse=True)
+        second = masses[1] if len(masses) > 1 else 0.0
+        return bool(masses) and masses[0] - second > self.open_mass + 1e-9
+
+
+def sampled_mass(node: Node) -> float:
+    """The share of the policy's trajectories that the tree's samples give to the path to `node`, in (0, 1].
+
+    A product over the path: how many of the candidates sampled there (and not pruned) were this step. A tree samples
+    probable and improbable branches alike; by this share they count as often as the policy itself would take them.
+    """
+    mass = 1.0
+    while (parent := node.parent) is not None:
+        mass *= node.multiplicity / sum([sibling.multiplicity for sibling in parent.children])
+        node = parent
+    return mass
 
 
 def mean_log_probability(node: Node) -> float:
@@ -78,12 +109,11 @@ def trajectory_quality(node: Node) -> float:
 
 def trajectory_weight(node: Node, choice: Choice) -> float:
     """What one trajectory adds to its answer's group, > 0."""
-    if choice == "majority" or (choice == "weighted" and node.score is None):
+    if choice == "majority":
         return float(node.multiplicity)
-    if choice == "weighted":
-        assert node.score is not None
-        return node.multiplicity * (1.0 + node.score) / 2.0
-    return exp(trajectory_quality(node))
+    if choice == "best":
+        return exp(trajectory_quality(node))
+    return sampled_mass(node) if node.score is None else node.multiplicity * (1.0 + node.score) / 2.0
 
 
 def choose(groups: AnswerGroups, choice: Choice) -> tuple[Node, float] | None:

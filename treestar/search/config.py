@@ -111,17 +111,19 @@ class MCTSConfig(SearchConfig):
     virtual_loss: int = 1
     """Visits of value -1 that a rollout in flight lends to the nodes of its path."""
     choice: Literal["weighted", "majority", "best"] = "weighted"
-    """How the answer is chosen: heaviest group by PPM score (by count without a PPM), most frequent, or the single
-    best trajectory."""
+    """How the answer is chosen: the heaviest group by PPM score (without a PPM by sampled mass), the group with most
+    trajectories, or the single best trajectory."""
     early_stop: bool = True
-    """Stop when the leading answer can no longer be overtaken. Off when making training data."""
+    """Stop when the leading answer can no longer be overtaken, which only `weighted` without a PPM can know. Off when
+    making training data."""
     stop_confidence: float | None = None
-    """Also stop once the leading answer holds this share of at least `stop_trajectories` finished trajectories."""
-    stop_trajectories: int = 8
+    """Also stop once the leading answer holds this share of what is finished, if that is at least `stop_mass`."""
+    stop_mass: float = 0.5
+    """Share of the policy's trajectories, as the tree sampled them, that must be finished for `stop_confidence`."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_at_least(self, 1, "rollouts", "children", "in_flight", "stop_trajectories")
+        check_at_least(self, 1, "rollouts", "children", "in_flight")
         check_at_least(self, 0, "virtual_loss")
         check_sampling(self)
         check_choice(self, "rule", "uct", "puct")
@@ -133,6 +135,8 @@ class MCTSConfig(SearchConfig):
             raise invalid(self, "unvisited_value", "a number or inf")
         if self.stop_confidence is not None and not 0 < self.stop_confidence <= 1:
             raise invalid(self, "stop_confidence", "above 0 and at most 1")
+        if not 0 <= self.stop_mass <= 1:
+            raise invalid(self, "stop_mass", "between 0 and 1")
 
     def sampling(self) -> Sampling:
         return Sampling(self.temperature, self.top_p, self.max_step_tokens)

@@ -20,12 +20,12 @@ async def mcts(search: Search[MCTSConfig]) -> str:
     started = 0
     rollouts: list[Node] = []  # the leaf at which each rollout in flight stands
     while True:
-        if (spent := search.budget_spent()) is not None:
+        going_on = bool(rollouts) or started < config.rollouts
+        stopped = search.budget_spent() or ("decided" if going_on and is_decided(search) else None)
+        if stopped is not None:
             for leaf in rollouts:
                 leave(leaf)
-            return spent
-        if is_decided(search, config.rollouts - search.stats.rollouts):
-            return "decided"
+            return stopped
         while len(rollouts) < config.in_flight and started < config.rollouts and not root.closed:
             started += 1
             root.in_flight += 1
@@ -86,6 +86,7 @@ async def terminal_value(search: Search[MCTSConfig], node: Node) -> float:
     """The value of a finished trajectory, in [-1, 1]: by the gold answer where that may be used, else by the PPM, else
     by agreement with the tree's other trajectories. A trajectory without an answer is worth -1."""
     if node.answer is None or node.terminal != "answer":
+        search.groups.settle(node)
         return -1.0
     group = await search.groups.add(node)
     if search.config.gold and search.tree.problem.answer is not None:
@@ -104,15 +105,14 @@ def backpropagate(node: Node | None, value: float) -> None:
         node = node.parent
 
 
-def is_decided(search: Search[MCTSConfig], rollouts_left: int) -> bool:
-    """Whether the answer is settled: what is left cannot overtake the leader, or the leader is confident enough."""
+def is_decided(search: Search[MCTSConfig]) -> bool:
+    """Whether further rollouts cannot change the answer, or the leader is confident enough."""
     config, groups = search.config, search.groups
-    if not groups.groups or not rollouts_left:
+    if not groups.groups:
         return False
-    if config.stop_confidence is not None and groups.trajectories >= config.stop_trajectories:
-        leader = max(group.trajectories for group in groups.groups)
-        if leader >= config.stop_confidence * groups.trajectories:
-            return True
-    counts_decide = search.components.scorer is None and config.choice != "best"
-    most_to_come = rollouts_left * config.max_depth * config.children
-    return config.early_stop and counts_decide and groups.lead() > most_to_come
+    confidence = max(group.mass for group in groups.groups) / groups.mass
+    enough_is_finished = 1.0 - groups.open_mass >= config.stop_mass
+    if config.stop_confidence is not None and enough_is_finished and confidence >= config.stop_confidence:
+        return True
+    weighs_by_mass = search.components.scorer is None and config.choice == "weighted"
+    return config.early_stop and weighs_by_mass and groups.decided()
