@@ -62,7 +62,9 @@ class SamplesConfig(SearchConfig):
     in_flight: int = 16
     """Trajectories sampled at the same time. With a token budget, fewer leave less unfinished when it ends."""
     temperature: float = 1.0
+    """1 samples from the policy as it is; 0 takes the most probable token at every place."""
     top_p: float = 1.0
+    """Sample among the most probable tokens that together reach this probability."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -95,7 +97,9 @@ class MCTSConfig(SearchConfig):
     children: int = 8
     """Candidate steps sampled at each expansion (8 to make data, 32 at test time in the paper)."""
     temperature: float = 1.0
+    """1 samples from the policy as it is; 0 takes the most probable token at every place."""
     top_p: float = 1.0
+    """Sample among the most probable tokens that together reach this probability."""
     rule: Rule = "uct"
     """How selection rates children: `uct`, or `puct` with the policy's probability as prior."""
     exploration: float = 2.0
