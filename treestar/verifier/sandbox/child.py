@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import builtins
 import json
+import math
 import os
+import random
 import re
 import resource
 import signal
@@ -39,7 +41,8 @@ class Limits:
 
     address_space: int
     """Bytes; 0 for no limit."""
-    cpu_seconds: int
+    seconds: float
+    """Wall-clock seconds per step; all steps together may use as much processor time."""
     output: int
     """Characters."""
     set_death_signal: Callable[[], None]
@@ -53,7 +56,7 @@ def run_and_exit(path: list[str], code: str, reply: int, limits: Limits) -> None
         parent = os.getppid()
         os.setsid()
         _keep_only(reply)
-        _give_up_powers(limits)
+        _give_up_powers(limits, len(path) + 1)
         if os.getppid() == parent:  # else the zygote died before the death signal was set
             _write(_run(path, code, Output(limits.output)))
             status = 0
@@ -69,7 +72,7 @@ def _keep_only(reply: int) -> None:
     os.dup2(0, 2)
 
 
-def _give_up_powers(limits: Limits) -> None:
+def _give_up_powers(limits: Limits, steps: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
     if os.geteuid() == 0:
@@ -79,7 +82,7 @@ def _give_up_powers(limits: Limits) -> None:
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_FSIZE: 0,
         resource.RLIMIT_NOFILE: _REPLY_DESCRIPTOR + 1,
-        resource.RLIMIT_CPU: limits.cpu_seconds,
+        resource.RLIMIT_CPU: math.ceil(limits.seconds * steps) + 1,
     }
     if sys.platform == "linux":
         hard[resource.RLIMIT_NPROC] = 0
@@ -107,6 +110,7 @@ def _write(data: bytes) -> None:
 def _run(path: list[str], code: str, output: Output) -> bytes:
     sys.stdout = sys.stderr = output  # sympy's pprint writes there
     sys.modules[OWN_MODULE] = ModuleType(OWN_MODULE)
+    random.seed(0)  # a fork seeds it anew
     namespace = new_namespace(output)
     error = None
     for number, source in enumerate(path, 1):

@@ -10,11 +10,13 @@ import asyncio
 import itertools
 import json
 import os
+import selectors
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import asdict
@@ -40,6 +42,8 @@ _KEPT_VARIABLES = (
 )
 _STDERR_SHOWN = 2000
 _END_SECONDS = 2.0
+_LOOK_SECONDS = 5.0
+_GRACE_SECONDS = 30.0
 
 
 class ConnectionLost(Exception):
@@ -57,6 +61,9 @@ class Connection:
         self._send_lock = threading.Lock()  # of writing to the socket, which may wait; never taken inside the other
         self._pending: dict[int, tuple[asyncio.AbstractEventLoop, asyncio.Future[Frame]]] = {}
         self._alive = True
+        self._closing = False
+        self._longest_path = 0
+        self._last_heard = 0.0
         self._ready: Future[None] = Future()
         self._engine_end, self._zygote_end = socket.socketpair()
         self.pid: int | None = None
@@ -98,6 +105,7 @@ class Connection:
             if not self.usable():
                 raise ConnectionLost
             self._pending[request_id] = (loop, answer)
+            self._longest_path = max(self._longest_path, len(path))
         self._send(data)
         try:
             return await answer
@@ -113,6 +121,7 @@ class Connection:
         if self._owner != os.getpid():
             self._engine_end.close()  # a fork of the engine: the zygote belongs to the parent
             return
+        self._closing = True
         with suppress(OSError):
             self._engine_end.shutdown(socket.SHUT_RDWR)
         if threading.current_thread() is not self._thread:
@@ -137,7 +146,7 @@ class Connection:
             try:
                 self._read_answers()
             finally:
-                _wait_or_kill(process)
+                self._wait_or_kill(process)
                 self._end(TreestarError(_start_failure(process.returncode, errors)))
 
     def _start_process(self, errors: IO[bytes]) -> subprocess.Popen[bytes]:
@@ -157,10 +166,36 @@ class Connection:
 
     def _read_answers(self) -> None:
         frames = FrameBuffer()
-        with suppress(OSError, FrameError):
-            while received := self._engine_end.recv(_READ_SIZE):
+        self._last_heard = time.monotonic()
+        with suppress(OSError, FrameError), selectors.DefaultSelector() as selector:
+            selector.register(self._engine_end, selectors.EVENT_READ)
+            while not self._silent_too_long():
+                if not selector.select(_LOOK_SECONDS):
+                    continue
+                received = self._engine_end.recv(_READ_SIZE)
+                if not received:
+                    return
+                self._last_heard = time.monotonic()
                 for frame in frames.feed(received):
                     self._dispatch(frame)
+
+    def _silent_too_long(self) -> bool:
+        """Whether requests wait and the zygote, which answers each within its deadline, has stopped answering."""
+        with self._lock:
+            if not self._pending:
+                self._last_heard = time.monotonic()
+            allowed = self._config.seconds * (self._longest_path + 2) + _GRACE_SECONDS
+        return time.monotonic() - self._last_heard > allowed
+
+    def _wait_or_kill(self, process: subprocess.Popen[bytes]) -> None:
+        """A zygote ends by itself when its socket closes, its children before it. This is for one that does not."""
+        with suppress(OSError):
+            self._engine_end.shutdown(socket.SHUT_RDWR)
+        try:
+            process.wait(0 if self._closing and not self._ready.done() else _END_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
     def _dispatch(self, frame: Frame) -> None:
         if frame.get("ready") is True:
@@ -181,15 +216,6 @@ class Connection:
             self._ready.set_exception(failure)
         for loop, answer in pending.values():
             _deliver(loop, answer, None)
-
-
-def _wait_or_kill(process: subprocess.Popen[bytes]) -> None:
-    """The zygote ends by itself when its socket closes, its children before it; this is for one that hangs."""
-    try:
-        process.wait(_END_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 def _deliver(loop: asyncio.AbstractEventLoop, answer: asyncio.Future[Frame], frame: Frame | None) -> None:

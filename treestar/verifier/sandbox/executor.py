@@ -40,7 +40,12 @@ class SandboxExecutor:
         self._finalizer = weakref.finalize(self, self._connection.close)
 
     async def open(self) -> SandboxInterpreter:
-        """A new interpreter, for one tree. The caller closes it."""
+        """A new interpreter, for one tree. The caller closes it.
+
+        Raises:
+            TreestarError: this executor is closed.
+        """
+        self._connect()
         return SandboxInterpreter(self)
 
     async def close(self) -> None:
@@ -74,6 +79,7 @@ class SandboxExecutor:
                 raise TreestarError("This sandbox is closed; make a new SandboxExecutor.")
             if not self._connection.usable():
                 self._finalizer.detach()
+                self._connection.close()
                 self._connection = Connection(self.config)
                 self._finalizer = weakref.finalize(self, self._connection.close)
             return self._connection

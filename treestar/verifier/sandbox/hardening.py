@@ -24,6 +24,7 @@ _GENERATED_BUILTINS = _EXPRESSION_BUILTINS | {"range", "complex", "float", "int"
 _GENERATED_ROOTS = frozenset({"math", "mpmath", "numpy", "sympy", "cmath"})
 _GENERATED_IMPORT = re.compile(
     r"from (math|cmath|mpmath|numpy|sympy)(\.\w+)* import (\*|\w+(, \w+)*)|import (math|cmath|mpmath|numpy|sympy)"
+    r"|from functools import reduce"
 )
 _GENERATED_REFUSED = (ast.Import, ast.ImportFrom, ast.Global, ast.ClassDef, ast.With, ast.Try)
 _DENIED_MPMATH = frozenset({"identify", "findpoly", "plot", "splot", "cplot", "runtests", "doctests"})

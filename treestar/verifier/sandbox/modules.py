@@ -195,7 +195,7 @@ def _belongs(name: str, real: ModuleType, key: str) -> bool:
         return False
     if key in getattr(real, "__all__", ()):
         return True
-    if isinstance(value, _PLAIN_TYPES):
+    if isinstance(value, _PLAIN_TYPES) or getattr(value, "__module__", None) == "itertools":
         return True
     root = name.partition(".")[0]
     origin = getattr(value, "__module__", None) or getattr(type(value), "__module__", None)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import ctypes
 import gc
 import json
-import math
 import os
 import random
 import resource
@@ -55,7 +54,6 @@ class ForkServer:
 
     def __init__(self, engine: socket.socket, config: dict[str, Any], limits: Limits) -> None:
         self._engine = engine
-        self._seconds = float(config["seconds"])
         self._concurrency = int(config["concurrency"])
         self._reply_limit = 12 * int(config["output_limit"]) + 65536  # JSON escapes one character with 12 at most
         self._limits = limits
@@ -110,7 +108,7 @@ class ForkServer:
         os.close(write_end)
         now = time.monotonic()
         # The steps before were each run within the limit once; the clock of the new one starts when it begins.
-        allowed = self._seconds * (len(request["path"]) + 1)
+        allowed = self._limits.seconds * (len(request["path"]) + 1)
         self._running[read_end] = _Run(request, pid, read_end, now, now + allowed)
         self._selector.register(read_end, selectors.EVENT_READ)
 
@@ -119,7 +117,7 @@ class ForkServer:
         run.reply += received
         if not run.step_begun and run.reply.startswith(STARTED):
             run.step_begun = True
-            run.deadline = time.monotonic() + self._seconds
+            run.deadline = time.monotonic() + self._limits.seconds
         if not received:
             self._finish(run, "answered" if run.reply.endswith(b"}") else "died")
         elif len(run.reply) > self._reply_limit:
@@ -225,7 +223,7 @@ def main() -> None:
     base = _address_space()
     limits = Limits(
         address_space=base + config["memory_mb"] * 2**20 if base else 0,
-        cpu_seconds=math.ceil(config["seconds"]) * 2 + 60,
+        seconds=config["seconds"],
         output=config["output_limit"],
         set_death_signal=die_with_parent,
     )
