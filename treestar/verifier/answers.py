@@ -48,24 +48,26 @@ def equivalent(first: str, second: str, seconds: float = 1.0) -> bool:
 @lru_cache(maxsize=REMEMBERED_VERDICTS)
 def _quick_verdict(first: str, second: str) -> bool | None:
     """The verdict where it needs no symbolic mathematics, else None."""
-    one, other = _tidy(first), _tidy(second)
+    one, other = _without_dollars(first), _without_dollars(second)
     if not one or not other:
         return False
     if one == other:
         return True
     if len(first) > LONGEST_TEXT or len(second) > LONGEST_TEXT:
         return False
+    if _LOOSE_SPACE.sub("", one) == _LOOSE_SPACE.sub("", other) and "," not in one:
+        return True
     one_number, other_number = read_plain_number(one), read_plain_number(other)
     if one_number is not None and other_number is not None:
         return plain_numbers_equal(one_number, other_number)
     return None
 
 
-def _tidy(text: str) -> str:
+def _without_dollars(text: str) -> str:
     stripped = text.strip()
     if len(stripped) > 2 and stripped[0] == stripped[-1] == "$" and "$" not in stripped[1:-1]:
-        stripped = stripped[1:-1].strip()
-    return _LOOSE_SPACE.sub("", stripped)
+        return stripped[1:-1].strip()
+    return stripped
 
 
 def _slow_verdict(first: str, second: str, seconds: float) -> bool:

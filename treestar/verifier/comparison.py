@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 
 from treestar.verifier.expressions import constant_ratio, expressions_equal, written_number
-from treestar.verifier.extraction import stated_answer
+from treestar.verifier.extraction import stated_answer, without_delimiters
 from treestar.verifier.forms import (
     Based,
     Clock,
@@ -37,30 +37,44 @@ LONGEST_ANSWER = 2000
 """Characters of an extracted answer; longer ones are equal only when written alike."""
 
 
+_WARM_UP = (
+    ("\\frac{\\sqrt{2}}{2}x + 3y^{2} - 1", "0.5 x - \\sin^{2}(x)\\cos 2x"),
+    ("(2,3]\\cup[5,\\infty)", "2 < x \\le 3"),
+    ("|x|<3", "(-\\infty,3)\\cup(4,5)"),
+    ("\\begin{pmatrix}1&2\\\\3&4\\end{pmatrix}+A", "\\int_{0}^{1} \\log_{2} x dx"),
+    ("f(x_{1})", "\\sum_{k=1}^{5} k! \\cdot \\binom{n}{k} a_{k}"),
+    ("2\\pi r (r+h)", "e^{-x}(1+\\ln(x))\\sqrt[3]{x^{2}+1}"),
+    ("\\frac{x^{2}-1}{2x+3} + \\frac{\\pi}{4}k", "\\frac{-b+\\sqrt{b^{2}-4ac}}{2a}"),
+    ("\\frac{(x+1)(y-2)}{z}", "-\\tan^{-1}\\frac{x}{\\sqrt{1-x^{2}}}"),
+    ("3 \\times 10^{8} \\cdot |z|", "\\lfloor x \\rfloor + 2^{n+1}"),
+    ("y - 2x = 1", "2y = 4x + 2"),
+)
+"""Pairs that take the grammar, whose tables grow with use, and sympy through their usual constructions."""
+
+
 def warm_up() -> None:
     """Import and exercise what comparisons need, so that forked children find it loaded."""
     logging.disable(logging.CRITICAL)
-    for first, second in (
-        ("\\frac{\\sqrt{2}}{2}x", "0.5 x + \\sin^2(x)"),
-        ("(2,3]", "2 < x \\le 3"),
-        ("|x|<3", "(-\\infty,3)\\cup(4,5)"),
-        ("\\begin{pmatrix}1&2\\\\3&4\\end{pmatrix}", "\\int_0^1 \\log_2 x dx"),
-        ("f(x)", "\\sum_{k=1}^{5} k!"),
-    ):
+    for first, second in _WARM_UP:
         answers_equal(first, second)
 
 
 def answers_equal(first: str, second: str) -> bool:
     """Whether two answers mean the same; symmetric. A text is taken for the answer it states."""
-    if (
-        _same_writing(canonical(first[:LONGEST_ANSWER]), canonical(second[:LONGEST_ANSWER]))
-        and len(first) == len(second) < LONGEST_ANSWER
-    ):
-        return True
     one, other = stated_answer(first), stated_answer(second)
-    if len(one) > LONGEST_ANSWER or len(other) > LONGEST_ANSWER:
-        return one == other
-    return _same_answer(canonical(one), canonical(other))
+    if len(one.answer) > LONGEST_ANSWER or len(other.answer) > LONGEST_ANSWER:
+        return one.answer == other.answer
+    one_answer, other_answer = canonical(one.answer), canonical(other.answer)
+    one_text, other_text = _whole_text(first), _whole_text(second)
+    pairs = ((one_text, other_text), (one_text, other_answer), (one_answer, other_text))
+    if any(_same_writing(a, b) for a, b in pairs):
+        return True
+    # Of two texts that do not say which formula is their answer, the last formulas prove nothing.
+    return not (one.guessed and other.guessed) and _same_answer(one_answer, other_answer)
+
+
+def _whole_text(text: str) -> str:
+    return canonical(without_delimiters(text)) if len(text) <= LONGEST_ANSWER else ""
 
 
 def _same_answer(one: str, other: str) -> bool:
@@ -69,10 +83,10 @@ def _same_answer(one: str, other: str) -> bool:
     if _same_writing(one, other):
         return True
     one_choice, other_choice = read_choice(one), read_choice(other)
-    if one_choice is not None and other_choice is not None:
+    if one_choice is not None and other_choice is not None and not (one_choice.rest and other_choice.rest):
         return one_choice.letter == other_choice.letter
     for choice, text in ((one_choice, other), (other_choice, one)):
-        if choice is not None and choice.rest:
+        if choice is not None and choice.rest and (one_choice is None or other_choice is None):
             return _same_answer(choice.rest, text)
     return same_form(read_form(one), read_form(other))
 

@@ -24,6 +24,8 @@ DIGITS = 40
 """Decimal digits to which expressions are evaluated."""
 SAME = 10.0**-25
 """Relative difference below which two values of `DIGITS` digits count as the same."""
+FEWEST_BITS = 20
+"""Binary digits that a value must be known to; with fewer it is what cancellation left of a zero."""
 NEARLY_SAME = 10.0**-9
 """The same where one expression contains decimals, which are as a rule rounded."""
 POINTS = ("0.7321", "-1.2834", "2.4713", "-0.3917", "3.9171", "1.6127", "-2.7183")
@@ -45,6 +47,11 @@ def written_number(latex: str) -> PlainNumber | None:
 
 def expressions_equal(first: str, second: str) -> bool:
     """Whether two expressions in canonical LaTeX have the same value wherever both have one. Symmetric."""
+    return _expressions_equal(*sorted((first, second)))
+
+
+@lru_cache(maxsize=1024)
+def _expressions_equal(first: str, second: str) -> bool:
     if squeeze(first) == squeeze(second):
         return True
     first_number, second_number = written_number(first), written_number(second)
@@ -96,13 +103,34 @@ def parse_expression(latex: str) -> Any | None:
         return None
     decimals = {number: sympy.Rational(str(number)) for number in expression.atoms(sympy.Float)}
     expression = expression.xreplace(decimals) if decimals else expression
+    if not isinstance(expression, (sympy.MatrixBase, sympy.MatrixExpr)) and not expression.has(sympy.MatrixBase):
+        expression = _tidied(expression)
     imaginary = [symbol for symbol in expression.free_symbols if str(symbol) == "i"]
     return expression.subs(imaginary[0], sympy.I) if imaginary else expression
 
 
+def _tidied(expression: Any) -> Any:
+    """`expression` with its sums and products in sympy's own order, which the grammar leaves as they were written.
+
+    Large powers of numbers stay unevaluated: whoever compares them decides whether they are worth writing out.
+    """
+    import sympy
+
+    if not expression.args or isinstance(expression, sympy.UnevaluatedExpr):
+        return expression
+    arguments = tuple(_tidied(argument) for argument in expression.args)
+    if isinstance(expression, (sympy.Add, sympy.Mul)):
+        return expression.func(*arguments)
+    if isinstance(expression, sympy.Pow):
+        base, exponent = arguments
+        small = not (base.is_number and exponent.is_number) or (exponent.is_Rational and abs(exponent) <= 64)
+        return sympy.Pow(base, exponent, evaluate=bool(small))
+    return expression if arguments == expression.args else expression.func(*arguments)
+
+
 def _for_grammar(latex: str) -> str:
     """`latex` with what math-verify's grammar does not know said in its words."""
-    latex = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", latex)
+    latex = re.sub(r"(?<=[1-9]),(?=\d{3}(?!\d))|(?<=[1-9]\d),(?=\d{3}(?!\d))|(?<=\d{3}),(?=\d{3}(?!\d))", "", latex)
     latex = re.sub(r"\\(lcm|gcd)(?![a-zA-Z])", r"\\operatorname{\1}", latex)
     return re.sub(r"\\sqrt\[(\d+)\]\s*", r"\\sqrt[\1]", latex).replace("\\sqrt {", "\\sqrt{")
 
@@ -145,7 +173,7 @@ def _same_at_points(one: Any, other: Any, tolerance: float) -> bool | None:
         if first is None or second is None:
             continue
         scale = max(abs(first), abs(second))
-        if abs(first - second) <= tolerance * scale or scale < SAME:
+        if abs(first - second) <= tolerance * scale:
             agreed += 1
             if not symbols:
                 return True
@@ -182,9 +210,17 @@ def _evaluate(expression: Any, values: dict[Any, Any]) -> Any | None:
         if not (real.is_Float or real.is_Rational) or not (imaginary.is_Float or imaginary.is_Rational):
             return None
         with mpmath.workdps(DIGITS):
-            return mpmath.mpc(str(sympy.N(real, DIGITS)), str(sympy.N(imaginary, DIGITS)))
+            return mpmath.mpc(_significant(real), _significant(imaginary))
     except (TypeError, ValueError, ArithmeticError, AttributeError, NotImplementedError):
         return None
+
+
+def _significant(part: Any) -> str:
+    """`part` as digits, or zero where sympy's own error bounds leave no digit certain."""
+    import sympy
+
+    lost = part.is_Float and part._prec < FEWEST_BITS
+    return "0" if lost else str(sympy.N(part, DIGITS))
 
 
 def _math_verify_says(one: Any, other: Any) -> bool:
@@ -210,7 +246,7 @@ def constant_ratio(first: tuple[str, str], second: tuple[str, str]) -> float | N
     ratios = []
     for values in _points(symbols):
         top, bottom = _evaluate(one, values), _evaluate(other, values)
-        if top is None or bottom is None or abs(bottom) < SAME:
+        if top is None or bottom is None or not bottom:
             continue
         ratios.append(top / bottom)
     if len(ratios) < FEWEST_POINTS:

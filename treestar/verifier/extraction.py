@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-__all__ = ["boxed_contents", "extract_answer", "stated_answer"]
+__all__ = ["Statement", "boxed_contents", "extract_answer", "stated_answer", "without_delimiters"]
 
 LONGEST_SCAN = 200_000
 """Characters; of a longer text only the end is read, because the final answer stands there."""
@@ -16,6 +16,7 @@ LONGEST_SCAN = 200_000
 _BOX = re.compile(r"\\{1,2}(?:boxed|fbox)\s*\{")
 _BRACE = re.compile(r"\\\\|\\[{}]|[{}]")
 _SEPARATOR = re.compile(r"\b(?:and|or)\b|[,;]")
+_SENTENCE_END = re.compile(r"\.\$?\s|\n\n")
 _ANSWER_PHRASE = re.compile(
     r"####\s*|(?:\bfinal\s+)?\banswer\b(?:\s+(?:to|for|of)\s[^.\n$]{0,80}?)?\s*(?:\bis\b\s*:?|:|=)\s*(?:\*\*)?\s*",
     re.IGNORECASE,
@@ -33,6 +34,8 @@ _PLAIN_NUMBER = re.compile(
     r"(?<![\w.\\])[$€£¥]?\s?-?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)?(?:\.\d+)?(?<=\d)(?:\s?/\s?\d+(?!\d|\.\d)|:\d+)?"
     r"\s?(?:\\?%|percent\b)?(?:e[-+]?\d+)?(?![A-Za-z_\d])"
 )
+_LATEX_COMMAND = re.compile(r"\\[a-zA-Z]{2,}")
+_UPRIGHT = re.compile(r"\\[a-zA-Z]+\s*\{[^{}\\]*\}")
 _BETWEEN_PARTS = re.compile(r"[\s,;]*(?:(?:and|or)[\s,;]*)?")
 _WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}(?![A-Za-z{])")
 
@@ -82,11 +85,12 @@ def _last_boxes(text: str) -> str | None:
     kept = [boxes[-1]]
     for box in reversed(boxes[:-1]):
         between = text[box.end : kept[-1].start]
-        same_list = len(between) < 70 and _SEPARATOR.search(between) is not None and "\n\n" not in between
+        same_sentence = len(between) < 70 and _SENTENCE_END.search(between) is None
+        same_list = same_sentence and _SEPARATOR.search(between) is not None
         if not (len(between) < 10 or same_list) or box.content == kept[-1].content:
             break
         kept.append(box)
-    contents = [_unboxed(box.content) for box in reversed(kept)]
+    contents = [without_delimiters(_unboxed(box.content)) for box in reversed(kept)]
     return ", ".join(contents)
 
 
@@ -147,17 +151,28 @@ def _whole_or_last(statement: str) -> str | None:
 def _only_formulas(text: str) -> str | None:
     """The mathematics of a text that is nothing but formulas, separators, and at most one word; else None."""
     outside = _MATH.sub(" ", text)
-    words = [word for word in _WORD.findall(outside) if word.lower() not in ("and", "or")]
+    words = _plain_words(outside)
     if len(words) > 1 or (words and not _MATH.search(text) and len(outside) > 40):
         return None
-    return _without_dollars(text)
+    return without_delimiters(text)
 
 
-def _without_dollars(text: str) -> str:
-    def content(match: re.Match[str]) -> str:
-        return next(group for group in match.groups() if group is not None)
+def _plain_words(text: str) -> list[str]:
+    """The words of `text` that are prose: not in upright type, no names of environments, not joining a list."""
+    prose = _UPRIGHT.sub(" ", text)
+    return [word for word in _WORD.findall(prose) if word.lower() not in ("and", "or")]
 
-    return _MATH.sub(content, text).strip()
+
+def without_delimiters(text: str) -> str:
+    """`text` without the dollar signs and brackets around its formulas; formulas in a row become a list."""
+    pieces: list[str] = []
+    position = 0
+    for match in _MATH.finditer(text):
+        between = text[position : match.start()]
+        pieces.append(", " if position and not between.strip() else between)
+        pieces.append(next(group for group in match.groups() if group is not None))
+        position = match.end()
+    return "".join([*pieces, text[position:]]).strip()
 
 
 def _last_formula(text: str) -> str | None:
@@ -180,25 +195,38 @@ def _last_formula(text: str) -> str | None:
     return ", ".join(part for _, _, part in reversed(parts))
 
 
-def stated_answer(text: str) -> str:
+class Statement(NamedTuple):
+    """The answer that a text states."""
+
+    answer: str
+    guessed: bool
+    """Whether it is only the last formula of a text that does not say which of its formulas is the answer."""
+
+
+def stated_answer(text: str) -> Statement:
     """The answer to compare: `text` itself where it is a bare answer, else what `extract_answer` finds in it.
 
-    A bare answer is one that holds no more than formulas and a word or two; a sentence is not one.
+    A bare answer holds no more than formulas and a word or two; a sentence is not one.
     """
-    if _BOX.search(text):
-        return extract_answer(text) or text
     text = text.strip()
+    if _BOX.search(text):
+        return Statement(extract_answer(text) or text, guessed=False)
     if text.count("$") - text.count("\\$") == 1:
-        return text  # A lone dollar sign is a currency, not the border of a formula.
+        return Statement(text, guessed=False)  # A lone dollar sign is a currency, not the border of a formula.
     if not _is_prose(text):
-        return _without_dollars(text)
+        return Statement(without_delimiters(text), guessed=False)
     found = extract_answer(text)
-    return text if found is None else found
+    if found is None:
+        return Statement(text, guessed=False)
+    return Statement(found, guessed=_ANSWER_PHRASE.search(text) is None)
 
 
 def _is_prose(text: str) -> bool:
+    """Whether `text` is sentences with formulas in them, rather than one answer."""
     outside = _MATH.sub(" ", text)
-    words = [word for word in _WORD.findall(outside) if word.lower() not in ("and", "or")]
-    if _MATH.search(text):
-        return bool(words)
-    return _ANSWER_PHRASE.search(text) is not None or len(words) >= 5
+    words = _plain_words(outside)
+    if _ANSWER_PHRASE.search(outside):
+        return True
+    if _LATEX_COMMAND.search(outside):
+        return False  # LaTeX without dollar signs; its words stand in \\text{...}.
+    return bool(words) if _MATH.search(text) else len(words) >= 5

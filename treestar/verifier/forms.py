@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+from treestar.verifier.labels import is_label
 from treestar.verifier.normalize import matching_brackets, words_of
 from treestar.verifier.units import read_unit
 
@@ -69,7 +70,7 @@ class Relation:
     @property
     def is_equation(self) -> bool:
         """Whether every relation is an equals sign (or membership, which names a value just the same)."""
-        return all(operator in ("=", "\\in") for operator in self.operators)
+        return set(self.operators) == {"="} or self.operators == ("\\in",)
 
 
 @dataclass(frozen=True)
@@ -121,14 +122,16 @@ class Words:
 Form = Scalar | Group | Listing | Relation | SetOperation | Table | Ratio | Clock | Based | Words
 
 _RELATION = re.compile(r"\\(?:le|ge|ne|in|approx|equiv|sim|to|Rightarrow|implies|subseteq|subset)(?![a-zA-Z])|[=<>]")
+_READABLE = {"=", "<", ">", "\\le", "\\ge", "\\ne", "\\in"}
 _SET_OPERATION = re.compile(r"\\(?:cup|cap|setminus|backslash)(?![a-zA-Z])")
-_THOUSANDS = re.compile(r"(?<![\d,.])\d{1,3}(?:,\d{3})+(?![\d,])")
+_THOUSANDS = re.compile(r"(?<![\d,.])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])")
 _TIGHT_COMMA = re.compile(r",(?! )")
 _TABLE = re.compile(r"\\begin\{[pbBvV]?matrix\}(?P<body>(?:(?!\\begin).)*)\\end\{(?P<kind>[pbBvV]?matrix)\}", re.DOTALL)
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2})\s*(?:\\text\{\s*)?([aApP]\.?\s?[mM]\.?)?\s*\}?")
 _BASED = re.compile(r"\(?([0-9A-F]+)\)?_\{\s*(?:\\text\{)?\s*(\d{1,2}|[a-z]+)\s*\}?\s*\}")
 _BASE_NAMES = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
 _WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{4,}|(?<![\\A-Za-z])(?:is|if|are|the|not|for|all|has|no)(?![A-Za-z])")
+_TRIGONOMETRY = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
 _ENVIRONMENT = re.compile(r"\\(?:begin|end)\{[a-z]+\}")
 _UPRIGHT = re.compile(r"\\text\{([^{}]*)\}")
 _SPOKEN = {
@@ -240,11 +243,11 @@ def _read_based(text: str) -> Form | None:
 
 def _read_listing(text: str) -> Form | None:
     if (
-        re.fullmatch(r"[-+]?\s*\d{1,3}(?:,\d{3})+(?:\.\d+)?(?:\s*\D.*)?", text)
+        re.fullmatch(r"[-+]?\s*[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?(?:\s*\D.*)?", text)
         and len(_split(text, ",")) == text.count(",") + 1
         and text.count(", ") == 0
     ):
-        bare = re.match(r"[-+]?\s*\d{1,3}(?:,\d{3})+(?!\d|,)", text)
+        bare = re.match(r"[-+]?\s*[1-9]\d{0,2}(?:,\d{3})+(?!\d|,)", text)
         if bare is not None and "," not in text[bare.end() :]:
             return None
     separator = ";" if len(_split(text, ";")) > 1 else ","
@@ -271,17 +274,14 @@ def _read_relation(text: str) -> Form | None:
         return None
     if "\\approx" in operators:
         place = operators.index("\\approx")
-        if not operands[0] or len(operators) == 1:
-            # `\approx 3.14` and `x \approx 3.14` state a value; `x = 1/3 \approx 0.33` has stated it before.
-            operators = tuple("=" if operator == "\\approx" else operator for operator in operators)
-            return read_form(operands[1]) if not operands[0] else Relation(operands, operators)
-        operands, operators = operands[: place + 1], operators[:place]
+        if place or not is_label(operands[0], "1"):
+            # `x = 1/3 \approx 0.33` and `1/3 \approx 0.33` have stated the exact value before.
+            exact = operands[: place + 1]
+            return read_form(exact[0] or operands[1]) if place == 0 else Relation(exact, operators[:place])
+        operators = ("=", *operators[1:])
     if not all(operands):
         return Words(text) if operands[0] else read_form(operands[-1])
-    if any(
-        operator in ("\\equiv", "\\sim", "\\to", "\\Rightarrow", "\\implies", "\\subset", "\\subseteq")
-        for operator in operators
-    ):
+    if not set(operators) <= _READABLE or (len(operators) > 1 and "\\in" in operators):
         return Words(text)
     if operators and set(operators) == {"="} and "\\pm" in operands[-1]:
         values = _read_plus_minus(operands[-1])
@@ -363,10 +363,10 @@ def _read_scalar(text: str) -> Form:
         return Words(text)
     if text.endswith("\\%"):
         text, percent = text[:-2].strip(), True
-    elif text.endswith("^{\\circ}"):
+    elif text.endswith("^{\\circ}") and not _TRIGONOMETRY.search(text):
         text, degrees = text[: -len("^{\\circ}")].strip(), True
     text, unit = read_unit(text)
-    if not unit and re.fullmatch(r"-?\d{1,3}(?:,\d{3})+(?:\.\d+)?", text):
+    if not unit and re.fullmatch(r"-?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?", text):
         text = text.replace(",", "")
     elif unit:
         text = re.sub(r"(?<=\d),(?=\d{3})", "", text)

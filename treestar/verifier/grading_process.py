@@ -22,7 +22,7 @@ __all__ = ["GradingPool", "Verdict"]
 
 START_SECONDS = 120.0
 """How long a worker may take to import sympy on a busy machine before it counts as broken."""
-GRACE_SECONDS = 0.5
+GRACE_SECONDS = 0.75
 """How long past its deadline a worker may take to report that it ended a comparison."""
 LONGEST_REPLY = 4096
 """Bytes; a reply is a dozen."""
@@ -40,6 +40,7 @@ class _GradingProcess:
 
     def __init__(self) -> None:
         self._buffer = b""
+        self._ready = False
         self._process = subprocess.Popen(
             [sys.executable, "-c", _BOOTSTRAP, json.dumps(sys.path)],
             stdin=subprocess.PIPE,
@@ -50,8 +51,9 @@ class _GradingProcess:
         )
 
     def wait_until_ready(self) -> bool:
-        """Wait for the worker's imports. False where it died or took too long."""
-        return self._read_line(time.monotonic() + START_SECONDS) is not None
+        """Wait for the worker's imports, the first time. False where it died or took too long."""
+        self._ready = self._ready or self._read_line(time.monotonic() + START_SECONDS) is not None
+        return self._ready
 
     def ask(self, first: str, second: str, seconds: float) -> Verdict:
         """Compare two answers in at most `seconds` and a short grace. None: no verdict, and the worker may be dead."""
@@ -155,27 +157,37 @@ class GradingPool:
             worker.kill()
 
     def _take(self) -> _GradingProcess | None:
+        worker = self._idle_or_new()
+        if worker is None or worker.wait_until_ready():
+            return worker
+        self._discard(worker)
+        return None
+
+    def _idle_or_new(self) -> _GradingProcess | None:
         with self._lock:
             if self._owner != os.getpid():
                 # After a fork the pipes are shared with the parent: leave them to it.
                 self._idle, self._all, self._owner = [], set(), os.getpid()
-            if self._idle:
-                return self._idle.pop()
-            try:
-                worker = _GradingProcess()
-            except OSError:
-                return None
-            self._all.add(worker)
-        if worker.wait_until_ready():
-            return worker
-        self._discard(worker)
-        return None
+            return self._idle.pop() if self._idle else self._start()
+
+    def _start(self) -> _GradingProcess | None:
+        try:
+            worker = _GradingProcess()
+        except OSError:
+            return None
+        self._all.add(worker)
+        return worker
 
     def _put_back(self, worker: _GradingProcess) -> None:
         with self._lock:
             if worker in self._all and worker.alive:
                 self._idle.append(worker)
                 return
+            closed = worker not in self._all
+            # Its successor imports what it needs while the caller goes on.
+            successor = None if closed else self._start()
+            if successor is not None:
+                self._idle.append(successor)
         self._discard(worker)
 
     def _discard(self, worker: _GradingProcess) -> None:

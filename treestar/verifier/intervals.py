@@ -20,8 +20,7 @@ _NAMED_SETS = {"\\mathbb{R}": "Reals", "\\mathbb{Z}": "Integers", "\\mathbb{N}":
 
 def same_set(one: Form, other: Form) -> bool:
     """Whether two forms, of which at least one is written as a relation or a set operation, are the same set."""
-    written_as_set = (Relation, SetOperation)
-    if not any(isinstance(form, written_as_set) or _relations(form) for form in (one, other)):
+    if not any(_is_written_as_set(form) for form in (one, other)):
         return False
     one_bounds, other_bounds = _bounds(one), _bounds(other)
     if one_bounds is not None and other_bounds is not None:
@@ -30,6 +29,12 @@ def same_set(one: Form, other: Form) -> bool:
         return False
     first, second = _set(one), _set(other)
     return first is not None and second is not None and _same_sympy_sets(first, second)
+
+
+def _is_written_as_set(form: Form) -> bool:
+    if isinstance(form, Scalar):
+        return squeeze(form.latex) in _NAMED_SETS
+    return isinstance(form, Relation | SetOperation) or _relations(form)
 
 
 def _relations(form: Form) -> bool:

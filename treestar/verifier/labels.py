@@ -64,11 +64,11 @@ class Choice(NamedTuple):
 
 
 _CHOICES = (
-    re.compile(r"\\text\{\s*\(?(?P<letter>[A-J])\)?[.:]?\s*\}\s*(?P<rest>.*)", re.DOTALL),
-    re.compile(r"\(?(?P<letter>[A-J])\)?(?P<rest>)"),
-    re.compile(r"\((?P<letter>[A-J])\)[.:]?\s+(?P<rest>\S.*)", re.DOTALL),
-    re.compile(r"(?P<letter>[A-J])[.):]\s+(?P<rest>\S.*)", re.DOTALL),
-    re.compile(r"(?:option|choice|answer)\s*:?\s*\(?(?P<letter>[A-J])\)?\.?(?P<rest>)", re.IGNORECASE),
+    re.compile(r"\\text\{\s*\(?(?P<letter>[A-H])\)?[.:]?\s*\}\s*(?P<rest>.*)", re.DOTALL),
+    re.compile(r"\(?(?P<letter>[A-H])\)?(?P<rest>)"),
+    re.compile(r"\((?P<letter>[A-H])\)[.:]?\s+(?P<rest>\S.*)", re.DOTALL),
+    re.compile(r"(?P<letter>[A-H])[.):]\s+(?P<rest>\S.*)", re.DOTALL),
+    re.compile(r"(?:option|choice|answer)\s*:?\s*\(?(?P<letter>[A-H])\)?\.?(?P<rest>)", re.IGNORECASE),
 )
 
 

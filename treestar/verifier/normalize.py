@@ -69,6 +69,8 @@ def _font(match: re.Match[str]) -> str:
     content = match["content"].strip()
     if re.fullmatch(_NAMES, content):
         return f"\\{content} "
+    if re.fullmatch(r"[-+]?[\d,]*\.?\d+", content):
+        return content
     upright_letter = match["font"] in ("mathbf", "boldsymbol", "bm", "mathit") or content in ("e", "i", "d")
     if upright_letter and re.fullmatch(r"[A-Za-z]|\\[a-zA-Z]+", content):
         return f" {content} "
@@ -101,7 +103,12 @@ _WORD_RULES = (
     _rule(r"\\text\{\s*(?:degrees?|deg\.?)\s*\}|(?<=\d)\s*(?:degrees?|deg)(?![a-zA-Z])", r"^{\\circ}", "degrees"),
 )
 
+_QUANTIFIER = (
+    r",?\s*(?:\\text\{\s*for (?:all|every|any)(?: real(?: numbers?)?)?\s*\}|\\forall|for (?:all|every|any))"
+    r"\s*[a-z]\s*\\in\s*\\mathbb\{R\}\s*\.?$"
+)
 _SYMBOL_RULES = (
+    _rule(_QUANTIFIER, "", "a function of a real variable is one without saying so"),
     _rule(r"\*\*", "^", "Python's power"),
     _rule(r"<=|\\leq(?:slant|q)?(?![a-zA-Z])|=<", r"\\le ", "one name a relation"),
     _rule(r">=|\\geq(?:slant|q)?(?![a-zA-Z])", r"\\ge ", "one name a relation"),
@@ -120,6 +127,8 @@ _SYMBOL_RULES = (
     _rule(r"(?<![a-zA-Z\\])abs\(([^()]*)\)", r"|\1|", "programming's absolute value"),
     _rule(r"(?<![a-zA-Z\\])(arc)?(sin|cos|tan|ln|log)(?=[xyt](?![a-zA-Z]))", r"\\\1\2 ", "a function run into its x"),
     _rule(r"(?<![a-zA-Z\\])(?:" + _NAMES + r")(?![a-zA-Z])", lambda m: f"\\{m[0]} ", "functions without backslash"),
+    _rule(r"\{([^{}]*)\\choose(?![a-zA-Z])([^{}]*)\}", r"\\binom{\1}{\2}", "the old binomial"),
+    _rule(r"(?<![a-zA-Z\\])C_\{?(\d{1,4})\}?\^\{?(\d{1,4})\}?", r"\\binom{\1}{\2}", "combinations"),
     _rule(r"\{?\}?[_^]\{?(\d{1,4})\}?\s*C\s*_\{?(\d{1,4})\}?", r"\\binom{\1}{\2}", "combinations"),
 )
 
@@ -162,7 +171,7 @@ def squeeze(text: str) -> str:
 def words_of(text: str) -> str:
     """The letters and digits of a verbal answer, lower case, without LaTeX around them."""
     text = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text)
-    text = re.sub(r"[\s{}$.,;:!?\"'`]+", "", text)
+    text = re.sub(r"[.,;:!?](?!\d)|[\s{}$\"`]+", "", text)
     return text.lower() if len(text) > 1 else text
 
 

@@ -76,9 +76,10 @@ _POWER = r"(?:\s*\^\{-?\d\})?"
 _UPRIGHT = rf"\\text\{{[^{{}}]*\}}{_POWER}"
 _BARE = rf"[A-Za-z]{{2,}}\.?{_POWER}"
 _TRAILING_UNIT = re.compile(
-    r"(?P<value>.*[\d})!|])\s*(?P<unit>"
-    rf"{_UPRIGHT}(?:(?:\s*(?:/|\\cdot|per)\s*|\s*){_UPRIGHT})*"
-    rf"|{_BARE}(?:(?:\s*/\s*|\s+){_BARE})*"
+    rf"(?P<value>.*\S)\s*(?P<upright>{_UPRIGHT}(?:(?:\s*(?:/|\\cdot|per)\s*|\s*){_UPRIGHT})*)"
+    r"|(?P<amount>.*[\d})!|])\s*(?P<bare>"
+    rf"{_BARE}(?:(?:\s*/\s*|\s+){_BARE})*"
+    rf"|(?<=\s)[A-Za-z]{{1,3}}\s*/\s*[A-Za-z]{{1,3}}{_POWER}"
     r"|\^\{\\circ\}\s*(?:\\text\{\s*[CF]\s*\}|[CF])"
     r")",
     re.DOTALL,
@@ -107,13 +108,14 @@ def read_unit(text: str) -> tuple[str, str]:
     if currency:
         return amount.strip(), currency
     match = _TRAILING_UNIT.fullmatch(text) if len(text) < 400 else None
-    if match is None or _CHANGES_MEANING.search(match["unit"]):
+    if match is None or _CHANGES_MEANING.search(match["upright"] or match["bare"]):
         return text, ""
-    unit, upright = match["unit"], match["unit"].startswith(("\\text", "^"))
-    spelled = _spelling(unit)
-    if not upright and spelled not in _UNITS and not _looks_like_words(unit, spaced=text[match.end("value")] == " "):
-        return text, ""
-    return match["value"].strip(), spelled
+    if match["upright"]:
+        return match["value"], _spelling(match["upright"])
+    unit, spelled = match["bare"], _spelling(match["bare"])
+    if spelled in _UNITS or _looks_like_words(unit, spaced=text[match.end("amount")] == " "):
+        return match["amount"], spelled
+    return text, ""
 
 
 def _looks_like_words(unit: str, spaced: bool) -> bool:

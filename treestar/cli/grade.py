@@ -1,0 +1,123 @@
+"""`treestar grade`: whether answers mean the same, one pair or a file of them."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import typer
+
+__all__ = ["grade"]
+
+DONE, FAILED, MISUSED = 0, 1, 2
+
+
+class _Case(NamedTuple):
+    """One line of a file of cases."""
+
+    id: Any
+    gold: str
+    prediction: str
+    equal: bool | None
+    """What the file says, where it says anything."""
+
+
+class _BrokenLine(NamedTuple):
+    """A line that is no case, and why."""
+
+    number: int
+    reason: str
+
+
+def grade(
+    gold: Annotated[str | None, typer.Argument(help="The right answer.")] = None,
+    prediction: Annotated[str | None, typer.Argument(help="The answer to grade.")] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", "-f", help='JSONL with "gold" and "pred" on each line instead of a pair.')
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a pair: id, equal, seconds.")] = False,
+    seconds: Annotated[float, typer.Option(help="The most time one comparison may take.", min=0.01)] = 1.0,
+) -> None:
+    """Say whether two mathematical answers mean the same, or grade a file of them.
+
+    The exit code is 0 when all pairs were graded, whatever the verdicts; 1 when a line or the file could not be read; 2
+    when the command was misused.
+    """
+    if file is not None and gold is None and prediction is None:
+        raise typer.Exit(_grade_file(file, as_json, seconds))
+    if file is not None or gold is None or prediction is None:
+        print("give two answers, GOLD and PREDICTION, or a file of them with --file", file=sys.stderr)
+        raise typer.Exit(MISUSED)
+    equal, elapsed = _timed(gold, prediction, seconds)
+    _print_verdict(None, equal, elapsed, as_json)
+    raise typer.Exit(DONE)
+
+
+def _grade_file(file: Path, as_json: bool, seconds: float) -> int:
+    broken = labelled = correct = false_accepts = graded = 0
+    try:
+        for case in _read_cases(file):
+            if isinstance(case, _BrokenLine):
+                print(f"{file}, line {case.number}: {case.reason}", file=sys.stderr)
+                broken += 1
+                continue
+            equal, elapsed = _timed(case.gold, case.prediction, seconds)
+            _print_verdict(case.id, equal, elapsed, as_json)
+            graded += 1
+            if case.equal is not None:
+                labelled += 1
+                correct += equal == case.equal
+                false_accepts += equal and not case.equal
+    except OSError as error:
+        print(f"{file}: {error.strerror or error}", file=sys.stderr)
+        return FAILED
+    if labelled:
+        print(
+            f"{correct} of {labelled} verdicts as labelled ({correct / labelled:.1%}): "
+            f"{false_accepts} false accepts, {labelled - correct - false_accepts} false rejects",
+            file=sys.stderr,
+        )
+    if broken:
+        print(f"{graded} pairs graded, {broken} lines could not be read", file=sys.stderr)
+    return FAILED if broken else DONE
+
+
+def _read_cases(file: Path) -> Iterator[_Case | _BrokenLine]:
+    with file.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                yield _read_case(number, line)
+
+
+def _read_case(number: int, line: bytes) -> _Case | _BrokenLine:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return _BrokenLine(number, f"not JSON: {error}")
+    if not isinstance(record, dict):
+        return _BrokenLine(number, "not a JSON object")
+    gold, prediction = record.get("gold"), record.get("pred")
+    if not isinstance(gold, str) or not isinstance(prediction, str):
+        return _BrokenLine(number, 'needs the strings "gold" and "pred"')
+    label = record.get("equal")
+    return _Case(record.get("id", number), gold, prediction, label if isinstance(label, bool) else None)
+
+
+def _timed(gold: str, prediction: str, seconds: float) -> tuple[bool, float]:
+    from treestar.verifier import equivalent
+
+    started = time.perf_counter()
+    equal = equivalent(gold, prediction, seconds)
+    return equal, time.perf_counter() - started
+
+
+def _print_verdict(identifier: Any, equal: bool, elapsed: float, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"id": identifier, "equal": equal, "seconds": round(elapsed, 6)}), flush=True)
+        return
+    name = "" if identifier is None else f"{identifier}: "
+    print(f"{name}{'equal' if equal else 'different'} ({elapsed:.3f} s)", flush=True)
