@@ -18,6 +18,7 @@ app = typer.Typer(
     name="treestar",
     help="Test-time search for math reasoning: steps are proposed, executed, searched and checked.",
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.command()(solve)
