@@ -116,6 +116,29 @@ FURTHER_ATTACKS = {
         except Exception as e:
             out = e.args
         """,
+    "positional pattern reads a named field unguarded": """
+        from dataclasses import dataclass
+        @dataclass
+        class D(str):
+            format: int
+        match D("{0.__init__.__globals__}"):
+            case D(f):
+                out = f(print)
+        """,
+    "format through super": """
+        class S(str):
+            def show(self, x):
+                return super().format(x)
+        out = S("{0.__init__.__globals__}").show(print)
+        """,
+    "sympy calls a method by its name": """
+        from sympy.core.decorators import call_highest_priority
+        out = call_highest_priority("__reduce__")
+        """,
+    "sympy imports a function by its name": """
+        from sympy.core.cache import lazy_function
+        out = lazy_function("os:popen")("cat {SECRET}").read()
+        """,
     "bmat looks names up in frames": "import numpy as np\nout = np.bmat('__builtins__')",
     "star import of a module that is not permitted": "from os import *\nout = popen('cat {SECRET}').read()",
     "assigning a guard": "_getattr_ = lambda o, n: 1",

@@ -89,6 +89,8 @@ def guarded_getattr(value: Any, name: str, default: Any = _MISSING) -> Any:
         _check_private(value, name)
     elif name in DENIED_ATTRIBUTES:
         raise NotAllowed(f"the attribute '{name}' may not be used in a step")
+    elif name in {"format", "format_map"} and isinstance(value, super):
+        raise NotAllowed(f"'{name}' may not be called through 'super' in a step")
     elif name in {"format", "format_map"} and _is_string(value):
         return _safe_format(value, name)
     elif name in _TIME_DEPENDENT and _is_date(value):
@@ -309,7 +311,7 @@ def _make_eval(namespace: dict[str, Any]) -> Callable[..., Any]:
             for key, value in (given or {}).items():
                 if type(key) is str and not key.startswith("_"):
                     scope[key] = value
-        return builtins.eval(compile_expression(source), scope)
+        return builtins.eval(compile_expression(str(source)), scope)
 
     return eval
 

@@ -267,6 +267,6 @@ class _StepTransformer(RestrictingNodeTransformer):  # type: ignore[misc]  # the
         return self.node_contents_visit(node)
 
     def visit_MatchClass(self, node: ast.MatchClass) -> Any:
-        if node.kwd_attrs or not isinstance(node.cls, ast.Name):
-            raise NotAllowed("a class pattern may not read attributes", node.lineno)
+        if node.patterns or node.kwd_attrs or not isinstance(node.cls, ast.Name):
+            raise NotAllowed("a class pattern may not read attributes; write `case int() as n`", node.lineno)
         return self.node_contents_visit(node)

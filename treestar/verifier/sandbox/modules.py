@@ -66,8 +66,16 @@ _SYMPY_PACKAGES = words(
     "parsing.sympy_parser physics.units printing.latex printing.pretty"
 )
 _NUMPY_PACKAGES = words("fft linalg polynomial random")
-_SUBMODULES = tuple(f"sympy.{name}" for name in _SYMPY_PACKAGES) + tuple(f"numpy.{name}" for name in _NUMPY_PACKAGES)
-_WITHOUT_ALL_OF = {"sympy.core.cache", "sympy.core.backend", "sympy.polys.polyconfig", "numpy.random.mtrand"}
+_SUBMODULES = (
+    "collections.abc",
+    *(f"sympy.{name}" for name in _SYMPY_PACKAGES),
+    *(f"numpy.{name}" for name in _NUMPY_PACKAGES),
+)
+_EXCLUDED = words(
+    "sympy.core.backend sympy.core.cache sympy.core.core sympy.core.decorators sympy.core.facts "
+    "sympy.core.multidimensional sympy.polys.polyconfig sympy.polys.ring_series numpy.random.mtrand"
+)
+"""Submodules of permitted packages that import or call by a name in a string, or configure by evaluating one."""
 _HELPERS = words("_strptime unicodedata numpy._core._methods numpy._core._internal encodings.idna")
 """Modules that the interpreter or numpy import when they need them first."""
 _UNWANTED = re.compile(
@@ -148,7 +156,7 @@ def missing_attribute(module: ModuleType, attribute: str) -> Exception:
 def _permitted(name: str) -> bool:
     if name in ROOTS:
         return True
-    if name in _WITHOUT_ALL_OF or any(part.startswith("_") for part in name.split(".")):
+    if name in _EXCLUDED or any(part.startswith("_") for part in name.split(".")):
         return False
     return any(name == package or name.startswith(package + ".") for package in _SUBMODULES) or name in _parents()
 
