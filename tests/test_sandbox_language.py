@@ -225,7 +225,7 @@ def test_an_import_that_is_refused_says_what_can_be_imported(executor: SandboxEx
 
 def test_text_that_no_file_can_hold_is_escaped(executor: SandboxExecutor) -> None:
     assert run(executor, r"print('\ud800')").output == "\\ud800\n"
-    assert "SyntaxError" in (run(executor, "x = '\x00'").error or "")
+    assert run(executor, "x = '\x00'").error is not None
     assert run(executor, "x = '\ud800'").error is not None
 
 

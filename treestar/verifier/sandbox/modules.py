@@ -207,7 +207,10 @@ def _belongs(name: str, real: ModuleType, key: str) -> bool:
         return True
     root = name.partition(".")[0]
     origin = getattr(value, "__module__", None) or getattr(type(value), "__module__", None)
-    return isinstance(origin, str) and (origin == root or origin.startswith(root + ".")) and _origin_permitted(origin)
+    if not isinstance(origin, str):
+        return False
+    origin = origin.removeprefix("_")  # the C half of decimal is _decimal
+    return (origin == root or origin.startswith(root + ".")) and _origin_permitted(origin)
 
 
 def _origin_permitted(origin: str) -> bool:
