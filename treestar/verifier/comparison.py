@@ -29,7 +29,7 @@ from treestar.verifier.forms import (
 from treestar.verifier.intervals import same_set
 from treestar.verifier.labels import is_function_label, is_label, read_choice
 from treestar.verifier.normalize import canonical, squeeze, words_of
-from treestar.verifier.units import known_unit
+from treestar.verifier.units import known_unit, split_letter_unit
 
 __all__ = ["answers_equal", "warm_up"]
 
@@ -106,6 +106,10 @@ def same_form(one: Form, other: Form) -> bool:
 def _same_scalar(one: Form, other: Form) -> bool:
     if not isinstance(one, Scalar) or not isinstance(other, Scalar):
         return False
+    if one.unit and not other.unit:
+        value, letter = split_letter_unit(other.latex)
+        if letter:
+            return _same_scalar(one, Scalar(value, letter))
     if one.unit and other.unit and one.unit != other.unit:
         measured, wanted = known_unit(one.unit), known_unit(other.unit)
         if measured is not None and wanted is not None:
@@ -304,8 +308,9 @@ def _same_number_form(one: Form, other: Form) -> bool:
         if one.says_half == other.says_half or max(one.minutes, other.minutes) >= 13 * 60:
             return one.minutes == other.minutes
         return one.minutes % 720 == other.minutes % 720
-    if isinstance(one, Clock) and not one.says_half and isinstance(other, Ratio | Scalar):
-        one = Ratio((str(one.minutes // 60), str(one.minutes % 60)))
+    if isinstance(one, Clock) and isinstance(other, Scalar):
+        # Without a context `1:20` may be a ratio, but only the fraction of the same two numbers says so.
+        return squeeze(other.latex) in (f"{one.face}", f"\\frac{{{one.face.replace('/', '}{')}}}")
     if isinstance(one, Ratio) and isinstance(other, Ratio):
         return len(one.parts) == len(other.parts) and all(
             expressions_equal(a, b) for a, b in zip(one.parts, other.parts, strict=True)

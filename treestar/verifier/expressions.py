@@ -22,6 +22,8 @@ LONGEST_EXPRESSION = 1500
 """Characters of LaTeX; a real answer has fewer, and the grammar is slow."""
 DIGITS = 40
 """Decimal digits to which expressions are evaluated."""
+MANY_DIGITS = 600
+"""The same where two constants agree to all of `DIGITS`: sqrt(10^40 + 1) is not 10^20."""
 SAME = 10.0**-25
 """Relative difference below which two values of `DIGITS` digits count as the same."""
 FEWEST_BITS = 20
@@ -174,15 +176,23 @@ def _same_at_points(one: Any, other: Any, tolerance: float) -> bool | None:
             continue
         scale = max(abs(first), abs(second))
         if abs(first - second) <= tolerance * scale:
-            agreed += 1
             if not symbols:
-                return True
+                return tolerance > SAME or _same_to_the_last_digit(one, other)
+            agreed += 1
             continue
         complex_values = abs(first.imag) > SAME * scale or abs(second.imag) > SAME * scale
         if complex_values and any(value < 0 for value in values.values()):
             continue  # Roots and logarithms of negative numbers: outside the domain of a real answer.
         return False
-    return True if agreed >= min(FEWEST_POINTS, len(POINTS) if symbols else 1) else None
+    return True if agreed >= FEWEST_POINTS else None
+
+
+def _same_to_the_last_digit(one: Any, other: Any) -> bool:
+    """Whether two constants that agree to `DIGITS` digits agree to `MANY_DIGITS` as well."""
+    import sympy
+
+    difference = sympy.N(one - other, 5, maxn=MANY_DIGITS)
+    return all(part.is_zero or _significant(part) == "0" for part in difference.as_real_imag())
 
 
 def _points(symbols: list[Any]) -> Iterator[dict[Any, Any]]:

@@ -103,6 +103,11 @@ class Clock:
     """Since midnight; of the twelve-hour face where the half of the day is not said."""
     says_half: bool
 
+    @property
+    def face(self) -> str:
+        """The two numbers as a fraction would have them: `1/20`."""
+        return f"{self.minutes // 60}/{self.minutes % 60}"
+
 
 @dataclass(frozen=True)
 class Based:

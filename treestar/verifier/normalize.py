@@ -67,6 +67,8 @@ def _dotted_period(match: re.Match[str]) -> str:
 
 def _font(match: re.Match[str]) -> str:
     content = match["content"].strip()
+    if content in ("$", "\\$"):
+        return "\\$"
     if re.fullmatch(_NAMES, content):
         return f"\\{content} "
     if re.fullmatch(r"[-+]?[\d,]*\.?\d+", content):
@@ -132,7 +134,16 @@ _SYMBOL_RULES = (
     _rule(r"\{?\}?[_^]\{?(\d{1,4})\}?\s*C\s*_\{?(\d{1,4})\}?", r"\\binom{\1}{\2}", "combinations"),
 )
 
+_POWERS_OF_TEN = {"thousand": 3, "million": 6, "billion": 9, "trillion": 12}
+
+
+def _named_power(match: re.Match[str]) -> str:
+    return f"{match[1]}\\cdot 10^{{{_POWERS_OF_TEN[match[2]]}}}"
+
+
 _NUMBER_RULES = (
+    _rule(r"(?<=\d)\s*[xX]\s*(?=10\s*\^)", r"\\times ", "a letter x for the times of scientific notation"),
+    _rule(r"(\d)\s*(?:\\text\{\s*)?(thousand|million|billion|trillion)\s*(?:\})?", _named_power, "numbers in words"),
     _rule(r"(\d*\.\d*)\\dot\{?(\d)\}?(\d*)\\dot\{?(\d)\}?", _dotted_period, "dots mark the ends of a period"),
     _rule(r"(?P<whole>\d*)\.(?P<fixed>\d*)\\(?:overline|bar|dot)\s*\{?(?P<period>\d+)\}?", _repeating, "exact value"),
     _rule(r"(?P<whole>\d*)\.(?P<fixed>\d*)\((?P<period>\d+)\)", _repeating, "a period in brackets"),

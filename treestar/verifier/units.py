@@ -6,7 +6,7 @@ import re
 from fractions import Fraction
 from typing import NamedTuple
 
-__all__ = ["Unit", "known_unit", "read_unit", "split_currency"]
+__all__ = ["Unit", "known_unit", "read_unit", "split_currency", "split_letter_unit"]
 
 
 class Unit(NamedTuple):
@@ -88,10 +88,10 @@ _TRAILING_UNIT = re.compile(
 
 def split_currency(text: str) -> tuple[str, str]:
     """The amount and the currency of `\\$12.50` or `€18`; no currency leaves `text` as it is."""
-    match = re.match(r"(-?)\s*(?:\\(?=\$)|\\text\{)?\s*(Rs\.?|[A-Z]{0,2}\$|[€£¥₹₩₽])\s*\}?\s*(?=[\d.\\])", text)
+    match = re.match(r"(-?)\s*(?:\\(?=\$)|\\text\{)?\s*(Rs\.?|USD|[A-Z]{0,2}\$|[€£¥₹₩₽])\s*\}?\s*(?=[\d.\\])", text)
     if match is not None:
         symbol = match[2]
-        return match[1] + text[match.end() :], _CURRENCY.get(symbol[-1], "rupee")
+        return match[1] + text[match.end() :], _CURRENCY.get(symbol[-1], "dollar" if symbol == "USD" else "rupee")
     match = re.search(r"(?<=\d)\s*(?:\\(?=\$))?([$€£¥₹₩₽])$", text)
     if match is not None:
         return text[: match.start()], _CURRENCY[match[1]]
@@ -124,6 +124,12 @@ def _looks_like_words(unit: str, spaced: bool) -> bool:
     if known:
         return True
     return spaced and all(len(word) >= 4 and re.search(r"[aeiouy]", word.lower()) for word in words if len(word) > 2)
+
+
+def split_letter_unit(text: str) -> tuple[str, str]:
+    """The value and the one-letter unit of `5 m`, which alone could as well be a product; "" where there is none."""
+    match = re.fullmatch(r"(-?\d[\d.]*) ([A-Za-z])", text.strip())
+    return (match[1], match[2].lower()) if match is not None and match[2].lower() in _UNITS else (text, "")
 
 
 def _spelling(unit: str) -> str:
