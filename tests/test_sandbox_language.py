@@ -186,6 +186,15 @@ def test_large_integers_print(executor: SandboxExecutor) -> None:
         ("y = 0\nx = 1 / y", "ZeroDivisionError: division by zero (line 2: `x = 1 / y`)"),
         ("x = = 2", "SyntaxError: invalid syntax (line 1: `x = = 2`)"),
         ("print(a)", "NameError: name 'a' is not defined (line 1: `print(a)`)"),
+        (
+            "x = 1\neval('1 +')",
+            "SyntaxError: invalid syntax (line 2: `eval('1 +')`)",
+        ),
+        (
+            "x = 1\neval('x.__dict__')",
+            "NotAllowed: the attribute '__dict__' may not be used: it starts with two underscores "
+            "(line 2: `eval('x.__dict__')`)",
+        ),
         ("raise SystemExit", "SystemExit (line 1: `raise SystemExit`)"),
         ("assert 1 == 2, 'no'", "AssertionError: no (line 1: `assert 1 == 2, 'no'`)"),
         ("import math\nmath.a", "AttributeError: module 'math' has no attribute 'a' (line 2: `math.a`)"),

@@ -138,7 +138,7 @@ def _describe(error: BaseException, source: str, filename: str) -> str:
     """`ZeroDivisionError: division by zero (line 2: `x = 1 / 0`)`, the line being one of the step's own."""
     name = "NotAllowed" if isinstance(error, NotAllowed) else type(error).__name__
     line = _line_of(error, filename)
-    lines = source.splitlines()
+    lines = source.split("\n")
     where = f" (line {line}: `{lines[line - 1].strip()[:120]}`)" if line and line <= len(lines) else ""
     message = _without_addresses(_message(error))
     if len(message) > _ERROR_CHARACTERS:
@@ -147,15 +147,15 @@ def _describe(error: BaseException, source: str, filename: str) -> str:
 
 
 def _line_of(error: BaseException, filename: str) -> int | None:
-    if isinstance(error, SyntaxError) and error.filename == filename:
-        return error.lineno
-    if isinstance(error, NotAllowed) and error.line:
-        return error.line
     line, traceback = None, error.__traceback__
     while traceback is not None:
         if traceback.tb_frame.f_code.co_filename == filename:
             line = traceback.tb_lineno
         traceback = traceback.tb_next
+    if line is None and isinstance(error, SyntaxError):  # the step was not run at all: compiling it failed
+        return error.lineno
+    if line is None and isinstance(error, NotAllowed):
+        return error.line
     return line
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import importlib
 import re
 import sys
 from collections.abc import Mapping
@@ -39,8 +40,6 @@ _HARMLESS_EVENTS = words(
 
 def harden_sympy() -> None:
     """Replace sympy's evaluators of strings. Call it once, after sympy is imported and before any step runs."""
-    import importlib
-
     from sympy.core.function import UndefinedFunction
     from sympy.parsing import sympy_parser
 
