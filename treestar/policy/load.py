@@ -54,7 +54,7 @@ def load_policy(
     try:
         config = AutoConfig.from_pretrained(path)
         tokenizer = AutoTokenizer.from_pretrained(path)
-        model = AutoModelForCausalLM.from_pretrained(path, dtype="auto").to(device)
+        model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype_for(device)).to(device)
     except Exception as error:  # transformers, the hub client, safetensors and torch raise what they like
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise TreestarError(
@@ -65,6 +65,16 @@ def load_policy(
         logging.enable_progress_bar()
     chosen = step_format_for(config, tokenizer, step_format)
     return TransformersPolicy(model, tokenizer, chosen, name, max_batch)
+
+
+def dtype_for(device: str) -> Any:
+    """The checkpoint's own dtype on accelerators; on a CPU bf16 where it has matrix units for that, else fp32, for
+    which every CPU has fast instructions."""
+    import torch
+
+    if torch.device(device).type != "cpu":
+        return "auto"
+    return torch.bfloat16 if torch.cpu.get_capabilities().get("amx_bf16") else torch.float32
 
 
 def step_format_for(config: Any, tokenizer: Any, wanted: FormatName | None = None) -> StepFormat:
