@@ -3,8 +3,8 @@
     python bench/determinism.py [--problems 50] [--seed 1]
 
 Every problem is searched alone, then all of them together, with the same seed. With a scripted policy the trees are
-equal (tests/test_mcts.py); with a model a batch of another shape may round a matrix product differently, so that a random
-number close to the border between two tokens draws the other one. Writes bench/results/determinism.json.
+equal (tests/test_mcts.py); with a model a batch of another shape may round a matrix product differently, so that a
+random number close to the border between two tokens draws the other one. Writes bench/results/determinism.json.
 """
 
 from __future__ import annotations
