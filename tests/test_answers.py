@@ -1,4 +1,4 @@
-"""Answer equivalence: verdicts, symmetry, bounded time from threads and coroutines, and processes that leave no trace."""
+"""Answer equivalence: verdicts, symmetry, bounded time from threads and coroutines, no process left behind."""
 
 from __future__ import annotations
 
@@ -69,6 +69,11 @@ def test_the_corpus_is_graded_well_and_every_hostile_case_quickly() -> None:
             false_accepts += equal and not case["equal"]
     assert right / counted >= 0.97
     assert false_accepts <= 4  # Half of math-verify's own on these cases.
+
+
+def test_what_is_no_text_equals_nothing() -> None:
+    assert not equivalent(None, "5")  # type: ignore[arg-type]
+    assert not equivalent("5", ["5"])  # type: ignore[arg-type]
 
 
 HOSTILE = {

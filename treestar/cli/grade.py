@@ -108,8 +108,9 @@ def _read_case(number: int, line: bytes) -> _Case | _BrokenLine:
 
 
 def _timed(gold: str, prediction: str, seconds: float) -> tuple[bool, float]:
-    from treestar.verifier import equivalent
+    from treestar.verifier.answers import equivalent, prepare
 
+    prepare(gold, prediction)
     started = time.perf_counter()
     equal = equivalent(gold, prediction, seconds)
     return equal, time.perf_counter() - started

@@ -18,7 +18,7 @@ from treestar.verifier.extraction import extract_answer
 from treestar.verifier.grading_process import GradingPool
 from treestar.verifier.plain_numbers import plain_numbers_equal, read_plain_number
 
-__all__ = ["AnswerVerifier", "equivalent", "extract_answer"]
+__all__ = ["AnswerVerifier", "equivalent", "extract_answer", "prepare"]
 
 LONGEST_TEXT = 50_000
 """Characters; longer texts are equal only when they are identical."""
@@ -41,8 +41,16 @@ def equivalent(first: str, second: str, seconds: float = 1.0) -> bool:
         seconds: the most time the symbolic comparison may take; when it is over the answers count as different. The
             one-time start of the worker is not counted.
     """
+    if not isinstance(first, str) or not isinstance(second, str):
+        return False  # What is no text, such as a missing answer, is no answer.
     quick = _quick_verdict(first, second)
     return _slow_verdict(first, second, seconds) if quick is None else quick
+
+
+def prepare(first: str, second: str) -> None:
+    """Start what `equivalent(first, second)` needs, so that its time is that of the comparison alone."""
+    if _quick_verdict(first, second) is None:
+        _pool.prepare()
 
 
 @lru_cache(maxsize=REMEMBERED_VERDICTS)

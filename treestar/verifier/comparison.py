@@ -82,6 +82,9 @@ def _same_answer(one: str, other: str) -> bool:
         return False
     if _same_writing(one, other):
         return True
+    one_rounded, other_rounded = _approximation(one), _approximation(other)
+    if one_rounded and other_rounded and not _same_answer(one_rounded, other_rounded):
+        return False
     one_choice, other_choice = read_choice(one), read_choice(other)
     if one_choice is not None and other_choice is not None and not (one_choice.rest and other_choice.rest):
         return one_choice.letter == other_choice.letter
@@ -89,6 +92,11 @@ def _same_answer(one: str, other: str) -> bool:
         if choice is not None and choice.rest and (one_choice is None or other_choice is None):
             return _same_answer(choice.rest, text)
     return same_form(read_form(one), read_form(other))
+
+
+def _approximation(text: str) -> str:
+    """What stands after the last approximation sign; "" where there is none."""
+    return text.rpartition("\\approx")[2].strip() if "\\approx" in text else ""
 
 
 def _same_writing(one: str, other: str) -> bool:

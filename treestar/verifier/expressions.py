@@ -176,9 +176,11 @@ def _same_at_points(one: Any, other: Any, tolerance: float) -> bool | None:
             continue
         scale = max(abs(first), abs(second))
         if abs(first - second) <= tolerance * scale:
-            if not symbols:
-                return tolerance > SAME or _same_to_the_last_digit(one, other)
             agreed += 1
+            if agreed == 1 and tolerance == SAME and not _same_to_the_last_digit(one.subs(values), other.subs(values)):
+                return False
+            if not symbols:
+                return True
             continue
         complex_values = abs(first.imag) > SAME * scale or abs(second.imag) > SAME * scale
         if complex_values and any(value < 0 for value in values.values()):
@@ -191,6 +193,7 @@ def _same_to_the_last_digit(one: Any, other: Any) -> bool:
     """Whether two constants that agree to `DIGITS` digits agree to `MANY_DIGITS` as well."""
     import sympy
 
+    # A difference far below either value still counts: 1 + 10^-600 is not 1.
     difference = sympy.N(one - other, 5, maxn=MANY_DIGITS)
     return all(part.is_zero or _significant(part) == "0" for part in difference.as_real_imag())
 

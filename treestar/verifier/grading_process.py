@@ -147,6 +147,13 @@ class GradingPool:
             self._put_back(worker)
             return verdict
 
+    def prepare(self) -> None:
+        """Wait until a worker is ready, so that the next `ask` takes no longer than its comparison."""
+        with self._turns:
+            worker = self._take()
+            if worker is not None:
+                self._put_back(worker)
+
     def close(self) -> None:
         """End all workers. A later `ask` starts new ones."""
         with self._lock:

@@ -88,7 +88,11 @@ _LAYOUT_RULES = (
     _rule(r"\\end\{(?:array|[pbBvV]?smallmatrix)\}", r"\\end{matrix}", "one kind of table"),
     _rule(r"\\[hv](?:space|phantom)\*?\{[^{}]*\}|\\!\s*|\\phantom\{[^{}]*\}", "", "space without width or content"),
     _rule(r"(?<=\d)\s*\{\s*,\s*\}\s*(?=\d)|(?<=\d),\\[,;: ](?=\d{3})", ",", "thousands separators kept together"),
-    _rule(r"(?<!\\)\\[,;: >]|\\q?quad(?![a-zA-Z])|(?<!\\)~", " ", "spacing commands"),
+    _rule(
+        r"\\q?quad(?![a-zA-Z])\s*(?=\\(?:text|mbox|mathrm)|[.,;]|$|\\q?quad)", " ", "wide space before a unit or word"
+    ),
+    _rule(r"[,;]?\s*\\q?quad(?![a-zA-Z])", ", ", "wide space between the parts of a list"),
+    _rule(r"(?<!\\)\\[,;: >]|(?<!\\)~", " ", "spacing commands"),
     _rule(r"\\(?:dfrac|tfrac|cfrac)(?![a-zA-Z])", r"\\frac", "sizes of fractions"),
     _rule(r"\\[dt]binom(?![a-zA-Z])", r"\\binom", "sizes of binomials"),
     _rule(r"\\(?P<font>" + _FONTS + r")\s*\{(?P<content>[^{}]*)\}", _font, "fonts; bold letters are letters"),
@@ -98,6 +102,7 @@ _LAYOUT_RULES = (
 _WORD_RULES = (
     _rule(r",?\s*\\text\{\s*,?\s*(?:and|or)\s*,?\s*\}\s*,?", ", ", "a list may say and/or"),
     _rule(r",?\s*(?<![a-zA-Z\\{])(?:and|or)(?![a-zA-Z])\s*,?", ", ", "a list may say and/or"),
+    _rule(r",(?:\s*,)+", ",", "commas in a row"),
     _rule(r"\\text\{\s*(?:percentage|percent|per cent|pct)\.?\s*\}", r"\\%", "percent in words"),
     _rule(r"(?<![a-zA-Z\\])(?:percentage|percent|per cent|pct)(?![a-zA-Z])\.?", r"\\%", "percent in words"),
     _rule(r"(?<!\\)%", r"\\%", "a percent sign starts a comment only in LaTeX sources"),
