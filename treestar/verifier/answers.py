@@ -27,7 +27,7 @@ WORKERS = max(1, min(2, (os.cpu_count() or 2) // 2))
 
 _pool = GradingPool(WORKERS)
 _verdicts: dict[tuple[str, str], bool] = {}
-_LOOSE_SPACE = re.compile(r"(?<![0-9A-Za-z])\s+|\s+(?![0-9A-Za-z])")
+_LOOSE_SPACE = re.compile(r"(?<!\d)\s+|\s+(?!\d)")
 
 
 def equivalent(first: str, second: str, seconds: float = 1.0) -> bool:

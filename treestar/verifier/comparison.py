@@ -176,7 +176,8 @@ def _same_equations(one: Relation, other: Relation) -> bool:
     labelled = is_label(one_label, one_value) and is_label(other_label, other_value)
     if labelled and squeeze(one_label) == squeeze(other_label):
         return same_form(read_form(one_value), read_form(other_value))
-    if labelled and is_function_label(one_label, one_value) and is_function_label(other_label, other_value):
+    functions = is_function_label(one_label, one_value) and is_function_label(other_label, other_value)
+    if labelled and functions and "y" in (squeeze(one_label), squeeze(other_label)):
         return same_form(read_form(one_value), read_form(other_value))
     if len(one.operands) != 2 or len(other.operands) != 2:
         return False
@@ -326,7 +327,9 @@ def _same_number_form(one: Form, other: Form) -> bool:
     if isinstance(one, Ratio) and isinstance(other, Scalar) and len(one.parts) == 2:
         return expressions_equal(f"\\frac{{{one.parts[0]}}}{{{one.parts[1]}}}", other.latex)
     if isinstance(one, Based) and isinstance(other, Based):
-        return int(one.digits, one.base) == int(other.digits, other.base)
+        if one.base == other.base:
+            return one.digits.lstrip("0") == other.digits.lstrip("0")
+        return 10 in (one.base, other.base) and int(one.digits, one.base) == int(other.digits, other.base)
     return False
 
 

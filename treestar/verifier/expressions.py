@@ -22,8 +22,9 @@ LONGEST_EXPRESSION = 1500
 """Characters of LaTeX; a real answer has fewer, and the grammar is slow."""
 DIGITS = 40
 """Decimal digits to which expressions are evaluated."""
-MANY_DIGITS = 600
-"""The same where two constants agree to all of `DIGITS`: sqrt(10^40 + 1) is not 10^20."""
+MORE_DIGITS, MANY_DIGITS = 100, 600
+"""Digits to which agreeing functions are looked at once more at one point, and constants that agree: with fewer,
+sqrt(10^40 + 1) would be 10^20."""
 SAME = 10.0**-25
 """Relative difference below which two values of `DIGITS` digits count as the same."""
 FEWEST_BITS = 20
@@ -34,6 +35,8 @@ POINTS = ("0.7321", "-1.2834", "2.4713", "-0.3917", "3.9171", "1.6127", "-2.7183
 """Values of the first variable; further variables get shifted ones."""
 FEWEST_POINTS = 3
 """Points at which both expressions must have a value before that counts as evidence."""
+STEPS = 40
+"""Whole numbers at which expressions with steps (floor, remainder) are compared."""
 LARGEST_LITERAL_EXPONENT = 20_000
 
 _SCIENTIFIC = re.compile(r"(-?\d+(?:\.\d+)?)(?:\\times|\\cdot)10\^\{(-?\d{1,3})\}")
@@ -88,7 +91,7 @@ def parse_expression(latex: str) -> Any | None:
     import sympy
     from latex2sympy2_extended.latex2sympy2 import ConversionConfig, _Latex2Sympy
 
-    if len(latex) > LONGEST_EXPRESSION or re.search(r"\d\s+\d|\\text|[?!]{3}|\\ldots|\.\.\.", latex):
+    if len(latex) > LONGEST_EXPRESSION or re.search(r"\d\s+\d|\d\}?\s*_|\\text|[?!]{3}|\\ldots|\.\.\.", latex):
         return None
     if any(int(exponent) > LARGEST_LITERAL_EXPONENT for exponent in _EXPONENT.findall(latex)):
         return None
@@ -168,16 +171,21 @@ def _exact(expression: Any) -> Any | None:
 
 def _same_at_points(one: Any, other: Any, tolerance: float) -> bool | None:
     """Whether the values agree at every test point; None where too few points give both a value."""
+    import sympy
+
     agreed = 0
     symbols = sorted(one.free_symbols | other.free_symbols, key=str)
-    for values in _points(symbols):
-        first, second = _evaluate(one, values), _evaluate(other, values)
+    steps = any(side.has(sympy.floor, sympy.ceiling, sympy.Mod) for side in (one, other))
+    for values in (*_points(symbols), *(_whole_points(symbols) if steps else ())):
+        at_point = one.subs(values), other.subs(values)
+        first, second = _evaluate(at_point[0], {}), _evaluate(at_point[1], {})
         if first is None or second is None:
             continue
         scale = max(abs(first), abs(second))
         if abs(first - second) <= tolerance * scale:
             agreed += 1
-            if agreed == 1 and tolerance == SAME and not _same_to_the_last_digit(one.subs(values), other.subs(values)):
+            digits = MORE_DIGITS if symbols else MANY_DIGITS
+            if agreed == 1 and tolerance == SAME and not _same_to_the_last_digit(*at_point, digits):
                 return False
             if not symbols:
                 return True
@@ -189,12 +197,12 @@ def _same_at_points(one: Any, other: Any, tolerance: float) -> bool | None:
     return True if agreed >= FEWEST_POINTS else None
 
 
-def _same_to_the_last_digit(one: Any, other: Any) -> bool:
-    """Whether two constants that agree to `DIGITS` digits agree to `MANY_DIGITS` as well."""
+def _same_to_the_last_digit(one: Any, other: Any, digits: int) -> bool:
+    """Whether two constants that agree to `DIGITS` digits agree to `digits` as well."""
     import sympy
 
     # A difference far below either value still counts: 1 + 10^-600 is not 1.
-    difference = sympy.N(one - other, 5, maxn=MANY_DIGITS)
+    difference = sympy.N(one - other, 5, maxn=digits)
     return all(part.is_zero or _significant(part) == "0" for part in difference.as_real_imag())
 
 
@@ -210,6 +218,14 @@ def _points(symbols: list[Any]) -> Iterator[dict[Any, Any]]:
             for place, symbol in enumerate(symbols)
         }
     yield {symbol: sympy.Rational(2 * place + 5, 3) for place, symbol in enumerate(symbols)}
+
+
+def _whole_points(symbols: list[Any]) -> Iterator[dict[Any, Any]]:
+    """Whole numbers in a row, because step functions differ at few places."""
+    import sympy
+
+    for number in range(STEPS if symbols else 0):
+        yield {symbol: sympy.Integer(number + 3 * place) for place, symbol in enumerate(symbols)}
 
 
 def _evaluate(expression: Any, values: dict[Any, Any]) -> Any | None:

@@ -17,6 +17,7 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Sequence
 
 __all__ = ["main"]
 
@@ -31,13 +32,16 @@ RECURSION_LIMIT = 2500
 class _Child:
     """A forked process that compares one pair after another."""
 
-    def __init__(self) -> None:
+    def __init__(self, keepers_own: Sequence[int]) -> None:
+        """`keepers_own`: descriptors through which the keeper talks to the engine; the child must not have them."""
         request_read, self._request_write = os.pipe()
         self._reply_read, reply_write = os.pipe()
         self._process_id = os.fork()
         if self._process_id == 0:
             os.close(self._request_write)
             os.close(self._reply_read)
+            for descriptor in keepers_own:
+                os.close(descriptor)
             status = 1
             try:
                 _compare_forever(request_read, reply_write)
@@ -143,7 +147,7 @@ def main() -> None:
     sys.setrecursionlimit(RECURSION_LIMIT)
     gc.collect()
     gc.freeze()
-    child = _Child()
+    child = _Child((0, replies))
     os.write(replies, b'"ready"\n')
     buffer = b""
     while True:
@@ -163,4 +167,4 @@ def main() -> None:
         os.write(replies, json.dumps(verdict).encode() + b"\n")
         if verdict is None:
             child.kill()
-            child = _Child()
+            child = _Child((0, replies))

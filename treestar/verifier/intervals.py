@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from treestar.verifier.expressions import expressions_equal, parse_expression
@@ -12,7 +13,7 @@ from treestar.verifier.normalize import squeeze
 __all__ = ["same_set"]
 
 CLOSE = 1e-9
-"""Difference between two ends of intervals that counts as none."""
+"""Difference between two finite ends of intervals, absolute and relative, that counts as none."""
 
 _LESS, _MORE = ("<", "\\le"), (">", "\\ge")
 _NAMED_SETS = {"\\mathbb{R}": "Reals", "\\mathbb{Z}": "Integers", "\\mathbb{N}": "Naturals", "\\mathbb{Q}": "Rationals"}
@@ -226,4 +227,6 @@ def _same_pieces(one: Any, other: Any) -> bool:
 
 
 def _close(one: Any, other: Any) -> bool:
-    return bool(one == other) or abs(float(one) - float(other)) <= CLOSE * max(1.0, abs(float(one)))
+    if one == other:
+        return True
+    return bool(one.is_finite and other.is_finite) and math.isclose(one, other, rel_tol=CLOSE, abs_tol=CLOSE)
