@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from treestar.verifier.expressions import constant_ratio, expressions_equal, written_number
 from treestar.verifier.extraction import stated_answer, without_delimiters
@@ -303,12 +303,27 @@ def _same_table(one: Form, other: Form) -> bool:
             return False
         cells = zip([c for row in one.rows for c in row], [c for row in other.rows for c in row], strict=True)
         return all(same_form(read_form(a), read_form(b)) for a, b in cells)
+    if isinstance(other, Group) and len(other.items) == len(one.rows) and _are_rows(other):
+        return all(_pairwise([read_form(cell) for cell in row], _cells(item)) for row, item in _rows(one, other))
     if isinstance(other, Group) and (len(one.rows) == 1 or all(len(row) == 1 for row in one.rows)):
         return _pairwise([read_form(cell) for row in one.rows for cell in row], other.items)
     if isinstance(other, Scalar):
         rows = "\\\\".join("&".join(row) for row in one.rows)
         return "matrix" in other.latex and expressions_equal(f"\\begin{{pmatrix}}{rows}\\end{{pmatrix}}", other.latex)
     return False
+
+
+def _are_rows(group: Group) -> bool:
+    """Whether a group is a nested list, `[[1, 2], [3, 4]]`, as programs print matrices."""
+    return group.opening == "[" and all(isinstance(item, Group) and item.opening == "[" for item in group.items)
+
+
+def _rows(table: Table, nested: Group) -> Iterator[tuple[tuple[str, ...], Form]]:
+    return zip(table.rows, nested.items, strict=True)
+
+
+def _cells(row: Form) -> Sequence[Form]:
+    return row.items if isinstance(row, Group) else ()
 
 
 def _same_number_form(one: Form, other: Form) -> bool:

@@ -40,6 +40,7 @@ STEPS = 40
 LARGEST_LITERAL_EXPONENT = 20_000
 
 _SCIENTIFIC = re.compile(r"(-?\d+(?:\.\d+)?)(?:\\times|\\cdot)10\^\{(-?\d{1,3})\}")
+_BARE_LOGARITHM = re.compile(r"\\log(?![a-zA-Z])(?!\s*_)")
 _EXPONENT = re.compile(r"\^\{-?(\d+)\}")
 
 
@@ -52,7 +53,12 @@ def written_number(latex: str) -> PlainNumber | None:
 
 def expressions_equal(first: str, second: str) -> bool:
     """Whether two expressions in canonical LaTeX have the same value wherever both have one. Symmetric."""
-    return _expressions_equal(*sorted((first, second)))
+    first, second = sorted((first, second))
+    if _expressions_equal(first, second):
+        return True
+    # Without a base a logarithm is decimal in school books and natural in programs and everywhere else.
+    natural = [_BARE_LOGARITHM.sub(r"\\ln", side) for side in (first, second)]
+    return natural != [first, second] and _expressions_equal(*natural)
 
 
 @lru_cache(maxsize=1024)

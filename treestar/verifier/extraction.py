@@ -37,7 +37,7 @@ _PLAIN_NUMBER = re.compile(
 _LATEX_COMMAND = re.compile(r"\\[a-zA-Z]{2,}")
 _UPRIGHT = re.compile(r"\\[a-zA-Z]+\s*\{[^{}\\]*\}")
 _BETWEEN_PARTS = re.compile(r"[\s,;]*(?:(?:and|or)[\s,;]*)?")
-_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}(?![A-Za-z{])")
+_WORD = re.compile(r"(?<![\\A-Za-z.])[A-Za-z]{2,}(?![A-Za-z{(])")
 
 
 class _Box(NamedTuple):

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
 from fractions import Fraction
-from typing import NamedTuple
+
+from treestar.verifier.printed_forms import PRINTED_RULES
+from treestar.verifier.rewriting import rewritten, rule
 
 __all__ = ["canonical", "matching_brackets", "squeeze", "words_of"]
 
@@ -38,17 +39,6 @@ _NAMES = (
 )
 _ENVIRONMENTS = r"(?:align|aligned|equation|gather|gathered|split|displaymath|math)\*?"
 _FONTS = r"(?:text(?:bf|it|rm|tt|sf|sc|normal|up)?|mbox|hbox|math(?:rm|bf|it|sf|tt)|operatorname\*?|boldsymbol|bm|emph)"
-
-
-class _Rule(NamedTuple):
-    pattern: re.Pattern[str]
-    replacement: str | Callable[[re.Match[str]], str]
-
-
-def _rule(pattern: str, replacement: str | Callable[[re.Match[str]], str], reason: str) -> _Rule:
-    """A rewriting rule; `reason` is for the reader of the tables below."""
-    assert reason
-    return _Rule(re.compile(pattern), replacement)
 
 
 def _repeating(match: re.Match[str]) -> str:
@@ -80,34 +70,34 @@ def _font(match: re.Match[str]) -> str:
 
 
 _LAYOUT_RULES = (
-    _rule(r"\\(?:begin|end)\{" + _ENVIRONMENTS + r"\}", " ", "display environments carry no meaning"),
-    _rule(r"\\(?:displaystyle|textstyle|scriptstyle|limits|nolimits|left\.|right\.)(?![a-zA-Z])", " ", "layout"),
-    _rule(r"\\(?:left|right|[bB]igg?[lrm]?)(?![a-zA-Z])\s*", "", "sizes of brackets"),
-    _rule(r"\\\\\[-?[\d.]+\s*(?:pt|em|ex|mm|cm)\]", r"\\\\ ", "extra space between rows of a matrix"),
-    _rule(r"\\begin\{(?:array|[pbBvV]?smallmatrix)\}(?:\{[^{}]*\})?", r"\\begin{matrix}", "one kind of table"),
-    _rule(r"\\end\{(?:array|[pbBvV]?smallmatrix)\}", r"\\end{matrix}", "one kind of table"),
-    _rule(r"\\[hv](?:space|phantom)\*?\{[^{}]*\}|\\!\s*|\\phantom\{[^{}]*\}", "", "space without width or content"),
-    _rule(r"(?<=\d)\s*\{\s*,\s*\}\s*(?=\d)|(?<=\d),\\[,;: ](?=\d{3})", ",", "thousands separators kept together"),
-    _rule(
+    rule(r"\\(?:begin|end)\{" + _ENVIRONMENTS + r"\}", " ", "display environments carry no meaning"),
+    rule(r"\\(?:displaystyle|textstyle|scriptstyle|limits|nolimits|left\.|right\.)(?![a-zA-Z])", " ", "layout"),
+    rule(r"\\(?:left|right|[bB]igg?[lrm]?)(?![a-zA-Z])\s*", "", "sizes of brackets"),
+    rule(r"\\\\\[-?[\d.]+\s*(?:pt|em|ex|mm|cm)\]", r"\\\\ ", "extra space between rows of a matrix"),
+    rule(r"\\begin\{(?:array|[pbBvV]?smallmatrix)\}(?:\{[^{}]*\})?", r"\\begin{matrix}", "one kind of table"),
+    rule(r"\\end\{(?:array|[pbBvV]?smallmatrix)\}", r"\\end{matrix}", "one kind of table"),
+    rule(r"\\[hv](?:space|phantom)\*?\{[^{}]*\}|\\!\s*|\\phantom\{[^{}]*\}", "", "space without width or content"),
+    rule(r"(?<=\d)\s*\{\s*,\s*\}\s*(?=\d)|(?<=\d),\\[,;: ](?=\d{3})", ",", "thousands separators kept together"),
+    rule(
         r"\\q?quad(?![a-zA-Z])\s*(?=\\(?:text|mbox|mathrm)|[.,;]|$|\\q?quad)", " ", "wide space before a unit or word"
     ),
-    _rule(r"[,;]?\s*\\q?quad(?![a-zA-Z])", ", ", "wide space between the parts of a list"),
-    _rule(r"(?<!\\)\\[,;: >]|(?<!\\)~", " ", "spacing commands"),
-    _rule(r"\\(?:dfrac|tfrac|cfrac)(?![a-zA-Z])", r"\\frac", "sizes of fractions"),
-    _rule(r"\\[dt]binom(?![a-zA-Z])", r"\\binom", "sizes of binomials"),
-    _rule(r"\\(?P<font>" + _FONTS + r")\s*\{(?P<content>[^{}]*)\}", _font, "fonts; bold letters are letters"),
-    _rule(r"\{\\(?:rm|bf|it|sf)\s+([^{}]*)\}", r"\\text{\1}", "old-style fonts"),
+    rule(r"[,;]?\s*\\q?quad(?![a-zA-Z])", ", ", "wide space between the parts of a list"),
+    rule(r"(?<!\\)\\[,;: >]|(?<!\\)~", " ", "spacing commands"),
+    rule(r"\\(?:dfrac|tfrac|cfrac)(?![a-zA-Z])", r"\\frac", "sizes of fractions"),
+    rule(r"\\[dt]binom(?![a-zA-Z])", r"\\binom", "sizes of binomials"),
+    rule(r"\\(?P<font>" + _FONTS + r")\s*\{(?P<content>[^{}]*)\}", _font, "fonts; bold letters are letters"),
+    rule(r"\{\\(?:rm|bf|it|sf)\s+([^{}]*)\}", r"\\text{\1}", "old-style fonts"),
 )
 
 _WORD_RULES = (
-    _rule(r",?\s*\\text\{\s*,?\s*(?:and|or)\s*,?\s*\}\s*,?", ", ", "a list may say and/or"),
-    _rule(r",?\s*(?<![a-zA-Z\\{])(?:and|or)(?![a-zA-Z])\s*,?", ", ", "a list may say and/or"),
-    _rule(r",(?:\s*,)+", ",", "commas in a row"),
-    _rule(r"\\text\{\s*(?:percentage|percent|per cent|pct)\.?\s*\}", r"\\%", "percent in words"),
-    _rule(r"(?<![a-zA-Z\\])(?:percentage|percent|per cent|pct)(?![a-zA-Z])\.?", r"\\%", "percent in words"),
-    _rule(r"(?<!\\)%", r"\\%", "a percent sign starts a comment only in LaTeX sources"),
-    _rule(r"\^\s*\{?\s*\\(?:circ|degree)(?![a-zA-Z])\s*\}?|\\degree(?![a-zA-Z])", r"^{\\circ}", "one degree sign"),
-    _rule(r"\\text\{\s*(?:degrees?|deg\.?)\s*\}|(?<=\d)\s*(?:degrees?|deg)(?![a-zA-Z])", r"^{\\circ}", "degrees"),
+    rule(r",?\s*\\text\{\s*,?\s*(?:and|or)\s*,?\s*\}\s*,?", ", ", "a list may say and/or"),
+    rule(r",?\s*(?<![a-zA-Z\\{])(?:and|or)(?![a-zA-Z])\s*,?", ", ", "a list may say and/or"),
+    rule(r",(?:\s*,)+", ",", "commas in a row"),
+    rule(r"\\text\{\s*(?:percentage|percent|per cent|pct)\.?\s*\}", r"\\%", "percent in words"),
+    rule(r"(?<![a-zA-Z\\])(?:percentage|percent|per cent|pct)(?![a-zA-Z])\.?", r"\\%", "percent in words"),
+    rule(r"(?<!\\)%", r"\\%", "a percent sign starts a comment only in LaTeX sources"),
+    rule(r"\^\s*\{?\s*\\(?:circ|degree)(?![a-zA-Z])\s*\}?|\\degree(?![a-zA-Z])", r"^{\\circ}", "one degree sign"),
+    rule(r"\\text\{\s*(?:degrees?|deg\.?)\s*\}|(?<=\d)\s*(?:degrees?|deg)(?![a-zA-Z])", r"^{\\circ}", "degrees"),
 )
 
 _QUANTIFIER = (
@@ -115,28 +105,28 @@ _QUANTIFIER = (
     r"\s*[a-z]\s*\\in\s*\\mathbb\{R\}\s*\.?$"
 )
 _SYMBOL_RULES = (
-    _rule(_QUANTIFIER, "", "a function of a real variable is one without saying so"),
-    _rule(r"\*\*", "^", "Python's power"),
-    _rule(r"<=|\\leq(?:slant|q)?(?![a-zA-Z])|=<", r"\\le ", "one name a relation"),
-    _rule(r">=|\\geq(?:slant|q)?(?![a-zA-Z])", r"\\ge ", "one name a relation"),
-    _rule(r"!=|\\neq(?![a-zA-Z])|\\not\s*=", r"\\ne ", "one name a relation"),
-    _rule(r"\\lt(?![a-zA-Z])", "<", "one name a relation"),
-    _rule(r"\\gt(?![a-zA-Z])", ">", "one name a relation"),
-    _rule(r"\\(?:colon\s*=|coloneqq)|:=", "=", "a definition is an equation"),
-    _rule(r"\\(?:varnothing|O)(?![a-zA-Z])", r"\\emptyset ", "one empty set"),
-    _rule(r"\\(?:infin|infinity)(?![a-zA-Z])|(?<![a-zA-Z\\])(?:infinity|inf|oo)(?![a-zA-Z])", r"\\infty ", "infinity"),
-    _rule(r"\+\s*\\infty", r"\\infty", "infinity without a sign is positive"),
-    _rule(r"(?<=[\])}])\s*[Uu]\s*(?=[\[(\\])", r" \\cup ", "a letter U between intervals"),
-    _rule(r"\\var(?=phi|theta|epsilon|rho|sigma)", r"\\", "variant letters"),
-    _rule(r"\\ast(?![a-zA-Z])|\*", r" \\cdot ", "programming's product"),
-    _rule(r"\\[lr]?brace(?![a-zA-Z])", lambda m: "\\}" if m[0][1] == "r" else "\\{", "one kind of set brace"),
-    _rule(r"\\[lr][vV]ert(?![a-zA-Z])|\\mid(?![a-zA-Z])|\\vert(?![a-zA-Z])", "|", "one kind of bar"),
-    _rule(r"(?<![a-zA-Z\\])abs\(([^()]*)\)", r"|\1|", "programming's absolute value"),
-    _rule(r"(?<![a-zA-Z\\])(arc)?(sin|cos|tan|ln|log)(?=[xyt](?![a-zA-Z]))", r"\\\1\2 ", "a function run into its x"),
-    _rule(r"(?<![a-zA-Z\\])(?:" + _NAMES + r")(?![a-zA-Z])", lambda m: f"\\{m[0]} ", "functions without backslash"),
-    _rule(r"\{([^{}]*)\\choose(?![a-zA-Z])([^{}]*)\}", r"\\binom{\1}{\2}", "the old binomial"),
-    _rule(r"(?<![a-zA-Z\\])C_\{?(\d{1,4})\}?\^\{?(\d{1,4})\}?", r"\\binom{\1}{\2}", "combinations"),
-    _rule(r"\{?\}?[_^]\{?(\d{1,4})\}?\s*C\s*_\{?(\d{1,4})\}?", r"\\binom{\1}{\2}", "combinations"),
+    rule(_QUANTIFIER, "", "a function of a real variable is one without saying so"),
+    rule(r"\*\*", "^", "Python's power"),
+    rule(r"<=|\\leq(?:slant|q)?(?![a-zA-Z])|=<", r"\\le ", "one name a relation"),
+    rule(r">=|\\geq(?:slant|q)?(?![a-zA-Z])", r"\\ge ", "one name a relation"),
+    rule(r"!=|\\neq(?![a-zA-Z])|\\not\s*=", r"\\ne ", "one name a relation"),
+    rule(r"\\lt(?![a-zA-Z])", "<", "one name a relation"),
+    rule(r"\\gt(?![a-zA-Z])", ">", "one name a relation"),
+    rule(r"\\(?:colon\s*=|coloneqq)|:=", "=", "a definition is an equation"),
+    rule(r"\\(?:varnothing|O)(?![a-zA-Z])", r"\\emptyset ", "one empty set"),
+    rule(r"\\(?:infin|infinity)(?![a-zA-Z])|(?<![a-zA-Z\\])(?:infinity|inf|oo)(?![a-zA-Z])", r"\\infty ", "infinity"),
+    rule(r"\+\s*\\infty", r"\\infty", "infinity without a sign is positive"),
+    rule(r"(?<=[\])}])\s*[Uu]\s*(?=[\[(\\])", r" \\cup ", "a letter U between intervals"),
+    rule(r"\\var(?=phi|theta|epsilon|rho|sigma)", r"\\", "variant letters"),
+    rule(r"\\ast(?![a-zA-Z])|\*", r" \\cdot ", "programming's product"),
+    rule(r"\\[lr]?brace(?![a-zA-Z])", lambda m: "\\}" if m[0][1] == "r" else "\\{", "one kind of set brace"),
+    rule(r"\\[lr][vV]ert(?![a-zA-Z])|\\mid(?![a-zA-Z])|\\vert(?![a-zA-Z])", "|", "one kind of bar"),
+    rule(r"(?<![a-zA-Z\\])[aA]bs\(([^()]*)\)", r"|\1|", "programming's absolute value"),
+    rule(r"(?<![a-zA-Z\\])(arc)?(sin|cos|tan|ln|log)(?=[xyt](?![a-zA-Z]))", r"\\\1\2 ", "a function run into its x"),
+    rule(r"(?<![a-zA-Z\\])(?:" + _NAMES + r")(?![a-zA-Z])", lambda m: f"\\{m[0]} ", "functions without backslash"),
+    rule(r"\{([^{}]*)\\choose(?![a-zA-Z])([^{}]*)\}", r"\\binom{\1}{\2}", "the old binomial"),
+    rule(r"(?<![a-zA-Z\\])C_\{?(\d{1,4})\}?\^\{?(\d{1,4})\}?", r"\\binom{\1}{\2}", "combinations"),
+    rule(r"\{?\}?[_^]\{?(\d{1,4})\}?\s*C\s*_\{?(\d{1,4})\}?", r"\\binom{\1}{\2}", "combinations"),
 )
 
 _POWERS_OF_TEN = {"thousand": 3, "million": 6, "billion": 9, "trillion": 12}
@@ -147,20 +137,20 @@ def _named_power(match: re.Match[str]) -> str:
 
 
 _NUMBER_RULES = (
-    _rule(r"(?<=\d)\s*[xX]\s*(?=10\s*\^)", r"\\times ", "a letter x for the times of scientific notation"),
-    _rule(r"(\d)\s*(?:\\text\{\s*)?(thousand|million|billion|trillion)\s*(?:\})?", _named_power, "numbers in words"),
-    _rule(r"(\d*\.\d*)\\dot\{?(\d)\}?(\d*)\\dot\{?(\d)\}?", _dotted_period, "dots mark the ends of a period"),
-    _rule(r"(?P<whole>\d*)\.(?P<fixed>\d*)\\(?:overline|bar|dot)\s*\{?(?P<period>\d+)\}?", _repeating, "exact value"),
-    _rule(r"(?P<whole>\d*)\.(?P<fixed>\d*)\((?P<period>\d+)\)", _repeating, "a period in brackets"),
-    _rule(
+    rule(r"(?<=\d)\s*[xX]\s*(?=10\s*\^)", r"\\times ", "a letter x for the times of scientific notation"),
+    rule(r"(\d)\s*(?:\\text\{\s*)?(thousand|million|billion|trillion)\s*(?:\})?", _named_power, "numbers in words"),
+    rule(r"(\d*\.\d*)\\dot\{?(\d)\}?(\d*)\\dot\{?(\d)\}?", _dotted_period, "dots mark the ends of a period"),
+    rule(r"(?P<whole>\d*)\.(?P<fixed>\d*)\\(?:overline|bar|dot)\s*\{?(?P<period>\d+)\}?", _repeating, "exact value"),
+    rule(r"(?P<whole>\d*)\.(?P<fixed>\d*)\((?P<period>\d+)\)", _repeating, "a period in brackets"),
+    rule(
         r"(?P<whole>\d*)\.(?P<fixed>\d*?)(?P<period>\d{1,6})(?P=period){2,}\d*\s*(?:\.\.\.|\\[lc]?dots)",
         _repeating,
         "a period written three times and dots",
     ),
-    _rule(r"(?<![\d.,])\d{1,3}(?: \d{3})+(?![\d/])", lambda m: m[0].replace(" ", ""), "spaces between thousands"),
-    _rule(r"(?<![\d.^{])(\d+)\s+(\d+)/(\d+)(?![\d.])", r"\1\\frac{\2}{\3}", "mixed numbers"),
-    _rule(r"(?<![a-zA-Z\d.])(\d+\.?\d*|\.\d+)[eE]([-+]?\d{1,4})(?![\d.])", r"\1\\cdot 10^{\2}", "float notation"),
-    _rule(r"(?<![\d.])\.(?=\d)", "0.", "a missing zero"),
+    rule(r"(?<![\d.,])\d{1,3}(?: \d{3})+(?![\d/])", lambda m: m[0].replace(" ", ""), "spaces between thousands"),
+    rule(r"(?<![\d.^{])(\d+)\s+(\d+)/(\d+)(?![\d.])", r"\1\\frac{\2}{\3}", "mixed numbers"),
+    rule(r"(?<![a-zA-Z\d.])(\d+\.?\d*|\.\d+)[eE]([-+]?\d{1,4})(?![\d.])", r"\1\\cdot 10^{\2}", "float notation"),
+    rule(r"(?<![\d.])\.(?=\d)", "0.", "a missing zero"),
 )
 
 
@@ -169,9 +159,8 @@ def canonical(text: str) -> str:
     text = re.sub(r"\s+", " ", _plain_characters(text))
     if "matrix}" not in text and "array}" not in text and "cases}" not in text:
         text = re.sub(r"\\\\(?=[a-zA-Z{}\[\]()])", r"\\", text)  # Backslashes doubled by someone's escaping.
-    for rules in (_LAYOUT_RULES, _WORD_RULES, _SYMBOL_RULES, _NUMBER_RULES):
-        for pattern, replacement in rules:
-            text = pattern.sub(replacement, text)
+    for rules in (PRINTED_RULES, _LAYOUT_RULES, _WORD_RULES, _SYMBOL_RULES, _NUMBER_RULES):
+        text = rewritten(text, rules)
     text = _brace_arguments(text)
     text = re.sub(r"\s+", " ", text).strip()
     return _without_outer_punctuation(text)
