@@ -86,6 +86,7 @@ HOSTILE = {
     "a large binomial": "\\binom{10^{9}}{5 \\cdot 10^{8}}",
     "nested fractions": "\\frac{1}{" * 10_000 + "1" + "}" * 10_000,
     "nested brackets": "(" * 1500 + "1" + ")" * 300,
+    "shallower nested fractions": "\\frac{1}{" * 120 + "7" + "}" * 120,
     "nested roots": "\\sqrt{" * 200 + "2" + "}" * 200,
     "nested boxes": "\\boxed{" * 20_000,
     "unbalanced braces": "}{" * 500 + "\\frac{{{1}{2}",

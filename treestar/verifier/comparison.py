@@ -37,6 +37,9 @@ LONGEST_ANSWER = 2000
 """Characters of an extracted answer; longer ones are equal only when written alike."""
 
 
+DEEPEST_ANSWER = 40
+"""Brackets inside brackets; deeper answers too."""
+
 _WARM_UP = (
     ("\\frac{\\sqrt{2}}{2}x + 3y^{2} - 1", "0.5 x - \\sin^{2}(x)\\cos 2x"),
     ("(2,3]\\cup[5,\\infty)", "2 < x \\le 3"),
@@ -62,7 +65,7 @@ def warm_up() -> None:
 def answers_equal(first: str, second: str) -> bool:
     """Whether two answers mean the same; symmetric. A text is taken for the answer it states."""
     one, other = stated_answer(first), stated_answer(second)
-    if len(one.answer) > LONGEST_ANSWER or len(other.answer) > LONGEST_ANSWER:
+    if _is_beyond_reading(one.answer) or _is_beyond_reading(other.answer):
         return one.answer == other.answer
     one_answer, other_answer = canonical(one.answer), canonical(other.answer)
     one_text, other_text = _whole_text(first), _whole_text(second)
@@ -71,6 +74,17 @@ def answers_equal(first: str, second: str) -> bool:
         return True
     # Of two texts that do not say which formula is their answer, the last formulas prove nothing.
     return not (one.guessed and other.guessed) and _same_answer(one_answer, other_answer)
+
+
+def _is_beyond_reading(answer: str) -> bool:
+    """Whether an answer is longer or deeper than anything that a person or an honest program would give."""
+    if len(answer) > LONGEST_ANSWER:
+        return True
+    depth = deepest = 0
+    for character in answer:
+        depth += (character in "([{") - (character in ")]}")
+        deepest = max(deepest, depth)
+    return deepest > DEEPEST_ANSWER
 
 
 def _whole_text(text: str) -> str:
