@@ -159,6 +159,8 @@ class Solver:
         if self.loop.is_closed():
             return
         self.submit(self.components.executor.close()).result()
+        if isinstance(self.components.verifier, AnswerVerifier):
+            self.submit(self.components.verifier.close()).result()
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join()
         self.loop.close()

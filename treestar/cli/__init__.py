@@ -22,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(solve)
-app.command()(grade)
+app.command(context_settings={"ignore_unknown_options": True})(grade)  # `grade -1 1`: a number is no option
 app.command()(doctor)
 
 
