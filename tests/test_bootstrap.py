@@ -11,11 +11,12 @@ from treestar.benchmarks.gym import GSM_TAUGHT, LEVELS, make_problems, split_of
 from treestar.policy.binding import NAME_COUNT, bind_numbers
 from treestar.policy.embedded import MODEL_PATH, PROBLEMS_PATH
 from treestar.policy.format import BoundFormat
-from treestar.selfevolve.bootstrap import SHARES, save_policy, train_policy
+from treestar.selfevolve.bootstrap import save_policy, train_stage
 from treestar.selfevolve.corpus import Share, build_examples, prompt_text, solution_text, train_tokenizer
 from treestar.selfevolve.evaluation import solution_output
 from treestar.selfevolve.execution import answers_match, run_steps
 from treestar.selfevolve.gsm_teachers import GSM_PROGRAMS
+from treestar.selfevolve.recipe import STAGES
 from treestar.selfevolve.teachers import TEACHERS, teach
 from treestar.selfevolve.training import ModelShape, TrainingConfig
 from treestar.types import Execution, Problem, State, Step
@@ -132,7 +133,7 @@ def test_a_short_training_run_lowers_the_loss_and_saves_a_folder_that_loads(tmp_
 
     config = TrainingConfig(minutes=1.0, tokens=60_000, batch_tokens=1024, longest_offset=20)
     shape = ModelShape(layers=2, width=64, heads=2, feed_forward=128)
-    model, tokenizer, log = train_policy(config, shares=SMALL, shape=shape)
+    model, tokenizer, log = train_stage(config, SMALL, shape=shape)
     assert log.losses[-1][2] < 4.5  # the mean over the run; it starts near ln(vocabulary), above 6
     save_policy(model, tokenizer, tmp_path)
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path, dtype="auto")
@@ -143,7 +144,7 @@ def test_a_short_training_run_lowers_the_loss_and_saves_a_folder_that_loads(tmp_
 
 def test_everything_taught_is_in_the_training_split() -> None:
     assert all(split_of(example.question) == "train" for example in build_examples(SMALL, 3))
-    assert not any(share.level in ("untaught", "heldout") for share in SHARES)
+    assert not any(share.level in ("untaught", "heldout") for stage in STAGES for share in stage.shares)
 
 
 def test_the_embedded_model_is_small_and_loads() -> None:

@@ -6,49 +6,22 @@ python -m treestar.selfevolve.bootstrap --out DIR [--minutes M] [--seed S]
 from __future__ import annotations
 
 import json
-import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import date
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from treestar.benchmarks.gym import make_problems
 from treestar.policy.binding import NAME_COUNT
-from treestar.selfevolve.card import model_card, result_facts, write_record
+from treestar.selfevolve.card import Run, model_card, write_record
 from treestar.selfevolve.corpus import Example, Share, build_examples, encode_examples, train_tokenizer
 from treestar.selfevolve.evaluation import CellResult, EvaluationConfig, evaluate
+from treestar.selfevolve.recipe import DEFAULT_MINUTES, STAGES
 from treestar.selfevolve.training import ModelShape, Tokenized, TrainingConfig, TrainingLog, new_model, train
 
-__all__ = ["SHARES", "main", "save_policy", "train_policy", "write_problems"]
-
-SHARES: tuple[Share, ...] = (
-    Share("gsm_symbolic", "taught", 44.0, 43 * 300),
-    Share("chain_sum", "easy", 6.0, 600),
-    Share("chain_sum", "mid", 0.25, 120),
-    Share("chain_sum", "hard", 0.12, 60),
-    Share("gcd", "easy", 3.0, 200),
-    Share("gcd", "mid", 0.2, 100),
-    Share("lcm", "easy", 3.0, 200),
-    Share("lcm", "mid", 0.2, 100),
-    Share("products", "easy", 3.0, 200),
-    Share("products", "mid", 0.2, 100),
-    Share("count_primes", "easy", 2.0, 200),
-    Share("simple_equations", "easy", 7.0, 1500),
-    Share("simple_geometry", "easy", 6.0, 600),
-    Share("simple_geometry", "mid", 0.3, 100),
-    Share("simple_geometry", "hard", 0.15, 60),
-    Share("basic_arithmetic", "easy", 12.0, 4000),
-    Share("basic_arithmetic", "mid", 1.0, 400),
-    Share("basic_arithmetic", "hard", 0.5, 200),
-    Share("leg_counting", "easy", 9.0, 3000),
-    Share("leg_counting", "mid", 0.45, 200),
-    Share("leg_counting", "hard", 0.2, 100),
-    Share("fraction_simplification", "easy", 2.0, 200),
-)
-"""What is taught: the easy levels, a part of the gsm_symbolic templates, and a thin tail of longer problems."""
+__all__ = ["document", "main", "save_policy", "train_stage", "write_problems"]
 
 LADDER = (
     ("chain_sum", "mid"),
@@ -67,43 +40,50 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     parser = argparse.ArgumentParser(description="Train the embedded policy from nothing.")
     parser.add_argument("--out", type=Path, required=True, help="folder of the finished model")
-    parser.add_argument("--minutes", type=float, default=TrainingConfig().minutes, help="training time (default 40)")
+    parser.add_argument("--minutes", type=float, default=DEFAULT_MINUTES, help=f"training time ({DEFAULT_MINUTES:g})")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--early", type=Path, help="folder that gets a usable copy of the model every few minutes")
     parser.add_argument("--record", type=Path, help="JSON file that gets the figures, with machine and versions")
     parser.add_argument("--problems", type=Path, help="JSONL file that gets six test problems for a first try")
     options = parser.parse_args(arguments)
-    command = shlex.join(["python", "-m", "treestar.selfevolve.bootstrap", "--out", "DIR"])
-    if options.minutes != TrainingConfig().minutes:
-        command += f" --minutes {options.minutes:g}"
-    if options.seed:
-        command += f" --seed {options.seed}"
     if options.problems is not None:
         write_problems(options.problems, options.seed)
-    config = TrainingConfig(minutes=options.minutes, seed=options.seed)
-    model, tokenizer, log = train_policy(config, options.early)
-    save_policy(model, tokenizer, options.out)
-    (options.out / "training.json").write_text(json.dumps(asdict(log)) + "\n")
-    document(options.out, model, tokenizer, config, log, command, options.record)
+    policy: tuple[Any, Any] | None = None
+    runs: list[Run] = []
+    for index, stage in enumerate(STAGES):
+        config = stage.config(options.minutes, options.seed + index)
+        model, tokenizer, log = train_stage(config, stage.shares, policy, early=options.early)
+        policy = model, tokenizer
+        runs.append(Run(config, log, stage.shares))
+        save_policy(model, tokenizer, options.out)
+    command = "python -m treestar.selfevolve.bootstrap --out DIR"
+    command += f" --minutes {options.minutes:g}" if options.minutes != DEFAULT_MINUTES else ""
+    command += f" --seed {options.seed}" if options.seed else ""
+    document(options.out, model, tokenizer, runs, command, options.record)
 
 
-def train_policy(
+def train_stage(
     config: TrainingConfig,
-    early: Path | None = None,
-    shares: Sequence[Share] = SHARES,
+    shares: Sequence[Share],
+    policy: tuple[Any, Any] | None = None,
     shape: ModelShape | None = None,
+    early: Path | None = None,
 ) -> tuple[Any, Any, TrainingLog]:
-    """Data, tokenizer and training; the model, its tokenizer, and what the training did.
+    """Data, tokenizer and training of one stage; the model, its tokenizer, and what the training did.
 
     Args:
+        policy: the model and tokenizer to go on from; None makes new ones.
         early: a folder that gets a usable copy of the model every two minutes.
     """
     began = time.monotonic()
     examples = build_examples(shares, config.seed)
     print(f"{len(examples)} problems taught, {time.monotonic() - began:.0f} s", flush=True)
-    tokenizer = train_tokenizer(text for example in examples for text in (example.prompt, example.solution))
+    if policy is None:
+        tokenizer = train_tokenizer(text for example in examples for text in (example.prompt, example.solution))
+        model = new_model(shape or ModelShape(), len(tokenizer), tokenizer.eos_token_id, config.seed)
+    else:
+        model, tokenizer = policy
     cells = tokenized_cells(tokenizer, examples)
-    model = new_model(shape or ModelShape(), len(tokenizer), tokenizer.eos_token_id, config.seed)
     lengths = [len(item.ids) for items in cells.values() for item in items]
     print(f"{count_parameters(model)} parameters, vocabulary {len(tokenizer)}", flush=True)
     print(f"tokens an example: mean {sum(lengths) / len(lengths):.0f}, longest {max(lengths)}", flush=True)
@@ -150,13 +130,7 @@ def save_policy(model: Any, tokenizer: Any, folder: Path) -> None:
 
 
 def document(
-    folder: Path,
-    model: Any,
-    tokenizer: Any,
-    config: TrainingConfig,
-    log: TrainingLog,
-    command: str,
-    record: Path | None = None,
+    folder: Path, model: Any, tokenizer: Any, runs: Sequence[Run], command: str, record: Path | None = None
 ) -> list[CellResult]:
     """Measure the finished model, write its card into its folder and its figures to `record`."""
 
@@ -167,25 +141,14 @@ def document(
             flush=True,
         )
 
+    began = time.monotonic()
     results = evaluate(model, tokenizer, EvaluationConfig(), report=report)
     parameters = count_parameters(model)
-    card = model_card(parameters, len(tokenizer), ModelShape(), config, log, SHARES, results, command)
+    card = model_card(parameters, len(tokenizer), ModelShape(), runs, results, command)
     (folder / "README.md").write_text(card, encoding="utf-8")
-    facts = {
-        "date": date.today().isoformat(),
-        "command": command,
-        "seed": config.seed,
-        "parameters": parameters,
-        "training_steps": log.steps,
-        "training_tokens": log.tokens,
-        "training_seconds": round(log.seconds, 1),
-        "tokens_per_second": round(log.tokens / log.seconds, 1),
-        "losses": [[step, round(seconds, 1), round(loss, 4)] for step, seconds, loss in log.losses],
-        "evaluation": asdict(EvaluationConfig()),
-        "cells": result_facts(results),
-    }
     if record is not None:
-        write_record(record, facts)
+        evaluation = asdict(EvaluationConfig()) | {"seconds": round(time.monotonic() - began, 1)}
+        write_record(record, command, parameters, runs, results, evaluation)
     return results
 
 

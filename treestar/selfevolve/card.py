@@ -6,7 +6,8 @@ import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,18 @@ from treestar.selfevolve.corpus import Share
 from treestar.selfevolve.evaluation import CellResult
 from treestar.selfevolve.training import ModelShape, TrainingConfig, TrainingLog
 
-__all__ = ["model_card", "result_facts", "write_record"]
+__all__ = ["Run", "model_card", "write_record"]
 
 _PACKAGES = ("treestar", "torch", "transformers", "tokenizers", "reasoning-gym")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One stage as it was trained."""
+
+    config: TrainingConfig
+    log: TrainingLog
+    shares: Sequence[Share]
 
 
 CARD = """---
@@ -52,9 +62,11 @@ Problems of [reasoning-gym](https://github.com/open-thought/reasoning-gym) (Apac
 teachers (`treestar/selfevolve/teachers.py`, `gsm_teachers.py`). Every solution was run, and kept only where its answer
 is right. A hash of a question's text decides its split, so training and test questions never coincide.
 
-Taught, {taught_share} of the examples drawn (with their weights): {taught}.
+Percent of the examples drawn in the two stages; all but the easy levels are a thin tail of longer problems:
 
-A thin tail of longer problems, {tail_share}: {tail}.
+| family | level | stage 1 | stage 2 |
+| --- | --- | --- | --- |
+{shares}
 
 gsm_symbolic's "levels" are groups of its 85 templates: {templates}. The levels of the others are what
 reasoning-gym is asked for:
@@ -65,20 +77,26 @@ reasoning-gym is asked for:
 
 ## Recipe
 
-`{command}` with seed {config.seed}: {steps} steps of about {config.batch_tokens} tokens, {tokens} M tokens
-in all, {speed} tokens/s on {config.threads} cores ({processor}, other jobs beside it). Last training loss {loss},
-on solutions only. Muon (rate {config.matrix_rate:g}) for the matrices, AdamW ({config.other_rate:g}) for the rest, bf16
-weights with fp32 masters; constant rate, then a half cosine to 0 over the last {cooldown}. Each example's names are
-moved by a random offset, and so are its positions (0 to {config.longest_offset}). The run ends on time, not on steps,
-so repeating it gives a model like this one, not an equal one.
+`{command}` with seed {config.seed}: batches of about {config.batch_tokens} tokens,
+{tokens} M tokens in all, {speed} tokens/s on {config.threads} cores ({processor}, other jobs beside it). Loss on
+solutions only. Muon for the matrices, AdamW for the rest, bf16 weights with fp32 masters; constant rate, then a half
+cosine to 0. Each example's names are moved by a random offset, and so are its positions (0 to {config.longest_offset}).
+The second stage gives more weight to what lagged behind after the first. A stage ends on time, not on steps, so
+repeating the command gives a model like this one, not an equal one.
+
+| stage | minutes | steps | tokens | Muon rate | AdamW rate | cooldown | last loss |
+| --- | --- | --- | --- | --- | --- | --- | --- |
+{stages}
 
 ## Accuracy
 
 On held-out questions of the test split, whole solutions, no search. *greedy*: the most probable solution; *sample*: one
-sample at temperature 1; *majority* and *pass* over {samples} samples. A cell of 40 problems is uncertain by up to 0.15.
+sample at temperature 1; *majority* and *pass* over {samples} samples. Problems that
+differ in their numbers alone are the same text to the policy and share their solutions, so a cell says as much as its
+number of different texts allows: 40 mean an uncertainty of up to 0.15.
 
-| family | level | problems | greedy | sample | majority of {samples} | pass@{samples} |
-| --- | --- | --- | --- | --- | --- | --- |
+| family | level | problems | different texts | greedy | sample | majority of {samples} | pass@{samples} |
+| --- | --- | --- | --- | --- | --- | --- | --- |
 {results}
 
 ## Limits
@@ -88,14 +106,28 @@ It reads English only, knows no chat, and has names for 40 numbers.
 """
 
 
-def write_record(path: Path, facts: Mapping[str, Any]) -> None:
-    """Write `facts` as JSON, with the machine and the versions that produced them."""
+def write_record(
+    path: Path,
+    command: str,
+    parameters: int,
+    runs: Sequence[Run],
+    results: Sequence[CellResult],
+    evaluation: Mapping[str, Any],
+) -> None:
+    """Write the figures as JSON, with the machine and the versions that produced them."""
     record = {
         "name": "bootstrap",
-        **{key: facts[key] for key in ("date", "command", "seed")},
+        "date": date.today().isoformat(),
+        "command": command,
+        "seed": runs[0].config.seed,
         "machine": {"platform": platform.platform(), "processor": _processor(), "cpus": os.cpu_count()},
         "versions": {"python": platform.python_version(), **_versions()},
-        "figures": {key: value for key, value in facts.items() if key not in ("date", "command", "seed")},
+        "figures": {
+            "parameters": parameters,
+            "stages": [_run_facts(run) for run in runs],
+            "evaluation": dict(evaluation),
+            "cells": [_rounded(asdict(result)) for result in results],
+        },
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
@@ -105,48 +137,73 @@ def model_card(
     parameters: int,
     vocabulary: int,
     shape: ModelShape,
-    config: TrainingConfig,
-    log: TrainingLog,
-    shares: Sequence[Share],
+    runs: Sequence[Run],
     results: Sequence[CellResult],
     command: str,
 ) -> str:
     """The model folder's README.md: data, recipe, time, and accuracy by family and level."""
-    taught = [share for share in shares if share.weight >= 1.0]
-    tail = [share for share in shares if share.weight < 1.0]
-    total = sum(share.weight for share in shares)
+    config = runs[0].config
+    seconds = sum(run.log.seconds for run in runs)
+    tokens = sum(run.log.tokens for run in runs)
     return CARD.format(
         millions=f"{parameters / 1e6:.1f}",
-        minutes=f"{log.seconds / 60:.0f}",
+        minutes=f"{seconds / 60:.0f}",
         shape=f"{shape.layers} layers, width {shape.width}, {shape.heads} heads, feed-forward {shape.feed_forward}",
         positions=shape.positions,
         vocabulary=vocabulary,
-        taught=_listed(taught),
-        taught_share=f"{sum(share.weight for share in taught) / total:.0%}",
-        tail=_listed(tail),
-        tail_share=f"{sum(share.weight for share in tail) / total:.1%}",
+        shares=_share_rows(runs),
         templates=f"{len(GSM_TAUGHT)} taught, {len(GSM_UNTAUGHT)} untaught, {len(GSM_HELDOUT)} held out",
         levels=_level_rows(),
         command=command,
         config=config,
-        steps=log.steps,
-        tokens=f"{log.tokens / 1e6:.1f}",
-        speed=f"{log.tokens / log.seconds:.0f}",
+        stages="\n".join(_run_row(index, run) for index, run in enumerate(runs, start=1)),
+        tokens=f"{tokens / 1e6:.1f}",
+        speed=f"{tokens / seconds:.0f}",
         processor=_processor(),
-        loss=f"{log.losses[-1][2]:.3f}" if log.losses else "unknown",
-        cooldown=f"{config.cooldown:.0%}",
         samples=results[0].samples if results else 0,
         results=_result_rows(results),
     )
 
 
-def result_facts(results: Sequence[CellResult]) -> list[dict[str, Any]]:
-    """The cells as JSON values."""
-    return [{key: round(v, 4) if isinstance(v, float) else v for key, v in asdict(r).items()} for r in results]
+def _run_row(index: int, run: Run) -> str:
+    """One stage of the training as a row of the card's table."""
+    config, log = run.config, run.log
+    loss = f"{log.losses[-1][2]:.4f}" if log.losses else ""
+    return (
+        f"| {index} | {log.seconds / 60:.0f} | {log.steps} | {log.tokens / 1e6:.1f} M | {config.matrix_rate:g} "
+        f"| {config.other_rate:g} | {config.cooldown:.0%} | {loss} |"
+    )
 
 
-def _listed(shares: Sequence[Share]) -> str:
-    return ", ".join(f"{share.family} {share.level} {share.weight:g}" for share in shares)
+def _run_facts(run: Run) -> dict[str, Any]:
+    """One stage of the training as JSON values."""
+    log = run.log
+    return {
+        "config": asdict(run.config),
+        "shares": {f"{share.family}/{share.level}": share.weight for share in run.shares},
+        "steps": log.steps,
+        "tokens": log.tokens,
+        "seconds": round(log.seconds, 1),
+        "tokens_per_second": round(log.tokens / log.seconds, 1),
+        "losses": [[step, round(seconds, 1), round(loss, 4)] for step, seconds, loss in log.losses],
+    }
+
+
+def _rounded(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: round(value, 4) if isinstance(value, float) else value for key, value in values.items()}
+
+
+def _share_rows(runs: Sequence[Run]) -> str:
+    """How much of each stage's examples each cell is, in percent."""
+    totals = [sum(share.weight for share in run.shares) for run in runs]
+    weights = [{(share.family, share.level): share.weight for share in run.shares} for run in runs]
+    rows = []
+    for family, level in weights[0]:
+        parts = [
+            f"{100 * each.get((family, level), 0.0) / total:.2f}" for each, total in zip(weights, totals, strict=True)
+        ]
+        rows.append(f"| {family} | {level} | " + " | ".join(parts) + " |")
+    return "\n".join(rows)
 
 
 def _level_rows() -> str:
@@ -162,7 +219,7 @@ def _level_rows() -> str:
 
 def _result_rows(results: Sequence[CellResult]) -> str:
     return "\n".join(
-        f"| {r.family} | {r.level} | {r.problems} | {r.greedy:.2f} | {r.mean:.2f} | {r.majority:.2f} "
+        f"| {r.family} | {r.level} | {r.problems} | {r.prompts} | {r.greedy:.2f} | {r.mean:.2f} | {r.majority:.2f} "
         f"| {r.pass_at_n:.2f} |"
         for r in results
     )

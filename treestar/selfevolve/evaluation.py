@@ -30,9 +30,9 @@ class EvaluationConfig:
     temperature: float = 1.0
     seed: int = 10_000
     """Seed of the problems and of the sampling."""
-    batch: int = 160
+    batch: int = 384
     """Sequences generated at a time."""
-    longest: int = 420
+    longest: int = 320
     """Most tokens of a solution."""
 
 
@@ -43,6 +43,8 @@ class CellResult:
     family: str
     level: str
     problems: int
+    prompts: int
+    """How many different texts the policy reads: problems that differ in their numbers alone read the same."""
     greedy: float
     """Share of the problems that the most probable solution gets right."""
     mean: float
@@ -82,14 +84,12 @@ def outputs(
 ) -> list[list[str | None]]:
     """What each of each problem's solutions prints; None where it prints nothing."""
     bindings = [bind_numbers(problem.question) for problem in problems]
-    # Problems that differ in their numbers alone have the same prompt, hence the same greedy solution.
+    # Problems that differ in their numbers alone have the same prompt, so they share its solutions; the answers differ.
     prompts = [prompt_text(binding.question) for binding in bindings]
-    distinct = prompts if temperature > 0 else list(dict.fromkeys(prompts))
+    distinct = list(dict.fromkeys(prompts))
     texts = write_solutions(model, tokenizer, [p for p in distinct for _ in range(samples)], temperature, config)
-    rows = [texts[start : start + samples] for start in range(0, len(texts), samples)]
-    if temperature == 0:
-        by_prompt = dict(zip(distinct, rows, strict=True))
-        rows = [by_prompt[prompt] for prompt in prompts]
+    written = {p: texts[index * samples : (index + 1) * samples] for index, p in enumerate(distinct)}
+    rows = [written[prompt] for prompt in prompts]
     return [
         [solution_output(binding.preamble, text) for text in row] for binding, row in zip(bindings, rows, strict=True)
     ]
@@ -156,6 +156,7 @@ def _summary(
         family,
         level,
         count,
+        len({bind_numbers(problem.question).question for problem in problems}),
         sum(right(problem, row[0]) for problem, row in zip(problems, greedy, strict=True)) / count,
         sum(map(sum, correct)) / (count * samples),
         sum(voted) / count,
