@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import argparse
 import time
+from pathlib import Path
 from typing import Any
 
 from embedded import held_out_problems
-from record import write_record
 
 import treestar
+from treestar.benchmarks.record import write_record
 from treestar.policy import load_policy
 
 SHAPE = ("parent", "text", "output", "visits", "terminal", "answer")
@@ -59,7 +60,7 @@ def main() -> None:
     arguments = parser.parse_args()
     problems = held_out_problems(arguments.problems, arguments.seed)
     figures = {dtype: compare(dtype, problems, arguments.seed) for dtype in ("bfloat16", "float32")}
-    write_record("determinism", figures, arguments.seed)
+    write_record(Path(__file__).parent / "results" / "determinism.json", figures, arguments.seed)
 
 
 if __name__ == "__main__":

@@ -16,12 +16,12 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from math import sqrt
+from pathlib import Path
 from typing import Any
-
-from record import write_record
 
 import treestar
 from treestar.benchmarks.gym import cells, make_problems
+from treestar.benchmarks.record import write_record
 
 UNTRAINED_SEED = 9
 """Set number for reasoning-gym; the split, not the seed, keeps test questions out of training."""
@@ -108,7 +108,7 @@ def main() -> None:
     right = {name: figure.pop("right") for name, figure in figures.items()}
     figures["mcts_minus_majority"] = paired_difference(right["mcts"], right["majority"], arguments.seed)
     figures["mcts_minus_greedy"] = paired_difference(right["mcts"], right["greedy"], arguments.seed)
-    write_record("embedded", figures, arguments.seed)
+    write_record(Path(__file__).parent / "results" / "embedded.json", figures, arguments.seed)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,17 @@
 """How well and how fast treestar grades answers, beside math-verify alone on the same cases in the same run.
 
-    python bench/grader.py [CASES] [--output bench/results/grader.json] [--seed 0]
+    python bench/grader.py [CASES] [--seed 0]
 
 CASES is a JSONL file with `gold`, `pred`, `equal`, `kind` and, where so, `debatable` and `hostile`; by default
 `../shared/data/grader_cases.jsonl`, seen from the repository. Debatable cases are reported but not counted. math-verify
 is used as its authors advise: bare answers are wrapped in dollar signs, and because its own timeouts do not stop every
-input, it runs in a process that is killed after `BASELINE_SECONDS`.
+input, it runs in a process that is killed after `BASELINE_SECONDS`. Writes bench/results/grader.json.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import random
 import select
 import subprocess
@@ -21,13 +19,13 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from treestar.benchmarks.record import write_record
+
 ROOT = Path(__file__).resolve().parents[1]
 CASES = ROOT.parent / "shared" / "data" / "grader_cases.jsonl"
-OUTPUT = ROOT / "bench" / "results" / "grader.json"
 BASELINE_SECONDS = 5.0
 """Wall seconds after which math-verify alone is killed; its verdict is then "different"."""
 PLAIN_PAIRS = 2000
@@ -148,7 +146,6 @@ def main() -> None:
     """Measure both graders and write the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", type=Path, nargs="?", default=CASES)
-    parser.add_argument("--output", type=Path, default=OUTPUT)
     parser.add_argument("--seed", type=int, default=0, help="of the order of the cases and of the integers")
     arguments = parser.parse_args()
     cases = read_cases(arguments.cases)
@@ -165,17 +162,12 @@ def main() -> None:
     theirs["killed_after_seconds"], theirs["kills"] = BASELINE_SECONDS, baseline.kills
     baseline.close()
 
-    report = {
-        "command": f"python bench/grader.py --seed {arguments.seed}",
-        "corpus": {"name": arguments.cases.name, "cases": len(cases)},
-        "machine": {"platform": platform.platform(), "cpus": os.cpu_count(), "load_before": os.getloadavg()[0]},
-        "versions": {"python": platform.python_version()}
-        | {name: version(name) for name in ("treestar", "math-verify", "latex2sympy2_extended", "sympy")},
-        "treestar": ours,
-        "math_verify_alone": theirs,
-    }
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    corpus = {"name": arguments.cases.name, "cases": len(cases)}
+    write_record(
+        Path(__file__).parent / "results" / "grader.json",
+        {"corpus": corpus, "treestar": ours, "math_verify_alone": theirs},
+        arguments.seed,
+    )
     for name, result in (("treestar", ours), ("math-verify alone", theirs)):
         print(
             f"{name}: accuracy {result['accuracy']:.3f} of {result['counted']}, "

@@ -15,9 +15,9 @@ import random
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 
-from record import write_record
-
+from treestar.benchmarks.record import write_record
 from treestar.search import Components, MCTSConfig, search_one
 from treestar.types import Execution, Problem, Proposal, Sampling, Snapshot, State, Step
 
@@ -125,7 +125,7 @@ def main() -> None:
         "treestar": measure(treestar_rate, arguments.repeats),
         "treequest": measure(treequest_rate, arguments.repeats),
     }
-    write_record("overhead", figures, seed=0)
+    write_record(Path(__file__).parent / "results" / "overhead.json", figures, seed=0)
 
 
 if __name__ == "__main__":

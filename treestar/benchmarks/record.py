@@ -1,4 +1,4 @@
-"""Writes what a bench script measured to bench/results/NAME.json, with what is needed to repeat it."""
+"""Records of measurements: figures with the machine, versions, command and seed that are needed to repeat them."""
 
 from __future__ import annotations
 
@@ -12,36 +12,48 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent / "results"
+__all__ = ["machine", "versions", "write_record"]
+
 PACKAGES = (
     "treestar",
     "torch",
     "transformers",
     "sympy",
     "math-verify",
+    "latex2sympy2_extended",
     "RestrictedPython",
     "treequest",
     "reasoning-gym",
 )
 
 
-def write_record(name: str, figures: dict[str, Any], seed: int) -> None:
-    """Write and print `figures` with machine, versions, command, seed and date."""
+def write_record(path: str | Path, figures: dict[str, Any], seed: int, command: str | None = None) -> None:
+    """Write `figures` to `path` as JSON with machine, versions, command, seed and date, and print them.
+
+    Args:
+        command: what was run; this process's script and arguments if None.
+
+    Raises:
+        OSError: `path` cannot be written.
+    """
+    path = Path(path)
+    script = Path(sys.argv[0])
     record = {
-        "name": name,
+        "name": path.stem,
         "date": date.today().isoformat(),
-        "command": shlex.join(["python", f"bench/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
+        "command": command or shlex.join(["python", f"{script.parent.name}/{script.name}", *sys.argv[1:]]),
         "seed": seed,
         "machine": machine(),
         "versions": versions(),
         "figures": figures,
     }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(figures, indent=2))
 
 
 def machine() -> dict[str, Any]:
+    """Platform, processor and number of logical CPUs."""
     return {"platform": platform.platform(), "processor": processor(), "cpus": os.cpu_count()}
 
 
@@ -55,6 +67,7 @@ def processor() -> str:
 
 
 def versions() -> dict[str, str]:
+    """Versions of Python and of those packages that figures may hang on, as far as they are installed."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
