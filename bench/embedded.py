@@ -1,33 +1,38 @@
 """Greedy, majority and MCTS on held-out problems with the embedded policy, at the same number of generated tokens.
 
-    python bench/embedded.py [--problems 300] [--tokens 1200] [--seed 1]
+    python bench/embedded.py [--problems 300] [--rollouts 16] [--children 8] [--seed 1]
 
-Majority and MCTS may generate the same number of tokens on each problem and end with what they have; greedy is one
-trajectory. Problems are from the test split, spread evenly over all families and levels. Accuracy is given with 95%
-Wilson intervals, and the difference between MCTS and majority with a paired bootstrap interval over the same problems.
-Writes bench/results/embedded.json.
+MCTS runs with its default settings. Majority then gets, problem by problem, the tokens that MCTS generated there, one
+trajectory after another until they are spent; a trajectory that they cut off does not count. Greedy is one trajectory.
+Problems are from the test split, spread evenly over all families and levels. Accuracy is given with 95% Wilson
+intervals, differences with paired 95% bootstrap intervals over the same problems. Writes bench/results/embedded.json.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import random
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from math import sqrt
 from pathlib import Path
 from typing import Any
 
-import treestar
+from treestar import GreedyConfig, MajorityConfig, MCTSConfig, Problem, SearchResult
 from treestar.benchmarks.gym import cells, make_problems
 from treestar.benchmarks.record import write_record
+from treestar.policy import load_policy
+from treestar.search import Components, SearchConfig, search_one
+from treestar.verifier import AnswerVerifier
+from treestar.verifier.sandbox import SandboxExecutor
 
 UNTRAINED_SEED = 9
 """Set number for reasoning-gym; the split, not the seed, keeps test questions out of training."""
 
 
-def held_out_problems(count: int, seed: int) -> list[treestar.Problem]:
+def held_out_problems(count: int, seed: int) -> list[Problem]:
     """`count` test problems, as evenly over the cells as it goes, in a shuffled order."""
     every = cells()
     shares = [count // len(every) + (place < count % len(every)) for place in range(len(every))]
@@ -40,12 +45,14 @@ def held_out_problems(count: int, seed: int) -> list[treestar.Problem]:
     return problems
 
 
-def strategies(tokens: int) -> dict[str, treestar.search.SearchConfig]:
-    return {
-        "greedy": treestar.GreedyConfig(),
-        "majority": treestar.MajorityConfig(samples=10_000, in_flight=4, generated_tokens=tokens),
-        "mcts": treestar.MCTSConfig(rollouts=10_000, generated_tokens=tokens, early_stop=False),
-    }
+async def run_all(problems: list[Problem], configs: list[SearchConfig], seed: int) -> list[SearchResult]:
+    """One search for each problem with a configuration of its own, all beside each other."""
+    components = Components(load_policy("embedded"), SandboxExecutor(), AnswerVerifier())
+    try:
+        searches = [search_one(*each, components, seed) for each in zip(problems, configs, strict=True)]
+        return await asyncio.gather(*searches)
+    finally:
+        await components.executor.close()
 
 
 def wilson(right: int, total: int) -> list[float]:
@@ -70,27 +77,28 @@ def paired_difference(first: Sequence[bool], second: Sequence[bool], seed: int) 
     return {"difference": round(sum(differences) / n, 3), "interval": [round(means[250], 3), round(means[9749], 3)]}
 
 
-def run(config: treestar.search.SearchConfig, problems: list[treestar.Problem], seed: int) -> dict[str, Any]:
-    with treestar.Solver(search=config, seed=seed) as solver:
-        started = time.perf_counter()
-        results = solver.solve_many(problems)
-        seconds = time.perf_counter() - started
+def run(problems: list[Problem], configs: list[SearchConfig], seed: int) -> tuple[list[SearchResult], dict[str, Any]]:
+    """The results, and their figures."""
+    started = time.perf_counter()
+    results = asyncio.run(run_all(problems, configs, seed))
+    seconds = time.perf_counter() - started
     by_cell: dict[str, list[bool]] = defaultdict(list)
     for problem, result in zip(problems, results, strict=True):
         by_cell[f"{problem.metadata['family']}/{problem.metadata['level']}"].append(bool(result.correct))
-    tokens = [result.stats.generated_tokens for result in results]
-    return {
-        "right": [bool(result.correct) for result in results],
+    n = len(results)
+    tokens = sum(result.stats.generated_tokens for result in results)
+    return results, {
         "all": share([bool(result.correct) for result in results]),
         "cells": {cell: share(by_cell[cell]) for cell in sorted(by_cell)},
-        "generated_tokens_a_problem": round(sum(tokens) / len(tokens), 1),
-        "executions_a_problem": round(sum(result.stats.executions for result in results) / len(results), 1),
-        "trajectories_a_problem": round(sum(finished(result) for result in results) / len(results), 1),
+        "generated_tokens_a_problem": round(tokens / n, 1),
+        "executions_a_problem": round(sum(result.stats.executions for result in results) / n, 1),
+        "trajectories_a_problem": round(sum(map(finished, results)) / n, 1),
+        "stopped": dict(Counter(result.stopped for result in results)),
         "seconds": round(seconds, 1),
     }
 
 
-def finished(result: treestar.SearchResult) -> int:
+def finished(result: SearchResult) -> int:
     """Trajectories of the tree that ended in an answer."""
     assert result.tree is not None
     return sum(node.multiplicity for node in result.tree.terminals() if node.terminal == "answer")
@@ -99,13 +107,19 @@ def finished(result: treestar.SearchResult) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--problems", type=int, default=300)
-    parser.add_argument("--tokens", type=int, default=1200)
+    parser.add_argument("--rollouts", type=int, default=MCTSConfig.rollouts)
+    parser.add_argument("--children", type=int, default=MCTSConfig.children)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     problems = held_out_problems(arguments.problems, arguments.seed)
-    figures: dict[str, Any] = {name: run(config, problems, arguments.seed)
-                               for name, config in strategies(arguments.tokens).items()}  # fmt: skip
-    right = {name: figure.pop("right") for name, figure in figures.items()}
+    search = MCTSConfig(rollouts=arguments.rollouts, children=arguments.children)
+    results, figures = {}, {}
+    results["mcts"], figures["mcts"] = run(problems, [search] * len(problems), arguments.seed)
+    budgets = [max(result.stats.generated_tokens, 1) for result in results["mcts"]]
+    sampling = [MajorityConfig(samples=10_000, in_flight=1, generated_tokens=tokens) for tokens in budgets]
+    results["majority"], figures["majority"] = run(problems, sampling, arguments.seed)
+    results["greedy"], figures["greedy"] = run(problems, [GreedyConfig()] * len(problems), arguments.seed)
+    right = {name: [bool(result.correct) for result in found] for name, found in results.items()}
     figures["mcts_minus_majority"] = paired_difference(right["mcts"], right["majority"], arguments.seed)
     figures["mcts_minus_greedy"] = paired_difference(right["mcts"], right["greedy"], arguments.seed)
     write_record(Path(__file__).parent / "results" / "embedded.json", figures, arguments.seed)

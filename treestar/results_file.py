@@ -21,6 +21,7 @@ ResultKey = tuple[str, str]
 
 
 def result_key(problem: Problem) -> ResultKey:
+    """What tells a file's results apart."""
     return problem.id, problem.question
 
 

@@ -43,7 +43,7 @@ class Row:
 
 
 class TransformersPolicy:
-    """Implements `treestar.types.Policy`.
+    """Implements `treestar.types.Policy`. One policy serves one event loop at a time.
 
     Args:
         model: a causal language model as `from_pretrained` gives it.
