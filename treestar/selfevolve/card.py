@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from treestar.benchmarks.gym import GSM_HELDOUT, GSM_TAUGHT, GSM_UNTAUGHT, LEVELS
+from treestar.benchmarks.gym import GSM_HELDOUT, GSM_TAUGHT, GSM_UNTAUGHT, LEVELS, cells
 from treestar.selfevolve.corpus import Share
 from treestar.selfevolve.evaluation import CellResult
 from treestar.selfevolve.training import ModelShape, TrainingConfig, TrainingLog
@@ -62,14 +62,14 @@ Problems of [reasoning-gym](https://github.com/open-thought/reasoning-gym) (Apac
 teachers (`treestar/selfevolve/teachers.py`, `gsm_teachers.py`). Every solution was run, and kept only where its answer
 is right. A hash of a question's text decides its split, so training and test questions never coincide.
 
-Percent of the examples drawn in the two stages; all but the easy levels are a thin tail of longer problems:
+Percent of the examples drawn in each stage; all but the easy and taught ones are a thin tail of longer problems:
 
-| family | level | stage 1 | stage 2 |
-| --- | --- | --- | --- |
+| family | level | stage 1 | stage 2 | stage 3 |
+| --- | --- | --- | --- | --- |
 {shares}
 
-gsm_symbolic's "levels" are groups of its 85 templates: {templates}. The levels of the others are what
-reasoning-gym is asked for:
+gsm_symbolic's "levels" are groups of its 85 templates: {templates}.
+The levels of the others are what reasoning-gym is asked for:
 
 | family | easy | mid | hard |
 | --- | --- | --- | --- |
@@ -81,8 +81,8 @@ reasoning-gym is asked for:
 {tokens} M tokens in all, {speed} tokens/s on {config.threads} cores ({processor}, other jobs beside it). Loss on
 solutions only. Muon for the matrices, AdamW for the rest, bf16 weights with fp32 masters; constant rate, then a half
 cosine to 0. Each example's names are moved by a random offset, and so are its positions (0 to {config.longest_offset}).
-The second stage gives more weight to what lagged behind after the first. A stage ends on time, not on steps, so
-repeating the command gives a model like this one, not an equal one.
+The second stage gives more weight to what lagged behind after the first, the third to the longest problems. A stage
+ends on time, not on steps, so repeating the command gives a model like this one, not an equal one.
 
 | stage | minutes | steps | tokens | Muon rate | AdamW rate | cooldown | last loss |
 | --- | --- | --- | --- | --- | --- | --- | --- |
@@ -198,7 +198,9 @@ def _share_rows(runs: Sequence[Run]) -> str:
     totals = [sum(share.weight for share in run.shares) for run in runs]
     weights = [{(share.family, share.level): share.weight for share in run.shares} for run in runs]
     rows = []
-    for family, level in weights[0]:
+    for family, level in cells():
+        if not any((family, level) in each for each in weights):
+            continue
         parts = [
             f"{100 * each.get((family, level), 0.0) / total:.2f}" for each, total in zip(weights, totals, strict=True)
         ]

@@ -28,7 +28,7 @@ class EvaluationConfig:
     """Problems a cell. gsm_symbolic's groups take this many or three a template, whichever is more."""
     samples: int = 16
     temperature: float = 1.0
-    seed: int = 10_000
+    seed: int = 20_000
     """Seed of the problems and of the sampling."""
     batch: int = 384
     """Sequences generated at a time."""

@@ -10,8 +10,8 @@ from treestar.selfevolve.training import TrainingConfig
 
 __all__ = ["DEFAULT_MINUTES", "STAGES", "Stage"]
 
-DEFAULT_MINUTES = 62.0
-"""Training time of the embedded model's own run, both stages together."""
+DEFAULT_MINUTES = 67.5
+"""Training time of the embedded model's own run, all stages together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +90,38 @@ SECOND_SHARES: tuple[Share, ...] = (
 )
 """The second stage: after the first, two taught families lag behind (brackets, and copying the animals' names)."""
 
+THIRD_SHARES: tuple[Share, ...] = (
+    Share("gsm_symbolic", "taught", 18.0, 43 * 200),
+    Share("chain_sum", "easy", 4.0, 600),
+    Share("chain_sum", "mid", 0.05, 60),
+    Share("chain_sum", "hard", 0.8, 100),
+    Share("gcd", "easy", 2.0, 200),
+    Share("gcd", "mid", 0.1, 100),
+    Share("gcd", "hard", 0.12, 60),
+    Share("lcm", "easy", 2.0, 200),
+    Share("lcm", "mid", 0.1, 100),
+    Share("lcm", "hard", 0.12, 60),
+    Share("products", "easy", 2.0, 200),
+    Share("products", "mid", 0.1, 100),
+    Share("products", "hard", 0.12, 60),
+    Share("count_primes", "easy", 1.0, 200),
+    Share("simple_equations", "easy", 4.0, 1500),
+    Share("simple_geometry", "easy", 4.0, 600),
+    Share("simple_geometry", "mid", 0.05, 100),
+    Share("simple_geometry", "hard", 0.02, 60),
+    Share("basic_arithmetic", "easy", 22.0, 6000),
+    Share("basic_arithmetic", "mid", 2.5, 600),
+    Share("basic_arithmetic", "hard", 7.0, 800),
+    Share("leg_counting", "easy", 22.0, 6000),
+    Share("leg_counting", "mid", 0.4, 400),
+    Share("leg_counting", "hard", 1.5, 300),
+    Share("fraction_simplification", "easy", 1.0, 200),
+)
+"""The third stage, short: a thicker tail of the longest problems, so that search meets right paths there at all."""
+
 STAGES: tuple[Stage, ...] = (
-    Stage(FIRST_SHARES, 40 / 62, matrix_rate=4e-3, other_rate=2e-3, warmup=0.01, cooldown=0.45),
-    Stage(SECOND_SHARES, 22 / 62, matrix_rate=2.5e-3, other_rate=1.25e-3, warmup=0.02, cooldown=0.8),
+    Stage(FIRST_SHARES, 40 / 67.5, matrix_rate=4e-3, other_rate=2e-3, warmup=0.01, cooldown=0.45),
+    Stage(SECOND_SHARES, 22 / 67.5, matrix_rate=2.5e-3, other_rate=1.25e-3, warmup=0.02, cooldown=0.8),
+    Stage(THIRD_SHARES, 5.5 / 67.5, matrix_rate=1.5e-3, other_rate=7.5e-4, warmup=0.03, cooldown=0.9),
 )
 """The stages in their order. Stage k draws its problems and batches with seed + k."""
