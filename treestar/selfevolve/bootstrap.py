@@ -17,7 +17,7 @@ from treestar.benchmarks.gym import make_problems
 from treestar.policy.binding import NAME_COUNT
 from treestar.selfevolve.card import Run, model_card, write_record
 from treestar.selfevolve.corpus import Example, Share, build_examples, encode_examples, train_tokenizer
-from treestar.selfevolve.evaluation import CellResult, EvaluationConfig, evaluate
+from treestar.selfevolve.evaluation import CellResult, EvaluationConfig, evaluate, unseen_texts
 from treestar.selfevolve.recipe import DEFAULT_MINUTES, STAGES
 from treestar.selfevolve.training import ModelShape, Tokenized, TrainingConfig, TrainingLog, new_model, train
 
@@ -143,12 +143,14 @@ def document(
 
     began = time.monotonic()
     results = evaluate(model, tokenizer, EvaluationConfig(), report=report)
+    taught = [example for run in runs for example in build_examples(run.shares, run.config.seed)]
+    unseen = unseen_texts(taught, EvaluationConfig())
     parameters = count_parameters(model)
-    card = model_card(parameters, len(tokenizer), ModelShape(), runs, results, command)
+    card = model_card(parameters, len(tokenizer), ModelShape(), runs, results, unseen, command)
     (folder / "README.md").write_text(card, encoding="utf-8")
     if record is not None:
         evaluation = asdict(EvaluationConfig()) | {"seconds": round(time.monotonic() - began, 1)}
-        write_record(record, command, parameters, runs, results, evaluation)
+        write_record(record, command, parameters, runs, results, unseen, evaluation)
     return results
 
 

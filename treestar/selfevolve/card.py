@@ -91,12 +91,15 @@ ends on time, not on steps, so repeating the command gives a model like this one
 ## Accuracy
 
 On held-out questions of the test split, whole solutions, no search. *greedy*: the most probable solution; *sample*: one
-sample at temperature 1; *majority* and *pass* over {samples} samples. Problems that
-differ in their numbers alone are the same text to the policy and share their solutions, so a cell says as much as its
-number of different texts allows: 40 mean an uncertainty of up to 0.15.
+sample at temperature 1; *majority* and *pass* over {samples} samples.
 
-| family | level | problems | different texts | greedy | sample | majority of {samples} | pass@{samples} |
-| --- | --- | --- | --- | --- | --- | --- | --- |
+Problems that differ in their numbers alone are one text to the policy, for the numbers have names: they share their
+solutions, so a cell says only as much as its number of different *texts* allows (40 mean an uncertainty of up to 0.15).
+*unseen*: how many of the problems are such a text that was never taught. No test question was taught, but where none is
+unseen, the policy was taught the same text with other numbers, and the figure tells that it remembers.
+
+| family | level | problems | texts | unseen | greedy | sample | majority of {samples} | pass@{samples} |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- |
 {results}
 
 ## Limits
@@ -112,6 +115,7 @@ def write_record(
     parameters: int,
     runs: Sequence[Run],
     results: Sequence[CellResult],
+    unseen: Mapping[tuple[str, str], int],
     evaluation: Mapping[str, Any],
 ) -> None:
     """Write the figures as JSON, with the machine and the versions that produced them."""
@@ -126,7 +130,9 @@ def write_record(
             "parameters": parameters,
             "stages": [_run_facts(run) for run in runs],
             "evaluation": dict(evaluation),
-            "cells": [_rounded(asdict(result)) for result in results],
+            "cells": [
+                _rounded(asdict(result)) | {"unseen_texts": unseen[result.family, result.level]} for result in results
+            ],
         },
     }
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -139,6 +145,7 @@ def model_card(
     shape: ModelShape,
     runs: Sequence[Run],
     results: Sequence[CellResult],
+    unseen: Mapping[tuple[str, str], int],
     command: str,
 ) -> str:
     """The model folder's README.md: data, recipe, time, and accuracy by family and level."""
@@ -161,7 +168,7 @@ def model_card(
         speed=f"{tokens / seconds:.0f}",
         processor=_processor(),
         samples=results[0].samples if results else 0,
-        results=_result_rows(results),
+        results=_result_rows(results, unseen),
     )
 
 
@@ -219,12 +226,14 @@ def _level_rows() -> str:
     return "\n".join(rows)
 
 
-def _result_rows(results: Sequence[CellResult]) -> str:
-    return "\n".join(
-        f"| {r.family} | {r.level} | {r.problems} | {r.prompts} | {r.greedy:.2f} | {r.mean:.2f} | {r.majority:.2f} "
-        f"| {r.pass_at_n:.2f} |"
-        for r in results
-    )
+def _result_rows(results: Sequence[CellResult], unseen: Mapping[tuple[str, str], int]) -> str:
+    rows = []
+    for result in results:
+        shares = (result.greedy, result.mean, result.majority, result.pass_at_n)
+        counts = (result.problems, result.prompts, unseen[result.family, result.level])
+        columns = [result.family, result.level, *map(str, counts), *(f"{share:.2f}" for share in shares)]
+        rows.append("| " + " | ".join(columns) + " |")
+    return "\n".join(rows)
 
 
 def _processor() -> str:

@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from treestar.benchmarks.gym import cells, make_problems
+from treestar.benchmarks.gym import LEVELS, Split, cells, make_problems
 from treestar.policy.binding import bind_numbers
 from treestar.policy.format import END_OF_CODE, END_OF_STEP
-from treestar.selfevolve.corpus import prompt_text
+from treestar.selfevolve.corpus import Example, prompt_text
 from treestar.selfevolve.execution import answers_match, run_steps
 from treestar.types import Problem
 
-__all__ = ["CellResult", "EvaluationConfig", "evaluate", "solution_output", "write_solutions"]
+__all__ = ["CellResult", "EvaluationConfig", "evaluate", "solution_output", "unseen_texts", "write_solutions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +63,13 @@ def evaluate(
     tokenizer: Any,
     config: EvaluationConfig,
     chosen: Iterable[tuple[str, str]] | None = None,
-    split: str = "test",
+    split: Split = "test",
     report: Callable[[CellResult], None] | None = None,
 ) -> list[CellResult]:
     """Measure the given cells, all by default, on problems of one split."""
     results = []
     for family, level in chosen or cells():
-        problems = _problems(family, level, split, config)
+        problems = cell_problems(family, level, split, config)
         greedy = outputs(model, tokenizer, problems, 1, 0.0, config)
         sampled = outputs(model, tokenizer, problems, config.samples, config.temperature, config)
         result = _summary(family, level, problems, greedy, sampled)
@@ -128,9 +128,23 @@ def solution_output(preamble: str, text: str) -> str | None:
     return run_steps(preamble, body.split(END_OF_STEP)) if end else None
 
 
-def _problems(family: str, level: str, split: Any, config: EvaluationConfig) -> list[Problem]:
-    from treestar.benchmarks.gym import LEVELS
+def unseen_texts(taught: Iterable[Example], config: EvaluationConfig) -> dict[tuple[str, str], int]:
+    """How many of each cell's test problems are, with names for the numbers, no text that was taught.
 
+    Questions are never shared, but a question of a narrow family differs from a taught one in its numbers alone.
+    """
+    seen = {example.prompt for example in taught}
+    return {
+        cell: sum(
+            prompt_text(bind_numbers(problem.question, 0).question) not in seen
+            for problem in cell_problems(*cell, "test", config)
+        )
+        for cell in cells()
+    }
+
+
+def cell_problems(family: str, level: str, split: Split, config: EvaluationConfig) -> list[Problem]:
+    """The problems that a cell is measured on."""
     templates = LEVELS[family][level].get("templates", ())
     return make_problems(family, level, split, max(config.problems, 3 * len(templates)), config.seed)
 
