@@ -19,6 +19,7 @@ app = typer.Typer(
     help="Test-time search for math reasoning: steps are proposed, executed, searched and checked.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,  # the boxes of the other modes cut long names and sentences short
     pretty_exceptions_enable=False,
 )
 app.command()(solve)
@@ -29,7 +30,7 @@ app.command()(doctor)
 def main() -> None:
     """Run the command; a failure that has an explanation is printed as one sentence, without a traceback."""
     try:
-        app()
+        app(prog_name="treestar")
     except TreestarError as error:
         Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {error}", highlight=False)
         sys.exit(1)

@@ -83,7 +83,7 @@ class TransformersPolicy:
             ContextOverflow: prompt and longest step together exceed the model's context.
             TreestarError: the model ran out of memory on a single sequence.
         """
-        prompt = self.tokenizer(self.format.prompt(state), add_special_tokens=False)["input_ids"]
+        prompt = self.tokenizer(self.format.prompt(state), add_special_tokens=False, verbose=False)["input_ids"]
         if len(prompt) + sampling.max_tokens > self.context:
             raise ContextOverflow(
                 f"{len(prompt)} tokens of prompt and a step of up to {sampling.max_tokens} exceed the "

@@ -105,7 +105,7 @@ unseen, the policy was taught the same text with other numbers, and the figure t
 ## Limits
 
 Words and forms outside the families above are new to it: there it writes fluent steps that do not answer the question.
-It reads English only, knows no chat, and has names for 40 numbers.
+It reads English only, knows no chat, and has names for the first 37 numbers of a question.
 """
 
 
