@@ -14,8 +14,9 @@ from random import Random
 from typing import Any
 
 from treestar.benchmarks.gym import make_problems
+from treestar.benchmarks.record import write_record
 from treestar.policy.binding import NAME_COUNT
-from treestar.selfevolve.card import Run, model_card, write_record
+from treestar.selfevolve.card import Run, figures, model_card
 from treestar.selfevolve.corpus import Example, Share, build_examples, encode_examples, train_tokenizer
 from treestar.selfevolve.evaluation import CellResult, EvaluationConfig, evaluate, unseen_texts
 from treestar.selfevolve.recipe import DEFAULT_MINUTES, STAGES
@@ -150,7 +151,7 @@ def document(
     (folder / "README.md").write_text(card, encoding="utf-8")
     if record is not None:
         evaluation = asdict(EvaluationConfig()) | {"seconds": round(time.monotonic() - began, 1)}
-        write_record(record, command, parameters, runs, results, unseen, evaluation)
+        write_record(record, figures(parameters, runs, results, unseen, evaluation), runs[0].config.seed, command)
     return results
 
 

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import date
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 from treestar.benchmarks.gym import GSM_HELDOUT, GSM_TAUGHT, GSM_UNTAUGHT, LEVELS, cells
+from treestar.benchmarks.record import machine
 from treestar.selfevolve.corpus import Share
 from treestar.selfevolve.evaluation import CellResult
 from treestar.selfevolve.training import ModelShape, TrainingConfig, TrainingLog
 
-__all__ = ["Run", "model_card", "write_record"]
-
-_PACKAGES = ("treestar", "torch", "transformers", "tokenizers", "reasoning-gym")
+__all__ = ["Run", "figures", "model_card"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,34 +102,22 @@ It reads English only, knows no chat, and has names for the first 37 numbers of 
 """
 
 
-def write_record(
-    path: Path,
-    command: str,
+def figures(
     parameters: int,
     runs: Sequence[Run],
     results: Sequence[CellResult],
     unseen: Mapping[tuple[str, str], int],
     evaluation: Mapping[str, Any],
-) -> None:
-    """Write the figures as JSON, with the machine and the versions that produced them."""
-    record = {
-        "name": "bootstrap",
-        "date": date.today().isoformat(),
-        "command": command,
-        "seed": runs[0].config.seed,
-        "machine": {"platform": platform.platform(), "processor": _processor(), "cpus": os.cpu_count()},
-        "versions": {"python": platform.python_version(), **_versions()},
-        "figures": {
-            "parameters": parameters,
-            "stages": [_run_facts(run) for run in runs],
-            "evaluation": dict(evaluation),
-            "cells": [
-                _rounded(asdict(result)) | {"unseen_texts": unseen[result.family, result.level]} for result in results
-            ],
-        },
+) -> dict[str, Any]:
+    """What was trained and measured, as JSON values."""
+    return {
+        "parameters": parameters,
+        "stages": [_run_facts(run) for run in runs],
+        "evaluation": dict(evaluation),
+        "cells": [
+            _rounded(asdict(result)) | {"unseen_texts": unseen[result.family, result.level]} for result in results
+        ],
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
 def model_card(
@@ -166,7 +147,7 @@ def model_card(
         stages="\n".join(_run_row(index, run) for index, run in enumerate(runs, start=1)),
         tokens=f"{tokens / 1e6:.1f}",
         speed=f"{tokens / seconds:.0f}",
-        processor=_processor(),
+        processor=machine()["processor"],
         samples=results[0].samples if results else 0,
         results=_result_rows(results, unseen),
     )
@@ -234,21 +215,3 @@ def _result_rows(results: Sequence[CellResult], unseen: Mapping[tuple[str, str],
         columns = [result.family, result.level, *map(str, counts), *(f"{share:.2f}" for share in shares)]
         rows.append("| " + " | ".join(columns) + " |")
     return "\n".join(rows)
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
