@@ -7,16 +7,13 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 export OMP_WAIT_POLICY ?= PASSIVE
 export GOMP_SPINCOUNT ?= 0
 
-.PHONY: solve test lint types check slow clean
+.PHONY: solve test lint types clean
 
 solve: .venv/core  ## solve a handful of built-in problems with the embedded model
 	@$(BIN)/treestar solve --examples
 
 test: .venv/dev lint types  ## lint, types and tests
 	$(BIN)/python -m pytest
-
-slow: .venv/dev  ## the tests that take minutes
-	$(BIN)/python -m pytest -m slow
 
 lint: .venv/dev
 	$(BIN)/ruff format --check .

@@ -13,6 +13,7 @@ import pytest
 
 from treestar.cli import main
 from treestar.cli.options import field_docstrings
+from treestar.cli.problem_file import read_problems
 from treestar.policy.embedded import PROBLEMS_PATH
 from treestar.search import STRATEGIES, Tree
 
@@ -120,6 +121,15 @@ def test_wrong_usage_is_one_clear_sentence(treestar, arguments: list[str], code:
     assert ran.code == code
     assert sentence in ran.said
     assert ran.out == ""
+
+
+def test_only_line_breaks_end_a_line(tmp_path: Path) -> None:
+    file = tmp_path / "problems.jsonl"
+    questions = ["What is\u20283 + 4?", "What is\u00855 + 6?"]
+    lines = [json.dumps({"question": question}, ensure_ascii=False) for question in questions]
+    file.write_text("\r\n".join(lines) + "\r\n", encoding="utf-8")
+    problems, faults = read_problems(file)
+    assert ([problem.question for problem in problems], faults) == (questions, [])
 
 
 def test_a_huge_question_is_refused_and_a_long_one_ends_cleanly(treestar, tmp_path: Path) -> None:

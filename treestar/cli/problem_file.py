@@ -21,7 +21,8 @@ def read_problems(path: Path) -> tuple[list[Problem], list[str]]:
         TreestarError: the file cannot be read.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Not splitlines(): JSON text may hold U+2028 and its like, which end no line of JSON Lines.
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise TreestarError(f"problems cannot be read from {path}: {reason}") from error

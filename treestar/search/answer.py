@@ -71,7 +71,7 @@ class AnswerGroups:
         return self.groups[-1]
 
     def agreement(self, group: AnswerGroup) -> float:
-        """The share of finished trajectories that agree with `group`, scaled to [-1, 1] (self-consistency as reward;
+        """The share of the finished mass that agrees with `group`, scaled to [-1, 1] (self-consistency as reward;
         rStar, arXiv 2408.06195)."""
         return 2.0 * group.mass / self.mass - 1.0
 

@@ -84,7 +84,7 @@ class Tree:
     """The strategy's settings as plain JSON values."""
     seed: int
     nodes: list[Node] = field(default_factory=list)
-    key: bytes = b""
+    key: bytes = field(init=False, repr=False)
     """Digest of seed and problem, from which every random number of this tree comes."""
 
     def __post_init__(self) -> None:
