@@ -81,10 +81,10 @@ from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
 
 async def main():
     executor = SandboxExecutor(SandboxConfig(seconds=600, concurrency=2))
-    interpreter = await executor.open()
-    await interpreter.run("1", None)
+    interpreters = [await executor.open() for _ in range(2)]
+    await interpreters[0].run("1", None)
     print(executor._connection.pid, flush=True)
-    await asyncio.gather(*(interpreter.run("while True: pass", None) for _ in range(2)))
+    await asyncio.gather(*(interpreter.run("while True: pass", None) for interpreter in interpreters))
 
 asyncio.run(main())
 """

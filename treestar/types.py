@@ -85,6 +85,9 @@ class Execution:
     snapshot: Snapshot | None = None
     """The interpreter state after the code, or None where it failed."""
     seconds: float = 0.0
+    """What running it took."""
+    peak_memory: int = 0
+    """Bytes that its process held at most, beyond the loaded libraries; earlier steps of the tree are included."""
 
 
 @dataclass(frozen=True, slots=True)

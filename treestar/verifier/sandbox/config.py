@@ -1,12 +1,15 @@
-"""What one executed step may take: time, memory, output."""
+"""How steps are isolated, and what one executed step may take: time, memory, output."""
 
 from __future__ import annotations
 
 import math
 import os
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
-__all__ = ["SandboxConfig"]
+__all__ = ["Isolation", "SandboxConfig"]
+
+Isolation = Literal["full", "process"]
 
 
 def _available_cores() -> int:
@@ -15,35 +18,63 @@ def _available_cores() -> int:
     return os.cpu_count() or 1
 
 
+def _affordable_workers() -> int:
+    """As many workers as half of this machine's memory holds when each takes its 512 MB; at least one a core."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(_available_cores(), min(256, memory // 2 // (512 * 2**20)))
+
+
 @dataclass(frozen=True)
 class SandboxConfig:
-    """The limits under which steps are executed.
+    """How steps are isolated, and the limits under which they run.
 
     Raises:
-        ValueError: a limit is not a finite positive number.
+        ValueError: a limit is not a finite positive number, `isolation` is no kind of isolation, or nothing is left
+            that would hold a step back.
     """
 
+    isolation: Isolation = "full"
+    """`full`: steps run behind namespaces, an unprivileged user, landlock, seccomp and resource limits, or not at all.
+    `process`: for systems without landlock or seccomp. Steps run in processes of their own with resource limits, and
+    RestrictedPython is then the only thing between a step and your files, your network and your processes."""
+    restricted: bool = True
+    """Whether steps are confined to the language of RestrictedPython. Without it the jail stands alone."""
     seconds: float = 5.0
     """Wall-clock seconds one step may run, the steps before it not counted. Then its process is killed."""
     memory_mb: int = 512
-    """Mebibytes of address space a step may add to what the loaded libraries already take."""
+    """Mebibytes of address space a tree's process may add to what the loaded libraries already take."""
     output_limit: int = 64 * 1024
     """Characters of printed output that are kept. What comes after is cut and the cut is marked."""
     code_limit: int = 64 * 1024
     """Characters of code in one step. A longer step is refused."""
     concurrency: int = field(default_factory=_available_cores)
     """Steps that run at the same time; more of them wait. By default the cores this process may use."""
+    workers: int = field(default_factory=_affordable_workers)
+    """Trees that keep a process at the same time. Of more, the one unused for longest loses its process, and gets
+    another when it runs its next step. At least `concurrency`; by default what half of the memory can hold."""
     start_seconds: float = 120.0
     """Seconds the sandbox may take to start, which is mostly importing sympy. Then starting it counts as failed."""
 
     def __post_init__(self) -> None:
+        if self.isolation not in get_args(Isolation):
+            raise ValueError(f"SandboxConfig.isolation must be 'full' or 'process', not {self.isolation!r}")
+        if self.isolation == "process" and not self.restricted:
+            raise ValueError(
+                "SandboxConfig(isolation='process', restricted=False) would leave nothing between a step and this "
+                "machine: choose one of the two"
+            )
         for name in ("seconds", "start_seconds"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)):
                 raise ValueError(f"SandboxConfig.{name} must be a number of seconds, not {value!r}")
             if not math.isfinite(value) or value <= 0:
                 raise ValueError(f"SandboxConfig.{name} must be a finite number of seconds above 0, not {value!r}")
-        for name in ("memory_mb", "output_limit", "code_limit", "concurrency"):
+        for name in ("memory_mb", "output_limit", "code_limit", "concurrency", "workers"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"SandboxConfig.{name} must be a whole number of at least 1, not {value!r}")
+        if self.workers < self.concurrency:
+            raise ValueError(
+                f"SandboxConfig.workers ({self.workers}) must be at least its concurrency ({self.concurrency}): "
+                "every step that runs needs a process"
+            )

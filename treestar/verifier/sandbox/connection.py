@@ -1,7 +1,7 @@
-"""The engine's end of the sandbox: one zygote process, and a thread that reads its answers.
+"""The engine's end of the sandbox: one zygote process, and a thread that hears from it which workers have ended.
 
 The thread also starts the process, because Linux ends a process that asked to die with its parent when the *thread*
-that started it ends. Requests may come from any thread and any event loop; each gets its answer in its own.
+that started it ends. Steps and their results do not come through here: each worker has a socket of its own.
 """
 
 from __future__ import annotations
@@ -10,16 +10,13 @@ import asyncio
 import itertools
 import json
 import os
-import selectors
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import IO
 
@@ -27,7 +24,7 @@ from treestar.types import TreestarError
 from treestar.verifier.sandbox.config import SandboxConfig
 from treestar.verifier.sandbox.frames import Frame, FrameBuffer, FrameError, encode
 
-__all__ = ["Connection", "ConnectionLost"]
+__all__ = ["Connection", "unsupported"]
 
 _READ_SIZE = 1 << 16
 _KEPT_VARIABLES = (
@@ -42,82 +39,81 @@ _KEPT_VARIABLES = (
 )
 _STDERR_SHOWN = 2000
 _END_SECONDS = 2.0
-_LOOK_SECONDS = 5.0
-_GRACE_SECONDS = 30.0
-
-
-class ConnectionLost(Exception):
-    """The zygote ended before it answered."""
+_ZYGOTE = "treestar.verifier.sandbox.jail.zygote"
+_ZYGOTE_SETTINGS = ("isolation", "restricted", "memory_mb", "output_limit")
 
 
 class Connection:
-    """One zygote process. It starts at once, in the background; `request` waits until it is ready."""
+    """One zygote process. It starts at once, in the background; `wait_ready` waits until it can fork workers.
+
+    Its methods may be called from any thread.
+    """
 
     def __init__(self, config: SandboxConfig) -> None:
         self._config = config
         self._owner = os.getpid()
         self._ids = itertools.count(1)
-        self._lock = threading.Lock()  # of the fields below
-        self._send_lock = threading.Lock()  # of writing to the socket, which may wait; never taken inside the other
-        self._pending: dict[int, tuple[asyncio.AbstractEventLoop, asyncio.Future[Frame]]] = {}
+        self._lock = threading.Lock()  # of the two fields below
+        self._ends: dict[int, Future[int | None]] = {}
+        """Workers that may still run, and the signal that ended each, when it has."""
         self._alive = True
+        self._send_lock = threading.Lock()  # of writing to the socket
         self._closing = False
-        self._longest_path = 0
-        self._last_heard = 0.0
-        self._ready: Future[None] = Future()
+        self._ready: Future[dict[str, str]] = Future()
         self._engine_end, self._zygote_end = socket.socketpair()
         self.pid: int | None = None
         self._thread = threading.Thread(target=self._run, name="treestar-sandbox", daemon=True)
         self._thread.start()
 
     def usable(self) -> bool:
-        """Whether it is worth sending a request: the process has not ended, and this process started it."""
+        """Whether the process has not ended, and this process started it."""
         return self._alive and self._owner == os.getpid()
 
-    async def wait_ready(self) -> None:
-        """Wait until the process has imported everything.
+    async def wait_ready(self) -> dict[str, str]:
+        """Wait until the process has imported everything and jailed itself; gives what each layer of its jail does.
 
         Raises:
-            TreestarError: it could not be started, or took longer than `start_seconds`.
+            TreestarError: it could not be started, lacks a layer of the jail, or took longer than `start_seconds`.
         """
-        if self._ready.done() and self._ready.exception() is None:
-            return
+        if self._ready.done():
+            return self._ready.result()
         waiter = asyncio.wrap_future(self._ready)
         try:
-            await asyncio.wait_for(asyncio.shield(waiter), self._config.start_seconds)
+            return await asyncio.wait_for(asyncio.shield(waiter), self._config.start_seconds)
         except (asyncio.TimeoutError, TimeoutError):
             raise TreestarError(
                 f"The sandbox did not start within {self._config.start_seconds:g} seconds. "
                 "Set SandboxConfig.start_seconds higher if this machine is slow or busy."
             ) from None
 
-    async def request(self, path: tuple[str, ...], code: str) -> Frame:
-        """Have `code` run after `path`, and give the zygote's answer. If this is cancelled, so is the run.
+    def fork(self, worker_end: socket.socket) -> int:
+        """Have the zygote fork a worker that talks over `worker_end`, which is closed here. Gives the worker's id.
 
-        Raises:
-            ConnectionLost: the zygote ended first.
+        If the zygote is gone the other end of the socket shows it.
         """
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Frame] = loop.create_future()
-        request_id = next(self._ids)
-        data = encode({"id": request_id, "path": list(path), "code": code})
+        worker = next(self._ids)
+        ended: Future[int | None] = Future()
         with self._lock:
-            if not self.usable():
-                raise ConnectionLost
-            self._pending[request_id] = (loop, answer)
-            self._longest_path = max(self._longest_path, len(path))
-        self._send(data)
-        try:
-            return await answer
-        except asyncio.CancelledError:
-            with self._lock:
-                unanswered = self._pending.pop(request_id, None) is not None
-            if unanswered:
-                self._send(encode({"cancel": request_id}))
-            raise
+            if self._alive:
+                self._ends[worker] = ended
+        with worker_end, self._send_lock, suppress(OSError):
+            socket.send_fds(self._engine_end, [encode({"fork": worker})], [worker_end.fileno()])
+        return worker
+
+    def kill(self, worker: int) -> None:
+        """End a worker, whatever it is doing. Harmless when it has ended."""
+        if worker in self._ends:
+            with self._send_lock, suppress(OSError):
+                self._engine_end.sendall(encode({"kill": worker}))
+
+    async def ended(self, worker: int) -> int | None:
+        """Wait until a worker has ended; gives the signal that ended it, if it was one and the zygote lived to tell."""
+        with self._lock:
+            ended = self._ends.get(worker)
+        return None if ended is None else await asyncio.wrap_future(ended)
 
     def close(self) -> None:
-        """End the process and its children. Returns when they are gone; may be called again."""
+        """End the process and its workers. Returns when they are gone; may be called again."""
         if self._owner != os.getpid():
             self._engine_end.close()  # a fork of the engine: the zygote belongs to the parent
             return
@@ -126,12 +122,6 @@ class Connection:
             self._engine_end.shutdown(socket.SHUT_RDWR)
         if threading.current_thread() is not self._thread:
             self._thread.join()
-
-    def _send(self, data: bytes) -> None:
-        # The zygote reads at any time and this object's thread empties the other direction, so this does not block
-        # for longer than a fork takes. If it fails, the thread sees the same end and fails the pending requests.
-        with self._send_lock, suppress(OSError):
-            self._engine_end.sendall(data)
 
     # --- the thread --------------------------------------------------------------------------------------------------
 
@@ -144,17 +134,17 @@ class Connection:
                 return
             self.pid = process.pid
             try:
-                self._read_answers()
+                self._listen()
             finally:
                 self._wait_or_kill(process)
                 self._end(TreestarError(_start_failure(process.returncode, errors)))
 
     def _start_process(self, errors: IO[bytes]) -> subprocess.Popen[bytes]:
-        config = json.dumps({**asdict(self._config), "engine": os.getpid()})
+        settings = {name: getattr(self._config, name) for name in _ZYGOTE_SETTINGS}
         descriptor = self._zygote_end.fileno()
         with self._zygote_end, tempfile.TemporaryDirectory(prefix="treestar-") as empty:
             return subprocess.Popen(
-                [sys.executable, "-m", "treestar.verifier.sandbox.zygote", str(descriptor), config],
+                [sys.executable, "-m", _ZYGOTE, str(descriptor), json.dumps({**settings, "engine": os.getpid()})],
                 pass_fds=[descriptor],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -164,31 +154,25 @@ class Connection:
                 start_new_session=True,  # Ctrl-C is for the engine, which then closes the sandbox
             )
 
-    def _read_answers(self) -> None:
+    def _listen(self) -> None:
         frames = FrameBuffer()
-        self._last_heard = time.monotonic()
-        with suppress(OSError, FrameError), selectors.DefaultSelector() as selector:
-            selector.register(self._engine_end, selectors.EVENT_READ)
-            while not self._silent_too_long():
-                if not selector.select(_LOOK_SECONDS):
-                    continue
-                received = self._engine_end.recv(_READ_SIZE)
-                if not received:
-                    return
-                self._last_heard = time.monotonic()
+        with suppress(OSError, FrameError):
+            while received := self._engine_end.recv(_READ_SIZE):
                 for frame in frames.feed(received):
-                    self._dispatch(frame)
+                    self._hear(frame)
 
-    def _silent_too_long(self) -> bool:
-        """Whether requests wait and the zygote, which answers each within its deadline, has stopped answering."""
-        with self._lock:
-            if not self._pending:
-                self._last_heard = time.monotonic()
-            allowed = self._config.seconds * (self._longest_path + 2) + _GRACE_SECONDS
-        return time.monotonic() - self._last_heard > allowed
+    def _hear(self, frame: Frame) -> None:
+        if "ready" in frame:
+            self._ready.set_result(frame["ready"])
+        elif "unsupported" in frame:
+            self._ready.set_exception(unsupported(frame["unsupported"]))
+        else:
+            with self._lock:
+                ended = self._ends.pop(frame["ended"])
+            ended.set_result(frame["signal"])
 
     def _wait_or_kill(self, process: subprocess.Popen[bytes]) -> None:
-        """A zygote ends by itself when its socket closes, its children before it. This is for one that does not."""
+        """A zygote ends by itself when its socket closes, its workers before it. This is for one that does not."""
         with suppress(OSError):
             self._engine_end.shutdown(socket.SHUT_RDWR)
         try:
@@ -197,38 +181,26 @@ class Connection:
             process.kill()
             process.wait()
 
-    def _dispatch(self, frame: Frame) -> None:
-        if frame.get("ready") is True:
-            self._ready.set_result(None)
-            return
-        with self._lock:
-            waiting = self._pending.pop(frame["id"], None) if isinstance(frame.get("id"), int) else None
-        if waiting is not None:
-            _deliver(*waiting, frame)
-
     def _end(self, failure: TreestarError) -> None:
         with self._lock:
             self._alive = False
-            pending, self._pending = self._pending, {}
+            ends, self._ends = self._ends, {}
         with self._send_lock:
             self._engine_end.close()
         if not self._ready.done():
             self._ready.set_exception(failure)
-        for loop, answer in pending.values():
-            _deliver(loop, answer, None)
+        for ended in ends.values():
+            ended.set_result(None)
 
 
-def _deliver(loop: asyncio.AbstractEventLoop, answer: asyncio.Future[Frame], frame: Frame | None) -> None:
-    def deliver() -> None:
-        if answer.done():
-            return
-        if frame is None:
-            answer.set_exception(ConnectionLost())
-        else:
-            answer.set_result(frame)
-
-    with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-        loop.call_soon_threadsafe(deliver)
+def unsupported(reason: str) -> TreestarError:
+    """The error for a system on which the jail cannot be built."""
+    return TreestarError(
+        f"Steps cannot be jailed on this system: {reason}. "
+        "Run treestar where they can, for example in a Linux container, or choose "
+        "SandboxConfig(isolation='process') (on the command line: --isolation process), which leaves RestrictedPython "
+        "as the only thing between a step and your files, network and processes."
+    )
 
 
 def _environment() -> dict[str, str]:

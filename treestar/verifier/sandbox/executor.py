@@ -1,32 +1,45 @@
-"""The engine's side of the sandbox: an `Executor` whose snapshots stand for paths of code.
+"""The engine's side of the sandbox: an `Executor` whose interpreters each have a worker process of their own.
 
-A snapshot is the path of steps that led to it. To run code in it, the path is run again in a process forked for this
-one execution, its output dropped, and then the new code. Nothing is shared between executions, so siblings cannot see
-each other; random numbers and hash order are the same each time, so running a path again does the same again.
+A snapshot is the number of a run. The worker keeps the state that each run left; the engine keeps the code of each run
+and its parent, so that a worker which was killed (by a deadline, for room, by a crash) is replaced and the new one told
+the path that it must run again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
+import signal
 import threading
+import time
+import warnings
 import weakref
+from dataclasses import dataclass
 
 from treestar.types import Execution, Snapshot, TreestarError
+from treestar.verifier.sandbox.channel import ChannelClosed
 from treestar.verifier.sandbox.config import SandboxConfig
-from treestar.verifier.sandbox.connection import Connection, ConnectionLost
-from treestar.verifier.sandbox.frames import Frame, FrameError, decode_body
+from treestar.verifier.sandbox.connection import Connection
+from treestar.verifier.sandbox.pool import WorkerPool
+from treestar.verifier.sandbox.turns import Turns
+from treestar.verifier.sandbox.worker_process import PathEntry, Reply, WorkerProcess
 
 __all__ = ["SandboxExecutor", "SandboxInterpreter"]
 
-_ATTEMPTS = 2
-_SIGNALS = {
-    "SIGSEGV": "MemoryError: the step crashed the interpreter, which deep nesting or recursion does",
-    "SIGXCPU": "TimeoutError: the step used more processor time than it may",
+_ATTEMPTS = 4
+"""Workers tried for one run: a used one that fails is replaced, and so is one that went down with its zygote."""
+_DEATHS: dict[int | None, str] = {
+    signal.SIGSEGV: "MemoryError: the step crashed the interpreter, which deep nesting or recursion does",
+    signal.SIGXCPU: "TimeoutError: the step used more processor time than it may",
 }
+_PROCESS_ISOLATION = (
+    "isolation='process': steps run without landlock, seccomp and namespaces. RestrictedPython is the only thing that "
+    "keeps a step from your files, your network and your processes; nothing does if it is escaped from."
+)
 
 
 class SandboxExecutor:
-    """Runs the code of steps in processes of their own, under `config`'s limits. Implements `Executor`.
+    """Runs the code of steps in jailed processes, under `config`'s limits. Implements `Executor`.
 
     The sandbox begins to start when this is made, in the background, so make it before loading a model. It may be used
     from several threads and event loops.
@@ -34,10 +47,14 @@ class SandboxExecutor:
 
     def __init__(self, config: SandboxConfig | None = None) -> None:
         self.config = config or SandboxConfig()
+        if self.config.isolation == "process":
+            warnings.warn(_PROCESS_ISOLATION, RuntimeWarning, stacklevel=2)
         self._lock = threading.Lock()
         self._closed = False
         self._connection = Connection(self.config)
         self._finalizer = weakref.finalize(self, self._connection.close)
+        self.turns = Turns(self.config.concurrency)
+        self.pool = WorkerPool(self.config.workers)
 
     async def open(self) -> SandboxInterpreter:
         """A new interpreter, for one tree. The caller closes it.
@@ -45,7 +62,7 @@ class SandboxExecutor:
         Raises:
             TreestarError: this executor is closed.
         """
-        self._connect()
+        self.connect()
         return SandboxInterpreter(self)
 
     async def close(self) -> None:
@@ -55,25 +72,29 @@ class SandboxExecutor:
             self._finalizer.detach()
         await asyncio.to_thread(self._connection.close)
 
-    async def execute(self, path: tuple[str, ...], code: str) -> Execution:
-        """Run `code` in the state that running `path` leaves behind. The result carries no snapshot.
+    async def layers(self) -> dict[str, str]:
+        """What each layer of isolation does on this machine, in words; "off: why" where it does nothing.
 
         Raises:
-            TreestarError: the sandbox cannot be started, or is closed.
+            TreestarError: the sandbox cannot be started, for the reason it says.
         """
-        if len(code) > self.config.code_limit:
-            return Execution(error=f"ValueError: the step's code is longer than {self.config.code_limit} characters")
-        for _ in range(_ATTEMPTS):
-            connection = self._connect()
-            await connection.wait_ready()
-            try:
-                return self._read(await connection.request(path, code))
-            except ConnectionLost:
-                continue
-        return Execution(error="RuntimeError: the sandbox ended while it ran this step")
+        of_zygote = await self.connect().wait_ready()
+        worker = await self.new_worker()
+        try:
+            return {**of_zygote, **await worker.start()}
+        except ChannelClosed as error:
+            raise TreestarError(f"A worker of the sandbox did not start: {error}") from error
+        finally:
+            worker.kill()
 
-    def _connect(self) -> Connection:
-        """The connection to a living zygote, a new one if need be."""
+    async def new_worker(self) -> WorkerProcess:
+        """A worker that is about to start. Raises TreestarError if this executor is closed or cannot start any."""
+        connection = self.connect()
+        await connection.wait_ready()
+        return WorkerProcess(connection, self.config)
+
+    def connect(self) -> Connection:
+        """The connection to a living zygote, a new one if need be. Raises TreestarError if this executor is closed."""
         with self._lock:
             if self._closed:
                 raise TreestarError("This sandbox is closed; make a new SandboxExecutor.")
@@ -84,24 +105,13 @@ class SandboxExecutor:
                 self._finalizer = weakref.finalize(self, self._connection.close)
             return self._connection
 
-    def _read(self, answer: Frame) -> Execution:
-        status, reply = answer.get("status"), answer.get("reply")
-        seconds = float(answer.get("seconds", 0.0))
-        if status == "deadline":
-            limit = f"{self.config.seconds:g} seconds"
-            return Execution(error=f"TimeoutError: the step ran longer than {limit} and was stopped", seconds=seconds)
-        if status == "answered" and isinstance(reply, str):
-            try:
-                said = decode_body(reply.encode("utf-8"))
-            except (FrameError, UnicodeEncodeError):
-                said = {}
-            output, error = said.get("output"), said.get("error")
-            if isinstance(output, str) and (error is None or isinstance(error, str)):
-                error = error if error is None else _printable(error)
-                return Execution(output=_printable(output), error=error, seconds=seconds)
-        return Execution(
-            error=_SIGNALS.get(str(reply), "RuntimeError: the step's process ended early"), seconds=seconds
-        )
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A run that succeeded: enough to do it again."""
+
+    parent: int | None
+    code: str
 
 
 class SandboxInterpreter:
@@ -109,8 +119,11 @@ class SandboxInterpreter:
 
     def __init__(self, executor: SandboxExecutor) -> None:
         self._executor = executor
-        self._paths: list[tuple[str, ...]] = []
-        """The path of code behind each snapshot; a snapshot is an index into this list."""
+        self._turn = Turns(1)
+        self._numbers = itertools.count()
+        self._runs: dict[int, _Run] = {}
+        """Every snapshot is a key of this."""
+        self._worker: WorkerProcess | None = None
         self._closed = False
 
     async def run(self, code: str, parent: Snapshot | None) -> Execution:
@@ -121,34 +134,89 @@ class SandboxInterpreter:
         Raises:
             TreestarError: this interpreter is closed, or `parent` is not its snapshot, or the sandbox cannot start.
         """
-        if self._closed:
-            raise TreestarError("This interpreter is closed; open a new one with `await executor.open()`.")
-        if parent is not None and not 0 <= parent < len(self._paths):
+        self._check_open()
+        if parent is not None and parent not in self._runs:
             raise TreestarError(f"Snapshot {parent} does not belong to this interpreter.")
-        path = () if parent is None else self._paths[parent]
-        if not _does_something(code):
-            return Execution(snapshot=self._remember(path))
-        execution = await self._executor.execute(path, code)
-        if execution.error is not None:
-            return execution
-        snapshot = self._remember((*path, code))
-        return Execution(output=execution.output, snapshot=snapshot, seconds=execution.seconds)
+        if parent is not None and not _does_something(code):
+            return Execution(snapshot=parent)
+        limit = self._executor.config.code_limit
+        if len(code) > limit:
+            return Execution(error=f"ValueError: the step's code is longer than {limit} characters")
+        async with self._turn, self._executor.turns:
+            return await self._run(next(self._numbers), parent, code)
 
     async def close(self) -> None:
-        """Forget all snapshots."""
+        """Forget all snapshots and end the worker, whatever it is doing. Returns when it is gone."""
         self._closed = True
-        self._paths = []
+        self._runs = {}
+        if self._worker is not None:
+            self._executor.pool.discard(self._worker)
+            await self._worker.end()
 
-    def _remember(self, path: tuple[str, ...]) -> Snapshot:
-        self._paths.append(path)
-        return Snapshot(len(self._paths) - 1)
+    def _check_open(self) -> None:
+        if self._closed:
+            raise TreestarError("This interpreter is closed; open a new one with `await executor.open()`.")
+
+    async def _run(self, number: int, parent: int | None, code: str) -> Execution:
+        """Run `code` as the run `number`. What a used worker may have caused itself is tried again in a fresh one."""
+        for _ in range(_ATTEMPTS):
+            worker = await self._take_worker()
+            fresh, healthy = not worker.used, False
+            started = time.monotonic()
+            try:
+                reply = await worker.run(number, parent, code, self._unknown_path(parent, worker))
+                healthy = not reply.worn
+                if healthy or fresh:
+                    return self._execution(number, parent, code, reply)
+            except TimeoutError:
+                error = (
+                    f"TimeoutError: the step ran longer than {self._executor.config.seconds:g} seconds and was stopped"
+                )
+                return Execution(error=error, seconds=time.monotonic() - started)
+            except ChannelClosed:
+                signal_number = await worker.end()
+                self._check_open()
+                if fresh and worker.zygote_lives():
+                    error = _DEATHS.get(signal_number, "RuntimeError: the step's process ended early")
+                    return Execution(error=error, seconds=time.monotonic() - started)
+            finally:
+                self._give_back(worker, healthy)
+        return Execution(error="RuntimeError: the sandbox ended while it ran this step")
+
+    async def _take_worker(self) -> WorkerProcess:
+        if self._worker is not None and not self._worker.usable_here():
+            self._executor.pool.discard(self._worker)
+        worker = self._executor.pool.take(self._worker)
+        if worker is None:
+            try:
+                worker = self._worker = await self._executor.new_worker()
+            except BaseException:
+                self._executor.pool.give_back(None)
+                raise
+        return worker
+
+    def _give_back(self, worker: WorkerProcess, healthy: bool) -> None:
+        healthy = healthy and not self._closed
+        if not healthy:
+            worker.kill()
+        self._executor.pool.give_back(worker if healthy else None)
+
+    def _unknown_path(self, parent: int | None, worker: WorkerProcess) -> list[PathEntry]:
+        """`parent` and its ancestors as far as `worker` does not know them, the oldest first."""
+        path: list[PathEntry] = []
+        while parent is not None and parent not in worker.known:
+            run = self._runs[parent]
+            path.append((parent, run.parent, run.code))
+            parent = run.parent
+        return path[::-1]
+
+    def _execution(self, number: int, parent: int | None, code: str, reply: Reply) -> Execution:
+        if reply.error is not None:
+            return Execution(reply.output, reply.error, None, reply.seconds, reply.memory)
+        self._runs[number] = _Run(parent, code)
+        return Execution(reply.output, None, Snapshot(number), reply.seconds, reply.memory)
 
 
 def _does_something(code: str) -> bool:
     """Whether `code` is more than blank lines and comments."""
     return any(line.strip() and not line.lstrip().startswith("#") for line in code.splitlines())
-
-
-def _printable(text: str) -> str:
-    """`text` without lone surrogates, which no file can hold."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")

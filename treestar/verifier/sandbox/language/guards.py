@@ -14,13 +14,22 @@ from collections.abc import Callable
 from types import FunctionType, ModuleType
 from typing import Any, cast
 
+import sympy
 from RestrictedPython.Guards import safe_builtins
 from RestrictedPython.transformer import INSPECT_ATTRIBUTES
 
-from treestar.verifier.sandbox.language import METHOD_NAMES, OWN_MODULE, NotAllowed, compile_expression, words
-from treestar.verifier.sandbox.modules import import_module, import_star, is_facade, missing_attribute
+from treestar.verifier.sandbox.language.compiler import METHOD_NAMES, OWN_MODULE, NotAllowed, compile_expression, words
+from treestar.verifier.sandbox.language.modules import (
+    add_to_library,
+    belongs_to_library,
+    handed_out,
+    import_module,
+    import_star,
+    is_facade,
+    missing_attribute,
+)
 
-__all__ = ["DENIED_ATTRIBUTES", "Output", "guarded_getattr", "new_namespace"]
+__all__ = ["DENIED_ATTRIBUTES", "Output", "guarded_getattr", "show_function", "step_builtins"]
 
 DENIED_ATTRIBUTES = INSPECT_ATTRIBUTES | {"tofile", "dump", "ctypes", "cffi", "identify"}
 """Attributes no object may be asked for: they lead to frames, files, raw memory, or evaluate text."""
@@ -103,9 +112,15 @@ def guarded_getattr(value: Any, name: str, default: Any = _MISSING) -> Any:
         if isinstance(value, ModuleType):
             raise missing_attribute(value, name) from None
         raise
-    if isinstance(found, ModuleType) and not is_facade(found):
+    return _given(found, name) if isinstance(found, ModuleType) else found
+
+
+def _given(module: ModuleType, name: str) -> ModuleType:
+    """`module`, if a step may have it; that it now has it is noted."""
+    if not is_facade(module):
         raise NotAllowed(f"the module '{name}' may not be reached through an attribute")
-    return found
+    handed_out.add(module.__name__)
+    return module
 
 
 def _check_private(value: Any, name: str) -> None:
@@ -147,12 +162,14 @@ def _guarded_write(value: Any) -> Any:
     """`value` itself, if a step may set its attributes or items.
 
     Raises:
-        NotAllowed: it is a module, or a class or function that is not the step's own.
+        NotAllowed: it is a module, a class or function that is not the step's own, or something that all steps share.
     """
     if isinstance(value, ModuleType):
         raise NotAllowed(f"names of the module '{value.__name__}' may not be changed")
     if isinstance(value, (type, FunctionType)) and value.__module__ != OWN_MODULE:
         raise NotAllowed(f"attributes of '{value.__name__}' may not be changed")
+    if belongs_to_library(value) or isinstance(value, sympy.Basic):
+        raise NotAllowed(f"a '{type(value).__name__}' of the library may not be changed")
     return value
 
 
@@ -250,7 +267,7 @@ def _member(module: ModuleType, key: str) -> Any:
             if isinstance(error, NotAllowed):
                 raise error from None
             raise ImportError(f"cannot import name '{key}' from '{module.__name__}'") from None
-    return getattr(module, key)
+    return guarded_getattr(module, key)
 
 
 _IN_PLACE: dict[str, Callable[[Any, Any], Any]] = {
@@ -294,7 +311,9 @@ def _make_print(output: Output) -> Callable[..., None]:
     return print
 
 
-def _make_show(output: Output) -> Callable[[Any], None]:
+def show_function(output: Output) -> Callable[[Any], None]:
+    """What compiled code hands the value of a last expression to."""
+
     def show(value: Any) -> None:
         """Print a last expression's value as a notebook would, unless the step has printed."""
         if value is not None and not output.text():
@@ -303,10 +322,10 @@ def _make_show(output: Output) -> Callable[[Any], None]:
     return show
 
 
-def _make_eval(namespace: dict[str, Any]) -> Callable[..., Any]:
+def _make_eval(namespace: Callable[[], dict[str, Any]]) -> Callable[..., Any]:
     def eval(source: str, variables: dict[str, Any] | None = None, more: dict[str, Any] | None = None) -> Any:
         """`eval` of an expression in the step's own language."""
-        scope = dict(namespace)
+        scope = dict(namespace())
         for given in (variables, more):
             for key, value in (given or {}).items():
                 if type(key) is str and not key.startswith("_"):
@@ -316,22 +335,12 @@ def _make_eval(namespace: dict[str, Any]) -> Callable[..., Any]:
     return eval
 
 
-def new_namespace(output: Output) -> dict[str, Any]:
-    """The globals of a fresh interpreter: guards, builtins, nothing else."""
-    namespace: dict[str, Any] = {
-        "__name__": OWN_MODULE,
-        "__doc__": None,
-        "_getattr_": guarded_getattr,
-        "_write_": _guarded_write,
-        "_write_private_": _guarded_private_write,
-        "_inplace_": _in_place,
-        "_show_": _make_show(output),
-        "_import_": _import,
-        "_import_submodule_": import_module,
-        "_import_from_": _import_from,
-    }
-    namespace["_import_star_"] = lambda name: namespace.update(import_star(name))
-    namespace["__builtins__"] = {
+def step_builtins(output: Output, namespace: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The `__builtins__` of restricted steps: the guards that compiled code calls, and the builtins of Python.
+
+    `namespace` gives the globals of the step that runs now; `eval` and star imports work there.
+    """
+    made = {
         **safe_builtins,
         **{name: getattr(builtins, name) for name in _PLAIN_BUILTINS},
         **{name: _refused(name) for name in _REFUSED_BUILTINS},
@@ -343,5 +352,15 @@ def new_namespace(output: Output) -> dict[str, Any]:
         "setattr": _guarded_setattr,
         "delattr": _guarded_delattr,
         "hasattr": _guarded_hasattr,
+        "_getattr_": guarded_getattr,
+        "_write_": _guarded_write,
+        "_write_private_": _guarded_private_write,
+        "_inplace_": _in_place,
+        "_show_": show_function(output),
+        "_import_": _import,
+        "_import_submodule_": import_module,
+        "_import_from_": _import_from,
+        "_import_star_": lambda name: namespace().update(import_star(name)),
     }
-    return namespace
+    add_to_library([made, *made.values()])
+    return made

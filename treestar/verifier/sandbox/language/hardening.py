@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from types import CodeType, ModuleType
 from typing import Any, cast
 
-from treestar.verifier.sandbox.language import NotAllowed, compile_expression, words
+from treestar.verifier.sandbox.language.compiler import NotAllowed, compile_expression, words
 
 __all__ = ["harden_sympy", "refuse_system_calls"]
 
@@ -32,9 +32,9 @@ _DENIED_MPMATH = frozenset({"identify", "findpoly", "plot", "splot", "cplot", "r
 _NAMELESS = re.compile(r"_+(Dummy_?|lambdifygenerated|i|x|a)?_*\d*")
 
 _HARMLESS_EVENTS = words(
-    "import compile exec code.__new__ object.__getattr__ object.__setattr__ object.__delattr__ sys._getframe "
-    "builtins.id array.__new__ sys.excepthook sys.unraisablehook cpython.run_command "
-    "sys._getframemodulename"
+    "import compile exec code.__new__ function.__new__ object.__getattr__ object.__setattr__ object.__delattr__ "
+    "sys._getframe sys._getframemodulename sys.excepthook sys.unraisablehook builtins.id array.__new__ "
+    "cpython.run_command"
 )
 
 
@@ -68,7 +68,7 @@ def _keep_expression(tree: ast.Expression, *_: Any) -> str:
 
 def _import_sympy_names(_: str, scope: dict[str, Any]) -> None:
     """What sympy's parser gets for `exec("from sympy import *", scope)`: the names that steps get, too."""
-    from treestar.verifier.sandbox.modules import import_star
+    from treestar.verifier.sandbox.language.modules import import_star
 
     scope.update(import_star("sympy"))
 
@@ -76,8 +76,8 @@ def _import_sympy_names(_: str, scope: dict[str, Any]) -> None:
 def _eval_expression(code: Any, local_dict: Mapping[str, Any], global_dict: Mapping[str, Any]) -> Any:
     """sympy's `eval_expr`, with the step's own language and sympy's exported names instead of all of Python."""
     del global_dict  # all of Python's builtins are in there
-    from treestar.verifier.sandbox.guards import guarded_getattr
-    from treestar.verifier.sandbox.modules import import_star
+    from treestar.verifier.sandbox.language.guards import guarded_getattr
+    from treestar.verifier.sandbox.language.modules import import_star
 
     if not isinstance(code, str):
         raise NotAllowed("sympy may evaluate text only")
@@ -122,7 +122,7 @@ def _compile_generated(source: str, filename: str, mode: str) -> CodeType:
 
 
 def _check_generated_name(node: ast.Name | ast.arg | ast.Attribute, own: set[str]) -> None:
-    from treestar.verifier.sandbox.guards import DENIED_ATTRIBUTES
+    from treestar.verifier.sandbox.language.guards import DENIED_ATTRIBUTES
 
     if isinstance(node, ast.Attribute):
         name = node.attr
@@ -137,7 +137,7 @@ def _check_generated_name(node: ast.Name | ast.arg | ast.Attribute, own: set[str
 
 def _is_denied(name: str) -> bool:
     """Whether `name` is one of the names of numpy or mpmath that steps may not use."""
-    from treestar.verifier.sandbox.modules import import_module
+    from treestar.verifier.sandbox.language.modules import import_module
 
     in_numpy = hasattr(sys.modules["numpy"], name) and not hasattr(import_module("numpy"), name)
     in_mpmath = isinstance(getattr(sys.modules["mpmath"], name, None), ModuleType) or name in _DENIED_MPMATH

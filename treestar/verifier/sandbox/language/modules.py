@@ -19,9 +19,20 @@ from contextlib import suppress
 from types import FunctionType, ModuleType
 from typing import Any
 
-from treestar.verifier.sandbox.language import OWN_MODULE, NotAllowed, words
+from treestar.verifier.sandbox.language.compiler import OWN_MODULE, NotAllowed, words
 
-__all__ = ["ROOTS", "import_module", "import_star", "is_facade", "missing_attribute", "prepare_modules"]
+__all__ = [
+    "ROOTS",
+    "SeededRandom",
+    "add_to_library",
+    "belongs_to_library",
+    "handed_out",
+    "import_module",
+    "import_star",
+    "is_facade",
+    "missing_attribute",
+    "prepare_modules",
+]
 
 ROOTS = words(
     "bisect calendar cmath collections copy dataclasses datetime decimal fractions functools heapq itertools math "
@@ -83,8 +94,16 @@ _UNWANTED = re.compile(
 )
 _PLAIN_TYPES = (int, float, complex, str, bool, type(None), tuple)
 
+_MUTABLE = ("list", "dict", "set", "bytearray", "ndarray", "MutableDenseMatrix")
+"""Types of module constants that are left out: what a step did to one, the steps of other branches would see."""
+
+handed_out: set[str] = set()
+"""Names of the modules that steps have been given since this was last cleared. Whoever has a module may change what it
+keeps for itself, such as the state of its random numbers (`worker/library_state.py`)."""
+
 _facades: dict[str, ModuleType] = {}
 _stars: dict[str, dict[str, Any]] = {}
+_library: set[int] = set()
 
 
 class _Facade(ModuleType):
@@ -94,6 +113,16 @@ class _Facade(ModuleType):
 def is_facade(module: ModuleType) -> bool:
     """Whether a step may hold this module object."""
     return isinstance(module, _Facade)
+
+
+def belongs_to_library(value: object) -> bool:
+    """Whether this very object is one that a module or a builtin gives to every step: nobody may change it."""
+    return id(value) in _library
+
+
+def add_to_library(values: Iterable[object]) -> None:
+    """Let `belongs_to_library` say yes of `values`, which must live as long as this process."""
+    _library.update(map(id, values))
 
 
 def prepare_modules() -> None:
@@ -133,6 +162,7 @@ def import_module(name: str) -> ModuleType:
     parent, _, child = name.rpartition(".")
     if parent and not hasattr(import_module(parent), child):
         setattr(_facade(parent), child, facade)
+    handed_out.add(name)
     return facade
 
 
@@ -142,6 +172,7 @@ def import_star(name: str) -> dict[str, Any]:
     if name not in _stars:
         exported = _exported(name)
         _stars[name] = {key: value for key, value in vars(module).items() if key in exported}
+    handed_out.update(value.__name__ for value in _stars[name].values() if isinstance(value, ModuleType))
     return _stars[name]
 
 
@@ -176,6 +207,7 @@ def _facade(name: str) -> ModuleType:
         for key in _children(name):
             if not hasattr(facade, key) and isinstance(getattr(real, key, None), ModuleType):
                 setattr(facade, key, _facade(f"{name}.{key}"))
+        add_to_library([facade, *vars(facade).values()])
     return facade
 
 
@@ -199,7 +231,7 @@ def _belongs(name: str, real: ModuleType, key: str) -> bool:
         value = getattr(real, key)
     except AttributeError:
         return False
-    if isinstance(value, ModuleType):
+    if isinstance(value, ModuleType) or type(value).__name__ in _MUTABLE:
         return False
     if key in getattr(real, "__all__", ()):
         return True
@@ -236,7 +268,7 @@ def _wraps(wrapped: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callab
     return decorate
 
 
-class _SeededRandom(random.Random):
+class SeededRandom(random.Random):
     """`random.Random`, seeded with 0 where no seed is given: a step that runs again must do the same again."""
 
     def __init__(self, x: Any = 0) -> None:
@@ -255,7 +287,7 @@ def _default_rng(seed: Any = 0) -> Any:
 
 _REPLACED: dict[tuple[str, str], Any] = {
     ("functools", "wraps"): _wraps,
-    ("random", "Random"): _SeededRandom,
+    ("random", "Random"): SeededRandom,
     ("random", "seed"): _seed,
     ("numpy.random", "default_rng"): _default_rng,
     ("sympy", "init_printing"): lambda *_, **__: None,

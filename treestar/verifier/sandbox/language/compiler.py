@@ -13,11 +13,19 @@ import ast
 import re
 import sys
 from types import CodeType
-from typing import Any, cast
+from typing import Any
 
 from RestrictedPython.transformer import INSPECT_ATTRIBUTES, IOPERATOR_TO_STR, RestrictingNodeTransformer
 
-__all__ = ["METHOD_NAMES", "OWN_MODULE", "NotAllowed", "compile_expression", "compile_step", "words"]
+__all__ = [
+    "METHOD_NAMES",
+    "OWN_MODULE",
+    "NotAllowed",
+    "compile_expression",
+    "compile_freely",
+    "compile_step",
+    "words",
+]
 
 
 def words(text: str) -> tuple[str, ...]:
@@ -59,33 +67,38 @@ class NotAllowed(Exception):
         self.line = line
 
 
-def compile_step(source: str, filename: str, show: bool = False) -> CodeType:
-    """Compile one step's code for a namespace made by `guards.new_namespace`.
+def compile_step(source: str, filename: str) -> CodeType:
+    """Compile one step's code for a namespace with the builtins of `guards.step_builtins`.
 
-    `show` hands the value of a last expression statement to `_show_`, as a notebook does.
+    The value of a last expression statement is handed to `_show_`, as a notebook does.
 
     Raises:
         NotAllowed: the code uses a refused construct or name; `line` says where.
         SyntaxError, ValueError, RecursionError, MemoryError: the code is no Python, or too nested to be parsed.
     """
-    return _compile(source, filename, "exec", show)
+    return _compile(source, filename, "exec", restricted=True)
+
+
+def compile_freely(source: str, filename: str) -> CodeType:
+    """As `compile_step`, but all of Python is allowed and nothing is rewritten for guards."""
+    return _compile(source, filename, "exec", restricted=False)
 
 
 def compile_expression(source: str) -> CodeType:
     """Compile one expression under the same rules. Raises as `compile_step` does."""
-    return _compile(source.strip(), "<expression>", "eval", False)
+    return _compile(source.strip(), "<expression>", "eval", restricted=True)
 
 
-def _compile(source: str, filename: str, mode: str, show: bool) -> CodeType:
+def _compile(source: str, filename: str, mode: str, restricted: bool) -> CodeType:
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(_VISIT_DEPTH)
     try:
-        tree = ast.parse(source, filename, mode)
-        _check_identifiers(tree)
-        if show:
-            _show_last_expression(cast(ast.Module, tree))
-        tree = _StepTransformer().visit(tree)
-        ast.fix_missing_locations(tree)
+        tree: Any = ast.parse(source, filename, mode)
+        kinds = _check_identifiers(tree) if restricted else _PLAIN
+        if isinstance(tree, ast.Module):
+            _show_last_expression(tree)
+        if not kinds <= _PLAIN:
+            tree = ast.fix_missing_locations(_StepTransformer().visit(tree))
         return compile(tree, filename, mode, dont_inherit=True)
     finally:
         sys.setrecursionlimit(limit)
@@ -94,7 +107,9 @@ def _compile(source: str, filename: str, mode: str, show: bool) -> CodeType:
 def _show_last_expression(tree: ast.Module) -> None:
     last = tree.body[-1] if tree.body else None
     if isinstance(last, ast.Expr) and not isinstance(last.value, ast.Constant):
-        last.value = ast.copy_location(_call("_show_", last.value), last.value)
+        value = last.value
+        last.value = ast.copy_location(_call("_show_", value), value)
+        ast.copy_location(last.value.func, value)
 
 
 def _call(name: str, *arguments: ast.expr) -> ast.Call:
@@ -104,18 +119,47 @@ def _call(name: str, *arguments: ast.expr) -> ast.Call:
 # --- identifiers -----------------------------------------------------------------------------------------------------
 
 
-def _check_identifiers(tree: ast.AST) -> None:
-    """Refuse reserved names wherever they stand: a syntax-tree field that is a string and no constant is a name."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant):
+_PLAIN = frozenset(
+    getattr(ast, name)
+    for name in words(
+        "Module Expression Expr Assign Name Load Store Constant BinOp UnaryOp BoolOp Compare Call keyword IfExp Tuple "
+        "List Dict Set If For While Break Continue Pass JoinedStr FormattedValue ListComp SetComp DictComp "
+        "GeneratorExp comprehension Starred Assert Add Sub Mult Div FloorDiv Mod Pow LShift RShift BitOr BitXor BitAnd "
+        "Invert Not UAdd USub And Or Eq NotEq Lt LtE Gt GtE Is IsNot In NotIn"
+    )
+)
+"""Constructs that the transformer leaves as they are; most steps of arithmetic have no other. A test compares."""
+
+
+def _check_identifiers(tree: ast.AST) -> set[type]:
+    """Refuse reserved names wherever they stand: a syntax-tree field that is a string and no constant is a name.
+
+    Returns the kinds of nodes in the tree.
+    """
+    kinds = set()
+    nodes = [tree]
+    for node in nodes:  # which grows meanwhile
+        kind = type(node)
+        kinds.add(kind)
+        if kind is ast.Constant:
             continue
-        for _, value in ast.iter_fields(node):
-            for name in value if isinstance(value, list) else (value,):
-                if isinstance(name, str):
-                    _check_identifier(node, name)
+        for value in vars(node).values():
+            if isinstance(value, str):
+                _check_identifier(node, value)
+            elif isinstance(value, ast.AST):
+                nodes.append(value)
+            elif isinstance(value, list):
+                for item in value:
+                    if isinstance(item, ast.AST):
+                        nodes.append(item)
+                    elif isinstance(item, str):
+                        _check_identifier(node, item)
+    return kinds
 
 
 def _check_identifier(node: ast.AST, dotted: str) -> None:
+    if "_" not in dotted and not isinstance(node, ast.Attribute):
+        return
     for name in dotted.split("."):
         reason = _attribute_refusal(name) if isinstance(node, ast.Attribute) else _name_refusal(node, name)
         if reason is not None:

@@ -1,0 +1,123 @@
+"""The engine's end of the socket to one worker: frames with deadlines.
+
+What a worker sends may be hostile, so everything about it is checked: a frame's length before it is read, its form when
+it is complete, and its time. Whatever is wrong ends the worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import deque
+from contextlib import suppress
+
+from treestar.verifier.sandbox.frames import Frame, FrameBuffer, FrameError
+
+__all__ = ["Channel", "ChannelClosed"]
+
+_READ_SIZE = 1 << 16
+_MOST_UNREAD = 3
+"""Frames of one answer at most."""
+
+
+class ChannelClosed(Exception):
+    """The worker is gone, or sent something that is no frame."""
+
+
+class Channel:
+    """Belongs to the event loop that it was made on, and to one task of it at a time; anyone may `close` it."""
+
+    def __init__(self, end: socket.socket, frame_limit: int) -> None:
+        end.setblocking(False)
+        self._socket = end
+        self._descriptor = end.fileno()  # asyncio finds a number faster than a socket
+        self._buffer = FrameBuffer(frame_limit)
+        self._frames: deque[Frame] = deque()
+        self._waiting: asyncio.Future[None] | None = None
+        self._failure: str | None = None
+        self.loop = asyncio.get_running_loop()
+        self.loop.add_reader(self._descriptor, self._read)
+
+    async def send(self, data: bytes, seconds: float) -> None:
+        """Send `data`.
+
+        Raises:
+            ChannelClosed: the worker is gone, or has said something that nobody asked for.
+            TimeoutError: it did not take the data within `seconds`.
+        """
+        if self._frames:
+            raise ChannelClosed("it spoke without being asked")
+        try:
+            sent = self._socket.send(data)
+            if sent < len(data):
+                await asyncio.wait_for(self.loop.sock_sendall(self._socket, data[sent:]), seconds)
+        except asyncio.TimeoutError:
+            raise TimeoutError from None
+        except OSError as error:
+            raise ChannelClosed(str(error)) from error
+
+    async def receive(self, seconds: float) -> Frame:
+        """The next frame.
+
+        Raises:
+            ChannelClosed: the worker is gone, or what it sent is no frame.
+            TimeoutError: no whole frame arrived within `seconds`.
+        """
+        if not self._frames:
+            if self._failure is not None:
+                raise ChannelClosed(self._failure)
+            self._waiting = self.loop.create_future()
+            timer = self.loop.call_later(seconds, _fail, self._waiting, TimeoutError())
+            try:
+                await self._waiting
+            finally:
+                timer.cancel()
+                self._waiting = None
+        return self._frames.popleft()
+
+    def close(self) -> None:
+        """Close this end, which ends a worker that is not busy. May be called from any thread, and again."""
+        try:
+            here = asyncio.get_running_loop() is self.loop
+        except RuntimeError:
+            here = False
+        if here or self.loop.is_closed():
+            self._close()
+        else:
+            with suppress(RuntimeError):  # it was closed just now
+                self.loop.call_soon_threadsafe(self._close)
+
+    def _close(self) -> None:
+        self._fail("it was ended")
+        self._socket.close()
+
+    def _read(self) -> None:
+        try:
+            received = self._socket.recv(_READ_SIZE)
+            self._frames += self._buffer.feed(received)
+        except BlockingIOError:
+            return
+        except (OSError, FrameError) as error:
+            self._fail(str(error))
+            return
+        if not received:
+            self._fail("it hung up")
+        elif len(self._frames) > _MOST_UNREAD:
+            self._fail("it said more than was asked")
+        elif self._frames and self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    def _fail(self, reason: str) -> None:
+        """Nothing more is read, and whoever waits learns why."""
+        if self._failure is not None:
+            return
+        self._failure = reason
+        if not self.loop.is_closed():
+            self.loop.remove_reader(self._descriptor)
+        if self._waiting is not None:
+            _fail(self._waiting, ChannelClosed(reason))
+
+
+def _fail(waiting: asyncio.Future[None], error: Exception) -> None:
+    if not waiting.done():
+        waiting.set_exception(error)

@@ -1,0 +1,159 @@
+"""The list of system calls that a worker may make; the kernel answers every other one with EPERM."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+import struct
+
+from treestar.verifier.sandbox.jail.system import prctl
+
+__all__ = ["ALLOWED", "allow_only_listed_calls", "seccomp_supported"]
+
+_X86_64 = {
+    "read": 0,
+    "write": 1,
+    "mmap": 9,
+    "mprotect": 10,
+    "munmap": 11,
+    "brk": 12,
+    "rt_sigaction": 13,
+    "rt_sigprocmask": 14,
+    "rt_sigreturn": 15,
+    "sched_yield": 24,
+    "mremap": 25,
+    "madvise": 28,
+    "getpid": 39,
+    "exit": 60,
+    "gettimeofday": 96,
+    "getrusage": 98,
+    "getuid": 102,
+    "getgid": 104,
+    "geteuid": 107,
+    "getegid": 108,
+    "getppid": 110,
+    "sigaltstack": 131,
+    "gettid": 186,
+    "time": 201,
+    "futex": 202,
+    "restart_syscall": 219,
+    "clock_gettime": 228,
+    "clock_getres": 229,
+    "exit_group": 231,
+    "getrandom": 318,
+}
+_AARCH64 = {
+    "read": 63,
+    "write": 64,
+    "exit": 93,
+    "exit_group": 94,
+    "futex": 98,
+    "clock_gettime": 113,
+    "clock_getres": 114,
+    "sched_yield": 124,
+    "restart_syscall": 128,
+    "sigaltstack": 132,
+    "rt_sigaction": 134,
+    "rt_sigprocmask": 135,
+    "rt_sigreturn": 139,
+    "getrusage": 165,
+    "gettimeofday": 169,
+    "getpid": 172,
+    "getppid": 173,
+    "getuid": 174,
+    "geteuid": 175,
+    "getgid": 176,
+    "getegid": 177,
+    "gettid": 178,
+    "brk": 214,
+    "munmap": 215,
+    "mremap": 216,
+    "mmap": 222,
+    "mprotect": 226,
+    "madvise": 233,
+    "getrandom": 278,
+}
+_ARCHITECTURES = {"x86_64": (0xC000003E, _X86_64), "aarch64": (0xC00000B7, _AARCH64)}
+"""The audit constant of linux/audit.h and the numbers of the allowed calls, by machine."""
+
+ALLOWED = frozenset(_X86_64)
+"""Computing, memory, the clock, signals to oneself, and the one socket. No file, process, signal or socket call."""
+
+_ONLY_ON_DESCRIPTOR = ("read", "write")
+_NEVER_EXECUTABLE = ("mmap", "mprotect")
+
+_LOAD, _JUMP_IF_EQUAL, _JUMP_IF_GREATER_OR_EQUAL, _JUMP_IF_ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_ALLOW, _KILL_PROCESS, _REFUSE = 0x7FFF0000, 0x80000000, 0x00050000 | 1  # EPERM
+_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16  # offsets in struct seccomp_data; arguments are 8 bytes each
+_X32_CALLS = 0x40000000
+_EXECUTABLE = 4
+
+_PR_GET_SECCOMP, _PR_SET_SECCOMP, _FILTER_MODE = 21, 22, 2
+
+
+class _Program(ctypes.Structure):
+    """`struct sock_fprog`."""
+
+    _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p))
+
+
+def seccomp_supported() -> str | None:
+    """None where the filter can be installed, else the reason why not."""
+    machine = platform.machine()
+    if machine not in _ARCHITECTURES:
+        return f"no list of system calls has been written for {machine} machines, only for {', '.join(_ARCHITECTURES)}"
+    try:
+        prctl(_PR_GET_SECCOMP)
+    except OSError as error:
+        return f"the kernel has no seccomp ({error.strerror})"
+    return None
+
+
+def allow_only_listed_calls(descriptor: int) -> None:
+    """From now on this process may make the system calls of `ALLOWED` and no other; it cannot be undone.
+
+    `read` and `write` work on `descriptor` alone, and memory can never be made executable. Needs no_new_privs.
+
+    Raises:
+        OSError: the kernel refuses.
+    """
+    audit_constant, numbers = _ARCHITECTURES[platform.machine()]
+    instructions = _filter(audit_constant, numbers, descriptor)
+    program = _Program(len(instructions), b"".join(instructions))
+    prctl(_PR_SET_SECCOMP, _FILTER_MODE, ctypes.addressof(program))
+
+
+def _filter(audit_constant: int, numbers: dict[str, int], descriptor: int) -> list[bytes]:
+    """The program, in classic BPF: tests one after the other, the first that applies decides."""
+    program = [
+        _instruction(_LOAD, _ARCHITECTURE),
+        _instruction(_JUMP_IF_EQUAL, audit_constant, then=1),
+        _instruction(_RETURN, _KILL_PROCESS),
+        _instruction(_LOAD, _NUMBER),
+        _instruction(_JUMP_IF_GREATER_OR_EQUAL, _X32_CALLS, otherwise=1),
+        _instruction(_RETURN, _REFUSE),
+    ]
+    for name, number in numbers.items():
+        if name in _ONLY_ON_DESCRIPTOR:
+            test = [
+                _instruction(_LOAD, _FIRST_ARGUMENT),
+                _instruction(_JUMP_IF_EQUAL, descriptor, then=1),
+                _instruction(_RETURN, _REFUSE),
+                _instruction(_RETURN, _ALLOW),
+            ]
+        elif name in _NEVER_EXECUTABLE:
+            test = [
+                _instruction(_LOAD, _FIRST_ARGUMENT + 2 * 8),
+                _instruction(_JUMP_IF_ANY_BIT, _EXECUTABLE, otherwise=1),
+                _instruction(_RETURN, _REFUSE),
+                _instruction(_RETURN, _ALLOW),
+            ]
+        else:
+            test = [_instruction(_RETURN, _ALLOW)]
+        program += [_instruction(_JUMP_IF_EQUAL, number, otherwise=len(test)), *test]
+    return [*program, _instruction(_RETURN, _REFUSE)]
+
+
+def _instruction(code: int, operand: int, then: int = 0, otherwise: int = 0) -> bytes:
+    """One `struct sock_filter`; `then` and `otherwise` are how many instructions a jump skips."""
+    return struct.pack("=HBBI", code, then, otherwise, operand)

@@ -1,0 +1,48 @@
+"""Which trees have a worker: at most so many, and the one unused for longest gives its place to the next."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+
+from treestar.verifier.sandbox.worker_process import WorkerProcess
+
+__all__ = ["WorkerPool"]
+
+
+class WorkerPool:
+    """Keeps the workers that no run is using. May be called from any thread."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._idle: OrderedDict[WorkerProcess, None] = OrderedDict()
+        """From the one unused for longest to the one used last."""
+        self._busy = 0
+
+    def take(self, worker: WorkerProcess | None) -> WorkerProcess | None:
+        """Make `worker` busy. None if it was given up meanwhile (or is None): its owner then starts another,
+        for which this has made room."""
+        with self._lock:
+            self._busy += 1
+            if worker is not None and worker in self._idle:
+                del self._idle[worker]
+                return worker
+            surplus = self._busy + len(self._idle) - self._limit
+            given_up = [self._idle.popitem(last=False)[0] for _ in range(min(surplus, len(self._idle)))]
+        for each in given_up:
+            each.kill()
+        return None
+
+    def give_back(self, worker: WorkerProcess | None) -> None:
+        """End what `take` began: `worker` is idle now; None: it has been killed."""
+        with self._lock:
+            self._busy -= 1
+            if worker is not None:
+                self._idle[worker] = None
+
+    def discard(self, worker: WorkerProcess) -> None:
+        """Kill `worker`, idle or busy."""
+        with self._lock:
+            self._idle.pop(worker, None)
+        worker.kill()

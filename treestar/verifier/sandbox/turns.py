@@ -1,0 +1,69 @@
+"""A semaphore that tasks of several event loops, in several threads, can wait for."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from contextlib import suppress
+from types import TracebackType
+
+__all__ = ["Turns"]
+
+
+class Turns:
+    """Lets `limit` tasks in at a time: `async with turns:`. First come, first served."""
+
+    def __init__(self, limit: int) -> None:
+        self._free = limit
+        self._lock = threading.Lock()
+        self._waiting: deque[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = deque()
+
+    async def __aenter__(self) -> None:
+        with self._lock:
+            if self._free and not self._waiting:
+                self._free -= 1
+                return
+            loop = asyncio.get_running_loop()
+            turn: asyncio.Future[None] = loop.create_future()
+            waiting = (loop, turn)
+            self._waiting.append(waiting)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            with self._lock:
+                still_waiting = waiting in self._waiting
+                if still_waiting:
+                    self._waiting.remove(waiting)
+            if not still_waiting:  # the turn came, and nobody is left to use it
+                self._pass_on()
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        """Give a turn that ended to the first that waits and whose event loop still runs."""
+        with self._lock:
+            while self._waiting:
+                if _grant(*self._waiting.popleft()):
+                    return
+            self._free += 1
+
+
+def _grant(loop: asyncio.AbstractEventLoop, turn: asyncio.Future[None]) -> bool:
+    """Let the task that waits for `turn` in. False: its event loop is closed, so that there is no such task."""
+    if loop is asyncio._get_running_loop():  # the common case, and then there is no need to wake the loop up
+        _let_in(turn)
+        return True
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(_let_in, turn)
+        return True
+    return False
+
+
+def _let_in(turn: asyncio.Future[None]) -> None:
+    if not turn.done():
+        turn.set_result(None)

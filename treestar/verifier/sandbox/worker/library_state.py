@@ -1,0 +1,126 @@
+"""What the libraries keep for themselves between calls and a step can change: random numbers, settings, counters.
+
+It belongs to the interpreter state that a step leaves, like its variables, so it is saved with them and put back before
+a child step runs. Only what a path of steps can have touched is looked at: the modules that it was given say so.
+"""
+
+from __future__ import annotations
+
+import random
+from array import array
+from collections.abc import Callable, Set
+from dataclasses import dataclass
+from typing import Any
+
+import numpy
+import sympy.core.random
+from sympy.assumptions.assume import global_assumptions
+from sympy.core.parameters import global_parameters
+
+__all__ = ["EVERY_MODULE", "LibraryState", "LibraryValues"]
+
+LibraryValues = dict[str, Any]
+"""The value of each part that a path can have touched, by the part's name. Never changed, so states share them."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One thing that a library keeps."""
+
+    modules: frozenset[str]
+    """Whoever has none of these modules cannot touch it."""
+    read: Callable[[], Any]
+    write: Callable[[Any], None]
+
+
+def _random_part(generator: random.Random, *modules: str) -> _Part:
+    """The state of a generator, packed: as Python gives it, it takes ten times the memory."""
+
+    def read() -> Any:
+        version, numbers, gauss = generator.getstate()
+        return version, array("I", numbers).tobytes(), gauss
+
+    def write(value: Any) -> None:
+        version, packed, gauss = value
+        generator.setstate((version, tuple(array("I", packed)), gauss))
+
+    return _Part(frozenset(modules), read, write)
+
+
+def _numpy_random() -> Any:
+    state: Any = numpy.random.get_state()
+    name, keys, position, has_gauss, cached = state
+    return name, keys.tobytes(), position, has_gauss, cached
+
+
+def _set_numpy_random(value: Any) -> None:
+    name, keys, *rest = value
+    numpy.random.set_state((name, numpy.frombuffer(keys, numpy.uint32), *rest))
+
+
+def _numpy_settings() -> Any:
+    return numpy.get_printoptions(), numpy.geterr()
+
+
+def _set_numpy_settings(value: Any) -> None:
+    print_options, errors = value
+    numpy.set_printoptions(**print_options)
+    numpy.seterr(**errors)
+
+
+def _sympy_settings() -> Any:
+    parameters = global_parameters.evaluate, global_parameters.distribute, global_parameters.exp_is_pow
+    return sympy.Dummy._count, frozenset(global_assumptions), parameters
+
+
+def _set_sympy_settings(value: Any) -> None:
+    sympy.Dummy._count, assumptions, parameters = value
+    if assumptions != global_assumptions:
+        global_assumptions.clear()
+        global_assumptions.update(assumptions)
+    global_parameters.evaluate, global_parameters.distribute, global_parameters.exp_is_pow = parameters
+
+
+_PARTS = {
+    "random": _random_part(random._inst, "random", "statistics", "sympy"),
+    "numpy.random": _Part(frozenset({"numpy.random"}), _numpy_random, _set_numpy_random),
+    "numpy": _Part(frozenset({"numpy"}), _numpy_settings, _set_numpy_settings),
+    "sympy.random": _random_part(sympy.core.random.rng, "sympy"),
+    "sympy.assumptions": _random_part(sympy.core.random._assumptions_rng, "sympy"),
+    "sympy": _Part(frozenset({"sympy"}), _sympy_settings, _set_sympy_settings),
+}
+
+EVERY_MODULE = frozenset({"decimal"}).union(*(part.modules for part in _PARTS.values()))
+"""The modules that keep something a step can change; the decimal context is kept beside the variables."""
+
+
+class LibraryState:
+    """Moves the libraries of this process between the states that different nodes left them in."""
+
+    def __init__(self) -> None:
+        """The state at this moment is the one that a fresh interpreter has."""
+        self._initial = {name: part.read() for name, part in _PARTS.items()}
+        self._in_effect = dict(self._initial)
+
+    def put_back(self, values: LibraryValues) -> None:
+        """Put the libraries into the state `values`; parts it does not mention are as in a fresh interpreter."""
+        for name, part in _PARTS.items():
+            wanted = values.get(name, self._initial[name])
+            if self._in_effect.get(name) is not wanted:
+                part.write(wanted)
+                self._in_effect[name] = wanted
+
+    def read(self, modules: Set[str]) -> LibraryValues:
+        """The state that code with access to `modules` may have left. Values that did not change are shared."""
+        values = {}
+        for name, part in _PARTS.items():
+            if not part.modules.isdisjoint(modules):
+                before, now = self._in_effect.get(name), part.read()
+                values[name] = self._in_effect[name] = before if before == now else now
+        return values
+
+    def forget(self, modules: Set[str]) -> None:
+        """Code with access to `modules` failed half-way: what it may have touched is put back whatever comes next."""
+        for name, part in _PARTS.items():
+            if not part.modules.isdisjoint(modules):
+                self._in_effect.pop(name, None)

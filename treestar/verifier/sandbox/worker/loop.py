@@ -1,0 +1,67 @@
+"""The worker's end of the conversation with the engine: one request, one answer, until the engine hangs up.
+
+It sends `{"ready": {layer: how it stands}}` once. A request is `{"id", "node", "parent", "code", "path"}`: run `code`
+in the state that the run `parent` (null: none) left, as the run `node`; `path` has `[node, parent, code]` of the
+ancestors that this worker was never told of. The answer is `{"id", "output", "error", "seconds", "memory", "worn"}`.
+Before it, where runs must be repeated first, come `{"id", "replaying": how many}` and `{"id", "replaying": 0}`, so that
+the engine does not take their time for that of the new code.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+from dataclasses import asdict
+
+from treestar.verifier.sandbox.frames import Frame, FrameBuffer, encode
+from treestar.verifier.sandbox.language.hardening import refuse_system_calls
+from treestar.verifier.sandbox.worker.interpreter import Interpreter, Outcome
+
+__all__ = ["serve"]
+
+_READ_SIZE = 1 << 16
+_MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
+
+
+def serve(descriptor: int, layers: dict[str, str], output_limit: int, restricted: bool) -> None:
+    """Serve requests over the socket `descriptor` until the engine closes its end."""
+    interpreter = Interpreter(output_limit, restricted)
+    if restricted:
+        refuse_system_calls()
+        layers = {**layers, "language": "RestrictedPython, guarded modules, audit hook"}
+    else:
+        layers = {**layers, "language": "off: restricted=False was chosen"}
+    base_memory = _peak_memory()
+    frames = FrameBuffer()
+    _send(descriptor, {"ready": layers})
+    while received := os.read(descriptor, _READ_SIZE):
+        for request in frames.feed(received):
+            outcome = _run(interpreter, request, descriptor)
+            memory = max(0, _peak_memory() - base_memory)
+            _send(descriptor, {"id": request["id"], **asdict(outcome), "memory": memory})
+
+
+def _run(interpreter: Interpreter, request: Frame, descriptor: int) -> Outcome:
+    try:
+        for node, parent, code in request["path"]:
+            interpreter.learn(node, parent, code)
+    except (MemoryError, RecursionError):
+        return Outcome("", "an earlier step could not be compiled again", 0.0, worn=True)
+    return interpreter.run(
+        request["node"],
+        request["parent"],
+        request["code"],
+        lambda runs: _send(descriptor, {"id": request["id"], "replaying": runs}),
+    )
+
+
+def _send(descriptor: int, frame: Frame) -> None:
+    data = encode(frame)
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def _peak_memory() -> int:
+    """Bytes of memory this process has had at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_UNIT

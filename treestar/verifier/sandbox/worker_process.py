@@ -1,0 +1,137 @@
+"""The engine's view of one worker: which runs it knows, what it is asked, and what is believed of its answers."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from treestar.verifier.sandbox.channel import Channel, ChannelClosed
+from treestar.verifier.sandbox.config import SandboxConfig
+from treestar.verifier.sandbox.connection import Connection, unsupported
+from treestar.verifier.sandbox.frames import Frame, encode
+
+__all__ = ["PathEntry", "Reply", "WorkerProcess"]
+
+PathEntry = tuple[int, int | None, str]
+"""A run that a worker is told of: its number, its parent's, and its code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A worker's answer whose every field has been checked."""
+
+    output: str
+    error: str | None
+    seconds: float
+    memory: int
+    worn: bool
+    """The run failed in a way that what the worker did before may have caused."""
+
+
+class WorkerProcess:
+    """One worker. Used by one task at a time, of the event loop that it was made on; anyone may `kill` it."""
+
+    def __init__(self, connection: Connection, config: SandboxConfig) -> None:
+        self._connection = connection
+        self._config = config
+        engine_end, worker_end = socket.socketpair()
+        frame_limit = 12 * config.output_limit + 65536  # JSON escapes one character with 12 at most
+        self._channel = Channel(engine_end, frame_limit)
+        self._id = connection.fork(worker_end)
+        self.known: set[int] = set()
+        """Runs that it has done or was told of."""
+        self.used = False
+        """Whether it has run anything."""
+
+    async def start(self) -> dict[str, str]:
+        """Wait until it has jailed itself; gives what each layer of its jail does.
+
+        Raises:
+            TreestarError: a layer is missing.
+            ChannelClosed: it did not start.
+        """
+        try:
+            frame = await self._channel.receive(self._config.start_seconds)
+        except TimeoutError as error:
+            raise ChannelClosed("it took too long to start") from error
+        if "unsupported" in frame:
+            raise unsupported(str(frame["unsupported"]))
+        layers = frame.get("ready")
+        if not isinstance(layers, dict):
+            raise ChannelClosed("it did not say that it is ready")
+        return {str(name): str(state) for name, state in layers.items()}
+
+    async def run(self, number: int, parent: int | None, code: str, path: Sequence[PathEntry]) -> Reply:
+        """Have it run `code` after `parent` as the run `number`; `path` holds the ancestors that it does not know.
+
+        Raises:
+            TimeoutError: the code took longer than the limit.
+            ChannelClosed: it is gone, or answered something that is no answer to this.
+        """
+        if not self.used:
+            await self.start()
+            self.used = True
+        request = {"id": number, "node": number, "parent": parent, "code": code, "path": path}
+        limit = self._config.seconds
+        await self._channel.send(encode(request), limit)
+        self.known.update(entry[0] for entry in path)
+        frame = await self._receive(number, limit)
+        if "replaying" in frame:
+            frame = await self._receive(number, limit * _positive(frame["replaying"], at_most=len(self.known)))
+            if frame.get("replaying") != 0:
+                raise ChannelClosed("it did not say that it is done with the steps before")
+            frame = await self._receive(number, limit)
+        reply = _checked(frame, limit)
+        if reply.error is None:
+            self.known.add(number)
+        return reply
+
+    async def _receive(self, number: int, seconds: float) -> Frame:
+        frame = await self._channel.receive(seconds)
+        if frame.get("id") != number:
+            raise ChannelClosed("it answered something that was not asked")
+        return frame
+
+    def kill(self) -> None:
+        """End it, whatever it is doing."""
+        self._connection.kill(self._id)
+        self._channel.close()
+
+    async def end(self) -> int | None:
+        """End it and wait until it has; gives the signal that ended it, if it was one."""
+        self.kill()
+        return await self._connection.ended(self._id)
+
+    def usable_here(self) -> bool:
+        """Whether the running event loop is the one that it was made on."""
+        return self._channel.loop is asyncio.get_running_loop()
+
+    def zygote_lives(self) -> bool:
+        """Whether the zygote that forked it lives."""
+        return self._connection.usable()
+
+
+def _positive(value: object, at_most: int) -> int:
+    if type(value) is not int or not 1 <= value <= at_most:
+        raise ChannelClosed(f"it wants to repeat {value!r} of {at_most} steps")
+    return value
+
+
+def _checked(frame: Frame, limit: float) -> Reply:
+    """The reply in `frame`, of which nothing is believed but what has the right form and size."""
+    output, error, seconds = frame.get("output"), frame.get("error"), frame.get("seconds")
+    memory, worn = frame.get("memory"), frame.get("worn")
+    if not isinstance(output, str) or not (error is None or isinstance(error, str)):
+        raise ChannelClosed("its output is not text")
+    if type(seconds) is not float or not math.isfinite(seconds) or type(memory) is not int or type(worn) is not bool:
+        raise ChannelClosed("its figures are not numbers")
+    error = error if error is None else _printable(error)
+    return Reply(_printable(output), error, min(max(seconds, 0.0), limit), max(memory, 0), worn)
+
+
+def _printable(text: str) -> str:
+    """`text` without lone surrogates, which no file can hold."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
