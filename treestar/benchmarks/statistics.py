@@ -1,0 +1,118 @@
+"""How sure one can be of a mean over problems, of a difference between two runs, and of a reported confidence.
+
+Problems are the unit that is resampled: samples and seeds of one problem are averaged before they come here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import comb
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "McNemar",
+    "bootstrap_intervals",
+    "brier_score",
+    "expected_calibration_error",
+    "mcnemar",
+    "paired_difference",
+    "standard_error",
+]
+
+RESAMPLES = 10_000
+CHUNK = 500
+"""Resamples that are held in memory at the same time."""
+
+Values = NDArray[np.float64]
+
+
+def standard_error(values: Sequence[float] | Values) -> float:
+    """The standard error of the mean, 0 for a single value."""
+    array = np.asarray(values, dtype=float)
+    return float(array.std(ddof=1) / np.sqrt(len(array))) if len(array) > 1 else 0.0
+
+
+def bootstrap_intervals(values: Values, seed: int = 0, level: float = 0.95) -> Values:
+    """Percentile bootstrap intervals of the means of several metrics over the same problems (Efron 1979).
+
+    Args:
+        values: shape (problems, metrics); each resample draws whole rows.
+        seed: of the resamples.
+        level: the share of resampled means that lies inside.
+
+    Returns:
+        Shape (metrics, 2): lower and upper ends.
+
+    Raises:
+        ValueError: there is no problem.
+    """
+    values = np.asarray(values, dtype=float)
+    problems = len(values)
+    if problems == 0:
+        raise ValueError("there is no problem to resample")
+    rng = np.random.default_rng(seed)
+    means = np.empty((RESAMPLES, values.shape[1]))
+    for start in range(0, RESAMPLES, CHUNK):
+        draws = rng.integers(problems, size=(CHUNK, problems)) + problems * np.arange(CHUNK)[:, None]
+        counts = np.bincount(draws.ravel(), minlength=CHUNK * problems).reshape(CHUNK, problems)
+        means[start : start + CHUNK] = counts @ values / problems
+    tail = (1.0 - level) / 2.0
+    ends: Values = np.quantile(means, [tail, 1.0 - tail], axis=0).T
+    return ends
+
+
+def paired_difference(first: Sequence[float], second: Sequence[float], seed: int = 0) -> dict[str, Any]:
+    """The mean of first - second over the same problems, with its 95% bootstrap interval.
+
+    Raises:
+        ValueError: the two have not the same length, or are empty.
+    """
+    differences = np.subtract(first, second, dtype=float)
+    [[low, high]] = bootstrap_intervals(differences[:, None], seed)
+    return {"difference": float(differences.mean()), "interval": [float(low), float(high)]}
+
+
+class McNemar(NamedTuple):
+    """An exact McNemar test of two runs on the same problems."""
+
+    only_first: int
+    """Problems that only the first run got right."""
+    only_second: int
+    p_value: float
+    """Two-sided."""
+
+
+def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> McNemar:
+    """Whether two runs differ in accuracy, from the problems that only one of them got right (McNemar 1947).
+
+    Exact: under the null hypothesis each of these is as likely to be of the one kind as of the other, so their number
+    is binomial with probability 1/2.
+
+    Raises:
+        ValueError: the two have not the same length.
+    """
+    pairs = list(zip(first, second, strict=True))
+    only_first = sum(bool(one) and not other for one, other in pairs)
+    only_second = sum(bool(other) and not one for one, other in pairs)
+    total, fewer = only_first + only_second, min(only_first, only_second)
+    tail = sum(comb(total, i) for i in range(fewer + 1))
+    return McNemar(only_first, only_second, min(1.0, 2 * tail / 2**total))
+
+
+def brier_score(confidences: Sequence[float] | Values, right: Sequence[bool] | Values) -> float:
+    """Mean squared distance of the confidence from the outcome, in [0, 1], 0 is best (Brier 1950, two classes)."""
+    return float(np.mean((np.asarray(confidences, dtype=float) - np.asarray(right, dtype=float)) ** 2))
+
+
+def expected_calibration_error(
+    confidences: Sequence[float] | Values, right: Sequence[bool] | Values, bins: int = 10
+) -> float:
+    """Mean distance of accuracy from confidence over bins of equal width, weighed by their size (Guo et al. 2017, eq.
+    3). In [0, 1], 0 is best. A confidence on a border belongs to the bin below it."""
+    sure, outcome = np.asarray(confidences, dtype=float), np.asarray(right, dtype=float)
+    places = np.clip(np.ceil(sure * bins).astype(int) - 1, 0, bins - 1)
+    gaps = np.bincount(places, weights=outcome - sure, minlength=bins)
+    return float(np.abs(gaps).sum() / len(sure))
