@@ -1,6 +1,10 @@
-"""Problems to measure with, and records of what was measured."""
+"""Problems to measure with, the runner that measures, and records of what was measured.
 
+The modules that compute (`metrics`, `statistics`, `runner`, `results`, `plots`) load numpy and are imported by name.
+"""
+
+from treestar.benchmarks.datasets import NAMED_SETS, ProblemSet, load_problems
 from treestar.benchmarks.gym import cells, make_problems
 from treestar.benchmarks.record import write_record
 
-__all__ = ["cells", "make_problems", "write_record"]
+__all__ = ["NAMED_SETS", "ProblemSet", "cells", "load_problems", "make_problems", "write_record"]

@@ -1,0 +1,257 @@
+"""Problems to measure with, by name: the field's test sets, reasoning-gym families, and anybody's own files.
+
+    gsm8k, math500, ...     a named set: its JSON Lines file in a data folder, else from the Hugging Face hub
+    rg:FAMILY[:LEVEL]       reasoning-gym problems of the test split; every level where none is given
+    jsonl:PATH              a JSON Lines file: `question`, `answer`, and where known `id`, `level`, `subject`
+    hf:NAME[:CONFIG][@SPLIT]  a data set on the hub, or a folder in its layout; the split is `test` where none is given
+
+Every named set has a count, and a set with another number of problems is an error: an accuracy over half of a test set,
+or over another version of it, looks like any other accuracy.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from treestar.benchmarks.gym import LEVELS, make_problems
+from treestar.types import Problem, TreestarError
+from treestar.verifier import extract_answer
+
+__all__ = ["NAMED_SETS", "NamedSet", "ProblemSet", "load_problems", "numbered_lines", "problem_from_line"]
+
+GYM_PROBLEMS = 100
+"""Problems of a reasoning-gym level where no limit is given."""
+GYM_SEED = 4
+"""Set number for reasoning-gym. The split, not the seed, keeps test questions out of training."""
+
+FIELDS = {"id", "question", "answer"}
+CODE_FIELDS = {"entry_point", "tests"}
+"""A problem that has these is a program to be written."""
+
+
+@dataclass(frozen=True)
+class NamedSet:
+    """Where a test set comes from, and how many problems it has."""
+
+    file: str
+    """Its file in the data folder, one JSON object a line with `id`, `question` and `answer`."""
+    count: int
+    """Problems in that file."""
+    hub: str
+    """Its repository on the Hugging Face hub."""
+    split: str = "test"
+    config: str | None = None
+    hub_count: int | None = None
+    """Problems on the hub where they are not as many."""
+
+
+NAMED_SETS: Mapping[str, NamedSet] = {
+    "gsm8k": NamedSet("gsm8k_test.jsonl", 1319, "openai/gsm8k", config="main"),
+    "math500": NamedSet("math500.jsonl", 500, "HuggingFaceH4/MATH-500"),
+    "math": NamedSet("math_test.jsonl", 5000, "DigitalLearningGmbH/MATH-lighteval"),
+    "aime24": NamedSet("aime2024.jsonl", 30, "HuggingFaceH4/aime_2024", "train"),
+    "aime25": NamedSet("aime2025.jsonl", 30, "math-ai/aime25"),
+    "amc23": NamedSet("amc23.jsonl", 40, "math-ai/amc23"),
+    "olympiadbench": NamedSet(
+        "olympiadbench.jsonl", 675, "Hothan/OlympiadBench", "train", "OE_TO_maths_en_COMP", hub_count=674
+    ),
+    "collegemath": NamedSet("collegemath.jsonl", 2818, "di-zhang-fdu/College_Math_Test"),
+    "gaokao2023en": NamedSet("gaokao2023en.jsonl", 385, "MARIO-Math-Reasoning/Gaokao2023-Math-En", "train"),
+    "omni-math": NamedSet("omni_math.jsonl", 4428, "KbsdJames/Omni-MATH"),
+    "minerva": NamedSet("minerva_math.jsonl", 272, "math-ai/minervamath"),
+    "svamp": NamedSet("svamp.jsonl", 1000, "ChilleD/SVAMP", "train+test"),
+    "humaneval": NamedSet("humaneval.jsonl", 164, "openai/openai_humaneval"),
+}
+"""The hub's repositories are named from their pages and others' loaders; only the files were counted here."""
+
+
+@dataclass(frozen=True)
+class ProblemSet:
+    """The problems of one data set that a run asks."""
+
+    name: str
+    problems: tuple[Problem, ...]
+    """Those with a gold answer, within the limit."""
+    original: int
+    """How many the set has altogether, without a limit."""
+    without_answer: int
+    """Problems within the limit that were left out because the set has no gold answer for them."""
+
+
+def load_problems(name: str, data_dir: Path | None = None, limit: int | None = None) -> ProblemSet:
+    """The problems of the data set `name` (see this module).
+
+    Args:
+        data_dir: a folder with the named sets' files; without one they come from the hub.
+        limit: take only the first so many problems; of a reasoning-gym family, as evenly over its levels as it goes.
+
+    Raises:
+        TreestarError: there is no such set, it cannot be had, a line is no problem, its count is wrong, or it has no
+            gold answers.
+    """
+    kind, _, rest = name.partition(":")
+    if kind == "rg":
+        found = gym_problems(rest, limit)
+        original = len(found)
+    else:
+        found = read_set(kind, rest, name, data_dir)
+        original = len(found)
+        found = found[:limit]
+    answered = tuple(problem for problem in found if problem.answer)
+    if not answered:
+        raise TreestarError(f"data set {name!r} has no problem with a gold answer, so nothing can be measured on it")
+    return ProblemSet(name, answered, original, len(found) - len(answered))
+
+
+def read_set(kind: str, rest: str, name: str, data_dir: Path | None) -> list[Problem]:
+    if kind == "jsonl":
+        return read_jsonl(Path(rest))
+    if kind == "hf":
+        path, _, split = rest.partition("@")
+        repository, _, config = path.partition(":")
+        return from_hub(repository, config or None, split or "test")
+    named = NAMED_SETS.get(name)
+    if named is None:
+        raise TreestarError(
+            f"there is no data set {name!r}: it is one of {', '.join(NAMED_SETS)}, "
+            "or rg:FAMILY[:LEVEL], jsonl:PATH, hf:NAME[:CONFIG][@SPLIT]"
+        )
+    if data_dir is not None:
+        problems, place, expected = read_jsonl(data_dir / named.file), str(data_dir / named.file), named.count
+    else:
+        problems, place = from_hub(named.hub, named.config, named.split), f"{named.hub} on the hub"
+        expected = named.hub_count or named.count
+    if len(problems) != expected:
+        raise TreestarError(
+            f"{name} has {expected:,} problems, but {place} holds {len(problems):,}: it is another version or a "
+            "part of it (to measure on it all the same, name it as jsonl:PATH or hf:NAME)"
+        )
+    return problems
+
+
+def gym_problems(cell: str, limit: int | None) -> list[Problem]:
+    """Problems of the cell FAMILY or FAMILY:LEVEL, level after level."""
+    family, _, level = cell.partition(":")
+    levels = LEVELS.get(family)
+    if levels is None or (level and level not in levels):
+        known = ", ".join(f"{each} ({', '.join(LEVELS[each])})" for each in LEVELS)
+        raise TreestarError(f"there is no reasoning-gym cell {cell!r}; the families and levels are {known}")
+    wanted = [level] if level else list(levels)
+    total = GYM_PROBLEMS * len(wanted) if limit is None else limit
+    shares = [total // len(wanted) + (place < total % len(wanted)) for place in range(len(wanted))]
+    try:
+        return [
+            problem
+            for each, share in zip(wanted, shares, strict=True)
+            for problem in make_problems(family, each, "test", share, seed=GYM_SEED)
+        ]
+    except (ImportError, ValueError) as error:
+        raise TreestarError(f"data set rg:{cell}: {error}") from error
+
+
+def read_jsonl(path: Path) -> list[Problem]:
+    """The problems in a JSON Lines file. Raises TreestarError where it cannot be read or a line is no problem."""
+    problems = []
+    for number, line in numbered_lines(path):
+        try:
+            problems.append(problem_from_line(line, number))
+        except ValueError as error:
+            raise TreestarError(f"{path}, line {number}: {error}") from error
+    return problems
+
+
+def numbered_lines(path: Path) -> list[tuple[int, str]]:
+    """The lines of a JSON Lines file that hold something, with their numbers. Raises TreestarError."""
+    try:
+        # Not splitlines(): JSON text may hold U+2028 and its like, which end no line of JSON Lines.
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise TreestarError(f"problems cannot be read from {path}: {reason}") from error
+    return [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
+
+
+def problem_from_line(line: str, number: int) -> Problem:
+    """The problem in one line; its id is `number` unless it has one. Raises ValueError saying what is wrong with it."""
+    try:
+        data = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON ({error.msg} at column {error.colno})") from error
+    except RecursionError as error:
+        raise ValueError("not JSON that can be read: it is nested too deeply") from error
+    if not isinstance(data, dict) or not isinstance(data.get("question"), str):
+        raise ValueError("not an object with a text `question`")
+    answer = data.get("answer")
+    return Problem(
+        question=data["question"],
+        answer=None if answer is None else str(answer),
+        id=str(data.get("id", number)),
+        kind="code" if data.keys() >= CODE_FIELDS else "math",
+        metadata={name: value for name, value in data.items() if name not in FIELDS},
+    )
+
+
+def from_hub(repository: str, config: str | None, split: str) -> list[Problem]:
+    """The problems of a data set on the Hugging Face hub, or of a folder in the hub's layout.
+
+    Raises:
+        TreestarError: the library is not installed, the set cannot be had, or its fields are not understood.
+    """
+    try:
+        import datasets
+    except ImportError as error:
+        raise TreestarError(
+            f"{repository} comes from the Hugging Face hub, which needs an extra package: "
+            "pip install 'treestar[bench]'; or give --data-dir"
+        ) from error
+    datasets.disable_progress_bars()
+    try:
+        rows: Iterable[Mapping[str, Any]] = datasets.load_dataset(repository, config, split=split)
+    except Exception as error:  # the hub client, pyarrow and fsspec raise what they like
+        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise TreestarError(
+            f"data set {repository!r} cannot be loaded: {first_line} (without a network, give --data-dir FOLDER with "
+            "the set's JSON Lines file, or a folder in the hub's layout as hf:./FOLDER)"
+        ) from error
+    return [problem_from_hub(row, repository, number) for number, row in enumerate(rows)]
+
+
+def problem_from_hub(row: Mapping[str, Any], repository: str, number: int) -> Problem:
+    """One row of a hub data set as a problem, whatever that set calls its fields. Raises TreestarError."""
+
+    def first(*names: str) -> Any:
+        return next((row[name] for name in names if row.get(name) is not None), None)
+
+    question = first("question", "problem", "prompt", "Question")
+    if not isinstance(question, str):
+        raise TreestarError(f"data set {repository!r} has no text field question, problem or prompt: {sorted(row)}")
+    if "Body" in row:  # SVAMP keeps the story apart from the question
+        question = f"{row['Body'].rstrip(' .')}. {question}"
+    metadata = {"subject": first("subject", "type", "domain"), "level": first("level", "difficulty")}
+    if isinstance(metadata["level"], str):
+        metadata["level"] = metadata["level"].removeprefix("Level ")
+    if isinstance(metadata["subject"], list):
+        metadata["subject"] = ", ".join(map(str, metadata["subject"]))
+    if "entry_point" in row:
+        metadata |= {"entry_point": row["entry_point"], "tests": first("tests", "test")}
+    return Problem(
+        question=question,
+        answer=gold_answer(first("answer", "Answer", "final_answer", "canonical_solution"), row.get("solution")),
+        id=str(first("id", "unique_id", "task_id", "ID") or number),
+        kind="code" if "entry_point" in row else "math",
+        metadata={name: value for name, value in metadata.items() if value is not None},
+    )
+
+
+def gold_answer(answer: Any, solution: str | None) -> str | None:
+    """The gold answer: a list's parts joined, what follows GSM8K's `####`, or what a worked solution boxes."""
+    if answer is None:
+        return extract_answer(solution) if solution is not None else None
+    if isinstance(answer, list):
+        return ", ".join(map(str, answer))
+    text = str(answer)
+    return text.split("####")[-1].strip().replace(",", "") if "####" in text else text
