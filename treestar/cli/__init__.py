@@ -7,6 +7,7 @@ import sys
 import typer
 from rich.console import Console
 
+from treestar.cli.bench import bench
 from treestar.cli.doctor import doctor
 from treestar.cli.grade import grade
 from treestar.cli.solve import solve
@@ -25,6 +26,7 @@ app = typer.Typer(
 app.command()(solve)
 app.command(context_settings={"ignore_unknown_options": True})(grade)  # `grade -1 1`: a number is no option
 app.command()(doctor)
+app.add_typer(bench, name="bench")
 
 
 def main() -> None:

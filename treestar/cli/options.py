@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import MISSING, Field, fields
 from functools import wraps
 from typing import Annotated, Any, TypeVar, get_type_hints
@@ -19,13 +19,16 @@ __all__ = ["config_from_options", "with_config_options"]
 ResultT = TypeVar("ResultT")
 
 
-def with_config_options(*classes: type[SearchConfig]) -> Callable[[Callable[..., ResultT]], Callable[..., ResultT]]:
-    """Decorate a typer command whose last parameter is `options: dict[str, Any]`: the fields of `classes` become its
-    options, and those that the user gives arrive in that dictionary."""
+def with_config_options(
+    *classes: type[SearchConfig], without: Collection[str] = ()
+) -> Callable[[Callable[..., ResultT]], Callable[..., ResultT]]:
+    """Decorate a typer command whose last parameter is `options: dict[str, Any]`: the fields of `classes`, but those
+    named in `without`, become its options, and those that the user gives arrive in that dictionary."""
     by_name: dict[str, type[SearchConfig]] = {}
     for config_class in classes:
         for field in fields(config_class):
-            by_name.setdefault(field.name, config_class)
+            if field.name not in without:
+                by_name.setdefault(field.name, config_class)
 
     def decorate(command: Callable[..., ResultT]) -> Callable[..., ResultT]:
         own = list(inspect.signature(command, eval_str=True).parameters.values())[:-1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from treestar.policy.embedded import MODEL_PATH
 from treestar.policy.format import (
@@ -19,11 +19,17 @@ from treestar.policy.format import (
 from treestar.policy.transformers import TransformersPolicy
 from treestar.types import TreestarError
 
-__all__ = ["load_policy", "step_format_for"]
+__all__ = ["Dtype", "load_policy", "step_format_for"]
+
+Dtype = Literal["float32", "bfloat16", "float16"]
 
 
 def load_policy(
-    name: str = "embedded", step_format: FormatName | None = None, device: str | None = None, max_batch: int = 128
+    name: str = "embedded",
+    step_format: FormatName | None = None,
+    device: str | None = None,
+    max_batch: int = 128,
+    dtype: Dtype | None = None,
 ) -> TransformersPolicy:
     """Load a policy over a Hugging Face causal language model.
 
@@ -32,6 +38,7 @@ def load_policy(
         step_format: the form of the step format; None asks the model's own files (see `step_format_for`).
         device: `cpu`, `cuda`, `cuda:1`, ...; None takes CUDA where there is one.
         max_batch: most sequences generated at the same time.
+        dtype: the arithmetic; None takes what is fast on the device (see `dtype_for`).
 
     Raises:
         TreestarError: there is no such model, it cannot be read, or the device does not exist.
@@ -54,7 +61,7 @@ def load_policy(
     try:
         config = AutoConfig.from_pretrained(path)
         tokenizer = AutoTokenizer.from_pretrained(path)
-        model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype_for(device)).to(device)
+        model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype or dtype_for(device)).to(device)
     except Exception as error:  # transformers, the hub client, safetensors and torch raise what they like
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise TreestarError(

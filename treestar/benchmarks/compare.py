@@ -1,0 +1,86 @@
+"""Paired comparison of two benchmark runs on the same problems."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from treestar.benchmarks.matrix import BenchmarkConfig
+from treestar.benchmarks.results import TaskValues, compare_values, read_values
+from treestar.benchmarks.runner import CONFIG, SAMPLES
+from treestar.types import TreestarError
+
+__all__ = ["compare_runs", "read_config"]
+
+
+def read_config(out: Path) -> tuple[BenchmarkConfig, dict[str, Any]]:
+    """The configuration of the run in `out`, and all that its config.json holds. Raises TreestarError."""
+    try:
+        settings: dict[str, Any] = json.loads((out / CONFIG).read_text(encoding="utf-8"))
+        return BenchmarkConfig.from_json(settings["config"]), settings
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise TreestarError(f"{out} holds no benchmark run: {out / CONFIG} cannot be read ({error})") from error
+
+
+def compare_runs(first: Path, second: Path, pair: tuple[str, str] | None = None) -> list[dict[str, Any]]:
+    """The paired differences first - second, problem by problem.
+
+    Args:
+        first: folder of a run.
+        second: folder of another, or of the same.
+        pair: the two answers that are compared, each as `TASK` or `TASK,FILTER`; without them, every strategy's own
+            answer that both runs have.
+
+    Returns:
+        For each pair the two names, n, difference, interval, and where the values are right or wrong McNemar's test.
+
+    Raises:
+        TreestarError: a folder holds no run, the runs' problems are not the same, or there is no such answer.
+    """
+    ones, others = accuracies(first), accuracies(second)
+    pairs = [pair] if pair is not None else []
+    if not pairs:
+        pairs = [(name, name) for name in ones if name in others and ("@" not in name or name.endswith("tokens"))]
+        if not pairs:
+            raise TreestarError(
+                f"{first} and {second} have no answer in common; name them with --pair. The first has "
+                f"{', '.join(ones)}; the second has {', '.join(others)}"
+            )
+    found = []
+    for one, other in pairs:
+        one_values, one_digest = named(ones, one, first)
+        other_values, other_digest = named(others, other, second)
+        if one_digest != other_digest:
+            raise TreestarError(f"{one} of {first} and {other} of {second} were not measured on the same problems")
+        compared = compare_values(one_values, other_values, "acc", "acc")
+        found.append({"first": one, "second": other, **compared})
+    return found
+
+
+def named(answers: dict[str, tuple[TaskValues, str]], name: str, out: Path) -> tuple[TaskValues, str]:
+    wanted = name if name in answers else f"{name},none"
+    if wanted not in answers:
+        raise TreestarError(f"{out} has no answer {name!r}; it has {', '.join(answers)}")
+    return answers[wanted]
+
+
+def accuracies(out: Path) -> dict[str, tuple[TaskValues, str]]:
+    """`TASK,FILTER` -> the accuracy of every problem and seed, and the digest of the problems."""
+    config, settings = read_config(out)
+    values, _ = read_values(out / SAMPLES, config)
+    found: dict[str, tuple[TaskValues, str]] = {}
+    for task, rows in values.items():
+        if not rows:
+            continue
+        names = [name for name in next(iter(rows.values())) if name.startswith("acc,")]
+        digest = settings["sets"][dataset_of(task, settings)]["digest"]
+        for name in names:
+            only = {place: {"acc": metrics[name]} for place, metrics in rows.items()}
+            found[task + name.removeprefix("acc")] = (only, digest)
+    return found
+
+
+def dataset_of(task: str, settings: dict[str, Any]) -> str:
+    names: list[str] = [name for name in settings["sets"] if task.startswith(f"{name}/")]
+    return max(names, key=len)

@@ -1,0 +1,161 @@
+"""What a benchmark run consists of: data sets x strategies x temperatures x budgets x seeds, as cells.
+
+Greedy does not depend on temperature, budget or seed, so it is one cell. `majority` and `best_of_n` look at the same
+independent trajectories, so they share the cell `sampling`, which also serves pass@k and every token budget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+from treestar.search import STRATEGIES, GreedyConfig, MajorityConfig, MCTSConfig, SearchConfig
+
+__all__ = ["BenchmarkConfig", "Cell", "Method", "matrix"]
+
+Method = Literal["greedy", "sampling", "mcts"]
+METHOD_OF: Mapping[str, Method] = {
+    "greedy": "greedy",
+    "majority": "sampling",
+    "best_of_n": "sampling",
+    "mcts": "mcts",
+}
+"""How each strategy of `STRATEGIES` makes its trajectories."""
+CONFIG_OF: Mapping[Method, type[SearchConfig]] = {
+    "greedy": GreedyConfig,
+    "sampling": MajorityConfig,
+    "mcts": MCTSConfig,
+}
+
+ENOUGH_ROLLOUTS = 1_000_000
+"""With a token budget, the budget ends a search and not its rollouts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkConfig:
+    """What is measured. Two runs with the same configuration, policy and problems have the same results."""
+
+    datasets: tuple[str, ...]
+    """Names as `load_problems` knows them."""
+    strategies: tuple[str, ...] = ("greedy", "majority", "best_of_n", "mcts")
+    """Which strategies are compared."""
+    samples: int = 16
+    """n: independent trajectories a problem, from which pass@k, consensus@k and best-of-k are computed."""
+    k: tuple[int, ...] = (1, 4, 16)
+    """The ks of pass@k, consensus@k, best-of-k and weighted vote@k; none above `samples`."""
+    temperatures: tuple[float, ...] = (1.0,)
+    """Sampling temperatures of the sampling and tree strategies."""
+    budget_tokens: tuple[int, ...] = ()
+    """Token budgets a problem at which all strategies are compared."""
+    seeds: int = 1
+    """Repetitions with seeds 0, 1, ..."""
+    limit: int | None = None
+    """Only the first so many problems of each data set."""
+    search: Mapping[str, Any] = field(default_factory=dict)
+    """Further settings of the strategies, by the names of their configurations' fields."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError saying what is wrong."""
+        for name in ("datasets", "strategies", "k", "temperatures"):
+            if not getattr(self, name):
+                raise ValueError(f"{name} must name at least one")
+        for name in ("datasets", "strategies", "k", "temperatures", "budget_tokens"):
+            if len(set(getattr(self, name))) < len(getattr(self, name)):
+                raise ValueError(f"{name} names something twice: {', '.join(map(str, getattr(self, name)))}")
+        for strategy in self.strategies:
+            if strategy not in STRATEGIES:
+                raise ValueError(f"there is no strategy {strategy!r}: it is one of {', '.join(STRATEGIES)}")
+        numbers = (
+            self.samples,
+            self.seeds,
+            *self.k,
+            *self.budget_tokens,
+            *(() if self.limit is None else (self.limit,)),
+        )
+        if min(numbers) < 1:
+            raise ValueError("samples, seeds, k, budget_tokens and limit must be whole numbers, 1 or more")
+        if max(self.k) > self.samples:
+            raise ValueError(f"k = {max(self.k)} needs at least as many samples, not {self.samples}")
+        for name in self.search:
+            if not any(name in field_names(method) for method in self.methods()):
+                raise ValueError(f"{name} is not a setting of {', '.join(self.strategies)}")
+
+    def methods(self) -> tuple[Method, ...]:
+        """The methods that the strategies need, in a fixed order."""
+        wanted = {METHOD_OF[strategy] for strategy in self.strategies}
+        return tuple(method for method in CONFIG_OF if method in wanted)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> BenchmarkConfig:
+        """The configuration that `to_json` wrote. Raises TypeError or ValueError on another object."""
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in data.items()
+        }
+        return cls(**values)
+
+    def to_json(self) -> dict[str, Any]:
+        """The configuration as JSON values."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method on one data set with one seed."""
+
+    dataset: str
+    method: Method
+    temperature: float
+    budget: int | None
+    """The token budget of a tree search; sampling serves every budget from the same trajectories."""
+    seed: int
+    config: SearchConfig
+
+    @property
+    def task(self) -> str:
+        """The cell's name without its seed: what results are averaged over."""
+        parts = [self.dataset, self.method]
+        if self.method != "greedy":
+            parts.append(f"t={self.temperature:g}")
+        if self.budget is not None:
+            parts.append(f"tokens={self.budget}")
+        return "/".join(parts)
+
+    @property
+    def key(self) -> str:
+        """The cell's name."""
+        return f"{self.task}/seed={self.seed}"
+
+
+def matrix(config: BenchmarkConfig) -> list[Cell]:
+    """Every cell of a run, in the order in which they are run.
+
+    Raises:
+        ValueError: a setting's value is not allowed.
+    """
+    return [
+        cell for dataset in config.datasets for method in config.methods() for cell in cells_of(config, dataset, method)
+    ]
+
+
+def cells_of(config: BenchmarkConfig, dataset: str, method: Method) -> list[Cell]:
+    given = {name: value for name, value in config.search.items() if name in field_names(method)}
+    if method == "greedy":
+        return [Cell(dataset, method, 0.0, None, 0, GreedyConfig(**given))]
+    cells = []
+    for temperature in config.temperatures:
+        for seed in range(config.seeds):
+            if method == "sampling":
+                search: SearchConfig = MajorityConfig(samples=config.samples, temperature=temperature, **given)
+                cells.append(Cell(dataset, method, temperature, None, seed, search))
+                continue
+            for budget in config.budget_tokens or (None,):
+                limits = {} if budget is None else {"rollouts": ENOUGH_ROLLOUTS, "early_stop": False}
+                search = MCTSConfig(**{"temperature": temperature, "generated_tokens": budget, **limits, **given})
+                cells.append(Cell(dataset, method, temperature, budget, seed, search))
+    return cells
+
+
+def field_names(method: Method) -> set[str]:
+    """The settings of a method that a run may give, besides those that the matrix itself varies."""
+    return {each.name for each in fields(CONFIG_OF[method])} - {"samples", "temperature", "generated_tokens", "gold"}

@@ -1,0 +1,172 @@
+"""report.md: a run's results for people, from results.json alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from treestar.benchmarks.matrix import BenchmarkConfig, Cell, matrix
+
+__all__ = ["percent", "render_report", "slug", "summary_lines"]
+
+Results = Mapping[str, Any]
+
+
+def render_report(results: Results, config: BenchmarkConfig, plots: Sequence[str]) -> str:
+    """The report as Markdown.
+
+    Args:
+        results: the content of results.json.
+        plots: paths of the plots, seen from the report's folder.
+    """
+    tasks = {cell.task: cell for cell in matrix(config)}
+    parts = [
+        f"# Benchmark of {results['model_name']}",
+        f"Percent, means over problems with 95% bootstrap intervals; seeds: {config.seeds}. Tokens are those generated "
+        "for one problem. Every figure is in results.json, every completion in samples.jsonl.",
+    ]
+    for dataset in config.datasets:
+        own = {task: cell for task, cell in tasks.items() if cell.dataset == dataset}
+        parts.append(f"## {dataset}\n\n{problems_sentence(results, next(iter(own)))}")
+        parts.append(accuracy_table(results, own))
+        if any(cell.method == "sampling" for cell in own.values()):
+            parts += [at_k_table(results, own, config), calibration_table(results, own)]
+        parts += [level_table(results, own), difference_table(results, own)]
+        parts += [f"![{path}]({path})" for path in plots if f"/{slug(dataset)}-" in path]
+    parts += [f"![{path}]({path})" for path in plots if not any(f"/{slug(name)}-" in path for name in config.datasets)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def problems_sentence(results: Results, task: str) -> str:
+    counts = results["n-samples"][task]
+    sentence = f"{counts['effective']:,} of {counts['original']:,} problems, digest {results['versions'][task]}."
+    if counts["without_answer"]:
+        sentence += f" {counts['without_answer']} were left out: the set has no gold answer for them."
+    return sentence
+
+
+def accuracy_table(results: Results, tasks: Iterable[str]) -> str:
+    """The strategies' own answers, at their own cost."""
+    rows = []
+    for task in tasks:
+        found = results["results"][task]
+        for chosen in own_filters(found):
+            tokens = found.get(f"generated_tokens,{chosen}", found["generated_tokens,none"])
+            rows.append(
+                [
+                    short_name(results, task, chosen),
+                    percent(found, f"acc,{chosen}"),
+                    f"{tokens:,.0f}",
+                    f"{found.get(f'trajectories,{chosen}', found['trajectories,none']):.1f}",
+                    f"{100 * found[f'exact_match,{chosen}']:.1f}",
+                    f"{100 * found[f'f1,{chosen}']:.1f}",
+                ]
+            )
+    return table(["answer", "accuracy", "tokens", "trajectories", "exact match", "token F1"], rows)
+
+
+def at_k_table(results: Results, tasks: Mapping[str, Cell], config: BenchmarkConfig) -> str:
+    """pass@k, consensus@k, best-of-k and weighted vote@k by temperature."""
+    rows = []
+    for task, cell in tasks.items():
+        if cell.method != "sampling":
+            continue
+        found = results["results"][task]
+        metrics = ["pass@{k},none", "acc,consensus@{k}", "tied,consensus@{k}"]
+        metrics += [key.replace(f"@{config.k[0]}:", "@{k}:") for key in sorted(found) if scored_at(key, config.k[0])]
+        for metric in metrics:
+            name = metric.replace("@{k}", "@k").removesuffix(",none").removeprefix("acc,")
+            values = [percent(found, metric.format(k=k)) for k in config.k]
+            rows.append([f"{cell.temperature:g}", name.replace("tied,", "ties in "), *values])
+    return table(["temperature", "", *(f"k = {k}" for k in config.k)], rows)
+
+
+def scored_at(key: str, k: int) -> bool:
+    return re.fullmatch(rf"acc,(best_of|weighted)@{k}:\w+", key) is not None
+
+
+def calibration_table(results: Results, tasks: Iterable[str]) -> str:
+    rows = []
+    for task in tasks:
+        found = results["results"][task]
+        for chosen in own_filters(found):
+            if f"brier,{chosen}" in found:
+                figures = [found[f"{name},{chosen}"] for name in ("confidence", "acc", "brier", "ece")]
+                rows.append([short_name(results, task, chosen), *(f"{figure:.3f}" for figure in figures)])
+    return table(["reported confidence of", "mean", "accuracy", "Brier score", "calibration error"], rows)
+
+
+def level_table(results: Results, tasks: Iterable[str]) -> str:
+    rows = []
+    for task in tasks:
+        if len(results["by_level"][task]) < 2:
+            continue
+        for level, found in results["by_level"][task].items():
+            for chosen in own_filters(found):
+                rows.append(
+                    [level, str(found["n"]), short_name(results, task, chosen), percent(found, f"acc,{chosen}")]
+                )
+    return table(["level", "problems", "answer", "accuracy"], sorted(rows, key=lambda row: row[0]))
+
+
+def difference_table(results: Results, tasks: Iterable[str]) -> str:
+    """What tree search gains over each other strategy; with a budget, over the same tokens on every problem."""
+    rows = []
+    for each in results["comparisons"]:
+        if each["first"].rpartition(",")[0] in tasks:
+            low, high = each["interval"]
+            test = each.get("mcnemar")
+            rows.append(
+                [
+                    " minus ".join(short_name(results, *each[side].rsplit(",", 1)) for side in ("first", "second")),
+                    f"{100 * each['difference']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})",
+                    "" if test is None else f"{test['only_first']} : {test['only_second']}, p = {test['p_value']:.3g}",
+                ]
+            )
+    return table(["paired difference", "points", "McNemar, first seed"], rows)
+
+
+def summary_lines(results: Results) -> list[str]:
+    """One line for each strategy's own answer: accuracy in percent with its interval, and tokens a problem."""
+    return [
+        f"{system_name(task, chosen)}: {percent(found, f'acc,{chosen}')}, "
+        f"{found.get(f'generated_tokens,{chosen}', found['generated_tokens,none']):,.0f} tokens"
+        for task, found in results["results"].items()
+        for chosen in own_filters(found)
+    ]
+
+
+def own_filters(found: Results) -> list[str]:
+    """The filters that stand for a strategy's own answer."""
+    filters = [key.removeprefix("acc,") for key in found if key.startswith("acc,")]
+    return [name for name in filters if name in ("none", "majority", "best_of_n") or name.endswith("tokens")]
+
+
+def system_name(task: str, chosen: str) -> str:
+    return task if chosen == "none" else f"{task}, {chosen}"
+
+
+def short_name(results: Results, task: str, chosen: str) -> str:
+    """The name of an answer under the heading of its data set."""
+    return system_name(task.removeprefix(f"{results['configs'][task]['dataset_name']}/"), chosen)
+
+
+def percent(found: Results, key: str) -> str:
+    """A figure in percent with its interval."""
+    metric, _, chosen = key.partition(",")
+    low, high = found[f"{metric}_interval,{chosen}"]
+    return f"{100 * found[key]:.1f} ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table, "" without rows."""
+    if not rows:
+        return ""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def slug(name: str) -> str:
+    """`name` as a part of a file name."""
+    return re.sub(r"[^A-Za-z0-9.=-]+", "-", name).strip("-")

@@ -1,0 +1,222 @@
+"""From samples.jsonl to results.json: every figure of a run, and nothing that depends on time, machine or order.
+
+The layout and the field names are lm-evaluation-harness's: `results[task]["metric,filter"]` with
+`"metric_stderr,filter"`, `configs`, `versions`, `n-shot`, `n-samples`, `higher_is_better`. treestar adds
+`"metric_interval,filter"` (95% bootstrap over problems), `"acc_by_seed,filter"`, `by_level` and `comparisons`.
+A task is a cell without its seed; `scoring` says what the filters are.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from treestar.benchmarks.matrix import BenchmarkConfig, Cell, matrix
+from treestar.benchmarks.samples import iter_rows
+from treestar.benchmarks.scoring import Metrics, problem_metrics
+from treestar.benchmarks.statistics import (
+    RESAMPLES,
+    bootstrap_intervals,
+    expected_calibration_error,
+    mcnemar,
+    paired_difference,
+    standard_error,
+)
+
+__all__ = ["TaskValues", "compare_values", "compute_results", "read_values"]
+
+DIGITS = 6
+BOOTSTRAP_SEED = 0
+LOWER_IS_BETTER = {"brier", "ece", "executions", "generated_tokens", "prompt_tokens", "tied"}
+
+TaskValues = dict[tuple[int, int], Metrics]
+"""(doc_id, seed) -> the figures of that problem with that seed."""
+
+
+def compute_results(samples: Path, settings: Mapping[str, Any], config: BenchmarkConfig) -> dict[str, Any]:
+    """The content of results.json.
+
+    Args:
+        samples: the run's samples.jsonl, in which every cell is finished.
+        settings: what its config.json holds.
+
+    Raises:
+        TreestarError: `samples` cannot be read.
+    """
+    values, levels = read_values(samples, config)
+    tasks = {cell.task: cell for cell in matrix(config)}
+    sets, model = settings["sets"], settings["model"]
+    counted = ("original", "effective", "without_answer")
+    return {
+        "results": {task: {"alias": task, **summary(values[task])} for task in tasks},
+        "by_level": {task: level_summary(values[task], levels[cell.dataset]) for task, cell in tasks.items()},
+        "comparisons": budget_comparisons(values, tasks, config),
+        "configs": {task: task_config(cell, config) for task, cell in tasks.items()},
+        "versions": {task: sets[cell.dataset]["digest"] for task, cell in tasks.items()},
+        "n-shot": dict.fromkeys(tasks, model["num_fewshot"]),
+        "n-samples": {task: {name: sets[cell.dataset][name] for name in counted} for task, cell in tasks.items()},
+        "higher_is_better": {task: directions(values[task]) for task in tasks},
+        "config": {
+            "model": model["name"],
+            "model_args": {name: value for name, value in model.items() if name != "name"},
+            "limit": config.limit,
+            "seeds": config.seeds,
+            "bootstrap_iters": RESAMPLES,
+            "random_seed": BOOTSTRAP_SEED,
+        },
+        "model_name": model["name"],
+    }
+
+
+def read_values(samples: Path, config: BenchmarkConfig) -> tuple[dict[str, TaskValues], dict[str, dict[int, str]]]:
+    """The figures of every problem by task, and the level of every problem by data set. Raises TreestarError."""
+    cells = {cell.key: cell for cell in matrix(config)}
+    spent = tokens_of_searches(samples, cells) if config.budget_tokens else {}
+    values: dict[str, TaskValues] = {cell.task: {} for cell in cells.values()}
+    levels: dict[str, dict[int, str]] = {cell.dataset: {} for cell in cells.values()}
+    for row in iter_rows(samples):
+        cell, doc_id = cells[row["cell"]], row["doc_id"]
+        spent_here = spent.get((cell.dataset, cell.temperature, cell.seed, doc_id), {})
+        values[cell.task][doc_id, cell.seed] = problem_metrics(row, cell, config, spent_here)
+        levels[cell.dataset][doc_id] = level_of(row["doc"])
+    return values, levels
+
+
+def tokens_of_searches(samples: Path, cells: Mapping[str, Cell]) -> dict[tuple[str, float, int, int], dict[int, int]]:
+    """(data set, temperature, seed, doc_id) -> token budget -> what the tree search with that budget generated."""
+    spent: dict[tuple[str, float, int, int], dict[int, int]] = defaultdict(dict)
+    for row in iter_rows(samples):
+        cell = cells[row["cell"]]
+        if cell.budget is not None:
+            place = (cell.dataset, cell.temperature, cell.seed, row["doc_id"])
+            spent[place][cell.budget] = row["stats"]["generated_tokens"]
+    return spent
+
+
+def level_of(doc: Mapping[str, Any]) -> str:
+    """How difficult a problem is, in the words of its data set; "" where that says nothing."""
+    parts = [str(doc[name]) for name in ("family", "level") if doc.get(name) not in (None, "")]
+    return " ".join(parts) if "level" in doc else ""
+
+
+# --- means over problems ---------------------------------------------------------------------------------------------
+
+
+def summary(values: TaskValues) -> dict[str, Any]:
+    """Mean, standard error and interval of every figure of a task; problems are averaged over their seeds first."""
+    names = sorted(next(iter(values.values())))
+    docs, seeds = sorted({doc for doc, _ in values}), sorted({seed for _, seed in values})
+    table = np.array([[[values[doc, seed][name] for name in names] for seed in seeds] for doc in docs])
+    by_doc = table.mean(axis=1)
+    intervals = bootstrap_intervals(by_doc, BOOTSTRAP_SEED)
+    found: dict[str, Any] = {}
+    for place, name in enumerate(names):
+        metric, _, chosen = name.partition(",")
+        if metric == "confidence":
+            right = table[:, :, names.index(f"acc,{chosen}")]
+            found[f"ece,{chosen}"] = rounded(expected_calibration_error(table[:, :, place].ravel(), right.ravel()))
+        found[name] = rounded(by_doc[:, place].mean())
+        found[f"{metric}_stderr,{chosen}"] = rounded(standard_error(by_doc[:, place]))
+        found[f"{metric}_interval,{chosen}"] = [rounded(end) for end in intervals[place]]
+        if metric == "acc" and len(seeds) > 1:
+            found[f"acc_by_seed,{chosen}"] = [rounded(mean) for mean in table[:, :, place].mean(axis=0)]
+    return found
+
+
+def level_summary(values: TaskValues, levels: Mapping[int, str]) -> dict[str, Any]:
+    """Accuracy by the levels of a data set, for the filters that stand for a strategy's own answer."""
+    by_level: dict[str, TaskValues] = defaultdict(dict)
+    for (doc, seed), metrics in values.items():
+        if levels[doc]:
+            kept = {name: value for name, value in metrics.items() if name.startswith("acc,") and "@" not in name}
+            by_level[levels[doc]][doc, seed] = kept
+    return {level: {"n": len({doc for doc, _ in part}), **summary(part)} for level, part in sorted(by_level.items())}
+
+
+def directions(values: TaskValues) -> dict[str, bool]:
+    metrics = {name.partition(",")[0] for name in next(iter(values.values()))}
+    return {metric: metric not in LOWER_IS_BETTER for metric in sorted(metrics)}
+
+
+def task_config(cell: Cell, config: BenchmarkConfig) -> dict[str, Any]:
+    search = cell.config.to_json()
+    temperature = search.get("temperature", 0.0)
+    return {
+        "task": cell.task,
+        "dataset_name": cell.dataset,
+        "output_type": "generate_until",
+        "repeats": search.get("samples", 1),
+        "generation_kwargs": {
+            "do_sample": temperature > 0,
+            "temperature": temperature,
+            "top_p": search.get("top_p", 1.0),
+            "max_gen_toks": search["max_depth"] * search["max_step_tokens"],
+        },
+        "metadata": {"method": cell.method, "seeds": 1 if cell.method == "greedy" else config.seeds, "search": search},
+    }
+
+
+# --- differences -----------------------------------------------------------------------------------------------------
+
+
+def compare_values(first: TaskValues, second: TaskValues, first_name: str, second_name: str) -> dict[str, Any]:
+    """The paired difference first - second of two figures (`metric,filter`) over the problems that both tasks have.
+
+    The interval is a bootstrap over problems, averaged over the seeds of each side. McNemar's test takes one pair a
+    problem, those of the first seed of each side, and only where each value is right or wrong.
+    """
+
+    def by_doc(values: TaskValues, name: str) -> dict[int, list[float]]:
+        found: dict[int, list[float]] = defaultdict(list)
+        for (doc, _), metrics in sorted(values.items()):
+            found[doc].append(metrics[name])
+        return found
+
+    ones, others = by_doc(first, first_name), by_doc(second, second_name)
+    docs = sorted(ones.keys() & others.keys())
+    difference = paired_difference(
+        [float(np.mean(ones[doc])) for doc in docs], [float(np.mean(others[doc])) for doc in docs], BOOTSTRAP_SEED
+    )
+    result: dict[str, Any] = {
+        "n": len(docs),
+        "difference": rounded(difference["difference"]),
+        "interval": [rounded(end) for end in difference["interval"]],
+    }
+    pairs = [(ones[doc][0], others[doc][0]) for doc in docs]
+    if all(value in (0.0, 1.0) for pair in pairs for value in pair):
+        test = mcnemar([one == 1.0 for one, _ in pairs], [other == 1.0 for _, other in pairs])
+        result["mcnemar"] = {**test._asdict(), "p_value": rounded(test.p_value)}
+    return result
+
+
+def budget_comparisons(
+    values: Mapping[str, TaskValues], tasks: Mapping[str, Cell], config: BenchmarkConfig
+) -> list[dict[str, Any]]:
+    """MCTS minus each other strategy with the same tokens, temperature and problems; without budgets, with its own."""
+    found = []
+    for task, cell in tasks.items():
+        if cell.method != "mcts":
+            continue
+        rivals = [
+            (other, "none") for other, each in tasks.items() if each.method == "greedy" and each.dataset == cell.dataset
+        ]
+        suffix = "" if cell.budget is None else f"@mcts:{cell.budget}tokens"
+        rivals += [
+            (other, f"{strategy}{suffix}")
+            for other, each in tasks.items()
+            if (each.method, each.dataset, each.temperature) == ("sampling", cell.dataset, cell.temperature)
+            for strategy in ("majority", "best_of_n")
+            if strategy in config.strategies
+        ]
+        for other, chosen in rivals:
+            compared = compare_values(values[task], values[other], "acc,none", f"acc,{chosen}")
+            found.append({"first": f"{task},none", "second": f"{other},{chosen}", **compared})
+    return found
+
+
+def rounded(value: float) -> float:
+    return round(float(value), DIGITS)

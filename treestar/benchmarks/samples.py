@@ -1,0 +1,189 @@
+"""samples.jsonl: one line for each finished problem of a cell, with the prompt, every completion and how it was graded.
+
+From these lines alone every figure is computed, so others can grade again with rules of their own. Field names are
+those of lm-evaluation-harness where it has them. A line is appended when its problem is finished; a last line without
+its line break (the run was killed while it wrote) is cut off when the run goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from treestar.benchmarks.matrix import Cell
+from treestar.policy.format import trajectory_text
+from treestar.search import AnswerGroups, Node, SearchResult, Tree
+from treestar.search.answer import mean_log_probability
+from treestar.types import Problem, TreestarError, Verifier
+from treestar.verifier.unit_tests import candidate_program
+
+__all__ = ["Row", "doc_hash", "finished_keys", "iter_rows", "make_row"]
+
+Row = dict[str, Any]
+"""One line of samples.jsonl. Its lists `resps`, `filtered_resps`, `right`, `group`, `tokens` and `ended` have one entry
+for each trajectory, in the order in which the trajectories were begun."""
+
+SCORE_DIGITS = 4
+"""Decimals of a score. The last digits of a log-probability hang on what else was in the batch; these do not."""
+
+RowKey = tuple[str, int]
+"""A cell's key and a problem's place in its data set."""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The node at which a trajectory ended, and its tree."""
+
+    node: Node
+    tree: Tree
+
+
+async def make_row(cell: Cell, doc_id: int, prompt: str, results: Sequence[SearchResult], verifier: Verifier) -> Row:
+    """The line for one problem.
+
+    Args:
+        results: of one search; of several one after another where a budget needed more samples.
+    """
+    problem = results[0].problem
+    gold = problem.answer
+    assert gold is not None
+    ends = trajectories(cell, results)
+    answers = [answer_of(problem, end) for end in ends]
+    groups = AnswerGroups(verifier)
+    group_of: dict[str, int] = {}
+    right: dict[str, bool] = {}
+    for answer in dict.fromkeys(each for each in answers if each is not None):
+        group = await groups.find_or_begin(answer)
+        group_of[answer] = next(place for place, each in enumerate(groups.groups) if each is group)
+        right[answer] = await verifier.accepts(problem, answer)
+    scores = {"log_probability": [round(mean_log_probability(end.node), SCORE_DIGITS) for end in ends]}
+    if any(end.node.score is not None for end in ends):
+        scores["ppm"] = [round(end.node.score or 0.0, SCORE_DIGITS) for end in ends]
+    row: Row = {
+        "task": cell.task,
+        "cell": cell.key,
+        "doc_id": doc_id,
+        "doc": {"id": problem.id, "question": problem.question, **doc_metadata(problem)},
+        "doc_hash": doc_hash(problem),
+        "target": gold,
+        "arguments": [prompt],
+        "resps": [completion(end) for end in ends],
+        "filtered_resps": answers,
+        "right": [answer is not None and right[answer] for answer in answers],
+        "group": [-1 if answer is None else group_of[answer] for answer in answers],
+        "scores": scores,
+        "tokens": [sum(each.step.tokens for each in end.node.path() if each.step) for end in ends],
+        "multiplicity": [end.node.multiplicity for end in ends],
+        "ended": [end.node.terminal for end in ends],
+        "stopped": results[0].stopped,
+        "stats": {name: sum(getattr(result.stats, name) for result in results) for name in asdict(results[0].stats)},
+    }
+    if cell.method != "sampling":
+        row |= await chosen_answer(results[0], verifier)
+    return row
+
+
+def trajectories(cell: Cell, results: Sequence[SearchResult]) -> list[End]:
+    """The ends of the trajectories that count: all that were sampled, or those of a tree that have an answer."""
+    ends = []
+    for result in results:
+        tree = result.tree
+        assert tree is not None
+        terminals = tree.terminals()
+        if cell.method == "mcts":
+            ends += [End(node, tree) for node in terminals if node.answer is not None]
+            continue
+        # A trajectory's first node has the place at which it was begun; ends are found in the order of their length.
+        terminals.sort(key=lambda node: node.path()[0].index if node.parent is not None else 0)
+        wanted: int = getattr(cell.config, "samples", 1)
+        # Where the question alone fills the context, the root is the end of all of them.
+        repeats = wanted if terminals == [tree.root] else 1
+        ends += [End(node, tree) for node in terminals] * repeats
+    return ends
+
+
+def answer_of(problem: Problem, end: End) -> str | None:
+    """What a trajectory proposes: the answer it states; for a program to be written, its code."""
+    if problem.kind != "code" or end.node.answer is None:
+        return end.node.answer
+    steps = [each.step for each in end.node.path() if each.step is not None]
+    return candidate_program(problem, "\n".join(step.code for step in steps), "\n".join(step.text for step in steps))
+
+
+async def chosen_answer(result: SearchResult, verifier: Verifier) -> Row:
+    """What a search chose, whether that is right, and how sure it was."""
+    answer, right = result.answer, bool(result.correct)
+    if result.problem.kind == "code" and answer is not None:
+        steps = result.trajectory
+        answer = candidate_program(
+            result.problem, "\n".join(step.code for step in steps), "\n".join(step.text for step in steps)
+        )
+        right = await verifier.accepts(result.problem, answer)
+    return {"answer": answer, "acc": right, "confidence": result.confidence}
+
+
+def completion(end: End) -> str:
+    """All that the policy wrote on the way to a trajectory's end, with what its code printed."""
+    node = end.node
+    if node.parent is None or node.terminal == "answer":
+        return trajectory_text(end.tree.state(node))
+    step = node.step
+    assert step is not None
+    return trajectory_text(end.tree.state(node.parent)) + step.text
+
+
+def doc_metadata(problem: Problem) -> dict[str, Any]:
+    """What the data set says beside question and answer, without its worked solution."""
+    return {name: value for name, value in problem.metadata.items() if name != "solution"}
+
+
+def doc_hash(problem: Problem) -> str:
+    """A digest of question and gold answer."""
+    return hashlib.sha256(f"{problem.question}\0{problem.answer}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def iter_rows(path: Path) -> Iterator[Row]:
+    """The lines of a samples.jsonl, one after another.
+
+    Raises:
+        TreestarError: the file cannot be read, or a line is not one of its lines.
+    """
+    try:
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                try:
+                    row = json.loads(line)
+                    row["cell"], row["doc_id"], row["doc_hash"]
+                except (ValueError, KeyError, TypeError) as error:
+                    raise TreestarError(f"{path}, line {number}, is no sample of a benchmark run") from error
+                yield row
+    except OSError as error:
+        raise TreestarError(f"samples cannot be read from {path}: {error.strerror or error}") from error
+
+
+def finished_keys(path: Path) -> dict[RowKey, str]:
+    """The problems that a run has finished, each with its `doc_hash`; cuts off a last line that was not written to its
+    end. {} where there is no file. Raises TreestarError as `iter_rows` does."""
+    if not path.exists():
+        return {}
+    cut_partial_line(path)
+    return {(row["cell"], row["doc_id"]): row["doc_hash"] for row in iter_rows(path)}
+
+
+def cut_partial_line(path: Path) -> None:
+    with path.open("rb+") as file:
+        end = file.seek(0, os.SEEK_END)
+        while end > 0:
+            start = max(0, end - 65_536)
+            file.seek(start)
+            found = file.read(end - start).rfind(b"\n")
+            if found >= 0:
+                file.truncate(start + found + 1)
+                return
+            end = start
+        file.truncate(0)
