@@ -49,6 +49,8 @@ def verdict(result: SearchResult) -> Text:
     if result.correct is not None:
         line.append(" ✓ right" if result.correct else f" ✗ wrong, it is {result.problem.answer}",
                     style="bold green" if result.correct else "bold red")  # fmt: skip
+    if stats.discarded:
+        line.append(f"   {stats.discarded} chosen before it gave something else when run again", style="yellow")
     line.append(
         f"   confidence {result.confidence:.0%} · {stats.rollouts} rollouts · {stats.nodes} nodes · "
         f"{stats.executions} executions · {stats.generated_tokens} tokens · {stats.seconds:.1f} s",

@@ -63,6 +63,18 @@ class AnswerGroups:
         self.open_mass -= mass
         return mass
 
+    def discard(self, node: Node) -> None:
+        """Take a terminal node out again, as if its trajectory had not stated an answer."""
+        assert node.answer is not None
+        group = self.group_of[node.answer]
+        group.members.remove(node)
+        mass = sampled_mass(node)
+        group.mass -= mass
+        self.mass -= mass
+        if not group.members:
+            self.groups.remove(group)
+            self.group_of = {answer: each for answer, each in self.group_of.items() if each is not group}
+
     async def find_or_begin(self, answer: str) -> AnswerGroup:
         for group in self.groups:
             if await self.verifier.equivalent(group.answer, answer):

@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from threading import Event
 from typing import Any
 
-from treestar.search.answer import AnswerGroups, Choice, choose
+from treestar.search.answer import AnswerGroups, Choice
 from treestar.search.baselines import greedy, sample
 from treestar.search.config import BestOfNConfig, GreedyConfig, MajorityConfig, MCTSConfig, SearchConfig
+from treestar.search.confirm import choose_confirmed
 from treestar.search.expansion import Components, Search
 from treestar.search.mcts import mcts
 from treestar.search.result import SearchResult, TrajectoryStep
@@ -93,7 +94,6 @@ async def search_one(
         stopped = await grow(search)
     finally:
         await interpreter.close()
-    search.stats.seconds = time.perf_counter() - search.started
     return await finish(search, stopped)
 
 
@@ -107,9 +107,12 @@ def strategy_of(config: SearchConfig) -> tuple[str, Strategy]:
 
 
 async def finish(search: Search[SearchConfig], stopped: str) -> SearchResult:
-    """Choose the answer, and only then look at the gold one."""
-    chosen = choose(search.groups, answer_choice(search.config))
+    """Choose the answer, confirm it, and only then look at the gold one."""
     problem, policy = search.tree.problem, search.components.policy
+    chosen, search.stats.discarded = await choose_confirmed(
+        search.groups, answer_choice(search.config), problem, search.components
+    )
+    search.stats.seconds = time.perf_counter() - search.started
     node, confidence = chosen if chosen is not None else (None, 0.0)
     answer = node.answer if node is not None else None
     correct = None

@@ -23,6 +23,8 @@ class SearchStats:
     prompt_tokens: int = 0
     generated_tokens: int = 0
     executed_seconds: float = 0.0
+    discarded: int = 0
+    """Trajectories that were chosen and then discarded, because they gave something else when run again."""
     seconds: float = 0.0
     """Wall time from the search's start to its end; searches that run beside it share the machine."""
 

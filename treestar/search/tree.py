@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Node", "TerminalReason", "Tree"]
 
-TerminalReason = Literal["answer", "dead_end", "max_depth", "context", "error", "truncated"]
+TerminalReason = Literal["answer", "dead_end", "max_depth", "context", "error", "truncated", "unrepeatable"]
 """Why a path ends: it states an answer; no valid child was found; it is as deep as allowed; it no longer fits the
-policy's context; its code failed; its last step was cut at the token limit."""
+policy's context; its code failed; its last step was cut at the token limit; it stated an answer, was chosen, and gave
+something else when it was run again (`confirm.py`)."""
 
 XML_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 

@@ -1,0 +1,61 @@
+"""Before an answer is believed: its trajectory is run once more, from nothing, in an interpreter of its own.
+
+A search runs the steps of all branches in one process, so a step could have been helped by a neighbour, or by code that
+got out of its step and answers for it. What a trajectory says must come from the trajectory alone.
+"""
+
+from __future__ import annotations
+
+from treestar.search.answer import AnswerGroups, Choice, choose
+from treestar.search.expansion import Components
+from treestar.search.tree import Node
+from treestar.types import Execution, Problem, Snapshot
+
+__all__ = ["choose_confirmed", "repeats"]
+
+
+async def choose_confirmed(
+    groups: AnswerGroups, choice: Choice, problem: Problem, components: Components
+) -> tuple[tuple[Node, float] | None, int]:
+    """`choose`, but a chosen trajectory that does not give the same again is discarded and the choice made anew.
+
+    Returns:
+        What `choose` returns, and how many trajectories were discarded. They end as `unrepeatable`, without an answer.
+
+    Raises:
+        TreestarError: the executor failed for good.
+    """
+    discarded = 0
+    while (chosen := choose(groups, choice)) is not None:
+        node, _ = chosen
+        if await repeats(node, problem, components):
+            break
+        groups.discard(node)
+        node.terminal, node.answer, node.correct = "unrepeatable", None, None
+        discarded += 1
+    return chosen, discarded
+
+
+async def repeats(node: Node, problem: Problem, components: Components) -> bool:
+    """Whether the path to `node`, run in a fresh interpreter, prints at every step what it printed in the search and
+    ends in the same answer."""
+    interpreter = await components.executor.open()
+    try:
+        snapshot: Snapshot | None = None
+        preamble = components.policy.preamble(problem)
+        if preamble:
+            snapshot = (await interpreter.run(preamble, None)).snapshot
+        execution = Execution()
+        for each in node.path():
+            assert each.step is not None
+            if each.step.code:
+                execution = await interpreter.run(each.step.code, snapshot)
+                snapshot = execution.snapshot
+            else:
+                execution = Execution(snapshot=snapshot)
+            if (execution.output, execution.error) != (each.execution.output, each.execution.error):
+                return False
+        assert node.step is not None
+        return components.policy.final_answer(node.step, execution) == node.answer
+    finally:
+        await interpreter.close()
