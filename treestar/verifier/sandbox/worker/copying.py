@@ -35,7 +35,14 @@ ATOMS = frozenset(
     (
         *(int, float, complex, bool, str, bytes, type(None), range, type(...), type(NotImplemented)),
         *(Fraction, Decimal, datetime.date, datetime.datetime, datetime.time, datetime.timedelta, datetime.timezone),
-        *(re.Pattern, re.Match, GenericAlias, type(typing.Callable[[], int]), typing.TypeVar),
+        *(
+            re.Pattern,
+            re.Match,
+            GenericAlias,
+            type(typing.ClassVar[int]),
+            type(typing.Callable[[], int]),
+            typing.TypeVar,
+        ),
     )
 )
 """Types whose values nobody can change. `range` may hold objects of a step's own; those are integers by nature."""
