@@ -24,9 +24,10 @@ METHOD_OF: Mapping[str, Method] = {
 """How each strategy of `STRATEGIES` makes its trajectories."""
 CONFIG_OF: Mapping[Method, type[SearchConfig]] = {
     "greedy": GreedyConfig,
-    "sampling": MajorityConfig,
     "mcts": MCTSConfig,
+    "sampling": MajorityConfig,
 }
+"""In the order in which they are run: sampling comes last, because it gets the tokens that the searches spent."""
 
 ENOUGH_ROLLOUTS = 1_000_000
 """With a token budget, the budget ends a search and not its rollouts."""

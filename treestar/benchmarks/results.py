@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from treestar.benchmarks.matrix import BenchmarkConfig, Cell, matrix
-from treestar.benchmarks.samples import iter_rows
+from treestar.benchmarks.samples import iter_rows, tokens_of_searches
 from treestar.benchmarks.scoring import Metrics, problem_metrics
 from treestar.benchmarks.statistics import (
     RESAMPLES,
@@ -75,7 +75,7 @@ def compute_results(samples: Path, settings: Mapping[str, Any], config: Benchmar
 def read_values(samples: Path, config: BenchmarkConfig) -> tuple[dict[str, TaskValues], dict[str, dict[int, str]]]:
     """The figures of every problem by task, and the level of every problem by data set. Raises TreestarError."""
     cells = {cell.key: cell for cell in matrix(config)}
-    spent = tokens_of_searches(samples, cells) if config.budget_tokens else {}
+    spent = tokens_of_searches(samples, cells)
     values: dict[str, TaskValues] = {cell.task: {} for cell in cells.values()}
     levels: dict[str, dict[int, str]] = {cell.dataset: {} for cell in cells.values()}
     for row in iter_rows(samples):
@@ -84,17 +84,6 @@ def read_values(samples: Path, config: BenchmarkConfig) -> tuple[dict[str, TaskV
         values[cell.task][doc_id, cell.seed] = problem_metrics(row, cell, config, spent_here)
         levels[cell.dataset][doc_id] = level_of(row["doc"])
     return values, levels
-
-
-def tokens_of_searches(samples: Path, cells: Mapping[str, Cell]) -> dict[tuple[str, float, int, int], dict[int, int]]:
-    """(data set, temperature, seed, doc_id) -> token budget -> what the tree search with that budget generated."""
-    spent: dict[tuple[str, float, int, int], dict[int, int]] = defaultdict(dict)
-    for row in iter_rows(samples):
-        cell = cells[row["cell"]]
-        if cell.budget is not None:
-            place = (cell.dataset, cell.temperature, cell.seed, row["doc_id"])
-            spent[place][cell.budget] = row["stats"]["generated_tokens"]
-    return spent
 
 
 def level_of(doc: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ import asyncio
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -25,12 +26,12 @@ from typing import Any
 from treestar.benchmarks.datasets import ProblemSet
 from treestar.benchmarks.matrix import BenchmarkConfig, Cell, matrix
 from treestar.benchmarks.record import machine, versions
-from treestar.benchmarks.samples import Row, doc_hash, finished_keys, make_row
+from treestar.benchmarks.samples import Row, append_row, doc_hash, finished_keys, make_row, tokens_of_searches
 from treestar.search import Components, SearchResult, search_one
 from treestar.types import Problem, TreestarError
 from treestar.verifier.unit_tests import UnitTestVerifier
 
-__all__ = ["Job", "Progress", "add_session", "begin_run", "run_jobs", "unfinished_jobs", "write_json"]
+__all__ = ["Job", "Progress", "add_session", "begin_run", "run_benchmark", "unfinished_problems", "write_json"]
 
 CONFIG, SAMPLES, PROVENANCE = "config.json", "samples.jsonl", "provenance.json"
 
@@ -50,7 +51,7 @@ class Job:
     """The problem's place in its data set."""
     problem: Problem
     tokens: int = 0
-    """Sampling goes on until at least this many tokens are generated, so that every budget can be served."""
+    """Sampling goes on until at least this many tokens are generated, so that every budget can be served from it."""
 
 
 def begin_run(
@@ -112,27 +113,61 @@ def digest(problems: ProblemSet) -> str:
     return doc_hash(Problem("".join(map(doc_hash, problems.problems)), problems.name))
 
 
-def unfinished_jobs(
-    out: Path, config: BenchmarkConfig, sets: Sequence[ProblemSet]
-) -> tuple[int, int, Callable[[], Iterator[Job]]]:
-    """What is left to do: the number of all jobs, of finished ones, and an iterator over the others.
+def unfinished_problems(out: Path, config: BenchmarkConfig, sets: Sequence[ProblemSet]) -> Counter[str]:
+    """How many problems of every cell are left to do.
 
     Raises:
-        TreestarError: samples.jsonl is no such file, or was made with other problems.
+        TreestarError: samples.jsonl is no such file.
     """
     finished = finished_keys(out / SAMPLES)
+    sizes = {each.name: len(each.problems) for each in sets}
+    left = Counter({cell.key: sizes[cell.dataset] for cell in matrix(config)})
+    left.subtract(cell for cell, _ in finished)
+    return left
+
+
+async def run_benchmark(
+    out: Path,
+    config: BenchmarkConfig,
+    sets: Sequence[ProblemSet],
+    components: Components,
+    prompt: Callable[[Problem], str],
+    concurrency: int = 64,
+    on_row: Progress = lambda _job, _row: None,
+) -> None:
+    """Run every job that is not finished yet: first the searches, then the sampling, which gets the tokens of a search
+    where it is compared with one.
+
+    Args:
+        out: a folder that `begin_run` has made or checked.
+        prompt: the text from which the policy continues a problem's first step.
+        concurrency: most problems at the same time.
+
+    Raises:
+        TreestarError: the policy or the sandbox failed for good, or samples.jsonl cannot be written. What was written
+            before stays valid.
+    """
+    for methods in (("greedy", "mcts"), ("sampling",)):
+        cells = [cell for cell in matrix(config) if cell.method in methods]
+        await run_jobs(unfinished_jobs(out, config, sets, cells), components, prompt, out, concurrency, on_row)
+
+
+def unfinished_jobs(
+    out: Path, config: BenchmarkConfig, sets: Sequence[ProblemSet], cells: Sequence[Cell]
+) -> Iterator[Job]:
+    """The jobs of `cells` that are left to do, one after another."""
+    finished = finished_keys(out / SAMPLES)
+    spent = tokens_of_searches(out / SAMPLES, {cell.key: cell for cell in matrix(config)})
     of_set = {each.name: each.problems for each in sets}
-    cells = matrix(config)
-    total = sum(len(of_set[cell.dataset]) for cell in cells)
-    tokens = max(config.budget_tokens, default=0)
-
-    def jobs() -> Iterator[Job]:
-        for cell in cells:
-            for doc_id, problem in enumerate(of_set[cell.dataset]):
-                if (cell.key, doc_id) not in finished:
-                    yield Job(cell, doc_id, problem, tokens if cell.method == "sampling" else 0)
-
-    return total, len(finished), jobs
+    for cell in cells:
+        for doc_id, problem in enumerate(of_set[cell.dataset]):
+            if (cell.key, doc_id) in finished:
+                continue
+            tokens = 0
+            if cell.method == "sampling":
+                searched = spent.get((cell.dataset, cell.temperature, cell.seed, doc_id), {})
+                tokens = max((*config.budget_tokens, *searched.values()), default=0)
+            yield Job(cell, doc_id, problem, tokens)
 
 
 async def run_jobs(
@@ -140,40 +175,35 @@ async def run_jobs(
     components: Components,
     prompt: Callable[[Problem], str],
     out: Path,
-    concurrency: int = 64,
-    on_row: Progress = lambda _job, _row: None,
+    concurrency: int,
+    on_row: Progress,
 ) -> None:
-    """Run `jobs`, at most `concurrency` at the same time, and append a line to samples.jsonl as each is finished.
-
-    Args:
-        prompt: the text from which the policy continues a problem's first step.
-
-    Raises:
-        TreestarError: the policy or the sandbox failed for good, or samples.jsonl cannot be written. What was written
-            before stays valid.
-    """
+    """Run `jobs`, at most `concurrency` at the same time, and append a line to samples.jsonl as each is finished."""
+    try:
+        file = (out / SAMPLES).open("a", encoding="utf-8")
+    except OSError as error:
+        raise TreestarError(f"samples cannot be written to {out / SAMPLES}: {error.strerror or error}") from error
     tests = replace(components, verifier=UnitTestVerifier(components.executor))
 
     async def work() -> None:
         for job in jobs:  # all workers take from the same iterator
-            parts = tests if job.problem.kind == "code" else components
-            results = await search(job, parts)
-            row = await make_row(job.cell, job.doc_id, prompt(job.problem), results, parts.verifier)
-            file.write(json.dumps(row) + "\n")
-            file.flush()
+            row = await run_job(job, tests if job.problem.kind == "code" else components, prompt)
+            append_row(file, row)
             on_row(job, row)
 
-    try:
-        with (out / SAMPLES).open("a", encoding="utf-8") as file:
-            workers = [asyncio.create_task(work()) for _ in range(concurrency)]
-            try:
-                await asyncio.gather(*workers)
-            finally:
-                for worker in workers:
-                    worker.cancel()
-                await asyncio.gather(*workers, return_exceptions=True)
-    except OSError as error:
-        raise TreestarError(f"samples cannot be written to {out / SAMPLES}: {error.strerror or error}") from error
+    with file:
+        workers = [asyncio.create_task(work()) for _ in range(concurrency)]
+        try:
+            await asyncio.gather(*workers)
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+
+
+async def run_job(job: Job, components: Components, prompt: Callable[[Problem], str]) -> Row:
+    results = await search(job, components)
+    return await make_row(job.cell, job.doc_id, prompt(job.problem), results, components.verifier)
 
 
 async def search(job: Job, components: Components) -> list[SearchResult]:

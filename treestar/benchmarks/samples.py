@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from treestar.benchmarks.matrix import Cell
 from treestar.policy.format import trajectory_text
@@ -22,7 +23,7 @@ from treestar.search.answer import mean_log_probability
 from treestar.types import Problem, TreestarError, Verifier
 from treestar.verifier.unit_tests import candidate_program
 
-__all__ = ["Row", "doc_hash", "finished_keys", "iter_rows", "make_row"]
+__all__ = ["Row", "append_row", "doc_hash", "finished_keys", "iter_rows", "make_row", "tokens_of_searches"]
 
 Row = dict[str, Any]
 """One line of samples.jsonl. Its lists `resps`, `filtered_resps`, `right`, `group`, `tokens` and `ended` have one entry
@@ -96,7 +97,7 @@ def trajectories(cell: Cell, results: Sequence[SearchResult]) -> list[End]:
         assert tree is not None
         terminals = tree.terminals()
         if cell.method == "mcts":
-            ends += [End(node, tree) for node in terminals if node.answer is not None]
+            ends += [End(node, tree) for node in terminals if node.terminal == "answer"]
             continue
         # A trajectory's first node has the place at which it was begun; ends are found in the order of their length.
         terminals.sort(key=lambda node: node.path()[0].index if node.parent is not None else 0)
@@ -109,7 +110,9 @@ def trajectories(cell: Cell, results: Sequence[SearchResult]) -> list[End]:
 
 def answer_of(problem: Problem, end: End) -> str | None:
     """What a trajectory proposes: the answer it states; for a program to be written, its code."""
-    if problem.kind != "code" or end.node.answer is None:
+    if end.node.terminal != "answer":
+        return None
+    if problem.kind != "code":
         return end.node.answer
     steps = [each.step for each in end.node.path() if each.step is not None]
     return candidate_program(problem, "\n".join(step.code for step in steps), "\n".join(step.text for step in steps))
@@ -147,6 +150,15 @@ def doc_hash(problem: Problem) -> str:
     return hashlib.sha256(f"{problem.question}\0{problem.answer}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
+def append_row(file: TextIO, row: Row) -> None:
+    """Write one line at once. Raises TreestarError where that fails, as on a full disk."""
+    try:
+        file.write(json.dumps(row) + "\n")
+        file.flush()
+    except OSError as error:
+        raise TreestarError(f"samples cannot be written to {file.name}: {error.strerror or error}") from error
+
+
 def iter_rows(path: Path) -> Iterator[Row]:
     """The lines of a samples.jsonl, one after another.
 
@@ -164,6 +176,23 @@ def iter_rows(path: Path) -> Iterator[Row]:
                 yield row
     except OSError as error:
         raise TreestarError(f"samples cannot be read from {path}: {error.strerror or error}") from error
+
+
+def tokens_of_searches(path: Path, cells: Mapping[str, Cell]) -> dict[tuple[str, float, int, int], dict[int, int]]:
+    """What the tree searches with a token budget spent: (data set, temperature, seed, doc_id) -> budget -> tokens.
+
+    A search ends at the first expansion after its budget is spent, or when nothing is left to search; what it is
+    compared with gets the same. {} where there is no such search. Raises TreestarError as `iter_rows` does.
+    """
+    spent: dict[tuple[str, float, int, int], dict[int, int]] = defaultdict(dict)
+    if not path.exists() or all(cell.budget is None for cell in cells.values()):
+        return spent
+    for row in iter_rows(path):
+        cell = cells[row["cell"]]
+        if cell.budget is not None:
+            place = (cell.dataset, cell.temperature, cell.seed, row["doc_id"])
+            spent[place][cell.budget] = row["stats"]["generated_tokens"]
+    return spent
 
 
 def finished_keys(path: Path) -> dict[RowKey, str]:

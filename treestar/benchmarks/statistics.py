@@ -70,7 +70,7 @@ def paired_difference(first: Sequence[float], second: Sequence[float], seed: int
     Raises:
         ValueError: the two have not the same length, or are empty.
     """
-    differences = np.subtract(first, second, dtype=float)
+    differences = np.array([one - other for one, other in zip(first, second, strict=True)], dtype=float)
     [[low, high]] = bootstrap_intervals(differences[:, None], seed)
     return {"difference": float(differences.mean()), "interval": [float(low), float(high)]}
 

@@ -7,7 +7,6 @@ import json
 import shlex
 import sys
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -81,7 +80,7 @@ def run(
     """
     from treestar.benchmarks.datasets import load_problems
     from treestar.benchmarks.matrix import BenchmarkConfig, matrix
-    from treestar.benchmarks.runner import add_session, begin_run, run_jobs, unfinished_jobs
+    from treestar.benchmarks.runner import add_session, begin_run, run_benchmark, unfinished_problems
     from treestar.benchmarks.scoring import own_answer_right
 
     try:
@@ -103,22 +102,22 @@ def run(
     sets = [load_problems(name, data_dir, limit) for name in config.datasets]
     loaded = load(policy, dtype)
     settings = begin_run(out, config, sets, described(loaded), resume)
-    total, finished, jobs = unfinished_jobs(out, config, sets)
-    sizes = Counter(job.cell.key for job in jobs())
-    console.print(f"{total:,} problems in {len(cells)} cells, {finished:,} finished before", highlight=False)
+    left = unfinished_problems(out, config, sets)
+    total = sum(len(each.problems) for each in sets for cell in cells if cell.dataset == each.name)
+    console.print(f"{total:,} problems in {len(cells)} cells, {left.total():,} of them left to do", highlight=False)
     started = time.perf_counter()
-    progress = BenchmarkProgress(console, total, finished)
+    progress = BenchmarkProgress(console, total, total - left.total())
 
     def on_row(job: Job, row: Row) -> None:
         right = own_answer_right(row, config)
-        progress.on_row(job.cell.key, sizes[job.cell.key], right, row["stats"]["generated_tokens"])
+        progress.on_row(job.cell.key, left[job.cell.key], right, row["stats"]["generated_tokens"])
 
     def prompt(problem: Problem) -> str:
         return loaded.format.prompt(State(problem))
 
     async def work() -> None:
         async with components_of(loaded) as components:
-            await run_jobs(jobs(), components, prompt, out, concurrency, on_row)
+            await run_benchmark(out, config, sets, components, prompt, concurrency, on_row)
 
     try:
         with progress:
