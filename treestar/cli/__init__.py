@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+import warnings
 
 import typer
 from rich.console import Console
 
 from treestar.cli.bench import bench
 from treestar.cli.doctor import doctor
+from treestar.cli.execute import execute
 from treestar.cli.grade import grade
 from treestar.cli.solve import solve
 from treestar.types import TreestarError
@@ -25,12 +27,14 @@ app = typer.Typer(
 )
 app.command()(solve)
 app.command(context_settings={"ignore_unknown_options": True})(grade)  # `grade -1 1`: a number is no option
+app.command("exec")(execute)
 app.command()(doctor)
 app.add_typer(bench, name="bench")
 
 
 def main() -> None:
     """Run the command; a failure that has an explanation is printed as one sentence, without a traceback."""
+    warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
     try:
         app(prog_name="treestar")
     except TreestarError as error:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from typing import Literal
 
 import typer
 from rich.console import Console
@@ -21,6 +23,12 @@ __all__ = ["doctor"]
 
 PACKAGES = ("treestar", "torch", "transformers", "numpy", "sympy", "math-verify", "RestrictedPython", "networkx")
 
+Verdict = Literal["ok", "off", "failed"]
+Check = tuple[str, Verdict]
+
+VERDICTS: dict[Verdict, str] = {"ok": "[green]ok[/]    ", "off": "[yellow]off[/]   ", "failed": "[bold red]FAILED[/]"}
+"""`off`: this system does not offer it, and what steps can reach is kept from them by the other layers."""
+
 PROBES = (
     ("runs a step", "print(2 + 3)", "5"),
     ("refuses files", "print(open('/etc/hostname').read())", None),
@@ -29,6 +37,16 @@ PROBES = (
     ("ends a step that takes all memory", "x = [0] * 10**11", None),
 )
 """What is tried, the step, and what it must print (None: it must fail)."""
+
+JAIL_PROBES = (
+    ("runs a step", "import os\nprint(os.getpid() > 0)", "True"),
+    ("refuses files", "open('/etc/hostname')", None),
+    ("refuses processes", "import os\nos.fork()", None),
+    ("refuses sockets", "import socket\nsocket.socket()", None),
+    ("refuses signals", "import os\nos.kill(os.getppid(), 0)", None),
+    ("refuses executable memory", "import mmap\nmmap.mmap(-1, 4096, prot=mmap.PROT_EXEC)", None),
+)
+"""The same for steps that may use all of Python, which the operating system then holds alone."""
 
 
 def doctor() -> None:
@@ -41,9 +59,9 @@ def doctor() -> None:
     console.print(table, highlight=False)
     with console.status("trying the sandbox and the grader"):
         checks = [*asyncio.run(sandbox_checks()), grader_check()]
-    for name, passed in checks:
-        console.print("[green]ok[/]    " if passed else "[bold red]FAILED[/]", name, highlight=False)
-    if not all(passed for _, passed in checks):
+    for name, verdict in checks:
+        console.print(VERDICTS[verdict], name, highlight=False, soft_wrap=True)
+    if any(verdict == "failed" for _, verdict in checks):
         raise typer.Exit(1)
 
 
@@ -80,25 +98,39 @@ def backends() -> list[tuple[str, str]]:
     ]
 
 
-async def sandbox_checks() -> list[tuple[str, bool]]:
-    """Every probe, and whether it went as it must."""
+async def sandbox_checks() -> list[Check]:
+    """Every layer of the jail and every probe, and how it went."""
     executor = SandboxExecutor(SandboxConfig(seconds=1.0))
     try:
-        interpreter = await executor.open()
-        results = []
-        for name, code, printed in PROBES:
-            execution = await interpreter.run(code, None)
-            passed = execution.error is not None if printed is None else execution.output.strip() == printed
-            results.append((f"sandbox {name}", passed))
-        await interpreter.close()
+        layers = await executor.layers()
+        checks: list[Check] = [
+            (f"sandbox layer {name}: {state}", "off" if state.startswith("off") else "ok")
+            for name, state in layers.items()
+        ]
+        checks += await probe("sandbox", executor, PROBES)
     except TreestarError as error:
-        return [(f"sandbox starts: {error}", False)]
+        return [(f"sandbox starts: {error}", "failed")]
     finally:
         await executor.close()
-    return results
+    jail = SandboxExecutor(SandboxConfig(seconds=1.0, restricted=False))
+    try:
+        return checks + await probe("the jail alone", jail, JAIL_PROBES)
+    finally:
+        await jail.close()
 
 
-def grader_check() -> tuple[str, bool]:
-    return r"grader knows \frac{1}{2} = 0.5 and 2\sqrt{2} = \sqrt{8}", equivalent(r"\frac{1}{2}", "0.5") and equivalent(
-        r"2\sqrt{2}", r"\sqrt{8}", seconds=10
-    )
+async def probe(what: str, executor: SandboxExecutor, probes: Iterable[tuple[str, str, str | None]]) -> list[Check]:
+    """Try `probes` on `executor`, which is called `what`."""
+    interpreter = await executor.open()
+    checks: list[Check] = []
+    for name, code, printed in probes:
+        execution = await interpreter.run(code, None)
+        passed = execution.error is not None if printed is None else execution.output.strip() == printed
+        checks.append((f"{what} {name}", "ok" if passed else "failed"))
+    await interpreter.close()
+    return checks
+
+
+def grader_check() -> Check:
+    right = equivalent(r"\frac{1}{2}", "0.5") and equivalent(r"2\sqrt{2}", r"\sqrt{8}", seconds=10)
+    return r"grader knows \frac{1}{2} = 0.5 and 2\sqrt{2} = \sqrt{8}", "ok" if right else "failed"

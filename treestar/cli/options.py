@@ -8,23 +8,22 @@ import textwrap
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import MISSING, Field, fields
 from functools import wraps
-from typing import Annotated, Any, TypeVar, get_type_hints
+from typing import Annotated, Any, TypeVar, cast, get_type_hints
 
 import typer
-
-from treestar.search import SearchConfig
 
 __all__ = ["config_from_options", "with_config_options"]
 
 ResultT = TypeVar("ResultT")
+ConfigT = TypeVar("ConfigT")
 
 
 def with_config_options(
-    *classes: type[SearchConfig], without: Collection[str] = ()
+    *classes: type[Any], without: Collection[str] = ()
 ) -> Callable[[Callable[..., ResultT]], Callable[..., ResultT]]:
     """Decorate a typer command whose last parameter is `options: dict[str, Any]`: the fields of `classes`, but those
     named in `without`, become its options, and those that the user gives arrive in that dictionary."""
-    by_name: dict[str, type[SearchConfig]] = {}
+    by_name: dict[str, type[Any]] = {}
     for config_class in classes:
         for field in fields(config_class):
             if field.name not in without:
@@ -47,7 +46,7 @@ def with_config_options(
     return decorate
 
 
-def option(name: str, config_class: type[SearchConfig], classes: Iterable[type[SearchConfig]]) -> inspect.Parameter:
+def option(name: str, config_class: type[Any], classes: Iterable[type[Any]]) -> inspect.Parameter:
     """One field as a keyword-only option that is None unless given; the help names its default in each class."""
     kind: Any = get_type_hints(config_class)[name]
     defaults = {default_text(field) for each in classes for field in fields(each) if field.name == name}
@@ -58,7 +57,7 @@ def option(name: str, config_class: type[SearchConfig], classes: Iterable[type[S
 
 def default_text(field: Field[Any]) -> str:
     if field.default is MISSING:
-        return "required"
+        return "required" if field.default_factory is MISSING else "hangs on this machine"
     return "no limit" if field.default is None else str(field.default)
 
 
@@ -74,17 +73,17 @@ def field_docstrings(config_class: type) -> dict[str, str]:
     return found
 
 
-def config_from_options(config_class: type[SearchConfig], strategy: str, options: Mapping[str, Any]) -> SearchConfig:
-    """The configuration with the given options.
+def config_from_options(config_class: type[ConfigT], user: str, options: Mapping[str, Any]) -> ConfigT:
+    """The configuration with the given options; `user` names what it is for, in errors.
 
     Raises:
-        typer.BadParameter: an option that this strategy does not have, or a value that is not allowed.
+        typer.BadParameter: an option that this configuration does not have, or a value that is not allowed.
     """
-    known = {field.name for field in fields(config_class)}
+    known = {field.name for field in fields(cast(Any, config_class))}
     for name in options:
         if name not in known:
             flag = "--" + name.replace("_", "-")
-            raise typer.BadParameter(f"{flag} is not an option of the strategy {strategy}")
+            raise typer.BadParameter(f"{flag} is not an option of {user}")
     try:
         return config_class(**options)
     except ValueError as error:

@@ -19,6 +19,7 @@ from treestar.policy.embedded import PROBLEMS_PATH
 from treestar.search import STRATEGIES, SearchResult
 from treestar.solver import Solver, as_problem
 from treestar.types import Problem, TreestarError
+from treestar.verifier.sandbox import Isolation, SandboxConfig, SandboxExecutor
 
 __all__ = ["solve"]
 
@@ -35,6 +36,12 @@ def solve(
     ] = None,
     policy: Annotated[str, typer.Option(help="`embedded`, a model folder, or a Hugging Face hub id.")] = "embedded",
     strategy: Annotated[str, typer.Option(help=f"How the budget is spent: {', '.join(STRATEGIES)}.")] = "mcts",
+    isolation: Annotated[
+        Isolation,
+        typer.Option(
+            help="`full`: steps run in a jail, or not at all. `process`: where a system has no jail; see docs."
+        ),
+    ] = "full",
     seed: Annotated[int, typer.Option(help="Same seed, problem and model: same tree.")] = 0,
     json_: Annotated[bool, typer.Option("--json", help="One JSON object a problem on stdout.")] = False,
     save_tree: Annotated[
@@ -47,7 +54,7 @@ def solve(
         raise typer.BadParameter("give a QUESTION, or --file, or --examples: exactly one of them")
     if strategy not in STRATEGIES:
         raise typer.BadParameter(f"there is no strategy {strategy!r}: it is one of {', '.join(STRATEGIES)}")
-    config = config_from_options(STRATEGIES[strategy][0], strategy, options)
+    config = config_from_options(STRATEGIES[strategy][0], f"the strategy {strategy}", options)
     problems, faults = problems_to_solve(question, file)
     errors = Console(stderr=True, soft_wrap=True)
     for fault in faults:
@@ -56,7 +63,8 @@ def solve(
     started = time.perf_counter()
     display = SearchDisplay(errors, len(problems))
     with errors.status(f"loading policy {policy}") if errors.is_terminal else nullcontext():
-        solver = Solver(policy, config, seed=seed, on_progress=display.on_progress)
+        executor = SandboxExecutor(SandboxConfig(isolation=isolation))
+        solver = Solver(policy, config, executor=executor, seed=seed, on_progress=display.on_progress)
 
     def on_result(result: SearchResult) -> None:
         display.on_result(result)

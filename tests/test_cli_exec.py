@@ -1,0 +1,66 @@
+"""`treestar exec`: what a file's steps do, as people and as programs see it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+COMMAND = [str(Path(sys.executable).with_name("treestar")), "exec"]
+
+
+def execute(file: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    ran = subprocess.run([*COMMAND, str(file), *options], capture_output=True, text=True, timeout=120)
+    assert "Traceback" not in ran.stdout + ran.stderr
+    return ran
+
+
+@pytest.fixture
+def steps(tmp_path: Path) -> Path:
+    file = tmp_path / "steps.txt"
+    file.write_text("x = 3\n<end_of_step>\nprint(x)\n  <end_of_step>  \n\nx / 0\n<end_of_step>\nprint('never')\n")
+    return file
+
+
+def test_steps_run_in_turn_up_to_the_first_that_fails(steps: Path) -> None:
+    ran = execute(steps)
+    assert ran.returncode == 1
+    assert "ZeroDivisionError: division by zero (line 1: `x / 0`)" in ran.stdout
+    assert "never" not in ran.stdout
+
+
+def test_json_has_one_object_a_step(steps: Path) -> None:
+    results = list(map(json.loads, execute(steps, "--json").stdout.splitlines()))
+    assert [(result["step"], result["output"]) for result in results] == [(1, ""), (2, "3\n"), (3, "")]
+    assert [result["error"] is None for result in results] == [True, True, False]
+    assert all(result["seconds"] > 0 and result["peak_memory"] > 0 for result in results)
+    assert set(results[0]) == {"step", "code", "output", "error", "seconds", "peak_memory"}
+
+
+def test_each_wall_can_be_tried_alone(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("4711")
+    secret.chmod(0o644)
+    reads = tmp_path / "reads.txt"
+    reads.write_text(f"print(open({str(secret)!r}).read())")
+    for options, error in (
+        ((), "NotAllowed: 'open' may not be used"),
+        (("--no-restricted",), "PermissionError"),
+        (("--isolation", "process"), "NotAllowed: 'open' may not be used"),
+    ):
+        ran = execute(reads, *options)
+        assert ran.returncode == 1
+        assert error in ran.stdout
+        assert "4711" not in ran.stdout
+    assert "warning: isolation='process'" in execute(reads, "--isolation", "process").stderr
+
+
+def test_wrong_input_is_said_in_a_sentence(steps: Path, tmp_path: Path) -> None:
+    neither = execute(steps, "--isolation", "process", "--no-restricted")
+    assert (neither.returncode, "would leave nothing between" in neither.stderr) == (2, True)
+    missing = execute(tmp_path / "none.txt")
+    assert (missing.returncode, "cannot be read" in missing.stderr) == (1, True)
+    assert "finite number of seconds" in execute(steps, "--seconds", "-1").stderr
