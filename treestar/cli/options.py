@@ -7,7 +7,7 @@ import inspect
 import textwrap
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import MISSING, Field, fields
-from functools import wraps
+from functools import cache, wraps
 from typing import Annotated, Any, TypeVar, cast, get_type_hints
 
 import typer
@@ -61,6 +61,7 @@ def default_text(field: Field[Any]) -> str:
     return "no limit" if field.default is None else str(field.default)
 
 
+@cache
 def field_docstrings(config_class: type) -> dict[str, str]:
     """The string literals that stand under the fields of a dataclass and of its bases."""
     found: dict[str, str] = {}
