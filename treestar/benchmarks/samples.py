@@ -170,7 +170,7 @@ def iter_rows(path: Path) -> Iterator[Row]:
             for number, line in enumerate(lines, start=1):
                 try:
                     row = json.loads(line)
-                    row["cell"], row["doc_id"], row["doc_hash"]
+                    row["cell"], row["doc_id"]
                 except (ValueError, KeyError, TypeError) as error:
                     raise TreestarError(f"{path}, line {number}, is no sample of a benchmark run") from error
                 yield row
@@ -195,13 +195,13 @@ def tokens_of_searches(path: Path, cells: Mapping[str, Cell]) -> dict[tuple[str,
     return spent
 
 
-def finished_keys(path: Path) -> dict[RowKey, str]:
-    """The problems that a run has finished, each with its `doc_hash`; cuts off a last line that was not written to its
-    end. {} where there is no file. Raises TreestarError as `iter_rows` does."""
+def finished_keys(path: Path) -> set[RowKey]:
+    """The problems that a run has finished; cuts off a last line that was not written to its end. Empty where there is
+    no file. Raises TreestarError as `iter_rows` does."""
     if not path.exists():
-        return {}
+        return set()
     cut_partial_line(path)
-    return {(row["cell"], row["doc_id"]): row["doc_hash"] for row in iter_rows(path)}
+    return {(row["cell"], row["doc_id"]) for row in iter_rows(path)}
 
 
 def cut_partial_line(path: Path) -> None:
