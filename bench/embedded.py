@@ -23,6 +23,7 @@ from typing import Any
 from treestar import GreedyConfig, MajorityConfig, MCTSConfig, Problem, SearchResult
 from treestar.benchmarks.gym import cells, make_problems
 from treestar.benchmarks.record import write_record
+from treestar.benchmarks.statistics import paired_difference
 from treestar.policy import load_policy
 from treestar.search import Components, SearchConfig, search_one
 from treestar.verifier import AnswerVerifier
@@ -66,15 +67,6 @@ def wilson(right: int, total: int) -> list[float]:
 
 def share(right: Sequence[bool]) -> dict[str, Any]:
     return {"accuracy": round(sum(right) / len(right), 3), "interval": wilson(sum(right), len(right)), "n": len(right)}
-
-
-def paired_difference(first: Sequence[bool], second: Sequence[bool], seed: int) -> dict[str, Any]:
-    """Mean of first - second over the same problems, with a 95% bootstrap interval (10 000 resamples)."""
-    rng = random.Random(seed)
-    differences = [int(a) - int(b) for a, b in zip(first, second, strict=True)]
-    n = len(differences)
-    means = sorted(sum(rng.choices(differences, k=n)) / n for _ in range(10_000))
-    return {"difference": round(sum(differences) / n, 3), "interval": [round(means[250], 3), round(means[9749], 3)]}
 
 
 def run(problems: list[Problem], configs: list[SearchConfig], seed: int) -> tuple[list[SearchResult], dict[str, Any]]:
