@@ -50,7 +50,9 @@ def option(name: str, config_class: type[Any], classes: Iterable[type[Any]]) -> 
     """One field as a keyword-only option that is None unless given; the help names its default in each class."""
     kind: Any = get_type_hints(config_class)[name]
     defaults = {default_text(field) for each in classes for field in fields(each) if field.name == name}
-    help_text = " ".join([field_docstrings(config_class).get(name, ""), f"[default: {' or '.join(sorted(defaults))}]"])
+    help_text = " ".join(
+        [field_docstrings(cast(type, config_class)).get(name, ""), f"[default: {' or '.join(sorted(defaults))}]"]
+    )
     annotation: Any = Annotated[kind | None, typer.Option(help=help_text.strip(), show_default=False)]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 

@@ -10,11 +10,13 @@ import asyncio
 import itertools
 import json
 import os
+import selectors
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
@@ -39,6 +41,7 @@ _KEPT_VARIABLES = (
 )
 _STDERR_SHOWN = 2000
 _END_SECONDS = 2.0
+_PAUSE_SECONDS = 0.5
 _ZYGOTE = "treestar.verifier.sandbox.jail.zygote"
 _ZYGOTE_SETTINGS = ("isolation", "restricted", "memory_mb", "output_limit")
 
@@ -49,13 +52,16 @@ class Connection:
     Its methods may be called from any thread.
     """
 
-    def __init__(self, config: SandboxConfig) -> None:
+    def __init__(self, config: SandboxConfig, now_and_then: Callable[[], None]) -> None:
+        """`now_and_then` is called every half second or so, from a thread of this object."""
         self._config = config
+        self._now_and_then = now_and_then
         self._owner = os.getpid()
         self._ids = itertools.count(1)
-        self._lock = threading.Lock()  # of the two fields below
+        self._lock = threading.Lock()  # of the three fields below
         self._ends: dict[int, Future[int | None]] = {}
         """Workers that may still run, and the signal that ended each, when it has."""
+        self._processes: dict[int, int] = {}
         self._alive = True
         self._send_lock = threading.Lock()  # of writing to the socket
         self._closing = False
@@ -112,6 +118,15 @@ class Connection:
             ended = self._ends.get(worker)
         return None if ended is None else await asyncio.wrap_future(ended)
 
+    def processor_seconds(self, worker: int) -> float | None:
+        """Processor time that a worker has used, or None where that cannot be told."""
+        try:
+            with open(f"/proc/{self._processes[worker]}/stat") as stat:
+                fields = stat.read().rsplit(")", 1)[1].split()
+            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        except (OSError, LookupError):
+            return None
+
     def close(self) -> None:
         """End the process and its workers. Returns when they are gone; may be called again."""
         if self._owner != os.getpid():
@@ -156,8 +171,15 @@ class Connection:
 
     def _listen(self) -> None:
         frames = FrameBuffer()
-        with suppress(OSError, FrameError):
-            while received := self._engine_end.recv(_READ_SIZE):
+        with suppress(OSError, FrameError), selectors.DefaultSelector() as selector:
+            selector.register(self._engine_end, selectors.EVENT_READ)
+            while True:
+                if not selector.select(_PAUSE_SECONDS):
+                    self._now_and_then()
+                    continue
+                received = self._engine_end.recv(_READ_SIZE)
+                if not received:
+                    return
                 for frame in frames.feed(received):
                     self._hear(frame)
 
@@ -166,9 +188,12 @@ class Connection:
             self._ready.set_result(frame["ready"])
         elif "unsupported" in frame:
             self._ready.set_exception(unsupported(frame["unsupported"]))
+        elif "forked" in frame:
+            self._processes[frame["forked"]] = frame["process"]
         else:
             with self._lock:
                 ended = self._ends.pop(frame["ended"])
+                self._processes.pop(frame["ended"], None)
             ended.set_result(frame["signal"])
 
     def _wait_or_kill(self, process: subprocess.Popen[bytes]) -> None:

@@ -28,6 +28,7 @@ __all__ = ["SandboxExecutor", "SandboxInterpreter"]
 
 _ATTEMPTS = 4
 """Workers tried for one run: a used one that fails is replaced, and so is one that went down with its zygote."""
+_LEEWAY_SECONDS = 0.25
 _DEATHS: dict[int | None, str] = {
     signal.SIGSEGV: "MemoryError: the step crashed the interpreter, which deep nesting or recursion does",
     signal.SIGXCPU: "TimeoutError: the step used more processor time than it may",
@@ -51,10 +52,10 @@ class SandboxExecutor:
             warnings.warn(_PROCESS_ISOLATION, RuntimeWarning, stacklevel=2)
         self._lock = threading.Lock()
         self._closed = False
-        self._connection = Connection(self.config)
-        self._finalizer = weakref.finalize(self, self._connection.close)
         self.turns = Turns(self.config.concurrency)
         self.pool = WorkerPool(self.config.workers)
+        self._connection = Connection(self.config, self.pool.sweep)
+        self._finalizer = weakref.finalize(self, self._connection.close)
 
     async def open(self) -> SandboxInterpreter:
         """A new interpreter, for one tree. The caller closes it.
@@ -101,7 +102,7 @@ class SandboxExecutor:
             if not self._connection.usable():
                 self._finalizer.detach()
                 self._connection.close()
-                self._connection = Connection(self.config)
+                self._connection = Connection(self.config, self.pool.sweep)
                 self._finalizer = weakref.finalize(self, self._connection.close)
             return self._connection
 
@@ -112,6 +113,8 @@ class _Run:
 
     parent: int | None
     code: str
+    seconds: float
+    """What it took, measured from here."""
 
 
 class SandboxInterpreter:
@@ -159,28 +162,28 @@ class SandboxInterpreter:
 
     async def _run(self, number: int, parent: int | None, code: str) -> Execution:
         """Run `code` as the run `number`. What a used worker may have caused itself is tried again in a fresh one."""
+        left = limit = self._executor.config.seconds
         for _ in range(_ATTEMPTS):
             worker = await self._take_worker()
             fresh, healthy = not worker.used, False
-            started = time.monotonic()
             try:
-                reply = await worker.run(number, parent, code, self._unknown_path(parent, worker))
-                healthy = not reply.worn
-                if healthy or fresh:
-                    return self._execution(number, parent, code, reply)
+                path, again = self._unknown_path(parent, worker), self._seconds_again(parent)
+                reply = await worker.run(number, parent, code, path, left, again)
+                healthy = not (reply.worn or reply.doubtful)
+                if fresh or not reply.doubtful:
+                    return self._execution(number, parent, code, reply, time.monotonic() - worker.began)
             except TimeoutError:
-                error = (
-                    f"TimeoutError: the step ran longer than {self._executor.config.seconds:g} seconds and was stopped"
-                )
-                return Execution(error=error, seconds=time.monotonic() - started)
+                error = f"TimeoutError: the step ran longer than {limit:g} seconds and was stopped"
+                return Execution(error=error, seconds=limit)
             except ChannelClosed:
                 signal_number = await worker.end()
                 self._check_open()
                 if fresh and worker.zygote_lives():
                     error = _DEATHS.get(signal_number, "RuntimeError: the step's process ended early")
-                    return Execution(error=error, seconds=time.monotonic() - started)
+                    return Execution(error=error, seconds=time.monotonic() - worker.began)
             finally:
                 self._give_back(worker, healthy)
+            left = max(left - (time.monotonic() - worker.began), 0.0)  # both attempts share the deadline
         return Execution(error="RuntimeError: the sandbox ended while it ran this step")
 
     async def _take_worker(self) -> WorkerProcess:
@@ -210,10 +213,19 @@ class SandboxInterpreter:
             parent = run.parent
         return path[::-1]
 
-    def _execution(self, number: int, parent: int | None, code: str, reply: Reply) -> Execution:
+    def _seconds_again(self, parent: int | None) -> float:
+        """What running the path to `parent` again may take: three times what it took, and a little."""
+        seconds = 0.0
+        while parent is not None:
+            run = self._runs[parent]
+            seconds += run.seconds
+            parent = run.parent
+        return 3 * seconds + _LEEWAY_SECONDS
+
+    def _execution(self, number: int, parent: int | None, code: str, reply: Reply, seconds: float) -> Execution:
         if reply.error is not None:
             return Execution(reply.output, reply.error, None, reply.seconds, reply.memory)
-        self._runs[number] = _Run(parent, code)
+        self._runs[number] = _Run(parent, code, seconds)
         return Execution(reply.output, None, Snapshot(number), reply.seconds, reply.memory)
 
 

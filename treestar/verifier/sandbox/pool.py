@@ -9,6 +9,9 @@ from treestar.verifier.sandbox.worker_process import WorkerProcess
 
 __all__ = ["WorkerPool"]
 
+_IDLE_SECONDS = 0.05
+"""Processor time that a worker may take between two sweeps without having been asked anything."""
+
 
 class WorkerPool:
     """Keeps the workers that no run is using. May be called from any thread."""
@@ -16,8 +19,8 @@ class WorkerPool:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._lock = threading.Lock()
-        self._idle: OrderedDict[WorkerProcess, None] = OrderedDict()
-        """From the one unused for longest to the one used last."""
+        self._idle: OrderedDict[WorkerProcess, float | None] = OrderedDict()
+        """From the one unused for longest to the one used last; with the processor time it had at the last `sweep`."""
         self._busy = 0
 
     def take(self, worker: WorkerProcess | None) -> WorkerProcess | None:
@@ -46,3 +49,14 @@ class WorkerPool:
         with self._lock:
             self._idle.pop(worker, None)
         worker.kill()
+
+    def sweep(self) -> None:
+        """Kill workers that say they are done and go on computing: their answer was forged by the step it was about."""
+        with self._lock:
+            for worker, before in list(self._idle.items()):
+                now = worker.processor_seconds()
+                if before is not None and now is not None and now - before > _IDLE_SECONDS:
+                    del self._idle[worker]
+                    worker.kill()
+                else:
+                    self._idle[worker] = now

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import socket
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,11 @@ from treestar.verifier.sandbox.connection import Connection, unsupported
 from treestar.verifier.sandbox.frames import Frame, encode
 
 __all__ = ["PathEntry", "Reply", "WorkerProcess"]
+
+_MARK = 100
+"""Characters that the mark of cut output takes at most."""
+_LONGEST_ERROR = 2000
+_MOST_MEMORY = 1 << 50
 
 PathEntry = tuple[int, int | None, str]
 """A run that a worker is told of: its number, its parent's, and its code."""
@@ -27,8 +33,10 @@ class Reply:
     error: str | None
     seconds: float
     memory: int
-    worn: bool
+    doubtful: bool
     """The run failed in a way that what the worker did before may have caused."""
+    worn: bool
+    """The worker is no good for other runs any more."""
 
 
 class WorkerProcess:
@@ -45,6 +53,8 @@ class WorkerProcess:
         """Runs that it has done or was told of."""
         self.used = False
         """Whether it has run anything."""
+        self.began = time.monotonic()
+        """When it last began to run new code."""
 
     async def start(self) -> dict[str, str]:
         """Wait until it has jailed itself; gives what each layer of its jail does.
@@ -64,27 +74,36 @@ class WorkerProcess:
             raise ChannelClosed("it did not say that it is ready")
         return {str(name): str(state) for name, state in layers.items()}
 
-    async def run(self, number: int, parent: int | None, code: str, path: Sequence[PathEntry]) -> Reply:
+    async def run(
+        self, number: int, parent: int | None, code: str, path: Sequence[PathEntry], seconds: float, again: float
+    ) -> Reply:
         """Have it run `code` after `parent` as the run `number`; `path` holds the ancestors that it does not know.
 
+        Args:
+            seconds: how long the code may take.
+            again: how long the runs before may take beyond that, if it must repeat them.
+
         Raises:
-            TimeoutError: the code took longer than the limit.
+            TimeoutError: it took longer.
             ChannelClosed: it is gone, or answered something that is no answer to this.
         """
         if not self.used:
             await self.start()
             self.used = True
         request = {"id": number, "node": number, "parent": parent, "code": code, "path": path}
-        limit = self._config.seconds
-        await self._channel.send(encode(request), limit)
+        self.began = time.monotonic()
+        await self._channel.send(encode(request), seconds)
         self.known.update(entry[0] for entry in path)
-        frame = await self._receive(number, limit)
+        frame = await self._receive(number, self.began + seconds - time.monotonic())
         if "replaying" in frame:
-            frame = await self._receive(number, limit * _positive(frame["replaying"], at_most=len(self.known)))
+            # What went by until now counts in full: a step that has begun could claim to be repeating others.
+            began_again = time.monotonic()
+            frame = await self._receive(number, again)
             if frame.get("replaying") != 0:
                 raise ChannelClosed("it did not say that it is done with the steps before")
-            frame = await self._receive(number, limit)
-        reply = _checked(frame, limit)
+            self.began += time.monotonic() - began_again
+            frame = await self._receive(number, self.began + seconds - time.monotonic())
+        reply = _checked(frame, self._config)
         if reply.error is None:
             self.known.add(number)
         return reply
@@ -109,27 +128,30 @@ class WorkerProcess:
         """Whether the running event loop is the one that it was made on."""
         return self._channel.loop is asyncio.get_running_loop()
 
+    def processor_seconds(self) -> float | None:
+        """Processor time that it has used, or None where that cannot be told."""
+        return self._connection.processor_seconds(self._id)
+
     def zygote_lives(self) -> bool:
         """Whether the zygote that forked it lives."""
         return self._connection.usable()
 
 
-def _positive(value: object, at_most: int) -> int:
-    if type(value) is not int or not 1 <= value <= at_most:
-        raise ChannelClosed(f"it wants to repeat {value!r} of {at_most} steps")
-    return value
-
-
-def _checked(frame: Frame, limit: float) -> Reply:
+def _checked(frame: Frame, config: SandboxConfig) -> Reply:
     """The reply in `frame`, of which nothing is believed but what has the right form and size."""
     output, error, seconds = frame.get("output"), frame.get("error"), frame.get("seconds")
-    memory, worn = frame.get("memory"), frame.get("worn")
+    memory, doubtful, worn = frame.get("memory"), frame.get("doubtful"), frame.get("worn")
     if not isinstance(output, str) or not (error is None or isinstance(error, str)):
         raise ChannelClosed("its output is not text")
-    if type(seconds) is not float or not math.isfinite(seconds) or type(memory) is not int or type(worn) is not bool:
+    if len(output) > config.output_limit + _MARK or (error is not None and len(error) > _LONGEST_ERROR):
+        raise ChannelClosed("its output is longer than it may be")
+    if type(seconds) is not float or not math.isfinite(seconds) or type(memory) is not int or memory > _MOST_MEMORY:
         raise ChannelClosed("its figures are not numbers")
+    if type(doubtful) is not bool or type(worn) is not bool:
+        raise ChannelClosed("it does not say how it is")
     error = error if error is None else _printable(error)
-    return Reply(_printable(output), error, min(max(seconds, 0.0), limit), max(memory, 0), worn)
+    seconds = min(max(seconds, 0.0), config.seconds)
+    return Reply(_printable(output), error, seconds, max(memory, 0), doubtful, worn)
 
 
 def _printable(text: str) -> str:

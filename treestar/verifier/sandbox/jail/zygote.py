@@ -2,9 +2,10 @@
 
 `connection.py` starts it as `python -m treestar.verifier.sandbox.jail.zygote DESCRIPTOR CONFIG`. Over the socket
 DESCRIPTOR it sends `{"ready": {layer: how it stands}}` once, or `{"unsupported": why}`. Then it takes two orders:
-`{"fork": id}`, which comes with the worker's end of a socket, and `{"kill": id}`; and it says `{"ended": id, "signal":
-number or null}` of every worker that ended, killed or not. It never reads from a worker and runs no code of a step. It
-ends, and every worker with it, when the engine's end of the socket closes.
+`{"fork": id}`, which comes with the worker's end of a socket, and `{"kill": id}`; and it says `{"forked": id,
+"process": number}` and, of every worker that ended, killed or not, `{"ended": id, "signal": number or null}`. It never
+reads from a worker and runs no code of a step. It ends, and every worker with it, when the engine's end of the socket
+closes.
 """
 
 from __future__ import annotations
@@ -104,6 +105,7 @@ class _ForkServer:
             if process == 0:
                 _be_worker(descriptor, parent, self._settings, self._address_space)
             self._workers[worker] = process
+            self._tell({"forked": worker, "process": process})
         os.close(descriptor)
 
     def _report_ended(self) -> None:

@@ -9,22 +9,22 @@ in its memory, ...) raises `NotCopyable`, and the path is run again instead. Wha
 from __future__ import annotations
 
 import collections
+import copy
 import datetime
 import functools
 import random
 import re
-import typing
 from collections.abc import Callable
 from decimal import Context, Decimal
 from fractions import Fraction
 from types import BuiltinFunctionType, CellType, FunctionType, GenericAlias, MethodType, ModuleType
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 import numpy
 import sympy
 
-from treestar.verifier.sandbox.language.compiler import OWN_MODULE
 from treestar.verifier.sandbox.language.modules import SeededRandom, belongs_to_library
+from treestar.verifier.sandbox.worker.sharing import is_library_class, is_shared
 
 __all__ = ["NotCopyable", "copy_namespace"]
 
@@ -33,22 +33,14 @@ ValueT = TypeVar("ValueT")
 
 ATOMS = frozenset(
     (
-        *(int, float, complex, bool, str, bytes, type(None), range, type(...), type(NotImplemented)),
-        *(Fraction, Decimal, datetime.date, datetime.datetime, datetime.time, datetime.timedelta, datetime.timezone),
-        *(
-            re.Pattern,
-            re.Match,
-            GenericAlias,
-            type(typing.ClassVar[int]),
-            type(typing.Callable[[], int]),
-            typing.TypeVar,
-        ),
+        *(int, float, complex, bool, str, bytes, type(None), range, type(...), type(NotImplemented), Decimal),
+        *(datetime.date, datetime.timedelta, datetime.timezone, re.Pattern, TypeVar),
     )
 )
-"""Types whose values nobody can change. `range` may hold objects of a step's own; those are integers by nature."""
+"""Types whose values nobody can change, whatever they were made of."""
 
-_SHARED_BASES = (sympy.Basic, sympy.polys.domains.domain.Domain, numpy.generic, numpy.ufunc, numpy.dtype)
-"""Values of these types and of their subclasses in the libraries are never changed, either."""
+_MOST_ITEMS = 300_000
+"""Of all containers together. Copying more may take longer than running the path again, which has time of its own."""
 
 
 class NotCopyable(Exception):
@@ -82,6 +74,13 @@ class _Copier:
         self.old = old
         self.new = new
         self.memo: dict[int, Any] = {}
+        self.items = 0
+
+    def count(self, items: int) -> None:
+        """Say that so many items are about to be copied."""
+        self.items += items
+        if self.items > _MOST_ITEMS:
+            raise NotCopyable("there is too much of it")
 
     def copy(self, value: ValueT) -> ValueT:
         kind = type(value)
@@ -95,20 +94,13 @@ class _Copier:
         copy_this_kind = _COPIERS.get(kind)
         if copy_this_kind is not None:
             return cast(ValueT, copy_this_kind(self, value))
-        if _is_shared(value):
+        if is_shared(value):
             return value
         raise NotCopyable(f"a {kind.__name__} cannot be copied")
 
     def remember(self, value: object, copied: ValueT) -> ValueT:
         self.memo[id(value)] = copied
         return copied
-
-
-def _is_shared(value: Any) -> bool:
-    kind = type(value)
-    if isinstance(value, type):
-        return value.__module__ != OWN_MODULE
-    return issubclass(kind, _SHARED_BASES) and kind.__module__ != OWN_MODULE
 
 
 # --- containers ------------------------------------------------------------------------------------------------------
@@ -119,6 +111,7 @@ def _all_atoms(values: Any) -> bool:
 
 
 def _copy_list(copier: _Copier, value: list[Any]) -> list[Any]:
+    copier.count(len(value))
     copied = copier.remember(value, value.copy())
     if not _all_atoms(value):
         copied[:] = map(copier.copy, value)
@@ -126,12 +119,14 @@ def _copy_list(copier: _Copier, value: list[Any]) -> list[Any]:
 
 
 def _copy_deque(copier: _Copier, value: collections.deque[Any]) -> collections.deque[Any]:
+    copier.count(len(value))
     copied: collections.deque[Any] = copier.remember(value, collections.deque(maxlen=value.maxlen))
     copied.extend(map(copier.copy, value))
     return copied
 
 
 def _copy_tuple(copier: _Copier, value: tuple[Any, ...]) -> tuple[Any, ...]:
+    copier.count(len(value))
     if _all_atoms(value):
         return value
     parts = tuple(map(copier.copy, value))
@@ -154,6 +149,7 @@ def _copy_defaultdict(copier: _Copier, value: collections.defaultdict[Any, Any])
 
 
 def _fill(copier: _Copier, value: dict[Any, Any], copied: dict[Any, Any]) -> dict[Any, Any]:
+    copier.count(len(value))
     if _all_atoms(value) and _all_atoms(value.values()):
         copied.update(value)
     else:
@@ -167,6 +163,7 @@ def _copy_bytearray(copier: _Copier, value: bytearray) -> bytearray:
 
 
 def _copy_frozenset(copier: _Copier, value: frozenset[Any]) -> frozenset[Any]:
+    copier.count(len(value))
     if any(copier.copy(item) is not item for item in value):
         raise NotCopyable("a frozenset of things that are copied cannot keep its order")
     return value
@@ -242,14 +239,19 @@ def _copy_method(copier: _Copier, value: MethodType | BuiltinFunctionType) -> An
 
 
 def _copy_partial(copier: _Copier, value: functools.partial[Any]) -> functools.partial[Any]:
+    if value.__dict__:
+        raise NotCopyable("a partial with attributes cannot be copied")
     arguments = map(copier.copy, value.args)
     named = copier.copy(value.keywords)
     return copier.remember(value, functools.partial(copier.copy(value.func), *arguments, **named))
 
 
+_WRAPPED = ("__wrapped__", *functools.WRAPPER_ASSIGNMENTS, "cache_parameters")
+
+
 def _copy_memoised(copier: _Copier, value: Any) -> Any:
     hits, misses, _, size = value.cache_info()
-    if hits or misses or size:
+    if hits or misses or size or set(value.__dict__) - set(_WRAPPED):
         raise NotCopyable(f"the function '{value.__name__}' remembers results")
     parameters = value.cache_parameters()
     copied = functools.lru_cache(parameters["maxsize"], parameters["typed"])(copier.copy(value.__wrapped__))
@@ -260,8 +262,9 @@ def _copy_memoised(copier: _Copier, value: Any) -> Any:
 
 
 def _copy_array(copier: _Copier, value: numpy.ndarray[Any, Any]) -> numpy.ndarray[Any, Any]:
-    if value.dtype.hasobject:
-        raise NotCopyable("an array of objects cannot be copied")
+    if value.dtype.hasobject or value.dtype.fields is not None:
+        raise NotCopyable("an array of objects or records cannot be copied")
+    copier.count(value.nbytes // 64)
     if value.base is None:
         copied = value.copy(order="K")
         if copied.strides != value.strides:
@@ -280,6 +283,8 @@ def _copy_array(copier: _Copier, value: numpy.ndarray[Any, Any]) -> numpy.ndarra
 
 
 def _copy_matrix(copier: _Copier, value: Any) -> Any:
+    if not all(map(is_shared, value.flat())):
+        raise NotCopyable("a matrix of things that a step made itself cannot be copied")
     return copier.remember(value, value.copy())
 
 
@@ -294,16 +299,35 @@ def _copy_random(copier: _Copier, value: random.Random) -> random.Random:
 
 
 def _copy_bit_generator(copier: _Copier, value: Any) -> Any:
-    copied = type(value)(0)
-    copied.state = value.state
-    return copier.remember(value, copied)
+    return copier.remember(value, copy.deepcopy(value))
 
 
 def _copy_generator(copier: _Copier, value: numpy.random.Generator) -> numpy.random.Generator:
     return copier.remember(value, numpy.random.Generator(copier.copy(value.bit_generator)))
 
 
+def _share_if(shareable: Callable[[Any], bool]) -> Callable[[_Copier, Any], Any]:
+    """For types whose values nobody can change, unless they were made of something that a step can."""
+
+    def share(_: _Copier, value: Any) -> Any:
+        if not shareable(value):
+            raise NotCopyable(f"this {type(value).__name__} is made of something that can change")
+        return value
+
+    return share
+
+
+def _has_plain_zone(value: datetime.datetime | datetime.time) -> bool:
+    return value.tzinfo is None or type(value.tzinfo) is datetime.timezone
+
+
 _COPIERS: dict[type, Callable[[_Copier, Any], Any]] = {
+    Fraction: _share_if(lambda value: type(value.numerator) is int is type(value.denominator)),
+    datetime.datetime: _share_if(_has_plain_zone),
+    datetime.time: _share_if(_has_plain_zone),
+    re.Match: _share_if(lambda value: type(value.string) in (str, bytes)),
+    GenericAlias: _share_if(lambda value: all(map(is_library_class, value.__args__))),
+    type(ClassVar[int]): _share_if(lambda value: all(map(is_library_class, value.__args__))),
     list: _copy_list,
     tuple: _copy_tuple,
     dict: _copy_dict,

@@ -20,6 +20,7 @@ from typing import Any
 from treestar.verifier.sandbox.language.compiler import OWN_MODULE, compile_freely, compile_step
 from treestar.verifier.sandbox.language.guards import Output, show_function, step_builtins
 from treestar.verifier.sandbox.language.modules import add_to_library, handed_out
+from treestar.verifier.sandbox.language.wear import forget_wear, worn_by
 from treestar.verifier.sandbox.worker.copying import NotCopyable, copy_namespace
 from treestar.verifier.sandbox.worker.errors import describe, without_addresses
 from treestar.verifier.sandbox.worker.library_state import EVERY_MODULE, LibraryState, LibraryValues
@@ -35,8 +36,10 @@ class Outcome:
     error: str | None
     seconds: float
     """Of the new code alone, compiling it included."""
-    worn: bool = False
+    doubtful: bool = False
     """It failed in a way that what this process did before may have caused: a fresh one may do better."""
+    worn: bool = False
+    """It left a mark on the libraries, so this process is no good for other branches any more."""
 
 
 @dataclass(slots=True)
@@ -91,12 +94,13 @@ class Interpreter:
         Args:
             on_replay: called with the number of runs that are to be run again first, and with 0 when they are done.
         """
+        forget_wear()
         try:
             state, failure = self._state_after(parent, on_replay)
         except MemoryError:
-            return Outcome("", "MemoryError", 0.0, worn=True)
+            return Outcome("", "MemoryError", 0.0, doubtful=True)
         if failure is not None:
-            return Outcome("", f"an earlier step failed when it was run again: {failure}", 0.0, worn=True)
+            return Outcome("", f"an earlier step failed when it was run again: {failure}", 0.0, doubtful=True)
         return self._run_new(number, parent, source, state)
 
     def _state_after(self, parent: int | None, on_replay: Callable[[int], None]) -> tuple[_State, BaseException | None]:
@@ -105,13 +109,14 @@ class Interpreter:
         if not again:
             return state, None
         on_replay(len(again))
-        for each in again:
-            failure = self._execute(self._nodes[each].code, state)
-            if failure is not None:
-                return state, failure
-        state = self._shared(self._nodes[again[-1]], state)
-        on_replay(0)
-        return state, None
+        try:
+            for each in again:
+                failure = self._execute(self._nodes[each].code, state)
+                if failure is not None:
+                    return state, failure
+            return self._shared(self._nodes[again[-1]], state), None
+        finally:
+            on_replay(0)
 
     def _run_new(self, number: int, parent: int | None, source: str, state: _State) -> Outcome:
         self._output.clear()
@@ -128,7 +133,7 @@ class Interpreter:
         seconds = time.perf_counter() - started
         error = None if failure is None else describe(failure, source, _filename(number))
         output = without_addresses(self._output.text())
-        return Outcome(output, error, seconds, worn=isinstance(failure, MemoryError))
+        return Outcome(output, error, seconds, isinstance(failure, MemoryError), worn=worn_by() is not None)
 
     def _nearest_state(self, parent: int | None) -> tuple[_State, list[int]]:
         """A copy of the state of `parent` or of its nearest ancestor that has one, and the runs from there to it."""
@@ -147,7 +152,11 @@ class Interpreter:
         """Keep `state` for the later children of `node` and give a copy; where it cannot be copied, give it away."""
         if node.copyable:
             node.state = state
-        return _copy(node) or state
+        try:
+            return _copy(node) or state
+        except MemoryError:  # there is room for one
+            node.state = None
+            return state
 
     def _execute(self, code: CodeType, state: _State) -> BaseException | None:
         """Run `code`, which changes `state`. Returns what it raised; `state` is then good for nothing."""

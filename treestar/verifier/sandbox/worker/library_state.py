@@ -59,13 +59,14 @@ def _set_numpy_random(value: Any) -> None:
 
 
 def _numpy_settings() -> Any:
-    return numpy.get_printoptions(), numpy.geterr()
+    return numpy.get_printoptions(), numpy.geterr(), numpy.getbufsize()
 
 
 def _set_numpy_settings(value: Any) -> None:
-    print_options, errors = value
+    print_options, errors, buffer_size = value
     numpy.set_printoptions(**print_options)
     numpy.seterr(**errors)
+    numpy.setbufsize(buffer_size)
 
 
 def _sympy_settings() -> Any:
@@ -116,7 +117,7 @@ class LibraryState:
         for name, part in _PARTS.items():
             if not part.modules.isdisjoint(modules):
                 before, now = self._in_effect.get(name), part.read()
-                values[name] = self._in_effect[name] = before if before == now else now
+                values[name] = self._in_effect[name] = before if _equal(before, now) else now
         return values
 
     def forget(self, modules: Set[str]) -> None:
@@ -124,3 +125,21 @@ class LibraryState:
         for name, part in _PARTS.items():
             if not part.modules.isdisjoint(modules):
                 self._in_effect.pop(name, None)
+
+
+def _equal(before: Any, now: Any) -> bool:
+    """Whether two values are equal beyond doubt; objects of a step's own may claim to equal anything."""
+    return _plain(before) and _plain(now) and before == now
+
+
+def _plain(value: Any) -> bool:
+    """Whether `value` is made of Python's own types alone. A set's members are not looked at: only the empty one is."""
+    kind = type(value)
+    if kind is tuple:
+        return all(map(_plain, value))
+    if kind is dict:
+        return all(map(_plain, value.values()))
+    return kind in _PLAIN_TYPES or (kind is frozenset and not value)
+
+
+_PLAIN_TYPES = (int, float, str, bool, bytes, type(None))

@@ -2,9 +2,9 @@
 
 It sends `{"ready": {layer: how it stands}}` once. A request is `{"id", "node", "parent", "code", "path"}`: run `code`
 in the state that the run `parent` (null: none) left, as the run `node`; `path` has `[node, parent, code]` of the
-ancestors that this worker was never told of. The answer is `{"id", "output", "error", "seconds", "memory", "worn"}`.
-Before it, where runs must be repeated first, come `{"id", "replaying": how many}` and `{"id", "replaying": 0}`, so that
-the engine does not take their time for that of the new code.
+ancestors that this worker was never told of. The answer is the fields of an `Outcome` with `{"id", "memory"}`. Before
+it, where runs must be repeated first, come `{"id", "replaying": how many}` and `{"id", "replaying": 0}`, so that the
+engine does not take their time for that of the new code.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _run(interpreter: Interpreter, request: Frame, descriptor: int) -> Outcome:
         for node, parent, code in request["path"]:
             interpreter.learn(node, parent, code)
     except (MemoryError, RecursionError):
-        return Outcome("", "an earlier step could not be compiled again", 0.0, worn=True)
+        return Outcome("", "an earlier step could not be compiled again", 0.0, doubtful=True)
     return interpreter.run(
         request["node"],
         request["parent"],

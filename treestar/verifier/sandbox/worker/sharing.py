@@ -1,0 +1,72 @@
+"""Which values of the libraries may stand in several namespaces at once, because no step can change them."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy
+import sympy
+
+from treestar.verifier.sandbox.language.compiler import OWN_MODULE
+from treestar.verifier.sandbox.language.modules import belongs_to_library
+
+__all__ = ["is_library_class", "is_shared"]
+
+_MOST_REMEMBERED = 100_000
+
+_library_classes: set[type] = set()
+
+_checked: dict[int, sympy.Basic] = {}
+"""Expressions that were found to be the library's through and through. They are kept alive, so ids stay theirs."""
+
+
+def is_shared(value: Any) -> bool:
+    """Whether `value` may be shared by all namespaces: a class, expression or scalar of the libraries, and made of
+    nothing else."""
+    if isinstance(value, type):
+        return is_library_class(value)
+    if isinstance(value, sympy.Basic):
+        return _is_pure(value)
+    if isinstance(value, numpy.void):  # a record, whose fields can be set
+        return False
+    if isinstance(value, numpy.dtype):
+        return value.fields is None
+    return isinstance(value, (numpy.generic, sympy.polys.domains.domain.Domain)) and is_library_class(type(value))
+
+
+def is_library_class(value: object) -> bool:
+    """Whether `value` is a class that a library defines, found under its own name there: a name can be forged."""
+    if not isinstance(value, type):
+        return False
+    if value not in _library_classes and _found_in_library(value):
+        _library_classes.add(value)
+    return value in _library_classes
+
+
+def _found_in_library(value: type) -> bool:
+    if belongs_to_library(value) or issubclass(type(value), sympy.core.function.UndefinedFunction):
+        return True
+    found: Any = sys.modules.get(value.__module__)
+    for name in value.__qualname__.split("."):
+        found = getattr(found, name, None)
+    return found is value and value.__module__ != OWN_MODULE
+
+
+def _is_pure(expression: sympy.Basic) -> bool:
+    """Whether every part of `expression` is an instance of a library's class."""
+    waiting, seen = [expression], []
+    while waiting:
+        part = waiting.pop()
+        if id(part) in _checked:
+            continue
+        if not isinstance(part, sympy.Basic) or not is_library_class(type(part)):
+            return False
+        if isinstance(part, sympy.Wild) and part.properties:  # functions of a step's own
+            return False
+        seen.append(part)
+        waiting += part.args
+    if len(_checked) > _MOST_REMEMBERED:
+        _checked.clear()
+    _checked.update((id(part), part) for part in seen)
+    return True
