@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import secrets
 import socket
 import time
 from collections.abc import Sequence
@@ -90,27 +91,28 @@ class WorkerProcess:
         if not self.used:
             await self.start()
             self.used = True
-        request = {"id": number, "node": number, "parent": parent, "code": code, "path": path}
+        request_id = secrets.randbits(53)  # no step can know the one that the next request will have
+        request = {"id": request_id, "node": number, "parent": parent, "code": code, "path": path}
         self.began = time.monotonic()
         await self._channel.send(encode(request), seconds)
         self.known.update(entry[0] for entry in path)
-        frame = await self._receive(number, self.began + seconds - time.monotonic())
+        frame = await self._receive(request_id, self.began + seconds - time.monotonic())
         if "replaying" in frame:
             # What went by until now counts in full: a step that has begun could claim to be repeating others.
             began_again = time.monotonic()
-            frame = await self._receive(number, again)
+            frame = await self._receive(request_id, again)
             if frame.get("replaying") != 0:
                 raise ChannelClosed("it did not say that it is done with the steps before")
             self.began += time.monotonic() - began_again
-            frame = await self._receive(number, self.began + seconds - time.monotonic())
+            frame = await self._receive(request_id, self.began + seconds - time.monotonic())
         reply = _checked(frame, self._config)
         if reply.error is None:
             self.known.add(number)
         return reply
 
-    async def _receive(self, number: int, seconds: float) -> Frame:
+    async def _receive(self, request_id: int, seconds: float) -> Frame:
         frame = await self._channel.receive(seconds)
-        if frame.get("id") != number:
+        if frame.get("id") != request_id:
             raise ChannelClosed("it answered something that was not asked")
         return frame
 
