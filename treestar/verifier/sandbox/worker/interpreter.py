@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import builtins
 import decimal
+import gc
 import random
 import sys
 import time
@@ -101,7 +102,11 @@ class Interpreter:
             return Outcome("", "MemoryError", 0.0, doubtful=True)
         if failure is not None:
             return Outcome("", f"an earlier step failed when it was run again: {failure}", 0.0, doubtful=True)
-        return self._run_new(number, parent, source, state)
+        outcome = self._run_new(number, parent, source, state)
+        if outcome.error is not None:
+            del state
+            gc.collect()  # generators of the dead namespace end now, not in the middle of another step
+        return outcome
 
     def _state_after(self, parent: int | None, on_replay: Callable[[int], None]) -> tuple[_State, BaseException | None]:
         """A state like the one after `parent` that nobody else holds; or what stopped the runs that lead there."""
@@ -169,6 +174,8 @@ class Interpreter:
         except BaseException as error:  # SystemExit and KeyboardInterrupt, too: the step may raise what it likes
             self._library.forget(state.modules | handed_out)
             return error
+        finally:
+            self._namespace = {}
         if not handed_out <= state.modules:
             state.modules |= handed_out
         state.library = self._library.read(state.modules)
@@ -194,9 +201,12 @@ def _copy(node: _Node) -> _State | None:
     try:
         namespace, context = copy_namespace(node.state.namespace, node.state.context)
     except NotCopyable:
-        node.state, node.copyable = None, False
-        return None
-    return _State(namespace, node.state.modules, node.state.library, context)
+        pass
+    else:
+        return _State(namespace, node.state.modules, node.state.library, context)
+    node.state, node.copyable = None, False
+    gc.collect()  # as after a failure
+    return None
 
 
 def _filename(number: int) -> str:
