@@ -44,7 +44,7 @@ Result = TypeVar("Result")
 Attack = dict[str, Any]
 
 PAST_THE_LANGUAGE: frozenset[str] = frozenset()
-"""Attempts of language.json that RestrictedPython does not stop. The jail does."""
+"""Attempts of language.json that RestrictedPython and the audit hook do not stop, exactly. The jail does."""
 ENDS_WELL = frozenset({"a long sum in the source", "ok"})
 """Attempts of hostile.json that may end without an error: they only cost."""
 ANSWERS_FOR_ITS_TREE = frozenset({"every later answer a lie", "the next request read and answered"})
@@ -70,11 +70,10 @@ class Siege:
     def __init__(self, mode: str) -> None:
         self.mode = mode
         self.folder = Path(tempfile.mkdtemp())
-        self.out = self.folder / "out"
-        self.out.mkdir()
-        (self.folder / "secret").write_text(SECRET + "\n")
-        for path, rights in ((self.folder, 0o777), (self.out, 0o777), (self.folder / "secret", 0o644)):
-            path.chmod(rights)  # file permissions stop no attack
+        self.folder.chmod(0o777)  # file permissions stop no attack
+        self.secret = self.folder / "secret"
+        self.secret.write_text(SECRET + "\n")
+        self.secret.chmod(0o644)
         self._loop = asyncio.new_event_loop()
         self._outcomes: dict[int, dict[str, Execution | BaseException]] = {}
         with warnings.catch_warnings():
@@ -115,8 +114,13 @@ class Siege:
         turns: asyncio.Semaphore,
     ) -> dict[str, Execution | BaseException]:
         async def one(attack: Attack) -> Execution:
+            out = Path(tempfile.mkdtemp(dir=self.folder))
+            out.chmod(0o777)
+            aimed = json.dumps(attack).replace("{SECRET}", str(self.secret)).replace("{OUT}", str(out))
             async with turns:
-                return await attempt(self, attack)
+                execution = await attempt(self, json.loads(aimed))
+            assert list(out.iterdir()) == [], "something was written"
+            return execution
 
         found = await asyncio.gather(*map(one, attacks), return_exceptions=True)
         return {attack["name"]: each for attack, each in zip(attacks, found, strict=True)}
@@ -125,20 +129,16 @@ class Siege:
         neighbour = await self.executor.open()
         return neighbour, (await neighbour.run("import math\nitems = [1, 2]\ntotal = math.factorial(5)", None)).snapshot
 
-    def aimed(self, code: str) -> str:
-        return code.replace("{SECRET}", str(self.folder / "secret")).replace("{OUT}", str(self.out))
-
     async def step(self, interpreter: SandboxInterpreter, code: str, parent: Snapshot | None) -> Execution:
         """Run one step and look at everything that must hold of any step."""
         started = time.monotonic()
-        execution = await interpreter.run(self.aimed(code), parent)
+        execution = await interpreter.run(code, parent)
         elapsed = time.monotonic() - started
         assert elapsed < SECONDS + PATIENCE, f"{elapsed:.1f} seconds"
         for text in (execution.output, execution.error or ""):
             assert SECRET not in text, "the secret was read"
             assert "REACHED" not in text, text
             text.encode()  # a file can hold it
-        assert list(self.out.iterdir()) == [], "something was written"
         assert len(execution.output) <= self.config.output_limit + 100
         assert len(execution.error or "") <= 2000
         assert 0 <= execution.seconds <= elapsed + 0.1
@@ -190,9 +190,17 @@ async def attack_from_a_step(siege: Siege, attack: Attack) -> Execution:
 
 @corpus(LANGUAGE)
 def test_the_language_refuses_ways_out(siege: Siege, attack: Attack) -> None:
-    execution = siege.outcome(attack_from_a_step, LANGUAGE, attack)
-    if siege.mode != "jail alone" and is_ours(attack):
-        assert (execution.error is None) == (attack["name"] in PAST_THE_LANGUAGE), execution
+    known = attack["name"] in PAST_THE_LANGUAGE
+    try:
+        execution = siege.outcome(attack_from_a_step, LANGUAGE, attack)
+    except AssertionError:  # it reached a file
+        if siege.mode == "language alone" and known:
+            return
+        raise
+    if siege.mode == "full" and is_ours(attack):
+        assert execution.error is not None or known, execution
+    if siege.mode == "language alone" and is_ours(attack):
+        assert (execution.error is None) == known, execution
 
 
 @corpus(HOSTILE)
