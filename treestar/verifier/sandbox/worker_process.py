@@ -98,6 +98,9 @@ class WorkerProcess:
         self.known.update(entry[0] for entry in path)
         frame = await self._receive(request_id, self.began + seconds - time.monotonic())
         if "replaying" in frame:
+            runs = frame["replaying"]
+            if type(runs) is not int or not 1 <= runs <= len(self.known):
+                raise ChannelClosed("it wants to repeat more runs than there are")
             # What went by until now counts in full: a step that has begun could claim to be repeating others.
             began_again = time.monotonic()
             frame = await self._receive(request_id, again)
