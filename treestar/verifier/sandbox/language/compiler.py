@@ -5,6 +5,8 @@ that `guards.py` decides each of them at run time; import statements become call
 accepts more of the language than the stock one, because models write it: augmented assignment to items and attributes,
 annotations, star imports, `nonlocal`, `match`, starred calls, private names. In return every identifier of the source,
 wherever the grammar lets one stand, is checked in one place before anything else happens (`_check_identifiers`).
+
+Names that begin and end with an underscore are reserved: Python's special names, and those of the guards.
 """
 
 from __future__ import annotations
@@ -13,9 +15,11 @@ import ast
 import re
 import sys
 from types import CodeType
-from typing import Any
+from typing import Any, TypeVar
 
 from RestrictedPython.transformer import INSPECT_ATTRIBUTES, IOPERATOR_TO_STR, RestrictingNodeTransformer
+
+from treestar.verifier.sandbox.language.patterns import check_pattern, guard_of, reads_attributes
 
 __all__ = [
     "METHOD_NAMES",
@@ -24,6 +28,7 @@ __all__ = [
     "compile_expression",
     "compile_freely",
     "compile_step",
+    "is_reserved",
     "words",
 ]
 
@@ -45,7 +50,7 @@ METHOD_NAMES = frozenset(
         *(f"i{operator}" for operator in _OPERATORS),
         *words("new init post_init repr str bool hash call len iter next reversed contains getitem setitem delitem"),
         *words("lt le eq ne gt ge neg pos abs invert round trunc floor ceil int float complex index enter exit"),
-        "missing",
+        *words("missing format copy deepcopy"),
     )
 )
 """The special methods a step's class may define, and call through `super()`."""
@@ -53,8 +58,10 @@ METHOD_NAMES = frozenset(
 OWN_MODULE = "__main__"
 """The `__name__` steps run under; classes and functions with this `__module__` are the step's own."""
 
+NodeT = TypeVar("NodeT", bound=ast.expr | ast.stmt | ast.pattern)
+_LOAD, _STORE = ast.Load(), ast.Store()
 _READABLE = frozenset({"__name__", "__doc__"})
-_BINDABLE = METHOD_NAMES | {"__slots__"}
+_BINDABLE = METHOD_NAMES | {"__slots__", "__match_args__"}
 _VISIT_DEPTH = 20_000
 """Recursion limit while the syntax tree is walked; `1 + 1 + ... + 1` nests as deep as it is long."""
 
@@ -98,7 +105,7 @@ def _compile(source: str, filename: str, mode: str, restricted: bool) -> CodeTyp
         if isinstance(tree, ast.Module):
             _show_last_expression(tree)
         if not kinds <= _PLAIN:
-            tree = ast.fix_missing_locations(_StepTransformer().visit(tree))
+            tree = _StepTransformer().visit(tree)
         return compile(tree, filename, mode, dont_inherit=True)
     finally:
         sys.setrecursionlimit(limit)
@@ -107,13 +114,25 @@ def _compile(source: str, filename: str, mode: str, restricted: bool) -> CodeTyp
 def _show_last_expression(tree: ast.Module) -> None:
     last = tree.body[-1] if tree.body else None
     if isinstance(last, ast.Expr) and not isinstance(last.value, ast.Constant):
-        value = last.value
-        last.value = ast.copy_location(_call("_show_", value), value)
-        ast.copy_location(last.value.func, value)
+        last.value = _call(last.value, "_show_", last.value)
 
 
-def _call(name: str, *arguments: ast.expr) -> ast.Call:
-    return ast.Call(func=ast.Name(name, ast.Load()), args=list(arguments), keywords=[])
+def _call(place: ast.expr | ast.stmt | ast.pattern, name: str, *arguments: ast.expr | str) -> ast.Call:
+    """A call of `name` that stands where `place` does. Strings become constants."""
+    constants = [_at(place, ast.Constant(each)) if isinstance(each, str) else each for each in arguments]
+    return _at(place, ast.Call(_at(place, ast.Name(name, _LOAD)), constants, []))
+
+
+def _at(place: ast.expr | ast.stmt | ast.pattern, node: NodeT) -> NodeT:
+    """`node` itself, given the location of `place`; as `ast.copy_location`, at a third of the time."""
+    node.lineno, node.col_offset = place.lineno, place.col_offset
+    node.end_lineno, node.end_col_offset = place.end_lineno, place.end_col_offset
+    return node
+
+
+def _all_at(place: ast.stmt | ast.pattern, node: NodeT) -> NodeT:
+    """As `_at`, and for what is inside `node` and has no location yet."""
+    return ast.fix_missing_locations(_at(place, node))
 
 
 # --- identifiers -----------------------------------------------------------------------------------------------------
@@ -143,11 +162,12 @@ def _check_identifiers(tree: ast.AST) -> set[type]:
         kinds.add(kind)
         if kind is ast.Constant:
             continue
-        for value in vars(node).values():
-            if isinstance(value, str):
-                _check_identifier(node, value)
-            elif isinstance(value, ast.AST):
+        for field in kind._fields:
+            value = getattr(node, field)
+            if isinstance(value, ast.AST):
                 nodes.append(value)
+            elif isinstance(value, str):
+                _check_identifier(node, value)
             elif isinstance(value, list):
                 for item in value:
                     if isinstance(item, ast.AST):
@@ -158,7 +178,7 @@ def _check_identifiers(tree: ast.AST) -> set[type]:
 
 
 def _check_identifier(node: ast.AST, dotted: str) -> None:
-    if "_" not in dotted and not isinstance(node, ast.Attribute):
+    if "_" not in dotted:
         return
     for name in dotted.split("."):
         reason = _attribute_refusal(name) if isinstance(node, ast.Attribute) else _name_refusal(node, name)
@@ -166,19 +186,24 @@ def _check_identifier(node: ast.AST, dotted: str) -> None:
             raise NotAllowed(reason, getattr(node, "lineno", None))
 
 
+def is_reserved(name: str) -> bool:
+    """Whether `name` is, or might be, one of Python's or of a guard: no variable of a step may have it."""
+    return re.match(r"_.+_$", name) is not None
+
+
 def _name_refusal(node: ast.AST, name: str) -> str | None:
-    if name in _BINDABLE or not re.match(r"__.|_.+_$", name):
+    if name in _BINDABLE or not is_reserved(name):
         return None
     if name in _READABLE and isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
         return None
     if name == "__future__" and isinstance(node, ast.ImportFrom):
         return None
-    return f"the name '{name}' is reserved; use one without underscores"
+    return f"the name '{name}' is reserved; use one that does not begin and end with an underscore"
 
 
 def _attribute_refusal(name: str) -> str | None:
-    if name.startswith("__") and name not in METHOD_NAMES | _READABLE | {"__class__"}:
-        return f"the attribute '{name}' may not be used: it starts with two underscores"
+    if re.match(r"__.+__$", name) and name not in METHOD_NAMES | _READABLE | {"__class__"}:
+        return f"the attribute '{name}' may not be used: it is one of Python's special names"
     if name in INSPECT_ATTRIBUTES:
         return f"the attribute '{name}' may not be used: it belongs to the interpreter"
     return None
@@ -192,7 +217,9 @@ class _StepTransformer(RestrictingNodeTransformer):  # type: ignore[misc]  # the
 
     def __init__(self) -> None:
         super().__init__([], [], {})
-        self._inside: list[type[ast.AST]] = []
+        self._inside: list[ast.AST] = []
+        """The functions and classes around the node that is visited."""
+        self._annotations_are_text = False
 
     def error(self, node: ast.AST, info: str) -> None:
         raise NotAllowed(info[0].lower() + info[1:].rstrip("."), getattr(node, "lineno", None))
@@ -204,32 +231,64 @@ class _StepTransformer(RestrictingNodeTransformer):  # type: ignore[misc]  # the
     def check_name(self, node: ast.AST, name: str | None, allow_magic_methods: bool = False) -> None:
         """Every identifier has been checked by `_check_identifiers`."""
 
+    def visit(self, node: ast.AST) -> Any:
+        """What `node` becomes. As the library's, but what stays as it is takes no way round."""
+        kind = type(node)
+        if kind in _PLAIN:
+            return self.node_contents_visit(node)
+        visitor: Any = getattr(self, "visit_" + kind.__name__, self.generic_visit)
+        return visitor(node)
+
+    def node_contents_visit(self, node: ast.AST) -> Any:
+        """`node` itself, after all that is in it has been visited. As the library's, in half the time."""
+        for field in node._fields:
+            value = getattr(node, field)
+            if isinstance(value, list):
+                value[:] = self._visit_all(value)
+            elif isinstance(value, ast.AST) and value._fields:
+                setattr(node, field, self.visit(value))
+        return node
+
+    def _visit_all(self, nodes: list[Any]) -> list[Any]:
+        visited: list[Any] = []
+        for each in nodes:
+            becomes = self.visit(each) if isinstance(each, ast.AST) else each
+            if isinstance(becomes, list):
+                visited += becomes
+            else:
+                visited.append(becomes)
+        return visited
+
     def _pass(self, node: ast.AST) -> Any:
         return self.node_contents_visit(node)
 
-    visit_Module = visit_Constant = visit_Name = visit_Call = visit_JoinedStr = visit_Nonlocal = _pass
-    visit_Assign = visit_With = visit_Slice = visit_FormattedValue = _pass
-    visit_Match = visit_match_case = visit_MatchSingleton = visit_MatchSequence = visit_MatchStar = _pass
-    visit_MatchMapping = visit_MatchAs = visit_MatchOr = _pass
-
-    def guard_iter(self, node: ast.AST) -> Any:
-        """Iteration needs no guard: whatever a step can iterate, it may see."""
-        return self.node_contents_visit(node)
+    visit_Nonlocal = visit_With = visit_Slice = _pass
+    visit_MatchValue = visit_MatchSingleton = visit_MatchSequence = visit_MatchStar = _pass
+    visit_MatchMapping = visit_MatchClass = visit_MatchAs = visit_MatchOr = _pass
 
     def visit_Attribute(self, node: ast.Attribute) -> Any:
-        """Reads go through `_getattr_`, writes through `_write_` or, for private names, `_write_private_`."""
+        """`value.name` becomes `_getattr_(value, "name")`; writing to it, `_write_attribute_(value, "name").name`."""
         value = self.visit(node.value)
+        name = self._mangled(node.attr)
         if isinstance(node.ctx, ast.Load):
-            return ast.copy_location(_call("_getattr_", value, ast.Constant(node.attr)), node)
-        guard = "_write_private_" if node.attr.startswith("_") else "_write_"
-        node.value = ast.copy_location(_call(guard, value), node)
+            return _call(node, "_getattr_", value, name)
+        node.value, node.attr = _call(node, "_write_attribute_", value, name), name
         return node
+
+    def _mangled(self, name: str) -> str:
+        """`__name` in a class is private to it: `_Class__name`. Python mangles names, but no strings for guards."""
+        if name.startswith("__") and not name.endswith("__"):
+            for scope in reversed(self._inside):
+                if isinstance(scope, ast.ClassDef):
+                    owner = scope.name.lstrip("_")
+                    return f"_{owner}{name}" if owner else name
+        return name
 
     def visit_Subscript(self, node: ast.Subscript) -> Any:
         """Item writes go through `_write_`; item reads need no guard."""
         node = self.node_contents_visit(node)
         if not isinstance(node.ctx, ast.Load):
-            node.value = ast.copy_location(_call("_write_", node.value), node)
+            node.value = _call(node, "_write_", node.value)
         return node
 
     def visit_AugAssign(self, node: ast.AugAssign) -> Any:
@@ -243,21 +302,22 @@ class _StepTransformer(RestrictingNodeTransformer):  # type: ignore[misc]  # the
         if isinstance(held, ast.Name):
             first: ast.expr = held
         else:  # evaluate the object once: the right-hand side runs first and keeps it
-            first = ast.NamedExpr(ast.Name("_target_", ast.Store()), held)
-            held = ast.Name("_target_", ast.Load())
-        read = ast.Attribute(first, node.target.attr, ast.Load())
-        update = _call("_inplace_", ast.Constant(IOPERATOR_TO_STR[type(node.op)]), read, node.value)
-        written = ast.Attribute(held, node.target.attr, ast.Store())
-        assign = ast.copy_location(ast.Assign(targets=[written], value=update), node)
-        return self.visit(ast.fix_missing_locations(assign))
+            first = ast.NamedExpr(ast.Name("_target_", _STORE), held)
+            held = ast.Name("_target_", _LOAD)
+        read = ast.Attribute(first, node.target.attr, _LOAD)
+        update = _call(node, "_inplace_", IOPERATOR_TO_STR[type(node.op)], read, node.value)
+        written = ast.Attribute(held, node.target.attr, _STORE)
+        return self.visit(_all_at(node, ast.Assign(targets=[written], value=update)))
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> Any:
         """Annotations stay in class bodies, where dataclasses read them; elsewhere they are dropped."""
-        if self._inside and self._inside[-1] is ast.ClassDef:
+        if self._inside and isinstance(self._inside[-1], ast.ClassDef):
+            if self._annotations_are_text:
+                node.annotation = _at(node, ast.Constant(ast.unparse(node.annotation)))
             return self.node_contents_visit(node)
         if node.value is None:
-            return ast.copy_location(ast.Pass(), node)
-        return self.visit(ast.copy_location(ast.Assign(targets=[node.target], value=node.value), node))
+            return _at(node, ast.Pass())
+        return self.visit(_at(node, ast.Assign(targets=[node.target], value=node.value)))
 
     def visit_arg(self, node: ast.arg) -> Any:
         node.annotation = None
@@ -273,7 +333,7 @@ class _StepTransformer(RestrictingNodeTransformer):  # type: ignore[misc]  # the
         return self._visit_scope(node)
 
     def _visit_scope(self, node: ast.AST) -> Any:
-        self._inside.append(type(node))
+        self._inside.append(node)
         try:
             return self.node_contents_visit(node)
         finally:
@@ -285,32 +345,34 @@ class _StepTransformer(RestrictingNodeTransformer):  # type: ignore[misc]  # the
 
     def _import(self, node: ast.Import, alias: ast.alias) -> ast.stmt:
         target = alias.asname or alias.name.partition(".")[0]
-        value = _call("_import_submodule_" if alias.asname else "_import_", ast.Constant(alias.name))
-        assign = ast.Assign(targets=[ast.Name(target, ast.Store())], value=value)
-        return ast.fix_missing_locations(ast.copy_location(assign, node))
+        value = _call(node, "_import_submodule_" if alias.asname else "_import_", alias.name)
+        return _all_at(node, ast.Assign(targets=[ast.Name(target, _STORE)], value=value))
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> Any:
         """`from a import b as c, d` becomes `[c, d] = _import_from_("a", "b", "d")`; a star fills the namespace."""
-        if node.level:
+        if node.level or node.module is None:
             raise NotAllowed("an import may not be relative", node.lineno)
-        module = ast.Constant(node.module)
-        statement: ast.stmt
         if node.module == "__future__":
-            statement = ast.Pass()
-        elif any(alias.name == "*" for alias in node.names):
-            statement = ast.Expr(_call("_import_star_", module))
-        else:
-            names: list[ast.expr] = [ast.Name(alias.asname or alias.name, ast.Store()) for alias in node.names]
-            value = _call("_import_from_", module, *(ast.Constant(alias.name) for alias in node.names))
-            statement = ast.Assign(targets=[ast.List(names, ast.Store())], value=value)
-        return ast.fix_missing_locations(ast.copy_location(statement, node))
+            self._annotations_are_text |= any(alias.name == "annotations" for alias in node.names)
+            return _at(node, ast.Pass())
+        if any(alias.name == "*" for alias in node.names):
+            return _all_at(node, ast.Expr(_call(node, "_import_star_", node.module)))
+        names: list[ast.expr] = [ast.Name(alias.asname or alias.name, _STORE) for alias in node.names]
+        value = _call(node, "_import_from_", node.module, *(alias.name for alias in node.names))
+        return _all_at(node, ast.Assign(targets=[ast.List(names, _STORE)], value=value))
 
-    def visit_MatchValue(self, node: ast.MatchValue) -> Any:
-        if any(isinstance(part, ast.Attribute) for part in ast.walk(node.value)):
-            raise NotAllowed("a pattern may not read an attribute; compare with == instead", node.lineno)
-        return self.node_contents_visit(node)
+    def visit_Match(self, node: ast.Match) -> Any:
+        """What the cases that read attributes keep in names for a moment is forgotten at the end."""
+        node = self.node_contents_visit(node)
+        if not any(isinstance(case.pattern, ast.MatchAs) and case.pattern.name == "_subject_" for case in node.cases):
+            return node
+        names: list[ast.expr] = [ast.Name("_subject_", _STORE), ast.Name("_captured_", _STORE)]
+        return [node, _all_at(node, ast.Assign(targets=names, value=ast.Constant(None)))]
 
-    def visit_MatchClass(self, node: ast.MatchClass) -> Any:
-        if node.patterns or node.kwd_attrs or not isinstance(node.cls, ast.Name):
-            raise NotAllowed("a class pattern may not read attributes; write `case int() as n`", node.lineno)
+    def visit_match_case(self, node: ast.match_case) -> Any:
+        """A case that reads attributes becomes `case _subject_ if (_captured_ := _match_(...)) is not None and ...`."""
+        if reads_attributes(node.pattern):
+            check_pattern(node.pattern)
+            node.guard = _all_at(node.pattern, guard_of(node))
+            node.pattern = _at(node.pattern, ast.MatchAs(None, "_subject_"))
         return self.node_contents_visit(node)

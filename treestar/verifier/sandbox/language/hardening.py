@@ -1,14 +1,16 @@
 """Takes the dangerous powers out of the libraries that steps may call.
 
-sympy evaluates strings: everything that calls `sympify` on one ends in `eval_expr`, and `lambdify` (so `nsolve`, too)
-compiles source text built from symbol names. Both get a checked evaluator here. `refuse_system_calls` is the net below:
-an audit hook, which nothing can remove, that refuses files, processes, sockets and foreign memory by whatever road.
+`enum` makes classes of names in a list. sympy evaluates strings: everything that calls `sympify` on one ends in
+`eval_expr`, and `lambdify` (so `nsolve`, too) compiles source text built from symbol names. These get a checked
+evaluator here. `refuse_system_calls` is the net below: an audit hook, which nothing can remove, that refuses files,
+processes, sockets and foreign memory by whatever road.
 """
 
 from __future__ import annotations
 
 import ast
 import builtins
+import enum
 import importlib
 import re
 import sys
@@ -16,9 +18,9 @@ from collections.abc import Mapping
 from types import CodeType, ModuleType
 from typing import Any, cast
 
-from treestar.verifier.sandbox.language.compiler import NotAllowed, compile_expression, words
+from treestar.verifier.sandbox.language.compiler import OWN_MODULE, NotAllowed, compile_expression, words
 
-__all__ = ["harden_sympy", "refuse_system_calls"]
+__all__ = ["harden_enum", "harden_sympy", "refuse_system_calls"]
 
 _EXPRESSION_BUILTINS = frozenset({"abs", "divmod", "max", "min", "pow", "round", "sum", "len", "all", "any"})
 _GENERATED_BUILTINS = _EXPRESSION_BUILTINS | {"range", "complex", "float", "int", "bool", "list", "tuple", "zip"}
@@ -27,7 +29,7 @@ _GENERATED_IMPORT = re.compile(
     r"from (math|cmath|mpmath|numpy|sympy)(\.\w+)* import (\*|\w+(, \w+)*)|import (math|cmath|mpmath|numpy|sympy)"
     r"|from functools import reduce"
 )
-_GENERATED_REFUSED = (ast.Import, ast.ImportFrom, ast.Global, ast.ClassDef, ast.With, ast.Try)
+_GENERATED_REFUSED = (ast.Import, ast.ImportFrom, ast.Global, ast.ClassDef, ast.With, ast.Try, ast.NamedExpr)
 _DENIED_MPMATH = frozenset({"identify", "findpoly", "plot", "splot", "cplot", "runtests", "doctests"})
 _NAMELESS = re.compile(r"_+(Dummy_?|lambdifygenerated|i|x|a)?_*\d*")
 
@@ -36,6 +38,26 @@ _HARMLESS_EVENTS = words(
     "sys._getframe sys._getframemodulename sys.excepthook sys.unraisablehook builtins.id array.__new__ "
     "cpython.run_command"
 )
+
+
+def harden_enum() -> None:
+    """Keep special names out of the classes that `Enum("Name", members)` makes. Call it once, before any step runs."""
+    metaclass: Any = type(enum.Enum)
+    original = metaclass._create_
+
+    def create(cls: Any, class_name: Any, names: Any, *, start: Any = 1, **options: Any) -> Any:
+        if isinstance(names, str):
+            names = names.replace(",", " ").split()
+        members = [
+            each if type(each) is str else tuple(each) for each in (names.items() if isinstance(names, dict) else names)
+        ]
+        for each in members:
+            name = each if isinstance(each, str) else each[0]
+            if type(name) is not str or name.startswith("_") or options.get("type") is not None:
+                raise NotAllowed("an enumeration may take member names without leading underscores, and no type")
+        return original(cls, class_name, members, module=OWN_MODULE, start=start)
+
+    metaclass._create_ = create
 
 
 def harden_sympy() -> None:
@@ -76,7 +98,7 @@ def _import_sympy_names(_: str, scope: dict[str, Any]) -> None:
 def _eval_expression(code: Any, local_dict: Mapping[str, Any], global_dict: Mapping[str, Any]) -> Any:
     """sympy's `eval_expr`, with the step's own language and sympy's exported names instead of all of Python."""
     del global_dict  # all of Python's builtins are in there
-    from treestar.verifier.sandbox.language.guards import guarded_getattr
+    from treestar.verifier.sandbox.language.attributes import guarded_getattr
     from treestar.verifier.sandbox.language.modules import import_star
 
     if not isinstance(code, str):
@@ -122,7 +144,7 @@ def _compile_generated(source: str, filename: str, mode: str) -> CodeType:
 
 
 def _check_generated_name(node: ast.Name | ast.arg | ast.Attribute, own: set[str]) -> None:
-    from treestar.verifier.sandbox.language.guards import DENIED_ATTRIBUTES
+    from treestar.verifier.sandbox.language.attributes import DENIED_ATTRIBUTES
 
     if isinstance(node, ast.Attribute):
         name = node.attr
@@ -130,7 +152,10 @@ def _check_generated_name(node: ast.Name | ast.arg | ast.Attribute, own: set[str
     else:
         name = node.id if isinstance(node, ast.Name) else node.arg
         is_builtin = hasattr(builtins, name) and name not in _GENERATED_BUILTINS
-        refused = name not in own | _GENERATED_ROOTS and (is_builtin or name == "builtins" or _is_denied(name))
+        if name in _GENERATED_ROOTS:  # it stands for the module and may stand for nothing else
+            refused = not (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load))
+        else:
+            refused = name not in own and (is_builtin or name == "builtins" or _is_denied(name))
     if refused or name in DENIED_ATTRIBUTES or (name.startswith("_") and not _NAMELESS.fullmatch(name)):
         raise NotAllowed(f"lambdify may not use the name '{name}'")
 
@@ -139,9 +164,10 @@ def _is_denied(name: str) -> bool:
     """Whether `name` is one of the names of numpy or mpmath that steps may not use."""
     from treestar.verifier.sandbox.language.modules import import_module
 
+    if any(isinstance(getattr(sys.modules[root], name, None), ModuleType) for root in _GENERATED_ROOTS):
+        return True
     in_numpy = hasattr(sys.modules["numpy"], name) and not hasattr(import_module("numpy"), name)
-    in_mpmath = isinstance(getattr(sys.modules["mpmath"], name, None), ModuleType) or name in _DENIED_MPMATH
-    return in_numpy or in_mpmath
+    return in_numpy or name in _DENIED_MPMATH or name == "ndarray"
 
 
 def _execute_generated(code: Any, *scopes: Any) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import operator
 import pkgutil
 import random
 import re
@@ -19,7 +20,8 @@ from contextlib import suppress
 from types import FunctionType, ModuleType
 from typing import Any
 
-from treestar.verifier.sandbox.language.compiler import OWN_MODULE, NotAllowed, words
+from treestar.verifier.sandbox.language.classes import Array
+from treestar.verifier.sandbox.language.compiler import OWN_MODULE, NotAllowed, is_reserved, words
 
 __all__ = [
     "ROOTS",
@@ -35,41 +37,55 @@ __all__ = [
 ]
 
 ROOTS = words(
-    "bisect calendar cmath collections copy dataclasses datetime decimal fractions functools heapq itertools math "
-    "numbers numpy operator random re statistics string sympy typing"
+    "abc bisect calendar cmath collections contextlib copy dataclasses datetime decimal enum fractions functools heapq "
+    "itertools math numbers numpy operator random re statistics string sympy sys typing"
 )
 """The modules a step may import, their permitted submodules aside."""
 
+_WHY_NOT = {
+    "time": "a step may not read the clock, because its result may not depend on when it runs; leave it out",
+    "timeit": "a step may not read the clock, because its result may not depend on when it runs; leave it out",
+}
+
 _NAMES = {
+    "abc": "ABC abstractmethod",
     "bisect": "bisect bisect_left bisect_right insort insort_left insort_right",
     "calendar": "isleap leapdays monthrange weekday monthcalendar month_name month_abbr day_name day_abbr "
     "timegm Calendar MONDAY TUESDAY WEDNESDAY THURSDAY FRIDAY SATURDAY SUNDAY",
+    "contextlib": "contextmanager nullcontext suppress",
     "copy": "copy deepcopy",
-    "dataclasses": "dataclass field asdict astuple replace",
+    "dataclasses": "KW_ONLY InitVar asdict astuple dataclass field fields is_dataclass replace",
+    "enum": "Enum Flag IntEnum IntFlag StrEnum auto unique",
     "functools": "reduce lru_cache cache cached_property partial cmp_to_key total_ordering wraps",
     "random": "random randint randrange choice choices sample shuffle uniform triangular gauss normalvariate "
     "expovariate betavariate gammavariate lognormvariate paretovariate weibullvariate vonmisesvariate "
     "seed getrandbits Random",
     "string": "ascii_letters ascii_lowercase ascii_uppercase digits hexdigits octdigits punctuation printable "
     "whitespace capwords",
-    "typing": "Any Callable ClassVar Deque DefaultDict Dict Final FrozenSet Generator Generic Hashable Iterable "
-    "Iterator List Literal Mapping NamedTuple NoReturn Optional Sequence Set Sized Tuple Type TypeVar Union cast",
+    "sys": "maxsize setrecursionlimit",
+    "typing": "AbstractSet Annotated Any Callable ClassVar Collection Container Counter DefaultDict Deque Dict Final "
+    "FrozenSet Generator Generic Hashable Iterable Iterator List Literal Mapping MutableMapping MutableSequence "
+    "NamedTuple NoReturn Optional OrderedDict Self Sequence Set Sized Tuple Type TypeAlias TypedDict TypeVar Union "
+    "cast",
 }
 """Modules of which only these names are permitted. Of the others: `__all__`, else what is public and their own."""
 
 _DENIED = {
     "collections": "UserString",
+    "decimal": "BasicContext DefaultContext ExtendedContext",
     "operator": "attrgetter methodcaller",
     "re": "Scanner template",
     "numpy": "DataSource bmat from_dlpack fromfile fromregex genfromtxt get_include info load loadtxt memmap "
     "save savetxt savez savez_compressed seterrcall show_config show_runtime source lookfor test set_numeric_ops "
-    "add_docstring add_newdoc add_newdoc_ufunc recfromcsv recfromtxt require_file",
+    "add_docstring add_newdoc add_newdoc_ufunc recfromcsv recfromtxt require_file "
+    "chararray get_bit_generator recarray set_bit_generator set_default_printstyle setbufsize",
     "sympy": "CodeGen autowrap codegen doctest get_class get_mod_func init_session pager_print "
     "pkgdata plot plot_backends plot_implicit plot_parametric plot3d plot3d_parametric_line "
     "plot3d_parametric_surface preview print_gtk register_handler source test textplot timed ufuncify "
-    "import_module exec_ lambdastr implemented_function",
+    "import_module exec_ lambdastr implemented_function vfield vring "
+    "pprint_try_use_unicode pprint_use_unicode pretty_try_use_unicode pretty_use_unicode remove_handler seterr",
 }
-"""Names that are left out of a module and of all its submodules."""
+"""Names that are left out of a module and of all its submodules: they lead out, or change it for every step."""
 
 _SYMPY_PACKAGES = words(
     "abc algebras assumptions calculus combinatorics concrete core discrete functions geometry integrals logic "
@@ -155,7 +171,8 @@ def import_module(name: str) -> ModuleType:
     if not _permitted(name):
         root = name.partition(".")[0]
         what = name if root in ROOTS else root
-        raise ImportError(f"'{what}' cannot be imported in a step; these can: {', '.join(ROOTS)}")
+        reason = f": {_WHY_NOT[root]}" if root in _WHY_NOT else f"; these can: {', '.join(ROOTS)}"
+        raise ImportError(f"'{what}' cannot be imported in a step{reason}")
     if name not in sys.modules:
         raise ImportError(f"No module named '{name}'")
     facade = _facade(name)
@@ -220,18 +237,20 @@ def _children(name: str) -> Iterable[str]:
 def _permitted_names(name: str, real: ModuleType) -> list[str]:
     denied = _DENIED.get(name.partition(".")[0], "").split()
     if name in _NAMES:
-        return _NAMES[name].split()
+        return [key for key in _NAMES[name].split() if hasattr(real, key)]
     candidates = list(dict.fromkeys([*getattr(real, "__all__", ()), *dir(real)]))
     return [key for key in candidates if not key.startswith("_") and key not in denied and _belongs(name, real, key)]
 
 
 def _belongs(name: str, real: ModuleType, key: str) -> bool:
-    """Whether `key` is the module's to give: exported by it, or made by the same library, and no module."""
+    """Whether `key` is the module's to give: exported by it, or made by the same library; no module, no metaclass."""
     try:
         value = getattr(real, key)
     except AttributeError:
         return False
     if isinstance(value, ModuleType) or type(value).__name__ in _MUTABLE:
+        return False
+    if isinstance(value, type) and issubclass(value, type):  # calling it makes classes that nobody checked
         return False
     if key in getattr(real, "__all__", ()):
         return True
@@ -285,10 +304,41 @@ def _default_rng(seed: Any = 0) -> Any:
     return numpy.random.default_rng(0 if seed is None else seed)
 
 
+def _set_recursion_limit(limit: int) -> None:
+    """`sys.setrecursionlimit` for code that sets it as a matter of form: the limit stays as it is."""
+    operator.index(limit)
+
+
+def _var(names: Any, **assumptions: Any) -> Any:
+    """`sympy.var`, which makes symbols into variables of the step; not where they would stand for a guard."""
+    from sympy import Basic, symbols
+    from sympy.core.function import FunctionClass
+
+    made = symbols(names, **assumptions)
+    variables: dict[str, Any] = {}
+    nodes = [made]
+    for node in nodes:  # which grows meanwhile
+        if isinstance(node, (list, tuple, set)):
+            nodes += node
+        elif isinstance(node, (Basic, FunctionClass)):
+            variables[node.__name__ if isinstance(node, FunctionClass) else node.name] = node
+    scope = sys._getframe(1).f_globals
+    for name in variables:
+        if type(name) is not str or is_reserved(name) or scope.get("__name__") != OWN_MODULE:
+            raise NotAllowed(f"'var' may not make a variable '{name}' here")
+    scope.update(variables)
+    return made
+
+
 _REPLACED: dict[tuple[str, str], Any] = {
     ("functools", "wraps"): _wraps,
     ("random", "Random"): SeededRandom,
     ("random", "seed"): _seed,
+    ("numpy", "ndarray"): Array,
     ("numpy.random", "default_rng"): _default_rng,
     ("sympy", "init_printing"): lambda *_, **__: None,
+    ("sympy", "var"): _var,
+    ("sympy.core", "var"): _var,
+    ("sympy.core.symbol", "var"): _var,
+    ("sys", "setrecursionlimit"): _set_recursion_limit,
 }

@@ -6,7 +6,7 @@ import random
 import sys
 import warnings
 
-from treestar.verifier.sandbox.language.hardening import harden_sympy
+from treestar.verifier.sandbox.language.hardening import harden_enum, harden_sympy
 from treestar.verifier.sandbox.language.modules import prepare_modules
 
 __all__ = ["load_libraries"]
@@ -15,13 +15,14 @@ __all__ = ["load_libraries"]
 def load_libraries(restricted: bool) -> None:
     """Import and warm up what steps use, with random numbers that are the same in every run.
 
-    `restricted`: take the dangerous powers out of sympy, too.
+    `restricted`: take the dangerous powers out of them, too.
     """
     warnings.simplefilter("ignore")
     if hasattr(sys, "set_int_max_str_digits"):
         sys.set_int_max_str_digits(0)  # digit sums of large powers are ordinary questions; the deadline bounds them
     prepare_modules()
     if restricted:
+        harden_enum()
         harden_sympy()
     _warm_up()
     import numpy

@@ -1,0 +1,274 @@
+"""The guards that every attribute read and write of a step goes through, `str.format` included.
+
+They close the ways from ordinary objects to the interpreter: private and special attributes, modules, format strings,
+metaclasses; and they keep what all steps share as it is.
+"""
+
+from __future__ import annotations
+
+import decimal
+import functools
+import importlib
+import string
+from collections import defaultdict, deque
+from collections.abc import Callable
+from types import FunctionType, ModuleType
+from typing import Any, cast
+
+import numpy
+import sympy
+from RestrictedPython.transformer import INSPECT_ATTRIBUTES
+
+from treestar.verifier.sandbox.language.classes import Array, is_builtin_base
+from treestar.verifier.sandbox.language.compiler import METHOD_NAMES, OWN_MODULE, NotAllowed, words
+from treestar.verifier.sandbox.language.modules import belongs_to_library, handed_out, is_facade, missing_attribute
+from treestar.verifier.sandbox.language.wear import wear
+
+__all__ = [
+    "DENIED_ATTRIBUTES",
+    "guarded_attribute_write",
+    "guarded_delattr",
+    "guarded_getattr",
+    "guarded_hasattr",
+    "guarded_setattr",
+    "guarded_write",
+    "type_of",
+]
+
+DENIED_ATTRIBUTES = INSPECT_ATTRIBUTES | {
+    *words("tofile dump ctypes cffi capsule identify mro"),
+    *words("func_closure func_code func_defaults func_dict func_globals"),  # of compiled functions
+}
+"""Attributes no object may be asked for: they lead to frames, files, raw memory, hidden classes, or evaluate text."""
+
+_FORMATTING = frozenset({"format", "format_map"})
+_TIME_DEPENDENT = frozenset({"now", "today", "utcnow"})
+_REGISTERING = frozenset(
+    {*words("register register_many add_handler add_handlers remove_handler remove_handlers set_global_settings")}
+)
+"""Methods that change what a library keeps for everybody; a step may call its own."""
+_WEARING = frozenset(
+    {*words("set_global_dimension set_global_relative_scale_factor set_quantity_dimension set_quantity_scale_factor")}
+)
+"""Methods that do the same and that a step has reason to call: its process is then good for this branch only."""
+_LOOKED_INTO = DENIED_ATTRIBUTES | _FORMATTING | _TIME_DEPENDENT | _REGISTERING | _WEARING | {"resize"}
+_NAMED_TUPLE_ATTRIBUTES = {"_asdict", "_replace", "_fields", "_make"}
+_WRITABLE: dict[type, frozenset[str]] = {
+    decimal.Context: frozenset(words("prec rounding Emin Emax capitals clamp")),
+    numpy.ndarray: frozenset(words("shape flat real imag dtype")),
+    type(numpy.zeros(0).flags): frozenset({"writeable"}),
+    defaultdict: frozenset({"default_factory"}),
+}
+"""The attributes that a step may set on objects that are not of its own making."""
+_FUNCTIONS = (FunctionType, type(functools.lru_cache(print)))
+_DEFINITIONS = (type, *_FUNCTIONS)
+_CONTAINERS = (dict, list, set, bytearray, deque, numpy.ndarray)
+_MISSING = object()
+
+
+def guarded_getattr(value: Any, name: str, default: Any = _MISSING) -> Any:
+    """`getattr` for steps.
+
+    Raises:
+        NotAllowed: the attribute leads out of the sandbox.
+        AttributeError: there is none of that name, and no default.
+    """
+    if type(name) is not str:
+        raise TypeError("attribute name must be string")
+    if isinstance(value, ModuleType) and not is_facade(value):
+        raise NotAllowed(f"the module '{value.__name__}' may not be used in a step")
+    if name == "__class__":
+        return type_of(value)
+    if name.startswith("_"):
+        if name in METHOD_NAMES and is_builtin_base(value):
+            return _method_of_base(value, name)
+        _check_private(value, name)
+    elif name in _LOOKED_INTO:
+        _check_looked_into(value, name)
+        if name in _FORMATTING and _is_string(value):
+            return _safe_format(value, name)
+    try:
+        found = getattr(value, name)
+    except AttributeError:
+        if default is not _MISSING:
+            return default
+        if isinstance(value, ModuleType):
+            raise missing_attribute(value, name) from None
+        raise
+    if isinstance(found, ModuleType):
+        return _given(found, name)
+    if isinstance(found, _CONTAINERS) and _is_kept_by_class(value, name, found):
+        wear(f"'{name}' of a class of the library can be changed")
+    return found
+
+
+def _given(module: ModuleType, name: str) -> ModuleType:
+    """`module`, if a step may have it; that it now has it is noted."""
+    if not is_facade(module):
+        raise NotAllowed(f"the module '{name}' may not be reached through an attribute")
+    handed_out.add(module.__name__)
+    return module
+
+
+def _check_looked_into(value: Any, name: str) -> None:
+    if name in DENIED_ATTRIBUTES:
+        raise NotAllowed(f"the attribute '{name}' may not be used in a step")
+    if name in _FORMATTING and isinstance(value, super):
+        raise NotAllowed(f"'{name}' may not be called through 'super' in a step")
+    if name in _TIME_DEPENDENT and _is_date(value):
+        raise NotAllowed(f"'{name}' may not be used in a step: its result would depend on when it runs")
+    if name == "resize" and isinstance(value, (numpy.ndarray, Array)):
+        raise NotAllowed("an array may not be resized: its views would read freed memory; use 'numpy.resize'")
+    if name in _REGISTERING and _home_of(value) != OWN_MODULE:
+        raise NotAllowed(f"'{name}' may be called on the step's own classes only: it changes the library for all steps")
+    if name in _REGISTERING | _WEARING:  # an own class may derive from one of the library, which then knows, too
+        wear(f"'{name}' was called")
+
+
+def _check_private(value: Any, name: str) -> None:
+    if name in {"__name__", "__doc__"} or (name in METHOD_NAMES and isinstance(value, super)):
+        return
+    if name in _NAMED_TUPLE_ATTRIBUTES and (isinstance(value, tuple) or _is_class(value, tuple)):
+        return
+    if (not name.startswith("__") or name in METHOD_NAMES) and _is_own(value, name):
+        return
+    raise NotAllowed(f"the attribute '{name}' of '{type(value).__name__}' may not be used: it is private")
+
+
+def _method_of_base(kind: Any, name: str) -> Callable[..., Any]:
+    """`list.__init__` and the like, for the step's own classes and their instances."""
+    method = getattr(kind, name)
+
+    def call(owner: Any, /, *args: Any, **options: Any) -> Any:
+        if (owner if isinstance(owner, type) else type(owner)).__module__ != OWN_MODULE:
+            raise NotAllowed(f"'{kind.__name__}.{name}' may be called on the step's own classes only")
+        return method(owner, *args, **options)
+
+    return call
+
+
+def _is_kept_by_class(value: Any, name: str, found: Any) -> bool:
+    """Whether `found` is in a class of a library, so that a change to it would be seen by all steps."""
+    kind = value if isinstance(value, type) else type(value)
+    return any(vars(base).get(name) is found for base in kind.__mro__ if base.__module__ != OWN_MODULE)
+
+
+def _is_own(value: Any, name: str) -> bool:
+    """Whether a step made the attribute `name`: on its function, an instance of its class, or in the class."""
+    if isinstance(value, _FUNCTIONS):
+        return value.__module__ == OWN_MODULE and name in vars(value)
+    kind: Any = value if isinstance(value, type) else type(value)
+    if isinstance(value, super):
+        kind = cast(Any, value).__self_class__
+    if kind.__module__ != OWN_MODULE:
+        return False
+    if not isinstance(value, (type, super)) and name in getattr(value, "__dict__", ()):
+        return True
+    return any(name in vars(base) for base in kind.__mro__ if base.__module__ == OWN_MODULE)
+
+
+def _home_of(value: Any) -> Any:
+    """The module that made the class or function `value`, or the class of `value`."""
+    return value.__module__ if isinstance(value, _DEFINITIONS) else type(value).__module__
+
+
+def _is_class(value: Any, parent: type) -> bool:
+    return isinstance(value, type) and issubclass(value, parent)
+
+
+def _is_string(value: Any) -> bool:
+    return isinstance(value, str) or _is_class(value, str)
+
+
+def _is_date(value: Any) -> bool:
+    kind = value if isinstance(value, type) else type(value)
+    return any(base.__module__ == "datetime" for base in kind.__mro__)
+
+
+def guarded_write(value: Any) -> Any:
+    """`value` itself, if a step may set its items.
+
+    Raises:
+        NotAllowed: it is something that all steps share.
+    """
+    if belongs_to_library(value) or isinstance(value, (ModuleType, sympy.Basic)):
+        raise NotAllowed(f"a '{type(value).__name__}' of the library may not be changed")
+    return value
+
+
+def guarded_attribute_write(value: Any, name: Any) -> Any:
+    """`value` itself, if a step may set its attribute `name`.
+
+    Raises:
+        NotAllowed: `value` is not of the step's own making, with few exceptions, or the name is a special one.
+    """
+    if type(name) is not str:
+        raise TypeError("attribute name must be string")
+    if isinstance(value, ModuleType):
+        raise NotAllowed(f"names of the module '{value.__name__}' may not be changed")
+    if name.startswith("__"):
+        raise NotAllowed(f"the attribute '{name}' may not be changed")
+    if _home_of(value) == OWN_MODULE and not belongs_to_library(value) and not isinstance(value, sympy.Basic):
+        return value
+    if any(name in names and isinstance(value, kind) for kind, names in _WRITABLE.items()):
+        return guarded_write(value)
+    what = f"of '{value.__name__}'" if isinstance(value, _DEFINITIONS) else f"of a '{type(value).__name__}'"
+    raise NotAllowed(f"the attribute '{name}' {what} may not be changed: it belongs to the library")
+
+
+def guarded_setattr(value: Any, name: str, new: Any) -> None:
+    setattr(guarded_attribute_write(value, name), name, new)
+
+
+def guarded_delattr(value: Any, name: str) -> None:
+    delattr(guarded_attribute_write(value, name), name)
+
+
+def guarded_hasattr(value: Any, name: str) -> bool:
+    try:
+        guarded_getattr(value, name)
+    except (AttributeError, NotAllowed):
+        return False
+    return True
+
+
+# --- format strings --------------------------------------------------------------------------------------------------
+
+
+_split_field_name = cast(Any, importlib.import_module("_string")).formatter_field_name_split
+"""What `string.Formatter` itself splits `0.name[key]` with."""
+
+
+class _GuardedFormatter(string.Formatter):
+    """`str.format` whose `{0.attribute}` fields go through the guard."""
+
+    def get_field(self, field_name: str, args: Any, kwargs: Any) -> Any:
+        """The object a replacement field names, and the argument it began with."""
+        first, rest = _split_field_name(field_name)
+        value = self.get_value(first, args, kwargs)
+        for is_attribute, key in rest:
+            value = guarded_getattr(value, key) if is_attribute else value[key]
+        return value, first
+
+
+def _safe_format(value: Any, name: str) -> Callable[..., str]:
+    def format_from_mapping(template: str, mapping: Any) -> str:
+        return _GuardedFormatter().vformat(str(template), (), mapping)
+
+    def format_from_arguments(template: str, /, *args: Any, **kwargs: Any) -> str:
+        return _GuardedFormatter().vformat(str(template), args, kwargs)
+
+    function: Callable[..., str] = format_from_mapping if name == "format_map" else format_from_arguments
+    if isinstance(value, type):
+        return function
+    return lambda *args, **kwargs: function(value, *args, **kwargs)
+
+
+def type_of(value: Any, *rest: Any) -> Any:
+    """One-argument `type`. Metaclasses are never given away: calling one makes classes unchecked."""
+    if rest:
+        raise NotAllowed("'type' with three arguments may not be used; write a class statement")
+    if isinstance(value, type) or value is type_of:
+        return type_of
+    kind = type(value)
+    return Array if kind is numpy.ndarray else kind

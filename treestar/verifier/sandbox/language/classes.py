@@ -1,0 +1,74 @@
+"""The classes of steps: what they may derive from, and numpy's class of arrays as they see it."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable
+from types import resolve_bases
+from typing import Any
+
+import numpy
+import sympy
+
+from treestar.verifier.sandbox.language.compiler import OWN_MODULE, NotAllowed, words
+from treestar.verifier.sandbox.language.wear import wear
+
+__all__ = ["Array", "build_class", "is_builtin_base"]
+
+_BUILTIN_BASES = frozenset({object, list, dict, set, frozenset, tuple, str, int, float, complex})
+_BASE_MODULES = frozenset(
+    words("abc collections collections.abc datetime decimal enum fractions numbers random typing")  # of base classes
+)
+
+
+class _ArrayKind(type):
+    """Makes `Array` look like `numpy.ndarray` to everything that asks."""
+
+    def __instancecheck__(cls, value: Any) -> bool:
+        return isinstance(value, numpy.ndarray)
+
+    def __subclasscheck__(cls, kind: type) -> bool:
+        return kind is cls or issubclass(kind, numpy.ndarray)
+
+    def __call__(cls, *_: Any, **__: Any) -> Any:
+        raise NotAllowed("'numpy.ndarray' may not be called: it reads any memory; use 'numpy.array' or 'numpy.zeros'")
+
+    def __getattr__(cls, name: str) -> Any:
+        return getattr(numpy.ndarray, name)
+
+    def __repr__(cls) -> str:
+        return repr(numpy.ndarray)
+
+
+class Array(metaclass=_ArrayKind):
+    """Stands for `numpy.ndarray` in steps, whose constructor takes the words of a buffer for addresses of objects."""
+
+    __module__ = "numpy"
+    __qualname__ = "ndarray"
+
+
+Array.__name__ = "ndarray"
+
+
+def build_class(body: Callable[[], Any], name: str, *bases: Any) -> Any:
+    """What a class statement calls.
+
+    Raises:
+        NotAllowed: a base is not for steps: its constructor, or what a library does with its attributes, leads out.
+    """
+    for base in resolve_bases(bases):
+        if not isinstance(base, type):
+            raise TypeError(f"a class cannot derive from a '{type(base).__name__}'")
+        if issubclass(base, sympy.Basic):
+            wear(f"'{name}' derives from a class of sympy, whose caches ask what is equal")
+        elif base.__module__ not in _BASE_MODULES | {OWN_MODULE} and not is_builtin_base(base):
+            raise NotAllowed(f"a class may not derive from '{base.__name__}'")
+    made = builtins.__build_class__(body, name, *bases)
+    if isinstance(made, type) and {"__eq__", "__hash__"} <= vars(made).keys() and vars(made)["__hash__"] is not None:
+        wear(f"'{name}' says itself what it is equal to, and libraries remember results by equality")
+    return made
+
+
+def is_builtin_base(kind: Any) -> bool:
+    """Whether this is a class of Python itself that the step's own classes may derive from."""
+    return isinstance(kind, type) and (kind in _BUILTIN_BASES or issubclass(kind, BaseException))

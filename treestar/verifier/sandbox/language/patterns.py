@@ -1,0 +1,212 @@
+"""`match` cases whose patterns read attributes: class patterns with arguments, and dotted names such as `Color.RED`.
+
+Python reads those attributes itself, behind the guard's back. So such a case becomes `case _subject_ if ...`, whose
+guard calls `matched` with a description of the pattern; `matched` reads every attribute through `read`. Descriptions
+are tuples: the kind, then its parts.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Sequence
+from typing import Any
+
+__all__ = ["check_pattern", "guard_of", "matched", "reads_attributes"]
+
+_MISSING = object()
+_MATCH_THEMSELVES = (bool, bytearray, bytes, dict, float, frozenset, int, list, set, str, tuple)
+"""Types that one positional pattern matches as a whole: `case int(n)`."""
+
+Description = tuple[Any, ...]
+Read = Callable[[Any, str, Any], Any]
+
+
+# --- when a step is compiled -----------------------------------------------------------------------------------------
+
+
+def reads_attributes(pattern: ast.pattern) -> bool:
+    """Whether matching `pattern` reads attributes of anything."""
+    return any(
+        isinstance(node, ast.Attribute) or (isinstance(node, ast.MatchClass) and bool(node.patterns or node.kwd_attrs))
+        for node in ast.walk(pattern)
+    )
+
+
+def check_pattern(pattern: ast.pattern) -> None:
+    """Raise the SyntaxError that Python would: a name is bound twice, alternatives bind different names, ..."""
+    statement = ast.Match(ast.Constant(None), [ast.match_case(pattern, None, [ast.Pass()])])
+    compile(ast.fix_missing_locations(ast.Module([ast.copy_location(statement, pattern)], [])), "<pattern>", "exec")
+
+
+def guard_of(case: ast.match_case) -> ast.expr:
+    """That the pattern of `case` matches `_subject_`, its names bound, and the case's own guard; without locations."""
+    description = _describe(case.pattern)
+    call = ast.Call(ast.Name("_match_", ast.Load()), [ast.Name("_subject_", ast.Load()), description], [])
+    tests: list[ast.expr] = [ast.Compare(_let("_captured_", call), [ast.IsNot()], [ast.Constant(None)])]
+    names = _captured_names(case.pattern)
+    if names:  # a tuple that is not empty is true
+        captured = ast.Name("_captured_", ast.Load())
+        tests.append(_tuple(_let(name, ast.Subscript(captured, ast.Constant(name), ast.Load())) for name in names))
+    if case.guard is not None:
+        tests.append(case.guard)
+    return ast.BoolOp(ast.And(), tests) if len(tests) > 1 else tests[0]
+
+
+def _let(name: str, value: ast.expr) -> ast.expr:
+    return ast.NamedExpr(ast.Name(name, ast.Store()), value)
+
+
+def _captured_names(pattern: ast.pattern) -> list[str]:
+    """The names that `pattern` binds, each once."""
+    names = dict.fromkeys(
+        node.rest if isinstance(node, ast.MatchMapping) else node.name
+        for node in ast.walk(pattern)
+        if isinstance(node, (ast.MatchAs, ast.MatchStar, ast.MatchMapping))
+    )
+    return [name for name in names if name is not None]
+
+
+def _describe(pattern: ast.pattern) -> ast.expr:
+    """An expression whose value is the description of `pattern`, without locations."""
+    if isinstance(pattern, ast.MatchValue):
+        return _description("value", pattern.value)
+    if isinstance(pattern, ast.MatchSingleton):
+        return _description("singleton", ast.Constant(pattern.value))
+    if isinstance(pattern, ast.MatchSequence):
+        return _description("sequence", _tuple(map(_describe, pattern.patterns)))
+    if isinstance(pattern, ast.MatchStar):
+        return _description("star", ast.Constant(pattern.name))
+    if isinstance(pattern, ast.MatchMapping):
+        patterns = _tuple(map(_describe, pattern.patterns))
+        return _description("mapping", _tuple(pattern.keys), patterns, ast.Constant(pattern.rest))
+    if isinstance(pattern, ast.MatchClass):
+        positional = _tuple(map(_describe, pattern.patterns))
+        names = _tuple(map(ast.Constant, pattern.kwd_attrs))
+        return _description("class", pattern.cls, positional, names, _tuple(map(_describe, pattern.kwd_patterns)))
+    if isinstance(pattern, ast.MatchAs):
+        inner = ast.Constant(None) if pattern.pattern is None else _describe(pattern.pattern)
+        return _description("as", inner, ast.Constant(pattern.name))
+    assert isinstance(pattern, ast.MatchOr)
+    return _description("or", _tuple(map(_describe, pattern.patterns)))
+
+
+def _description(kind: str, *parts: ast.expr) -> ast.Tuple:
+    return _tuple([ast.Constant(kind), *parts])
+
+
+def _tuple(elements: Any) -> ast.Tuple:
+    return ast.Tuple(list(elements), ast.Load())
+
+
+# --- when it runs ----------------------------------------------------------------------------------------------------
+
+
+def matched(subject: Any, pattern: Description, read: Read) -> dict[str, Any] | None:
+    """What `pattern` captures of `subject`, or None where it does not match.
+
+    `read(value, name, default)` reads an attribute. Raises what `read` raises, and as a `match` statement does.
+    """
+    captured: dict[str, Any] = {}
+    return captured if _matches(subject, pattern, captured, read) else None
+
+
+def _matches(subject: Any, pattern: Description, captured: dict[str, Any], read: Read) -> bool:
+    match pattern:
+        case ("value", value):
+            return bool(subject == value)
+        case ("singleton", value):
+            return subject is value
+        case ("sequence", patterns):
+            return _matches_sequence(subject, patterns, captured, read)
+        case ("mapping", keys, patterns, rest):
+            return _matches_mapping(subject, keys, patterns, rest, captured, read)
+        case ("class", kind, positional, names, patterns):
+            return _matches_class(subject, kind, positional, names, patterns, captured, read)
+        case ("as", inner, name):
+            if inner is not None and not _matches(subject, inner, captured, read):
+                return False
+            if name is not None:
+                captured[name] = subject
+            return True
+        case ("or", patterns):
+            return any(_matches(subject, each, captured, read) for each in patterns)
+        case _:
+            raise AssertionError(pattern)
+
+
+def _all_match(subjects: Sequence[Any], patterns: Sequence[Description], captured: dict[str, Any], read: Read) -> bool:
+    return all(_matches(subject, each, captured, read) for subject, each in zip(subjects, patterns, strict=True))
+
+
+def _matches_sequence(subject: Any, patterns: Sequence[Description], captured: dict[str, Any], read: Read) -> bool:
+    match subject:
+        case [*items]:
+            pass
+        case _:
+            return False
+    star = next((index for index, each in enumerate(patterns) if each[0] == "star"), None)
+    if star is None:
+        return len(items) == len(patterns) and _all_match(items, patterns, captured, read)
+    after = len(patterns) - star - 1
+    if len(items) < star + after:
+        return False
+    end = len(items) - after
+    name = patterns[star][1]
+    if name is not None:
+        captured[name] = items[star:end]
+    outside, around = items[:star] + items[end:], [*patterns[:star], *patterns[star + 1 :]]
+    return _all_match(outside, around, captured, read)
+
+
+def _matches_mapping(
+    subject: Any,
+    keys: Sequence[Any],
+    patterns: Sequence[Description],
+    rest: str | None,
+    captured: dict[str, Any],
+    read: Read,
+) -> bool:
+    match subject:
+        case {}:
+            pass
+        case _:
+            return False
+    if len(set(keys)) < len(keys):
+        raise ValueError("mapping pattern checks duplicate key")
+    values = [subject.get(key, _MISSING) for key in keys]
+    if any(value is _MISSING for value in values) or not _all_match(values, patterns, captured, read):
+        return False
+    if rest is not None:
+        captured[rest] = {key: value for key, value in dict(subject).items() if key not in keys}
+    return True
+
+
+def _matches_class(
+    subject: Any,
+    kind: Any,
+    positional: Sequence[Description],
+    names: Sequence[str],
+    patterns: Sequence[Description],
+    captured: dict[str, Any],
+    read: Read,
+) -> bool:
+    if not isinstance(kind, type):
+        raise TypeError("called match pattern must be a class")
+    if not isinstance(subject, kind):
+        return False
+    fields: Any = getattr(kind, "__match_args__", ())
+    if fields == () and len(positional) == 1 and issubclass(kind, _MATCH_THEMSELVES):
+        if not _matches(subject, positional[0], captured, read):
+            return False
+        positional = ()
+    if type(fields) is not tuple:
+        raise TypeError(f"{kind.__name__}.__match_args__ must be a tuple (got {type(fields).__name__})")
+    if len(positional) > len(fields):
+        raise TypeError(f"{kind.__name__}() accepts {len(fields)} positional sub-patterns ({len(positional)} given)")
+    wanted = [*fields[: len(positional)], *names]
+    if len(set(wanted)) < len(wanted):
+        raise TypeError(f"{kind.__name__}() got multiple sub-patterns for one attribute")
+    values = [read(subject, name, _MISSING) for name in wanted]
+    if any(value is _MISSING for value in values):
+        return False
+    return _all_match(values, [*positional, *patterns], captured, read)
