@@ -78,7 +78,7 @@ class Siege:
         self._outcomes: dict[int, dict[str, Execution | BaseException]] = {}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # of isolation="process"
-            self.config = SandboxConfig(seconds=SECONDS, memory_mb=256, concurrency=4, **MODES[mode])
+            self.config = SandboxConfig(seconds=SECONDS, memory_mb=256, concurrency=6, **MODES[mode])
             self.executor = SandboxExecutor(self.config)
         self.neighbour, self._neighbours_state = self.run(self._settle())
 
@@ -95,7 +95,7 @@ class Siege:
         attempt: Callable[[Siege, Attack], Awaitable[Execution]],
         attacks: list[Attack],
         attack: Attack,
-        at_once: int = 4,
+        at_once: int = 6,
     ) -> Execution:
         """What `attempt` of `attack` gave or raised. All of the corpus is attempted together when the first is asked
         for, because most of the hostile steps only wait for their deadlines."""
