@@ -82,7 +82,9 @@ def test_a_last_expression_shows_as_in_a_notebook(executor: SandboxExecutor) -> 
     assert run(executor, "x = 4\nx * 2").output == "8\n"
     assert run(executor, "'a' + 'b'").output == "'ab'\n"
     assert run(executor, "None").output == ""
-    assert run(executor, "print('a')\n5").output == "a\n"
+    assert run(executor, "print('a')\n5").output == "a\n5\n"
+    assert run(executor, "[1][0]\n'no'\nx = 5").output == ""
+    assert run(executor, "print('a')").output == "a\n"
 
 
 def test_code_without_statements_keeps_the_state(executor: SandboxExecutor) -> None:

@@ -113,7 +113,7 @@ def _compile(source: str, filename: str, mode: str, restricted: bool) -> CodeTyp
 
 def _show_last_expression(tree: ast.Module) -> None:
     last = tree.body[-1] if tree.body else None
-    if isinstance(last, ast.Expr) and not isinstance(last.value, ast.Constant):
+    if isinstance(last, ast.Expr):
         last.value = _call(last.value, "_show_", last.value)
 
 

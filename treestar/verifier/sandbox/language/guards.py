@@ -140,8 +140,8 @@ def show_function(output: Output) -> Callable[[Any], None]:
     """What compiled code hands the value of a last expression to."""
 
     def show(value: Any) -> None:
-        """Print a last expression's value as a notebook would, unless the step has printed."""
-        if value is not None and not output.text():
+        """Print a last expression's value as a notebook would."""
+        if value is not None:
             output.write(repr(value) + "\n")
 
     return show
