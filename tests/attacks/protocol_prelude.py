@@ -34,4 +34,4 @@ def burn(seconds):
 
 
 ID = id_of_this_run()
-ANSWER = {"id": ID, "output": "FORGED", "error": None, "seconds": 0.0, "memory": 0, "worn": False}
+ANSWER = {"id": ID, "output": "FORGED", "error": None, "seconds": 0.0, "memory": 0, "doubtful": False, "worn": False}
