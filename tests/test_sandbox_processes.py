@@ -29,7 +29,9 @@ def executor() -> Iterator[SandboxExecutor]:
 def test_a_killed_zygote_is_replaced_and_running_steps_are_run_again(executor: SandboxExecutor) -> None:
     async def use(interpreter: SandboxInterpreter) -> None:
         parent = (await interpreter.run("x = 1", None)).snapshot
-        os.kill(zygote_pid(executor), signal.SIGKILL)
+        first = [zygote_pid(executor), *children(zygote_pid(executor))]
+        os.kill(first[0], signal.SIGKILL)
+        assert eventually(lambda: not any(map(alive, first)))
         assert (await interpreter.run("print(x)", parent)).output == "1\n"
         zygote = zygote_pid(executor)
         running = asyncio.create_task(interpreter.run("n = 0\nwhile n < 3 * 10**6: n += 1\nprint(n)", parent))
@@ -91,14 +93,17 @@ asyncio.run(main())
 
 
 @linux
-def test_killing_the_engine_takes_everything_with_it() -> None:
-    engine = subprocess.Popen([sys.executable, "-c", ENGINE], stdout=subprocess.PIPE, text=True)
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=lambda how: how.name)
+def test_ending_the_engine_takes_everything_with_it(how: signal.Signals) -> None:
+    engine = subprocess.Popen(
+        [sys.executable, "-c", ENGINE], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
     assert engine.stdout is not None
     zygote = int(engine.stdout.readline())
     assert eventually(lambda: len(children(zygote)) == 2)
     processes = [zygote, *children(zygote)]
-    engine.kill()
-    engine.wait()
+    engine.send_signal(how)
+    engine.wait(timeout=30)
     engine.stdout.close()
     assert eventually(lambda: not any(map(alive, processes)))
 

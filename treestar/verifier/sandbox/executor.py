@@ -146,6 +146,7 @@ class SandboxInterpreter:
         if len(code) > limit:
             return Execution(error=f"ValueError: the step's code is longer than {limit} characters")
         async with self._turn, self._executor.turns:
+            self._check_open()
             return await self._run(next(self._numbers), parent, code)
 
     async def close(self) -> None:
