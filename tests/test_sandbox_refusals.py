@@ -267,6 +267,21 @@ AT_RUN_TIME = [  # on the last line, where no other one is marked
     ("from enum import Enum\nEnum('A', 'B', type=str)", "an enumeration may take member names without leading"),
     ("from sympy import FunctionClass", "'sympy.FunctionClass' may not be used in a step"),
     ("import sympy\nsympy.sympify('x.__class__.__base__')", "the attribute '__base__' may not be used"),
+    ("import numpy as np\nclass A(np.ndarray): pass", "a class may not derive from 'ndarray'"),
+    ("from sympy import StrPrinter\nclass A(StrPrinter): pass", "a class may not derive from 'StrPrinter'"),
+    ("class A(property): pass", "a class may not derive from 'property'"),
+    ("import numpy as np\nnp.ndarray((1,))", "'numpy.ndarray' may not be called: it reads any memory"),
+    ("import numpy as np\ntype(np.arange(2))((1,))", "'numpy.ndarray' may not be called: it reads any memory"),
+    ("import numpy as np\nnp.arange(2).resize(9)", "an array may not be resized: its views would read freed memory"),
+    (
+        "list.append([], 1)\ndict.__setitem__({}, 1, 2)",
+        "'dict.__setitem__' may be called on the step's own classes only",
+    ),
+    ("import numpy as np\nnp.ndarray.resize(np.arange(2), 9)", "an array may not be resized: its views would read"),
+    (
+        "import numpy as np\nsuper(np.matrix, np.matrix([1])).__new__",
+        "'super' may not be used with 'matrix', only with",
+    ),
     ("eval('x.__dict__')", "the attribute '__dict__' may not be used: it is one of Python's special names"),
 ]
 

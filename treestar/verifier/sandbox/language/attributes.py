@@ -77,6 +77,8 @@ def guarded_getattr(value: Any, name: str, default: Any = _MISSING) -> Any:
         raise TypeError("attribute name must be string")
     if isinstance(value, ModuleType) and not is_facade(value):
         raise NotAllowed(f"the module '{value.__name__}' may not be used in a step")
+    if isinstance(value, super):
+        _check_super(value)
     if name == "__class__":
         return type_of(value)
     if name.startswith("_"):
@@ -110,6 +112,12 @@ def _given(module: ModuleType, name: str) -> ModuleType:
     return module
 
 
+def _check_super(value: Any) -> None:
+    """A class of a library has methods of its bases that it hides, because they would not be safe to call."""
+    if value.__thisclass__.__module__ != OWN_MODULE:
+        raise NotAllowed(f"'super' may not be used with '{value.__thisclass__.__name__}', only with the step's classes")
+
+
 def _check_looked_into(value: Any, name: str) -> None:
     if name in DENIED_ATTRIBUTES:
         raise NotAllowed(f"the attribute '{name}' may not be used in a step")
@@ -117,7 +125,7 @@ def _check_looked_into(value: Any, name: str) -> None:
         raise NotAllowed(f"'{name}' may not be called through 'super' in a step")
     if name in _TIME_DEPENDENT and _is_date(value):
         raise NotAllowed(f"'{name}' may not be used in a step: its result would depend on when it runs")
-    if name == "resize" and isinstance(value, (numpy.ndarray, Array)):
+    if name == "resize" and _is_array(value):
         raise NotAllowed("an array may not be resized: its views would read freed memory; use 'numpy.resize'")
     if name in _REGISTERING and _home_of(value) != OWN_MODULE:
         raise NotAllowed(f"'{name}' may be called on the step's own classes only: it changes the library for all steps")
@@ -183,6 +191,10 @@ def _is_string(value: Any) -> bool:
 def _is_date(value: Any) -> bool:
     kind = value if isinstance(value, type) else type(value)
     return any(base.__module__ == "datetime" for base in kind.__mro__)
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, numpy.ndarray) or value is Array or _is_class(value, numpy.ndarray)
 
 
 def guarded_write(value: Any) -> Any:

@@ -38,11 +38,12 @@ __all__ = [
 
 ROOTS = words(
     "abc bisect calendar cmath collections contextlib copy dataclasses datetime decimal enum fractions functools heapq "
-    "itertools math numbers numpy operator random re statistics string sympy sys typing"
+    "itertools math numbers numpy operator pprint queue random re statistics string sympy sys typing"
 )
 """The modules a step may import, their permitted submodules aside."""
 
 _WHY_NOT = {
+    "mpmath": "it keeps its precision for all steps; use 'sympy.N(value, 50)' or 'decimal'",
     "time": "a step may not read the clock, because its result may not depend on when it runs; leave it out",
     "timeit": "a step may not read the clock, because its result may not depend on when it runs; leave it out",
 }
@@ -57,6 +58,8 @@ _NAMES = {
     "dataclasses": "KW_ONLY InitVar asdict astuple dataclass field fields is_dataclass replace",
     "enum": "Enum Flag IntEnum IntFlag StrEnum auto unique",
     "functools": "reduce lru_cache cache cached_property partial cmp_to_key total_ordering wraps",
+    "pprint": "pformat pp pprint",
+    "queue": "Empty Full LifoQueue PriorityQueue Queue",
     "random": "random randint randrange choice choices sample shuffle uniform triangular gauss normalvariate "
     "expovariate betavariate gammavariate lognormvariate paretovariate weibullvariate vonmisesvariate "
     "seed getrandbits Random",

@@ -195,14 +195,15 @@ def _matches_class(
     if not isinstance(subject, kind):
         return False
     fields: Any = getattr(kind, "__match_args__", ())
-    if fields == () and len(positional) == 1 and issubclass(kind, _MATCH_THEMSELVES):
+    if type(fields) is not tuple:
+        raise TypeError(f"{kind.__name__}.__match_args__ must be a tuple (got {type(fields).__name__})")
+    whole = fields == () and issubclass(kind, _MATCH_THEMSELVES)
+    if len(positional) > (1 if whole else len(fields)):
+        raise TypeError(f"{kind.__name__}() does not accept {len(positional)} positional sub-patterns")
+    if whole and positional:
         if not _matches(subject, positional[0], captured, read):
             return False
         positional = ()
-    if type(fields) is not tuple:
-        raise TypeError(f"{kind.__name__}.__match_args__ must be a tuple (got {type(fields).__name__})")
-    if len(positional) > len(fields):
-        raise TypeError(f"{kind.__name__}() accepts {len(fields)} positional sub-patterns ({len(positional)} given)")
     wanted = [*fields[: len(positional)], *names]
     if len(set(wanted)) < len(wanted):
         raise TypeError(f"{kind.__name__}() got multiple sub-patterns for one attribute")
