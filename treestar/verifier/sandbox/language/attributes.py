@@ -12,7 +12,7 @@ import importlib
 import string
 from collections import defaultdict, deque
 from collections.abc import Callable
-from types import FunctionType, ModuleType
+from types import BuiltinMethodType, FunctionType, MethodType, ModuleType
 from typing import Any, cast
 
 import numpy
@@ -62,6 +62,8 @@ _WRITABLE: dict[type, frozenset[str]] = {
 """The attributes that a step may set on objects that are not of its own making."""
 _FUNCTIONS = (FunctionType, type(functools.lru_cache(print)))
 _DEFINITIONS = (type, *_FUNCTIONS)
+_UNREMARKABLE = frozenset((int, float, bool, str, tuple, type(None), FunctionType, MethodType, BuiltinMethodType))
+"""Most attributes are of these types, which no check below looks for."""
 _CONTAINERS = (dict, list, set, bytearray, deque, numpy.ndarray)
 _MISSING = object()
 
@@ -77,7 +79,7 @@ def guarded_getattr(value: Any, name: str, default: Any = _MISSING) -> Any:
         raise TypeError("attribute name must be string")
     if isinstance(value, ModuleType) and not is_facade(value):
         raise NotAllowed(f"the module '{value.__name__}' may not be used in a step")
-    if isinstance(value, super):
+    if type(value) is super:
         _check_super(value)
     if name == "__class__":
         return type_of(value)
@@ -97,6 +99,8 @@ def guarded_getattr(value: Any, name: str, default: Any = _MISSING) -> Any:
         if isinstance(value, ModuleType):
             raise missing_attribute(value, name) from None
         raise
+    if type(found) in _UNREMARKABLE:
+        return found
     if isinstance(found, ModuleType):
         return _given(found, name)
     if isinstance(found, _CONTAINERS) and _is_kept_by_class(value, name, found):
