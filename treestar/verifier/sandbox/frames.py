@@ -8,6 +8,7 @@ ever unpickled: what a sandboxed process sent may be hostile. A frame that is to
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 __all__ = ["MAX_FRAME", "Frame", "FrameBuffer", "FrameError", "encode"]
@@ -18,6 +19,10 @@ MAX_FRAME = 64 * 1024 * 1024
 Frame = dict[str, Any]
 
 _HEADER = 4
+_DEEPEST = 20
+"""Objects and lists inside one another in a frame. The JSON parser of Python follows more of them than its stack holds
+in a program that has raised its recursion limit."""
+_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 
 
 class FrameError(Exception):
@@ -63,9 +68,23 @@ def decode_body(body: bytes) -> Frame:
         FrameError: `body` is something else.
     """
     try:
-        frame = json.loads(body)
+        text = body.decode()
+        if _depth(text) > _DEEPEST:
+            raise FrameError(f"a frame is nested deeper than {_DEEPEST}")
+        frame = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise FrameError(f"a frame is not JSON: {error}") from error
     if not isinstance(frame, dict):
         raise FrameError(f"a frame is a JSON {type(frame).__name__}, not an object")
     return frame
+
+
+def _depth(text: str) -> int:
+    """How deep lists and objects are nested in the JSON `text`, at most."""
+    if text.count("[") + text.count("{") <= _DEEPEST:
+        return 0
+    depth = deepest = 0
+    for sign in re.findall(r"[][{}]", _STRING.sub("", text)):
+        depth += 1 if sign in "[{" else -1
+        deepest = max(deepest, depth)
+    return deepest

@@ -28,6 +28,9 @@ from treestar.verifier.sandbox.worker.library_state import EVERY_MODULE, Library
 
 __all__ = ["Interpreter", "Outcome"]
 
+_RECURSION_LIMIT = 5000
+"""Deep enough for the recursions that models write after `sys.setrecursionlimit(10**6)`, which does nothing here."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -79,6 +82,7 @@ class Interpreter:
         self._namespace: dict[str, Any] = {}
         """The globals of the code that runs now."""
         self._builtins = self._make_builtins()
+        sys.setrecursionlimit(_RECURSION_LIMIT)
         random.seed(0)  # a fork seeds it anew
         self._library = LibraryState()
         self._first_context = decimal.getcontext().copy()
