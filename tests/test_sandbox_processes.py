@@ -78,7 +78,8 @@ def test_an_executor_that_is_forgotten_ends_its_process() -> None:
 
 
 ENGINE = """
-import asyncio
+import asyncio, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job is born without it
 from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
 
 async def main():
@@ -103,7 +104,10 @@ def test_ending_the_engine_takes_everything_with_it(how: signal.Signals) -> None
     assert eventually(lambda: len(children(zygote)) == 2)
     processes = [zygote, *children(zygote)]
     engine.send_signal(how)
-    engine.wait(timeout=30)
+    try:
+        engine.wait(timeout=30)
+    finally:
+        engine.kill()
     engine.stdout.close()
     assert eventually(lambda: not any(map(alive, processes)))
 
