@@ -6,7 +6,7 @@ compiler: random programs of a grammar and mutated attacks. Whatever is not refu
 item write or import in its bytecode, and must not reach a frame, a real module or the system when it runs. frames:
 random and mutated bytes in any pieces; they must give objects or a FrameError, and no more memory than the limit.
 Each part runs for so many minutes, in rounds. The generators and the checks are those of the tests
-(tests/sandbox_fuzzing.py). Writes bench/results/fuzz.json; ends with status 1 if anything was found.
+(sandbox_fuzzing.py and frame_fuzzing.py there). Writes bench/results/fuzz.json; ends with status 1 if anything was found.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+import frame_fuzzing
 import hypothesis
 import sandbox_fuzzing as fuzzing
 from hypothesis import HealthCheck, given, settings
@@ -59,11 +60,11 @@ def fuzz_frames(counts: Counter[str], seed: int) -> None:
 
     @ROUND
     @hypothesis.seed(seed)
-    @given(data=fuzzing.streams(), sizes=fuzzing.CUTS)
+    @given(data=frame_fuzzing.streams(), sizes=frame_fuzzing.CUTS)
     def check(data: bytes, sizes: list[int]) -> None:
         counts["streams"] += 1
-        counts["frames in them"] += len(fuzzing.received(data, sizes)[0])
-        fuzzing.check_frames(data, sizes)
+        counts["frames in them"] += len(frame_fuzzing.received(data, sizes)[0])
+        frame_fuzzing.check_frames(data, sizes)
 
     check()
     status = status_of_nested_frame()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from frame_fuzzing import CUTS, check_frames, streams
 from hypothesis import given, settings
-from sandbox_fuzzing import CUTS, check_frames, streams
 
 
 @settings(max_examples=300, deadline=None)

@@ -279,8 +279,6 @@ def test_nothing_at_all_cannot_be_chosen() -> None:
         SandboxConfig(isolation="process", restricted=False)
     with pytest.raises(ValueError, match="'full' or 'process'"):
         SandboxConfig(isolation="none")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="at least its concurrency"):
-        SandboxConfig(concurrency=4, workers=2)
 
 
 def test_a_machine_without_a_list_of_system_calls_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,9 +19,9 @@ def _available_cores() -> int:
 
 
 def _affordable_workers() -> int:
-    """As many workers as half of this machine's memory holds when each takes its 512 MB; at least one a core."""
+    """As many workers as half of this machine's memory holds when each takes its 512 MB."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return max(_available_cores(), min(256, memory // 2 // (512 * 2**20)))
+    return max(1, min(256, memory // 2 // (512 * 2**20)))
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,12 @@ class SandboxConfig:
     """Characters of printed output that are kept. What comes after is cut and the cut is marked."""
     code_limit: int = 64 * 1024
     """Characters of code in one step. A longer step is refused."""
-    concurrency: int = field(default_factory=_available_cores)
-    """Steps that run at the same time; more of them wait. By default the cores this process may use."""
+    concurrency: int = field(default_factory=lambda: _available_cores() + 2)
+    """Steps that run at the same time; more of them wait. By default two more than the cores this process may use, so
+    that no core waits while a result is on its way to the engine."""
     workers: int = field(default_factory=_affordable_workers)
     """Trees that keep a process at the same time. Of more, the one unused for longest loses its process, and gets
-    another when it runs its next step. At least `concurrency`; by default what half of the memory can hold."""
+    another when it runs its next step. Never less than `concurrency`; by default what half of the memory holds."""
     start_seconds: float = 120.0
     """Seconds the sandbox may take to start, which is mostly importing sympy. Then starting it counts as failed."""
 
@@ -73,8 +74,3 @@ class SandboxConfig:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"SandboxConfig.{name} must be a whole number of at least 1, not {value!r}")
-        if self.workers < self.concurrency:
-            raise ValueError(
-                f"SandboxConfig.workers ({self.workers}) must be at least its concurrency ({self.concurrency}): "
-                "every step that runs needs a process"
-            )

@@ -53,7 +53,7 @@ class SandboxExecutor:
         self._lock = threading.Lock()
         self._closed = False
         self.turns = Turns(self.config.concurrency)
-        self.pool = WorkerPool(self.config.workers)
+        self.pool = WorkerPool(max(self.config.workers, self.config.concurrency))
         self._connection = Connection(self.config, self.pool.sweep)
         self._finalizer = weakref.finalize(self, self._connection.close)
 
