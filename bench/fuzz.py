@@ -6,7 +6,8 @@ compiler: random programs of a grammar and mutated attacks. Whatever is not refu
 item write or import in its bytecode, and must not reach a frame, a real module or the system when it runs. frames:
 random and mutated bytes in any pieces; they must give objects or a FrameError, and no more memory than the limit.
 Each part runs for so many minutes, in rounds. The generators and the checks are those of the tests
-(sandbox_fuzzing.py and frame_fuzzing.py there). Writes bench/results/fuzz.json; ends with status 1 if anything was found.
+(tests/sandbox_fuzzing.py, tests/frame_fuzzing.py). Writes bench/results/fuzz.json; ends with status 1 if anything was
+found.
 """
 
 from __future__ import annotations
