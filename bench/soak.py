@@ -28,6 +28,8 @@ from treestar.verifier.sandbox.executor import SandboxInterpreter
 HOSTILE_SHARE = 0.05
 SECONDS = 0.5
 PRIME = 1_000_003
+AT_A_TIME = 64
+"""Trees that grow at the same time, as many as a `Solver` searches."""
 
 HOSTILE = {
     "loop": "while True:\n    pass",
@@ -96,11 +98,14 @@ async def honest(tree: Tree, tally: Tally, snapshot: Snapshot | None, value: int
         tally.wrong.append(f"expected {new} {value}, got {execution}")
 
 
-async def grow(executor: SandboxExecutor, number: int, steps: int, seed: int, tally: Tally) -> None:
-    tree = Tree(await executor.open(), random.Random(f"{seed}/{number}"))
-    for _ in range(steps):
-        await step(tree, tally)
-    await tree.interpreter.close()
+async def grow(
+    executor: SandboxExecutor, places: asyncio.Semaphore, number: int, steps: int, seed: int, tally: Tally
+) -> None:
+    async with places:
+        tree = Tree(await executor.open(), random.Random(f"{seed}/{number}"))
+        for _ in range(steps):
+            await step(tree, tally)
+        await tree.interpreter.close()
 
 
 def footprint() -> dict[str, int]:
@@ -132,8 +137,8 @@ async def soak(steps: int, trees: int, seed: int) -> dict[str, Any]:
         await executor.layers()
         started_up = footprint()
         tally, started = Tally(), time.perf_counter()
-        each = steps // trees
-        await asyncio.gather(*(grow(executor, number, each, seed, tally) for number in range(trees // 2)))
+        each, places = steps // trees, asyncio.Semaphore(AT_A_TIME)
+        await asyncio.gather(*(grow(executor, places, number, each, seed, tally) for number in range(trees // 2)))
         seconds = time.perf_counter() - started
         finished = footprint()
         await executor.close()

@@ -19,9 +19,9 @@ def _available_cores() -> int:
 
 
 def _affordable_workers() -> int:
-    """As many workers as half of this machine's memory holds when each takes its 512 MB."""
+    """As many workers as half of this machine's memory holds when each takes 128 MiB, a lot for the steps of a tree."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return max(1, min(256, memory // 2 // (512 * 2**20)))
+    return max(1, min(256, memory // 2 // (128 * 2**20)))
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ class SandboxConfig:
     that no core waits while a result is on its way to the engine."""
     workers: int = field(default_factory=_affordable_workers)
     """Trees that keep a process at the same time. Of more, the one unused for longest loses its process, and gets
-    another when it runs its next step. Never less than `concurrency`; by default what half of the memory holds."""
+    another when it runs its next step. Never less than `concurrency`; by default what half of the memory holds at
+    128 MiB each. Fewer than the trees that are searched at a time cost a fork and a path run again now and then."""
     start_seconds: float = 120.0
     """Seconds the sandbox may take to start, which is mostly importing sympy. Then starting it counts as failed."""
 
