@@ -92,31 +92,29 @@ class Connection:
                 "Set SandboxConfig.start_seconds higher if this machine is slow or busy."
             ) from None
 
-    def fork(self, worker_end: socket.socket) -> int:
-        """Have the zygote fork a worker that talks over `worker_end`, which is closed here. Gives the worker's id.
+    def fork(self, worker_end: socket.socket) -> tuple[int, Future[int | None]]:
+        """Have the zygote fork a worker that talks over `worker_end`, which is closed here.
 
-        If the zygote is gone the other end of the socket shows it.
+        Returns:
+            The worker's id; and, when it has ended, the signal that ended it, if it was one and the zygote lived to
+            tell. If the zygote is gone already, so is the worker.
         """
         worker = next(self._ids)
         ended: Future[int | None] = Future()
         with self._lock:
             if self._alive:
                 self._ends[worker] = ended
+            else:
+                ended.set_result(None)
         with worker_end, self._send_lock, suppress(OSError):
             socket.send_fds(self._engine_end, [encode({"fork": worker})], [worker_end.fileno()])
-        return worker
+        return worker, ended
 
     def kill(self, worker: int) -> None:
         """End a worker, whatever it is doing. Harmless when it has ended."""
         if worker in self._ends:
             with self._send_lock, suppress(OSError):
                 self._engine_end.sendall(encode({"kill": worker}))
-
-    async def ended(self, worker: int) -> int | None:
-        """Wait until a worker has ended; gives the signal that ended it, if it was one and the zygote lived to tell."""
-        with self._lock:
-            ended = self._ends.get(worker)
-        return None if ended is None else await asyncio.wrap_future(ended)
 
     def processor_seconds(self, worker: int) -> float | None:
         """Processor time that a worker has used, or None where that cannot be told."""

@@ -49,7 +49,7 @@ class WorkerProcess:
         engine_end, worker_end = socket.socketpair()
         frame_limit = 12 * config.output_limit + 65536  # JSON escapes one character with 12 at most
         self._channel = Channel(engine_end, frame_limit)
-        self._id = connection.fork(worker_end)
+        self._id, self._ended = connection.fork(worker_end)
         self.known: set[int] = set()
         """Runs that it has done or was told of."""
         self.used = False
@@ -127,7 +127,7 @@ class WorkerProcess:
     async def end(self) -> int | None:
         """End it and wait until it has; gives the signal that ended it, if it was one."""
         self.kill()
-        return await self._connection.ended(self._id)
+        return await asyncio.shield(asyncio.wrap_future(self._ended))  # a cancelled caller cancels no fact
 
     def usable_here(self) -> bool:
         """Whether the running event loop is the one that it was made on."""
