@@ -153,7 +153,8 @@ def test_steps_run_in_the_real_sandbox_and_the_grader_is_real() -> None:
 
 
 INTERRUPTED = """
-import sys, time, treestar
+import signal, sys, time, treestar
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job is born without it
 sys.path.insert(0, {tests!r})
 from scripted import *
 from treestar.types import *
