@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -62,6 +63,7 @@ class Connection:
         self._ends: dict[int, Future[int | None]] = {}
         """Workers that may still run, and the signal that ended each, when it has."""
         self._processes: dict[int, int] = {}
+        """The process of each worker, by the worker's id."""
         self._alive = True
         self._send_lock = threading.Lock()  # of writing to the socket
         self._closing = False
@@ -171,9 +173,13 @@ class Connection:
         frames = FrameBuffer()
         with suppress(OSError, FrameError), selectors.DefaultSelector() as selector:
             selector.register(self._engine_end, selectors.EVENT_READ)
+            last = time.monotonic()
             while True:
-                if not selector.select(_PAUSE_SECONDS):
+                readable = selector.select(_PAUSE_SECONDS)
+                if time.monotonic() - last >= _PAUSE_SECONDS:  # also where workers come and go all the time
                     self._now_and_then()
+                    last = time.monotonic()
+                if not readable:
                     continue
                 received = self._engine_end.recv(_READ_SIZE)
                 if not received:

@@ -192,8 +192,10 @@ def refuse_system_calls() -> None:
     imported any more, because that would read files.
     """
 
+    harmless = frozenset(_HARMLESS_EVENTS)  # a global could be replaced by a step that found this module
+
     def hook(event: str, _: tuple[Any, ...]) -> None:
-        if event not in _HARMLESS_EVENTS:
+        if event not in harmless:
             raise PermissionError(f"a step may not do this: {event}")
 
     sys.addaudithook(hook)
