@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from treestar.search import Components
-from treestar.types import Execution, Problem, Proposal, Sampling, Snapshot, State, Step
+from treestar.types import Execution, Problem, Proposal, Sampling, Scores, Snapshot, State, Step
 
 Script = Callable[[State, int, int], Sequence[Step]]
 """(state, n, seed) -> the n candidate steps."""
@@ -75,10 +75,13 @@ class ExactVerifier:
 
 @dataclass
 class ScriptedScorer:
-    rate: Callable[[State], float]
+    """Scores by `rate`. Tokens: one a step."""
 
-    async def score(self, states: Sequence[State]) -> list[float]:
-        return [self.rate(state) for state in states]
+    rate: Callable[[State], float]
+    name: str = "scripted"
+
+    async def score(self, states: Sequence[State]) -> Scores:
+        return Scores(tuple(self.rate(state) for state in states), sum(len(state.steps) for state in states))
 
 
 def components(script: Script, rate: Callable[[State], float] | None = None) -> Components:

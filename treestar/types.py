@@ -21,6 +21,7 @@ __all__ = [
     "Proposal",
     "Sampling",
     "Scorer",
+    "Scores",
     "Snapshot",
     "State",
     "Step",
@@ -122,6 +123,16 @@ class Proposal:
     """Tokens of all candidates together."""
 
 
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What a PPM says about a batch of states."""
+
+    values: tuple[float, ...]
+    """One in [-1, 1] for each state, in their order."""
+    tokens: int = 0
+    """Tokens that the PPM read for them; what it did not have to read again does not count."""
+
+
 @runtime_checkable
 class Policy(Protocol):
     """Proposes candidate next steps for a state."""
@@ -181,8 +192,10 @@ class Executor(Protocol):
 class Scorer(Protocol):
     """A process preference model: scores partial solutions."""
 
-    async def score(self, states: Sequence[State]) -> list[float]:
-        """One score in [-1, 1] for each state."""
+    name: str
+
+    async def score(self, states: Sequence[State]) -> Scores:
+        """Score `states`. A state's score hangs on that state alone, not on what else is being scored."""
         ...
 
 

@@ -48,7 +48,6 @@ async def finish_or_go_on(search: Search[GreedyConfig] | Search[SamplesConfig], 
         ends.append(node)
         return
     search.stats.rollouts += 1
-    if search.components.scorer is not None:
-        [node.score] = await search.components.scorer.score([search.tree.state(node)])
+    await search.score([node])
     if node.answer is not None:
         await search.groups.add(node)

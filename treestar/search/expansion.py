@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import exp
 from threading import Event
@@ -153,6 +153,15 @@ class Search(Generic[ConfigT_co]):
         if not step.code:
             return Execution(snapshot=leaf.execution.snapshot)
         return await self.run(step.code, leaf.execution)
+
+    async def score(self, nodes: Sequence[Node]) -> None:
+        """Give every one of `nodes` its PPM score, where there is a PPM."""
+        if self.components.scorer is None or not nodes:
+            return
+        scores = await self.components.scorer.score([self.tree.state(node) for node in nodes])
+        self.stats.scored_tokens += scores.tokens
+        for node, value in zip(nodes, scores.values, strict=True):
+            node.score = value
 
     def grow(self, leaf: Node, expansion: Expansion, keep_failures: bool) -> list[Node]:
         """Add an expansion's candidates to the tree; a leaf left without children becomes terminal."""

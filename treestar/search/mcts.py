@@ -63,23 +63,19 @@ def leave(node: Node | None) -> None:
 
 
 async def evaluate(search: Search[MCTSConfig], grown: list[tuple[Node, list[Node]]]) -> None:
-    """Score the new nodes, and back up those that are terminal."""
-    await score(search, [child for _, children in grown for child in children])
+    """Score the new nodes, and back up those that are terminal.
+
+    The PPM initialises new inner nodes: W = PPM(s), N = 1, that node alone. Terminals only keep their score.
+    """
+    new = [child for _, children in grown for child in children]
+    await search.score(new)
+    for node in new:
+        if node.score is not None and node.terminal is None:
+            node.visits, node.value_sum = 1, node.score
     for leaf, children in grown:
         for node in children if children else [leaf]:
             if node.terminal is not None:
                 backpropagate(node, await terminal_value(search, node))
-
-
-async def score(search: Search[MCTSConfig], nodes: list[Node]) -> None:
-    """Let the PPM initialise new inner nodes: W = PPM(s), N = 1, that node alone. Terminals only keep their score."""
-    if search.components.scorer is None or not nodes:
-        return
-    scores = await search.components.scorer.score([search.tree.state(node) for node in nodes])
-    for node, value in zip(nodes, scores, strict=True):
-        node.score = value
-        if node.terminal is None:
-            node.visits, node.value_sum = 1, value
 
 
 async def terminal_value(search: Search[MCTSConfig], node: Node) -> float:

@@ -22,6 +22,8 @@ class SearchStats:
     """Steps run in the sandbox."""
     prompt_tokens: int = 0
     generated_tokens: int = 0
+    scored_tokens: int = 0
+    """Tokens that the PPM read."""
     executed_seconds: float = 0.0
     discarded: int = 0
     """Trajectories that were chosen and then discarded, because they gave something else when run again."""
