@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "treestar"
 
 LAYERS = [
-    {"types"},
+    {"types", "statistics"},
     {"verifier"},
     {"policy"},
     {"search"},

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest, bootstrap
 
-from treestar.benchmarks.statistics import (
+from treestar.statistics import (
     bootstrap_intervals,
     brier_score,
     expected_calibration_error,

@@ -1,6 +1,6 @@
 """Problems to measure with, the runner that measures, and records of what was measured.
 
-The modules that compute (`metrics`, `statistics`, `runner`, `results`, `plots`) load numpy and are imported by name.
+The modules that compute (`metrics`, `runner`, `results`, `plots`) load numpy and are imported by name.
 """
 
 from treestar.benchmarks.datasets import NAMED_SETS, ProblemSet, load_problems

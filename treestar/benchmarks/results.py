@@ -18,7 +18,7 @@ import numpy as np
 from treestar.benchmarks.matrix import BenchmarkConfig, Cell, matrix
 from treestar.benchmarks.samples import iter_rows, tokens_of_searches
 from treestar.benchmarks.scoring import Metrics, problem_metrics
-from treestar.benchmarks.statistics import (
+from treestar.statistics import (
     RESAMPLES,
     bootstrap_intervals,
     expected_calibration_error,
