@@ -1,0 +1,88 @@
+"""From a state to the tokens that the process preference model reads, and the places where it is scored.
+
+Invariant: the tokens of a state are a prefix of those of every state that continues it, and so are the step ends.
+What a step adds is tokenised on its own, so the score of a state is the same read alone or within a longer trajectory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from treestar.policy.format import ANSWER, StepFormat
+from treestar.types import Execution, Problem, State, Step, TreestarError
+
+__all__ = ["Encoded", "check_step_ends", "encode", "segments"]
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A state as the model reads it."""
+
+    ids: list[int]
+    ends: list[int]
+    """ends[k] is the index in `ids` of the last token of the state's first k steps; ends[0]: of the problem alone."""
+
+
+def encode(tokenizer: Any, step_format: StepFormat, state: State) -> Encoded:
+    """The tokens of `state`, and its step ends.
+
+    A step without a token of its own (a blank paragraph) ends where the step before it does.
+
+    Raises:
+        TreestarError: a step changes the text of the steps before it (see `segments`).
+    """
+    ids: list[int] = []
+    ends: list[int] = []
+    for tokens in tokenizer(segments(step_format, state), add_special_tokens=False, verbose=False)["input_ids"]:
+        ids += tokens
+        ends.append(len(ids) - 1)
+    return Encoded(ids, ends)
+
+
+def segments(step_format: StepFormat, state: State) -> list[str]:
+    """The text of the problem alone, and what each step adds to it.
+
+    Raises:
+        TreestarError: a step changes the text of the steps before it, so that no score could be kept.
+    """
+    texts = [scored_text(step_format, state, depth) for depth in range(len(state.steps) + 1)]
+    added = texts[:1]
+    for depth in range(1, len(texts)):
+        shorter, longer = texts[depth - 1 : depth + 1]
+        if not longer.startswith(shorter):
+            raise TreestarError(
+                f"step {depth} of problem {state.problem.id or state.problem.question[:60]!r} changes the text of the "
+                f"steps before it in the {step_format.name} format: a process preference model needs a step format in "
+                "which every step only adds text"
+            )
+        added.append(longer[len(shorter) :])
+    return added
+
+
+def scored_text(step_format: StepFormat, state: State, depth: int) -> str:
+    """The policy's prompt after `depth` steps, up to the tag that ends the last of them.
+
+    The line break after the tag, and the `<answer>` after an output, open the next step and are read with it: the
+    released rStar-Math models are trained and scored at the tag, and text cut there gives the same tokens as the whole.
+    """
+    prefix = State(state.problem, state.steps[:depth], state.executions[:depth])
+    return step_format.prompt(prefix).rstrip().removesuffix(ANSWER).rstrip()
+
+
+def check_step_ends(tokenizer: Any, step_format: StepFormat, name: str) -> None:
+    """Try the format and the tokenizer of the model `name` on two steps.
+
+    Raises:
+        TreestarError: the steps' ends cannot be told apart from what comes before them.
+    """
+    steps = (Step("x = 1", "x = 1"), Step("print(x)", "print(x)", "code"))
+    encoded = encode(tokenizer, step_format, State(Problem("1?"), steps, (Execution(), Execution("1"))))
+    ends_are_places = 0 <= encoded.ends[0] < encoded.ends[1] < encoded.ends[2]
+    unknown = tokenizer.unk_token_id
+    if not ends_are_places or (unknown is not None and unknown in [encoded.ids[end] for end in encoded.ends[1:]]):
+        raise TreestarError(
+            f"{name!r} has no step ends: its tokenizer cannot write the tags of the {step_format.name} format, so there "
+            "is no place at which to score a step. Use a tokenizer that has a token for every text (byte-level BPE, "
+            "byte fallback), or add the tags <end_of_step>, <end_of_code>, <end_of_answer> and <end_of_output> to it"
+        )
