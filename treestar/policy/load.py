@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,9 +21,11 @@ from treestar.policy.format import (
 from treestar.policy.transformers import TransformersPolicy
 from treestar.types import TreestarError
 
-__all__ = ["Dtype", "load_policy", "step_format_for"]
+__all__ = ["Dtype", "device_for", "dtype_for", "load_policy", "loading", "model_path", "step_format_for"]
 
 Dtype = Literal["float32", "bfloat16", "float16"]
+
+WANTED = "`embedded`, a model folder, or a hub id such as Qwen/Qwen2.5-Math-7B-Instruct"
 
 
 def load_policy(
@@ -43,35 +47,66 @@ def load_policy(
     Raises:
         TreestarError: there is no such model, it cannot be read, or the device does not exist.
     """
-    path = str(MODEL_PATH) if name == "embedded" else name
+    device = device_for(device)
+    path = model_path("policy", str(MODEL_PATH) if name == "embedded" else name)
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    with loading("policy", name, WANTED):
+        config = AutoConfig.from_pretrained(path)
+        tokenizer = AutoTokenizer.from_pretrained(path)
+        model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype or dtype_for(device)).to(device)
+    chosen = step_format_for(config, tokenizer, step_format)
+    return TransformersPolicy(model, tokenizer, chosen, name, max_batch)
+
+
+def device_for(wanted: str | None) -> str:
+    """`wanted`, or CUDA where there is one, or the CPU."""
     # A laptop's BLAS threads spin while they wait, and starve whatever else runs there; set before torch starts them.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    return wanted or ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def model_path(kind: str, name: str) -> str:
+    """The folder or hub id that names a model of `kind` ("policy", "PPM").
+
+    Raises:
+        TreestarError: it is a folder without a model.
+    """
+    looks_like_path = name.startswith((".", "/", "~")) or Path(name).exists()
+    if looks_like_path and not (Path(name).expanduser() / "config.json").is_file():
+        raise TreestarError(f"{kind} {name!r}: there is no config.json in that folder, so it holds no model")
+    return str(Path(name).expanduser()) if looks_like_path else name
+
+
+@contextmanager
+def loading(kind: str, name: str, wanted: str) -> Iterator[None]:
+    """Turns whatever loading a model raises into one sentence.
+
+    Args:
+        wanted: what the user could give instead.
+
+    Raises:
+        TreestarError: in place of what was raised inside.
+    """
     from transformers.utils import logging
 
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    looks_like_path = path.startswith((".", "/", "~")) or Path(path).exists()
-    if looks_like_path and not (Path(path).expanduser() / "config.json").is_file():
-        raise TreestarError(f"policy {name!r}: there is no config.json in that folder, so it holds no model")
-    path = str(Path(path).expanduser()) if looks_like_path else path
     if name == "embedded":
         logging.disable_progress_bar()  # it is loaded before a bar could be read
     try:
-        config = AutoConfig.from_pretrained(path)
-        tokenizer = AutoTokenizer.from_pretrained(path)
-        model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype or dtype_for(device)).to(device)
+        yield
+    except TreestarError:
+        raise
     except Exception as error:  # transformers, the hub client, safetensors and torch raise what they like
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise TreestarError(
-            f"policy {name!r} cannot be loaded: {first_line} (give `embedded`, a model folder, or a hub id such as "
-            "Qwen/Qwen2.5-Math-7B-Instruct; a hub id needs a network or a filled cache)"
+            f"{kind} {name!r} cannot be loaded: {first_line} (give {wanted}; a hub id needs a network or a filled "
+            "cache)"
         ) from error
     finally:
         logging.enable_progress_bar()
-    chosen = step_format_for(config, tokenizer, step_format)
-    return TransformersPolicy(model, tokenizer, chosen, name, max_batch)
 
 
 def dtype_for(device: str) -> Any:

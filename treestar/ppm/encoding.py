@@ -82,7 +82,7 @@ def check_step_ends(tokenizer: Any, step_format: StepFormat, name: str) -> None:
     unknown = tokenizer.unk_token_id
     if not ends_are_places or (unknown is not None and unknown in [encoded.ids[end] for end in encoded.ends[1:]]):
         raise TreestarError(
-            f"{name!r} has no step ends: its tokenizer cannot write the tags of the {step_format.name} format, so there "
-            "is no place at which to score a step. Use a tokenizer that has a token for every text (byte-level BPE, "
-            "byte fallback), or add the tags <end_of_step>, <end_of_code>, <end_of_answer> and <end_of_output> to it"
+            f"{name!r} has no step ends: its tokenizer cannot write the tags of the {step_format.name} format, so "
+            "there is no place at which to score a step. Use a tokenizer that has a token for every text (byte-level "
+            "BPE, byte fallback), or add to it the tags <end_of_step>, <end_of_code>, <end_of_answer>, <end_of_output>"
         )

@@ -1,0 +1,225 @@
+"""The process preference model: a policy's backbone with a scalar head, read at every step's end.
+
+On disk it is an ordinary one-label sequence classification checkpoint. config.json says three things more:
+`treestar_format` (the step format whose text it reads), and `treestar_ppm_bias` and `treestar_ppm_scale`, with which
+score = tanh((logit + bias) / scale).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from treestar.policy.embedded import MODEL_PATH
+from treestar.policy.format import StepFormat
+from treestar.policy.load import WANTED as WANTED_POLICY
+from treestar.policy.load import Dtype, device_for, dtype_for, loading, model_path, step_format_for
+from treestar.ppm.encoding import check_step_ends
+from treestar.types import TreestarError
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["EMBEDDED_PATH", "PPM", "load_ppm", "ppm_from_policy"]
+
+EMBEDDED_PATH = Path(__file__).parent / "embedded"
+"""The folder of the PPM that comes with the package."""
+
+VALUE_HEAD = "value_head.bin"
+"""The head's file in the layout of the released rStar-Math code."""
+
+RELEASED_SCALE = 5.0
+"""What the released rStar-Math code divides its value head's output by before tanh."""
+
+WANTED = "a folder that `treestar ppm train` wrote, or a hub id"
+
+
+@dataclass(frozen=True, slots=True)
+class PPM:
+    """A process preference model, its tokenizer, and the step format whose text it reads."""
+
+    model: Any
+    """A `PreTrainedModel` for sequence classification with one label; its head is the linear module `score`."""
+    tokenizer: Any
+    step_format: StepFormat
+
+    @property
+    def bias(self) -> float:
+        return float(getattr(self.model.config, "treestar_ppm_bias", 0.0))
+
+    @property
+    def scale(self) -> float:
+        return float(getattr(self.model.config, "treestar_ppm_scale", 1.0))
+
+    def logits(
+        self, ids: torch.Tensor, attention_mask: torch.Tensor, ends: torch.Tensor, forward: Any = None
+    ) -> torch.Tensor:
+        """The head's output at every step end, from one forward pass; differentiable, float32.
+
+        Args:
+            ids: tokens, shape (rows, columns), padded on the right.
+            attention_mask: 1 for tokens and 0 for padding, same shape.
+            ends: columns of the step ends (`Encoded.ends`), shape (rows, steps). Fill short rows with any column and
+                ignore what comes back there.
+            forward: the model as training wraps it (DDP, FSDP, compiled); None: the model itself.
+
+        Returns:
+            Shape (rows, steps).
+        """
+        found: list[torch.Tensor] = []
+
+        def read_step_ends(head: Any, inputs: tuple[torch.Tensor, ...], _: torch.Tensor) -> None:
+            hidden = inputs[0]
+            at_ends = hidden.gather(1, ends[..., None].expand(-1, -1, hidden.shape[-1]))
+            # In float32 also above a bf16 backbone: with bf16's three digits many siblings would score the same.
+            found.append((at_ends.float() * head.weight[0].float()).sum(-1))
+
+        # A hook, because a wrapped model's weights are whole only inside its forward pass.
+        hook = self.model.score.register_forward_hook(read_step_ends)
+        try:
+            (forward or self.model)(input_ids=ids, attention_mask=attention_mask, use_cache=False)
+        finally:
+            hook.remove()
+        return found[0] + self.bias
+
+    def scores(
+        self, ids: torch.Tensor, attention_mask: torch.Tensor, ends: torch.Tensor, forward: Any = None
+    ) -> torch.Tensor:
+        """Scores in [-1, 1] at every step end; see `logits` for arguments and shape."""
+        return (self.logits(ids, attention_mask, ends, forward) / self.scale).tanh()
+
+    def save(self, path: str | Path) -> None:
+        """Write the checkpoint into the folder `path`."""
+        self.model.save_pretrained(path)
+        self.tokenizer.save_pretrained(path)
+
+
+def ppm_from_policy(name: str, dtype: Dtype | None = None) -> PPM:
+    """A new PPM: the backbone of a policy with a head of zeros, so that every score is 0. On the CPU.
+
+    Args:
+        name: `embedded`, a model folder, or a hub id; as for `load_policy`.
+        dtype: of the weights; None: float32, in which training updates them.
+
+    Raises:
+        TreestarError: the policy cannot be loaded, or has no step ends.
+    """
+    import torch
+
+    path = model_path("policy", str(MODEL_PATH) if name == "embedded" else name)
+    with loading("policy", name, WANTED_POLICY):
+        model, missing = load_classifier(path, dtype or torch.float32)
+        tokenizer = load_tokenizer(path)
+    expect_weights(name, missing - {"score.weight"})
+    torch.nn.init.zeros_(model.score.weight)
+    return assemble(name, model, tokenizer, bias=0.0, scale=1.0)
+
+
+def load_ppm(name: str, device: str | None = None, dtype: Dtype | None = None) -> PPM:
+    """Load a PPM from its own layout or from that of the released rStar-Math code (`value_head.bin` beside a causal
+    language model).
+
+    Args:
+        name: `embedded`, a model folder, or a hub id.
+        device: `cpu`, `cuda`, ...; None takes CUDA where there is one.
+        dtype: the backbone's arithmetic; None takes what is fast on the device. The head is always read in float32.
+
+    Raises:
+        TreestarError: there is no such PPM, it cannot be read, or the model is none.
+    """
+    device = device_for(device)
+    if name == "embedded" and not EMBEDDED_PATH.exists():
+        raise TreestarError(f"there is no embedded PPM yet: give {WANTED}")
+    path = model_path("PPM", str(EMBEDDED_PATH) if name == "embedded" else name)
+    from transformers import AutoConfig
+
+    with loading("PPM", name, WANTED):
+        config = AutoConfig.from_pretrained(path)
+        architecture = (config.architectures or ["unknown"])[0]
+        is_released = architecture.endswith("ForCausalLM")
+        if not is_released and not (architecture.endswith("ForSequenceClassification") and config.num_labels == 1):
+            raise not_a_ppm(name, f"it is a {architecture} with {config.num_labels} labels")
+        value_head = read_value_head(name, path) if is_released else None
+        model, missing = load_classifier(path, dtype or dtype_for(device))
+        tokenizer = load_tokenizer(path)
+        model = model.to(device)
+    if value_head is None:
+        expect_weights(name, missing)
+        bias, scale = getattr(config, "treestar_ppm_bias", 0.0), getattr(config, "treestar_ppm_scale", 1.0)
+    else:
+        expect_weights(name, missing - {"score.weight"})
+        weight, bias = value_head
+        if weight.shape != model.score.weight.shape:
+            raise not_a_ppm(name, f"its value head is for a width of {weight.shape[1]}, not {model.config.hidden_size}")
+        model.score.weight.data.copy_(weight)
+        scale = RELEASED_SCALE
+    return assemble(name, model.eval(), tokenizer, bias, scale)
+
+
+def assemble(name: str, model: Any, tokenizer: Any, bias: float, scale: float) -> PPM:
+    """The PPM of these parts; writes into the model's config what a reader of its checkpoint needs."""
+    step_format = step_format_for(model.config, tokenizer)
+    check_step_ends(tokenizer, step_format, name)
+    model.config.treestar_format = step_format.name
+    model.config.treestar_ppm_bias = bias
+    model.config.treestar_ppm_scale = scale
+    # Without it transformers' own forward refuses batches, for it looks for a row's last token before the padding.
+    model.config.pad_token_id = tokenizer.pad_token_id
+    return PPM(model, tokenizer, step_format)
+
+
+def load_classifier(path: str, dtype: Any) -> tuple[Any, set[str]]:
+    """The model with its one-label head, and the names of weights that the checkpoint lacks."""
+    from transformers import AutoModelForSequenceClassification
+    from transformers.utils import logging
+
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # the caller checks what is missing
+    try:
+        model, info = AutoModelForSequenceClassification.from_pretrained(
+            path, num_labels=1, dtype=dtype, output_loading_info=True
+        )
+    finally:
+        logging.set_verbosity(verbosity)
+    return model, set(info["missing_keys"])
+
+
+def load_tokenizer(path: str) -> Any:
+    """The tokenizer, set to pad on the right, with which a step's end stays where it is."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(path)
+    tokenizer.padding_side = "right"
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def read_value_head(name: str, path: str) -> tuple[torch.Tensor, float]:
+    """The weight, shape (1, width), and the bias of the released layout's value head.
+
+    Raises:
+        TreestarError: there is no such file beside the model, or it holds something else.
+    """
+    import torch
+    from transformers.utils import cached_file
+
+    try:
+        file = cached_file(path, VALUE_HEAD)
+    except OSError as error:
+        raise not_a_ppm(name, f"it is a policy: there is no {VALUE_HEAD} beside it") from error
+    state = torch.load(file, map_location="cpu", weights_only=True)
+    state = {key.removeprefix("v_head."): tensor for key, tensor in state.items()}
+    if set(state) != {"summary.weight", "summary.bias"} or state["summary.weight"].shape[0] != 1:
+        raise not_a_ppm(name, f"its {VALUE_HEAD} holds {', '.join(sorted(state)) or 'nothing'}, not a value head")
+    return state["summary.weight"], float(state["summary.bias"])
+
+
+def expect_weights(name: str, missing: set[str]) -> None:
+    if missing:
+        raise not_a_ppm(name, f"its checkpoint lacks {', '.join(sorted(missing)[:3])}")
+
+
+def not_a_ppm(name: str, reason: str) -> TreestarError:
+    return TreestarError(f"{name!r} is no process preference model: {reason}. Give {WANTED}")
