@@ -1,0 +1,175 @@
+"""Search trees as training data: folders of them read one by one, and what the trajectories below each node came to.
+
+A file that is no whole tree is skipped and named, never half used.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from math import isfinite
+from pathlib import Path
+from typing import Any, Literal
+
+from treestar.search import Node, Tree
+from treestar.types import TreestarError
+
+__all__ = ["Outcomes", "SkipReason", "SkippedTree", "TreeFolder", "outcomes", "read_trees", "skip_reason"]
+
+SkipReason = Literal["unreadable", "unjudged", "one outcome", "no pair"]
+"""Why a tree gives no pairs: it is no whole tree; an answer in it was never compared with the gold answer; no answer
+was right, or none was wrong; or no right branch has a higher Q than a wrong one."""
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedTree:
+    """A tree that was left out, and why."""
+
+    name: str
+    """The file (in a .jsonl file also the line), or the problem's id."""
+    reason: SkipReason
+    detail: str = ""
+
+
+@dataclass(eq=False)
+class TreeFolder:
+    """The trees in a folder. Iterating reads them, one in memory at a time, in the order of their paths."""
+
+    path: Path
+    skipped: list[SkippedTree] = field(default_factory=list)
+    """What the latest iteration could not read so far."""
+
+    def __iter__(self) -> Iterator[Tree]:
+        self.skipped.clear()
+        for file in tree_files(self.path):
+            name = file.relative_to(self.path).as_posix() if file != self.path else file.name
+            try:
+                yield from self.read_file(file, name)
+            except (OSError, UnicodeDecodeError) as error:
+                self.skipped.append(SkippedTree(name, "unreadable", str(error)))
+
+    def read_file(self, file: Path, name: str) -> Iterator[Tree]:
+        if file.suffix == ".json":
+            yield from self.parse(file.read_text(encoding="utf-8"), name)
+            return
+        with file.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    yield from self.parse(line, f"{name}, line {number}")
+
+    def parse(self, text: str, name: str) -> Iterator[Tree]:
+        try:
+            data = json.loads(text)
+            tree = Tree.from_json(data)
+            check_tree(tree, [fields["parent"] for fields in data["nodes"]])
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+            self.skipped.append(SkippedTree(name, "unreadable", f"{type(error).__name__}: {error}"))
+        else:
+            yield tree
+
+
+def read_trees(path: str | Path) -> TreeFolder:
+    """The trees that `Tree.save` wrote in `path` and the folders below it.
+
+    Args:
+        path: a folder with *.json files (a tree each) and *.jsonl files (a tree a line), or one such file.
+
+    Returns:
+        An iterable of `Tree`; afterwards its `skipped` names what was truncated or was no tree at all.
+
+    Raises:
+        TreestarError: there is no such file in `path`.
+    """
+    path = Path(path)
+    if not tree_files(path):
+        raise TreestarError(
+            f"no trees in {path}: give a folder of .json files (a tree each) or .jsonl files (a tree a line), as "
+            "`treestar solve --gold --save-tree FOLDER` writes them"
+        )
+    return TreeFolder(path)
+
+
+def tree_files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    return sorted(file for file in path.rglob("*") if file.suffix in (".json", ".jsonl") and file.is_file())
+
+
+def check_tree(tree: Tree, parents: list[int | None]) -> None:
+    """Raise ValueError unless `tree` is one whole tree with the statistics that pairs are made from."""
+    problem = tree.problem
+    check("problem", all(isinstance(each, str) for each in (problem.question, problem.id)))
+    check("parent", parents[:1] == [None] and all(parent is not None and parent >= 0 for parent in parents[1:]))
+    for node in tree.nodes:
+        check("visits", isinstance(node.visits, int) and node.visits >= 0)
+        check("value_sum", is_number(node.value_sum))
+        check("score", node.score is None or is_number(node.score))
+        check("correct", node.correct in (None, True, False))
+        check("text", node.step is None or all(isinstance(each, str) for each in (node.step.text, node.step.code)))
+        check("output", isinstance(node.execution.output, str))
+
+
+def check(name: str, is_right: bool) -> None:
+    if not is_right:
+        raise ValueError(f"{name!r} is not what a tree has there")
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and isfinite(value)
+
+
+@dataclass(slots=True)
+class Outcomes:
+    """What the finished trajectories at or below a node came to."""
+
+    correct: int = 0
+    """Trajectories whose answer is right."""
+    wrong: int = 0
+    """Trajectories whose answer is wrong."""
+    unanswered: int = 0
+    """Trajectories that ended without an answer, or with one that did not come back when they were run again."""
+
+    @property
+    def ended(self) -> int:
+        return self.correct + self.wrong + self.unanswered
+
+    @property
+    def success_rate(self) -> float:
+        """The share of right answers among the trajectories that ended, in [0, 1].
+
+        Raises:
+            ZeroDivisionError: none has ended.
+        """
+        return self.correct / self.ended
+
+
+def outcomes(tree: Tree) -> list[Outcomes]:
+    """For each node of `tree`, in the order of `tree.nodes`, the outcomes at or below it."""
+    found = [Outcomes() for _ in tree.nodes]
+    for node in reversed(tree.nodes):  # children stand behind their parents
+        here = found[node.index]
+        if node.terminal is not None:
+            here.correct += is_judged(node) and node.correct is True
+            here.wrong += is_judged(node) and node.correct is False
+            here.unanswered += node.terminal != "answer"
+        if node.parent is not None:
+            above = found[node.parent.index]
+            above.correct += here.correct
+            above.wrong += here.wrong
+            above.unanswered += here.unanswered
+    return found
+
+
+def is_judged(node: Node) -> bool:
+    return node.terminal == "answer" and node.correct is not None
+
+
+def skip_reason(tree: Tree) -> SkipReason | None:
+    """Why `tree` cannot give pairs, as far as its outcomes say, or None."""
+    answers = [node for node in tree.terminals() if node.terminal == "answer"]
+    if not all(is_judged(node) for node in answers):
+        return "unjudged"
+    if len({node.correct for node in answers}) < 2:
+        return "one outcome"
+    return None
