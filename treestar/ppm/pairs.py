@@ -22,10 +22,13 @@ from treestar.ppm.trees import Outcomes, SkippedTree, outcomes, skip_reason
 from treestar.search import Node, Tree
 from treestar.types import Problem, State
 
-__all__ = ["Pair", "PairCounts", "PairSource", "make_pairs", "pairs_of_tree", "state_key"]
+__all__ = ["Pair", "PairCounts", "PairSource", "StateKey", "make_pairs", "pairs_of_tree", "state_key"]
 
 PairSource = Literal["step", "answer"]
 """What is compared: two steps after the same steps; two whole trajectories."""
+
+StateKey = tuple[str, str]
+"""A question, and steps as they stand in a policy's context."""
 
 POSITIVES = NEGATIVES = 2
 """The most that are preferred, and that others are preferred to, at one place of a tree (the paper's numbers)."""
@@ -228,11 +231,8 @@ def margin(pair: Pair) -> float:
     return pair.q_chosen - pair.q_rejected
 
 
-StateKey = tuple[str, str]
-
-
 def state_key(state: State) -> StateKey:
-    """What tells two states apart: the question, and the steps as they stand in a policy's context."""
+    """What tells two states apart."""
     return state.problem.question, trajectory_text(state)
 
 

@@ -1,0 +1,68 @@
+"""The reliability plot of a PPM: what success rate a score stands for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from treestar.ppm.evaluation import PPMEvaluation
+from treestar.types import TreestarError
+
+__all__ = ["draw_reliability"]
+
+SIZE = (6.4, 5.6)
+BLUE, GREY = "#4477aa", "#999999"
+
+
+def draw_reliability(evaluation: PPMEvaluation, path: str | Path) -> None:
+    """Draw the success rate of the trajectories that went on from a state against the state's score, as PNG.
+
+    Raises:
+        TreestarError: matplotlib is not installed.
+        OSError: the file cannot be written.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise TreestarError("plots need an extra package: pip install 'treestar[bench]'") from error
+    bins = evaluation.reliability
+    figure = Figure(SIZE, layout="constrained")
+    rates, counts = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+    rates.plot([-1, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="score = 2 · success rate - 1")
+    successes = [each.success for each in bins]
+    rates.errorbar(
+        [each.mean_score for each in bins],
+        [success.value for success in successes],
+        yerr=[  # rounding may put the mean a hair outside an interval without width
+            [max(success.value - success.interval[0], 0.0) for success in successes],
+            [max(success.interval[1] - success.value, 0.0) for success in successes],
+        ],
+        fmt="o-",
+        color=BLUE,
+        markersize=5,
+        capsize=3,
+        linewidth=1.2,
+        elinewidth=1,
+        label="states by score, with 95% intervals over problems",
+    )
+    rates.set_ylim(-0.03, 1.03)
+    rates.set_ylabel("success rate of rollouts from the state")
+    states = sum(each.success.count for each in bins)
+    rates.set_title(f"What a score stands for: {states:,} states of {evaluation.auc.problems:,} problems")
+    rates.legend(loc="upper left", fontsize="small", frameon=False)
+
+    sizes = [each.success.count for each in bins]
+    widths = [each.high - each.low for each in bins]
+    bars = counts.bar(
+        [each.low for each in bins], sizes, widths, align="edge", color=BLUE, alpha=0.6, edgecolor="white"
+    )
+    counts.bar_label(bars, [f"{size:,}" for size in sizes], fontsize="x-small", padding=1)
+    counts.set_ylim(0, 1.25 * max(sizes))
+    counts.set_yticks([])
+    counts.set_ylabel("states")
+    counts.set_xlabel("score")
+    counts.set_xticks([tenths / 10 for tenths in range(-10, 11, 2)])
+    counts.set_xlim(-1.02, 1.02)
+    for axes in (rates, counts):
+        axes.spines[["top", "right"]].set_visible(False)
+    rates.grid(alpha=0.3, linewidth=0.6)
+    figure.savefig(Path(path), format="png", dpi=144, metadata={"Software": None})
