@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from treestar.search import Components
+from treestar.search import Components, Node
 from treestar.types import Execution, Problem, Proposal, Sampling, Scores, Snapshot, State, Step
 
 Script = Callable[[State, int, int], Sequence[Step]]
@@ -34,6 +36,14 @@ class ScriptedPolicy:
         self.calls += 1
         steps = tuple(self.script(state, n, seed))
         return Proposal(steps, len(state.steps), sum(step.tokens for step in steps))
+
+
+class SlowPolicy(ScriptedPolicy):
+    """Answers after a delay that differs from call to call, so that searches interleave at random."""
+
+    async def propose(self, state: State, n: int, sampling: Sampling, seed: int) -> Proposal:
+        await asyncio.sleep(random.random() / 500)
+        return await super().propose(state, n, sampling, seed)
 
 
 class ScriptedInterpreter:
@@ -109,3 +119,40 @@ def random_step(rng: random.Random, answer_share: float, failure_share: float, d
         answer = str(rng.randrange(3))
         return Step(f"so {answer}", ending="answer", answer=answer, log_probability=log_probability, tokens=4)
     return Step(f"x = {number}", f"x = {number}", log_probability=log_probability, tokens=2)
+
+
+def texts(state: State) -> tuple[str, ...]:
+    return tuple(step.text for step in state.steps)
+
+
+def path_texts(node: Node) -> tuple[str, ...]:
+    return tuple(each.step.text for each in node.path() if each.step is not None)
+
+
+class Draws:
+    """Steps that hang on the path and on how many were drawn there before, for treestar and the textbook alike."""
+
+    def __init__(self, seed: int, distinct: int, answer_share: float) -> None:
+        self.seed, self.distinct, self.answer_share = seed, distinct, answer_share
+        self.drawn: Counter[tuple[str, ...]] = Counter()
+
+    def propose(self, path: tuple[str, ...]) -> str | None:
+        self.drawn[path] += 1
+        rng = random.Random(f"{self.seed}/{path}/{self.drawn[path]}")
+        if rng.random() < 0.1:
+            return None
+        so = len(path) == 4 or rng.random() < self.answer_share
+        return f"{'so' if so else 'x ='} {rng.randrange(self.distinct)}"
+
+    def script(self, state: State, n: int, seed: int) -> list[Step]:
+        return [as_step(self.propose(texts(state))) for _ in range(n)]
+
+    def score(self, path: tuple[str, ...]) -> float:
+        return random.Random(f"{self.seed}/{path}").randrange(-64, 65) / 64
+
+
+def as_step(text: str | None) -> Step:
+    if text is None:
+        return Step("raise", "raise", tokens=1)
+    answer = text[3:] if text.startswith("so") else None
+    return Step(text, text if answer is None else "", "step" if answer is None else "answer", answer, tokens=1)

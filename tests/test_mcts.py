@@ -14,12 +14,12 @@ from threading import Event
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scripted import Script, ScriptedPolicy, components, random_script
+from scripted import Script, SlowPolicy, components, random_script
 from textbook import textbook_mcts
 
 from treestar.search import MCTSConfig, Node, SearchResult, Tree, search_many, search_one, select_child
 from treestar.search.answer import sampled_mass
-from treestar.types import ContextOverflow, Problem, Proposal, Sampling, State, Step
+from treestar.types import ContextOverflow, Problem, State, Step
 
 PROBLEM = Problem("which?", answer="1")
 GOLDEN = Path(__file__).parent / "golden" / "mcts_tree.json"
@@ -199,13 +199,6 @@ def test_golden_tree() -> None:
 def test_same_tree_alone_and_among_fifty() -> None:
     config = MCTSConfig(rollouts=10, children=4, in_flight=3)
     problems = [Problem(f"question {i}", "1") for i in range(50)]
-
-    class SlowPolicy(ScriptedPolicy):
-        """Answers after a delay that differs from call to call, so that the searches interleave at random."""
-
-        async def propose(self, state: State, n: int, sampling: Sampling, seed: int) -> Proposal:
-            await asyncio.sleep(random.random() / 500)
-            return await super().propose(state, n, sampling, seed)
 
     parts = replace(components(random_script()), policy=SlowPolicy(random_script()))
     together = asyncio.run(search_many(problems, config, parts))

@@ -6,7 +6,10 @@
 """
 
 from treestar.search import (
+    AdaptiveBranchingConfig,
+    BeamSearchConfig,
     BestOfNConfig,
+    DVTSConfig,
     GreedyConfig,
     MajorityConfig,
     MCTSConfig,
@@ -14,6 +17,7 @@ from treestar.search import (
     SearchStats,
     TrajectoryStep,
     Tree,
+    WeightedVoteConfig,
 )
 from treestar.solver import Solver
 from treestar.types import (
@@ -35,7 +39,10 @@ from treestar.types import (
 __version__ = "0.1.0"
 
 __all__ = [
+    "AdaptiveBranchingConfig",
+    "BeamSearchConfig",
     "BestOfNConfig",
+    "DVTSConfig",
     "Execution",
     "Executor",
     "GreedyConfig",
@@ -57,5 +64,6 @@ __all__ = [
     "Tree",
     "TreestarError",
     "Verifier",
+    "WeightedVoteConfig",
     "__version__",
 ]

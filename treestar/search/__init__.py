@@ -2,12 +2,16 @@
 
 from treestar.search.answer import AnswerGroup, AnswerGroups, choose
 from treestar.search.config import (
+    AdaptiveBranchingConfig,
+    BeamSearchConfig,
     BestOfNConfig,
+    DVTSConfig,
     GreedyConfig,
     MajorityConfig,
     MCTSConfig,
     SamplesConfig,
     SearchConfig,
+    WeightedVoteConfig,
 )
 from treestar.search.engine import STRATEGIES, search_many, search_one
 from treestar.search.expansion import Components, Search
@@ -17,10 +21,13 @@ from treestar.search.tree import Node, Tree
 
 __all__ = [
     "STRATEGIES",
+    "AdaptiveBranchingConfig",
     "AnswerGroup",
     "AnswerGroups",
+    "BeamSearchConfig",
     "BestOfNConfig",
     "Components",
+    "DVTSConfig",
     "GreedyConfig",
     "MCTSConfig",
     "MajorityConfig",
@@ -32,6 +39,7 @@ __all__ = [
     "SearchStats",
     "TrajectoryStep",
     "Tree",
+    "WeightedVoteConfig",
     "choose",
     "puct",
     "search_many",

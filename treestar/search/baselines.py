@@ -34,20 +34,11 @@ async def grow_trajectories(search: Search[GreedyConfig] | Search[SamplesConfig]
         if not ends:
             return "finished"
         grown = await search.expand(Counter(ends), merge=False, keep_failures=True)
-        ends = []
-        for leaf, children in grown:
-            for node in children if children else [leaf]:
-                await finish_or_go_on(search, node, ends)
+        reached = [node for growth in grown for node in growth.new or [growth.leaf]]
+        ends = [node for node in reached if node.terminal is None]
+        finished = [node for node in reached if node.terminal is not None]
+        search.stats.rollouts += len(finished)
+        await search.finish(finished)
         if root.terminal is not None:
             return "finished"
         search.on_progress(search)
-
-
-async def finish_or_go_on(search: Search[GreedyConfig] | Search[SamplesConfig], node: Node, ends: list[Node]) -> None:
-    if node.terminal is None:
-        ends.append(node)
-        return
-    search.stats.rollouts += 1
-    await search.score([node])
-    if node.answer is not None:
-        await search.groups.add(node)

@@ -7,17 +7,33 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from math import inf, isfinite, isnan
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
+from treestar.search.answer import Choice
 from treestar.search.selection import Rule
 from treestar.types import Sampling
 
-__all__ = ["BestOfNConfig", "GreedyConfig", "MCTSConfig", "MajorityConfig", "SamplesConfig", "SearchConfig"]
+__all__ = [
+    "AdaptiveBranchingConfig",
+    "BeamSearchConfig",
+    "BestOfNConfig",
+    "DVTSConfig",
+    "GreedyConfig",
+    "MCTSConfig",
+    "MajorityConfig",
+    "SamplesConfig",
+    "SearchConfig",
+    "TreeSearchConfig",
+    "WeightedVoteConfig",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchConfig:
     """What every strategy has: the shape of a path, and the budget that ends a search with what it has."""
+
+    needs_scorer: ClassVar[bool] = False
+    """Whether the strategy cannot work without a PPM."""
 
     max_depth: int = 16
     """Most steps of one trajectory."""
@@ -54,13 +70,9 @@ class GreedyConfig(SearchConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SamplesConfig(SearchConfig):
-    """Independent trajectories."""
+class SamplingConfig(SearchConfig):
+    """A strategy that draws steps at random."""
 
-    samples: int = 16
-    """Trajectories to sample."""
-    in_flight: int = 16
-    """Trajectories sampled at the same time. With a token budget, fewer leave less unfinished when it ends."""
     temperature: float = 1.0
     """1 samples from the policy as it is; 0 takes the most probable token at every place."""
     top_p: float = 1.0
@@ -68,11 +80,27 @@ class SamplesConfig(SearchConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_at_least(self, 1, "samples", "in_flight")
-        check_sampling(self)
+        if not (isfinite(self.temperature) and self.temperature >= 0):
+            raise invalid(self, "temperature", "a finite number, 0 or more")
+        if not 0 < self.top_p <= 1:
+            raise invalid(self, "top_p", "above 0 and at most 1")
 
     def sampling(self) -> Sampling:
         return Sampling(self.temperature, self.top_p, self.max_step_tokens)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplesConfig(SamplingConfig):
+    """Independent trajectories."""
+
+    samples: int = 16
+    """Trajectories to sample."""
+    in_flight: int = 16
+    """Trajectories sampled at the same time. With a token budget, fewer leave less unfinished when it ends."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least(self, 1, "samples", "in_flight")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +114,88 @@ class BestOfNConfig(SamplesConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MCTSConfig(SearchConfig):
+class WeightedVoteConfig(SamplesConfig):
+    """The answer whose sampled trajectories have the highest sum of PPM scores, mapped to [0, 1] (Li et al. 2023)."""
+
+    needs_scorer: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class TreeSearchConfig(SamplingConfig):
+    """A strategy whose trajectories share steps, and which may choose its answer in several ways."""
+
+    choice: Choice = "weighted"
+    """How the answer is chosen: the heaviest group by PPM score (without a PPM by sampled mass), the group with most
+    trajectories, or the single best trajectory."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice(self, "choice", "weighted", "majority", "best")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundsConfig(TreeSearchConfig):
+    """Beams of steps, rated by a PPM; a round ends when no state of a beam is open."""
+
+    needs_scorer: ClassVar[bool] = True
+
+    children: int = 4
+    """Candidate steps sampled at each expansion."""
+    rounds: int | None = None
+    """Independent rounds, one after another, each with fresh candidates. Without a number: one, or with
+    `generated_tokens` as many as that allows."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least(self, 1, "children", "rounds")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BeamSearchConfig(RoundsConfig):
+    """Step-level beam search (Snell et al. 2024, section 5.1): the best `beam_width` candidates of all are kept."""
+
+    beam_width: int = 4
+    """Candidates that are kept at each step. The first step has `beam_width * children` of them (N; the paper's M, how
+    many are sampled at each kept one, is `children`)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least(self, 1, "beam_width")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DVTSConfig(RoundsConfig):
+    """Diverse verifier tree search (Beeching et al. 2024): independent subtrees, each a beam of width 1."""
+
+    subtrees: int = 4
+    """Subtrees that grow beside each other: N / M for N candidates a step and M = `children`."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least(self, 1, "subtrees")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdaptiveBranchingConfig(TreeSearchConfig):
+    """Adaptive branching (AB-MCTS-A; Inoue et al. 2025) at the level of steps: at every node Thompson sampling says
+    whether to sample one more step or to go deeper, and into which."""
+
+    needs_scorer: ClassVar[bool] = True
+
+    rollouts: int = 16
+    """Passes from the root to a terminal node."""
+    beta_prior: float = 0.5
+    """Both parameters of the Beta prior on values in [0, 1]; 0.5 is Jeffreys'."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least(self, 1, "rollouts")
+        if not (isfinite(self.beta_prior) and self.beta_prior > 0):
+            raise invalid(self, "beta_prior", "a finite number above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MCTSConfig(TreeSearchConfig):
     """Monte-Carlo tree search (rStar-Math, section 3.2).
 
     Given a PPM it is PPM-augmented (rounds 3, 4 and test time); without one it is terminal-guided (rounds 1, 2).
@@ -96,10 +205,6 @@ class MCTSConfig(SearchConfig):
     """Passes from the root to a terminal node."""
     children: int = 8
     """Candidate steps sampled at each expansion (8 to make data, 32 at test time in the paper)."""
-    temperature: float = 1.0
-    """1 samples from the policy as it is; 0 takes the most probable token at every place."""
-    top_p: float = 1.0
-    """Sample among the most probable tokens that together reach this probability."""
     rule: Rule = "uct"
     """How selection rates children: `uct`, or `puct` with the policy's probability as prior."""
     exploration: float = 2.0
@@ -114,9 +219,6 @@ class MCTSConfig(SearchConfig):
     """Rollouts of one tree at the same time; 1 is the textbook sequence."""
     virtual_loss: int = 1
     """Visits of value -1 that a rollout in flight lends to the nodes of its path."""
-    choice: Literal["weighted", "majority", "best"] = "weighted"
-    """How the answer is chosen: the heaviest group by PPM score (without a PPM by sampled mass), the group with most
-    trajectories, or the single best trajectory."""
     early_stop: bool = True
     """Stop when the leading answer can no longer be overtaken, which only `weighted` without a PPM can know. Off when
     making training data."""
@@ -129,10 +231,8 @@ class MCTSConfig(SearchConfig):
         super().__post_init__()
         check_at_least(self, 1, "rollouts", "children", "in_flight")
         check_at_least(self, 0, "virtual_loss")
-        check_sampling(self)
         check_choice(self, "rule", "uct", "puct")
         check_choice(self, "on_error", "prune", "penalise")
-        check_choice(self, "choice", "weighted", "majority", "best")
         if not (isfinite(self.exploration) and self.exploration >= 0):
             raise invalid(self, "exploration", "a finite number, 0 or more")
         if isnan(self.unvisited_value) or self.unvisited_value == -inf:
@@ -142,9 +242,6 @@ class MCTSConfig(SearchConfig):
         if not 0 <= self.stop_mass <= 1:
             raise invalid(self, "stop_mass", "between 0 and 1")
 
-    def sampling(self) -> Sampling:
-        return Sampling(self.temperature, self.top_p, self.max_step_tokens)
-
 
 def invalid(config: SearchConfig, name: str, allowed: str) -> ValueError:
     return ValueError(f"{type(config).__name__}.{name} must be {allowed}, not {getattr(config, name)!r}")
@@ -153,7 +250,7 @@ def invalid(config: SearchConfig, name: str, allowed: str) -> ValueError:
 def check_at_least(config: SearchConfig, least: int, *names: str) -> None:
     for name in names:
         value = getattr(config, name)
-        if value is None and name == "generated_tokens":
+        if value is None and name in ("generated_tokens", "rounds"):
             continue
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise invalid(config, name, f"a whole number, {least} or more")
@@ -169,10 +266,3 @@ def check_above_zero(config: SearchConfig, *names: str) -> None:
 def check_choice(config: SearchConfig, name: str, *allowed: str) -> None:
     if getattr(config, name) not in allowed:
         raise invalid(config, name, " or ".join(repr(each) for each in allowed))
-
-
-def check_sampling(config: SamplesConfig | MCTSConfig) -> None:
-    if not (isfinite(config.temperature) and config.temperature >= 0):
-        raise invalid(config, "temperature", "a finite number, 0 or more")
-    if not 0 < config.top_p <= 1:
-        raise invalid(config, "top_p", "above 0 and at most 1")

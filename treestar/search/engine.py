@@ -8,9 +8,22 @@ from collections.abc import Callable, Sequence
 from threading import Event
 from typing import Any
 
+from treestar.search.adaptive_branching import adaptive_branching
 from treestar.search.answer import AnswerGroups, Choice
 from treestar.search.baselines import greedy, sample
-from treestar.search.config import BestOfNConfig, GreedyConfig, MajorityConfig, MCTSConfig, SearchConfig
+from treestar.search.beam import beam, dvts
+from treestar.search.config import (
+    AdaptiveBranchingConfig,
+    BeamSearchConfig,
+    BestOfNConfig,
+    DVTSConfig,
+    GreedyConfig,
+    MajorityConfig,
+    MCTSConfig,
+    SearchConfig,
+    TreeSearchConfig,
+    WeightedVoteConfig,
+)
 from treestar.search.confirm import choose_confirmed
 from treestar.search.expansion import Components, Search
 from treestar.search.mcts import mcts
@@ -18,7 +31,7 @@ from treestar.search.result import SearchResult, TrajectoryStep
 from treestar.search.tree import Node, Tree
 from treestar.types import Problem
 
-__all__ = ["STRATEGIES", "Progress", "search_many", "search_one"]
+__all__ = ["STRATEGIES", "Progress", "check_scorer", "search_many", "search_one"]
 
 Progress = Callable[[Search[SearchConfig]], None]
 """Called after every wave of a search, with the search."""
@@ -31,6 +44,10 @@ STRATEGIES: dict[str, tuple[type[SearchConfig], Strategy]] = {
     "greedy": (GreedyConfig, greedy),
     "best_of_n": (BestOfNConfig, sample),
     "majority": (MajorityConfig, sample),
+    "weighted_vote": (WeightedVoteConfig, sample),
+    "beam": (BeamSearchConfig, beam),
+    "dvts": (DVTSConfig, dvts),
+    "adaptive_branching": (AdaptiveBranchingConfig, adaptive_branching),
 }
 """Every strategy by name: its configuration class, and the function that grows the tree."""
 
@@ -55,6 +72,7 @@ async def search_many(
         One result for each problem, in the order of `problems`.
 
     Raises:
+        ValueError: the strategy needs a PPM, and `components` has none.
         TreestarError: the policy or the executor failed for good; results given to `on_result` before stay valid.
     """
     stop = stop or Event()
@@ -85,6 +103,7 @@ async def search_one(
 ) -> SearchResult:
     """Search for the answer of one problem; see `search_many`."""
     name, grow = strategy_of(config)
+    check_scorer(name, components.scorer is not None)
     tree = Tree(problem, name, config.to_json(), seed)
     groups = AnswerGroups(components.verifier)
     interpreter = await components.executor.open()
@@ -104,6 +123,15 @@ def strategy_of(config: SearchConfig) -> tuple[str, Strategy]:
             return name, grow
     known = ", ".join(config_class.__name__ for config_class, _ in STRATEGIES.values())
     raise TypeError(f"search must be one of {known}, not {type(config).__name__}")
+
+
+def check_scorer(strategy: str, has_scorer: bool) -> None:
+    """Raises ValueError where the strategy of that name needs a PPM and there is none."""
+    config_class, _ = STRATEGIES[strategy]
+    if config_class.needs_scorer and not has_scorer:
+        raise ValueError(
+            f"the strategy {strategy} needs a process preference model: name one with --ppm, in Python with `scorer`"
+        )
 
 
 async def finish(search: Search[SearchConfig], stopped: str) -> SearchResult:
@@ -129,6 +157,8 @@ async def finish(search: Search[SearchConfig], stopped: str) -> SearchResult:
 
 
 def answer_choice(config: SearchConfig) -> Choice:
-    if isinstance(config, MCTSConfig):
+    if isinstance(config, TreeSearchConfig):
         return config.choice
+    if isinstance(config, WeightedVoteConfig):
+        return "weighted"
     return "best" if isinstance(config, BestOfNConfig) else "majority"

@@ -31,9 +31,13 @@ from treestar.types import (
     Verifier,
 )
 
-__all__ = ["Components", "Expansion", "Search"]
+__all__ = ["Components", "Expansion", "Growth", "Search"]
 
 ConfigT_co = TypeVar("ConfigT_co", bound=SearchConfig, covariant=True)
+
+
+StepKey = tuple[str, str, str | None]
+"""What a step is compared by; see `step_key`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +53,14 @@ class Components:
 
 @dataclass(slots=True)
 class Candidate:
-    """A proposed step, how often it was sampled, and what running it did."""
+    """A proposed step, and what running it did."""
 
     step: Step
-    multiplicity: int
+    places: list[int]
+    """Where it stands among the sampled candidates; several where equal ones were merged."""
     execution: Execution
+    known: Node | None = None
+    """The child that this step already is."""
     failure: TerminalReason | None = None
     answer: str | None = None
 
@@ -66,6 +73,18 @@ class Expansion:
     candidates: list[Candidate]
     overflow: bool = False
     """The state no longer fits the policy's context."""
+
+
+@dataclass(slots=True)
+class Growth:
+    """What one expansion has added to the tree."""
+
+    leaf: Node
+    draws: list[Node | None]
+    """For each sampled candidate, in sampling order, the child that it is; None where its code failed and it was
+    dropped."""
+    new: list[Node]
+    """The children that were not there before, in order."""
 
 
 @dataclass(slots=True)
@@ -117,35 +136,44 @@ class Search(Generic[ConfigT_co]):
             return "wall_seconds"
         return None
 
-    async def expand(
-        self, wanted: Mapping[Node, int], merge: bool, keep_failures: bool
-    ) -> list[tuple[Node, list[Node]]]:
-        """Expand every leaf in `wanted` by the given number of candidates; each leaf with its new children, in order.
+    async def expand(self, wanted: Mapping[Node, int], merge: bool, keep_failures: bool) -> list[Growth]:
+        """Expand every leaf in `wanted` by the given number of candidates, in order. A leaf may be expanded again.
 
         Args:
-            merge: join candidates with the same code into one child.
+            merge: join candidates with the same code into one child, also with a child that is already there.
             keep_failures: keep candidates whose code failed as terminal children instead of dropping them.
         """
         if len(wanted) == 1:
             expansions = [await self.propose_and_run(*leaf, merge) for leaf in wanted.items()]
         else:
             expansions = await asyncio.gather(*(self.propose_and_run(*leaf, merge) for leaf in wanted.items()))
-        return [
-            (leaf, self.grow(leaf, expansion, keep_failures))
-            for leaf, expansion in zip(wanted, expansions, strict=True)
-        ]
+        return [self.grow(leaf, each, keep_failures) for leaf, each in zip(wanted, expansions, strict=True)]
 
     async def propose_and_run(self, leaf: Node, n: int, merge: bool) -> Expansion:
         policy, tree = self.components.policy, self.tree
+        seed = tree.draw_seed(leaf)
+        leaf.drawn += n
         try:
-            proposal = await policy.propose(tree.state(leaf), n, self.config.sampling(), tree.draw_seed(leaf))
+            proposal = await policy.propose(tree.state(leaf), n, self.config.sampling(), seed)
         except ContextOverflow:
             return Expansion(Proposal(()), [], overflow=True)
-        steps = merge_duplicates(proposal.steps) if merge else [(step, 1) for step in proposal.steps]
-        candidates = [Candidate(step, count, await self.execute(step, leaf)) for step, count in steps]
+        if not merge:
+            candidates = [Candidate(step, [i], await self.execute(step, leaf)) for i, step in enumerate(proposal.steps)]
+        else:
+            candidates = await self.merge_and_run(leaf, proposal.steps)
         for candidate in candidates:
             judge(candidate, policy)
         return Expansion(proposal, candidates)
+
+    async def merge_and_run(self, leaf: Node, steps: Sequence[Step]) -> list[Candidate]:
+        known = {step_key(child.step): child for child in leaf.children if child.step is not None}
+        candidates = []
+        for places in merge_duplicates(steps):
+            step = steps[places[0]]
+            child = known.get(step_key(step))
+            execution = await self.execute(step, leaf) if child is None else child.execution
+            candidates.append(Candidate(step, places, execution, child))
+        return candidates
 
     async def execute(self, step: Step, leaf: Node) -> Execution:
         if step.ending == "truncated":
@@ -155,54 +183,75 @@ class Search(Generic[ConfigT_co]):
         return await self.run(step.code, leaf.execution)
 
     async def score(self, nodes: Sequence[Node]) -> None:
-        """Give every one of `nodes` its PPM score, where there is a PPM."""
-        if self.components.scorer is None or not nodes:
+        """Give every one of `nodes` that has none its PPM score, where there is a PPM."""
+        unscored = [node for node in nodes if node.score is None]
+        if self.components.scorer is None or not unscored:
             return
-        scores = await self.components.scorer.score([self.tree.state(node) for node in nodes])
+        scores = await self.components.scorer.score([self.tree.state(node) for node in unscored])
         self.stats.scored_tokens += scores.tokens
-        for node, value in zip(nodes, scores.values, strict=True):
+        for node, value in zip(unscored, scores.values, strict=True):
             node.score = value
 
-    def grow(self, leaf: Node, expansion: Expansion, keep_failures: bool) -> list[Node]:
+    async def finish(self, ends: Sequence[Node]) -> None:
+        """Score the finished trajectories that have an answer, and put them among those from which it is chosen."""
+        answered = [node for node in ends if node.answer is not None]
+        await self.score(answered)
+        for node in answered:
+            await self.groups.add(node)
+
+    def grow(self, leaf: Node, expansion: Expansion, keep_failures: bool) -> Growth:
         """Add an expansion's candidates to the tree; a leaf left without children becomes terminal."""
         self.stats.prompt_tokens += expansion.proposal.prompt_tokens
         self.stats.generated_tokens += expansion.proposal.generated_tokens
-        kept = [each for each in expansion.candidates if keep_failures or each.failure is None]
-        weights = [each.multiplicity * step_probability(each.step) for each in kept]
+        growth = Growth(leaf, [None] * len(expansion.proposal.steps), [])
+        for candidate in expansion.candidates:
+            if candidate.failure is not None and not keep_failures:
+                continue
+            child = candidate.known
+            if child is None:
+                child = self.add_child(leaf, candidate)
+                growth.new.append(child)
+            else:
+                child.multiplicity += len(candidate.places)
+            for place in candidate.places:
+                growth.draws[place] = child
+        weights = [child.multiplicity * step_probability(child.step) for child in leaf.children if child.step]
         total = sum(weights)
-        children = []
-        for candidate, weight in zip(kept, weights, strict=True):
-            child = self.tree.add_child(leaf, candidate.step, candidate.execution)
-            child.multiplicity = candidate.multiplicity
+        for child, weight in zip(leaf.children, weights, strict=True):
             child.prior = weight / total
-            child.answer = candidate.answer
-            child.terminal = candidate.failure or ("answer" if candidate.answer is not None else None)
-            if child.terminal is None and child.depth >= self.config.max_depth:
-                child.terminal = "max_depth"
-            child.closed = child.terminal is not None
-            leaf.open_children += not child.closed
-            children.append(child)
         if not leaf.children:
             leaf.terminal = "context" if expansion.overflow else "dead_end"
         if leaf.open_children:
-            leaf.closed = False
-        else:
+            reopen(leaf)
+        elif not leaf.closed:
             close(leaf)
-        self.stats.nodes += len(children)
-        return children
+        self.stats.nodes += len(growth.new)
+        return growth
+
+    def add_child(self, leaf: Node, candidate: Candidate) -> Node:
+        child = self.tree.add_child(leaf, candidate.step, candidate.execution)
+        child.multiplicity = len(candidate.places)
+        child.answer = candidate.answer
+        child.terminal = candidate.failure or ("answer" if candidate.answer is not None else None)
+        if child.terminal is None and child.depth >= self.config.max_depth:
+            child.terminal = "max_depth"
+        child.closed = child.terminal is not None
+        leaf.open_children += not child.closed
+        return child
 
 
-def merge_duplicates(steps: tuple[Step, ...]) -> list[tuple[Step, int]]:
-    """The distinct steps, in order of first appearance, each with how often it was sampled.
+def merge_duplicates(steps: Sequence[Step]) -> list[list[int]]:
+    """The places of the distinct steps among `steps`, in order of first appearance."""
+    merged: dict[StepKey, list[int]] = {}
+    for place, step in enumerate(steps):
+        merged.setdefault(step_key(step), []).append(place)
+    return list(merged.values())
 
-    Steps of one state are the same if they run the same code, for the same code run in the same interpreter state
-    leaves the same variables. Comments do not count; steps without code are compared by their text.
-    """
-    merged: dict[tuple[str, str, str | None], list[Step]] = {}
-    for step in steps:
-        key = (code_without_comments(step.code) or step.text.strip(), step.ending, step.answer)
-        merged.setdefault(key, []).append(step)
-    return [(same[0], len(same)) for same in merged.values()]
+
+def step_key(step: Step) -> StepKey:
+    """What tells the steps of one state apart: the code they run, for the same code run in the same interpreter state
+    leaves the same variables. Comments do not count; steps without code are compared by their text."""
+    return code_without_comments(step.code) or step.text.strip(), step.ending, step.answer
 
 
 def code_without_comments(code: str) -> str:
@@ -241,3 +290,13 @@ def close(node: Node) -> None:
             return
         parent.closed = True
         node = parent
+
+
+def reopen(node: Node) -> None:
+    """Open a closed `node` that has a new open child, and every ancestor that was closed with it."""
+    while node.closed:
+        node.closed = False
+        if node.parent is None:
+            return
+        node = node.parent
+        node.open_children += 1

@@ -7,7 +7,7 @@ children, and so on. Every terminal child that an expansion finds is backed up a
 from __future__ import annotations
 
 from treestar.search.config import MCTSConfig
-from treestar.search.expansion import Search
+from treestar.search.expansion import Growth, Search
 from treestar.search.selection import select_child
 from treestar.search.tree import Node
 
@@ -62,18 +62,18 @@ def leave(node: Node | None) -> None:
         node = node.parent
 
 
-async def evaluate(search: Search[MCTSConfig], grown: list[tuple[Node, list[Node]]]) -> None:
+async def evaluate(search: Search[MCTSConfig], grown: list[Growth]) -> None:
     """Score the new nodes, and back up those that are terminal.
 
     The PPM initialises new inner nodes: W = PPM(s), N = 1, that node alone. Terminals only keep their score.
     """
-    new = [child for _, children in grown for child in children]
+    new = [child for growth in grown for child in growth.new]
     await search.score(new)
     for node in new:
         if node.score is not None and node.terminal is None:
             node.visits, node.value_sum = 1, node.score
-    for leaf, children in grown:
-        for node in children if children else [leaf]:
+    for growth in grown:
+        for node in growth.new or [growth.leaf]:
             if node.terminal is not None:
                 backpropagate(node, await terminal_value(search, node))
 

@@ -52,6 +52,8 @@ class Node:
     correct: bool | None = None
     """Whether the verifier accepted `answer`; None where it was not asked."""
     children: list[Node] = field(default_factory=list)
+    drawn: int = 0
+    """Candidates that were asked of the policy here so far; not kept in JSON."""
     in_flight: int = 0
     """Rollouts that are below or at this node now (for virtual loss); 0 in a finished tree."""
     open_children: int = 0
@@ -118,9 +120,15 @@ class Tree:
         )
 
     def draw_seed(self, node: Node) -> int:
-        """The seed for the next candidates of `node`: hangs on seed, problem, node and its children so far, never on
-        what else runs beside this search."""
-        name = b"%d:%d" % (node.index, len(node.children))
+        """The seed for the next candidates of `node`: hangs on seed, problem, node and what was drawn there so far,
+        never on what else runs beside this search."""
+        return self.seed_named(b"%d:%d" % (node.index, node.drawn))
+
+    def choice_seed(self, node: Node, rollout: int) -> int:
+        """The seed for the search's own choice at `node` in the given rollout; hangs on nothing else either."""
+        return self.seed_named(b"choice:%d:%d" % (node.index, rollout))
+
+    def seed_named(self, name: bytes) -> int:
         return int.from_bytes(blake2b(name, digest_size=8, key=self.key).digest(), "big") >> 1
 
     def terminals(self) -> list[Node]:

@@ -1,0 +1,75 @@
+"""Adaptive branching: AB-MCTS-A (Inoue et al. 2025, arXiv 2503.04412, section 3.3) at the level of steps.
+
+At each node a rollout either widens (samples one more step there) or goes deeper into an open child. Thompson sampling
+says which: each option's value has a Beta posterior, of which one value is drawn, and the highest draw wins. The
+observations are PPM scores mapped to [0, 1]. For widening they are those of the node's children (a step that was
+sampled twice counts twice), for going deeper those of everything below the children, and for one child those of the
+child and everything below it.
+
+Invariant: a node's visits are the scored nodes of its subtree, itself included, and its value sum is that of their
+scores. A rollout goes on to a terminal node; a trajectory without an answer counts as a score of -1.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+from treestar.search.config import AdaptiveBranchingConfig
+from treestar.search.expansion import Search
+from treestar.search.mcts import backpropagate
+from treestar.search.tree import Node
+
+__all__ = ["adaptive_branching"]
+
+
+async def adaptive_branching(search: Search[AdaptiveBranchingConfig]) -> str:
+    """Run rollouts one after another; returns what ended the search."""
+    while search.stats.rollouts < search.config.rollouts:
+        node = search.tree.root
+        while node.terminal is None:
+            if (spent := search.budget_spent()) is not None:
+                return spent
+            node = choose_child(search, node) or await widen(search, node)
+        if node is search.tree.root:
+            return "exhausted"
+        search.stats.rollouts += 1
+        search.on_progress(search)
+    return "finished"
+
+
+def choose_child(search: Search[AdaptiveBranchingConfig], node: Node) -> Node | None:
+    """The open child to go deeper into, or None to widen."""
+    open_children = [child for child in node.children if child.terminal is None]
+    if not open_children:
+        return None
+    prior, rng = search.config.beta_prior, Random(search.tree.choice_seed(node, search.stats.rollouts))
+    draws = sum(child.multiplicity for child in node.children)
+    of_children = sum(child.multiplicity * own_value(child) for child in node.children)
+    visits_below = sum(child.visits - 1 for child in open_children)
+    below = sum(child.value_sum - own_value(child) for child in open_children)
+    if draw_value(rng, prior, draws, of_children) >= draw_value(rng, prior, visits_below, below):
+        return None
+    return max(open_children, key=lambda child: draw_value(rng, prior, child.visits, child.value_sum))
+
+
+def draw_value(rng: Random, prior: float, visits: int, value_sum: float) -> float:
+    """A value in [0, 1] from the Beta posterior after `visits` observations in [-1, 1] with the sum `value_sum`."""
+    successes = (visits + value_sum) / 2.0
+    return rng.betavariate(prior + successes, prior + visits - successes)
+
+
+async def widen(search: Search[AdaptiveBranchingConfig], node: Node) -> Node:
+    """Sample one step at `node`, and score and back up the child if it is new; returns the child, or `node` itself
+    where that has become terminal because no step can follow."""
+    [growth] = await search.expand({node: 1}, merge=True, keep_failures=True)
+    for child in growth.new:
+        if child.terminal is None:
+            await search.score([child])
+        await search.finish([child])
+        backpropagate(child, own_value(child))
+    return next((child for child in growth.draws if child is not None), node)
+
+
+def own_value(node: Node) -> float:
+    """What a node itself was worth when it was sampled, in [-1, 1]."""
+    return -1.0 if node.score is None else node.score

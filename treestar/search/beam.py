@@ -1,0 +1,83 @@
+"""Beams of steps, rated by a PPM: step-level beam search (Snell et al. 2024, arXiv 2408.03314, section 5.1) and diverse
+verifier tree search (Beeching et al. 2024), which is several beams of width 1.
+
+A beam stands on its best states. At each step it samples candidates at all of them and keeps the best of these.
+Finished trajectories are kept as answers, whether among the best or not; one that is among the best holds its place, so
+the beam narrows, and a round is over when no beam has an open state. Further rounds begin at the root with fresh
+candidates; states that were reached before are neither run nor scored again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from itertools import chain, islice
+from math import inf
+
+from treestar.search.config import BeamSearchConfig, DVTSConfig
+from treestar.search.expansion import Growth, Search
+from treestar.search.tree import Node
+
+__all__ = ["beam", "dvts"]
+
+
+async def beam(search: Search[BeamSearchConfig]) -> str:
+    """Grow one beam of width `beam_width` in each round; returns what ended the search."""
+    return await grow_beams(search, beams=1, width=search.config.beam_width)
+
+
+async def dvts(search: Search[DVTSConfig]) -> str:
+    """Grow `subtrees` beams of width 1 in each round; returns what ended the search."""
+    return await grow_beams(search, beams=search.config.subtrees, width=1)
+
+
+async def grow_beams(search: Search[BeamSearchConfig] | Search[DVTSConfig], beams: int, width: int) -> str:
+    config, root = search.config, search.tree.root
+    rounds = config.rounds or (1 if config.generated_tokens is None else inf)
+    standing: list[list[Node]] = []  # the open states of each beam
+    while True:
+        if (spent := search.budget_spent()) is not None:
+            return spent
+        if not any(standing):
+            if root.terminal is not None:
+                return "exhausted"
+            if rounds == 0:
+                return "finished"
+            rounds -= 1
+            standing = [[root]] * beams
+        # At the root a beam has one state, and not yet `width` of them, at which to draw its candidates.
+        share = {leaf: config.children * (width if leaf is root else 1) for states in standing for leaf in states}
+        wanted = Counter[Node]()
+        for leaf in chain.from_iterable(standing):
+            wanted[leaf] += share[leaf]
+        grown = await search.expand(wanted, merge=True, keep_failures=False)
+        await evaluate(search, grown)
+        # Beams that stand at the same node share its candidates out, so that they stay independent.
+        drawn = {growth.leaf: iter(growth.draws) for growth in grown}
+        standing = [
+            keep_best([child for leaf in states for child in islice(drawn[leaf], share[leaf])], width)
+            for states in standing
+        ]
+        search.on_progress(search)
+
+
+async def evaluate(search: Search[BeamSearchConfig] | Search[DVTSConfig], grown: list[Growth]) -> None:
+    """Score the new states, and keep the finished trajectories among them."""
+    new = [child for growth in grown for child in growth.new if is_candidate(child)]
+    await search.score(new)
+    await search.finish([child for child in new if child.terminal is not None])
+    search.stats.rollouts += sum(
+        child is not None and child.answer is not None for each in grown for child in each.draws
+    )
+
+
+def keep_best(candidates: Iterable[Node | None], width: int) -> list[Node]:
+    """The open ones among the `width` distinct candidates with the highest scores; ties go to the one drawn first."""
+    distinct = dict.fromkeys(child for child in candidates if child is not None and is_candidate(child))
+    ranked = sorted(distinct, key=lambda child: child.score or 0.0, reverse=True)
+    return [child for child in ranked[:width] if child.terminal is None]
+
+
+def is_candidate(child: Node) -> bool:
+    """Whether a state is open or has an answer, and so may stand in a beam."""
+    return child.terminal is None or child.answer is not None
