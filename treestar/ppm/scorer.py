@@ -1,0 +1,157 @@
+"""A scorer over a process preference model, on CPU or CUDA.
+
+The states of all running searches wait in one queue; whenever the model is free it takes all that wait, sorts them by
+length and reads them in batches. Reading runs in a thread of its own, so the event loop goes on executing steps
+meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from treestar.ppm.encoding import encode
+from treestar.ppm.model import PPM
+from treestar.types import Scores, State, TreestarError
+
+__all__ = ["TransformersScorer"]
+
+LINGER_SECONDS = 0.004
+"""How long a free model waits for further states while they keep coming; one forward pass takes longer."""
+
+
+@dataclass(slots=True)
+class Request:
+    """The states that one search wants scored."""
+
+    states: Sequence[State]
+    scores: asyncio.Future[Scores]
+
+
+class TransformersScorer:
+    """Implements `treestar.types.Scorer`. One scorer serves one event loop at a time.
+
+    A state that exceeds the model's context scores as the longest part of it that fits: up to the last step end within
+    the context or, where the problem alone is longer, up to the context's end. So such a state scores as its ancestor,
+    and search goes on; the policy, whose context is rarely longer, ends the branch.
+
+    Args:
+        max_batch: most states of one forward pass.
+    """
+
+    def __init__(self, ppm: PPM, name: str, max_batch: int = 32) -> None:
+        self.ppm = ppm
+        self.name = name
+        self.max_batch = max_batch
+        config = ppm.model.config
+        self.context: int = getattr(config, "max_position_embeddings", None) or ppm.tokenizer.model_max_length
+        self.waiting: deque[Request] = deque()
+        self.worker: asyncio.Task[None] | None = None
+        self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="treestar-score")
+
+    async def score(self, states: Sequence[State]) -> Scores:
+        """See `Scorer.score`.
+
+        Raises:
+            TreestarError: the step format gives a state no step ends, or the model ran out of memory on a single state.
+        """
+        future: asyncio.Future[Scores] = asyncio.get_running_loop().create_future()
+        self.waiting.append(Request(states, future))
+        if self.worker is None or self.worker.done():
+            self.worker = asyncio.create_task(self.serve())
+        return await future
+
+    async def serve(self) -> None:
+        """Score whatever waits until nothing does."""
+        loop = asyncio.get_running_loop()
+        while self.waiting:
+            await self.gather_requests()
+            # A search that gave up meanwhile has cancelled its future.
+            requests = [request for request in self.waiting if not request.scores.done()]
+            self.waiting.clear()
+            try:
+                outcome: list[Scores] | Exception = await loop.run_in_executor(self.thread, self.answer, requests)
+            except Exception as error:  # whatever the model raises belongs to those who wait for it
+                outcome = error
+            for index, request in enumerate(requests):
+                if request.scores.done():
+                    continue
+                if isinstance(outcome, Exception):
+                    request.scores.set_exception(outcome)
+                else:
+                    request.scores.set_result(outcome[index])
+
+    async def gather_requests(self) -> None:
+        """Wait while further requests keep coming and one batch has room for them."""
+        seen = 0
+        while seen < len(self.waiting) and sum(len(request.states) for request in self.waiting) < self.max_batch:
+            seen = len(self.waiting)
+            await asyncio.sleep(LINGER_SECONDS)
+
+    def answer(self, requests: Sequence[Request]) -> list[Scores]:
+        """Score every request's states; runs in the scoring thread."""
+        rows = [self.tokens_of(state) for request in requests for state in request.states]
+        values = iter(self.score_rows(rows))
+        lengths = iter(map(len, rows))
+        return [
+            Scores(tuple(next(values) for _ in request.states), sum(next(lengths) for _ in request.states))
+            for request in requests
+        ]
+
+    def tokens_of(self, state: State) -> list[int]:
+        """What the model reads of `state`: all, or the longest part that fits into its context."""
+        encoded = encode(self.ppm.tokenizer, self.ppm.step_format, state)
+        if len(encoded.ids) <= self.context:
+            return encoded.ids
+        message = f"some states exceed the {self.context} tokens of {self.name}'s context: what fits of them is scored"
+        warnings.warn(message, RuntimeWarning, stacklevel=2)
+        fitting = [end + 1 for end in encoded.ends if end < self.context]
+        return encoded.ids[: fitting[-1] if fitting else self.context]
+
+    def score_rows(self, rows: Sequence[list[int]]) -> list[float]:
+        """Scores of token sequences at their last tokens, in order; read in batches of similar length."""
+        values = [0.0] * len(rows)
+        by_length = sorted(range(len(rows)), key=lambda row: len(rows[row]))
+        for start in range(0, len(by_length), self.max_batch):
+            batch = by_length[start : start + self.max_batch]
+            for row, value in zip(batch, self.score_batch([rows[row] for row in batch]), strict=True):
+                values[row] = value
+        return values
+
+    def score_batch(self, rows: Sequence[list[int]]) -> list[float]:
+        """Scores of one batch; one too big for the memory is halved.
+
+        Raises:
+            TreestarError: not even one sequence fits.
+        """
+        import torch
+
+        try:
+            return self.read(rows)
+        except torch.OutOfMemoryError as error:
+            torch.cuda.empty_cache()
+            if len(rows) == 1:
+                raise TreestarError(
+                    f"{self.name} ran out of memory on one state of {len(rows[0])} tokens: use a smaller model, or a "
+                    "device with more memory"
+                ) from error
+        half = len(rows) // 2
+        return self.score_batch(rows[:half]) + self.score_batch(rows[half:])
+
+    def read(self, rows: Sequence[list[int]]) -> list[float]:
+        """One forward pass: the scores at the last tokens of `rows`."""
+        import torch
+
+        longest = max(map(len, rows))
+        padding = self.ppm.tokenizer.pad_token_id
+        ids = torch.tensor([row + [padding] * (longest - len(row)) for row in rows])
+        mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
+        ends = torch.tensor([[len(row) - 1] for row in rows])
+        device = self.ppm.model.device
+        with torch.inference_mode():
+            scores = self.ppm.scores(ids.to(device), mask.to(device), ends.to(device))
+        return [float(score) for score in scores[:, 0]]
