@@ -15,7 +15,7 @@ from typing import Any, Literal
 from treestar.search import Node, Tree
 from treestar.types import TreestarError
 
-__all__ = ["Outcomes", "SkipReason", "SkippedTree", "TreeFolder", "outcomes", "read_trees", "skip_reason"]
+__all__ = ["Outcomes", "SkipReason", "SkippedTree", "TreeFolder", "is_judged", "outcomes", "read_trees", "skip_reason"]
 
 SkipReason = Literal["unreadable", "unjudged", "one outcome", "no pair"]
 """Why a tree gives no pairs: it is no whole tree; an answer in it was never compared with the gold answer; no answer
@@ -162,6 +162,7 @@ def outcomes(tree: Tree) -> list[Outcomes]:
 
 
 def is_judged(node: Node) -> bool:
+    """Whether a trajectory ends at `node` in an answer that was compared with the gold answer."""
     return node.terminal == "answer" and node.correct is not None
 
 
