@@ -193,7 +193,7 @@ def test_a_line_that_is_no_sample_is_named(tmp_path: Path) -> None:
     [
         ({"k": (1, 7)}, "k = 7 needs at least as many samples"),
         ({"k": ()}, "k must name at least one"),
-        ({"strategies": ("beam",)}, "there is no strategy 'beam'"),
+        ({"strategies": ("beams",)}, "there is no strategy 'beams'"),
         ({"temperatures": (1.0, 1.0)}, "names something twice"),
         ({"seeds": 0}, "1 or more"),
         ({"strategies": ("greedy",), "search": {"rollouts": 3}}, "rollouts is not a setting of greedy"),

@@ -106,7 +106,7 @@ def test_a_broken_line_is_named_and_the_others_are_solved(treestar, tmp_path: Pa
         (["solve", "q", "--rollouts", "0"], 2, "rollouts must be a whole number, 1 or more"),
         (["solve", "q", "--rollouts", "many"], 2, "Invalid value for '--rollouts'"),
         (["solve", "q", "--rule", "ucb"], 2, "ucb"),
-        (["solve", "q", "--strategy", "beam"], 2, "there is no strategy 'beam'"),
+        (["solve", "q", "--strategy", "beams"], 2, "there is no strategy 'beams'"),
         (["solve", "q", "--strategy", "greedy", "--rollouts", "4"], 2, "--rollouts is not an option of"),
         (["solve", "q", "--policy", "./nothing-here"], 1, "there is no config.json"),
         (["solve", "q", "--policy", "nobody/nothing"], 1, "cannot be loaded"),

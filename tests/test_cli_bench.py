@@ -91,7 +91,7 @@ def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
         (["gsm8k"], 2, "Missing option '--out'"),
         (["gsm8k", "--out", "x", "--k", "1,two"], 2, "--k takes numbers with commas"),
         (["gsm8k", "--out", "x", "--k", "1,99"], 2, "k = 99 needs at least as many samples"),
-        (["gsm8k", "--out", "x", "--strategy", "beam"], 2, "there is no strategy 'beam'"),
+        (["gsm8k", "--out", "x", "--strategy", "beams"], 2, "there is no strategy 'beams'"),
         (["gsm8k", "--out", "x", "--strategy", "greedy", "--rollouts", "2"], 2, "rollouts is not a setting of greedy"),
         (["gsm8k", "--out", "x", "--exploration", "nan"], 2, "must be a finite number"),
         (["gsm8k", "--out", "x", "--gold"], 2, "No such option"),

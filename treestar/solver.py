@@ -15,9 +15,10 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from treestar.policy import load_policy
+from treestar.ppm import load_scorer
 from treestar.results_file import append_result, read_results, result_key
 from treestar.search import Components, MCTSConfig, SearchConfig, SearchResult, search_many
-from treestar.search.engine import Progress
+from treestar.search.engine import Progress, check_scorer, strategy_of
 from treestar.types import Executor, Policy, Problem, Scorer, TreestarError, Verifier
 from treestar.verifier import AnswerVerifier
 from treestar.verifier.sandbox import SandboxExecutor
@@ -35,8 +36,9 @@ class Solver:
 
     Args:
         policy: `embedded`, a model folder, a Hugging Face hub id, or any `treestar.types.Policy`.
-        search: the configuration of a strategy: `MCTSConfig`, `MajorityConfig`, `BestOfNConfig` or `GreedyConfig`.
-        scorer: a PPM; with one, MCTS is PPM-augmented.
+        search: the configuration of a strategy: `MCTSConfig`, `BeamSearchConfig`, `MajorityConfig`, ... (those of
+            `treestar.search.STRATEGIES`).
+        scorer: a PPM: a folder, a Hugging Face hub id, or any `treestar.types.Scorer`. With one, MCTS is PPM-augmented.
         executor: runs the steps' code; the sandbox if None.
         verifier: judges answers; mathematical equivalence if None.
         seed: same seed, same problem, same model: same tree.
@@ -46,14 +48,15 @@ class Solver:
     A solver is a context manager; leaving it (or `close`) ends its processes.
 
     Raises:
-        TreestarError: the policy cannot be loaded.
+        ValueError: the strategy needs a PPM, and none is given.
+        TreestarError: the policy or the PPM cannot be loaded.
     """
 
     def __init__(
         self,
         policy: str | Policy = "embedded",
         search: SearchConfig | None = None,
-        scorer: Scorer | None = None,
+        scorer: str | Scorer | None = None,
         executor: Executor | None = None,
         verifier: Verifier | None = None,
         seed: int = 0,
@@ -61,12 +64,15 @@ class Solver:
         on_progress: Progress = lambda _: None,
     ) -> None:
         self.search = search if search is not None else MCTSConfig()
+        strategy, _ = strategy_of(self.search)
+        check_scorer(strategy, scorer is not None)
         self.seed = seed
         self.concurrency = concurrency
         self.on_progress = on_progress
         # The sandbox starts in the background while the model loads.
         executor = executor if executor is not None else SandboxExecutor()
         policy = load_policy(policy) if isinstance(policy, str) else policy
+        scorer = load_scorer(scorer) if isinstance(scorer, str) else scorer
         self.components = Components(policy, executor, verifier or AnswerVerifier(), scorer)
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, name="treestar-solver", daemon=True)
@@ -103,7 +109,7 @@ class Solver:
             return self.run(wanted, on_result)
         settings = {
             "policy": self.components.policy.name,
-            "scored": self.components.scorer is not None,
+            "ppm": None if self.components.scorer is None else self.components.scorer.name,
             "search": type(self.search).__name__,
             "seed": self.seed,
             **self.search.to_json(),

@@ -1,7 +1,8 @@
 """What a benchmark run consists of: data sets x strategies x temperatures x budgets x seeds, as cells.
 
-Greedy does not depend on temperature, budget or seed, so it is one cell. `majority` and `best_of_n` look at the same
-independent trajectories, so they share the cell `sampling`, which also serves pass@k and every token budget.
+Greedy does not depend on temperature, budget or seed, so it is one cell. `majority`, `best_of_n` and `weighted_vote`
+look at the same independent trajectories, so they share the cell `sampling`, which also serves pass@k and every token
+budget.
 """
 
 from __future__ import annotations
@@ -10,26 +11,47 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
-from treestar.search import STRATEGIES, GreedyConfig, MajorityConfig, MCTSConfig, SearchConfig
+from treestar.search import (
+    STRATEGIES,
+    AdaptiveBranchingConfig,
+    BeamSearchConfig,
+    DVTSConfig,
+    GreedyConfig,
+    MajorityConfig,
+    MCTSConfig,
+    SearchConfig,
+)
 
-__all__ = ["BenchmarkConfig", "Cell", "Method", "matrix"]
+__all__ = ["SAMPLING_STRATEGIES", "BenchmarkConfig", "Cell", "Method", "matrix"]
 
-Method = Literal["greedy", "sampling", "mcts"]
+Method = Literal["greedy", "mcts", "beam", "dvts", "adaptive_branching", "sampling"]
 METHOD_OF: Mapping[str, Method] = {
     "greedy": "greedy",
     "majority": "sampling",
     "best_of_n": "sampling",
+    "weighted_vote": "sampling",
     "mcts": "mcts",
+    "beam": "beam",
+    "dvts": "dvts",
+    "adaptive_branching": "adaptive_branching",
 }
 """How each strategy of `STRATEGIES` makes its trajectories."""
+SAMPLING_STRATEGIES = tuple(name for name, method in METHOD_OF.items() if method == "sampling")
+"""The strategies that choose among the same independent trajectories."""
 CONFIG_OF: Mapping[Method, type[SearchConfig]] = {
     "greedy": GreedyConfig,
     "mcts": MCTSConfig,
+    "beam": BeamSearchConfig,
+    "dvts": DVTSConfig,
+    "adaptive_branching": AdaptiveBranchingConfig,
     "sampling": MajorityConfig,
 }
 """In the order in which they are run: sampling comes last, because it gets the tokens that the searches spent."""
 
-ENOUGH_ROLLOUTS = 1_000_000
+WITHOUT_LIMIT: Mapping[Method, Mapping[str, Any]] = {
+    "mcts": {"rollouts": 1_000_000, "early_stop": False},
+    "adaptive_branching": {"rollouts": 1_000_000},
+}
 """With a token budget, the budget ends a search and not its rollouts."""
 
 
@@ -113,6 +135,11 @@ class Cell:
     config: SearchConfig
 
     @property
+    def is_tree_search(self) -> bool:
+        """Whether the trajectories share steps."""
+        return self.method not in ("greedy", "sampling")
+
+    @property
     def task(self) -> str:
         """The cell's name without its seed: what results are averaged over."""
         parts = [self.dataset, self.method]
@@ -151,8 +178,9 @@ def cells_of(config: BenchmarkConfig, dataset: str, method: Method) -> list[Cell
                 cells.append(Cell(dataset, method, temperature, None, seed, search))
                 continue
             for budget in config.budget_tokens or (None,):
-                limits = {} if budget is None else {"rollouts": ENOUGH_ROLLOUTS, "early_stop": False}
-                search = MCTSConfig(**{"temperature": temperature, "generated_tokens": budget, **limits, **given})
+                limits = {} if budget is None else WITHOUT_LIMIT.get(method, {})
+                settings = {"temperature": temperature, "generated_tokens": budget, **limits, **given}
+                search = CONFIG_OF[method](**settings)
                 cells.append(Cell(dataset, method, temperature, budget, seed, search))
     return cells
 

@@ -14,8 +14,11 @@ from treestar.types import TreestarError
 __all__ = ["draw_plots"]
 
 SIZE = (6.4, 4.4)
-COLORS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb")
-"""Paul Tol's bright scheme, which colour-blind readers can tell apart."""
+COLORS = (
+    *("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb"),
+    *("#000000", "#332288", "#999933"),
+)
+"""Paul Tol's bright scheme, which colour-blind readers can tell apart, black, and two of his muted one."""
 
 Results = Mapping[str, Any]
 Series = list[tuple[float, float, float, float]]
@@ -71,12 +74,14 @@ def draw_accuracy_by_tokens(
             curves["greedy"] = [point(found, "acc,none", "generated_tokens,none")]
         elif cell.temperature != temperature:
             continue
-        elif cell.method == "mcts":
-            curves.setdefault("mcts", []).append(point(found, "acc,none", "generated_tokens,none"))
+        elif cell.is_tree_search:
+            curves.setdefault(cell.method, []).append(point(found, "acc,none", "generated_tokens,none"))
         else:
-            scorer = next(key.rpartition(":")[2] for key in found if key.startswith("acc,best_of@"))
-            wanted = {"consensus@k": "acc,consensus@{k}", f"best of k by {scorer}": f"acc,best_of@{{k}}:{scorer}",
-                      "pass@k": "pass@{k},none"}  # fmt: skip
+            scored = any(key.endswith(":ppm") for key in found)
+            scorer = "ppm" if scored else "log_probability"
+            wanted = {"consensus@k": "acc,consensus@{k}", f"best of k by {scorer}": f"acc,best_of@{{k}}:{scorer}"}
+            wanted |= {"weighted vote@k": "acc,weighted@{k}:ppm"} if scored else {}
+            wanted["pass@k"] = "pass@{k},none"
             for label, key in wanted.items():
                 costs = "generated_tokens,consensus@{k}"
                 curves[label] = [point(found, key.format(k=k), costs.format(k=k)) for k in sorted(config.k)]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from treestar.benchmarks.matrix import BenchmarkConfig, Cell, matrix
+from treestar.benchmarks.matrix import SAMPLING_STRATEGIES, BenchmarkConfig, Cell, matrix
 
 __all__ = ["percent", "render_report", "slug", "summary_lines"]
 
@@ -48,22 +48,27 @@ def problems_sentence(results: Results, task: str) -> str:
 
 def accuracy_table(results: Results, tasks: Iterable[str]) -> str:
     """The strategies' own answers, at their own cost."""
+    columns = {"tokens": "generated_tokens", "read by the PPM": "scored_tokens", "trajectories": "trajectories"}
+    if results["config"]["model_args"].get("ppm") is None:
+        del columns["read by the PPM"]
     rows = []
     for task in tasks:
         found = results["results"][task]
         for chosen in own_filters(found):
-            tokens = found.get(f"generated_tokens,{chosen}", found["generated_tokens,none"])
+            costs = [found.get(f"{name},{chosen}", found[f"{name},none"]) for name in columns.values()]
             rows.append(
                 [
                     short_name(results, task, chosen),
                     percent(found, f"acc,{chosen}"),
-                    f"{tokens:,.0f}",
-                    f"{found.get(f'trajectories,{chosen}', found['trajectories,none']):.1f}",
+                    *(
+                        f"{cost:,.1f}" if name == "trajectories" else f"{cost:,.0f}"
+                        for name, cost in zip(columns, costs, strict=True)
+                    ),
                     f"{100 * found[f'exact_match,{chosen}']:.1f}",
                     f"{100 * found[f'f1,{chosen}']:.1f}",
                 ]
             )
-    return table(["answer", "accuracy", "tokens", "trajectories", "exact match", "token F1"], rows)
+    return table(["answer", "accuracy", *columns, "exact match", "token F1"], rows)
 
 
 def at_k_table(results: Results, tasks: Mapping[str, Cell], config: BenchmarkConfig) -> str:
@@ -140,7 +145,7 @@ def summary_lines(results: Results) -> list[str]:
 def own_filters(found: Results) -> list[str]:
     """The filters that stand for a strategy's own answer."""
     filters = [key.removeprefix("acc,") for key in found if key.startswith("acc,")]
-    return [name for name in filters if name in ("none", "majority", "best_of_n") or name.endswith("tokens")]
+    return [name for name in filters if name in ("none", *SAMPLING_STRATEGIES) or name.endswith("tokens")]
 
 
 def system_name(task: str, chosen: str) -> str:

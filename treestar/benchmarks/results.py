@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from treestar.benchmarks.matrix import BenchmarkConfig, Cell, matrix
+from treestar.benchmarks.matrix import SAMPLING_STRATEGIES, BenchmarkConfig, Cell, matrix
 from treestar.benchmarks.samples import iter_rows, tokens_of_searches
 from treestar.benchmarks.scoring import Metrics, problem_metrics
 from treestar.statistics import (
@@ -31,7 +31,7 @@ __all__ = ["TaskValues", "compare_values", "compute_results", "read_values"]
 
 DIGITS = 6
 BOOTSTRAP_SEED = 0
-LOWER_IS_BETTER = {"brier", "ece", "executions", "generated_tokens", "prompt_tokens", "tied"}
+LOWER_IS_BETTER = {"brier", "ece", "executions", "generated_tokens", "prompt_tokens", "scored_tokens", "tied"}
 
 TaskValues = dict[tuple[int, int], Metrics]
 """(doc_id, seed) -> the figures of that problem with that seed."""
@@ -190,17 +190,15 @@ def budget_comparisons(
     for task, cell in tasks.items():
         if cell.method != "mcts":
             continue
-        rivals = [
-            (other, "none") for other, each in tasks.items() if each.method == "greedy" and each.dataset == cell.dataset
-        ]
         suffix = "" if cell.budget is None else f"@mcts:{cell.budget}tokens"
-        rivals += [
-            (other, f"{strategy}{suffix}")
-            for other, each in tasks.items()
-            if (each.method, each.dataset, each.temperature) == ("sampling", cell.dataset, cell.temperature)
-            for strategy in ("majority", "best_of_n")
-            if strategy in config.strategies
-        ]
+        rivals = []
+        for other, each in tasks.items():
+            if each.dataset != cell.dataset or (each.method != "greedy" and each.temperature != cell.temperature):
+                continue
+            if each.method == "sampling":
+                rivals += [(other, f"{name}{suffix}") for name in SAMPLING_STRATEGIES if name in config.strategies]
+            elif each.method == "greedy" or (each.method != "mcts" and each.budget == cell.budget):
+                rivals.append((other, "none"))
         for other, chosen in rivals:
             compared = compare_values(values[task], values[other], "acc,none", f"acc,{chosen}")
             found.append({"first": f"{task},none", "second": f"{other},{chosen}", **compared})

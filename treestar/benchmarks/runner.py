@@ -28,6 +28,7 @@ from treestar.benchmarks.matrix import BenchmarkConfig, Cell, matrix
 from treestar.benchmarks.record import machine, versions
 from treestar.benchmarks.samples import Row, append_row, doc_hash, finished_keys, make_row, tokens_of_searches
 from treestar.search import Components, SearchResult, search_one
+from treestar.search.engine import check_scorer
 from treestar.types import Problem, TreestarError
 from treestar.verifier.unit_tests import UnitTestVerifier
 
@@ -60,7 +61,7 @@ def begin_run(
     """Make the folder of a run, or check that the run in it is the same; returns what config.json holds.
 
     Args:
-        model: what is known of the policy: its name and settings, `num_fewshot`.
+        model: what is known of the policy and the PPM: their names and settings, `num_fewshot`.
         resume: go on with the run that `out` holds, where it holds one.
 
     Raises:
@@ -144,11 +145,14 @@ async def run_benchmark(
         concurrency: most problems at the same time.
 
     Raises:
+        ValueError: a strategy needs a PPM, and `components` has none.
         TreestarError: the policy or the sandbox failed for good, or samples.jsonl cannot be written. What was written
             before stays valid.
     """
-    for methods in (("greedy", "mcts"), ("sampling",)):
-        cells = [cell for cell in matrix(config) if cell.method in methods]
+    for strategy in config.strategies:
+        check_scorer(strategy, components.scorer is not None)
+    for sampling in (False, True):
+        cells = [cell for cell in matrix(config) if (cell.method == "sampling") == sampling]
         await run_jobs(unfinished_jobs(out, config, sets, cells), components, prompt, out, concurrency, on_row)
 
 
@@ -203,7 +207,8 @@ async def run_jobs(
 
 async def run_job(job: Job, components: Components, prompt: Callable[[Problem], str]) -> Row:
     results = await search(job, components)
-    return await make_row(job.cell, job.doc_id, prompt(job.problem), results, components.verifier)
+    has_scorer = components.scorer is not None
+    return await make_row(job.cell, job.doc_id, prompt(job.problem), results, components.verifier, has_scorer)
 
 
 async def search(job: Job, components: Components) -> list[SearchResult]:

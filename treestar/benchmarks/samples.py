@@ -44,11 +44,14 @@ class End:
     tree: Tree
 
 
-async def make_row(cell: Cell, doc_id: int, prompt: str, results: Sequence[SearchResult], verifier: Verifier) -> Row:
+async def make_row(
+    cell: Cell, doc_id: int, prompt: str, results: Sequence[SearchResult], verifier: Verifier, has_scorer: bool
+) -> Row:
     """The line for one problem.
 
     Args:
         results: of one search; of several one after another where a budget needed more samples.
+        has_scorer: whether a PPM scored the trajectories. One without an answer counts as -1, its lowest score.
     """
     problem = results[0].problem
     gold = problem.answer
@@ -63,8 +66,8 @@ async def make_row(cell: Cell, doc_id: int, prompt: str, results: Sequence[Searc
         group_of[answer] = next(place for place, each in enumerate(groups.groups) if each is group)
         right[answer] = await verifier.accepts(problem, answer)
     scores = {"log_probability": [round(mean_log_probability(end.node), SCORE_DIGITS) for end in ends]}
-    if any(end.node.score is not None for end in ends):
-        scores["ppm"] = [round(end.node.score or 0.0, SCORE_DIGITS) for end in ends]
+    if has_scorer:
+        scores["ppm"] = [-1.0 if end.node.score is None else round(end.node.score, SCORE_DIGITS) for end in ends]
     row: Row = {
         "task": cell.task,
         "cell": cell.key,
@@ -96,7 +99,7 @@ def trajectories(cell: Cell, results: Sequence[SearchResult]) -> list[End]:
         tree = result.tree
         assert tree is not None
         terminals = tree.terminals()
-        if cell.method == "mcts":
+        if cell.is_tree_search:
             ends += [End(node, tree) for node in terminals if node.terminal == "answer"]
             continue
         # A trajectory's first node has the place at which it was begun; ends are found in the order of their length.
@@ -179,17 +182,18 @@ def iter_rows(path: Path) -> Iterator[Row]:
 
 
 def tokens_of_searches(path: Path, cells: Mapping[str, Cell]) -> dict[tuple[str, float, int, int], dict[int, int]]:
-    """What the tree searches with a token budget spent: (data set, temperature, seed, doc_id) -> budget -> tokens.
+    """What MCTS with a token budget spent: (data set, temperature, seed, doc_id) -> budget -> tokens.
 
-    A search ends at the first expansion after its budget is spent, or when nothing is left to search; what it is
-    compared with gets the same. {} where there is no such search. Raises TreestarError as `iter_rows` does.
+    A search ends at the first expansion after its budget is spent, or when nothing is left to search; the samples that
+    it is compared with get the same. {} where there is no such search. Raises TreestarError as `iter_rows` does.
     """
     spent: dict[tuple[str, float, int, int], dict[int, int]] = defaultdict(dict)
-    if not path.exists() or all(cell.budget is None for cell in cells.values()):
+    budgeted = {key for key, cell in cells.items() if cell.method == "mcts" and cell.budget is not None}
+    if not path.exists() or not budgeted:
         return spent
     for row in iter_rows(path):
         cell = cells[row["cell"]]
-        if cell.budget is not None:
+        if row["cell"] in budgeted and cell.budget is not None:
             place = (cell.dataset, cell.temperature, cell.seed, row["doc_id"])
             spent[place][cell.budget] = row["stats"]["generated_tokens"]
     return spent

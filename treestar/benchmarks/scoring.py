@@ -4,7 +4,8 @@ A figure is named `metric,filter`, as in lm-evaluation-harness. The filter says 
 trajectories:
 
     none                        the answer that greedy or the tree search gave
-    majority, best_of_n         of all n samples: the answer that most of them give, the one with the highest score
+    majority, best_of_n, weighted_vote    of all n samples: the answer that most of them give, the one with the highest
+                                score, the one with the highest sum of PPM scores, mapped to [0, 1]
     majority@Ntokens, ...       of the samples that, one after another, are finished within N tokens
     majority@mcts:Ntokens, ...  of those that are finished within what MCTS with budget N spent on this very problem
     consensus@k                 the majority of k of the n samples, in expectation
@@ -13,13 +14,13 @@ trajectories:
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 from math import exp, inf
 
-from treestar.benchmarks.matrix import BenchmarkConfig, Cell
+from treestar.benchmarks.matrix import SAMPLING_STRATEGIES, BenchmarkConfig, Cell
 from treestar.benchmarks.metrics import (
     NO_ANSWER,
     best_of_k,
@@ -81,6 +82,7 @@ def problem_metrics(row: Row, cell: Cell, config: BenchmarkConfig, spent: SpentT
     """Every figure of one line of samples.jsonl."""
     metrics: Metrics = {
         "prompt_tokens,none": float(row["stats"]["prompt_tokens"]),
+        "scored_tokens,none": float(scored_tokens(row)),
         "executions,none": float(row["stats"]["executions"]),
         "trajectories,none": float(config.samples if cell.method == "sampling" else sum(row["multiplicity"])),
     }
@@ -90,6 +92,11 @@ def problem_metrics(row: Row, cell: Cell, config: BenchmarkConfig, spent: SpentT
         metrics["generated_tokens,none"] = float(row["stats"]["generated_tokens"])
         metrics |= answer_metrics("none", Answer(row["answer"], row["acc"], row["confidence"]), row["target"])
     return metrics
+
+
+def scored_tokens(row: Row) -> int:
+    """Tokens that the PPM read; runs made before there were PPMs do not say."""
+    return int(row["stats"].get("scored_tokens", 0))
 
 
 def answer_metrics(name: str, answer: Answer, gold: str) -> Metrics:
@@ -117,17 +124,22 @@ def sampling_metrics(row: Row, config: BenchmarkConfig, spent: SpentTokens) -> M
         for suffix, limit in ((f"@{budget}tokens", budget), (f"@mcts:{budget}tokens", spent.get(budget))):
             if limit is not None:
                 prefixes[suffix] = sum(used <= limit for used in tokens)
-                for strategy in ("majority", "best_of_n"):
-                    if strategy in config.strategies:
-                        metrics[f"generated_tokens,{strategy}{suffix}"] = float(min(limit, tokens[-1]))
-                        metrics[f"trajectories,{strategy}{suffix}"] = float(prefixes[suffix])
+                for strategy in chosen_strategies(config):
+                    metrics[f"generated_tokens,{strategy}{suffix}"] = float(min(limit, tokens[-1]))
+                    metrics[f"trajectories,{strategy}{suffix}"] = float(prefixes[suffix])
     for suffix, count in prefixes.items():
         chosen = first_votes(row, count)
-        if "majority" in config.strategies:
-            metrics |= answer_metrics(f"majority{suffix}", majority(chosen), row["target"])
-        if "best_of_n" in config.strategies:
-            metrics |= answer_metrics(f"best_of_n{suffix}", best(chosen), row["target"])
+        for strategy in chosen_strategies(config):
+            metrics |= answer_metrics(f"{strategy}{suffix}", CHOOSE[strategy](chosen), row["target"])
+            # The majority needs no PPM. The others read as many of the samples as they choose from.
+            read = 0.0 if strategy == "majority" else count / len(tokens)
+            metrics[f"scored_tokens,{strategy}{suffix}"] = read * scored_tokens(row)
     return metrics
+
+
+def chosen_strategies(config: BenchmarkConfig) -> list[str]:
+    """Which of the strategies that choose among samples are compared."""
+    return [strategy for strategy in SAMPLING_STRATEGIES if strategy in config.strategies]
 
 
 def metrics_at_k(votes: Votes, k: int, tokens_a_sample: float, seed: int) -> Metrics:
@@ -149,13 +161,27 @@ def metrics_at_k(votes: Votes, k: int, tokens_a_sample: float, seed: int) -> Met
 
 def majority(votes: Votes) -> Answer:
     """The answer that most samples give, the one found first where several have as many; its best-scored wording."""
-    counts = Counter(group for group in votes.groups if group != NO_ANSWER)
-    if not counts:
+    return heaviest(votes, [1.0] * len(votes.groups))
+
+
+def weighted_vote(votes: Votes) -> Answer:
+    """The answer whose samples have the highest sum of PPM scores, mapped to [0, 1]; its best-scored wording."""
+    return heaviest(votes, [(1.0 + score) / 2.0 for score in votes.scores["ppm"]])
+
+
+def heaviest(votes: Votes, weights: list[float]) -> Answer:
+    totals: dict[int, float] = defaultdict(float)
+    for group, weight in zip(votes.groups, weights, strict=True):
+        if group != NO_ANSWER:
+            totals[group] += weight
+    if not totals:
         return Answer(None, False, 0.0)
-    winner = min(counts, key=lambda group: (-counts[group], group))
+    winner = min(totals, key=lambda group: (-totals[group], group))
     members = [place for place, group in enumerate(votes.groups) if group == winner]
     best_member = max(members, key=votes.quality.__getitem__)
-    return Answer(votes.texts[best_member], votes.right[best_member], counts[winner] / counts.total())
+    total = sum(totals.values())
+    share = totals[winner] / total if total else 0.0
+    return Answer(votes.texts[best_member], votes.right[best_member], share)
 
 
 def best(votes: Votes) -> Answer:
@@ -164,6 +190,14 @@ def best(votes: Votes) -> Answer:
         return Answer(None, False)
     place = max(range(len(votes.groups)), key=votes.quality.__getitem__)
     return Answer(votes.texts[place], votes.right[place])
+
+
+CHOOSE: Mapping[str, Callable[[Votes], Answer]] = {
+    "majority": majority,
+    "best_of_n": best,
+    "weighted_vote": weighted_vote,
+}
+"""How each of `SAMPLING_STRATEGIES` chooses."""
 
 
 def own_answer_right(row: Row, config: BenchmarkConfig) -> bool:

@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import typer
 from rich.console import Console
@@ -19,8 +19,10 @@ from typer.core import TyperGroup
 from treestar.cli.bench_progress import BenchmarkProgress
 from treestar.cli.options import with_config_options
 from treestar.policy.load import Dtype
-from treestar.search import Components, GreedyConfig, MajorityConfig, MCTSConfig
-from treestar.types import Problem, State, TreestarError
+from treestar.ppm import load_scorer
+from treestar.search import STRATEGIES, Components
+from treestar.search.engine import check_scorer
+from treestar.types import Problem, Scorer, State, TreestarError
 
 if TYPE_CHECKING:
     from treestar.benchmarks.matrix import BenchmarkConfig
@@ -46,14 +48,17 @@ bench = typer.Typer(cls=RunByDefault, help="Measure strategies on data sets, or 
 
 @bench.command()
 @with_config_options(
-    MCTSConfig, MajorityConfig, GreedyConfig, without=("samples", "temperature", "generated_tokens", "gold")
+    *(config_class for config_class, _ in STRATEGIES.values()),
+    without=("samples", "temperature", "generated_tokens", "gold"),
 )
 def run(
     datasets: Annotated[
         list[str], typer.Argument(help="gsm8k, math500, ..., rg:FAMILY[:LEVEL], jsonl:PATH, hf:NAME[:CONFIG][@SPLIT].")
     ],
     out: Annotated[Path, typer.Option(help="Folder for results.json, samples.jsonl, report.md and plots.")],
-    strategy: Annotated[str, typer.Option(help="Strategies, with commas.")] = "greedy,majority,best_of_n,mcts",
+    strategy: Annotated[
+        str, typer.Option(help=f"Strategies, with commas, of {', '.join(STRATEGIES)}.")
+    ] = "greedy,majority,best_of_n,mcts",
     samples: Annotated[int, typer.Option(help="Independent trajectories a problem.")] = 16,
     k: Annotated[str, typer.Option(help="The ks of pass@k, consensus@k and best-of-k, with commas.")] = "1,4,16",
     temperature: Annotated[str, typer.Option(help="Sampling temperatures, with commas.")] = "1.0",
@@ -67,9 +72,13 @@ def run(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that --out holds.")] = False,
     policy: Annotated[str, typer.Option(help="`embedded`, a model folder, or a Hugging Face hub id.")] = "embedded",
+    ppm: Annotated[
+        str | None,
+        typer.Option(help="A process preference model: a folder as `treestar ppm train` writes, or a hub id."),
+    ] = None,
     dtype: Annotated[
         Dtype | None,
-        typer.Option(help="The policy's arithmetic. [default: float32 on a CPU, else the model's own]"),
+        typer.Option(help="The models' arithmetic. [default: float32 on a CPU, else the model's own]"),
     ] = None,
     concurrency: Annotated[int, typer.Option(help="Most problems at the same time.", min=1)] = 64,
     options: dict[str, Any] = {},  # noqa: B006  # filled by with_config_options, never changed
@@ -96,12 +105,15 @@ def run(
             search=options,
         )
         cells = matrix(config)
+        for each in config.strategies:
+            check_scorer(each, ppm is not None)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     console = Console(stderr=True, soft_wrap=True)
     sets = [load_problems(name, data_dir, limit) for name in config.datasets]
     loaded = load(policy, dtype)
-    settings = begin_run(out, config, sets, described(loaded), resume)
+    scorer = None if ppm is None else load_scorer(ppm, dtype=dtype_of(loaded))
+    settings = begin_run(out, config, sets, described(loaded, scorer), resume)
     left = unfinished_problems(out, config, sets)
     total = sum(len(each.problems) for each in sets for cell in cells if cell.dataset == each.name)
     console.print(f"{total:,} problems in {len(cells)} cells, {left.total():,} of them left to do", highlight=False)
@@ -116,7 +128,7 @@ def run(
         return loaded.format.prompt(State(problem))
 
     async def work() -> None:
-        async with components_of(loaded) as components:
+        async with components_of(loaded, scorer) as components:
             await run_benchmark(out, config, sets, components, prompt, concurrency, on_row)
 
     try:
@@ -180,27 +192,32 @@ def load(policy: str, dtype: Dtype | None) -> TransformersPolicy:
     return loaded
 
 
-def described(policy: TransformersPolicy) -> dict[str, Any]:
+def dtype_of(policy: TransformersPolicy) -> Dtype:
+    return cast(Dtype, str(policy.model.dtype).removeprefix("torch."))
+
+
+def described(policy: TransformersPolicy, scorer: Scorer | None) -> dict[str, Any]:
     """What results hang on besides the configuration."""
     from treestar.policy.format import EXAMPLES
 
     return {
         "name": policy.name,
-        "dtype": str(policy.model.dtype).removeprefix("torch."),
+        "dtype": dtype_of(policy),
         "step_format": policy.format.name,
+        "ppm": None if scorer is None else scorer.name,
         "num_fewshot": len(EXAMPLES) if policy.format.name == "chat" else 0,
     }
 
 
 @asynccontextmanager
-async def components_of(policy: TransformersPolicy) -> AsyncIterator[Components]:
-    """The policy with a sandbox and a grader, which are closed afterwards."""
+async def components_of(policy: TransformersPolicy, scorer: Scorer | None) -> AsyncIterator[Components]:
+    """The models with a sandbox and a grader, which are closed afterwards."""
     from treestar.verifier import AnswerVerifier
     from treestar.verifier.sandbox import SandboxExecutor
 
     executor, verifier = SandboxExecutor(), AnswerVerifier()
     try:
-        yield Components(policy, executor, verifier)
+        yield Components(policy, executor, verifier, scorer)
     finally:
         await executor.close()
         await verifier.close()

@@ -53,7 +53,9 @@ def verdict(result: SearchResult) -> Text:
         line.append(f"   {stats.discarded} chosen before it gave something else when run again", style="yellow")
     line.append(
         f"   confidence {result.confidence:.0%} · {stats.rollouts} rollouts · {stats.nodes} nodes · "
-        f"{stats.executions} executions · {stats.generated_tokens} tokens · {stats.seconds:.1f} s",
+        f"{stats.executions} executions · {stats.generated_tokens} tokens · "
+        + (f"{stats.scored_tokens} read by the PPM · " if stats.scored_tokens else "")
+        + f"{stats.seconds:.1f} s",
         style="dim",
     )
     return line

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +17,9 @@ from treestar.cli.options import config_from_options, with_config_options
 from treestar.cli.problem_file import read_problems
 from treestar.cli.show import SearchDisplay, result_view, summary
 from treestar.policy.embedded import PROBLEMS_PATH
-from treestar.search import STRATEGIES, SearchResult
+from treestar.results_file import ResultKey, result_key
+from treestar.search import STRATEGIES, SearchResult, Tree
+from treestar.search.engine import check_scorer
 from treestar.solver import Solver, as_problem
 from treestar.types import Problem, TreestarError
 from treestar.verifier.sandbox import Isolation, SandboxConfig, SandboxExecutor
@@ -35,6 +38,10 @@ def solve(
         Path | None, typer.Option(help="Append each result here as it is finished; run again to go on.")
     ] = None,
     policy: Annotated[str, typer.Option(help="`embedded`, a model folder, or a Hugging Face hub id.")] = "embedded",
+    ppm: Annotated[
+        str | None,
+        typer.Option(help="A process preference model: a folder as `treestar ppm train` writes, or a hub id."),
+    ] = None,
     strategy: Annotated[str, typer.Option(help=f"How the budget is spent: {', '.join(STRATEGIES)}.")] = "mcts",
     isolation: Annotated[
         Isolation,
@@ -45,7 +52,8 @@ def solve(
     seed: Annotated[int, typer.Option(help="Same seed, problem and model: same tree.")] = 0,
     json_: Annotated[bool, typer.Option("--json", help="One JSON object a problem on stdout.")] = False,
     save_tree: Annotated[
-        Path | None, typer.Option(help="Write the tree here as JSON; with several problems, into this folder.")
+        Path | None,
+        typer.Option(help="Write the tree here as JSON; with several problems, a file each into this folder."),
     ] = None,
     options: dict[str, Any] = {},  # noqa: B006  # filled by with_config_options, never changed
 ) -> None:
@@ -55,19 +63,26 @@ def solve(
     if strategy not in STRATEGIES:
         raise typer.BadParameter(f"there is no strategy {strategy!r}: it is one of {', '.join(STRATEGIES)}")
     config = config_from_options(STRATEGIES[strategy][0], f"the strategy {strategy}", options)
+    try:
+        check_scorer(strategy, ppm is not None)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
     problems, faults = problems_to_solve(question, file)
     errors = Console(stderr=True, soft_wrap=True)
     for fault in faults:
         errors.print(f"[bold red]error:[/] {fault}", highlight=False)
-    check_writable(out, save_tree, several=len(problems) > 1)
+    check_writable(out)
+    trees = {} if save_tree is None else tree_paths(problems, save_tree)
     started = time.perf_counter()
     display = SearchDisplay(errors, len(problems))
     with errors.status(f"loading policy {policy}") if errors.is_terminal else nullcontext():
         executor = SandboxExecutor(SandboxConfig(isolation=isolation))
-        solver = Solver(policy, config, executor=executor, seed=seed, on_progress=display.on_progress)
+        solver = Solver(policy, config, ppm, executor=executor, seed=seed, on_progress=display.on_progress)
 
     def on_result(result: SearchResult) -> None:
         display.on_result(result)
+        if result.tree is not None and save_tree is not None:
+            save(result.tree, trees[result_key(result.problem)])
         if json_:
             print(json.dumps(result.to_json()), flush=True)
 
@@ -78,8 +93,8 @@ def solve(
         for result in results:
             console.print(result_view(result))
         console.print(summary(results, time.perf_counter() - started))
-    if save_tree is not None:
-        write_trees(results, save_tree)
+    if save_tree is not None and any(result.tree is None for result in results):
+        print("results read back from --out have no trees to save", file=sys.stderr)
     if faults or not problems:
         raise typer.Exit(1)
 
@@ -93,23 +108,35 @@ def problems_to_solve(question: str | None, file: Path | None) -> tuple[list[Pro
         raise typer.BadParameter(str(error)) from error
 
 
-def check_writable(out: Path | None, save_tree: Path | None, several: bool) -> None:
-    """Find out that a path cannot be written before the search, not after it. Raises TreestarError."""
+def check_writable(out: Path | None) -> None:
+    """Find out that a file cannot be written before the search, not after it. Raises TreestarError."""
     try:
         if out is not None:
             out.open("a", encoding="utf-8").close()
-        if save_tree is not None and several:
-            save_tree.mkdir(parents=True, exist_ok=True)
-        elif save_tree is not None:
-            save_tree.open("a", encoding="utf-8").close()
     except OSError as error:
         raise TreestarError(f"{error.filename} cannot be written: {error.strerror}") from error
 
 
-def write_trees(results: list[SearchResult], path: Path) -> None:
-    trees = [result.tree for result in results if result.tree is not None]
-    for tree in trees:
-        name = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in tree.problem.id)
-        tree.save(path if len(results) == 1 else path / f"{name}.json")
-    if len(trees) < len(results):
-        print("results read back from --out have no trees to save", file=sys.stderr)
+def tree_paths(problems: Sequence[Problem], path: Path) -> dict[ResultKey, Path]:
+    """Where each problem's tree goes: to `path`, or in the folder `path` to a file named after the problem's id; where
+    several have the same, those after the first also have their place among the problems. Raises TreestarError where
+    that cannot be written."""
+    if len(problems) == 1 and not path.is_dir():
+        check_writable(path)
+        return {result_key(problems[0]): path}
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TreestarError(f"{error.filename} cannot be written: {error.strerror}") from error
+    names: dict[str, ResultKey] = {}
+    for place, problem in enumerate(problems):
+        name = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in problem.id)
+        names[f"{name}-{place}" if name in names else name] = result_key(problem)
+    return {key: path / f"{name}.json" for name, key in names.items()}
+
+
+def save(tree: Tree, path: Path) -> None:
+    try:
+        tree.save(path)
+    except OSError as error:
+        raise TreestarError(f"the tree of problem {tree.problem.id!r} cannot be written: {error}") from error
