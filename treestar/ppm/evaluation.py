@@ -116,7 +116,7 @@ def evaluate(
         seed: of the resamples.
 
     Raises:
-        TreestarError: the trees give no pair at all, or a score is not a number in [-1, 1].
+        TreestarError: the trees give no pair at all or contradict each other, or a score is not a number in [-1, 1].
     """
     trees = list(trees)
     pairs, counts = make_pairs(trees, skipped)
@@ -132,11 +132,12 @@ def evaluate(
     problems = np.unique([question for question, _ in keys], return_inverse=True)[1]
     values = np.array([scores[key] for key in keys])
     success = np.array([rollouts[key].success_rate for key in keys])
+    within_problem = mean_auc(values, success >= 0.5, problems, seed)
     return PPMEvaluation(
         counts,
         *pair_accuracies(pairs, scores, seed),
         auc=pooled_auc(values, success >= 0.5, problems, seed),
-        auc_within_problem=mean_auc(values, success >= 0.5, problems, seed),
+        auc_within_problem=within_problem,
         reliability=reliability(values, success, problems, seed),
     )
 
@@ -216,6 +217,11 @@ def mean_auc(values: Array, correct: NDArray[np.bool_], problems: NDArray[np.int
         if 0 < correct[here].sum() < here.sum():
             own.append(auc(values[here], correct[here]))
             count += int(here.sum())
+    if not own:
+        raise TreestarError(
+            "no problem of these trees has both correct and wrong steps: trees of one problem judge the same answers "
+            "differently, so they were not made with the same gold answers"
+        )
     [[low, high]] = bootstrap_intervals(np.array(own)[:, None], seed)
     return Estimate(float(np.mean(own)), (float(low), float(high)), count, len(own))
 
