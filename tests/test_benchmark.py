@@ -19,7 +19,8 @@ from treestar.benchmarks.report import render_report
 from treestar.benchmarks.results import compute_results
 from treestar.benchmarks.runner import begin_run, run_benchmark, write_json
 from treestar.benchmarks.samples import iter_rows
-from treestar.types import Problem, TreestarError
+from treestar.search import STRATEGIES
+from treestar.types import Problem, State, TreestarError
 
 MODEL = {"name": "scripted", "num_fewshot": 0}
 LEVELS = ("easy", "hard")
@@ -43,11 +44,13 @@ def run(
     stop_after: int | None = None,
     resume: bool = False,
     concurrency: int = 4,
+    rate: Callable[[State], float] | None = None,
     **script: Any,
 ) -> dict[str, Any]:
     """One session; with `stop_after` it fails in the middle, as a killed one would."""
     sets = [problem_set(name) for name in wanted.datasets]
-    settings = begin_run(out, wanted, sets, MODEL, resume)
+    model = MODEL if rate is None else MODEL | {"ppm": rate.__name__}
+    settings = begin_run(out, wanted, sets, model, resume)
     left = stop_after
 
     def on_row(_job: object, _row: object) -> None:
@@ -56,7 +59,7 @@ def run(
             raise RuntimeError("killed")
 
     async def work() -> None:
-        parts = components(random_script(**script))
+        parts = components(random_script(**script), rate)
         await run_benchmark(out, wanted, sets, parts, lambda problem: f"Q: {problem.question}", concurrency, on_row)
 
     asyncio.run(work())
@@ -262,6 +265,78 @@ def test_report_and_plots_show_every_data_set(tmp_path: Path) -> None:
     assert f"| greedy | {100 * own:.1f} (" in report
     for part in ("## own", "## rg:other", "pass@k", "ties in consensus@k", "Brier score", "McNemar", "| easy |"):
         assert part in report
+
+
+def by_length(state: State) -> float:
+    return (sum(len(step.text) for step in state.steps) % 17) / 8 - 1
+
+
+def by_answer(state: State) -> float:
+    return 0.5 if state.steps[-1].answer == "1" else -0.5
+
+
+ALL = {"strategies": tuple(STRATEGIES), "search": {"max_depth": 6, "children": 3}}
+
+
+def test_every_strategy_is_measured_with_a_ppm(tmp_path: Path) -> None:
+    wanted = config(budget_tokens=(40,), **ALL)
+    results = run(tmp_path, wanted, rate=by_length)
+    found = results["results"]
+    assert set(found) == {
+        "own/greedy", "own/sampling/t=1",
+        *(f"own/{name}/t=1/tokens=40" for name in ("mcts", "beam", "dvts", "adaptive_branching")),
+    }  # fmt: skip
+    for task, figures in found.items():
+        if "tokens=40" in task:
+            assert figures["generated_tokens,none"] >= 40, "the budget is spent"
+            assert figures["scored_tokens,none"] > 0
+    sampled = found["own/sampling/t=1"]
+    assert sampled["acc,best_of@6:ppm"] == pytest.approx(sampled["acc,best_of_n"], abs=0.2)  # ties are shared there
+    assert sampled["scored_tokens,majority"] == 0 < sampled["scored_tokens,weighted_vote"]
+    assert sampled["scored_tokens,best_of_n@40tokens"] < sampled["scored_tokens,best_of_n"] * 2
+    rivals = {each["second"] for each in results["comparisons"]}
+    assert rivals == {
+        "own/greedy,none",
+        *(f"own/{name}/t=1/tokens=40,none" for name in ("beam", "dvts", "adaptive_branching")),
+        *(f"own/sampling/t=1,{name}@mcts:40tokens" for name in ("majority", "best_of_n", "weighted_vote")),
+    }
+    names = [path.name for path in draw_plots(results, wanted, tmp_path / "plots")]
+    assert "own-accuracy-by-tokens-t=1.png" in names
+    report = render_report(results, wanted, [])
+    for part in ("read by the PPM", "weighted@k:ppm", "sampling/t=1, weighted_vote |", "| dvts/t=1/tokens=40 |"):
+        assert part in report
+    assert "read by the PPM" not in render_report(run(tmp_path / "without", config()), config(), [])
+
+
+def test_the_ppm_s_score_of_every_trajectory_is_in_the_samples(tmp_path: Path) -> None:
+    figures = run(tmp_path, config(**ALL), rate=by_answer)["results"]["own/sampling/t=1"]
+    rows = list(iter_rows(tmp_path / "samples.jsonl"))
+    assert len(rows) == 6 * 6
+    right = 0
+    for row in rows:
+        expected = {None: -1.0, "1": 0.5}
+        assert row["scores"]["ppm"] == [expected.get(answer, -0.5) for answer in row["filtered_resps"]]
+        assert (row["stats"]["scored_tokens"] > 0) == any(answer is not None for answer in row["filtered_resps"])
+        if "sampling" in row["cell"]:
+            votes = {
+                answer: row["filtered_resps"].count(answer) * (0.75 if answer == "1" else 0.25)
+                for answer in row["filtered_resps"]
+                if answer is not None
+            }
+            right += bool(votes) and max(votes, key=lambda answer: votes[answer]) == row["target"]
+    assert figures["acc,weighted_vote"] == pytest.approx(right / 6, abs=1e-6)
+
+
+def test_a_run_with_another_ppm_is_refused(tmp_path: Path) -> None:
+    run(tmp_path, config(), rate=by_length)
+    for other in (None, by_answer):
+        with pytest.raises(TreestarError, match=r"model\.ppm"):
+            run(tmp_path, config(), rate=other, resume=True)
+
+
+def test_a_strategy_that_needs_a_ppm_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="weighted_vote needs a process preference model"):
+        run(tmp_path, config(strategies=("majority", "weighted_vote")))
 
 
 def test_nothing_of_a_finished_problem_is_kept(tmp_path: Path) -> None:

@@ -72,6 +72,54 @@ def test_every_strategy(treestar, strategy: str) -> None:
     assert json.loads(ran.out)["stats"]["rollouts"] == (1 if strategy == "greedy" else 3)
 
 
+@pytest.fixture(scope="module")
+def ppm(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A PPM over the embedded policy, not trained: its head is random."""
+    import torch
+
+    from treestar.ppm import ppm_from_policy
+
+    made = ppm_from_policy("embedded")
+    torch.manual_seed(0)
+    torch.nn.init.normal_(made.model.score.weight, std=0.1)
+    folder = tmp_path_factory.mktemp("ppm")
+    made.save(folder)
+    return str(folder)
+
+
+@pytest.mark.parametrize("strategy", ["mcts", "best_of_n", "weighted_vote", "beam", "dvts", "adaptive_branching"])
+def test_every_strategy_with_a_ppm(treestar, ppm: str, tmp_path: Path, strategy: str) -> None:
+    tree = tmp_path / "tree.json"
+    arguments = ("--strategy", strategy, "--ppm", ppm, "--generated-tokens", "600", "--save-tree", str(tree))
+    ran = treestar("solve", "What is 2 + 3?", *arguments)
+    assert ran.code == 0, ran.said
+    assert re.search(r"answer \d+ .* [1-9]\d* read by the PPM", ran.said)
+    saved = Tree.load(tree)
+    assert saved.strategy == strategy
+    assert len({node.score for node in saved.nodes}) > 1
+
+
+def test_trees_are_written_in_bulk_with_what_was_right(treestar, tmp_path: Path) -> None:
+    file, folder = tmp_path / "problems.jsonl", tmp_path / "trees"
+    ids = ["a/1", "a_1", "b"]
+    lines = [json.dumps({"id": name, "question": f"What is {n} + 2?", "answer": n + 2}) for n, name in enumerate(ids)]
+    file.write_text("\n".join(lines) + "\n")
+    ran = treestar(
+        "solve", "--file", str(file), "--save-tree", str(folder), "--gold", "--no-early-stop", "--children", "4"
+    )
+    assert ran.code == 0, ran.said
+    trees = [Tree.load(path) for path in sorted(folder.iterdir())]
+    assert sorted(tree.problem.id for tree in trees) == ids
+    for tree in trees:
+        ends = [node for node in tree.terminals() if node.answer is not None]
+        assert ends
+        assert all(node.correct == (node.answer == tree.problem.answer) for node in ends)
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    treestar("solve", "What is 2 + 3?", "--save-tree", str(alone), *QUICK)
+    assert len(list(alone.iterdir())) == 1
+
+
 def test_same_seed_same_result(treestar) -> None:
     results = [json.loads(treestar("solve", "What is 2 + 3?", "--json", *QUICK, "--seed", "5").out) for _ in range(2)]
     for result in results:
@@ -108,6 +156,13 @@ def test_a_broken_line_is_named_and_the_others_are_solved(treestar, tmp_path: Pa
         (["solve", "q", "--rule", "ucb"], 2, "ucb"),
         (["solve", "q", "--strategy", "beams"], 2, "there is no strategy 'beams'"),
         (["solve", "q", "--strategy", "greedy", "--rollouts", "4"], 2, "--rollouts is not an option of"),
+        (["solve", "q", "--strategy", "beam"], 2, "beam needs a process preference model: name one with --ppm"),
+        (
+            ["solve", "q", "--strategy", "dvts", "--ppm", "x", "--beam-width", "2"],
+            2,
+            "--beam-width is not an option of",
+        ),
+        (["solve", "q", "--ppm", "./nothing-here"], 1, "there is no config.json"),
         (["solve", "q", "--policy", "./nothing-here"], 1, "there is no config.json"),
         (["solve", "q", "--policy", "nobody/nothing"], 1, "cannot be loaded"),
         (["solve", "--file", "no-such-file.jsonl"], 1, "No such file"),

@@ -71,6 +71,23 @@ def test_killed_at_several_moments_and_resumed_gives_the_same_results(tmp_path: 
     assert all(each["difference"] == 0.0 for each in compared)
 
 
+def test_a_ppm_is_measured_and_another_is_not_mixed_in(tmp_path: Path) -> None:
+    from treestar.ppm import ppm_from_policy
+
+    for name in ("ppm", "other"):
+        ppm_from_policy("embedded").save(tmp_path / name)
+    strategies = ("--strategy", "mcts,best_of_n,weighted_vote,beam", "--budget-tokens", "150")
+    said = finish(start(tmp_path / "run", *strategies, "--ppm", str(tmp_path / "ppm")))
+    assert "sampling/t=1, weighted_vote: " in said
+    settings = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert settings["model"]["ppm"] == str(tmp_path / "ppm")
+    results = json.loads((tmp_path / "run" / "results.json").read_text())["results"]
+    assert results["rg:basic_arithmetic:mid/beam/t=1/tokens=150"]["scored_tokens,none"] > 0
+    refused = start(tmp_path / "run", *strategies, "--ppm", str(tmp_path / "other"), "--resume")
+    assert "model.ppm" in refused.communicate(timeout=240)[0]
+    assert refused.returncode == 1
+
+
 @pytest.fixture
 def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     def call(*arguments: str) -> tuple[int, str]:
@@ -93,6 +110,11 @@ def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
         (["gsm8k", "--out", "x", "--k", "1,99"], 2, "k = 99 needs at least as many samples"),
         (["gsm8k", "--out", "x", "--strategy", "beams"], 2, "there is no strategy 'beams'"),
         (["gsm8k", "--out", "x", "--strategy", "greedy", "--rollouts", "2"], 2, "rollouts is not a setting of greedy"),
+        (
+            ["gsm8k", "--out", "x", "--strategy", "mcts,weighted_vote"],
+            2,
+            "weighted_vote needs a process preference model",
+        ),
         (["gsm8k", "--out", "x", "--exploration", "nan"], 2, "must be a finite number"),
         (["gsm8k", "--out", "x", "--gold"], 2, "No such option"),
         (["gsm9k", "--out", "x"], 1, "there is no data set 'gsm9k'"),

@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from treestar import BestOfNConfig, GreedyConfig, MajorityConfig, MCTSConfig
+from treestar import (
+    AdaptiveBranchingConfig,
+    BeamSearchConfig,
+    BestOfNConfig,
+    DVTSConfig,
+    GreedyConfig,
+    MajorityConfig,
+    MCTSConfig,
+)
 
 NAN = float("nan")
 
@@ -35,6 +43,14 @@ NAN = float("nan")
         (GreedyConfig, "max_depth", 0),
         (MajorityConfig, "samples", 0),
         (BestOfNConfig, "temperature", float("inf")),
+        (BeamSearchConfig, "beam_width", 0),
+        (BeamSearchConfig, "rounds", 0),
+        (BeamSearchConfig, "choice", "loudest"),
+        (DVTSConfig, "subtrees", 0),
+        (DVTSConfig, "children", 0),
+        (AdaptiveBranchingConfig, "beta_prior", 0.0),
+        (AdaptiveBranchingConfig, "beta_prior", NAN),
+        (AdaptiveBranchingConfig, "rollouts", 0),
     ],
 )
 def test_senseless_values_are_refused(config_class: Any, field: str, value: Any) -> None:

@@ -14,10 +14,10 @@ import time
 from pathlib import Path
 
 import pytest
-from scripted import ExactVerifier, ScriptedExecutor, ScriptedPolicy, random_script
+from scripted import ExactVerifier, ScriptedExecutor, ScriptedPolicy, ScriptedScorer, random_script
 
 import treestar
-from treestar import MajorityConfig, MCTSConfig, Problem, Solver, TreestarError
+from treestar import BeamSearchConfig, MajorityConfig, MCTSConfig, Problem, Solver, TreestarError
 from treestar.solver import LONGEST_QUESTION
 from treestar.types import State, Step
 
@@ -92,6 +92,25 @@ def test_results_of_other_settings_are_not_mixed(tmp_path: Path) -> None:
         pytest.raises(TreestarError, match="other settings"),
     ):
         solver.solve_many(PROBLEMS, out)
+
+
+def test_results_of_another_ppm_are_not_mixed(tmp_path: Path) -> None:
+    out = tmp_path / "results.jsonl"
+    for name in ("one", "one", "other"):
+        scorer = ScriptedScorer(lambda state: 0.5, name)
+        parts = {"executor": ScriptedExecutor(), "verifier": ExactVerifier()}
+        with Solver(ScriptedPolicy(random_script()), BeamSearchConfig(), scorer, **parts) as solver:
+            if name == "other":
+                with pytest.raises(TreestarError, match=r"other settings \(ppm\)"):
+                    solver.solve_many(PROBLEMS[:2], out)
+            else:
+                results = solver.solve_many(PROBLEMS[:2], out)
+                assert all(result.stats.scored_tokens > 0 for result in results)
+
+
+def test_a_ppm_that_is_missing_is_said_before_anything_is_loaded() -> None:
+    with pytest.raises(ValueError, match="beam needs a process preference model"):
+        Solver("./no-such-policy", BeamSearchConfig())
 
 
 def test_a_file_that_is_no_results_file_is_left_alone(tmp_path: Path) -> None:
