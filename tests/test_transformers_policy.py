@@ -11,7 +11,8 @@ import torch
 from tiny_model import save_tiny_model, tiny_model
 
 from treestar.policy import RStarFormat, TransformersPolicy, load_policy
-from treestar.policy.sampling import SeededSampling, uniforms
+from treestar.policy.decoding import DecodingBatch
+from treestar.policy.sampling import choose_tokens, uniforms
 from treestar.types import ContextOverflow, Problem, Proposal, Sampling, State, Step, TreestarError
 
 STATES = [State(Problem(f"How much is {i} times {'9' * (i % 5 + 1)}?")) for i in range(12)]
@@ -92,13 +93,13 @@ def test_sampling_follows_the_distribution() -> None:
     """Drawn frequencies are the probabilities (chi-square at 1e-6), and top_p keeps the nucleus only."""
     probabilities = torch.tensor([0.5, 0.25, 0.15, 0.1])
     rows = 20_000
-    numbers = torch.tensor([uniforms(7, row, 1) for row in range(rows)])
-    scores = probabilities.log().expand(rows, 4)
-    prompt = torch.zeros((rows, 3), dtype=torch.long)
+    numbers = [uniforms(7, row, 1)[0] for row in range(rows)]
+    logits = probabilities.log().expand(rows, 4)
 
     def frequencies(sampling: Sampling) -> torch.Tensor:
-        chosen = SeededSampling([sampling] * rows, numbers, 3)(prompt, scores).argmax(-1)
-        return torch.bincount(chosen, minlength=4)
+        chosen, log_probabilities = choose_tokens(logits, [sampling] * rows, numbers)
+        assert log_probabilities == pytest.approx(logits[0, chosen].tolist(), abs=1e-6)
+        return torch.bincount(torch.tensor(chosen), minlength=4)
 
     counts = frequencies(Sampling())
     chi_square = ((counts - rows * probabilities) ** 2 / (rows * probabilities)).sum()
@@ -155,41 +156,58 @@ def test_more_rows_than_a_batch_holds() -> None:
 
 
 def test_memory_that_runs_out_halves_the_batch(policy: TransformersPolicy, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = policy.generate_batch
+    whole = DecodingBatch.step
     sizes: list[int] = []
+    most = 2
 
-    def at_most_two(rows: list) -> list[Step]:
-        sizes.append(len(rows))
-        if len(rows) > 2:
+    def at_most(batch: DecodingBatch) -> None:
+        sizes.append(len(batch.rows))
+        if len(batch.rows) > most:
             raise torch.OutOfMemoryError("scripted")
-        return whole(rows)
+        whole(batch)
 
     [expected] = propose(policy, (STATES[0], 5, SAMPLING, 1))
-    monkeypatch.setattr(policy, "generate_batch", at_most_two)
+    monkeypatch.setattr(DecodingBatch, "step", at_most)
     [proposal] = propose(policy, (STATES[0], 5, SAMPLING, 1))
     assert texts(proposal) == texts(expected)
-    assert sizes[0] == 5
+    assert sizes[:2] == [5, 2]
 
-    def never(rows: list) -> list[Step]:
-        raise torch.OutOfMemoryError("scripted")
-
-    monkeypatch.setattr(policy, "generate_batch", never)
+    most = 0
     with pytest.raises(TreestarError, match="ran out of memory on one sequence"):
         propose(policy, (STATES[0], 2, SAMPLING, 1))
+    most = 2
+    assert texts(propose(policy, (STATES[0], 5, SAMPLING, 1))[0]) == texts(expected), "and it goes on after that"
+
+
+def test_a_failing_model_fails_who_waits_and_nobody_else(policy: TransformersPolicy) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("scripted")
+
+    hook = policy.model.register_forward_hook(broken)
+    try:
+        with pytest.raises(RuntimeError, match="scripted"):
+            propose(policy, (STATES[0], 2, SAMPLING, 1), (STATES[1], 2, SAMPLING, 1))
+    finally:
+        hook.remove()
+    assert len(propose(policy, (STATES[0], 2, SAMPLING, 1))[0].steps) == 2
 
 
 def test_cancelled_requests_are_not_generated(policy: TransformersPolicy) -> None:
-    async def cancel_one() -> Proposal:
+    async def cancel_one(pause: float) -> Proposal:
         kept = asyncio.create_task(policy.propose(STATES[0], 1, SAMPLING, 0))
-        dropped = asyncio.create_task(policy.propose(STATES[1], 1, SAMPLING, 0))
-        await asyncio.sleep(0)
+        dropped = asyncio.create_task(policy.propose(STATES[1], 1, Sampling(max_tokens=400), 0))
+        await asyncio.sleep(pause)
         dropped.cancel()
-        return await kept
+        proposal = await kept
+        while policy.generator.any_left():
+            await asyncio.sleep(0.001)
+        return proposal
 
-    proposal = asyncio.run(cancel_one())
-    assert len(proposal.steps) == 1
-    assert math.isfinite(proposal.steps[0].log_probability)
-    assert not policy.waiting
+    for pause in (0, 0.02):
+        proposal = asyncio.run(cancel_one(pause))
+        assert len(proposal.steps) == 1
+        assert math.isfinite(proposal.steps[0].log_probability)
+    assert len(policy.generator.batch.rows) == len(policy.generator.waiting) == 0
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,202 @@
+"""Keys and values of token sequences that a model has read before, so that a shared prefix is read once.
+
+Sequences are cut into blocks. A block is known by the digest of everything up to its end, so equal blocks of different
+sequences share a place exactly where all that precedes them is equal too (the automatic prefix caching of vLLM; Kwon et
+al. 2023). Siblings share their prompt this way, and a child continues where its parent's generation ended.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["BLOCK", "PrefixCache", "ReadSequence", "read"]
+
+BLOCK = 8
+"""Tokens of a block. A step of a small model has some 15 tokens, so larger blocks would forget much of it."""
+
+TOKENS_AT_ONCE = 8192
+"""Most tokens that one forward pass of `read` takes in; bounds its memory."""
+
+
+class PrefixCache:
+    """The blocks read last, as many as fit into `max_bytes`; the least recently used give way."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self.places: OrderedDict[bytes, int] = OrderedDict()
+        """Where each block stands in `blocks`, by the digest of all tokens up to its end; least recently used first."""
+        self.blocks: torch.Tensor | None = None
+        """Shape (capacity, layers, 2, heads, BLOCK, head dimension); allocated when the first block comes."""
+        self.capacity = 0
+        self.read_tokens = 0
+        self.reused_tokens = 0
+
+    def match(self, tokens: Sequence[int]) -> list[int]:
+        """Places of the blocks that begin `tokens`, as far as they are known. At least one token stays unmatched, for
+        a model has to read something to say what comes next."""
+        found: list[int] = []
+        for digest in block_digests(tokens, (len(tokens) - 1) // BLOCK):
+            place = self.places.get(digest)
+            if place is None:
+                break
+            self.places.move_to_end(digest)
+            found.append(place)
+        return found
+
+    def store(self, tokens: Sequence[int], keys_values: torch.Tensor) -> None:
+        """Remember the whole blocks at the beginning of `tokens`.
+
+        Args:
+            keys_values: shape (layers, 2, heads, n, head dimension), of the first n tokens.
+        """
+        import torch
+
+        layers, two, heads, length, dimension = keys_values.shape
+        if self.blocks is None:
+            size = layers * two * heads * BLOCK * dimension
+            self.capacity = self.max_bytes // (size * keys_values.element_size())
+            shape = (self.capacity, layers, two, heads, BLOCK, dimension)
+            self.blocks = torch.empty(shape, dtype=keys_values.dtype, device=keys_values.device)
+        count = min(length // BLOCK, self.capacity)
+        fresh: list[int] = []
+        places: list[int] = []
+        for index, digest in enumerate(block_digests(tokens, count)):
+            if digest in self.places:
+                self.places.move_to_end(digest)
+                continue
+            full = len(self.places) == self.capacity
+            self.places[digest] = self.places.popitem(last=False)[1] if full else len(self.places)
+            fresh.append(index)
+            places.append(self.places[digest])
+        if fresh:
+            blocks = keys_values[:, :, :, : count * BLOCK].reshape(layers, two, heads, count, BLOCK, dimension)
+            self.blocks[places] = blocks[:, :, :, fresh].permute(3, 0, 1, 2, 4, 5)
+
+    def gather(self, matches: Sequence[Sequence[int]]) -> torch.Tensor:
+        """The blocks of several matches, shape (layers, 2, rows, heads, tokens of the longest, head dimension); what a
+        shorter match lacks at its end holds anything."""
+        import torch
+
+        assert self.blocks is not None
+        longest = max(map(len, matches))
+        places = torch.tensor([[*match, *[0] * (longest - len(match))] for match in matches], device=self.blocks.device)
+        return self.blocks[places].permute(2, 3, 0, 4, 1, 5, 6).flatten(4, 5)
+
+
+def block_digests(tokens: Sequence[int], count: int) -> Iterator[bytes]:
+    """For each of the first `count` blocks the digest of all tokens up to its end."""
+    digest = b""
+    for start in range(0, count * BLOCK, BLOCK):
+        block = array("q", tokens[start : start + BLOCK]).tobytes()
+        digest = blake2b(digest + block, digest_size=16).digest()
+        yield digest
+
+
+@dataclass(frozen=True, slots=True)
+class ReadSequence:
+    """A sequence that a model has read."""
+
+    output: torch.Tensor
+    """What the model gave at the last token."""
+    keys_values: torch.Tensor
+    """Shape (layers, 2, heads, tokens, head dimension)."""
+
+
+def read(forward: Callable[..., Any], sequences: Sequence[Sequence[int]], cache: PrefixCache) -> list[ReadSequence]:
+    """Have a model read `sequences`, each only beyond what `cache` knows of it; the cache then knows them all.
+
+    Args:
+        forward: the model, called with `input_ids`, `attention_mask`, `position_ids` and `past_key_values`; returns a
+            tensor of shape (rows, columns, ...), of which the last column is kept.
+
+    Returns:
+        One for each sequence, in order.
+    """
+    found: dict[int, ReadSequence] = {}
+    matches = [cache.match(sequence) for sequence in sequences]
+    unread = [len(sequence) - BLOCK * len(match) for sequence, match in zip(sequences, matches, strict=True)]
+    cache.read_tokens += sum(unread)
+    cache.reused_tokens += sum(map(len, sequences)) - sum(unread)
+    by_length = sorted(range(len(sequences)), key=unread.__getitem__)
+    # All are gathered before any is stored: storing may overwrite a block that was matched.
+    batches = list(batches_of(by_length, unread))
+    prefixes = [
+        cache.gather([matches[row] for row in rows]) if any(matches[r] for r in rows) else None for rows in batches
+    ]
+    for rows, prefix in zip(batches, prefixes, strict=True):
+        known = [BLOCK * len(matches[row]) for row in rows]
+        outcome = read_batch(forward, [sequences[row] for row in rows], known, prefix)
+        found.update(zip(rows, outcome, strict=True))
+    for row, sequence in enumerate(sequences):
+        cache.store(sequence, found[row].keys_values)
+    return [found[row] for row in range(len(sequences))]
+
+
+def batches_of(rows: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]:
+    """`rows`, sorted by their length, in groups of at most TOKENS_AT_ONCE tokens, padding included."""
+    group: list[int] = []
+    for row in rows:
+        if group and (len(group) + 1) * lengths[row] > TOKENS_AT_ONCE:
+            yield group
+            group = []
+        group.append(row)
+    if group:
+        yield group
+
+
+def read_batch(
+    forward: Callable[..., Any], sequences: Sequence[Sequence[int]], known: Sequence[int], prefix: torch.Tensor | None
+) -> list[ReadSequence]:
+    """One forward pass. A row's columns: its known prefix, a hole that is masked, and the tokens to be read, which all
+    rows end in the last column."""
+    import torch
+    from transformers.cache_utils import Cache, DynamicLayer
+
+    device = None if prefix is None else prefix.device
+    width = 0 if prefix is None else prefix.shape[4]
+    longest = max(len(sequence) - length for sequence, length in zip(sequences, known, strict=True))
+    ids = torch.zeros(len(sequences), longest, dtype=torch.long)
+    mask = torch.zeros(len(sequences), width + longest, dtype=torch.long)
+    positions = torch.zeros(len(sequences), longest, dtype=torch.long)
+    for row, (sequence, length) in enumerate(zip(sequences, known, strict=True)):
+        unread = len(sequence) - length
+        ids[row, longest - unread :] = torch.tensor(sequence[length:])
+        mask[row, :length] = 1
+        mask[row, width + longest - unread :] = 1
+        positions[row, longest - unread :] = torch.arange(length, len(sequence))
+    layers = []
+    for keys, values in () if prefix is None else prefix:
+        layer = DynamicLayer()
+        layer.lazy_initialization(keys, values)
+        layer.keys, layer.values = keys, values
+        layers.append(layer)
+    past = Cache(layers=layers) if layers else Cache(layer_class_to_replicate=DynamicLayer)
+    with torch.inference_mode():
+        output = forward(
+            input_ids=ids.to(device),
+            attention_mask=mask.to(device),
+            position_ids=positions.to(device),
+            past_key_values=past,
+        )
+        keys_values = torch.stack([torch.stack([layer.keys, layer.values]) for layer in past.layers])
+        return [
+            ReadSequence(
+                output[row, -1],
+                torch.cat(
+                    [
+                        keys_values[:, :, row, :, :length],
+                        keys_values[:, :, row, :, width + longest - len(sequence) + length :],
+                    ],
+                    dim=3,
+                ),
+            )
+            for row, (sequence, length) in enumerate(zip(sequences, known, strict=True))
+        ]
