@@ -12,6 +12,7 @@ from treestar.cli.bench import bench
 from treestar.cli.doctor import doctor
 from treestar.cli.execute import execute
 from treestar.cli.grade import grade
+from treestar.cli.ppm import ppm
 from treestar.cli.solve import solve
 from treestar.types import TreestarError
 
@@ -30,6 +31,7 @@ app.command(context_settings={"ignore_unknown_options": True})(grade)  # `grade 
 app.command("exec")(execute)
 app.command()(doctor)
 app.add_typer(bench, name="bench")
+app.add_typer(ppm, name="ppm")
 
 
 def main() -> None:

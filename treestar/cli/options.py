@@ -47,12 +47,13 @@ def with_config_options(
 
 
 def option(name: str, config_class: type[Any], classes: Iterable[type[Any]]) -> inspect.Parameter:
-    """One field as a keyword-only option that is None unless given; the help names its default in each class."""
+    """One field as a keyword-only option that is None unless given; the help names its default in each class, unless
+    the field's docstring does."""
     kind: Any = get_type_hints(config_class)[name]
     defaults = {default_text(field) for each in classes for field in fields(each) if field.name == name}
-    help_text = " ".join(
-        [field_docstrings(cast(type, config_class)).get(name, ""), f"[default: {' or '.join(sorted(defaults))}]"]
-    )
+    help_text = field_docstrings(cast(type, config_class)).get(name, "")
+    if "by default" not in help_text.lower():
+        help_text += f" [default: {' or '.join(sorted(defaults))}]"
     annotation: Any = Annotated[kind | None, typer.Option(help=help_text.strip(), show_default=False)]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 

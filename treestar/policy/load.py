@@ -93,6 +93,7 @@ def loading(kind: str, name: str, wanted: str) -> Iterator[None]:
     """
     from transformers.utils import logging
 
+    had_bars = logging.is_progress_bar_enabled()
     if name == "embedded":
         logging.disable_progress_bar()  # it is loaded before a bar could be read
     try:
@@ -106,7 +107,8 @@ def loading(kind: str, name: str, wanted: str) -> Iterator[None]:
             "cache)"
         ) from error
     finally:
-        logging.enable_progress_bar()
+        if had_bars:
+            logging.enable_progress_bar()
 
 
 def dtype_for(device: str) -> Any:

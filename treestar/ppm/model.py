@@ -53,16 +53,23 @@ class PPM:
         return float(getattr(self.model.config, "treestar_ppm_scale", 1.0))
 
     def logits(
-        self, ids: torch.Tensor, attention_mask: torch.Tensor, ends: torch.Tensor, forward: Any = None
+        self,
+        ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        ends: torch.Tensor,
+        forward: Any = None,
+        position_ids: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """The head's output at every step end, from one forward pass; differentiable, float32.
 
         Args:
             ids: tokens, shape (rows, columns), padded on the right.
-            attention_mask: 1 for tokens and 0 for padding, same shape.
+            attention_mask: 1 for tokens and 0 for padding, same shape; or which columns each column sees, boolean,
+                shape (rows, 1, columns, columns).
             ends: columns of the step ends (`Encoded.ends`), shape (rows, steps). Fill short rows with any column and
                 ignore what comes back there.
             forward: the model as training wraps it (DDP, FSDP, compiled); None: the model itself.
+            position_ids: each token's position, same shape as `ids`; None: its column.
 
         Returns:
             Shape (rows, steps).
@@ -78,7 +85,9 @@ class PPM:
         # A hook, because a wrapped model's weights are whole only inside its forward pass.
         hook = self.model.score.register_forward_hook(read_step_ends)
         try:
-            (forward or self.model)(input_ids=ids, attention_mask=attention_mask, use_cache=False)
+            (forward or self.model)(
+                input_ids=ids, attention_mask=attention_mask, position_ids=position_ids, use_cache=False
+            )
         finally:
             hook.remove()
         return found[0] + self.bias

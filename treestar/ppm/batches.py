@@ -1,0 +1,227 @@
+"""Batches of prefix trees: one forward pass reads every state of a batch, and what states share is read once.
+
+A state's tokens begin the tokens of every state that continues it, so the states of a search tree form a prefix tree.
+It stands in one row: each token sees the tokens on its path from the root and no others, and its position is its depth
+there, which gives every state the score that it would have alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from treestar.ppm.model import PPM
+from treestar.types import TreestarError
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Batch", "PrefixTree", "TokenTerm", "collate", "make_batches", "prefix_tree", "score_tokens", "term_logits"]
+
+Tokens = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenTerm:
+    """A term of the loss with its states as tokens; see `objectives.Term`."""
+
+    problem: str
+    states: tuple[Tokens, ...]
+    target: float
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class PrefixTree:
+    """Token sequences with their common beginnings merged; a token stands behind its parent."""
+
+    tokens: list[int]
+    parents: list[int]
+    """The place of the token before it, -1 for the first of a sequence."""
+    positions: list[int]
+    """How many tokens are before it in its sequence."""
+    end_of: dict[Tokens, int]
+    """The place of each sequence's last token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Terms that are trained together."""
+
+    rows: tuple[tuple[TokenTerm, ...], ...]
+    """Each row's terms; they are of one problem, and share much of what is read."""
+    lengths: tuple[int, ...]
+    """Tokens of each row."""
+
+    @property
+    def terms(self) -> list[TokenTerm]:
+        return [term for row in self.rows for term in row]
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that are read, without padding."""
+        return sum(self.lengths)
+
+    @property
+    def padded_tokens(self) -> int:
+        return len(self.lengths) * max(self.lengths)
+
+
+def make_batches(terms: Iterable[TokenTerm], batch_tokens: int, seed: int) -> list[Batch]:
+    """All terms, each once, in batches of at most `batch_tokens` tokens, padding included (one term alone may be more).
+
+    Weights are scaled to a mean sum of 1 a batch: the mean loss of the batches is the weighted mean over all terms.
+    """
+    by_problem: dict[str, list[TokenTerm]] = {}
+    for term in terms:
+        by_problem.setdefault(term.problem, []).append(term)
+    rows = [
+        row
+        for together in by_problem.values()
+        for row in split(sorted(together, key=lambda term: term.states), batch_tokens)
+    ]
+    random = Random(seed)
+    # Rows of similar length need little padding; the chance in it lets a problem meet others than its own kind.
+    rows.sort(key=lambda row: row[0] * random.uniform(0.9, 1.1))
+    batches = list(packed(rows, batch_tokens))
+    mean = sum(term.weight for batch in batches for term in batch.terms) / max(1, len(batches))
+    return [
+        replace(
+            batch, rows=tuple([tuple([replace(term, weight=term.weight / mean) for term in row]) for row in batch.rows])
+        )
+        for batch in batches
+    ]
+
+
+Row = tuple[int, tuple[TokenTerm, ...]]
+"""Terms that are read in one row, and the row's tokens."""
+
+
+def split(terms: Sequence[TokenTerm], batch_tokens: int) -> Iterator[Row]:
+    """A problem's terms in halves, and those in halves, until each part fits into a batch."""
+    tokens = len(tree_of(terms).tokens)
+    if len(terms) == 1 or tokens <= batch_tokens:
+        yield tokens, tuple(terms)
+        return
+    middle = len(terms) // 2
+    yield from split(terms[:middle], batch_tokens)
+    yield from split(terms[middle:], batch_tokens)
+
+
+def packed(rows: Iterable[Row], batch_tokens: int) -> Iterator[Batch]:
+    """Neighbouring rows together as long as they fit."""
+    batch: list[Row] = []
+    for row in rows:
+        longest = max(length for length, _ in [*batch, row])
+        if batch and (len(batch) + 1) * longest > batch_tokens:
+            yield batch_of(batch)
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch_of(batch)
+
+
+def batch_of(rows: Iterable[Row]) -> Batch:
+    lengths, terms = zip(*rows, strict=True)
+    return Batch(terms, lengths)
+
+
+def tree_of(terms: Iterable[TokenTerm]) -> PrefixTree:
+    return prefix_tree(state for term in terms for state in term.states)
+
+
+def prefix_tree(sequences: Iterable[Tokens]) -> PrefixTree:
+    """The prefix tree of non-empty token sequences."""
+    tree = PrefixTree([], [], [], {})
+    latest: Tokens = ()
+    path: list[int] = []
+    """Places of the tokens of `latest`."""
+    for sequence in sorted(set(sequences)):  # in this order those with a common beginning are neighbours
+        del path[shared_length(latest, sequence) :]
+        for position in range(len(path), len(sequence)):
+            tree.parents.append(path[-1] if path else -1)
+            tree.positions.append(position)
+            path.append(len(tree.tokens))
+            tree.tokens.append(sequence[position])
+        tree.end_of[sequence] = path[-1]
+        latest = sequence
+    return tree
+
+
+def shared_length(first: Tokens, second: Tokens) -> int:
+    differing = (place for place, (one, other) in enumerate(zip(first, second, strict=False)) if one != other)
+    return next(differing, min(len(first), len(second)))
+
+
+def collate(batch: Batch, padding: int) -> dict[str, torch.Tensor]:
+    """A batch as tensors.
+
+    Returns:
+        input_ids: the tokens of the rows' prefix trees, padded on the right, shape (rows, columns).
+        position_ids: the same shape.
+        attention_mask: which columns each column sees, boolean, shape (rows, 1, columns, columns).
+        ends: the columns that are read in each row, padded with 0, shape (rows, places).
+        places: where in the flattened `ends` each state of a term is, shape (terms, states of a term).
+        targets, weights: of each term, shape (terms,).
+    """
+    import torch
+
+    trees = [tree_of(row) for row in batch.rows]
+    columns, width = max(batch.lengths), max(len(tree.end_of) for tree in trees)
+    ids = torch.full((len(trees), columns), padding)
+    positions = torch.zeros_like(ids)
+    # Padding sees itself alone: softmax over nothing would be NaN.
+    sees = torch.eye(columns, dtype=torch.bool).repeat(len(trees), 1, 1)
+    ends = torch.zeros(len(trees), width, dtype=torch.long)
+    places = []
+    for index, (tree, terms) in enumerate(zip(trees, batch.rows, strict=True)):
+        ids[index, : len(tree.tokens)] = torch.tensor(tree.tokens)
+        positions[index, : len(tree.tokens)] = torch.tensor(tree.positions)
+        ends[index, : len(tree.end_of)] = torch.tensor(list(tree.end_of.values()))
+        for column, parent in enumerate(tree.parents):
+            if parent >= 0:
+                sees[index, column] |= sees[index, parent]
+        place_of = {state: index * width + place for place, state in enumerate(tree.end_of)}
+        places += [[place_of[state] for state in term.states] for term in terms]
+    return {
+        "input_ids": ids,
+        "position_ids": positions,
+        "attention_mask": sees[:, None],
+        "ends": ends,
+        "places": torch.tensor(places),
+        "targets": torch.tensor([term.target for term in batch.terms]),
+        "weights": torch.tensor([term.weight for term in batch.terms]),
+    }
+
+
+def term_logits(ppm: PPM, inputs: dict[str, torch.Tensor], forward: Any = None) -> torch.Tensor:
+    """What tanh makes the scores of, for every state of every term, shape (terms, states of a term).
+
+    Args:
+        inputs: what `collate` gave, on the model's device.
+        forward: the model as training wraps it; None: the model itself.
+
+    Raises:
+        TreestarError: the model's attention does not take masks of this kind.
+    """
+    attention = ppm.model.config._attn_implementation
+    if attention != "sdpa":
+        raise TreestarError(f"reading whole trees needs a model whose attention runs as `sdpa`, not as {attention!r}")
+    logits = ppm.logits(inputs["input_ids"], inputs["attention_mask"], inputs["ends"], forward, inputs["position_ids"])
+    return (logits / ppm.scale).flatten()[inputs["places"]]
+
+
+def score_tokens(ppm: PPM, states: Sequence[Sequence[int]], batch_tokens: int = 4096) -> list[float]:
+    """The scores of states given as tokens, in order."""
+    import torch
+
+    terms = [TokenTerm("", (tuple(state),), 0.0, 1.0) for state in states]
+    score_of: dict[Tokens, float] = {}
+    for batch in make_batches(terms, batch_tokens, seed=0):
+        inputs = collate(batch, ppm.tokenizer.pad_token_id)
+        with torch.inference_mode():
+            logits = term_logits(ppm, {name: tensor.to(ppm.model.device) for name, tensor in inputs.items()})
+        score_of.update(zip([term.states[0] for term in batch.terms], logits[:, 0].tanh().tolist(), strict=True))
+    return [score_of[tuple(state)] for state in states]

@@ -1,0 +1,139 @@
+"""`transformers.Trainer` for PPMs: the loss of a batch, held-out pair accuracy, and reports of progress.
+
+Imports transformers at the top; the other modules import this one only where they train.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import PrinterCallback
+
+from treestar.ppm.batches import Batch, collate, term_logits
+from treestar.ppm.model import PPM
+from treestar.ppm.objectives import Loss
+from treestar.types import TreestarError
+
+__all__ = ["PPMTrainer", "TrainingProgress", "pair_accuracy"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingProgress:
+    """How far a training is."""
+
+    step: int
+    steps: int
+    """All steps of the run."""
+    epoch: float
+    loss: float | None = None
+    """Mean since the last report that had one."""
+    pair_accuracy: float | None = None
+    """On held-out problems, after an epoch."""
+
+
+class PPMTrainer(Trainer):  # type: ignore[misc]
+    """Trains `ppm.model`; a batch of the data loader is one `Batch`.
+
+    Args:
+        ppm: is trained in place.
+        loss: one of `objectives.LOSSES`.
+        batches: what to train on.
+        held_out: batches of pairs, on which accuracy is reported after every epoch; may be empty.
+    """
+
+    def __init__(
+        self,
+        ppm: PPM,
+        loss: Loss,
+        batches: Sequence[Batch],
+        held_out: Sequence[Batch],
+        arguments: TrainingArguments,
+        on_progress: Callable[[TrainingProgress], None],
+    ) -> None:
+        super().__init__(
+            model=ppm.model,
+            args=arguments,
+            train_dataset=batches,
+            eval_dataset=held_out,
+            data_collator=lambda batches: collate(batches[0], ppm.tokenizer.pad_token_id),
+            processing_class=ppm.tokenizer,
+            callbacks=[ProgressReports(on_progress)],
+        )
+        self.remove_callback(PrinterCallback)
+        self.ppm = ppm
+        self.loss = loss
+        self.held_out = held_out
+        self.loss_is_scaled_for_ga = False  # a batch's loss is its own; the trainer averages accumulated ones
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> torch.Tensor:
+        """The weighted sum of the terms' losses.
+
+        Raises:
+            TreestarError: it is not a finite number.
+        """
+        losses = self.loss(term_logits(self.ppm, inputs, model), inputs["targets"])
+        loss: torch.Tensor = (losses * inputs["weights"]).sum()
+        if not torch.isfinite(loss):
+            raise diverged(f"the loss at step {self.state.global_step + 1} is {loss.item()}")
+        return loss
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """The pair accuracy on the held-out batches, for the trainer's logs."""
+        metrics = {"eval_pair_accuracy": pair_accuracy(self.ppm, self.held_out, self.model_wrapped)}
+        self.log(metrics)
+        return metrics
+
+
+@torch.no_grad()
+def pair_accuracy(ppm: PPM, batches: Sequence[Batch], forward: Any = None) -> float:
+    """The share of pairs whose chosen state scores higher; a tie counts half.
+
+    Raises:
+        TreestarError: a score is not a finite number.
+    """
+    was_training = ppm.model.training
+    ppm.model.eval()
+    right = pairs = 0.0
+    for batch in batches:
+        inputs = {
+            name: tensor.to(ppm.model.device) for name, tensor in collate(batch, ppm.tokenizer.pad_token_id).items()
+        }
+        chosen, rejected = term_logits(ppm, inputs, forward).unbind(-1)
+        if not torch.isfinite(chosen + rejected).all():
+            raise diverged("a score of the trained model is not a finite number")
+        right += ((chosen > rejected) + 0.5 * (chosen == rejected)).sum().item()
+        pairs += len(chosen)
+    ppm.model.train(was_training)
+    return right / pairs
+
+
+def diverged(what: str) -> TreestarError:
+    return TreestarError(
+        f"training diverged: {what}. Try a lower --learning-rate, a longer --warmup, or without --bf16; if it happens "
+        "at step 1, the policy's own weights are at fault"
+    )
+
+
+class ProgressReports(TrainerCallback):  # type: ignore[misc]
+    """Passes the trainer's log on as `TrainingProgress`."""
+
+    def __init__(self, on_progress: Callable[[TrainingProgress], None]) -> None:
+        self.on_progress = on_progress
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.on_progress(TrainingProgress(state.global_step, state.max_steps, state.epoch))
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
+        found = logs.get("loss"), logs.get("eval_pair_accuracy")
+        if found != (None, None):
+            self.on_progress(TrainingProgress(state.global_step, state.max_steps, state.epoch, *found))
