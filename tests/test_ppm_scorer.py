@@ -11,6 +11,7 @@ import torch
 from tiny_model import save_tiny_model
 
 from treestar.policy.embedded import MODEL_PATH
+from treestar.policy.prefix_cache import BLOCK
 from treestar.ppm import TransformersScorer, encode, load_scorer, ppm_from_policy
 from treestar.ppm.model import EMBEDDED_PATH
 from treestar.types import Execution, Problem, Scorer, Scores, State, Step, TreestarError
@@ -62,9 +63,10 @@ def test_every_search_gets_the_scores_of_its_own_states_in_order(scorer: Transfo
     answers = ask(scorer, *requests)
     for states, scores in zip(requests, answers, strict=True):
         assert scores.values == pytest.approx([alone(scorer, state) for state in states], abs=1e-5)
-        assert scores.tokens == sum(
-            len(encode(scorer.ppm.tokenizer, scorer.ppm.step_format, state).ids) for state in states
-        )
+    everything = [state for states in requests for state in states]
+    lengths = [len(encode(scorer.ppm.tokenizer, scorer.ppm.step_format, state).ids) for state in everything]
+    read, reused = sum(scores.tokens for scores in answers), scorer.prefixes.reused_tokens
+    assert 0 < reused == sum(lengths) - read
     assert all(-1 <= value <= 1 for scores in answers for value in scores.values)
     assert len(set(answers[1].values)) == 11
 
@@ -78,26 +80,37 @@ def test_concurrent_requests_share_forward_passes(scorer: TransformersScorer, mo
     whole = scorer.read
     batches: list[list[int]] = []
 
-    def watched(rows: Sequence[list[int]]) -> list[float]:
+    def watched(rows: Sequence[list[int]]) -> list[tuple[float, int]]:
         batches.append([len(row) for row in rows])
         return whole(rows)
 
     monkeypatch.setattr(scorer, "read", watched)
     ask(scorer, *[[state] for state in STATES])
     assert [len(batch) for batch in batches] == [5, 5, 5, 5, 4]
-    lengths = [length for batch in batches for length in batch]
-    assert lengths == sorted(lengths)
+
+
+def test_a_child_is_read_only_beyond_its_parent(scorer: TransformersScorer) -> None:
+    parent = max(STATES, key=lambda state: len(state.steps))
+    step = Step("y = 2", "y = 2")
+    child = State(parent.problem, (*parent.steps, step), (*parent.executions, Execution()))
+    [first] = ask(scorer, [parent])
+    [second] = ask(scorer, [child])
+    lengths = [len(encode(scorer.ppm.tokenizer, scorer.ppm.step_format, state).ids) for state in (parent, child)]
+    assert first.tokens == lengths[0]
+    assert second.tokens == lengths[1] - lengths[0] // BLOCK * BLOCK
+    assert second.values[0] == pytest.approx(alone(scorer, child), abs=1e-5)
 
 
 def test_a_second_event_loop_finds_it_ready(scorer: TransformersScorer) -> None:
-    assert ask(scorer, STATES[:3]) == ask(scorer, STATES[:3])
+    first, second = ask(scorer, STATES[:3])[0], ask(scorer, STATES[:3])[0]
+    assert first.values == pytest.approx(second.values, abs=1e-6)
 
 
 def test_memory_that_runs_out_halves_the_batch(scorer: TransformersScorer, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = scorer.read
     [expected] = ask(scorer, STATES[:5])
 
-    def at_most_two(rows: Sequence[list[int]]) -> list[float]:
+    def at_most_two(rows: Sequence[list[int]]) -> list[tuple[float, int]]:
         if len(rows) > 2:
             raise torch.OutOfMemoryError("scripted")
         return whole(rows)
@@ -106,7 +119,7 @@ def test_memory_that_runs_out_halves_the_batch(scorer: TransformersScorer, monke
     [scores] = ask(scorer, STATES[:5])
     assert scores.values == pytest.approx(expected.values, abs=1e-5)
 
-    def never(rows: Sequence[list[int]]) -> list[float]:
+    def never(rows: Sequence[list[int]]) -> list[tuple[float, int]]:
         raise torch.OutOfMemoryError("scripted")
 
     monkeypatch.setattr(scorer, "read", never)
@@ -132,7 +145,7 @@ def test_a_failure_reaches_all_who_wait_and_the_scorer_goes_on(
     async def both() -> list[Scores | BaseException]:
         return await asyncio.gather(scorer.score(STATES[:1]), scorer.score(STATES[1:2]), return_exceptions=True)
 
-    def broken(rows: Sequence[list[int]]) -> list[float]:
+    def broken(rows: Sequence[list[int]]) -> list[tuple[float, int]]:
         raise RuntimeError("scripted")
 
     with monkeypatch.context() as patched:
@@ -150,8 +163,6 @@ def test_what_exceeds_the_context_scores_as_its_part_that_fits(scorer: Transform
     with pytest.warns(RuntimeWarning, match="exceed the 512 tokens"):
         [scores] = ask(scorer, [long, before, endless])
     assert scores.values[0] == pytest.approx(scores.values[1], abs=1e-5)
-    length = len(encode(scorer.ppm.tokenizer, scorer.ppm.step_format, before).ids)
-    assert scores.tokens == 2 * length + 512
 
 
 def test_there_is_an_embedded_ppm_or_a_sentence_that_there_is_none() -> None:

@@ -78,7 +78,8 @@ class DecodingBatch(Generic[ContinuationT]):
         last = self.rows.pop()
         if last is not leaving:
             assert self.keys_values is not None
-            self.keys_values[:, :, leaving.row] = self.keys_values[:, :, last.row]
+            columns = len(last.tokens) - 1
+            self.keys_values[:, :, leaving.row, :, :columns] = self.keys_values[:, :, last.row, :, :columns]
             self.rows[leaving.row] = last
             last.row = leaving.row
 

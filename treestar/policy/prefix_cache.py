@@ -108,6 +108,8 @@ class ReadSequence:
     """What the model gave at the last token."""
     keys_values: torch.Tensor
     """Shape (layers, 2, heads, tokens, head dimension)."""
+    reused: int
+    """Tokens at its beginning that the cache knew."""
 
 
 def read(forward: Callable[..., Any], sequences: Sequence[Sequence[int]], cache: PrefixCache) -> list[ReadSequence]:
@@ -197,6 +199,7 @@ def read_batch(
                     ],
                     dim=3,
                 ),
+                length,
             )
             for row, (sequence, length) in enumerate(zip(sequences, known, strict=True))
         ]

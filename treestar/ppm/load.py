@@ -10,7 +10,7 @@ __all__ = ["load_scorer"]
 
 
 def load_scorer(
-    name: str, device: str | None = None, max_batch: int = 32, dtype: Dtype | None = None
+    name: str, device: str | None = None, max_batch: int = 128, dtype: Dtype | None = None
 ) -> TransformersScorer:
     """Load a scorer over a process preference model.
 

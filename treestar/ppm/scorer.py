@@ -1,8 +1,8 @@
 """A scorer over a process preference model, on CPU or CUDA.
 
-The states of all running searches wait in one queue; whenever the model is free it takes all that wait, sorts them by
-length and reads them in batches. Reading runs in a thread of its own, so the event loop goes on executing steps
-meanwhile.
+The states of all running searches wait in one queue; whenever the model is free it reads all that wait in batches, each
+state only beyond what it has read of its ancestors. Reading runs in a thread of its own, so the event loop goes on
+executing steps meanwhile.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from treestar.policy.prefix_cache import PrefixCache, read
 from treestar.ppm.encoding import encode
 from treestar.ppm.model import PPM
 from treestar.types import Scores, State, TreestarError
@@ -41,9 +42,11 @@ class TransformersScorer:
 
     Args:
         max_batch: most states of one forward pass.
+        prefix_cache_bytes: memory for what the model has read and may have to read again (keys and values).
     """
 
-    def __init__(self, ppm: PPM, name: str, max_batch: int = 32) -> None:
+    def __init__(self, ppm: PPM, name: str, max_batch: int = 128, prefix_cache_bytes: int = 2**30) -> None:
+        self.prefixes = PrefixCache(prefix_cache_bytes)
         self.ppm = ppm
         self.name = name
         self.max_batch = max_batch
@@ -95,12 +98,13 @@ class TransformersScorer:
     def answer(self, requests: Sequence[Request]) -> list[Scores]:
         """Score every request's states; runs in the scoring thread."""
         rows = [self.tokens_of(state) for request in requests for state in request.states]
-        values = iter(self.score_rows(rows))
-        lengths = iter(map(len, rows))
-        return [
-            Scores(tuple(next(values) for _ in request.states), sum(next(lengths) for _ in request.states))
-            for request in requests
-        ]
+        batches = [rows[start : start + self.max_batch] for start in range(0, len(rows), self.max_batch)]
+        scored = iter([each for batch in batches for each in self.score_batch(batch)])
+        answers = []
+        for request in requests:
+            mine = [next(scored) for _ in request.states]
+            answers.append(Scores(tuple(value for value, _ in mine), sum(tokens for _, tokens in mine)))
+        return answers
 
     def tokens_of(self, state: State) -> list[int]:
         """What the model reads of `state`: all, or the longest part that fits into its context."""
@@ -112,18 +116,8 @@ class TransformersScorer:
         fitting = [end + 1 for end in encoded.ends if end < self.context]
         return encoded.ids[: fitting[-1] if fitting else self.context]
 
-    def score_rows(self, rows: Sequence[list[int]]) -> list[float]:
-        """Scores of token sequences at their last tokens, in order; read in batches of similar length."""
-        values = [0.0] * len(rows)
-        by_length = sorted(range(len(rows)), key=lambda row: len(rows[row]))
-        for start in range(0, len(by_length), self.max_batch):
-            batch = by_length[start : start + self.max_batch]
-            for row, value in zip(batch, self.score_batch([rows[row] for row in batch]), strict=True):
-                values[row] = value
-        return values
-
-    def score_batch(self, rows: Sequence[list[int]]) -> list[float]:
-        """Scores of one batch; one too big for the memory is halved.
+    def score_batch(self, rows: Sequence[list[int]]) -> list[tuple[float, int]]:
+        """`read`, but a batch too big for the memory is halved.
 
         Raises:
             TreestarError: not even one sequence fits.
@@ -142,16 +136,10 @@ class TransformersScorer:
         half = len(rows) // 2
         return self.score_batch(rows[:half]) + self.score_batch(rows[half:])
 
-    def read(self, rows: Sequence[list[int]]) -> list[float]:
-        """One forward pass: the scores at the last tokens of `rows`."""
-        import torch
-
-        longest = max(map(len, rows))
-        padding = self.ppm.tokenizer.pad_token_id
-        ids = torch.tensor([row + [padding] * (longest - len(row)) for row in rows])
-        mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
-        ends = torch.tensor([[len(row) - 1] for row in rows])
-        device = self.ppm.model.device
-        with torch.inference_mode():
-            scores = self.ppm.scores(ids.to(device), mask.to(device), ends.to(device))
-        return [float(score) for score in scores[:, 0]]
+    def read(self, rows: Sequence[list[int]]) -> list[tuple[float, int]]:
+        """For each token sequence the score at its last token, and how many of its tokens were read for that."""
+        sequences = read(self.ppm.scores_of_last, rows, self.prefixes)
+        scores = [float(sequence.output) for sequence in sequences]
+        return [
+            (score, len(row) - sequence.reused) for score, row, sequence in zip(scores, rows, sequences, strict=True)
+        ]
