@@ -18,7 +18,7 @@ from treestar.ppm.model import PPM
 from treestar.ppm.objectives import Loss
 from treestar.types import TreestarError
 
-__all__ = ["PPMTrainer", "TrainingProgress", "pair_accuracy"]
+__all__ = ["PPMTrainer", "TrainingProgress", "diverged", "pair_accuracy"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ def train_ppm(
     """
     if find_spec("accelerate") is None:
         raise TreestarError("training needs an extra package: pip install 'treestar[train]'")
-    from treestar.ppm.trainer import pair_accuracy
+    from treestar.ppm.trainer import diverged, pair_accuracy
 
     config, out = config or PPMTrainingConfig(), Path(out)
     check_folder(out, resume)
@@ -83,6 +83,8 @@ def train_ppm(
         write_report(out, report)
     started = time.perf_counter()
     trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
+    if not all(weight.isfinite().all() for weight in trainer.model.parameters()):
+        raise diverged("the weights after the last step are not finite numbers")
     report["seconds"] = time.perf_counter() - started
     trainer.save_model(str(out))
     if trainer.is_world_process_zero():
