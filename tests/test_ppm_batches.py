@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_model import save_tiny_model
 
-from treestar.ppm.batches import TokenTerm, collate, make_batches, prefix_tree, score_tokens, term_logits
+from treestar.ppm.batches import TokenTerm, collate, make_batches, prefix_tree, term_logits
 from treestar.ppm.model import PPM, ppm_from_policy
+from treestar.types import TreestarError
 
 sequences = st.lists(st.lists(st.integers(1, 3), min_size=1, max_size=6).map(tuple), min_size=1, max_size=12)
 terms = st.builds(
@@ -79,12 +80,16 @@ def test_what_continues_a_state_is_read_with_it() -> None:
 @settings(max_examples=30, deadline=None)
 @given(found=st.lists(st.lists(st.integers(10, 14), min_size=1, max_size=12).map(tuple), min_size=1, max_size=10))
 def test_a_state_scores_as_it_does_alone(ppm: PPM, found: list[tuple[int, ...]]) -> None:
-    together = score_tokens(ppm, found, batch_tokens=40)
-    for sequence, score in zip(found, together, strict=True):
-        ids = torch.tensor([sequence])
+    for batch in make_batches([TokenTerm("a", (sequence,), 0.0, 1.0) for sequence in found], 40, 0):
         with torch.no_grad():
-            alone = ppm.scores(ids, torch.ones_like(ids), torch.tensor([[len(sequence) - 1]])).item()
-        assert score == pytest.approx(alone, abs=1e-4)
+            together = term_logits(ppm, collate(batch, 0))[:, 0].tolist()
+            alone = [logit_alone(ppm, term.states[0]).item() for term in batch.terms]
+        assert together == pytest.approx(alone, abs=1e-4)
+
+
+def logit_alone(ppm: PPM, sequence: tuple[int, ...]) -> torch.Tensor:
+    ids = torch.tensor([sequence])
+    return ppm.logits(ids, torch.ones_like(ids), torch.tensor([[len(sequence) - 1]]))[0, 0]
 
 
 def test_gradients_are_those_of_reading_each_state_alone(ppm: PPM) -> None:
@@ -96,20 +101,16 @@ def test_gradients_are_those_of_reading_each_state_alone(ppm: PPM) -> None:
         torch.autograd.backward((logits[:, 0] - 2 * logits[:, 1]).sum())
         return torch.cat([each.grad.flatten() for each in ppm.model.parameters() if each.grad is not None])
 
-    def alone(sequence: tuple[int, ...]) -> torch.Tensor:
-        ids = torch.tensor([sequence])
-        return ppm.logits(ids, torch.ones_like(ids), torch.tensor([[len(sequence) - 1]]))[0, 0]
-
     read_once = gradient(term_logits(ppm, collate(batch, 0)))
-    read_alone = gradient(torch.stack([torch.stack([alone(state) for state in term.states]) for term in found]))
+    read_alone = gradient(
+        torch.stack([torch.stack([logit_alone(ppm, state) for state in term.states]) for term in found])
+    )
     assert read_once == pytest.approx(read_alone, abs=1e-3)
     ppm.model.zero_grad()
 
 
 def test_attention_without_masks_is_refused(tmp_path: Path) -> None:
-    from treestar.types import TreestarError
-
     ppm = ppm_from_policy(str(save_tiny_model(tmp_path)))
     ppm.model.set_attn_implementation("eager")
     with pytest.raises(TreestarError, match="sdpa"):
-        score_tokens(ppm, [(10, 11)])
+        term_logits(ppm, collate(make_batches([TokenTerm("a", ((10, 11),), 0.0, 1.0)], 40, 0)[0], 0))

@@ -13,10 +13,10 @@ from ppm_trees import telling_tree
 from safetensors.torch import load_file, save_file
 from tiny_model import save_tiny_model
 
-from treestar.ppm.batches import collate, score_tokens, term_logits
+from treestar.ppm.batches import collate, term_logits
 from treestar.ppm.config import PPMTrainingConfig
 from treestar.ppm.encoding import encode
-from treestar.ppm.model import load_ppm, ppm_from_policy
+from treestar.ppm.model import PPM, load_ppm, ppm_from_policy
 from treestar.ppm.objectives import LOSSES, Objective, outcome_terms, q_terms
 from treestar.ppm.pairs import make_pairs
 from treestar.ppm.training import last_checkpoint, train_ppm
@@ -34,6 +34,13 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def trees(count: int) -> list[Tree]:
     return [telling_tree(number) for number in range(count)]
+
+
+def score(ppm: PPM, state: State) -> float:
+    """Read alone."""
+    ids = torch.tensor([encode(ppm.tokenizer, ppm.step_format, state).ids])
+    with torch.no_grad():
+        return ppm.scores(ids, torch.ones_like(ids), torch.tensor([[ids.shape[1] - 1]])).item()
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -74,12 +81,11 @@ def test_a_place_of_a_tree_weighs_as_its_pairs_mean_in_the_loss_of_a_batch(polic
     [batch] = data.batches
     pairs, _ = make_pairs([tree])
 
-    def score(state: State) -> float:
-        return score_tokens(ppm, [encode(ppm.tokenizer, ppm.step_format, state).ids])[0]
-
     by_place: dict[str, list[float]] = {}
     for pair in pairs:
-        by_place.setdefault(pair.group, []).append(math.log1p(math.exp(score(pair.rejected) - score(pair.chosen))))
+        by_place.setdefault(pair.group, []).append(
+            math.log1p(math.exp(score(ppm, pair.rejected) - score(ppm, pair.chosen)))
+        )
     wanted = sum(sum(losses) / len(losses) for losses in by_place.values()) / len(by_place)
 
     inputs = collate(batch, 0)
@@ -118,12 +124,8 @@ def test_training_lowers_the_loss_and_ranks_held_out_pairs(
     assert {path.name for path in tmp_path.iterdir()} == {
         *("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "training.json")
     }
-    stored = load_ppm(str(tmp_path))
-    right = telling_tree(99).nodes
-    states = [telling_tree(99).state(node) for node in right if node.depth == 2]
-    scores = score_tokens(stored, [encode(stored.tokenizer, stored.step_format, state).ids for state in states])
-    best = max(range(4), key=scores.__getitem__)
-    assert [node for node in right if node.depth == 2][best].correct
+    stored, unseen = load_ppm(str(tmp_path)), telling_tree(99)
+    assert max(unseen.terminals(), key=lambda node: score(stored, unseen.state(node))).correct
 
 
 class Killed(Exception):

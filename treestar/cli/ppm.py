@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -89,15 +90,14 @@ def evaluate(
     console = Console(stderr=True, soft_wrap=True)
     found, skipped = read_all(trees)
     quiet_transformers()
-    from treestar.ppm.batches import score_tokens
     from treestar.ppm.evaluation import evaluate as evaluate_ppm
     from treestar.ppm.load import load_scorer
     from treestar.ppm.plots import draw_reliability
 
     scorer = load_scorer(ppm)
 
-    def score(states: Sequence[State]) -> list[float]:
-        return score_tokens(scorer.ppm, [scorer.tokens_of(state) for state in states])
+    def score(states: Sequence[State]) -> Sequence[float]:
+        return asyncio.run(scorer.score(states)).values
 
     with console.status(f"scoring {len(found):,} trees"):
         evaluation = evaluate_ppm(found, score, skipped, seed)
@@ -138,7 +138,8 @@ def read_training_arguments(path: Path) -> Mapping[str, Any]:
 
 
 def quiet_transformers() -> None:
-    """Its bars would be mixed with ours."""
+    """Its bars and notices would be mixed with ours; what goes wrong is raised."""
     from transformers.utils import logging
 
     logging.disable_progress_bar()
+    logging.set_verbosity_error()

@@ -18,7 +18,7 @@ from treestar.types import TreestarError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Batch", "PrefixTree", "TokenTerm", "collate", "make_batches", "prefix_tree", "score_tokens", "term_logits"]
+__all__ = ["Batch", "PrefixTree", "TokenTerm", "collate", "make_batches", "prefix_tree", "term_logits"]
 
 Tokens = tuple[int, ...]
 
@@ -211,17 +211,3 @@ def term_logits(ppm: PPM, inputs: dict[str, torch.Tensor], forward: Any = None) 
         raise TreestarError(f"reading whole trees needs a model whose attention runs as `sdpa`, not as {attention!r}")
     logits = ppm.logits(inputs["input_ids"], inputs["attention_mask"], inputs["ends"], forward, inputs["position_ids"])
     return (logits / ppm.scale).flatten()[inputs["places"]]
-
-
-def score_tokens(ppm: PPM, states: Sequence[Sequence[int]], batch_tokens: int = 4096) -> list[float]:
-    """The scores of states given as tokens, in order."""
-    import torch
-
-    terms = [TokenTerm("", (tuple(state),), 0.0, 1.0) for state in states]
-    score_of: dict[Tokens, float] = {}
-    for batch in make_batches(terms, batch_tokens, seed=0):
-        inputs = collate(batch, ppm.tokenizer.pad_token_id)
-        with torch.inference_mode():
-            logits = term_logits(ppm, {name: tensor.to(ppm.model.device) for name, tensor in inputs.items()})
-        score_of.update(zip([term.states[0] for term in batch.terms], logits[:, 0].tanh().tolist(), strict=True))
-    return [score_of[tuple(state)] for state in states]

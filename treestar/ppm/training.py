@@ -29,8 +29,8 @@ REPORT = "training.json"
 RATE_TIMES_WIDTH = 0.025
 """Learning rate times the width of the model, where no rate is given."""
 
-LOGGED_SHARE = 0.01
-"""The loss is logged whenever this share of the steps is done."""
+LOSSES_LOGGED = 100
+"""How many times, about, the loss is logged in a run."""
 
 
 def train_ppm(
@@ -72,7 +72,7 @@ def train_ppm(
     ppm = ppm_from_policy(policy)
     data = prepare(trees, ppm, config, skipped)
     on_data(data)
-    arguments = {**arguments_of(config, ppm, bool(data.held_out)), **(training_arguments or {})}
+    arguments = {**arguments_of(config, ppm, data), **(training_arguments or {})}
     settings = {"policy": policy, **asdict(config), "training_arguments": dict(training_arguments or {})}
     report: dict[str, Any] = {"settings": settings, "fingerprint": data.fingerprint, "data": data.to_json()}
     checkpoint = last_checkpoint(out)
@@ -107,11 +107,12 @@ def train_ppm(
     return report
 
 
-def arguments_of(config: PPMTrainingConfig, ppm: PPM, evaluates: bool) -> dict[str, Any]:
+def arguments_of(config: PPMTrainingConfig, ppm: PPM, data: TrainingData) -> dict[str, Any]:
     """`config` as fields of `transformers.TrainingArguments`."""
     import torch
 
     has_accelerator = torch.accelerator.is_available()
+    steps = config.epochs * len(data.batches) / config.accumulation
     return {
         "per_device_train_batch_size": 1,  # an item of the data set is a batch
         "num_train_epochs": config.epochs,
@@ -125,8 +126,8 @@ def arguments_of(config: PPMTrainingConfig, ppm: PPM, evaluates: bool) -> dict[s
         "save_strategy": "epoch" if config.save_steps is None else "steps",
         "save_steps": config.save_steps or 1,
         "save_total_limit": 1,
-        "eval_strategy": "epoch" if evaluates else "no",
-        "logging_steps": LOGGED_SHARE,
+        "eval_strategy": "epoch" if data.held_out else "no",
+        "logging_steps": max(1, round(steps / LOSSES_LOGGED)),
         "logging_nan_inf_filter": False,
         "disable_tqdm": True,
         "remove_unused_columns": False,
