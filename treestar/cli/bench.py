@@ -17,6 +17,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from treestar.cli.bench_progress import BenchmarkProgress
+from treestar.cli.components import PolicyName, PPMName
 from treestar.cli.options import with_config_options
 from treestar.policy.load import Dtype
 from treestar.ppm import load_scorer
@@ -71,11 +72,8 @@ def run(
         Path | None, typer.Option(help="Folder with the named sets as JSON Lines; without it, the Hugging Face hub.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that --out holds.")] = False,
-    policy: Annotated[str, typer.Option(help="`embedded`, a model folder, or a Hugging Face hub id.")] = "embedded",
-    ppm: Annotated[
-        str | None,
-        typer.Option(help="A process preference model: a folder as `treestar ppm train` writes, or a hub id."),
-    ] = None,
+    policy: PolicyName = "embedded",
+    ppm: PPMName = None,
     dtype: Annotated[
         Dtype | None,
         typer.Option(help="The models' arithmetic. [default: float32 on a CPU, else the model's own]"),

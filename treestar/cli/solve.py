@@ -13,16 +13,16 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from treestar.cli.options import config_from_options, with_config_options
+from treestar.cli.components import IsolationLevel, PolicyName, PPMName, StrategyName, search_config
+from treestar.cli.options import with_config_options
 from treestar.cli.problem_file import read_problems
 from treestar.cli.show import SearchDisplay, result_view, summary
 from treestar.policy.embedded import PROBLEMS_PATH
 from treestar.results_file import ResultKey, result_key
 from treestar.search import STRATEGIES, SearchResult, Tree
-from treestar.search.engine import check_scorer
 from treestar.solver import Solver, as_problem
 from treestar.types import Problem, TreestarError
-from treestar.verifier.sandbox import Isolation, SandboxConfig, SandboxExecutor
+from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
 
 __all__ = ["solve"]
 
@@ -37,18 +37,10 @@ def solve(
     out: Annotated[
         Path | None, typer.Option(help="Append each result here as it is finished; run again to go on.")
     ] = None,
-    policy: Annotated[str, typer.Option(help="`embedded`, a model folder, or a Hugging Face hub id.")] = "embedded",
-    ppm: Annotated[
-        str | None,
-        typer.Option(help="A process preference model: a folder as `treestar ppm train` writes, or a hub id."),
-    ] = None,
-    strategy: Annotated[str, typer.Option(help=f"How the budget is spent: {', '.join(STRATEGIES)}.")] = "mcts",
-    isolation: Annotated[
-        Isolation,
-        typer.Option(
-            help="`full`: steps run in a jail, or not at all. `process`: where a system has no jail; see docs."
-        ),
-    ] = "full",
+    policy: PolicyName = "embedded",
+    ppm: PPMName = None,
+    strategy: StrategyName = "mcts",
+    isolation: IsolationLevel = "full",
     seed: Annotated[int, typer.Option(help="Same seed, problem and model: same tree.")] = 0,
     json_: Annotated[bool, typer.Option("--json", help="One JSON object a problem on stdout.")] = False,
     save_tree: Annotated[
@@ -60,13 +52,7 @@ def solve(
     """Search for the answer of a math problem: steps are proposed, executed, and searched as a tree."""
     if sum([question is not None, file is not None, examples]) != 1:
         raise typer.BadParameter("give a QUESTION, or --file, or --examples: exactly one of them")
-    if strategy not in STRATEGIES:
-        raise typer.BadParameter(f"there is no strategy {strategy!r}: it is one of {', '.join(STRATEGIES)}")
-    config = config_from_options(STRATEGIES[strategy][0], f"the strategy {strategy}", options)
-    try:
-        check_scorer(strategy, ppm is not None)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+    config = search_config(strategy, ppm is not None, options)
     problems, faults = problems_to_solve(question, file)
     errors = Console(stderr=True, soft_wrap=True)
     for fault in faults:
