@@ -14,7 +14,7 @@ from threading import Event
 from types import TracebackType
 from typing import Any, TypeVar
 
-from treestar.policy import load_policy
+from treestar.policy import OpenAIPolicy, load_policy
 from treestar.ppm import load_scorer
 from treestar.results_file import append_result, read_results, result_key
 from treestar.search import Components, MCTSConfig, SearchConfig, SearchResult, search_many
@@ -35,7 +35,7 @@ class Solver:
     """Searches for the answers of math problems.
 
     Args:
-        policy: `embedded`, a model folder, a Hugging Face hub id, or any `treestar.types.Policy`.
+        policy: `embedded`, a model folder, a Hugging Face hub id, `openai:MODEL@URL`, or any `treestar.types.Policy`.
         search: the configuration of a strategy: `MCTSConfig`, `BeamSearchConfig`, `MajorityConfig`, ... (those of
             `treestar.search.STRATEGIES`).
         scorer: a PPM: a folder, a Hugging Face hub id, or any `treestar.types.Scorer`. With one, MCTS is PPM-augmented.
@@ -165,6 +165,8 @@ class Solver:
         if self.loop.is_closed():
             return
         self.submit(self.components.executor.close()).result()
+        if isinstance(self.components.policy, OpenAIPolicy):
+            self.submit(self.components.policy.close()).result()
         if isinstance(self.components.verifier, AnswerVerifier):
             self.submit(self.components.verifier.close()).result()
         self.loop.call_soon_threadsafe(self.loop.stop)

@@ -17,8 +17,9 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from treestar.cli.bench_progress import BenchmarkProgress
-from treestar.cli.components import PolicyName, PPMName
+from treestar.cli.components import PolicyName, PPMName, StepFormatName, report_repeats
 from treestar.cli.options import with_config_options
+from treestar.policy import FormatName, OpenAIPolicy, TransformersPolicy, load_policy
 from treestar.policy.load import Dtype
 from treestar.ppm import load_scorer
 from treestar.search import STRATEGIES, Components
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from treestar.benchmarks.matrix import BenchmarkConfig
     from treestar.benchmarks.runner import Job
     from treestar.benchmarks.samples import Row
-    from treestar.policy.transformers import TransformersPolicy
+    from treestar.policy.load import LanguageModelPolicy
 
 __all__ = ["bench"]
 
@@ -73,6 +74,7 @@ def run(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that --out holds.")] = False,
     policy: PolicyName = "embedded",
+    step_format: StepFormatName = None,
     ppm: PPMName = None,
     dtype: Annotated[
         Dtype | None,
@@ -109,7 +111,7 @@ def run(
         raise typer.BadParameter(str(error)) from error
     console = Console(stderr=True, soft_wrap=True)
     sets = [load_problems(name, data_dir, limit) for name in config.datasets]
-    loaded = load(policy, dtype)
+    loaded = load(policy, step_format, dtype)
     scorer = None if ppm is None else load_scorer(ppm, dtype=dtype_of(loaded))
     settings = begin_run(out, config, sets, described(loaded, scorer), resume)
     left = unfinished_problems(out, config, sets)
@@ -136,6 +138,7 @@ def run(
         raise TreestarError(f"interrupted; the same command with --resume goes on: {out}") from None
     finally:
         add_session(out, shlex.join(["treestar", *sys.argv[1:]]), started, sum(progress.asked.values()))
+        report_repeats(loaded, console)
     conclude(out, config, settings, console)
 
 
@@ -180,21 +183,22 @@ def numbers(flag: str, text: str, kind: type[NumberT]) -> tuple[NumberT, ...]:
         raise typer.BadParameter(f"{flag} takes numbers with commas between them, not {text!r}") from error
 
 
-def load(policy: str, dtype: Dtype | None) -> TransformersPolicy:
+def load(policy: str, step_format: FormatName | None, dtype: Dtype | None) -> LanguageModelPolicy:
     """The policy; on a CPU by default in float32, in which a text hardly ever hangs on what else is in the batch."""
-    from treestar.policy import load_policy
-
-    loaded = load_policy(policy, dtype=dtype)
-    if dtype is None and loaded.model.device.type == "cpu":
+    loaded = load_policy(policy, step_format, dtype=dtype)
+    if dtype is None and isinstance(loaded, TransformersPolicy) and loaded.model.device.type == "cpu":
         loaded.model.float()
     return loaded
 
 
-def dtype_of(policy: TransformersPolicy) -> Dtype:
+def dtype_of(policy: LanguageModelPolicy) -> Dtype | None:
+    """The policy's arithmetic; None behind a server, which does not tell."""
+    if not isinstance(policy, TransformersPolicy):
+        return None
     return cast(Dtype, str(policy.model.dtype).removeprefix("torch."))
 
 
-def described(policy: TransformersPolicy, scorer: Scorer | None) -> dict[str, Any]:
+def described(policy: LanguageModelPolicy, scorer: Scorer | None) -> dict[str, Any]:
     """What results hang on besides the configuration."""
     from treestar.policy.format import EXAMPLES
 
@@ -208,7 +212,7 @@ def described(policy: TransformersPolicy, scorer: Scorer | None) -> dict[str, An
 
 
 @asynccontextmanager
-async def components_of(policy: TransformersPolicy, scorer: Scorer | None) -> AsyncIterator[Components]:
+async def components_of(policy: LanguageModelPolicy, scorer: Scorer | None) -> AsyncIterator[Components]:
     """The models with a sandbox and a grader, which are closed afterwards."""
     from treestar.verifier import AnswerVerifier
     from treestar.verifier.sandbox import SandboxExecutor
@@ -219,6 +223,8 @@ async def components_of(policy: TransformersPolicy, scorer: Scorer | None) -> As
     finally:
         await executor.close()
         await verifier.close()
+        if isinstance(policy, OpenAIPolicy):
+            await policy.close()
 
 
 def conclude(out: Path, config: BenchmarkConfig, settings: dict[str, Any], console: Console) -> None:

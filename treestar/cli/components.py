@@ -6,15 +6,32 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
 from treestar.cli.options import config_from_options
+from treestar.policy import FormatName, OpenAIPolicy
 from treestar.search import STRATEGIES, SearchConfig
 from treestar.search.engine import check_scorer
+from treestar.types import Policy
 from treestar.verifier.sandbox import Isolation
 
-__all__ = ["IsolationLevel", "PPMName", "PolicyName", "StrategyName", "search_config"]
+__all__ = [
+    "IsolationLevel",
+    "PPMName",
+    "PolicyName",
+    "StepFormatName",
+    "StrategyName",
+    "report_repeats",
+    "search_config",
+]
 
-PolicyName = Annotated[str, typer.Option(help="`embedded`, a model folder, or a Hugging Face hub id.")]
+PolicyName = Annotated[
+    str, typer.Option(help="`embedded`, a model folder, a Hugging Face hub id, or openai:MODEL@URL.")
+]
+StepFormatName = Annotated[
+    FormatName | None,
+    typer.Option(help="The form of steps that the model speaks. [default: what its own files say]", show_default=False),
+]
 PPMName = Annotated[
     str | None,
     typer.Option(help="A process preference model: a folder as `treestar ppm train` writes, or a hub id."),
@@ -40,3 +57,9 @@ def search_config(strategy: str, has_scorer: bool, options: Mapping[str, Any]) -
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     return config
+
+
+def report_repeats(policy: Policy, errors: Console) -> None:
+    """Say what a policy behind a server had to repeat."""
+    if isinstance(policy, OpenAIPolicy) and (report := policy.report()):
+        errors.print(report, highlight=False, markup=False)

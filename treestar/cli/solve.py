@@ -13,10 +13,19 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from treestar.cli.components import IsolationLevel, PolicyName, PPMName, StrategyName, search_config
+from treestar.cli.components import (
+    IsolationLevel,
+    PolicyName,
+    PPMName,
+    StepFormatName,
+    StrategyName,
+    report_repeats,
+    search_config,
+)
 from treestar.cli.options import with_config_options
 from treestar.cli.problem_file import read_problems
 from treestar.cli.show import SearchDisplay, result_view, summary
+from treestar.policy import load_policy
 from treestar.policy.embedded import PROBLEMS_PATH
 from treestar.results_file import ResultKey, result_key
 from treestar.search import STRATEGIES, SearchResult, Tree
@@ -38,6 +47,7 @@ def solve(
         Path | None, typer.Option(help="Append each result here as it is finished; run again to go on.")
     ] = None,
     policy: PolicyName = "embedded",
+    step_format: StepFormatName = None,
     ppm: PPMName = None,
     strategy: StrategyName = "mcts",
     isolation: IsolationLevel = "full",
@@ -63,7 +73,8 @@ def solve(
     display = SearchDisplay(errors, len(problems))
     with errors.status(f"loading policy {policy}") if errors.is_terminal else nullcontext():
         executor = SandboxExecutor(SandboxConfig(isolation=isolation))
-        solver = Solver(policy, config, ppm, executor=executor, seed=seed, on_progress=display.on_progress)
+        loaded = load_policy(policy, step_format)
+        solver = Solver(loaded, config, ppm, executor=executor, seed=seed, on_progress=display.on_progress)
 
     def on_result(result: SearchResult) -> None:
         display.on_result(result)
@@ -74,6 +85,7 @@ def solve(
 
     with solver, display:
         results = solver.solve_many(problems, out, on_result)
+    report_repeats(loaded, errors)
     if not json_:
         console = Console()
         for result in results:

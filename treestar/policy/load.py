@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from treestar.policy.embedded import MODEL_PATH
 from treestar.policy.format import (
@@ -18,14 +18,31 @@ from treestar.policy.format import (
     StepFormat,
     plain_template,
 )
+from treestar.policy.openai import OPENAI_PREFIX, load_openai_policy
+from treestar.policy.remote_server import RemoteServerConfig
 from treestar.policy.transformers import TransformersPolicy
-from treestar.types import TreestarError
+from treestar.types import Policy, TreestarError
 
-__all__ = ["Dtype", "device_for", "dtype_for", "load_policy", "loading", "model_path", "step_format_for"]
+__all__ = [
+    "Dtype",
+    "LanguageModelPolicy",
+    "device_for",
+    "dtype_for",
+    "load_policy",
+    "loading",
+    "model_path",
+    "step_format_for",
+]
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 
-WANTED = "`embedded`, a model folder, or a hub id such as Qwen/Qwen2.5-Math-7B-Instruct"
+WANTED = "`embedded`, a model folder, a hub id such as Qwen/Qwen2.5-Math-7B-Instruct, or openai:MODEL@URL"
+
+
+class LanguageModelPolicy(Policy, Protocol):
+    """A policy over a language model that speaks the step format."""
+
+    format: StepFormat
 
 
 def load_policy(
@@ -34,11 +51,12 @@ def load_policy(
     device: str | None = None,
     max_batch: int = 128,
     dtype: Dtype | None = None,
-) -> TransformersPolicy:
-    """Load a policy over a Hugging Face causal language model.
+) -> LanguageModelPolicy:
+    """Load a policy over a Hugging Face causal language model, or find one behind a server.
 
     Args:
-        name: `embedded`, a model folder, or a model's id on the Hugging Face hub.
+        name: `embedded`, a model folder, or a model's id on the Hugging Face hub; `openai:MODEL@URL` for a model behind
+            an OpenAI-compatible server, where device and dtype mean nothing (see `load_openai_policy`).
         step_format: the form of the step format; None asks the model's own files (see `step_format_for`).
         device: `cpu`, `cuda`, `cuda:1`, ...; None takes CUDA where there is one.
         max_batch: most sequences generated at the same time.
@@ -47,6 +65,8 @@ def load_policy(
     Raises:
         TreestarError: there is no such model, it cannot be read, or the device does not exist.
     """
+    if name.startswith(OPENAI_PREFIX):
+        return load_openai_policy(name, step_format, RemoteServerConfig(concurrency=max_batch))
     device = device_for(device)
     path = model_path("policy", str(MODEL_PATH) if name == "embedded" else name)
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
