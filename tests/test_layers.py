@@ -19,6 +19,7 @@ LAYERS = [
     {"selfevolve"},
     {"results_file"},
     {"solver"},
+    {"serve"},
     {"treestar"},
     {"cli"},
 ]
@@ -74,7 +75,7 @@ def test_the_check_sees_an_upward_import(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("statement", ["import treestar", "import treestar.cli"])
 def test_importing_loads_no_heavy_library(statement: str) -> None:
-    heavy = {"torch", "transformers", "sympy", "numpy", "networkx", "math_verify", "vllm", "reasoning_gym"}
+    heavy = {"torch", "transformers", "sympy", "numpy", "networkx", "math_verify", "vllm", "reasoning_gym", "fastapi"}
     code = f"import sys; {statement}; print(*({heavy!r} & set(sys.modules)))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert loaded == []

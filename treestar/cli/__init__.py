@@ -13,6 +13,7 @@ from treestar.cli.doctor import doctor
 from treestar.cli.execute import execute
 from treestar.cli.grade import grade
 from treestar.cli.ppm import ppm
+from treestar.cli.serve import serve
 from treestar.cli.solve import solve
 from treestar.types import TreestarError
 
@@ -27,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(solve)
+app.command()(serve)
 app.command(context_settings={"ignore_unknown_options": True})(grade)  # `grade -1 1`: a number is no option
 app.command("exec")(execute)
 app.command()(doctor)

@@ -1,0 +1,51 @@
+"""`treestar serve`: an OpenAI-compatible endpoint behind which each request is a search."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import fields
+from typing import Annotated, Any
+
+import typer
+
+from treestar.cli.components import IsolationLevel, PolicyName, PPMName, StrategyName, search_config
+from treestar.cli.options import config_from_options, with_config_options
+from treestar.search import STRATEGIES
+from treestar.serve import ServerConfig
+from treestar.solver import Solver
+from treestar.types import TreestarError
+from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
+
+__all__ = ["serve"]
+
+
+@with_config_options(
+    ServerConfig, *(config_class for config_class, _ in reversed(STRATEGIES.values())), without={"gold"}
+)
+def serve(
+    policy: PolicyName = "embedded",
+    ppm: PPMName = None,
+    strategy: StrategyName = "mcts",
+    isolation: IsolationLevel = "full",
+    seed: Annotated[int, typer.Option(help="The seed of requests that name none.")] = 0,
+    options: dict[str, Any] = {},  # noqa: B006  # filled by with_config_options, never changed
+) -> None:
+    """Serve an OpenAI-compatible chat completions endpoint: each request is a search that answers its last message.
+
+    Requests may change the search; its token and time budgets they can only lower. The key that clients must send is
+    read from TREESTAR_API_KEY.
+    """
+    of_server = {field.name for field in fields(ServerConfig)}
+    given = {name: value for name, value in options.items() if name in of_server}
+    server = config_from_options(ServerConfig, "the server", given)
+    given = {name: value for name, value in options.items() if name not in of_server}
+    search = search_config(strategy, ppm is not None, given)
+    try:
+        from treestar.serve import server as serving
+    except ImportError as error:
+        raise TreestarError("serving needs extra packages: pip install 'treestar[serve]'") from error
+    with serving.bind(server) as listener:
+        print(f"loading policy {policy}", file=sys.stderr, flush=True)
+        executor = SandboxExecutor(SandboxConfig(isolation=isolation))
+        with Solver(policy, search, ppm, executor=executor, seed=seed) as solver:
+            serving.serve(solver, server, listener)

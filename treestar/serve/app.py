@@ -1,0 +1,180 @@
+"""The HTTP side: routes, the key, and errors in OpenAI's form."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import time
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
+
+from treestar.search import SearchResult
+from treestar.search.engine import strategy_of
+from treestar.serve.errors import RequestError, invalid, server_error
+from treestar.serve.request import MODEL, Defaults, read_request
+from treestar.serve.response import Reply, comment, error_event
+from treestar.serve.searches import Searches, ServedSearch, closing_error
+
+__all__ = ["make_app"]
+
+LARGEST_BODY = 8 * 2**20
+"""Bytes; a conversation of many long turns fits."""
+
+
+def make_app(searches: Searches, api_key: str | None, keep_alive_seconds: float) -> FastAPI:
+    """The application.
+
+    Args:
+        api_key: what clients must send as `Authorization: Bearer KEY`; None lets everyone in.
+    """
+    app = FastAPI(openapi_url=None)
+    solver = searches.solver
+    defaults = Defaults(solver.search, solver.seed, solver.components.scorer is not None)
+    model = model_object(searches)
+
+    @app.post("/v1/chat/completions")
+    async def chat_completions(request: Request) -> Response:
+        check_key(request, api_key)
+        asked = read_request(await read_body(request), defaults)
+        search = searches.begin(asked)
+        reply = Reply(asked)
+        if asked.stream:
+            return SearchStream(search, stream(search, reply, keep_alive_seconds))
+        try:
+            await ended_or_disconnected(search, request)
+        finally:
+            search.end()
+        if not search.result.done():
+            return Response(status_code=499)  # the client has gone: nobody reads this
+        return JSONResponse(reply.completion(result_of(search)))
+
+    @app.get("/v1/models")
+    async def models(request: Request) -> dict[str, Any]:
+        check_key(request, api_key)
+        return {"object": "list", "data": [model]}
+
+    @app.get("/v1/models/{name:path}")
+    async def one_model(request: Request, name: str) -> dict[str, Any]:
+        check_key(request, api_key)
+        if name != MODEL:
+            raise RequestError(404, f"there is no model {name!r} here: it is {MODEL!r}", "model", "model_not_found")
+        return model
+
+    @app.get("/health")
+    async def health() -> Response:
+        state = {
+            "status": "closing" if searches.closing else "ok",
+            "running": searches.running,
+            "waiting": searches.waiting,
+        }
+        return JSONResponse(state, status_code=503 if searches.closing else 200)
+
+    @app.exception_handler(RequestError)
+    async def on_request_error(_: Request, error: RequestError) -> Response:
+        return error_response(error)
+
+    @app.exception_handler(HTTPException)
+    async def on_http_exception(request: Request, error: HTTPException) -> Response:
+        message = f"{request.method} {request.url.path}: {error.detail}"
+        return error_response(RequestError(error.status_code, message), error.headers)
+
+    @app.exception_handler(Exception)
+    async def on_failure(_request: Request, _error: Exception) -> Response:
+        return error_response(server_error())
+
+    return app
+
+
+class SearchStream(StreamingResponse):
+    """A stream of events whose search ends with it, also where the client goes before the first event."""
+
+    def __init__(self, search: ServedSearch, events: AsyncIterator[str]) -> None:
+        super().__init__(
+            events,
+            media_type="text/event-stream",
+            headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
+        )
+        self.search = search
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self.search.end()
+
+
+async def stream(search: ServedSearch, reply: Reply, keep_alive_seconds: float) -> AsyncIterator[str]:
+    """The events of one answer."""
+    yield reply.opening()
+    while not (await asyncio.wait([search.result], timeout=keep_alive_seconds))[0]:
+        yield comment(search.stats)
+    try:
+        result = result_of(search)
+    except RequestError as error:
+        yield error_event(error)
+        return
+    for chunk in reply.chunks(result):
+        yield chunk
+
+
+async def ended_or_disconnected(search: ServedSearch, request: Request) -> None:
+    """Wait until the search has ended or the client has gone, whichever comes first."""
+
+    async def disconnected() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    gone = asyncio.create_task(disconnected())
+    try:
+        await asyncio.wait([search.result, gone], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        gone.cancel()
+
+
+def result_of(search: ServedSearch) -> SearchResult:
+    """The result of a search that has ended. Raises RequestError where it has none."""
+    if search.result.cancelled():
+        raise closing_error()
+    if (failure := search.result.exception()) is not None:
+        raise server_error() from failure
+    return search.result.result()
+
+
+async def read_body(request: Request) -> bytes:
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > LARGEST_BODY:
+            raise RequestError(413, f"the body has more than {LARGEST_BODY:,} bytes")
+    if not body:
+        raise invalid("the body is empty")
+    return bytes(body)
+
+
+def check_key(request: Request, api_key: str | None) -> None:
+    given = request.headers.get("authorization", "")
+    if api_key is not None and not hmac.compare_digest(given.encode(), f"Bearer {api_key}".encode()):
+        raise RequestError(401, "the key is missing or wrong: send it as Bearer", code="invalid_api_key")
+
+
+def error_response(error: RequestError, headers: Mapping[str, str] | None = None) -> Response:
+    return JSONResponse(error.to_json(), error.status, headers={**error.headers, **(headers or {})})
+
+
+def model_object(searches: Searches) -> dict[str, Any]:
+    """The one model as GET /v1/models lists it, with what stands behind it."""
+    solver = searches.solver
+    strategy, _ = strategy_of(solver.search)
+    scorer = solver.components.scorer
+    behind = {
+        "policy": solver.components.policy.name,
+        "ppm": None if scorer is None else scorer.name,
+        "strategy": strategy,
+        "config": solver.search.to_json(),
+    }
+    return {"id": MODEL, "object": "model", "created": int(time.time()), "owned_by": "treestar", "treestar": behind}

@@ -1,0 +1,258 @@
+"""From the body of a chat completions request to the search that it asks for.
+
+What a search cannot do is refused, never passed over in silence: an unknown field is an error unless it says nothing
+(null, or the value that means "as usual").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from math import prod
+from typing import Any, Literal, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from treestar.search import STRATEGIES, SearchConfig
+from treestar.search.engine import check_scorer, strategy_of
+from treestar.serve.errors import RequestError, invalid
+from treestar.solver import as_problem
+from treestar.types import Problem
+
+__all__ = ["MODEL", "Defaults", "SearchRequest", "read_request"]
+
+MODEL = "treestar"
+"""The one model that a server has."""
+
+WITHOUT_MEANING = frozenset({"user", "metadata", "safety_identifier", "prompt_cache_key", "service_tier"})
+"""Fields that say nothing about the answer; any value is taken."""
+
+AS_USUAL: dict[str, tuple[Any, ...]] = {
+    "n": (1,),
+    "frequency_penalty": (0,),
+    "presence_penalty": (0,),
+    "logit_bias": ({},),
+    "logprobs": (False,),
+    "top_logprobs": (0,),
+    "modalities": (["text"],),
+    "parallel_tool_calls": (False, True),
+    "response_format": ({"type": "text"},),
+    "store": (False,),
+    "tool_choice": ("none", "auto"),
+    "tools": ([],),
+}
+"""Fields that a search cannot honour, with the values that ask nothing of it."""
+
+CEILINGS = ("generated_tokens", "executed_seconds", "wall_seconds")
+"""Budgets that a request may lower below the server's, but not raise above it."""
+
+WIDTHS = ("children", "in_flight", "beam_width", "subtrees")
+"""What multiplies to the candidates of one wave."""
+
+WIDEST_WAVE = 4096
+"""Most candidates that a request may ask for at the same time, unless the server's own search has more."""
+
+NOT_FOR_REQUESTS = frozenset({"gold"})
+"""Fields of a search's configuration that mean nothing here: a request has no gold answer."""
+
+
+class ContentPart(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    type: str
+    text: str | None = None
+
+
+class Message(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: str | list[ContentPart] | None = None
+
+
+class StreamOptions(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    include_usage: bool = False
+
+
+class ChatRequest(BaseModel):
+    """The fields of OpenAI's chat completions that mean something to a search, and `treestar` for the rest of it."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    model: str
+    messages: list[Message] = Field(min_length=1)
+    max_completion_tokens: int | None = None
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    stop: str | list[str] | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    treestar: dict[str, Any] = {}
+    """`strategy`, `seed`, and fields of the strategy's configuration; they win over the fields above."""
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """The search that the server was started with: what a request gets where it asks for nothing else."""
+
+    search: SearchConfig
+    seed: int
+    has_scorer: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRequest:
+    """What one request asks for."""
+
+    problem: Problem
+    config: SearchConfig
+    seed: int
+    stop: tuple[str, ...]
+    """Strings before which the answer's text ends."""
+    stream: bool
+    include_usage: bool
+    """Whether a stream's last chunk says what the search cost."""
+    not_used: tuple[str, ...]
+    """The messages that the search does not see, in words."""
+
+
+def read_request(body: bytes, defaults: Defaults) -> SearchRequest:
+    """The search that a request's body asks for.
+
+    Raises:
+        RequestError: it is no chat completions request, or asks for what a search cannot do.
+    """
+    try:
+        chat = ChatRequest.model_validate_json(body)
+    except ValidationError as error:
+        raise validation_error(error, None) from error
+    check_supported(chat)
+    seed = chat.treestar.get("seed", chat.seed)
+    return SearchRequest(
+        problem=problem_of(chat),
+        config=config_of(chat, defaults),
+        seed=defaults.seed if seed is None else checked(int, seed, "treestar.seed"),
+        stop=tuple(each for each in ([chat.stop] if isinstance(chat.stop, str) else chat.stop or []) if each),
+        stream=bool(chat.stream),
+        include_usage=chat.stream_options is not None and chat.stream_options.include_usage,
+        not_used=messages_not_used(chat.messages),
+    )
+
+
+def check_supported(chat: ChatRequest) -> None:
+    """Raises RequestError for another model, or a field that a search cannot honour."""
+    if chat.model != MODEL:
+        raise RequestError(404, f"there is no model {chat.model!r} here: it is {MODEL!r}", "model", "model_not_found")
+    for name, value in (chat.model_extra or {}).items():
+        if value is None or name in WITHOUT_MEANING or value in AS_USUAL.get(name, ()):
+            continue
+        raise invalid(f"a search cannot honour {name}; leave it out", name, "unsupported_parameter")
+
+
+def problem_of(chat: ChatRequest) -> Problem:
+    """The last message as a problem. Raises RequestError where that is not a question that can be searched."""
+    place = len(chat.messages) - 1
+    message = chat.messages[place]
+    if message.role != "user":
+        raise invalid(f"the last message must be the user's question, not the {message.role}'s", f"messages[{place}]")
+    param = f"messages[{place}].content"
+    for part in message.content if isinstance(message.content, list) else []:
+        if part.type != "text":
+            raise invalid(f"a search reads text, not {part.type}", param, "unsupported_content")
+    try:
+        return as_problem(Problem(text_of(message), id="question"), 0)
+    except ValueError as error:
+        raise invalid(str(error).partition(": ")[2], param) from error
+
+
+def text_of(message: Message) -> str:
+    if isinstance(message.content, list):
+        return "\n".join(part.text or "" for part in message.content)
+    return message.content or ""
+
+
+def messages_not_used(messages: list[Message]) -> tuple[str, ...]:
+    instructions = sum(message.role in ("system", "developer") for message in messages)
+    earlier = len(messages) - 1 - instructions
+    counted = (("instruction", instructions), ("earlier message", earlier))
+    return tuple(f"{number} {name}{'s' if number > 1 else ''}" for name, number in counted if number)
+
+
+def config_of(chat: ChatRequest, defaults: Defaults) -> SearchConfig:
+    """The configuration of the request's search, under the server's ceilings. Raises RequestError."""
+    served, _ = strategy_of(defaults.search)
+    given = dict(chat.treestar)
+    given.pop("seed", None)
+    strategy = given.pop("strategy", served)
+    if not isinstance(strategy, str) or strategy not in STRATEGIES:
+        raise invalid(f"strategy must be one of {', '.join(STRATEGIES)}, not {strategy!r}", "treestar.strategy")
+    try:
+        check_scorer(strategy, defaults.has_scorer)
+    except ValueError as error:
+        raise invalid(f"this server cannot run {strategy}: it has no PPM", "treestar.strategy") from error
+    config = starting_point(strategy, defaults.search)
+    known = {each.name for each in fields(config)} - NOT_FOR_REQUESTS
+    kinds = get_type_hints(type(config))
+    for name, value in given.items():
+        if name not in known:
+            raise invalid(f"the strategy {strategy} has no {name}", f"treestar.{name}", "unsupported_parameter")
+        checked(kinds[name], value, f"treestar.{name}")
+    given = sampling_fields(chat, known) | given
+    given |= ceilings(chat, given, config)
+    try:
+        config = replace(config, **given)
+    except ValueError as error:
+        raise invalid(str(error), "treestar") from error
+    if wave(config) > max(WIDEST_WAVE, wave(defaults.search)):
+        names = " * ".join(name for name in WIDTHS if name in known)
+        raise invalid(f"{names} is {wave(config):,}, more than {WIDEST_WAVE:,} at the same time", "treestar")
+    return config
+
+
+def starting_point(strategy: str, served: SearchConfig) -> SearchConfig:
+    """The server's own search; for another strategy that strategy's defaults, but with the server's shape of a path and
+    its budgets, which every strategy has."""
+    config_class, _ = STRATEGIES[strategy]
+    if type(served) is config_class:
+        return served
+    return config_class(**{each.name: getattr(served, each.name) for each in fields(SearchConfig)})
+
+
+def sampling_fields(chat: ChatRequest, known: set[str]) -> dict[str, Any]:
+    """OpenAI's sampling fields under the names of the configuration. Raises RequestError where it has none."""
+    if "temperature" not in known and chat.temperature:
+        raise invalid("the strategy greedy takes no temperature but 0", "temperature", "unsupported_value")
+    asked = {"temperature": chat.temperature, "top_p": chat.top_p}
+    return {name: value for name, value in asked.items() if value is not None and name in known}
+
+
+def ceilings(chat: ChatRequest, given: Mapping[str, Any], config: SearchConfig) -> dict[str, Any]:
+    """Each budget as the smallest of all that limit it: the server's, and those that the request names."""
+    limits: dict[str, list[Any]] = {name: [getattr(config, name), given.get(name)] for name in CEILINGS}
+    limits["generated_tokens"] += [chat.max_completion_tokens, chat.max_tokens]
+    smallest = {name: [limit for limit in of if limit is not None] for name, of in limits.items()}
+    return {name: min(of) for name, of in smallest.items() if of}
+
+
+def wave(config: SearchConfig) -> int:
+    """The most candidates that are sampled at the same time."""
+    return prod(getattr(config, name, 1) for name in WIDTHS)
+
+
+def checked(kind: Any, value: Any, param: str) -> Any:
+    """`value`, which must be of that type. Raises RequestError where it is not."""
+    try:
+        return TypeAdapter(kind).validate_python(value, strict=True)
+    except ValidationError as error:
+        raise validation_error(error, param) from error
+
+
+def validation_error(error: ValidationError, param: str | None) -> RequestError:
+    """What was wrong first, in OpenAI's form."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    where = param or ".".join(str(part) for part in first["loc"]) or None
+    return invalid(f"{where or 'the body'}: {first['msg']}", where)
