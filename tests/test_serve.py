@@ -29,7 +29,7 @@ from treestar.serve import ServerConfig
 from treestar.serve.server import API_KEY_VARIABLE, Server, bind
 
 KEY = "a key of the tests"
-QUESTION = "What is 12 + 7 * 3?"
+QUESTION = "What is 12 + 7?"
 ENDLESS = {"treestar": {"strategy": "majority", "samples": 10**9, "in_flight": 2}}
 """A search that only its client's going, or the server's end, can stop."""
 
