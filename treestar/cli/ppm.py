@@ -48,7 +48,7 @@ def train(
 ) -> None:
     """Train a PPM on preference pairs from trees that were searched with --gold.
 
-    Start it with `accelerate launch` or `torchrun` to train on several devices.
+    Start it with `torchrun` or `accelerate launch` to train on several devices.
     """
     config = config_from_options(PPMTrainingConfig, "treestar ppm train", options)
     further = read_training_arguments(training_arguments) if training_arguments is not None else {}

@@ -129,6 +129,7 @@ def arguments_of(config: PPMTrainingConfig, ppm: PPM, data: TrainingData) -> dic
         "eval_strategy": "epoch" if data.held_out else "no",
         "logging_steps": max(1, round(steps / LOSSES_LOGGED)),
         "logging_nan_inf_filter": False,
+        "ddp_find_unused_parameters": False,
         "disable_tqdm": True,
         "remove_unused_columns": False,
         "use_cpu": not has_accelerator,
