@@ -91,9 +91,11 @@ def backends() -> list[tuple[str, str]]:
         "ready" if (MODEL_PATH / "model.safetensors").is_file() else "its weights are missing: reinstall treestar"
     )
     gym = "ready" if find_spec("reasoning_gym") else "pip install 'treestar[gym]'"
+    openai = "ready: --policy openai:MODEL@URL" if find_spec("openai") else "pip install 'treestar[openai]'"
     return [
         ("embedded policy", embedded),
         ("Hugging Face policies", "ready: --policy FOLDER or HUB_ID"),
+        ("policies behind a server", openai),
         ("reasoning-gym problems", gym),
     ]
 
