@@ -68,6 +68,8 @@ class PPMTrainer(Trainer):  # type: ignore[misc]
         self.loss = loss
         self.held_out = held_out
         self.loss_is_scaled_for_ga = False  # a batch's loss is its own; the trainer averages accumulated ones
+        self.read_losses: list[tuple[torch.Tensor, torch.Tensor]] = []
+        """Weighted sum and sum of weights of each batch since the loss was last logged."""
 
     def compute_loss(
         self,
@@ -85,7 +87,16 @@ class PPMTrainer(Trainer):  # type: ignore[misc]
         loss: torch.Tensor = (losses * inputs["weights"]).sum()
         if not torch.isfinite(loss):
             raise diverged(f"the loss at step {self.state.global_step + 1} is {loss.item()}")
+        self.read_losses.append((loss.detach(), inputs["weights"].sum()))
         return loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log the mean loss of a term: batches differ in weight, so the mean over batches would be noise."""
+        if "loss" in logs:
+            losses, weights = zip(*self.read_losses, strict=True)
+            self.read_losses.clear()
+            logs["loss"] = (torch.stack(losses).sum() / torch.stack(weights).sum()).item()
+        super().log(logs, start_time)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """The pair accuracy on the held-out batches, for the trainer's logs."""

@@ -26,8 +26,8 @@ __all__ = ["train_ppm"]
 
 REPORT = "training.json"
 
-RATE_TIMES_WIDTH = 0.025
-"""Learning rate times the width of the model, where no rate is given."""
+RATE_FACTOR = 1.5
+"""The learning rate, where none is given, is this / width^1.5."""
 
 LOSSES_LOGGED = 100
 """How many times, about, the loss is logged in a run."""
@@ -116,7 +116,7 @@ def arguments_of(config: PPMTrainingConfig, ppm: PPM, data: TrainingData) -> dic
     return {
         "per_device_train_batch_size": 1,  # an item of the data set is a batch
         "num_train_epochs": config.epochs,
-        "learning_rate": config.learning_rate or RATE_TIMES_WIDTH / ppm.model.config.hidden_size,
+        "learning_rate": config.learning_rate or RATE_FACTOR / ppm.model.config.hidden_size**1.5,
         "warmup_steps": config.warmup,
         "gradient_accumulation_steps": config.accumulation,
         "gradient_checkpointing": config.gradient_checkpointing,
