@@ -97,6 +97,7 @@ configs = st.builds(
     gold=st.booleans(),
     early_stop=st.booleans(),
     choice=st.sampled_from(["weighted", "majority", "best"]),
+    widen_above=st.sampled_from([None, 0.05, 0.3]),
 )
 
 
@@ -118,15 +119,15 @@ def test_visits_and_values_add_up(config: MCTSConfig, seed: int, scored: bool, s
         assert node.visits == initial + own + below
         assert -1.0 <= node.q_value <= 1.0
         assert node.in_flight == 0
-        assert node.closed == (
-            node.terminal is not None or (bool(node.children) and all(c.closed for c in node.children))
-        )
+        exhausted = bool(node.children) and all(child.closed for child in node.children) and not node.widening
+        assert node.closed == (node.terminal is not None or exhausted)
         assert node.open_children == sum(not child.closed for child in node.children)
         if scored or config.gold:  # agreement is a ratio, which floats do not hold exactly
             assert Fraction(node.value_sum) == exact_value(node, config, scored)
         if node.children:
             assert sum(child.prior for child in node.children) == pytest.approx(1.0)
-            assert sum(child.multiplicity for child in node.children) <= config.children
+            assert sum(child.multiplicity for child in node.children) <= node.drawn
+            assert node.drawn == config.children or (scored and config.widen_above is not None)
         else:
             assert node.terminal is not None or node.visits == initial
     assert result.stats.nodes == len(tree.nodes)
@@ -291,6 +292,30 @@ def test_ppm_guides_the_search_to_what_it_rates() -> None:
     assert max(result.tree.root.children, key=lambda child: child.visits).step.text == "x = 2"  # type: ignore[union-attr]
     assert result.answer == "x = 2"
     assert all(node.score is not None for node in result.tree.nodes[1:])
+
+
+def test_an_exhausted_tree_is_widened_where_steps_are_probably_unseen() -> None:
+    """Three of sixteen candidates at the root are of their own kind; the steps after it are always the same."""
+
+    def script(state: State, n: int, seed: int) -> list[Step]:
+        if state.steps:
+            return [Step("so", ending="answer", answer=state.steps[0].text)] * n
+        kinds = random.Random(seed).choices(["x = 0", "x = 1", "x = 2", "x = 3"], [13, 1, 1, 1], k=n)
+        return [Step(kind, kind) for kind in kinds]
+
+    def rate(state: State) -> float:
+        return 0.9 if state.steps[0].text == "x = 3" else -0.9
+
+    def answers(widen_above: float | None) -> list[str | None]:
+        config = MCTSConfig(rollouts=60, children=2, widen_above=widen_above)
+        return [search(config, script, rate, seed).answer for seed in range(20)]
+
+    assert answers(None).count("x = 3") < 8
+    assert answers(0.01).count("x = 3") > 16
+    result = search(MCTSConfig(rollouts=60, children=2, widen_above=0.1), script, rate, 3)
+    assert result.stopped == "exhausted"
+    assert result.tree is not None
+    assert {child.drawn for child in result.tree.root.children} == {4}, "four times the same: the next is hardly new"
 
 
 @pytest.mark.parametrize(

@@ -219,6 +219,9 @@ class MCTSConfig(TreeSearchConfig):
     """Rollouts of one tree at the same time; 1 is the textbook sequence."""
     virtual_loss: int = 1
     """Visits of value -1 that a rollout in flight lends to the nodes of its path."""
+    widen_above: float | None = 0.15
+    """With a PPM: when the tree is exhausted, sample `children` more candidates wherever the next one is new with at
+    least this probability. Without a number the search ends there."""
     early_stop: bool = True
     """Stop when the leading answer can no longer be overtaken, which only `weighted` without a PPM can know. Off when
     making training data."""
@@ -237,6 +240,8 @@ class MCTSConfig(TreeSearchConfig):
             raise invalid(self, "exploration", "a finite number, 0 or more")
         if isnan(self.unvisited_value) or self.unvisited_value == -inf:
             raise invalid(self, "unvisited_value", "a number or inf")
+        if self.widen_above is not None and not 0 < self.widen_above < 1:
+            raise invalid(self, "widen_above", "above 0 and below 1")
         if self.stop_confidence is not None and not 0 < self.stop_confidence <= 1:
             raise invalid(self, "stop_confidence", "above 0 and at most 1")
         if not 0 <= self.stop_mass <= 1:

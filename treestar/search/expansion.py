@@ -31,7 +31,7 @@ from treestar.types import (
     Verifier,
 )
 
-__all__ = ["Components", "Expansion", "Growth", "Search"]
+__all__ = ["Components", "Expansion", "Growth", "Search", "reopen"]
 
 ConfigT_co = TypeVar("ConfigT_co", bound=SearchConfig, covariant=True)
 

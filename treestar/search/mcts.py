@@ -7,7 +7,7 @@ children, and so on. Every terminal child that an expansion finds is backed up a
 from __future__ import annotations
 
 from treestar.search.config import MCTSConfig
-from treestar.search.expansion import Growth, Search
+from treestar.search.expansion import Growth, Search, reopen
 from treestar.search.selection import select_child
 from treestar.search.tree import Node
 
@@ -31,9 +31,15 @@ async def mcts(search: Search[MCTSConfig]) -> str:
             root.in_flight += 1
             rollouts += descend(search, root)
         if not rollouts:
-            return "exhausted" if root.closed else "finished"
+            if not root.closed:
+                return "finished"
+            if started == config.rollouts or not widen(search):
+                return "exhausted"
+            continue
         leaves = dict.fromkeys(rollouts, config.children)
         grown = await search.expand(leaves, merge=True, keep_failures=config.on_error == "penalise")
+        for leaf in leaves:
+            leaf.widening = False
         await evaluate(search, grown)
         rollouts = [leaf for standing in rollouts for leaf in descend(search, standing)]
         search.on_progress(search)
@@ -42,7 +48,7 @@ async def mcts(search: Search[MCTSConfig]) -> str:
 def descend(search: Search[MCTSConfig], node: Node) -> list[Node]:
     """Follow the selection rule from `node` to a leaf to be expanded; [] where the rollout has reached its end."""
     config = search.config
-    while node.children:
+    while node.children and not node.widening:
         child = select_child(node, config.rule, config.exploration, config.unvisited_value, config.virtual_loss)
         if child is None:
             break
@@ -53,6 +59,25 @@ def descend(search: Search[MCTSConfig], node: Node) -> list[Node]:
         search.stats.rollouts += 1
         return []
     return [node]
+
+
+def widen(search: Search[MCTSConfig]) -> bool:
+    """Open an exhausted tree again, wherever the policy probably has steps that were not sampled yet; returns whether
+    there is such a place. Only with a PPM: agreement would count the steps that are sampled later for less."""
+    threshold = search.config.widen_above
+    if threshold is None or search.components.scorer is None:
+        return False
+    for node in search.tree.nodes:
+        if node.children and unseen_probability(node) > threshold:
+            node.widening = True
+            reopen(node)
+    return not search.tree.root.closed
+
+
+def unseen_probability(node: Node) -> float:
+    """How probable it is that the next candidate sampled at `node` is new: the share of candidates that were sampled
+    once (Good 1953, Turing's estimate), with half a candidate more, so that it is never 0."""
+    return (sum(child.multiplicity == 1 for child in node.children) + 0.5) / (node.drawn + 1)
 
 
 def leave(node: Node | None) -> None:

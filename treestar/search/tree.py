@@ -54,6 +54,8 @@ class Node:
     children: list[Node] = field(default_factory=list)
     drawn: int = 0
     """Candidates that were asked of the policy here so far; not kept in JSON."""
+    widening: bool = False
+    """Further candidates are to be sampled here although there are children; not kept in JSON."""
     in_flight: int = 0
     """Rollouts that are below or at this node now (for virtual loss); 0 in a finished tree."""
     open_children: int = 0
