@@ -16,6 +16,7 @@ from transformers.trainer_callback import PrinterCallback
 from treestar.ppm.batches import Batch, collate, term_logits
 from treestar.ppm.model import PPM
 from treestar.ppm.objectives import Loss
+from treestar.ppm.renaming import move_names, name_tokens
 from treestar.types import TreestarError
 
 __all__ = ["PPMTrainer", "TrainingProgress", "diverged", "pair_accuracy"]
@@ -54,12 +55,13 @@ class PPMTrainer(Trainer):  # type: ignore[misc]
         arguments: TrainingArguments,
         on_progress: Callable[[TrainingProgress], None],
     ) -> None:
+        names = name_tokens(ppm.tokenizer, ppm.step_format)
         super().__init__(
             model=ppm.model,
             args=arguments,
             train_dataset=batches,
             eval_dataset=held_out,
-            data_collator=lambda batches: collate(batches[0], ppm.tokenizer.pad_token_id),
+            data_collator=lambda batches: collate(move_names(batches[0], names), ppm.tokenizer.pad_token_id),
             processing_class=ppm.tokenizer,
             callbacks=[ProgressReports(on_progress)],
         )
