@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import replace
+from math import exp
 from threading import Event
 from typing import Any
 
@@ -146,7 +147,7 @@ def test_votes_over_samples_are_what_their_names_say(seed: int, samples: int, in
         for node in ends:
             state = result.tree.state(node)
             assert node.score == score_of(state)
-            weight = (1 + score_of(state)) / 2 if config_class is WeightedVoteConfig else 1
+            weight = exp(2 * score_of(state)) if config_class is WeightedVoteConfig else 1
             votes[str(node.answer)] += weight  # type: ignore[assignment]
         if config_class is BestOfNConfig:
             best = max(score_of(result.tree.state(node)) for node in ends)

@@ -106,12 +106,17 @@ def chosen(groups: AnswerGroups, choice: str) -> tuple[str | None, float]:
 def test_choices() -> None:
     groups = finished(("a", -0.8, 1), ("b", 0.9, 1), ("a", -0.6, 1))
     assert chosen(groups, "majority") == ("a", pytest.approx(2 / 3))
-    assert chosen(groups, "weighted") == ("b", pytest.approx(0.95 / 1.25))
+    assert chosen(groups, "weighted") == (
+        "b",
+        pytest.approx(math.exp(1.8) / (math.exp(1.8) + math.exp(-1.6) + math.exp(-1.2))),
+    )
     assert chosen(groups, "best")[0] == "b"
     assert chosen(finished(("a", None, 1), ("b", None, 3)), "weighted") == ("b", 0.75)
     assert chosen(finished(("a", None, 1), ("b", None, 1)), "majority")[0] == "a", "ties go to the first found"
     assert chosen(finished(("a", None, 1), ("b", None, 1)), "best")[0] == "a", "the higher mean log-probability"
-    assert chosen(finished(("a", -1.0, 1)), "weighted") == ("a", 0.0)
+    assert chosen(finished(("a", 0.5, 3), ("b", 0.5, 1)), "weighted") == ("a", 0.75), (
+        "what the policy samples more often"
+    )
     assert choose(AnswerGroups(ExactVerifier()), "weighted") is None
 
 

@@ -31,6 +31,7 @@ from treestar.benchmarks.metrics import (
     weighted_vote_at_k,
 )
 from treestar.benchmarks.samples import Row
+from treestar.search.answer import score_weight
 
 __all__ = ["Answer", "Metrics", "SpentTokens", "own_answer_right", "problem_metrics"]
 
@@ -153,7 +154,7 @@ def metrics_at_k(votes: Votes, k: int, tokens_a_sample: float, seed: int) -> Met
     }
     for scorer, scores in votes.scores.items():
         answered = [-inf if group == NO_ANSWER else score for group, score in zip(votes.groups, scores, strict=True)]
-        weights = [(1.0 + score) / 2.0 if scorer == "ppm" else exp(score) for score in scores]
+        weights = [score_weight(score) if scorer == "ppm" else exp(score) for score in scores]
         metrics[f"acc,best_of@{k}:{scorer}"] = best_of_k(answered, votes.right, k)
         metrics[f"acc,weighted@{k}:{scorer}"] = weighted_vote_at_k(votes.groups, votes.group_right, weights, k, seed)
     return metrics
@@ -166,7 +167,7 @@ def majority(votes: Votes) -> Answer:
 
 def weighted_vote(votes: Votes) -> Answer:
     """The answer whose samples have the highest sum of PPM scores, mapped to [0, 1]; its best-scored wording."""
-    return heaviest(votes, [(1.0 + score) / 2.0 for score in votes.scores["ppm"]])
+    return heaviest(votes, [score_weight(score) for score in votes.scores["ppm"]])
 
 
 def heaviest(votes: Votes, weights: list[float]) -> Answer:

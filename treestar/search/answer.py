@@ -16,9 +16,14 @@ __all__ = [
     "choose",
     "mean_log_probability",
     "sampled_mass",
+    "score_weight",
 ]
 
 Choice = Literal["weighted", "majority", "best"]
+
+SHARPNESS = 2.0
+"""A vote that the PPM scores 1 weighs e^(2 SHARPNESS), 55 times as much as one that it scores -1: enough to overrule
+the policy's belief, and too little for one score to decide alone."""
 
 
 @dataclass(slots=True)
@@ -119,13 +124,19 @@ def trajectory_quality(node: Node) -> float:
     return mean_log_probability(node) if node.score is None else node.score
 
 
+def score_weight(score: float) -> float:
+    """What a PPM's score makes of one vote: e^(SHARPNESS score)."""
+    return exp(SHARPNESS * score)
+
+
 def trajectory_weight(node: Node, choice: Choice) -> float:
     """What one trajectory adds to its answer's group, > 0."""
     if choice == "majority":
         return float(node.multiplicity)
     if choice == "best":
         return exp(trajectory_quality(node))
-    return sampled_mass(node) if node.score is None else node.multiplicity * (1.0 + node.score) / 2.0
+    # A tree samples probable and improbable branches alike; without the mass both would count the same.
+    return sampled_mass(node) * (1.0 if node.score is None else score_weight(node.score))
 
 
 def choose(groups: AnswerGroups, choice: Choice) -> tuple[Node, float] | None:

@@ -219,7 +219,7 @@ class MCTSConfig(TreeSearchConfig):
     """Rollouts of one tree at the same time; 1 is the textbook sequence."""
     virtual_loss: int = 1
     """Visits of value -1 that a rollout in flight lends to the nodes of its path."""
-    widen_above: float | None = 0.15
+    widen_above: float | None = 0.05
     """With a PPM: when the tree is exhausted, sample `children` more candidates wherever the next one is new with at
     least this probability. Without a number the search ends there."""
     early_stop: bool = True
