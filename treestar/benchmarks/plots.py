@@ -19,6 +19,8 @@ COLORS = (
     *("#000000", "#332288", "#999933"),
 )
 """Paul Tol's bright scheme, which colour-blind readers can tell apart, black, and two of his muted one."""
+HATCHES = ("", "///", "...")
+"""Mark bars whose colours come again."""
 
 Results = Mapping[str, Any]
 Series = list[tuple[float, float, float, float]]
@@ -144,6 +146,9 @@ def draw_accuracy_by_level(figure: Any, levels: Mapping[str, Mapping[str, Any]],
             yerr=[[mean - low for _, (_, mean, low, _) in points], [high - mean for _, (_, mean, _, high) in points]],
             label=system,
             color=COLORS[place % len(COLORS)],
+            hatch=HATCHES[place // len(COLORS) % len(HATCHES)],
+            edgecolor="white",
+            linewidth=0,
             error_kw={"elinewidth": 0.8},
         )
     names = [f"{level}\nn={max(each['n'] for each in found.values())}" for level, found in levels.items()]
