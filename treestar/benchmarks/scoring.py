@@ -5,7 +5,7 @@ trajectories:
 
     none                        the answer that greedy or the tree search gave
     majority, best_of_n, weighted_vote    of all n samples: the answer that most of them give, the one with the highest
-                                score, the one with the highest sum of PPM scores, mapped to [0, 1]
+                                score, the one with the highest sum of e^(2 score)
     majority@Ntokens, ...       of the samples that, one after another, are finished within N tokens
     majority@mcts:Ntokens, ...  of those that are finished within what MCTS with budget N spent on this very problem
     consensus@k                 the majority of k of the n samples, in expectation
@@ -166,7 +166,7 @@ def majority(votes: Votes) -> Answer:
 
 
 def weighted_vote(votes: Votes) -> Answer:
-    """The answer whose samples have the highest sum of PPM scores, mapped to [0, 1]; its best-scored wording."""
+    """The answer whose samples have the highest sum of `score_weight`; its best-scored wording."""
     return heaviest(votes, [score_weight(score) for score in votes.scores["ppm"]])
 
 

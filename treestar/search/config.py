@@ -115,7 +115,7 @@ class BestOfNConfig(SamplesConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class WeightedVoteConfig(SamplesConfig):
-    """The answer whose sampled trajectories have the highest sum of PPM scores, mapped to [0, 1] (Li et al. 2023)."""
+    """The answer whose sampled trajectories have the highest sum of e^(2 score) (weighted voting; Li et al. 2023)."""
 
     needs_scorer: ClassVar[bool] = True
 
@@ -125,7 +125,7 @@ class TreeSearchConfig(SamplingConfig):
     """A strategy whose trajectories share steps, and which may choose its answer in several ways."""
 
     choice: Choice = "weighted"
-    """How the answer is chosen: the heaviest group by PPM score (without a PPM by sampled mass), the group with most
+    """How the answer is chosen: the heaviest group by sampled mass and PPM score, the group with most
     trajectories, or the single best trajectory."""
 
     def __post_init__(self) -> None:
