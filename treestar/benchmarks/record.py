@@ -23,6 +23,7 @@ PACKAGES = (
     "latex2sympy2_extended",
     "RestrictedPython",
     "treequest",
+    "its_hub",
     "reasoning-gym",
 )
 
