@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -94,6 +94,7 @@ class Generator:
         self.lock = threading.Lock()
         """Guards `waiting` and `running`."""
         self.running = False
+        self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="treestar-generate")
         self.token_texts: dict[int, str] = {}
 
     def submit(self, request: Request) -> None:
@@ -102,7 +103,7 @@ class Generator:
             self.waiting.extend(self.candidate(request, index) for index in range(request.n))
             if not self.running:
                 self.running = True
-                threading.Thread(target=self.run, name="treestar-generate", daemon=True).start()
+                self.thread.submit(self.run)
 
     def candidate(self, request: Request, index: int) -> Candidate:
         numbers = uniforms(request.seed, index, request.sampling.max_tokens)
