@@ -320,7 +320,9 @@ def ppm_figures(out: Path, objective: str) -> dict[str, Any]:
         return list(asyncio.run(scorer.score(states)).values)
 
     found = evaluate(list(trees), score, trees.skipped).to_json()
+    found["trees"]["skipped_trees"] = len(found["trees"]["skipped_trees"])
     training = json.loads((out / f"ppm-{objective}" / "training.json").read_text(encoding="utf-8"))
+    training["data"]["trees"]["skipped_trees"] = len(training["data"]["trees"]["skipped_trees"])
     return {
         "held-out trees": found,
         "training": {key: training[key] for key in ("settings", "data", "seconds", "tokens")},
