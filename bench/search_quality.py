@@ -127,9 +127,8 @@ def make_trees(out: Path, arguments: argparse.Namespace) -> None:
                     assert result.tree is not None
                     result.tree.save(folder / f"{result.problem.id}.json")
                     tokens += result.stats.generated_tokens
-                print(
-                    f"{name}: {first + 100} of {len(missing)}, {tokens / (time.perf_counter() - started):.0f} tokens/s"
-                )
+                solved, seconds = min(first + 100, len(missing)), time.perf_counter() - started
+                print(f"{name}: {solved} of {len(missing)}, {tokens / seconds:.0f} tokens/s", flush=True)
 
 
 def train(out: Path, _: argparse.Namespace) -> None:
