@@ -70,7 +70,9 @@ def test_a_sequence_read_in_parts_reads_as_a_whole(cache_bytes: int) -> None:
     long = torch.randint(5, 60, (90,), generator=generator).tolist()
     stages = [[long[:30]], [long[:61], long[:33], long[5:50]], [long, long[:62], long[5:52], long[:3]]]
     for sequences in stages:
-        for sequence, outcome in zip(sequences, read(model_forward(model), sequences, cache), strict=True):
+        for sequence, outcome in zip(
+            sequences, read(model_forward(model), sequences, cache, model.device), strict=True
+        ):
             with torch.inference_mode():
                 plain = model(torch.tensor([sequence]), use_cache=True)
             assert torch.allclose(outcome.output, plain.logits[0, -1], atol=1e-4)

@@ -159,7 +159,7 @@ class Generator:
         by_prompt: dict[tuple[int, ...], list[Candidate]] = {}
         for candidate in candidates:
             by_prompt.setdefault(tuple(candidate.request.prompt), []).append(candidate)
-        sequences = read(self.forward, list(by_prompt), self.prefixes)
+        sequences = read(self.forward, list(by_prompt), self.prefixes, self.model.device)
         for same, sequence in zip(by_prompt.values(), sequences, strict=True):
             choose_next(same, sequence.output.expand(len(same), -1))
             self.batch.join(same, sequence.keys_values)

@@ -112,12 +112,15 @@ class ReadSequence:
     """Tokens at its beginning that the cache knew."""
 
 
-def read(forward: Callable[..., Any], sequences: Sequence[Sequence[int]], cache: PrefixCache) -> list[ReadSequence]:
+def read(
+    forward: Callable[..., Any], sequences: Sequence[Sequence[int]], cache: PrefixCache, device: torch.device
+) -> list[ReadSequence]:
     """Have a model read `sequences`, each only beyond what `cache` knows of it; the cache then knows them all.
 
     Args:
         forward: the model, called with `input_ids`, `attention_mask`, `position_ids` and `past_key_values`; returns a
             tensor of shape (rows, columns, ...), of which the last column is kept.
+        device: the model's.
 
     Returns:
         One for each sequence, in order.
@@ -135,7 +138,7 @@ def read(forward: Callable[..., Any], sequences: Sequence[Sequence[int]], cache:
     ]
     for rows, prefix in zip(batches, prefixes, strict=True):
         known = [BLOCK * len(matches[row]) for row in rows]
-        outcome = read_batch(forward, [sequences[row] for row in rows], known, prefix)
+        outcome = read_batch(forward, [sequences[row] for row in rows], known, prefix, device)
         found.update(zip(rows, outcome, strict=True))
     for row, sequence in enumerate(sequences):
         cache.store(sequence, found[row].keys_values)
@@ -155,14 +158,17 @@ def batches_of(rows: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int
 
 
 def read_batch(
-    forward: Callable[..., Any], sequences: Sequence[Sequence[int]], known: Sequence[int], prefix: torch.Tensor | None
+    forward: Callable[..., Any],
+    sequences: Sequence[Sequence[int]],
+    known: Sequence[int],
+    prefix: torch.Tensor | None,
+    device: torch.device,
 ) -> list[ReadSequence]:
     """One forward pass. A row's columns: its known prefix, a hole that is masked, and the tokens to be read, which all
     rows end in the last column."""
     import torch
     from transformers.cache_utils import Cache, DynamicLayer
 
-    device = None if prefix is None else prefix.device
     width = 0 if prefix is None else prefix.shape[4]
     longest = max(len(sequence) - length for sequence, length in zip(sequences, known, strict=True))
     ids = torch.zeros(len(sequences), longest, dtype=torch.long)

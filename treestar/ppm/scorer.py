@@ -138,7 +138,7 @@ class TransformersScorer:
 
     def read(self, rows: Sequence[list[int]]) -> list[tuple[float, int]]:
         """For each token sequence the score at its last token, and how many of its tokens were read for that."""
-        sequences = read(self.ppm.scores_of_last, rows, self.prefixes)
+        sequences = read(self.ppm.scores_of_last, rows, self.prefixes, self.ppm.model.device)
         scores = [float(sequence.output) for sequence in sequences]
         return [
             (score, len(row) - sequence.reused) for score, row, sequence in zip(scores, rows, sequences, strict=True)
