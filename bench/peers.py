@@ -213,10 +213,10 @@ class StepModels(AbstractLanguageModel, AbstractProcessRewardModel):
         # What its_hub draws next, before anything else runs on this event loop, hangs on seed and problem.
         random.seed(self.search.tree.choice_seed(self.search.tree.root, self.scorings))
         self.scorings += 1
-        return [value(self.node_of[text]) for text in steps]
+        return self.score(prompt_or_messages, steps)
 
     def score(self, prompt_or_messages: str | list[ChatMessage] | ChatMessages, steps: list[str]) -> list[float]:
-        raise NotImplementedError("its_hub's algorithms only await `ascore`")
+        return [value(self.node_of[text]) for text in steps]
 
 
 def beam_search(steps: StepGeneration, models: StepModels, trajectories: int) -> tuple[AbstractScalingAlgorithm, int]:
