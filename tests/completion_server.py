@@ -14,7 +14,8 @@ from typing import Any
 
 from treestar.policy import load_policy
 from treestar.policy.format import plain_template
-from treestar.policy.generator import Generated, Request
+from treestar.policy.generator import Request
+from treestar.policy.local import Generated
 from treestar.types import Sampling
 
 KNOWN = {"model", "prompt", "messages", "max_tokens", "temperature", "top_p", "stop", "seed", "logprobs"}

@@ -14,7 +14,7 @@ from threading import Event
 from types import TracebackType
 from typing import Any, TypeVar
 
-from treestar.policy import OpenAIPolicy, load_policy
+from treestar.policy import load_policy
 from treestar.ppm import load_scorer
 from treestar.results_file import append_result, read_results, result_key
 from treestar.search import Components, MCTSConfig, SearchConfig, SearchResult, search_many
@@ -35,17 +35,18 @@ class Solver:
     """Searches for the answers of math problems.
 
     Args:
-        policy: `embedded`, a model folder, a Hugging Face hub id, `openai:MODEL@URL`, or any `treestar.types.Policy`.
+        policy: `embedded`, a model folder, a Hugging Face hub id, `vllm:MODEL`, `openai:MODEL@URL`, or any
+            `treestar.types.Policy`.
         search: the configuration of a strategy: `MCTSConfig`, `BeamSearchConfig`, `MajorityConfig`, ... (those of
             `treestar.search.STRATEGIES`).
-        scorer: a PPM: a folder, a Hugging Face hub id, or any `treestar.types.Scorer`. With one, MCTS is PPM-augmented.
+        scorer: a PPM: named like a policy, or any `treestar.types.Scorer`. With one, MCTS is PPM-augmented.
         executor: runs the steps' code; the sandbox if None.
         verifier: judges answers; mathematical equivalence if None.
         seed: same seed, same problem, same model: same tree.
         concurrency: most problems searched at the same time.
         on_progress: called with each running search after every wave of expansions, from the solver's thread.
 
-    A solver is a context manager; leaving it (or `close`) ends its processes.
+    A solver is a context manager; leaving it (or `close`) ends its processes, and those of what it was given.
 
     Raises:
         ValueError: the strategy needs a PPM, and none is given.
@@ -161,14 +162,11 @@ class Solver:
         return asyncio.run_coroutine_threadsafe(work, self.loop)
 
     def close(self) -> None:
-        """End the sandbox, the grader and the solver's thread; a closed solver solves no more."""
+        """End the sandbox, the grader, the models' engines and connections, and the solver's thread; a closed solver
+        solves no more."""
         if self.loop.is_closed():
             return
-        self.submit(self.components.executor.close()).result()
-        if isinstance(self.components.policy, OpenAIPolicy):
-            self.submit(self.components.policy.close()).result()
-        if isinstance(self.components.verifier, AnswerVerifier):
-            self.submit(self.components.verifier.close()).result()
+        self.submit(self.components.close()).result()
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join()
         self.loop.close()

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NewType, Protocol, runtime_checkable
 
 __all__ = [
+    "Closable",
     "ContextOverflow",
     "Execution",
     "Executor",
@@ -208,4 +209,13 @@ class Verifier(Protocol):
 
     async def equivalent(self, first: str, second: str) -> bool:
         """Whether two answers mean the same; symmetric."""
+        ...
+
+
+@runtime_checkable
+class Closable(Protocol):
+    """What holds processes, connections or an engine."""
+
+    async def close(self) -> None:
+        """End and free them."""
         ...

@@ -19,7 +19,7 @@ from typer.core import TyperGroup
 from treestar.cli.bench_progress import BenchmarkProgress
 from treestar.cli.components import PolicyName, PPMName, StepFormatName, report_repeats
 from treestar.cli.options import with_config_options
-from treestar.policy import FormatName, OpenAIPolicy, TransformersPolicy, load_policy
+from treestar.policy import FormatName, TransformersPolicy, load_policy
 from treestar.policy.load import Dtype
 from treestar.ppm import load_scorer
 from treestar.search import STRATEGIES, Components
@@ -138,7 +138,7 @@ def run(
         raise TreestarError(f"interrupted; the same command with --resume goes on: {out}") from None
     finally:
         add_session(out, shlex.join(["treestar", *sys.argv[1:]]), started, sum(progress.asked.values()))
-        report_repeats(loaded, console)
+        report_repeats((loaded, scorer), console)
     conclude(out, config, settings, console)
 
 
@@ -217,14 +217,11 @@ async def components_of(policy: LanguageModelPolicy, scorer: Scorer | None) -> A
     from treestar.verifier import AnswerVerifier
     from treestar.verifier.sandbox import SandboxExecutor
 
-    executor, verifier = SandboxExecutor(), AnswerVerifier()
+    components = Components(policy, SandboxExecutor(), AnswerVerifier(), scorer)
     try:
-        yield Components(policy, executor, verifier, scorer)
+        yield components
     finally:
-        await executor.close()
-        await verifier.close()
-        if isinstance(policy, OpenAIPolicy):
-            await policy.close()
+        await components.close()
 
 
 def conclude(out: Path, config: BenchmarkConfig, settings: dict[str, Any], console: Console) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -10,9 +10,9 @@ from rich.console import Console
 
 from treestar.cli.options import config_from_options
 from treestar.policy import FormatName, OpenAIPolicy
+from treestar.ppm.openai import OpenAIScorer
 from treestar.search import STRATEGIES, SearchConfig
 from treestar.search.engine import check_scorer
-from treestar.types import Policy
 from treestar.verifier.sandbox import Isolation
 
 __all__ = [
@@ -26,7 +26,8 @@ __all__ = [
 ]
 
 PolicyName = Annotated[
-    str, typer.Option(help="`embedded`, a model folder, a Hugging Face hub id, or openai:MODEL@URL.")
+    str,
+    typer.Option(help="`embedded`, a model folder, a Hugging Face hub id, vllm:MODEL, or openai:MODEL@URL."),
 ]
 StepFormatName = Annotated[
     FormatName | None,
@@ -34,7 +35,10 @@ StepFormatName = Annotated[
 ]
 PPMName = Annotated[
     str | None,
-    typer.Option(help="A process preference model: a folder as `treestar ppm train` writes, or a hub id."),
+    typer.Option(
+        help="A process preference model: a folder that `treestar ppm train` wrote, a hub id, vllm:MODEL, or "
+        "openai:MODEL@URL."
+    ),
 ]
 StrategyName = Annotated[str, typer.Option(help=f"How the budget is spent: {', '.join(STRATEGIES)}.")]
 IsolationLevel = Annotated[
@@ -59,7 +63,8 @@ def search_config(strategy: str, has_scorer: bool, options: Mapping[str, Any]) -
     return config
 
 
-def report_repeats(policy: Policy, errors: Console) -> None:
-    """Say what a policy behind a server had to repeat."""
-    if isinstance(policy, OpenAIPolicy) and (report := policy.report()):
-        errors.print(report, highlight=False, markup=False)
+def report_repeats(parts: Iterable[object], errors: Console) -> None:
+    """Say what those of a search's parts that are behind a server had to repeat."""
+    for part in parts:
+        if isinstance(part, OpenAIPolicy | OpenAIScorer) and (report := part.report()):
+            errors.print(report, highlight=False, markup=False)

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from treestar.cli.components import IsolationLevel, PolicyName, PPMName, StrategyName, search_config
+from treestar.cli.components import IsolationLevel, PolicyName, PPMName, StepFormatName, StrategyName, search_config
 from treestar.cli.options import config_from_options, with_config_options
+from treestar.policy import load_policy
 from treestar.search import STRATEGIES
 from treestar.serve import ServerConfig
 from treestar.solver import Solver
@@ -24,6 +25,7 @@ __all__ = ["serve"]
 )
 def serve(
     policy: PolicyName = "embedded",
+    step_format: StepFormatName = None,
     ppm: PPMName = None,
     strategy: StrategyName = "mcts",
     isolation: IsolationLevel = "full",
@@ -47,5 +49,5 @@ def serve(
     with serving.bind(server) as listener:
         print(f"loading policy {policy}", file=sys.stderr, flush=True)
         executor = SandboxExecutor(SandboxConfig(isolation=isolation))
-        with Solver(policy, search, ppm, executor=executor, seed=seed) as solver:
+        with Solver(load_policy(policy, step_format), search, ppm, executor=executor, seed=seed) as solver:
             serving.serve(solver, server, listener)

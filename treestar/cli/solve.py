@@ -85,7 +85,7 @@ def solve(
 
     with solver, display:
         results = solver.solve_many(problems, out, on_result)
-    report_repeats(loaded, errors)
+    report_repeats((loaded, solver.components.scorer), errors)
     if not json_:
         console = Console()
         for result in results:

@@ -17,11 +17,12 @@ from typing import Any
 import torch
 
 from treestar.policy.decoding import Continuation, DecodingBatch, choose_next
+from treestar.policy.local import Generated
 from treestar.policy.prefix_cache import PrefixCache, read
 from treestar.policy.sampling import uniforms
 from treestar.types import Sampling, TreestarError
 
-__all__ = ["Generated", "Generator", "Request"]
+__all__ = ["Generator", "Request"]
 
 LINGER_SECONDS = 0.004
 """How long an idle model waits for further requests while they keep coming; one forward pass takes longer."""
@@ -29,20 +30,6 @@ LINGER_SECONDS = 0.004
 JOIN_SHARE = 8
 """New continuations join a running batch once they are at least a JOIN_SHARE-th of it: reading their prompts costs a
 forward pass of its own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Generated:
-    """One continuation."""
-
-    text: str
-    """Up to and with the stop string, or up to the end-of-sequence token, which is left out."""
-    ended: bool
-    """The model gave its end-of-sequence token."""
-    tokens: int
-    """New tokens, an end-of-sequence token included."""
-    log_probability: float
-    """Natural log of what the model gives to them at temperature 1, summed."""
 
 
 @dataclass(slots=True, eq=False)

@@ -21,6 +21,8 @@ from treestar.policy.format import (
 from treestar.policy.openai import OPENAI_PREFIX, load_openai_policy
 from treestar.policy.remote_server import RemoteServerConfig
 from treestar.policy.transformers import TransformersPolicy
+from treestar.policy.vllm import VLLMPolicy
+from treestar.policy.vllm_engine import VLLM_PREFIX, VLLMEngine, parse_vllm_name
 from treestar.types import Policy, TreestarError
 
 __all__ = [
@@ -36,7 +38,10 @@ __all__ = [
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 
-WANTED = "`embedded`, a model folder, a hub id such as Qwen/Qwen2.5-Math-7B-Instruct, or openai:MODEL@URL"
+WANTED = (
+    "`embedded`, a model folder, a hub id such as Qwen/Qwen2.5-Math-7B-Instruct, vllm: before one of these, or "
+    "openai:MODEL@URL"
+)
 
 
 class LanguageModelPolicy(Policy, Protocol):
@@ -55,8 +60,9 @@ def load_policy(
     """Load a policy over a Hugging Face causal language model, or find one behind a server.
 
     Args:
-        name: `embedded`, a model folder, or a model's id on the Hugging Face hub; `openai:MODEL@URL` for a model behind
-            an OpenAI-compatible server, where device and dtype mean nothing (see `load_openai_policy`).
+        name: `embedded`, a model folder, or a model's id on the Hugging Face hub; with `vllm:` before it, vLLM computes
+            it, on the device that it was built for (`vllm:MODEL?argument=value` gives it engine arguments);
+            `openai:MODEL@URL` for a model behind an OpenAI-compatible server, where device and dtype mean nothing.
         step_format: the form of the step format; None asks the model's own files (see `step_format_for`).
         device: `cpu`, `cuda`, `cuda:1`, ...; None takes CUDA where there is one.
         max_batch: most sequences generated at the same time.
@@ -67,6 +73,8 @@ def load_policy(
     """
     if name.startswith(OPENAI_PREFIX):
         return load_openai_policy(name, step_format, RemoteServerConfig(concurrency=max_batch))
+    if name.startswith(VLLM_PREFIX):
+        return load_vllm_policy(name, step_format, max_batch, dtype)
     device = device_for(device)
     path = model_path("policy", str(MODEL_PATH) if name == "embedded" else name)
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
@@ -77,6 +85,13 @@ def load_policy(
         model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype or dtype_for(device)).to(device)
     chosen = step_format_for(config, tokenizer, step_format)
     return TransformersPolicy(model, tokenizer, chosen, name, max_batch)
+
+
+def load_vllm_policy(name: str, step_format: FormatName | None, max_batch: int, dtype: Dtype | None) -> VLLMPolicy:
+    model, arguments = parse_vllm_name(name)
+    path = model_path("policy", str(MODEL_PATH) if model == "embedded" else model)
+    engine = VLLMEngine("policy", name, path, max_batch, {"dtype": dtype or "auto", **arguments})
+    return VLLMPolicy(engine, step_format_for(engine.config, engine.tokenizer, step_format))
 
 
 def device_for(wanted: str | None) -> str:

@@ -32,6 +32,7 @@ from treestar.policy.format import (
     trajectory_text,
 )
 from treestar.policy.remote_server import Refusal, RemoteServer, RemoteServerConfig, UnusableAnswer
+from treestar.policy.sampling import request_seed
 from treestar.types import ContextOverflow, Execution, Problem, Proposal, Sampling, State, Step, TreestarError
 
 __all__ = ["OPENAI_PREFIX", "OpenAIPolicy", "load_openai_policy"]
@@ -220,13 +221,6 @@ class OpenAIPolicy:
         return replace(step, tokens=completion.tokens, log_probability=completion.log_probability)
 
 
-def request_seed(seed: int, index: int) -> int:
-    """The seed of candidate `index`, in [0, 2^31), which every server takes."""
-    import numpy
-
-    return int(numpy.random.SeedSequence([seed, index]).generate_state(1)[0] >> 1)
-
-
 def with_whole_tag(completion: Completion) -> str:
     """The text, and where it stopped in a tag the rest of that."""
     for kept, cut in CUT_TAGS.values():
@@ -274,6 +268,11 @@ FORMATS: dict[FormatName, Callable[[], StepFormat]] = {
 }
 
 
+def format_named(name: FormatName) -> StepFormat:
+    """The form of the step format for a model behind a server, which applies the chat template itself."""
+    return FORMATS[name]()
+
+
 def load_openai_policy(name: str, step_format: FormatName | None, config: RemoteServerConfig) -> OpenAIPolicy:
     """The policy that `openai:MODEL@URL` or `openai:MODEL` names.
 
@@ -284,17 +283,21 @@ def load_openai_policy(name: str, step_format: FormatName | None, config: Remote
     Raises:
         TreestarError: there is no MODEL in it, or as `OpenAIPolicy`.
     """
+    model, url = parse_openai_name(name)
+    found = model_config(MODEL_PATH if model == "embedded" else Path(model))
+    return OpenAIPolicy(model, url, format_named(step_format or found.get("treestar_format", "chat")), config)
+
+
+def parse_openai_name(name: str) -> tuple[str, str | None]:
+    """The model and the server's URL in `openai:MODEL@URL`. Raises TreestarError if there is no model in it."""
     model, _, rest = name.removeprefix(OPENAI_PREFIX).partition("@http")
     if not model:
-        raise TreestarError(f"policy {name!r} names no model: it is {OPENAI_PREFIX}MODEL@URL or {OPENAI_PREFIX}MODEL")
-    chosen = FORMATS[step_format or format_in_folder(model) or "chat"]()
-    return OpenAIPolicy(model, "http" + rest if rest else None, chosen, config)
+        raise TreestarError(f"{name!r} names no model: it is {OPENAI_PREFIX}MODEL@URL or {OPENAI_PREFIX}MODEL")
+    return model, "http" + rest if rest else None
 
 
-def format_in_folder(model: str) -> FormatName | None:
-    """What the model's own config.json says, where its name is a folder on this machine (vLLM's default name)."""
-    path = (MODEL_PATH if model == "embedded" else Path(model).expanduser()) / "config.json"
-    if not path.is_file():
-        return None
-    name: FormatName | None = json.loads(path.read_text(encoding="utf-8")).get("treestar_format")
-    return name
+def model_config(folder: Path) -> dict[str, Any]:
+    """The config.json of a model that is a folder on this machine (vLLM's default name for a model); else nothing."""
+    path = folder.expanduser() / "config.json"
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return found

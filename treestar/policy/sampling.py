@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from treestar.types import Sampling
 
-__all__ = ["choose_tokens", "uniforms"]
+__all__ = ["choose_tokens", "request_seed", "uniforms"]
 
 
 def uniforms(seed: int, index: int, count: int) -> list[float]:
@@ -18,6 +18,13 @@ def uniforms(seed: int, index: int, count: int) -> list[float]:
     import numpy
 
     return [float(number) for number in numpy.random.default_rng([seed, index]).random(count)]
+
+
+def request_seed(seed: int, index: int) -> int:
+    """The seed in [0, 2^31) of candidate `index`, for engines and servers that draw by themselves."""
+    import numpy
+
+    return int(numpy.random.SeedSequence([seed, index]).generate_state(1)[0] >> 1)
 
 
 def choose_tokens(

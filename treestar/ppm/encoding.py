@@ -6,13 +6,14 @@ What a step adds is tokenised on its own, so the score of a state is the same re
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
 from treestar.policy.format import ANSWER, StepFormat
 from treestar.types import Execution, Problem, State, Step, TreestarError
 
-__all__ = ["Encoded", "check_step_ends", "encode", "segments"]
+__all__ = ["Encoded", "check_step_ends", "encode", "fitting_part", "segments"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,21 @@ def encode(tokenizer: Any, step_format: StepFormat, state: State) -> Encoded:
         ids += tokens
         ends.append(len(ids) - 1)
     return Encoded(ids, ends)
+
+
+def fitting_part(encoded: Encoded, context: int, name: str) -> list[int]:
+    """The tokens of a state, or where they exceed the context of the PPM `name` the longest part that fits: up to the
+    last step end within the context or, where the problem alone is longer, up to the context's end.
+
+    So such a state scores as its ancestor, and search goes on; the policy, whose context is rarely longer, ends the
+    branch.
+    """
+    if len(encoded.ids) <= context:
+        return encoded.ids
+    message = f"some states exceed the {context} tokens of {name}'s context: what fits of them is scored"
+    warnings.warn(message, RuntimeWarning, stacklevel=2)
+    fitting = [end + 1 for end in encoded.ends if end < context]
+    return encoded.ids[: fitting[-1] if fitting else context]
 
 
 def segments(step_format: StepFormat, state: State) -> list[str]:

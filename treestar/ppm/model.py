@@ -21,7 +21,7 @@ from treestar.types import TreestarError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["EMBEDDED_PATH", "PPM", "load_ppm", "ppm_from_policy"]
+__all__ = ["EMBEDDED_PATH", "PPM", "load_ppm", "ppm_from_policy", "ppm_path"]
 
 EMBEDDED_PATH = Path(__file__).parent / "embedded"
 """The folder of the PPM that comes with the package."""
@@ -144,10 +144,7 @@ def load_ppm(name: str, device: str | None = None, dtype: Dtype | None = None) -
     Raises:
         TreestarError: there is no such PPM, it cannot be read, or the model is none.
     """
-    device = device_for(device)
-    if name == "embedded" and not EMBEDDED_PATH.exists():
-        raise TreestarError(f"there is no embedded PPM yet: give {WANTED}")
-    path = model_path("PPM", str(EMBEDDED_PATH) if name == "embedded" else name)
+    device, path = device_for(device), ppm_path(name)
     from transformers import AutoConfig
 
     with loading("PPM", name, WANTED):
@@ -171,6 +168,13 @@ def load_ppm(name: str, device: str | None = None, dtype: Dtype | None = None) -
         model.score.weight.data.copy_(weight)
         scale = RELEASED_SCALE
     return assemble(name, model.eval(), tokenizer, bias, scale)
+
+
+def ppm_path(name: str) -> str:
+    """The folder or hub id of the PPM `name`. Raises TreestarError if it is a folder without a model."""
+    if name == "embedded" and not EMBEDDED_PATH.exists():
+        raise TreestarError(f"there is no embedded PPM yet: give {WANTED}")
+    return model_path("PPM", str(EMBEDDED_PATH) if name == "embedded" else name)
 
 
 def assemble(name: str, model: Any, tokenizer: Any, bias: float, scale: float) -> PPM:

@@ -8,14 +8,13 @@ executing steps meanwhile.
 from __future__ import annotations
 
 import asyncio
-import warnings
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from treestar.policy.prefix_cache import PrefixCache, read
-from treestar.ppm.encoding import encode
+from treestar.ppm.encoding import encode, fitting_part
 from treestar.ppm.model import PPM
 from treestar.types import Scores, State, TreestarError
 
@@ -36,9 +35,7 @@ class Request:
 class TransformersScorer:
     """Implements `treestar.types.Scorer`. One scorer serves one event loop at a time.
 
-    A state that exceeds the model's context scores as the longest part of it that fits: up to the last step end within
-    the context or, where the problem alone is longer, up to the context's end. So such a state scores as its ancestor,
-    and search goes on; the policy, whose context is rarely longer, ends the branch.
+    A state that exceeds the model's context scores as the longest part of it that fits (`encoding.fitting_part`).
 
     Args:
         max_batch: most states of one forward pass.
@@ -107,14 +104,8 @@ class TransformersScorer:
         return answers
 
     def tokens_of(self, state: State) -> list[int]:
-        """What the model reads of `state`: all, or the longest part that fits into its context."""
-        encoded = encode(self.ppm.tokenizer, self.ppm.step_format, state)
-        if len(encoded.ids) <= self.context:
-            return encoded.ids
-        message = f"some states exceed the {self.context} tokens of {self.name}'s context: what fits of them is scored"
-        warnings.warn(message, RuntimeWarning, stacklevel=2)
-        fitting = [end + 1 for end in encoded.ends if end < self.context]
-        return encoded.ids[: fitting[-1] if fitting else self.context]
+        """What the model reads of `state`."""
+        return fitting_part(encode(self.ppm.tokenizer, self.ppm.step_format, state), self.context, self.name)
 
     def score_batch(self, rows: Sequence[list[int]]) -> list[tuple[float, int]]:
         """`read`, but a batch too big for the memory is halved.

@@ -1,0 +1,71 @@
+"""A policy that vLLM computes in this process (docs/backends.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from treestar.policy.format import StepFormat
+from treestar.policy.local import Generated, LocalPolicy
+from treestar.policy.sampling import request_seed
+from treestar.policy.vllm_engine import VLLMEngine
+from treestar.types import Sampling
+
+__all__ = ["VLLMPolicy"]
+
+
+class VLLMPolicy(LocalPolicy):
+    """Implements `treestar.types.Policy`.
+
+    Every candidate is a request of its own with a seed of its own; the engine computes those of all searches together,
+    and reads of each prompt only what its prefix cache does not know.
+
+    Args:
+        engine: with a causal language model.
+        step_format: the form of the step format that the model speaks.
+    """
+
+    def __init__(self, engine: VLLMEngine, step_format: StepFormat) -> None:
+        super().__init__(engine.tokenizer, step_format, engine.name, engine.context)
+        self.engine = engine
+
+    async def generate(
+        self, prompt: list[int], n: int, sampling: Sampling, seed: int, stop_strings: tuple[str, ...]
+    ) -> Sequence[Generated]:
+        """See `LocalPolicy.generate`. Raises TreestarError if the engine has died."""
+        from vllm import SamplingParams, TokensPrompt
+        from vllm.sampling_params import RequestOutputKind
+
+        parameters = [
+            SamplingParams(
+                temperature=sampling.temperature,
+                top_p=sampling.top_p,
+                max_tokens=sampling.max_tokens,
+                seed=request_seed(seed, index),
+                stop=list(stop_strings),
+                include_stop_str_in_output=True,
+                skip_special_tokens=False,
+                logprobs=0,
+                output_kind=RequestOutputKind.FINAL_ONLY,
+            )
+            for index in range(n)
+        ]
+        outputs = await self.engine.gather(
+            [partial(request, TokensPrompt(prompt_token_ids=prompt), each) for each in parameters]
+        )
+        return [self.generated(output.outputs[0]) for output in outputs]
+
+    def generated(self, output: Any) -> Generated:
+        ended = output.finish_reason == "stop" and not isinstance(output.stop_reason, str)
+        tokens = list(output.token_ids)
+        text = self.tokenizer.decode(tokens[:-1] if ended else tokens, skip_special_tokens=False)
+        return Generated(text, ended, len(tokens), min(output.cumulative_logprob, 0.0))
+
+    async def close(self) -> None:
+        """End the engine."""
+        self.engine.close()
+
+
+def request(prompt: Any, parameters: Any, engine: Any, request_id: str) -> Any:
+    return engine.generate(prompt, parameters, request_id)

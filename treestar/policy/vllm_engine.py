@@ -1,0 +1,182 @@
+"""vLLM inside this process: one asynchronous engine, on an event loop in a thread of its own.
+
+So a policy serves whichever event loop asks, and the engine's front end goes on while a search computes. vLLM computes
+in processes of its own, which end with this one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import json
+import os
+import threading
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from itertools import count
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl
+
+from treestar.types import TreestarError
+
+__all__ = ["VLLM_PREFIX", "VLLMEngine", "parse_vllm_name"]
+
+VLLM_PREFIX = "vllm:"
+
+QUEUED = 2
+"""As many requests as the engine computes at a time, times this, are given to it. The rest wait here, where a search
+that ends can take them back and they cost no memory."""
+
+SHUTDOWN_SECONDS = 5.0
+
+ResultT = TypeVar("ResultT")
+
+
+def parse_vllm_name(name: str) -> tuple[str, dict[str, Any]]:
+    """The model and the engine arguments in `vllm:MODEL?argument=value&argument=value`.
+
+    A value that is JSON is read as that (`2`, `0.8`, `true`, `{"a": 1}`), any other as text.
+
+    Raises:
+        TreestarError: there is no model in it, or what follows the `?` is not `argument=value`.
+    """
+    model, _, query = name.removeprefix(VLLM_PREFIX).partition("?")
+    if not model:
+        raise TreestarError(f"{name!r} names no model: it is vllm:MODEL or vllm:MODEL?argument=value&argument=value")
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
+    except ValueError as error:
+        raise TreestarError(
+            f"{name!r}: what follows the ? is not argument=value&argument=value, such as tensor_parallel_size=2"
+        ) from error
+    return model, {argument.replace("-", "_"): json_or_text(value) for argument, value in pairs}
+
+
+def json_or_text(value: str) -> Any:
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+class VLLMEngine:
+    """An engine that has started.
+
+    Args:
+        kind: "policy" or "PPM", for errors.
+        name: the model as the user named it, for errors.
+        model: a folder or a hub id.
+        max_batch: most sequences computed at a time, unless `arguments` say otherwise.
+        arguments: fields of vLLM's `AsyncEngineArgs`.
+
+    Raises:
+        TreestarError: vLLM is not installed, does not know an argument, or cannot start with the model.
+    """
+
+    def __init__(self, kind: str, name: str, model: str, max_batch: int, arguments: Mapping[str, Any]) -> None:
+        # Otherwise its log would stand in the middle of the user's results.
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+        try:
+            from vllm import AsyncEngineArgs
+        except ImportError as error:
+            raise TreestarError(
+                f"{kind} {name!r} needs vLLM: pip install 'treestar[vllm]' (on a CPU: see docs/backends.md)"
+            ) from error
+        self.kind = kind
+        self.name = name
+        self.request_ids = map(str, count())
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever, name="treestar-vllm", daemon=True)
+        self.thread.start()
+        try:
+            settings = {
+                "max_num_seqs": max_batch,
+                "enable_prefix_caching": True,
+                "disable_log_stats": True,
+                "use_tqdm_on_load": False,
+                **arguments,
+            }
+            self.engine = self.submit(start(AsyncEngineArgs(model=model, **settings))).result()
+        except Exception as error:  # vLLM, torch and the hub client raise what they like
+            self.stop_loop()
+            raise TreestarError(f"vLLM cannot start with the {kind} {name!r}: {first_line(error)}") from error
+        self.places = asyncio.Semaphore(QUEUED * settings["max_num_seqs"])
+        atexit.register(self.close)
+
+    @property
+    def context(self) -> int:
+        """Tokens of prompt and continuation together."""
+        return int(self.engine.model_config.max_model_len)
+
+    @property
+    def tokenizer(self) -> Any:
+        """The model's, of transformers."""
+        return self.engine.get_tokenizer()
+
+    @property
+    def config(self) -> Any:
+        """The model's, of transformers."""
+        return self.engine.model_config.hf_config
+
+    async def gather(self, outputs: Sequence[Callable[[Any, str], Any]]) -> list[Any]:
+        """The last item of each of `outputs`: functions from the engine and a request's id to an asynchronous
+        iterator. Called from any event loop.
+
+        Raises:
+            TreestarError: the engine has died or refuses a request.
+        """
+        try:
+            return await asyncio.wrap_future(self.submit(self.last_of_each(outputs)))
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            raise TreestarError(f"vLLM failed with the {self.kind} {self.name!r}: {first_line(error)}") from error
+
+    async def last_of_each(self, outputs: Sequence[Callable[[Any, str], Any]]) -> list[Any]:
+        tasks = [asyncio.create_task(self.last_of(each)) for each in outputs]
+        try:
+            return await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def last_of(self, outputs: Callable[[Any, str], Any]) -> Any:
+        async with self.places:
+            last = None
+            async for output in outputs(self.engine, next(self.request_ids)):
+                last = output
+            return last
+
+    def submit(self, work: Coroutine[Any, Any, ResultT]) -> Any:
+        """The future of `work`, which runs on the engine's loop."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop)
+
+    def close(self) -> None:
+        """End the engine's processes and thread; what still waits for it fails."""
+        if self.loop.is_closed():
+            return
+        atexit.unregister(self.close)
+        self.submit(self.shut_down()).result()
+        self.stop_loop()
+
+    async def shut_down(self) -> None:
+        self.engine.shutdown()
+        del self.engine
+        # The engine has cancelled its task; a loop may stop only when its tasks have noticed.
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.wait(others, timeout=SHUTDOWN_SECONDS) if others else None
+
+    def stop_loop(self) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+        self.loop.close()
+
+
+async def start(engine_arguments: Any) -> Any:
+    """The engine; it belongs to the event loop on which it is made."""
+    from vllm.v1.engine.async_llm import AsyncLLM
+
+    return AsyncLLM.from_engine_args(engine_arguments)
+
+
+def first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

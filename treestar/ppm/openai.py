@@ -1,0 +1,127 @@
+"""A scorer behind a server: a PPM that `vllm serve MODEL --runner pooling` offers (docs/backends.md).
+
+OpenAI's protocol knows no reward models. vLLM's `/classify`, asked to leave out the activation, gives the head's output
+at the last token, which is all a score needs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from math import tanh
+from pathlib import Path
+from typing import Any
+
+from treestar.policy.format import StepFormat
+from treestar.policy.openai import OPENAI_PREFIX, OVERFLOW, format_named, model_config, parse_openai_name
+from treestar.policy.remote_server import Refusal, RemoteServer, RemoteServerConfig, UnusableAnswer
+from treestar.ppm.encoding import segments
+from treestar.ppm.model import EMBEDDED_PATH
+from treestar.types import Scores, State, TreestarError
+
+__all__ = ["OpenAIScorer", "load_openai_scorer"]
+
+
+class OpenAIScorer:
+    """Implements `treestar.types.Scorer`. A state too long for the server's context scores as its ancestor.
+
+    Args:
+        model: the PPM's name at the server.
+        url: the server's base URL; see `RemoteServer`.
+        step_format: the form of the step format whose text the PPM reads.
+        bias, scale: score = tanh((logit + bias) / scale).
+
+    Raises:
+        TreestarError: the URL or the key cannot be one, or the `openai` package is missing.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        url: str | None,
+        step_format: StepFormat,
+        config: RemoteServerConfig | None = None,
+        bias: float = 0.0,
+        scale: float = 1.0,
+    ) -> None:
+        self.model = model
+        self.step_format = step_format
+        self.server = RemoteServer(url, config or RemoteServerConfig())
+        self.name = f"{OPENAI_PREFIX}{model}@{self.server.url}"
+        self.bias = bias
+        self.scale = scale
+
+    async def score(self, states: Sequence[State]) -> Scores:
+        """See `Scorer.score`. Each state is a request; its tokens count in full, for servers do not say what they knew.
+
+        Raises:
+            TreestarError: the server has no `/classify`, refuses, or failed for longer than the patience.
+        """
+        tasks = [asyncio.create_task(self.score_one(state)) for state in states]
+        try:
+            scored = await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+        return Scores(tuple(score for score, _ in scored), sum(tokens for _, tokens in scored))
+
+    async def score_one(self, state: State) -> tuple[float, int]:
+        """The score, and the tokens read for it."""
+        body = {
+            "model": self.model,
+            "input": "".join(segments(self.step_format, state)),
+            "add_special_tokens": False,
+            "use_activation": False,
+        }
+        try:
+            # vLLM has it beside /v1, not below.
+            logit, tokens = await self.server.post(self.server.url.removesuffix("/v1") + "/classify", body, read_logit)
+        except Refusal as refusal:
+            if OVERFLOW.search(refusal.message) and state.steps:
+                return await self.score_one(replace(state, steps=state.steps[:-1], executions=state.executions[:-1]))
+            raise TreestarError(
+                f"{self.server.url} gives no scores for {self.model!r} ({refusal.status}: {refusal.message}): it takes "
+                "a server of the PPM's own, such as vllm serve MODEL --runner pooling"
+            ) from None
+        return tanh((logit + self.bias) / self.scale), tokens
+
+    def report(self) -> str:
+        """What went wrong at the server and was mended, in one line; "" where nothing did."""
+        failed = self.server.failures_text()
+        return f"PPM requests repeated: {failed}" if failed else ""
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self.server.close()
+
+
+def read_logit(answer: Any) -> tuple[float, int]:
+    """The head's output, and the tokens read. Raises UnusableAnswer if the answer is another."""
+    try:
+        [classified] = answer["data"]
+        [logit] = classified["probs"]
+        return float(logit), int(answer["usage"]["prompt_tokens"])
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise UnusableAnswer(f"not one label's score: {answer!r:.200}") from error
+
+
+def load_openai_scorer(name: str, config: RemoteServerConfig) -> OpenAIScorer:
+    """The scorer that `openai:MODEL@URL` or `openai:MODEL` names.
+
+    Step format, bias and scale are those in the config.json of MODEL where that is a folder on this machine (vLLM's
+    default name for a model), else `rstar`, 0 and 1.
+
+    Raises:
+        TreestarError: there is no MODEL in it, or as `OpenAIScorer`.
+    """
+    model, url = parse_openai_name(name)
+    found = model_config(EMBEDDED_PATH if model == "embedded" else Path(model))
+    return OpenAIScorer(
+        model,
+        url,
+        format_named(found.get("treestar_format", "rstar")),
+        config,
+        found.get("treestar_ppm_bias", 0.0),
+        found.get("treestar_ppm_scale", 1.0),
+    )
