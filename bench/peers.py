@@ -5,7 +5,7 @@ A peer decides where the next step is sampled; sampling, running and scoring it,
 treestar's `Search`, so that all strategies pay the same for the same. A peer stops once its generated tokens are used,
 which is checked between its steps. Steps with the same code are run and scored once, and count as often as they were
 sampled. What a peer sees of a state is the PPM's score mapped to [0, 1], and 0 where a trajectory ended without an
-answer. Parameters are the libraries' defaults; the temperature is 1, as for treestar's strategies.
+answer. Parameters are the libraries' defaults.
 
 Where a library leaves a choice to its user, it is made in the peer's favour:
 
@@ -84,10 +84,16 @@ into its groups."""
 
 
 async def run_peer(
-    grow: Grow, choice: Choice, problem: Problem, components: Components, generated_tokens: int, seed: int
+    grow: Grow,
+    choice: Choice,
+    problem: Problem,
+    components: Components,
+    generated_tokens: int,
+    temperature: float,
+    seed: int,
 ) -> PeerResult:
     """Let a peer solve `problem` with about `generated_tokens` tokens; all random numbers hang on seed and problem."""
-    config = SamplingConfig(generated_tokens=generated_tokens)
+    config = SamplingConfig(generated_tokens=generated_tokens, temperature=temperature)
     tree = Tree(problem, "peer", config.to_json(), seed)
     interpreter = await components.executor.open()
     search = Search(config, components, tree, interpreter, AnswerGroups(components.verifier), Event())
@@ -266,8 +272,8 @@ def affordable(search: Search[SamplingConfig], trajectories: int) -> int:
     return max(int(RUN_SHARE * (search.config.generated_tokens - used) * trajectories / used), 1)
 
 
-Peer = Callable[[Problem, Components, int, int], Awaitable[PeerResult]]
-"""(problem, components, generated tokens, seed) -> the result; see `run_peer`."""
+Peer = Callable[[Problem, Components, int, float, int], Awaitable[PeerResult]]
+"""(problem, components, generated tokens, temperature, seed) -> the result; see `run_peer`."""
 
 PEERS: dict[str, Peer] = {
     "treequest_mcts": partial(run_peer, treequest_mcts, "weighted"),

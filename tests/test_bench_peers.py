@@ -34,7 +34,7 @@ def solve(name: str, script=None, rate=last_digit, seed: int = 3, times: int = 1
         rooms = replace(rooms, policy=SlowPolicy(rooms.policy.script))
 
     async def run() -> list[peers.PeerResult]:
-        runs = [peers.PEERS[name](PROBLEM, rooms, BUDGET, seed) for _ in range(times)]
+        runs = [peers.PEERS[name](PROBLEM, rooms, BUDGET, 1.0, seed) for _ in range(times)]
         return await asyncio.gather(*runs)
 
     return asyncio.run(run())
