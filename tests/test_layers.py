@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "treestar"
 
 LAYERS = [
     {"types", "statistics"},
+    {"fine_tuning"},
     {"verifier"},
     {"policy"},
     {"search"},
@@ -22,6 +23,7 @@ LAYERS = [
     {"serve"},
     {"treestar"},
     {"cli"},
+    {"__main__"},
 ]
 """From the ground up. `search` stands above `policy` and `verifier` but knows only `types`; see below."""
 

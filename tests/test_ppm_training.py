@@ -13,13 +13,14 @@ from ppm_trees import telling_tree
 from safetensors.torch import load_file, save_file
 from tiny_model import save_tiny_model
 
+from treestar.fine_tuning import last_checkpoint
 from treestar.ppm.batches import collate, term_logits
 from treestar.ppm.config import PPMTrainingConfig
 from treestar.ppm.encoding import encode
 from treestar.ppm.model import PPM, load_ppm, ppm_from_policy
 from treestar.ppm.objectives import LOSSES, Objective, outcome_terms, q_terms
 from treestar.ppm.pairs import make_pairs
-from treestar.ppm.training import last_checkpoint, train_ppm
+from treestar.ppm.training import train_ppm
 from treestar.ppm.training_data import prepare
 from treestar.search import Tree
 from treestar.types import State, TreestarError
@@ -208,7 +209,7 @@ def test_a_loss_that_is_no_number_stops_the_training(tmp_path: Path) -> None:
     broken = weights(policy)
     broken["model.norm.weight"][0] = math.nan
     save_file(broken, policy / "model.safetensors", {"format": "pt"})
-    with pytest.raises(TreestarError, match=r"the loss at step 1 is nan.*--learning-rate"):
+    with pytest.raises(TreestarError, match=r"the loss at step 1 is nan.*lower learning rate"):
         train_ppm(trees(6), str(policy), tmp_path / "out", PPMTrainingConfig(**QUICK))
 
 

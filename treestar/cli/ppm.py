@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +13,7 @@ from rich.console import Console
 
 from treestar.cli.options import config_from_options, with_config_options
 from treestar.cli.training_progress import TrainingDisplay
+from treestar.fine_tuning import is_main_process
 from treestar.ppm.config import PPMTrainingConfig
 from treestar.types import State, TreestarError
 
@@ -52,7 +52,7 @@ def train(
     """
     config = config_from_options(PPMTrainingConfig, "treestar ppm train", options)
     further = read_training_arguments(training_arguments) if training_arguments is not None else {}
-    console = Console(stderr=True, soft_wrap=True, quiet=os.environ.get("RANK", "0") != "0")
+    console = Console(stderr=True, soft_wrap=True, quiet=not is_main_process())
     found, skipped = read_all(trees)
     quiet_transformers()
     from treestar.ppm.training import train_ppm

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from treestar.fine_tuning import TrainingProgress
+
 if TYPE_CHECKING:
-    from treestar.ppm.trainer import TrainingProgress
     from treestar.ppm.training_data import TrainingData
 
 __all__ = ["TrainingDisplay"]

@@ -1,19 +1,24 @@
-"""The names of the `bound` format, moved by a random distance whenever a PPM in training meets them.
+"""The names of the `bound` format, moved by a random distance whenever a model in training meets them.
 
 A question's numbers could as well be called n20, n21, ... as n3, n4, ...: what is right about a step does not hang on
 it. A small model learns that only if it sees it; otherwise it remembers its few training problems by their names.
+
+Distances are drawn from a generator that the caller seeds with the place in the training, so they are the same in a
+training that was resumed, and however many processes share it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
+from random import Random
 from typing import Any
 
 from treestar.policy.binding import NAME_COUNT
 from treestar.policy.format import StepFormat
 from treestar.ppm.batches import Batch, TokenTerm
 
-__all__ = ["move_names", "name_tokens"]
+__all__ = ["move_names", "moved_names", "name_tokens"]
 
 
 def name_tokens(tokenizer: Any, step_format: StepFormat) -> range:
@@ -25,20 +30,22 @@ def name_tokens(tokenizer: Any, step_format: StepFormat) -> range:
     return names if tokens == list(names) else range(0)
 
 
-def move_names(batch: Batch, names: range) -> Batch:
-    """`batch` with the names of every row moved by a distance that is drawn with torch's generator, which a resumed
-    training restores."""
-    return replace(batch, rows=tuple([move_row(row, names) for row in batch.rows])) if names else batch
-
-
-def move_row(row: tuple[TokenTerm, ...], names: range) -> tuple[TokenTerm, ...]:
-    import torch
-
-    used = [token for term in row for state in term.states for token in state if token in names]
+def moved_names(tokens: Collection[int], names: range, random: Random) -> dict[int, int]:
+    """The new token of every name: all move by one distance, which keeps those among `tokens` within the names."""
+    used = [token for token in tokens if token in names]
     if not used:
-        return row
-    distance = int(torch.randint(names.start - min(used), names.stop - max(used), ()))
-    moved = {name: name + distance for name in names}
+        return {}
+    distance = random.randrange(names.start - min(used), names.stop - max(used))
+    return {name: name + distance for name in names}
+
+
+def move_names(batch: Batch, names: range, random: Random) -> Batch:
+    """`batch` with the names of every row moved by a distance of its own."""
+    return replace(batch, rows=tuple([move_row(row, names, random) for row in batch.rows])) if names else batch
+
+
+def move_row(row: tuple[TokenTerm, ...], names: range, random: Random) -> tuple[TokenTerm, ...]:
+    moved = moved_names({token for term in row for state in term.states for token in state}, names, random)
     return tuple(
         [
             replace(term, states=tuple([tuple([moved.get(token, token) for token in state]) for state in term.states]))

@@ -6,34 +6,20 @@ Imports transformers at the top; the other modules import this one only where th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from random import Random
 from typing import Any
 
 import torch
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
+from treestar.fine_tuning import TrainingProgress, diverged
 from treestar.ppm.batches import Batch, collate, term_logits
 from treestar.ppm.model import PPM
 from treestar.ppm.objectives import Loss
 from treestar.ppm.renaming import move_names, name_tokens
-from treestar.types import TreestarError
 
-__all__ = ["PPMTrainer", "TrainingProgress", "diverged", "pair_accuracy"]
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingProgress:
-    """How far a training is."""
-
-    step: int
-    steps: int
-    """All steps of the run."""
-    epoch: float
-    loss: float | None = None
-    """Mean since the last report that had one."""
-    pair_accuracy: float | None = None
-    """On held-out problems, after an epoch."""
+__all__ = ["PPMTrainer", "ProgressReports", "pair_accuracy"]
 
 
 class PPMTrainer(Trainer):  # type: ignore[misc]
@@ -55,23 +41,29 @@ class PPMTrainer(Trainer):  # type: ignore[misc]
         arguments: TrainingArguments,
         on_progress: Callable[[TrainingProgress], None],
     ) -> None:
-        names = name_tokens(ppm.tokenizer, ppm.step_format)
         super().__init__(
             model=ppm.model,
             args=arguments,
-            train_dataset=batches,
+            train_dataset=list(enumerate(batches)),
             eval_dataset=held_out,
-            data_collator=lambda batches: collate(move_names(batches[0], names), ppm.tokenizer.pad_token_id),
+            data_collator=self.tensors,
             processing_class=ppm.tokenizer,
             callbacks=[ProgressReports(on_progress)],
         )
         self.remove_callback(PrinterCallback)
         self.ppm = ppm
+        self.names = name_tokens(ppm.tokenizer, ppm.step_format)
         self.loss = loss
         self.held_out = held_out
         self.loss_is_scaled_for_ga = False  # a batch's loss is its own; the trainer averages accumulated ones
         self.read_losses: list[tuple[torch.Tensor, torch.Tensor]] = []
         """Weighted sum and sum of weights of each batch since the loss was last logged."""
+
+    def tensors(self, items: Sequence[tuple[int, Batch]]) -> dict[str, torch.Tensor]:
+        """The data loader's only item, a batch with its index, as what a forward pass takes."""
+        [(index, batch)] = items
+        random = Random(f"{self.args.seed} {int(self.state.epoch or 0)} {index}")
+        return collate(move_names(batch, self.names, random), self.ppm.tokenizer.pad_token_id)
 
     def compute_loss(
         self,
@@ -93,11 +85,13 @@ class PPMTrainer(Trainer):  # type: ignore[misc]
         return loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Log the mean loss of a term: batches differ in weight, so the mean over batches would be noise."""
+        """Log the mean loss of a term over all processes: batches differ in weight, so the mean over batches would be
+        noise."""
         if "loss" in logs:
-            losses, weights = zip(*self.read_losses, strict=True)
+            mine = torch.stack([torch.stack(each) for each in self.read_losses]).sum(0)
             self.read_losses.clear()
-            logs["loss"] = (torch.stack(losses).sum() / torch.stack(weights).sum()).item()
+            loss, weight = self.accelerator.reduce(mine).tolist()
+            logs["loss"] = loss / weight
         super().log(logs, start_time)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
@@ -130,23 +124,17 @@ def pair_accuracy(ppm: PPM, batches: Sequence[Batch], forward: Any = None) -> fl
     return right / pairs
 
 
-def diverged(what: str) -> TreestarError:
-    return TreestarError(
-        f"training diverged: {what}. Try a lower --learning-rate, a longer --warmup, or without --bf16; if it happens "
-        "at step 1, the policy's own weights are at fault"
-    )
-
-
 class ProgressReports(TrainerCallback):  # type: ignore[misc]
-    """Passes the trainer's log on as `TrainingProgress`."""
+    """Passes the trainer's log on as `TrainingProgress`, in the main process."""
 
     def __init__(self, on_progress: Callable[[TrainingProgress], None]) -> None:
         self.on_progress = on_progress
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.on_progress(TrainingProgress(state.global_step, state.max_steps, state.epoch))
+        if state.is_world_process_zero:
+            self.on_progress(TrainingProgress(state.global_step, state.max_steps, state.epoch))
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
         found = logs.get("loss"), logs.get("eval_pair_accuracy")
-        if found != (None, None):
+        if state.is_world_process_zero and found != (None, None):
             self.on_progress(TrainingProgress(state.global_step, state.max_steps, state.epoch, *found))

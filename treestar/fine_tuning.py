@@ -1,0 +1,219 @@
+"""What training a policy and training a PPM share: settings, the folder of a run, and how an interrupted one goes on.
+
+Both run transformers' Trainer, in one process or in several that `accelerate launch` or `torchrun` started. A folder
+holds a finished model if and only if it has a config.json, for that file is put there last.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from treestar.types import TreestarError
+
+__all__ = [
+    "FineTuningConfig",
+    "TrainingProgress",
+    "check_folder",
+    "check_same_run",
+    "diverged",
+    "gathered",
+    "is_main_process",
+    "last_checkpoint",
+    "process_count",
+    "publish",
+    "save_whole_model",
+    "trainer_arguments",
+    "write_report",
+]
+
+REPORT = "training.json"
+
+RATE_FACTOR = 1.5
+"""The learning rate, where none is given, is this / width^1.5."""
+
+LOSSES_LOGGED = 100
+"""How many times, about, the loss is logged in a run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FineTuningConfig:
+    """The settings that every training has. The defaults suit models from millions to billions of parameters."""
+
+    epochs: float = 2.0
+    """Passes over the training data."""
+    learning_rate: float | None = None
+    """Highest rate of AdamW, which then falls to 0. By default 1.5 / width^1.5: 4e-4 for the embedded model, 7e-6
+    for a width of 3,584 (7 billion parameters)."""
+    warmup: float = 0.05
+    """Share of the steps in which the learning rate rises from 0."""
+    accumulation: int = 1
+    """Forward passes a step, in each process."""
+    seed: int = 0
+    """Of everything that is drawn at random."""
+    bf16: bool = False
+    """Compute in bfloat16; the weights are updated in float32."""
+    gradient_checkpointing: bool = False
+    """Compute activations twice rather than keep them: less memory, a third more time."""
+    save_steps: int | None = None
+    """Write a checkpoint to resume from every so many steps; by default after every epoch."""
+    report_to: str = "none"
+    """Also log to `tensorboard`, `wandb` or another logger of transformers, with commas between several."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError naming the field, the value and what is allowed."""
+        rate, every = self.learning_rate, self.save_steps
+        self.check("epochs", isfinite(self.epochs) and self.epochs > 0, "a finite number above 0")
+        self.check("learning_rate", rate is None or (isfinite(rate) and rate > 0), "a finite number above 0")
+        self.check("warmup", 0 <= self.warmup < 1, "at least 0 and below 1")
+        self.check("accumulation", self.accumulation >= 1, "a whole number, 1 or more")
+        self.check("save_steps", every is None or every >= 1, "a whole number, 1 or more")
+
+    def check(self, name: str, is_allowed: bool, allowed: str) -> None:
+        if not is_allowed:
+            raise ValueError(f"{type(self).__name__}.{name} must be {allowed}, not {getattr(self, name)!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingProgress:
+    """How far a training is."""
+
+    step: int
+    steps: int
+    """All steps of the run."""
+    epoch: float
+    loss: float | None = None
+    """Mean since the last report that had one."""
+    pair_accuracy: float | None = None
+    """Of a PPM on held-out problems, after an epoch."""
+
+
+def trainer_arguments(config: FineTuningConfig, width: int, batches: float) -> dict[str, Any]:
+    """`config` as fields of `transformers.TrainingArguments`.
+
+    Args:
+        width: the model's hidden size.
+        batches: forward passes an epoch, all processes together.
+    """
+    import torch
+
+    has_accelerator = torch.accelerator.is_available()
+    steps = config.epochs * batches / (config.accumulation * process_count())
+    return {
+        "num_train_epochs": config.epochs,
+        "learning_rate": config.learning_rate or RATE_FACTOR / width**1.5,
+        "warmup_steps": config.warmup,
+        "gradient_accumulation_steps": config.accumulation,
+        "gradient_checkpointing": config.gradient_checkpointing,
+        "bf16": config.bf16,
+        "seed": config.seed,
+        "report_to": config.report_to.split(","),
+        "save_strategy": "epoch" if config.save_steps is None else "steps",
+        "save_steps": config.save_steps or 1,
+        "save_total_limit": 1,
+        "logging_steps": max(1, round(steps / LOSSES_LOGGED)),
+        "logging_nan_inf_filter": False,
+        "ddp_find_unused_parameters": False,
+        "disable_tqdm": True,
+        "remove_unused_columns": False,
+        "use_cpu": not has_accelerator,
+        "dataloader_pin_memory": has_accelerator,
+    }
+
+
+def process_count() -> int:
+    """Processes that train together, as their launcher says."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_main_process() -> bool:
+    """Whether this is the process among them that writes files and speaks."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def check_folder(out: Path, resume: bool) -> None:
+    """Raise TreestarError if `out` cannot be written, or holds what must not be written over."""
+    if (out / "config.json").exists():
+        raise TreestarError(f"{out} already holds a model: give another folder")
+    if not resume and last_checkpoint(out) is not None:
+        raise TreestarError(f"{out} holds an unfinished training: go on with --resume, or give another folder")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / REPORT).open("a").close()
+    except OSError as error:
+        raise TreestarError(f"{out} cannot be written: {error.strerror or error}") from error
+
+
+def last_checkpoint(out: Path) -> Path | None:
+    """The newest whole checkpoint: the trainer writes its state last."""
+    whole = [state.parent for state in out.glob("checkpoint-*/trainer_state.json")]
+    return max(whole, key=lambda folder: int(folder.name.rpartition("-")[2]), default=None)
+
+
+def check_same_run(out: Path, report: Mapping[str, Any], data: str) -> None:
+    """Raise TreestarError unless the training in `out` was begun with the settings and the fingerprint of `report`.
+
+    Args:
+        data: what the fingerprint is of, in a word.
+    """
+    try:
+        begun = json.loads((out / REPORT).read_text(encoding="utf-8"))
+        before, now = begun["settings"], json.loads(json.dumps(report["settings"]))
+        changed = [name for name in now if before.get(name) != now[name]]
+        if begun["fingerprint"] != report["fingerprint"] and not changed:
+            changed = [data]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise TreestarError(f"{out / REPORT} is damaged, so this training cannot go on: give another folder") from error
+    if changed:
+        raise TreestarError(
+            f"the training in {out} was begun with other {', '.join(changed)}: go on with the same, or give another "
+            "folder"
+        )
+
+
+def write_report(out: Path, report: Mapping[str, Any]) -> None:
+    (out / REPORT).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+def save_whole_model(trainer: Any, folder: Path) -> None:
+    """Write the trained model into `folder`, from the main process; every process has to call it.
+
+    Raises:
+        TreestarError: the weights are not finite numbers.
+    """
+    if not all(weight.isfinite().all() for weight in trainer.model.parameters()):
+        raise diverged("the weights after the last step are not finite numbers")
+    if trainer.is_fsdp_enabled:  # in shards, which checkpoints may stay in, nothing else could read it
+        trainer.accelerator.state.fsdp_plugin.set_state_dict_type("FULL_STATE_DICT")
+    trainer.save_model(str(folder))
+    (folder / "training_args.bin").unlink(missing_ok=True)
+
+
+def publish(finished: Path, out: Path) -> None:
+    """Move the files of a finished model into `out`, config.json last, and drop what the training needed to resume."""
+    for file in sorted(finished.iterdir(), key=lambda file: file.name == "config.json"):
+        file.replace(out / file.name)
+    finished.rmdir()
+    for folder in out.glob("checkpoint-*"):
+        shutil.rmtree(folder)
+
+
+def gathered(report: dict[str, Any]) -> dict[str, Any]:
+    """The main process's report, in every process, once all have come this far."""
+    from accelerate.utils import broadcast_object_list
+
+    [found] = broadcast_object_list([report])
+    return dict(found)
+
+
+def diverged(what: str) -> TreestarError:
+    return TreestarError(
+        f"training diverged: {what}. Try a lower learning rate, a longer warmup, or without bf16; if it happens at "
+        "step 1, the policy's own weights are at fault"
+    )
