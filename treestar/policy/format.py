@@ -27,6 +27,7 @@ __all__ = [
     "RStarFormat",
     "StepFormat",
     "trajectory_text",
+    "written_text",
 ]
 
 FormatName = Literal["rstar", "chat", "bound"]
@@ -168,14 +169,22 @@ def trajectory_text(state: State) -> str:
     """The steps so far as they stand in a policy's context, up to where the next step begins."""
     parts = []
     for step, execution in zip(state.steps, state.executions, strict=True):
+        parts.append(written_text(step))
         if step.ending == "code":
             output = execution.output.strip("\n")
-            parts.append(f"{step.text}\n{END_OF_CODE}\n{OUTPUT}{output}{END_OF_OUTPUT}\n{ANSWER}")
-        elif step.ending == "step":
-            parts.append(f"{step.text}\n{END_OF_STEP}\n" if step.code else f"{step.text}{PARAGRAPH}")
-        else:
-            parts.append(f"{step.text}{END_OF_ANSWER}")
+            parts.append(f"\n{OUTPUT}{output}{END_OF_OUTPUT}\n{ANSWER}")
+        elif step.ending == "step" and step.code:
+            parts.append("\n")
     return "".join(parts)
+
+
+def written_text(step: Step) -> str:
+    """What of `trajectory_text` the policy wrote itself: a step and the tag, or the blank line, that ended it."""
+    if step.ending == "code":
+        return f"{step.text}\n{END_OF_CODE}"
+    if step.ending == "step":
+        return f"{step.text}\n{END_OF_STEP}" if step.code else f"{step.text}{PARAGRAPH}"
+    return f"{step.text}{END_OF_ANSWER}"
 
 
 def cut_at_ending(text: str) -> tuple[str, StepEnding | None]:
