@@ -1,0 +1,355 @@
+"""What a self-evolution job is: its policies, problems and rounds, as typed data that a YAML file says.
+
+    bootstrap: embedded
+    base: embedded
+    problems:
+      gym:
+        - {family: chain_sum, level: mid, problems: 60}
+    rounds:
+      - {mode: terminal, search: {rollouts: 16}}
+      - {mode: ppm, search: {rollouts: 16}, escalation: [{rollouts: 64}, {rollouts: 128}]}
+
+The presets beside this file are such files too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+from math import isfinite
+from pathlib import Path
+from typing import Any, Literal
+
+from treestar.benchmarks.gym import LEVELS
+from treestar.policy.load import Dtype
+from treestar.ppm.config import PPMTrainingConfig
+from treestar.search import MCTSConfig
+from treestar.selfevolve.config_file import config_from_values, config_to_values
+from treestar.selfevolve.exploration import ExplorationConfig
+from treestar.selfevolve.sft import SFTTrainingConfig
+from treestar.types import TreestarError
+
+__all__ = [
+    "Copies",
+    "DataSource",
+    "Escalation",
+    "EvaluationCell",
+    "EvaluationConfig",
+    "GymSource",
+    "Job",
+    "Measure",
+    "Mode",
+    "ProblemsConfig",
+    "RoundConfig",
+    "SelectionConfig",
+    "job_text",
+    "load_as",
+    "load_job",
+    "preset_names",
+    "preset_path",
+    "read_job",
+]
+
+PRESETS = Path(__file__).parent / "presets"
+
+MODEL = "{model}"
+"""Stands for a model's folder in `Job.load_as`."""
+
+Mode = Literal["terminal", "ppm"]
+"""What guides a search: the verifier's verdict at the ends alone, or a PPM at every step beside it."""
+
+Measure = Literal["greedy", "search", "ppm_fixed_policy"]
+"""What is evaluated after a round: its policy without search (the paper's Table 3); its policy and PPM with search
+(Table 6); its PPM with the policy of round 1 (Table 4)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GymSource:
+    """Training problems of one cell of reasoning-gym, drawn from the training split."""
+
+    family: str
+    level: str
+    problems: int
+    from_round: int = 1
+    """The first round that searches them."""
+    to_round: int | None = None
+    """The last one; without a number, the job's last."""
+
+    def __post_init__(self) -> None:
+        check_cell(self)
+        check_at_least(self, 1, "problems", "from_round", "to_round")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSource:
+    """Training problems of a file or a data set. Those without an answer are judged by agreement."""
+
+    name: str
+    """`jsonl:PATH`, or `hf:NAME[:CONFIG]@SPLIT`."""
+    label: str
+    """What the problems are counted under in reports, such as `olympiad`."""
+    problems: int | None = None
+    """Only the first so many."""
+    from_round: int = 1
+    """The first round that searches them."""
+    to_round: int | None = None
+    """The last one; without a number, the job's last."""
+
+    def __post_init__(self) -> None:
+        kind, _, rest = self.name.partition(":")
+        if kind not in ("jsonl", "hf") or not rest:
+            raise invalid(
+                self, "name", "jsonl:PATH or hf:NAME[:CONFIG]@SPLIT; the sets known by name are there to measure with"
+            )
+        if kind == "hf" and rest.partition("@")[2] in ("", "test"):
+            raise invalid(self, "name", "with a split other than test, as in hf:openai/gsm8k:main@train")
+        check_at_least(self, 1, "problems", "from_round", "to_round")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProblemsConfig:
+    """Where the training problems come from."""
+
+    gym: tuple[GymSource, ...] = ()
+    data: tuple[DataSource, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.gym and not self.data:
+            raise ValueError("ProblemsConfig.gym and .data are both empty: a job needs training problems")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Escalation:
+    """One more search, with fresh seeds, of each problem that is still unsolved."""
+
+    rollouts: int
+    temperature: float | None = None
+    """By default the round's."""
+
+    def __post_init__(self) -> None:
+        check_at_least(self, 1, "rollouts")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundConfig:
+    """One round: how it searches. What it selects and trains is the same in all rounds."""
+
+    mode: Mode
+    search: MCTSConfig = field(default_factory=lambda: MCTSConfig(gold=True, early_stop=False))
+    """The search of every problem."""
+    escalation: tuple[Escalation, ...] = ()
+    """Tried in their order on what is still unsolved."""
+    exploration: ExplorationConfig | None = None
+    """A share of the proposals comes from a grammar instead of the policy; none by default."""
+
+    def __post_init__(self) -> None:
+        if not self.search.gold:
+            raise ValueError("RoundConfig.search.gold must be true: trees that nobody judged teach nothing")
+
+    def attempts(self) -> tuple[MCTSConfig, ...]:
+        """The searches in their order: of every problem, then of those still unsolved."""
+        further = [
+            replace(
+                self.search,
+                rollouts=each.rollouts,
+                temperature=self.search.temperature if each.temperature is None else each.temperature,
+            )
+            for each in self.escalation
+        ]
+        return self.search, *further
+
+
+@dataclass(frozen=True, kw_only=True)
+class Copies:
+    """How often an epoch of SFT shows a trajectory, by its problem's difficulty. 0.5: every other one of them."""
+
+    easy: float = 1.0
+    medium: float = 1.0
+    hard: float = 4.0
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if not (isfinite(value) and value >= 0):
+                raise invalid(self, each.name, "a finite number, 0 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectionConfig:
+    """Which trajectories of a round's trees are believed, and which become training data."""
+
+    trajectories: int = 2
+    """Most trajectories a problem and round, those with the highest mean Q."""
+    easy_from: float = 0.8
+    """A problem is easy if at least this share of its finished trajectories is right."""
+    hard_up_to: float = 0.2
+    """It is hard if it was solved, by at most this share of them; medium in between."""
+    copies: Copies = field(default_factory=Copies)
+    """Rebalances the difficulties."""
+    agreement: float = 0.3
+    """Without a gold answer, the answer of most trajectories is taken for right if at least this share, by sampled
+    mass, agrees on it (3 of 10 in the paper)."""
+    agreeing: int = 3
+    """And at least so many trajectories."""
+    instances: int = 3
+    """A right answer counts only if the trajectory's program is right on so many other instances of the problem, where
+    its source has any; 0 does without."""
+    agreeing_programs: int = 1
+    """Where a source has no other instances: how many different programs must reach the right answer."""
+
+    def __post_init__(self) -> None:
+        check_at_least(self, 1, "trajectories", "agreeing", "agreeing_programs")
+        check_at_least(self, 0, "instances")
+        if not 0 <= self.hard_up_to < self.easy_from <= 1:
+            raise ValueError(
+                "SelectionConfig.hard_up_to must be at least 0 and less than easy_from, which is at most 1, "
+                f"not {self.hard_up_to!r} and {self.easy_from!r}"
+            )
+        if not 0 < self.agreement <= 1:
+            raise invalid(self, "agreement", "above 0 and at most 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationCell:
+    """A cell of reasoning-gym to measure on."""
+
+    family: str
+    level: str
+
+    def __post_init__(self) -> None:
+        check_cell(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+    """What is measured after each round, and of the bootstrap policy before the first, on problems never trained on."""
+
+    cells: tuple[EvaluationCell, ...] = ()
+    split: Literal["validation", "test"] = "test"
+    """The cells' split; choose what to change in a job by `validation`."""
+    sets: tuple[str, ...] = ()
+    """Data sets by the names that `treestar bench` takes."""
+    problems: int = 40
+    """Most problems of each cell or set."""
+    seeds: int = 1
+    """Searches of each problem."""
+    search: MCTSConfig = field(default_factory=MCTSConfig)
+    """The search at test time; it never sees a gold answer."""
+    measures: tuple[Measure, ...] = ("greedy", "search", "ppm_fixed_policy")
+
+    def __post_init__(self) -> None:
+        if not self.cells and not self.sets:
+            raise ValueError("EvaluationConfig.cells and .sets are both empty: there is nothing to measure on")
+        check_at_least(self, 1, "problems", "seeds")
+        if self.search.gold:
+            raise ValueError("EvaluationConfig.search.gold must be false: a measured search knows no gold answer")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Self-evolution from a bootstrap policy, round after round (rStar-Math, section 3.4)."""
+
+    bootstrap: str = "embedded"
+    """The policy that searches in round 1: `embedded`, a model folder, a hub id, or openai:MODEL@URL."""
+    base: str = "embedded"
+    """The checkpoint from which every round's SFT starts."""
+    continue_policy: bool = False
+    """SFT goes on from the policy of the round before instead."""
+    problems: ProblemsConfig
+    rounds: tuple[RoundConfig, ...]
+    selection: SelectionConfig = field(default_factory=SelectionConfig)
+    sft: SFTTrainingConfig | None = field(default_factory=SFTTrainingConfig)
+    """How a policy is fine-tuned; null does without, so that the policy stays the bootstrap one."""
+    ppm: PPMTrainingConfig | None = field(default_factory=PPMTrainingConfig)
+    """How a PPM is trained; null does without."""
+    ppm_rounds: int = 1
+    """A PPM learns from the trees of so many rounds, the latest."""
+    evaluation: EvaluationConfig | None = None
+    """Nothing is measured without it."""
+    load_as: str = MODEL
+    """How a search names a model that the job has trained, whose folder is {model}: `vllm:{model}` lets vLLM compute
+    it, `vllm:{model}?gpu_memory_utilization=0.4` beside another on the same device."""
+    dtype: Dtype | None = None
+    """The models' arithmetic in searches, by default what is fast on the device. In float32 a tree hardly ever hangs on
+    what else is in the batch."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_at_least(self, 1, "ppm_rounds")
+        check_at_least(self, 0, "seed")
+        if MODEL not in self.load_as:
+            raise invalid(self, "load_as", f"a text with {MODEL} in it")
+        if not self.rounds:
+            raise ValueError("Job.rounds is empty: a job needs a round")
+        for index, each in enumerate(self.rounds):
+            if each.mode == "ppm" and (index == 0 or self.ppm is None):
+                raise ValueError(f"Job.rounds[{index}].mode is ppm, but no PPM is trained before it")
+
+
+def load_as(job: Job, model: str, out: Path) -> str:
+    """The name by which a search loads `model`: as the job says for one that it has trained in `out`."""
+    return job.load_as.replace(MODEL, model) if Path(model).is_relative_to(out) else model
+
+
+def load_job(path: str | Path) -> Job:
+    """The job in a YAML file.
+
+    Raises:
+        TreestarError: the file cannot be read or is no job; the message names the field.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise TreestarError(f"job {path} cannot be read: {reason}") from error
+    return read_job(text, f"job {path}")
+
+
+def read_job(text: str, name: str) -> Job:
+    """The job in a YAML text; `name` is what errors call it. Raises TreestarError as `load_job` does."""
+    try:
+        import yaml
+    except ImportError as error:
+        raise TreestarError("jobs need an extra package: pip install 'treestar[train]'") from error
+    try:
+        return config_from_values(Job, yaml.safe_load(text))
+    except yaml.YAMLError as error:
+        raise TreestarError(f"{name} is not YAML: {' '.join(str(error).split())}") from error
+    except ValueError as error:
+        raise TreestarError(f"{name}: {error}") from error
+
+
+def job_text(job: Job) -> str:
+    """The job with all its fields as YAML, which `read_job` reads back as an equal one."""
+    import yaml
+
+    return str(yaml.safe_dump(config_to_values(job), sort_keys=False, allow_unicode=True))
+
+
+def preset_names() -> list[str]:
+    """The presets that come with the package."""
+    return sorted(file.stem for file in PRESETS.glob("*.yaml"))
+
+
+def preset_path(name: str) -> Path:
+    """A preset's file. Raises TreestarError where there is no such preset."""
+    if name not in preset_names():
+        raise TreestarError(f"there is no preset {name!r}: it is one of {', '.join(preset_names())}")
+    return PRESETS / f"{name}.yaml"
+
+
+def check_cell(config: GymSource | EvaluationCell) -> None:
+    if config.family not in LEVELS:
+        raise invalid(config, "family", f"one of {', '.join(LEVELS)}")
+    if config.level not in LEVELS[config.family]:
+        raise invalid(config, "level", f"one of {', '.join(LEVELS[config.family])} for {config.family}")
+
+
+def check_at_least(config: Any, least: int, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and value < least:
+            raise invalid(config, name, f"a whole number, {least} or more")
+
+
+def invalid(config: Any, name: str, allowed: str) -> ValueError:
+    return ValueError(f"{type(config).__name__}.{name} must be {allowed}, not {getattr(config, name)!r}")
