@@ -1,0 +1,135 @@
+"""The problems of a job: those it searches and trains on, and those it is measured with. None is in both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from treestar.benchmarks.datasets import from_hub, load_problems, read_jsonl
+from treestar.benchmarks.gym import make_problems
+from treestar.selfevolve.job import DataSource, EvaluationConfig, GymSource, Job
+from treestar.types import Problem, TreestarError
+
+__all__ = ["TrainingProblems", "cell_of", "evaluation_problems", "training_problems"]
+
+TRAINING_SEED = 1000
+"""reasoning-gym's set number for training problems is this plus the job's seed: other problems than the bootstrap
+policy was taught."""
+
+EVALUATION_SEED = 30_000
+"""And for the problems that are measured with, whatever the job's seed."""
+
+
+@dataclass(frozen=True)
+class TrainingProblems:
+    """What a job searches, round by round."""
+
+    by_source: Sequence[tuple[GymSource | DataSource, tuple[Problem, ...]]]
+    duplicates: int
+    """Problems left out because their question was there before."""
+    evaluated: int
+    """Problems left out because the job is measured with their question."""
+
+    def of_round(self, number: int) -> list[Problem]:
+        """The problems that round `number`, from 1, searches."""
+        return [
+            problem
+            for source, problems in self.by_source
+            if source.from_round <= number <= (source.to_round or number)
+            for problem in problems
+        ]
+
+    def __str__(self) -> str:
+        total = sum(len(problems) for _, problems in self.by_source)
+        return (
+            f"{total:,} training problems; left out {self.duplicates:,} duplicates and {self.evaluated:,} that are "
+            "measured with"
+        )
+
+
+def training_problems(job: Job, measured: Iterable[Problem]) -> TrainingProblems:
+    """The training problems of a job, without those in `measured`.
+
+    Their ids are distinct. `metadata` holds `cell`, what they are counted under in reports.
+
+    Raises:
+        TreestarError: a source cannot be had, or holds something else than math problems.
+    """
+    held_out = {key_of(problem) for problem in measured}
+    seen: set[str] = set()
+    by_source: list[tuple[GymSource | DataSource, tuple[Problem, ...]]] = []
+    duplicates = evaluated = 0
+    sources: list[GymSource | DataSource] = [*job.problems.gym, *job.problems.data]
+    for source in sources:
+        kept = []
+        for problem in gym_problems(source, job.seed) if isinstance(source, GymSource) else data_problems(source):
+            key = key_of(problem)
+            duplicates += key in seen
+            evaluated += key in held_out
+            if key not in seen and key not in held_out:
+                kept.append(problem)
+            seen.add(key)
+        by_source.append((source, tuple(kept)))
+    return TrainingProblems(by_source, duplicates, evaluated)
+
+
+def evaluation_problems(config: EvaluationConfig | None) -> Mapping[str, Sequence[Problem]]:
+    """The problems that a job is measured with, by cell or set.
+
+    Raises:
+        TreestarError: a set cannot be had.
+    """
+    found: dict[str, Sequence[Problem]] = {}
+    if config is None:
+        return found
+    for cell in config.cells:
+        name = f"{cell.family}/{cell.level}"
+        with_cell = make_gym_problems(cell.family, cell.level, config.split, config.problems, EVALUATION_SEED)
+        found[name] = with_cell
+    for name in config.sets:
+        problems = load_problems(name, limit=config.problems).problems
+        found[name] = [problem_of_set(problem, name, name) for problem in problems]
+    return found
+
+
+def cell_of(problem: Problem) -> str:
+    """What a job's problem is counted under: `FAMILY/LEVEL`, or its data set's label."""
+    return str(problem.metadata["cell"])
+
+
+def gym_problems(source: GymSource, seed: int) -> list[Problem]:
+    return make_gym_problems(source.family, source.level, "train", source.problems, TRAINING_SEED + seed)
+
+
+def make_gym_problems(family: str, level: str, split: str, count: int, seed: int) -> list[Problem]:
+    try:
+        problems = make_problems(family, level, split, count, seed)  # type: ignore[arg-type]  # split is checked there
+    except (ImportError, ValueError) as error:
+        raise TreestarError(f"problems of {family}/{level}: {error}") from error
+    return [problem_of_set(problem, f"{family}/{level}") for problem in problems]
+
+
+def data_problems(source: DataSource) -> list[Problem]:
+    kind, _, rest = source.name.partition(":")
+    if kind == "jsonl":
+        problems = read_jsonl(Path(rest).expanduser())
+    else:
+        path, _, split = rest.partition("@")
+        repository, _, config = path.partition(":")
+        problems = from_hub(repository, config or None, split)
+    for problem in problems:
+        if problem.kind != "math":
+            raise TreestarError(f"problem {problem.id!r} of {source.name} is no math problem: leave it out")
+    return [problem_of_set(problem, source.label, source.label) for problem in problems[: source.problems]]
+
+
+def problem_of_set(problem: Problem, cell: str, prefix: str | None = None) -> Problem:
+    """`problem` with its cell, and with `prefix` before its id where ids are only unique within their set."""
+    name = problem.id if prefix is None else f"{prefix}-{problem.id}"
+    return replace(problem, id=name, metadata={**problem.metadata, "cell": cell})
+
+
+def key_of(problem: Problem) -> str:
+    """What tells questions apart, however their lines are broken."""
+    return " ".join(problem.question.split())

@@ -1,0 +1,279 @@
+"""The searches of one round: every training problem, then again, with fresh seeds, what is still unsolved.
+
+Each finished tree is judged and stored at once, so a killed process loses the problems in flight and no others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from treestar.policy.load import LanguageModelPolicy
+from treestar.ppm.trees import outcomes
+from treestar.search import Components, MCTSConfig, SearchResult, Tree, search_one
+from treestar.selfevolve.false_positives import Resample
+from treestar.selfevolve.job import RoundConfig, SelectionConfig
+from treestar.selfevolve.judging import judge
+from treestar.selfevolve.problems import cell_of
+from treestar.selfevolve.selection import Difficulty, counted, difficulty
+from treestar.selfevolve.store import Row, Schema, Table
+from treestar.types import Execution, Problem, Proposal, Sampling, State, Step
+
+__all__ = ["TREES", "GenerationClock", "RoundSearch", "difficulties_of", "search_report", "search_round", "trees_of"]
+
+TREES = Schema(
+    "trees",
+    {
+        "round": "int64",
+        "problem_id": "string",
+        "cell": "string",
+        "question": "string",
+        "answer": "string",
+        "kind": "string",
+        "metadata": "string",
+        "seed": "int64",
+        "attempt": "int64",
+        "solved": "bool",
+        "right": "int64",
+        "ended": "int64",
+        "false_positives": "int64",
+        "rollouts": "int64",
+        "generated_tokens": "int64",
+        "scored_tokens": "int64",
+        "executions": "int64",
+        "seconds": "float64",
+        "wall_seconds": "float64",
+        "generation_seconds": "float64",
+        "execution_seconds": "float64",
+        "tree": "string",
+    },
+    key=("problem_id", "seed"),
+)
+"""A row a search. `attempt` is 0 for the search of every problem, then 1, 2, ... for the escalations. `right` and
+`ended` count trajectories. `seconds` are the search's own, beside others; `wall_seconds` and `generation_seconds` the
+round's, of the machine and of the policy, since the row before. `tree` is the tree's JSON text."""
+
+SEEDS_OF_A_ROUND = 100
+
+
+@dataclass(frozen=True)
+class RoundSearch:
+    """What a round's searches hang on besides models and problems."""
+
+    number: int
+    config: RoundConfig
+    selection: SelectionConfig
+    seed: int
+    """The job's."""
+    resample: Resample | None
+    """Other instances of a problem, where the policy writes programs that run on them."""
+
+    def tree_seed(self, attempt: int) -> int:
+        """Another one for each job seed, round and attempt."""
+        return (self.seed * SEEDS_OF_A_ROUND + self.number) * SEEDS_OF_A_ROUND + attempt
+
+
+async def search_round(
+    search: RoundSearch,
+    problems: Sequence[Problem],
+    components: Components,
+    clock: GenerationClock,
+    trees: Table,
+    concurrency: int,
+    on_attempt: Callable[[int, int], None],
+    on_tree: Callable[[Row], None],
+) -> None:
+    """Search `problems`, and the unsolved ones again for each escalation, into `trees`. What is there already is not
+    searched again.
+
+    Args:
+        clock: the policy of `components`, which measures the time in which it generates.
+        concurrency: most problems at the same time.
+        on_attempt: told its rollouts and how many problems it searches, before it begins.
+        on_tree: told each new row.
+
+    Raises:
+        TreestarError: a model or the sandbox failed for good, or a row cannot be written. What was stored stays.
+    """
+    for attempt, config in enumerate(search.config.attempts()):
+        solved = {row["problem_id"] for row in trees.rows(["problem_id", "solved"]) if row["solved"]}
+        seed = search.tree_seed(attempt)
+        wanted = problems if attempt == 0 else [problem for problem in problems if problem.id not in solved]
+        missing = [problem for problem in wanted if (problem.id, seed) not in trees]
+        on_attempt(config.rollouts, len(missing))
+        await search_all(search, attempt, config, iter(missing), components, clock, trees, concurrency, on_tree)
+    trees.seal()
+
+
+async def search_all(
+    search: RoundSearch,
+    attempt: int,
+    config: MCTSConfig,
+    problems: Iterator[Problem],
+    components: Components,
+    clock: GenerationClock,
+    trees: Table,
+    concurrency: int,
+    on_tree: Callable[[Row], None],
+) -> None:
+    """Search `problems`, at most `concurrency` of them at the same time."""
+    stored = time.perf_counter()
+
+    async def work() -> None:
+        nonlocal stored
+        for problem in problems:  # all workers take from the same iterator
+            result = await search_one(problem, config, components, search.tree_seed(attempt))
+            assert result.tree is not None
+            discarded = await judge(result.tree, components, search.selection, search.resample)
+            now = time.perf_counter()
+            row = tree_row(search.number, attempt, result, discarded, now - stored, clock.take())
+            stored = now
+            trees.append(row)
+            on_tree(row)
+
+    workers = [asyncio.create_task(work()) for _ in range(concurrency)]
+    try:
+        await asyncio.gather(*workers)
+    finally:
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+
+
+def tree_row(
+    number: int, attempt: int, result: SearchResult, discarded: int, wall_seconds: float, generation_seconds: float
+) -> Row:
+    tree, problem, stats = result.tree, result.problem, result.stats
+    assert tree is not None
+    found = outcomes(tree)[0]
+    return {
+        "round": number,
+        "problem_id": problem.id,
+        "cell": cell_of(problem),
+        "question": problem.question,
+        "answer": problem.answer,
+        "kind": problem.kind,
+        "metadata": json.dumps(problem.metadata),
+        "seed": tree.seed,
+        "attempt": attempt,
+        "solved": found.correct > 0,
+        "right": found.correct,
+        "ended": found.ended,
+        "false_positives": discarded,
+        "rollouts": stats.rollouts,
+        "generated_tokens": stats.generated_tokens,
+        "scored_tokens": stats.scored_tokens,
+        "executions": stats.executions,
+        "seconds": stats.seconds,
+        "wall_seconds": wall_seconds,
+        "generation_seconds": generation_seconds,
+        "execution_seconds": stats.executed_seconds,
+        "tree": json.dumps(tree.to_json(), allow_nan=False),
+    }
+
+
+def trees_of(table: Table) -> Iterator[Tree]:
+    """The trees of a round, one in memory at a time."""
+    for row in table.rows(["tree"]):
+        yield Tree.from_json(json.loads(row["tree"]))
+
+
+def difficulties_of(table: Table, config: SelectionConfig) -> dict[str, Difficulty]:
+    """How hard each problem of a round was, over all its searches."""
+    right: defaultdict[str, int] = defaultdict(int)
+    ended: defaultdict[str, int] = defaultdict(int)
+    for row in table.rows(["problem_id", "right", "ended"]):
+        right[row["problem_id"]] += row["right"]
+        ended[row["problem_id"]] += row["ended"]
+    return {problem_id: difficulty(right[problem_id], ended[problem_id], config) for problem_id in right}
+
+
+def search_report(table: Table, config: SelectionConfig, solved_before: Iterable[str]) -> dict[str, Any]:
+    """What a round's searches found and cost.
+
+    Args:
+        solved_before: the problems that earlier rounds solved.
+    """
+    difficulties = difficulties_of(table, config)
+    cells: dict[str, dict[str, int]] = {}
+    sums: dict[str, float] = dict.fromkeys(SUMMED, 0)
+    attempts: defaultdict[int, dict[str, int]] = defaultdict(lambda: {"searches": 0, "solved": 0})
+    of_problem: dict[str, str] = {}
+    counted_columns = [name for name in TREES.columns if name not in ("tree", "question", "answer", "metadata")]
+    for row in table.rows(counted_columns):
+        of_problem[row["problem_id"]] = row["cell"]
+        attempts[row["attempt"]]["searches"] += 1
+        attempts[row["attempt"]]["solved"] += row["solved"]
+        for name in SUMMED:
+            sums[name] += row[name]
+    for problem_id, cell in sorted(of_problem.items(), key=lambda each: (each[1], each[0])):
+        counts = cells.setdefault(cell, {"problems": 0, "solved": 0})
+        counts["problems"] += 1
+        counts["solved"] += difficulties[problem_id] != "unsolved"
+    solved = {problem_id for problem_id, found in difficulties.items() if found != "unsolved"}
+    return {
+        "problems": len(difficulties),
+        "solved": len(solved),
+        "solved_first": len(solved - set(solved_before)),
+        "by_difficulty": counted(difficulties),
+        "by_cell": cells,
+        "by_attempt": [attempts[attempt] for attempt in sorted(attempts)],
+        **{name: sums[name] for name in SUMMED if name != "wall_seconds"},
+        "seconds": sums["wall_seconds"],
+    }
+
+
+SUMMED = (
+    "rollouts",
+    "generated_tokens",
+    "scored_tokens",
+    "executions",
+    "false_positives",
+    "wall_seconds",
+    "generation_seconds",
+    "execution_seconds",
+)
+
+
+class GenerationClock:
+    """A policy that measures how long it is busy: while at least one request for steps is being answered."""
+
+    def __init__(self, policy: LanguageModelPolicy) -> None:
+        self.policy = policy
+        self.format = policy.format
+        self.name = policy.name
+        self.requests = 0
+        self.since = 0.0
+        self.seconds = 0.0
+
+    def take(self) -> float:
+        """The busy seconds since this was last asked."""
+        now = time.perf_counter()
+        seconds = self.seconds + (now - self.since if self.requests else 0.0)
+        self.since, self.seconds = now, 0.0
+        return seconds
+
+    def preamble(self, problem: Problem) -> str:
+        return self.policy.preamble(problem)
+
+    def display(self, problem: Problem, text: str) -> str:
+        return self.policy.display(problem, text)
+
+    def final_answer(self, step: Step, execution: Execution) -> str | None:
+        return self.policy.final_answer(step, execution)
+
+    async def propose(self, state: State, n: int, sampling: Sampling, seed: int) -> Proposal:
+        if not self.requests:
+            self.since = time.perf_counter()
+        self.requests += 1
+        try:
+            return await self.policy.propose(state, n, sampling, seed)
+        finally:
+            self.requests -= 1
+            if not self.requests:
+                self.seconds += time.perf_counter() - self.since

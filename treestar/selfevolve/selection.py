@@ -1,0 +1,229 @@
+"""Which trajectories of a round's trees become training data (rStar-Math, section 3.4.1).
+
+Of each problem the right trajectories with the highest mean Q, each with another program; what earlier rounds found is
+kept, and rare difficulties are shown more often. Everything here is a pure function of trees and rows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
+from typing import Literal
+
+from treestar.policy.format import StepFormat, trajectory_text
+from treestar.ppm.dataset import COLUMNS, row_of
+from treestar.ppm.pairs import Pair, mean_q
+from treestar.search import Node, Tree
+from treestar.search.answer import mean_log_probability
+from treestar.search.expansion import code_without_comments
+from treestar.selfevolve.job import Copies, SelectionConfig
+from treestar.selfevolve.problems import cell_of
+from treestar.selfevolve.sft import SFTRow
+from treestar.selfevolve.store import Row, Schema
+from treestar.types import Execution, Problem, State, Step
+
+__all__ = [
+    "PAIRS",
+    "SFT",
+    "Difficulty",
+    "Selection",
+    "Trajectory",
+    "best_of_different",
+    "counted",
+    "difficulty",
+    "pair_rows",
+    "program",
+    "right_trajectories",
+    "select",
+    "sft_rows",
+]
+
+SFT = Schema(
+    "sft",
+    {
+        "round": "int64",
+        "problem_id": "string",
+        "prompt": "string",
+        "completion": "string",
+        "mean_q": "float64",
+        "difficulty": "string",
+        "copies": "int64",
+        "source": "string",
+        "seed": "int64",
+        "node": "int64",
+        "trajectory": "string",
+    },
+    key=("round", "problem_id", "seed", "node"),
+)
+"""What a round's policy is trained on. `round`, `problem_id` and `seed` name a tree, `node` the trajectory's end in it;
+`trajectory` is the same as JSON. `copies`: how often an epoch shows it."""
+
+PAIRS = Schema("pairs", {"round": "int64", **COLUMNS}, key=())
+
+Difficulty = Literal["easy", "medium", "hard", "unsolved"]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A round's training data."""
+
+    rows: Sequence[Row]
+    """Of `SFT`: what earlier rounds selected, then what this one adds."""
+    added: int
+    duplicates: int
+    """Trajectories whose program an earlier round had selected for the same problem."""
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """A right trajectory of a tree."""
+
+    state: State
+    program: str
+    mean_q: float
+    log_probability: float
+    """Its mean over the tokens."""
+    seed: int
+    node: int
+
+    @property
+    def rank(self) -> tuple[float, float, int, int]:
+        """Smaller is better: by mean Q, and among equals by what the policy itself would rather write."""
+        return -self.mean_q, -self.log_probability, self.seed, self.node
+
+
+def select(
+    number: int,
+    trees: Iterable[Tree],
+    difficulties: Mapping[str, Difficulty],
+    before: Iterable[Row],
+    config: SelectionConfig,
+    step_format: StepFormat,
+) -> Selection:
+    """The training data of round `number`: the best trajectories of its trees, after those of the rounds before.
+
+    Args:
+        trees: judged; several may be of one problem. Their order does not matter.
+        difficulties: of every problem of this round, by its id.
+        before: the rows that the round before selected.
+        step_format: of the policy that is to be trained.
+    """
+    kept = [rebalanced(row, difficulties, config.copies) for row in before]
+    known = {(row["problem_id"], program(state_from_json(row["trajectory"]))) for row in kept}
+    best: dict[str, list[Trajectory]] = {}
+    for tree in trees:
+        found = [*best.get(tree.problem.id, ()), *right_trajectories(tree)]
+        if found:
+            best[tree.problem.id] = best_of_different(found, config.trajectories)
+    chosen = [each for problem_id in sorted(best) for each in best[problem_id]]
+    new = [each for each in chosen if (each.state.problem.id, each.program) not in known]
+    rows = [rebalanced(sft_row(number, each, step_format), difficulties, config.copies) for each in new]
+    return Selection([*kept, *rows], len(new), len(chosen) - len(new))
+
+
+def right_trajectories(tree: Tree) -> list[Trajectory]:
+    """The trajectories of `tree` that were judged right, best first."""
+    right = [node for node in tree.terminals() if node.terminal == "answer" and node.correct]
+    return sorted([trajectory_to(node, tree) for node in right], key=lambda each: each.rank)
+
+
+def trajectory_to(node: Node, tree: Tree) -> Trajectory:
+    state = tree.state(node)
+    return Trajectory(state, program(state), mean_q(node), mean_log_probability(node), tree.seed, node.index)
+
+
+def best_of_different(trajectories: Iterable[Trajectory], count: int) -> list[Trajectory]:
+    """The best `count` of `trajectories`, no two of them with the same program."""
+    different: dict[str, Trajectory] = {}
+    for each in sorted(trajectories, key=lambda each: each.rank):
+        different.setdefault(each.program, each)
+    return list(different.values())[:count]
+
+
+def program(trajectory: State) -> str:
+    """What a trajectory does, comments aside: two with the same program are the same solution. One without code is
+    compared by its text."""
+    return "\n".join(code_without_comments(step.code) or step.text.strip() for step in trajectory.steps)
+
+
+def difficulty(right: int, ended: int, config: SelectionConfig) -> Difficulty:
+    """How hard a problem was for a round's search.
+
+    Args:
+        right: trajectories of the problem's trees that were judged right.
+        ended: all that ended, with or without an answer.
+    """
+    if right == 0:
+        return "unsolved"
+    rate = right / ended
+    if rate >= config.easy_from:
+        return "easy"
+    return "hard" if rate <= config.hard_up_to else "medium"
+
+
+def sft_row(number: int, trajectory: Trajectory, step_format: StepFormat) -> Row:
+    problem = trajectory.state.problem
+    return {
+        "round": number,
+        "problem_id": problem.id,
+        "prompt": step_format.prompt(State(problem)),
+        "completion": trajectory_text(trajectory.state),
+        "mean_q": trajectory.mean_q,
+        "difficulty": "",
+        "copies": 0,
+        "source": cell_of(problem),
+        "seed": trajectory.seed,
+        "node": trajectory.node,
+        "trajectory": state_to_json(trajectory.state),
+    }
+
+
+def rebalanced(row: Row, difficulties: Mapping[str, Difficulty], copies: Copies) -> Row:
+    """`row` with its problem's difficulty in this round, and the copies that this difficulty gets.
+
+    A problem that was solved before and is not solved now is hard; one that this round does not search stays what it
+    was.
+    """
+    now = difficulties.get(row["problem_id"], row["difficulty"])
+    now = "hard" if now == "unsolved" else now
+    wanted: float = getattr(copies, now)
+    # Of 0.5 copies every other trajectory gets one; which, hangs on the trajectory alone.
+    name = f"{row['problem_id']}:{row['round']}:{row['seed']}:{row['node']}"
+    lot = int.from_bytes(blake2b(name.encode(), digest_size=6).digest(), "big") / 2**48
+    return {**row, "difficulty": now, "copies": int(wanted) + (lot < wanted % 1)}
+
+
+def sft_rows(rows: Iterable[Row]) -> list[SFTRow]:
+    """Rows of the table as SFT takes them, without those that get no copy."""
+    return [
+        SFTRow(row["problem_id"], state_from_json(row["trajectory"]), row["copies"]) for row in rows if row["copies"]
+    ]
+
+
+def pair_rows(number: int, pairs: Iterable[Pair], step_format: StepFormat) -> list[Row]:
+    """Rows of the table of preference pairs."""
+    return [{"round": number, **row_of(pair, step_format)} for pair in pairs]
+
+
+def state_to_json(state: State) -> str:
+    steps = [
+        {**asdict(step), "output": execution.output}
+        for step, execution in zip(state.steps, state.executions, strict=True)
+    ]
+    return json.dumps({"problem": asdict(state.problem), "steps": steps})
+
+
+def state_from_json(text: str) -> State:
+    data = json.loads(text)
+    outputs = [step.pop("output") for step in data["steps"]]
+    steps = tuple(Step(**step) for step in data["steps"])
+    return State(Problem(**data["problem"]), steps, tuple(Execution(output=output) for output in outputs))
+
+
+def counted(difficulties: Mapping[str, Difficulty]) -> dict[str, int]:
+    """How many problems there are of each difficulty."""
+    counts = Counter(difficulties.values())
+    return {name: counts[name] for name in ("easy", "medium", "hard", "unsolved")}
