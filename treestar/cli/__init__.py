@@ -10,6 +10,7 @@ from rich.console import Console
 
 from treestar.cli.bench import bench
 from treestar.cli.doctor import doctor
+from treestar.cli.evolve import evolve
 from treestar.cli.execute import execute
 from treestar.cli.grade import grade
 from treestar.cli.ppm import ppm
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 app.command()(solve)
 app.command()(serve)
+app.command()(evolve)
 app.command(context_settings={"ignore_unknown_options": True})(grade)  # `grade -1 1`: a number is no option
 app.command("exec")(execute)
 app.command()(doctor)

@@ -1,0 +1,74 @@
+"""`treestar evolve`: self-evolution of a policy and a PPM over several rounds, from a job file or a preset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from treestar.types import TreestarError
+
+if TYPE_CHECKING:
+    from treestar.selfevolve.job import Job
+
+__all__ = ["evolve"]
+
+
+def evolve(
+    job: Annotated[
+        Path | None, typer.Argument(help="A YAML file that says what the job is (docs/selfevolve.md).")
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="A job that comes with treestar: embedded, embedded-quick, rstar-math.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for all data, models and reports.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the job that --out holds; without a job or a preset, as it is.")
+    ] = False,
+    show: Annotated[bool, typer.Option("--show", help="Print the job with all its fields, and do nothing.")] = False,
+    concurrency: Annotated[int, typer.Option(help="Most problems at the same time.", min=1)] = 64,
+) -> None:
+    """Improve a policy and its PPM round after round: search, select, train, evaluate (rStar-Math, section 3.4)."""
+    from treestar.selfevolve.job import job_text
+
+    chosen = chosen_job(job, preset, out if resume else None)
+    if show:
+        print(job_text(chosen), end="")
+        return
+    if out is None:
+        raise typer.BadParameter("--out names the folder for the job's data, models and reports")
+    from treestar.cli.ppm import quiet_transformers
+    from treestar.selfevolve.progress import EvolutionProgress
+    from treestar.selfevolve.rounds import evolve as run_job
+
+    quiet_transformers()
+    console = Console(stderr=True, soft_wrap=True)
+    try:
+        with EvolutionProgress(console) as progress:
+            run_job(chosen, out, resume=resume, concurrency=concurrency, progress=progress)
+    except KeyboardInterrupt:
+        raise TreestarError(f"interrupted; the same command with --resume goes on: {out}") from None
+    console.print(f"written: {out}", highlight=False)
+
+
+def chosen_job(job: Path | None, preset: str | None, resumed: Path | None) -> Job:
+    """The job in a file, a preset, or the one in the folder that is resumed.
+
+    Raises:
+        typer.BadParameter: none or several of them are named.
+        TreestarError: there is no such file or preset, or it is no job.
+    """
+    from treestar.selfevolve.job import load_job, preset_path
+    from treestar.selfevolve.rounds import JOB
+
+    if job is not None and preset is not None:
+        raise typer.BadParameter("give a job file or a --preset, not both")
+    if job is not None:
+        return load_job(job)
+    if preset is not None:
+        return load_job(preset_path(preset))
+    if resumed is None or not (resumed / JOB).exists():
+        raise typer.BadParameter("give a job file, or a --preset")
+    return load_job(resumed / JOB)

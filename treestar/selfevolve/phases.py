@@ -1,0 +1,395 @@
+"""The phases of a round. Each is recorded when it is done and then not done again; one that was cut off goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from treestar.policy.load import LanguageModelPolicy
+from treestar.ppm.pairs import make_pairs
+from treestar.search import Tree
+from treestar.selfevolve.backends import Backends, components_of
+from treestar.selfevolve.config_file import config_to_values
+from treestar.selfevolve.exploration import ExploringPolicy
+from treestar.selfevolve.job import Job, Measure, load_as
+from treestar.selfevolve.problems import TrainingProblems
+from treestar.selfevolve.progress import EvolutionProgress
+from treestar.selfevolve.resampling import resample
+from treestar.selfevolve.round_evaluation import EVALUATION, evaluation_report, measure, unmeasured
+from treestar.selfevolve.search_phase import (
+    TREES,
+    GenerationClock,
+    RoundSearch,
+    difficulties_of,
+    search_report,
+    search_round,
+    trees_of,
+)
+from treestar.selfevolve.selection import PAIRS, SFT, pair_rows, select, sft_rows
+from treestar.selfevolve.store import Row, Schema, Table, noticing_full_disk, read_json, write_json, writing
+from treestar.types import Problem, Scorer, TreestarError
+
+__all__ = ["Models", "Round", "Run", "measure_bootstrap", "write_job_report"]
+
+REPORT = "report.json"
+
+Report = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Models:
+    """What a search is guided by."""
+
+    policy: str
+    """A name that `load_policy` knows."""
+    ppm: str | None
+    """A name that `load_scorer` knows, where there is a PPM."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A job in its folder, with what all its rounds share."""
+
+    job: Job
+    out: Path
+    training: TrainingProblems
+    measured: Mapping[str, Sequence[Problem]]
+    """What the job is measured with, by cell."""
+    concurrency: int
+    backends: Backends
+    progress: EvolutionProgress
+
+    def folder(self, number: int) -> Path:
+        return self.out / f"round-{number}"
+
+    def load_policy(self, name: str) -> LanguageModelPolicy:
+        return self.backends.policy(load_as(self.job, name, self.out), self.job.dtype)
+
+    def load_scorer(self, name: str | None) -> Scorer | None:
+        return None if name is None else self.backends.scorer(load_as(self.job, name, self.out), self.job.dtype)
+
+    def name_in_job(self, model: str | None) -> str | None:
+        """A model's name as reports say it: one that this job trained by its place in the job's folder."""
+        own = model is not None and Path(model).is_relative_to(self.out)
+        return os.path.relpath(model, self.out) if own and model is not None else model
+
+
+class Round:
+    """One round in its folder. A context manager: leaving it closes its tables.
+
+    Args:
+        before: what it searches with.
+    """
+
+    def __init__(self, run: Run, number: int, before: Models) -> None:
+        self.run = run
+        self.number = number
+        self.before = before
+        self.job = run.job
+        self.config = run.job.rounds[number - 1]
+        self.folder = run.folder(number)
+        self.done: dict[str, Report] = {}
+        """What is recorded of the phases that are done: their `report`, `seconds` and `generated_tokens`."""
+        self.trees = self.table(TREES, "search")
+        self.selected = self.table(SFT, "selection")
+        self.pairs = self.table(PAIRS, "selection")
+        self.measured = self.table(EVALUATION, "evaluation")
+
+    def table(self, schema: Schema, phase: str) -> Table:
+        """The round's table; if it has lost rows, the phase that makes them is to be done again."""
+        table = Table(self.folder / schema.name, schema, self.run.progress.say)
+        if table.damaged:
+            record_path(self.folder, phase).unlink(missing_ok=True)
+        return table
+
+    def __enter__(self) -> Round:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for table in (self.trees, self.selected, self.pairs, self.measured):
+            table.close()
+
+    def phase(self, name: str, work: Callable[[], Report], spending: Table | None = None) -> None:
+        """Do the phase `name` unless it is done; see `recorded`."""
+        self.done[name] = recorded(self.run, self.number, name, work, spending)
+
+    def search(self) -> Report:
+        """Search this round's problems: terminal-guided, or with the PPM of the round before."""
+        if self.config.mode == "ppm" and self.before.ppm is None:
+            raise TreestarError(f"round {self.number} is to search with a PPM, but no round before it trained one")
+        run, policy = self.run, self.run.load_policy(self.before.policy)
+        scorer = run.load_scorer(self.before.ppm) if self.is_guided else None
+        clock = GenerationClock(policy)
+        exploration = self.config.exploration
+        explorer = clock if exploration is None else ExploringPolicy(clock, exploration)
+        can_resample = policy.format.name == "bound"
+        search = RoundSearch(
+            self.number, self.config, self.job.selection, self.job.seed, resample if can_resample else None
+        )
+
+        def on_attempt(rollouts: int, problems: int) -> None:
+            run.progress.begin(f"round {self.number} search, {rollouts} rollouts", problems)
+
+        async def work() -> None:
+            async with components_of(run.backends, policy, scorer) as components:
+                await search_round(
+                    search,
+                    run.training.of_round(self.number),
+                    replace(components, policy=explorer),
+                    clock,
+                    self.trees,
+                    run.concurrency,
+                    on_attempt,
+                    run.progress.on_tree,
+                )
+
+        asyncio.run(work())
+        return search_report(self.trees, self.job.selection, self.solved_before())
+
+    def select(self) -> Report:
+        """Select the trajectories that a policy learns from, and the pairs that a PPM learns from."""
+        wanted = None if self.job.sft is None else self.job.sft.step_format
+        step_format = self.run.backends.step_format(self.sft_base, wanted)
+        difficulties = difficulties_of(self.trees, self.job.selection)
+        selection = select(
+            self.number,
+            trees_of(self.trees),
+            difficulties,
+            self.rows_before(),
+            self.job.selection,
+            step_format,
+        )
+        self.selected.replace(selection.rows)
+        margin = 0.0 if self.job.ppm is None else self.job.ppm.minimum_margin
+        pairs, counts = make_pairs(trees_of(self.trees), minimum_margin=margin)
+        self.pairs.replace(pair_rows(self.number, pairs, step_format))
+        return {
+            "trajectories": selection.added,
+            "duplicates": selection.duplicates,
+            "false_positives": self.done["search"]["report"]["false_positives"],
+            "rows": len(selection.rows),
+            "copies": sum(row["copies"] for row in selection.rows),
+            "pairs": len(pairs),
+            "trees_without_pairs": dict(counts.reasons()),
+        }
+
+    def train_policy(self) -> Report:
+        """Fine-tune a checkpoint on all that was selected so far."""
+        config, progress = self.job.sft, self.run.progress
+        if config is None:
+            return {"skipped": "no SFT in this job"}
+        rows = sft_rows(self.selected.rows())
+        if not rows:
+            raise TreestarError(
+                f"round {self.number} leaves nothing to learn from: none of its problems is solved. Begin with "
+                "problems that the policy sometimes solves, or give more rollouts"
+            )
+        return trained_in(
+            self.folder / "policy",
+            lambda out: self.run.backends.train_policy(
+                rows, self.sft_base, out, config, resume=True, on_progress=progress.on_step
+            ),
+        )
+
+    def train_ppm(self) -> Report:
+        """Train a PPM, which starts from this round's policy, on trees of this round."""
+        config, progress = self.job.ppm, self.run.progress
+        if config is None:
+            return {"skipped": "no PPM in this job"}
+        if not self.done["selection"]["report"]["pairs"]:
+            return {"skipped": "no preference pairs, so no PPM"}
+        return trained_in(
+            self.folder / "ppm",
+            lambda out: self.run.backends.train_ppm(
+                self.latest_trees(), self.policy, out, config, resume=True, on_progress=progress.on_step
+            ),
+        )
+
+    def evaluate(self) -> Report:
+        """Measure the new policy alone, with the new PPM, and that PPM with the policy of round 1."""
+        first = self.policy if self.job.sft is None else str(self.run.folder(1) / "policy")
+        new, fixed = self.trained, Models(first, self.trained.ppm)
+        wanted: dict[Measure, Models] = {"greedy": Models(new.policy, None), "search": new}
+        if new.ppm is not None and fixed != new:
+            wanted["ppm_fixed_policy"] = fixed
+        report = measure_models(self.run, self.number, self.measured, wanted)
+        if new.ppm is not None and fixed == new and "search" in report:
+            report["ppm_fixed_policy"] = report["search"]  # the same models, so the same searches
+        return report
+
+    def write_report(self) -> None:
+        """Write report.json."""
+        write_round_report(
+            self.run,
+            self.number,
+            self.done,
+            {
+                "mode": self.config.mode,
+                "policy": self.run.name_in_job(self.before.policy),
+                "ppm": self.run.name_in_job(self.before.ppm) if self.is_guided else None,
+                "settings": {**config_to_values(self.config), "search": self.config.search.to_json()},
+                "search": self.done["search"]["report"],
+                "selection": self.done["selection"]["report"],
+                "sft": self.done["sft"]["report"],
+                "ppm_training": self.done["ppm"]["report"],
+                "evaluation": self.done["evaluation"]["report"],
+            },
+        )
+
+    @property
+    def is_guided(self) -> bool:
+        """Whether a PPM guides this round's searches."""
+        return self.config.mode == "ppm"
+
+    @property
+    def policy(self) -> str:
+        """The policy that this round trains."""
+        return self.before.policy if self.job.sft is None else str(self.folder / "policy")
+
+    @property
+    def trained(self) -> Models:
+        """What the next round searches with."""
+        has_ppm = "skipped" not in self.done["ppm"]["report"]
+        return Models(self.policy, str(self.folder / "ppm") if has_ppm else self.before.ppm)
+
+    @property
+    def sft_base(self) -> str:
+        return self.before.policy if self.job.continue_policy else self.job.base
+
+    def solved_before(self) -> set[str]:
+        """The problems that earlier rounds solved."""
+        solved: set[str] = set()
+        for number in range(1, self.number):
+            with Table(self.run.folder(number) / TREES.name, TREES) as trees:
+                solved |= {row["problem_id"] for row in trees.rows(["problem_id", "solved"]) if row["solved"]}
+        return solved
+
+    def rows_before(self) -> list[Row]:
+        """What the round before has selected."""
+        if self.number == 1:
+            return []
+        with Table(self.run.folder(self.number - 1) / SFT.name, SFT) as table:
+            return list(table.rows())
+
+    def latest_trees(self) -> Iterator[Tree]:
+        """The trees of as many rounds as a PPM learns from, this one the last."""
+        for number in range(max(1, self.number - self.job.ppm_rounds + 1), self.number):
+            with Table(self.run.folder(number) / TREES.name, TREES) as trees:
+                yield from trees_of(trees)
+        yield from trees_of(self.trees)
+
+
+def measure_bootstrap(run: Run) -> None:
+    """Round 0: measure the bootstrap policy, alone and with search."""
+    if run.job.evaluation is None:
+        return
+    models = Models(run.job.bootstrap, None)
+    with Table(run.folder(0) / EVALUATION.name, EVALUATION, run.progress.say) as table:
+        if table.damaged:
+            record_path(run.folder(0), "evaluation").unlink(missing_ok=True)
+        done = recorded(
+            run, 0, "evaluation", lambda: measure_models(run, 0, table, {"greedy": models, "search": models}), table
+        )
+    report = {"mode": None, "policy": models.policy, "ppm": None, "settings": {}, "evaluation": done["report"]}
+    write_round_report(run, 0, {"evaluation": done}, report)
+
+
+def measure_models(run: Run, number: int, table: Table, wanted: Mapping[Measure, Models]) -> Report:
+    """Those of the `wanted` measures that the job wants, into `table`; returns accuracy by measure and cell."""
+    config = run.job.evaluation
+    if config is None:
+        return {}
+
+    async def work(name: Measure, models: Models) -> None:
+        policy, scorer = run.load_policy(models.policy), run.load_scorer(models.ppm)
+        async with components_of(run.backends, policy, scorer) as components:
+            await measure(name, config, run.measured, components, table, run.concurrency, run.progress.on_measured)
+
+    for name, models in wanted.items():
+        left = len(unmeasured(name, config, run.measured, table))
+        if name in config.measures and left:
+            run.progress.begin(f"round {number} evaluation, {name.replace('_', ' ')}", left)
+            asyncio.run(work(name, models))
+    table.seal()
+    return evaluation_report(table)
+
+
+def recorded(run: Run, number: int, name: str, work: Callable[[], Report], spending: Table | None) -> Report:
+    """Do `work` and record what it returns, unless that is recorded already.
+
+    Args:
+        spending: a table whose rows say what the phase has spent, in earlier sessions of the job as well.
+
+    Returns:
+        `report`: what `work` returned; `seconds` and `generated_tokens` that the phase took.
+
+    Raises:
+        TreestarError: as `work` does, or the disk is full.
+    """
+    path = record_path(run.folder(number), name)
+    try:
+        return dict(read_json(path))
+    except (OSError, ValueError):
+        pass
+    place = f"round {number} {name}"
+    run.progress.begin(place, None)
+    started = time.perf_counter()
+    with noticing_full_disk(run.out):
+        report = work()
+    seconds, tokens = time.perf_counter() - started, 0
+    if spending is not None:
+        spent = list(spending.rows(["wall_seconds", "generated_tokens"]))
+        seconds = max(seconds, sum(row["wall_seconds"] for row in spent))
+        tokens = sum(row["generated_tokens"] for row in spent)
+    done = {"report": report, "seconds": seconds, "generated_tokens": tokens}
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, done)
+    run.progress.on_phase(place, report, seconds)
+    return done
+
+
+def record_path(folder: Path, phase: str) -> Path:
+    return folder / "phases" / f"{phase}.json"
+
+
+def trained_in(folder: Path, train: Callable[[Path], Report]) -> Report:
+    """The report of the training in `folder`, which is begun or goes on unless it has come to its end."""
+    report = folder / "training.json"
+    if (folder / "config.json").exists():
+        return dict(read_json(report))
+    try:
+        json.loads(report.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        pass
+    except ValueError:  # killed while it wrote this: what belongs to it is not known any more
+        shutil.rmtree(folder)
+    return train(folder)
+
+
+def write_round_report(run: Run, number: int, done: Mapping[str, Report], found: Report) -> None:
+    """Write a round's report.json, unless it says the same already."""
+    costs = {name: {key: phase[key] for key in ("seconds", "generated_tokens")} for name, phase in done.items()}
+    report = json.loads(json.dumps({"round": number, **found, "phases": costs}))
+    path = run.folder(number) / REPORT
+    if not path.exists() or read_json(path) != report:
+        with writing(path):
+            write_json(path, report)
+
+
+def write_job_report(run: Run) -> None:
+    """Write report.md and progress.png from the reports of all rounds so far, unless they are newer than those."""
+    from treestar.selfevolve.report import write_report
+
+    files = sorted(run.out.glob(f"round-*/{REPORT}"))
+    text = run.out / "report.md"
+    if not text.exists() or any(file.stat().st_mtime_ns > text.stat().st_mtime_ns for file in files):
+        with writing(run.out):
+            write_report([read_json(file) for file in files], run.out)

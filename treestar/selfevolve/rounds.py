@@ -1,0 +1,114 @@
+"""Self-evolution: rounds, each with a better policy and a better PPM, on harder problems (rStar-Math, section 3.4).
+
+    round 1   terminal-guided search with the bootstrap policy         -> policy-r1, PPM-r1 (not reliable yet)
+    round 2   terminal-guided search with policy-r1                    -> policy-r2, PPM-r2 (reliable)
+    round 3   PPM-augmented search with policy-r2 and PPM-r2           -> policy-r3, PPM-r3
+    round 4   PPM-augmented; 64, then 128 rollouts on what is unsolved -> policy-r4, PPM-r4
+
+What one round does otherwise than another is data (`job.RoundConfig`); what a round does is `run_round`. A folder holds
+a job:
+
+    OUT/job.yaml                 the job with all its fields
+    OUT/round-K/trees/, sft/, pairs/, evaluation/   tables as Parquet (`store.py`)
+    OUT/round-K/policy/, ppm/    models as Hugging Face folders
+    OUT/round-K/phases/*.json    what came of each phase; a phase that has one is done
+    OUT/round-K/report.json      the same together; round 0 is the bootstrap policy, which is only measured
+    OUT/report.md, progress.png
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from treestar.selfevolve.backends import Backends, local_backends
+from treestar.selfevolve.config_file import config_to_values
+from treestar.selfevolve.job import Job, job_text, load_job
+from treestar.selfevolve.phases import Models, Round, Run, measure_bootstrap, write_job_report
+from treestar.selfevolve.problems import evaluation_problems, training_problems
+from treestar.selfevolve.progress import EvolutionProgress
+from treestar.selfevolve.store import locked, write_text, writing
+from treestar.types import TreestarError
+
+__all__ = ["JOB", "evolve", "run_round"]
+
+JOB = "job.yaml"
+
+
+def evolve(
+    job: Job,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    concurrency: int = 64,
+    backends: Backends | None = None,
+    progress: EvolutionProgress | None = None,
+) -> None:
+    """Run a job's rounds in the folder `out`.
+
+    The process may be killed at any moment: with `resume` the job goes on, and ends with the data of an uninterrupted
+    run, as far as the models' arithmetic does not depend on what else is in a batch.
+
+    Args:
+        resume: go on with the job that `out` holds, where it holds one. It must be this job; rounds may be added.
+        concurrency: most problems at the same time.
+        backends: what names of models and the like mean; those of this machine if None.
+        progress: told what happens; nobody if None.
+
+    Raises:
+        TreestarError: `out` holds another job, is in use, or cannot be written; a source of problems or a model cannot
+            be had; a round solved nothing.
+    """
+    out = Path(out).resolve()
+    progress = progress or EvolutionProgress(Console(quiet=True))
+    with locked(out):
+        begin(job, out, resume)
+        measured = evaluation_problems(job.evaluation)
+        training = training_problems(job, [problem for each in measured.values() for problem in each])
+        progress.say(str(training))
+        run = Run(job, out, training, measured, concurrency, backends or local_backends(), progress)
+        measure_bootstrap(run)
+        models = Models(policy=job.bootstrap, ppm=None)
+        for number in range(1, len(job.rounds) + 1):
+            models = run_round(run, number, models)
+            write_job_report(run)
+
+
+def run_round(run: Run, number: int, models: Models) -> Models:
+    """Search with `models`, select what is to be learned, train a policy and a PPM on it, and measure both."""
+    with Round(run, number, models) as round_:
+        round_.phase("search", round_.search, round_.trees)
+        round_.phase("selection", round_.select)
+        round_.phase("sft", round_.train_policy)
+        round_.phase("ppm", round_.train_ppm)
+        round_.phase("evaluation", round_.evaluate, round_.measured)
+        round_.write_report()
+        return round_.trained
+
+
+def begin(job: Job, out: Path, resume: bool) -> None:
+    """Put the job into its folder, or check that the one there is the same.
+
+    Raises:
+        TreestarError: the folder holds a job and `resume` is false, or it holds another job, or it cannot be written.
+    """
+    path = out / JOB
+    if path.exists():
+        if not resume:
+            raise TreestarError(f"{out} holds a job: go on with it by --resume, or give another folder")
+        changed = differences(load_job(path), job)
+        if changed:
+            raise TreestarError(
+                f"{out} holds a job with other {', '.join(changed)}: go on with the same (--resume without a job takes "
+                f"{path}), or give another folder"
+            )
+    with writing(path):
+        write_text(path, job_text(job))
+
+
+def differences(begun: Job, job: Job) -> list[str]:
+    """The fields in which two jobs differ. Rounds after those of the first one are no difference."""
+    before, now = config_to_values(begun), config_to_values(job)
+    now["rounds"] = now["rounds"][: len(before["rounds"])]
+    return [name for name in before if before[name] != now[name]]
