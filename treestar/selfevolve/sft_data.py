@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
-from treestar.policy.format import StepFormat, written_text
+from treestar.policy.format import StepFormat, writes_prose, written_text
 from treestar.types import State, TreestarError
 
 __all__ = ["NO_LOSS", "SFTData", "SFTRow", "TokenRow", "prepare", "token_rows"]
@@ -105,19 +105,24 @@ def check_finished(step_format: StepFormat, row: SFTRow) -> None:
 def token_rows(tokenizer: Any, step_format: StepFormat, trajectory: State) -> list[TokenRow]:
     """The whole trajectory in one row, with the end-of-sequence token where the tokenizer has one.
 
-    A step whose prompt has other tokens than the same text within the trajectory (where the step's first characters
-    merge with the prompt's last) gets a row of its own, and no loss in the common one.
+    A step whose prompt has other tokens than the same text within the trajectory (its first characters merge with the
+    prompt's last) gets a row of its own, and no loss in the common one. A step without text is not learnt.
     """
     steps, executions = trajectory.steps, trajectory.executions
     prompts = [
         step_format.prompt(State(trajectory.problem, steps[:depth], executions[:depth])) for depth in range(len(steps))
     ]
     written = [written_text(step) for step in steps]
+    if step_format.name == "chat" and writes_prose(trajectory):
+        # Such a policy ends with its sequence; a tag would make one step of all its paragraphs.
+        written[-1] = steps[-1].text
     tokens, starts = tokenize(tokenizer, prompts[-1] + written[-1])
     labels = [NO_LOSS] * len(tokens)
     end = [tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else []
     rows = []
     for depth, (prompt, text) in enumerate(zip(prompts, written, strict=True), start=1):
+        if not steps[depth - 1].text:
+            continue  # the policy wrote a tag alone, and reads a blank line where it did
         read, _ = tokenize(tokenizer, prompt)
         if tokens[: len(read)] == read:
             # A last token that holds the line break after the tag as well is still the one that ends the step.
