@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -91,7 +92,7 @@ def test_the_tables_open_in_datasets_and_pandas(whole: dict[str, object], folder
 
     table = folder / "whole" / "round-2" / "sft"
     rows = load_dataset("parquet", data_files=str(table / "*.parquet"), split="train", cache_dir=str(tmp_path))
-    assert len(rows) == len(pandas.concat(map(pandas.read_parquet, table.glob("*.parquet"))))
+    assert len(rows) == len(pandas.read_parquet(table)) > 0
 
 
 def test_the_same_seed_gives_the_same_data_whatever_runs_beside_it(
@@ -134,6 +135,7 @@ def test_two_jobs_on_one_folder_are_refused(job: Job, folder: Path) -> None:
         out = folder / "busy" / "out"
         while not (out / "job.yaml").exists():
             assert process.poll() is None
+            time.sleep(0.01)
         with pytest.raises(TreestarError, match=f"in use by another job, process {process.pid}"):
             evolve(job, out, resume=True, backends=scripted_backends())
         process.kill()
@@ -148,7 +150,7 @@ def test_a_damaged_shard_is_named_and_made_again(job: Job, whole: dict[str, obje
     trees.write_bytes(trees.read_bytes()[:-100])
     selected.unlink()
     said = run_on(job, out)
-    assert f"{trees} is damaged, and kept as 00000.parquet.damaged: its 20 rows are made again" in said
+    assert f"{trees} is damaged, and kept as _00000.parquet.damaged: its 20 rows are made again" in said
     assert f"{selected} is missing" in said
     assert "round 2 search" not in said  # what is whole is not made again
     assert content_of(out) == whole
@@ -176,7 +178,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_a_job_that_goes_on(
     with pytest.raises(TreestarError, match=sentence):
         evolve(job, tmp_path, backends=scripted_backends())
     monkeypatch.undo()
-    assert len((tmp_path / "round-1" / "trees" / "journal.jsonl").read_text().splitlines()) == 5
+    assert len((tmp_path / "round-1" / "trees" / "_journal.jsonl").read_text().splitlines()) == 5
     evolve(job, tmp_path, resume=True, backends=scripted_backends())
     assert content_of(tmp_path) == whole
 

@@ -1,8 +1,8 @@
 """The data of a job on disk: tables as Parquet shards that any tool reads, whole after a kill at any moment.
 
     FOLDER/00000.parquet, ...   the rows
-    FOLDER/manifest.json        the shards with their checksums
-    FOLDER/journal.jsonl        rows that are not in a shard yet; empty in a finished table
+    FOLDER/_manifest.json       the shards with their checksums
+    FOLDER/_journal.jsonl       rows that are not in a shard yet; empty in a finished table
 
 A row is in the journal before `append` returns. A shard is written under another name, flushed to the disk, renamed,
 and listed; only then does the journal forget its rows. So a row is never lost, and at most in both, which reading mends
@@ -28,7 +28,8 @@ __all__ = ["Row", "Schema", "Table", "locked", "noticing_full_disk", "read_json"
 
 Row = dict[str, Any]
 
-MANIFEST, JOURNAL, LOCK = "manifest.json", "journal.jsonl", "lock"
+MANIFEST, JOURNAL, LOCK = "_manifest.json", "_journal.jsonl", "lock"
+"""Readers of a folder of Parquet pass over names that begin with an underscore."""
 
 SHARD_ROWS = 512
 SHARD_BYTES = 32 * 2**20
@@ -53,7 +54,7 @@ class Table:
     """Rows in a folder, which is made if it is not there. Opening one mends what a killed process left.
 
     Args:
-        say: told of every shard that is missing or damaged. Its rows are gone; the shard is kept as *.damaged.
+        say: told of every shard that is missing or damaged. Its rows are gone; the shard is kept as _*.damaged.
 
     Raises:
         TreestarError: the folder cannot be read or written.
@@ -144,7 +145,7 @@ class Table:
         from pyarrow.parquet import write_table
 
         types = pyarrow.schema([(column, pyarrow.type_for_alias(kind)) for column, kind in self.schema.columns.items()])
-        partial = self.folder / f"{name}.partial"
+        partial = self.folder / f"_{name}.partial"
         write_table(pyarrow.Table.from_pylist(rows, schema=types), partial, compression="zstd")
         found = {"rows": len(rows), "sha256": checksum(partial)}
         move_into_place(partial, self.folder / name)
@@ -156,7 +157,7 @@ class Table:
     def whole_shards(self, say: Callable[[str], None]) -> dict[str, Mapping[str, Any]]:
         """The shards that the manifest lists and that are as it says, and those that a killed process had no time to
         list. What is left of an unfinished one is removed: its rows are in the journal."""
-        for partial in self.folder.glob("*.partial"):
+        for partial in self.folder.glob("_*.partial"):
             partial.unlink()
         whole = {}
         for name, shard in self.listed_shards(say).items():
@@ -167,8 +168,8 @@ class Table:
             self.damaged = True
             said = "missing"
             if file.exists():
-                said = f"damaged, and kept as {name}.damaged"
-                os.replace(file, self.folder / f"{name}.damaged")
+                said = f"damaged, and kept as _{name}.damaged"
+                os.replace(file, self.folder / f"_{name}.damaged")
             say(f"{file} is {said}: its {shard['rows']:,} rows are made again")
         for file in sorted(self.folder.glob("*.parquet")):
             found = self.readable(file) if file.name not in whole else None
