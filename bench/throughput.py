@@ -125,8 +125,8 @@ async def generate_raw(policy: LocalPolicy, asked: Sequence[Asked]) -> Run:
 
 
 def generate_in_batches(policy: Any, asked: Sequence[Asked]) -> Run:
-    """transformers' own `generate` on the same prompts, MAX_BATCH rows at a time. Every row gets 16 tokens, about what a
-    step has, so none is wasted."""
+    """transformers' own `generate` on the same prompts, MAX_BATCH rows at a time. Every row gets 16 tokens, which is
+    about what a step has, so none is wasted."""
     import torch
 
     prompts = [prompt_of(policy, state) for state, n, *_ in asked for _ in range(n)][: 16 * MAX_BATCH]

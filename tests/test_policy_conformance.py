@@ -19,8 +19,7 @@ from treestar.policy.embedded import MODEL_PATH, PROBLEMS_PATH
 from treestar.policy.format import ENDINGS
 from treestar.policy.load import LanguageModelPolicy
 from treestar.policy.transformers import TransformersPolicy
-from treestar.search.expansion import Closable
-from treestar.types import ContextOverflow, Execution, Problem, Proposal, Sampling, State, Step
+from treestar.types import Closable, ContextOverflow, Execution, Problem, Proposal, Sampling, State, Step
 
 STATES = [State(problem) for problem in read_problems(PROBLEMS_PATH)[0]]
 GREEDY = Sampling(temperature=0.0, max_tokens=64)
@@ -56,7 +55,8 @@ def policy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         yield policy_at(serving.url)
         serving.stop()
         return
-    loaded = load_policy("embedded" if request.param == "transformers" else "vllm:embedded", dtype="float32")
+    name = "embedded" if request.param == "transformers" else "vllm:embedded?enforce_eager=true"
+    loaded = load_policy(name, dtype="float32")
     yield loaded
     if isinstance(loaded, Closable):
         asyncio.run(loaded.close())

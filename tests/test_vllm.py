@@ -21,7 +21,8 @@ from treestar.ppm import load_scorer, ppm_from_policy
 from treestar.ppm.openai import OpenAIScorer
 from treestar.types import Scorer, Scores, State
 
-SHORT = "max_model_len=512"
+EAGER = "enforce_eager=true&max_model_len=512"
+"""Starts soon: nothing is compiled."""
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +78,7 @@ class TestPPMs:
         self, request: pytest.FixtureRequest, ppm_folder: Path, tmp_path_factory: pytest.TempPathFactory
     ) -> Iterator[Scorer]:
         if request.param == "vllm":
-            engine = load_scorer(f"vllm:{ppm_folder}?block_size=16&{SHORT}", dtype="float32")
+            engine = load_scorer(f"vllm:{ppm_folder}?block_size=16&{EAGER}", dtype="float32")
             yield engine
             asyncio.run(engine.close())
             return
@@ -106,8 +107,8 @@ class TestPPMs:
 
 @pytest.mark.vllm
 def test_searches_with_policy_and_ppm_in_vllm(ppm_folder: Path) -> None:
-    policy = load_policy(f"vllm:embedded?{SHORT}", dtype="float32")
-    scorer = load_scorer(f"vllm:{ppm_folder}?{SHORT}", dtype="float32")
+    policy = load_policy(f"vllm:embedded?{EAGER}", dtype="float32")
+    scorer = load_scorer(f"vllm:{ppm_folder}?{EAGER}", dtype="float32")
     with Solver(policy, SEARCH, scorer) as solver:
         results = solver.solve_many(PROBLEMS)
     for result in results:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 
 class VLLMServer:
-    """Serves the model in a folder under the name `embedded`; can be killed and started again on the same port."""
+    """Serves the model in a folder under the name `embedded`, uncompiled so that it starts soon; it can be killed and
+    started again on the same port."""
 
     def __init__(self, model: Path, log: Path, *arguments: str) -> None:
         self.model = model
@@ -28,7 +29,16 @@ class VLLMServer:
 
     def start(self) -> None:
         command = [str(Path(sys.executable).with_name("vllm")), "serve", str(self.model), "--host", "127.0.0.1"]
-        command += ["--port", str(self.port), "--served-model-name", "embedded", "--dtype", "float32", *self.arguments]
+        command += [
+            "--port",
+            str(self.port),
+            "--served-model-name",
+            "embedded",
+            "--dtype",
+            "float32",
+            "--enforce-eager",
+        ]
+        command += self.arguments
         with self.log.open("w") as file:
             self.process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
         while not self.is_healthy():
