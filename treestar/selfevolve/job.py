@@ -307,12 +307,12 @@ def load_job(path: str | Path) -> Job:
 def read_job(text: str, name: str) -> Job:
     """The job in a YAML text; `name` is what errors call it. Raises TreestarError as `load_job` does."""
     try:
-        import yaml
+        from treestar.selfevolve.strict_yaml import InvalidYAML, read_yaml
     except ImportError as error:
         raise TreestarError("jobs need an extra package: pip install 'treestar[train]'") from error
     try:
-        return config_from_values(Job, yaml.safe_load(text))
-    except yaml.YAMLError as error:
+        return config_from_values(Job, read_yaml(text))
+    except InvalidYAML as error:
         raise TreestarError(f"{name} is not YAML: {' '.join(str(error).split())}") from error
     except ValueError as error:
         raise TreestarError(f"{name}: {error}") from error

@@ -1,0 +1,28 @@
+"""YAML in which a name stands only once. PyYAML, which this imports, would take the last of several in silence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+__all__ = ["InvalidYAML", "read_yaml"]
+
+InvalidYAML = yaml.YAMLError
+
+
+def read_yaml(text: str) -> Any:
+    """The values in `text`. Raises InvalidYAML."""
+    return yaml.load(text, StrictLoader)
+
+
+class StrictLoader(yaml.SafeLoader):  # type: ignore[misc]
+    """Makes plain values alone, like its base."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        names: set[Any] = set()
+        for key, _ in node.value:
+            if key.value in names:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} stands there twice", key.start_mark)
+            names.add(key.value)
+        return super().construct_mapping(node, deep)
