@@ -79,10 +79,10 @@ def scripted_backends(seconds: float = 0.0) -> Backends:
         write_json(out / "config.json", {})
         return report
 
-    def train_policy(rows: Iterable[SFTRow], base: str, out: Path, config: Any, *, resume: bool, on_progress: Any):
+    def train_policy(rows: Iterable[SFTRow], base: str, out: Path, config: Any, *, on_progress: Any, **_: Any):
         return train(out, [(row.problem_id, row.trajectory.steps, row.copies) for row in rows], on_progress)
 
-    def train_ppm(trees: Iterable[Tree], policy: str, out: Path, config: Any, *, resume: bool, on_progress: Any):
+    def train_ppm(trees: Iterable[Tree], policy: str, out: Path, config: Any, *, on_progress: Any, **_: Any):
         return train(out, sorted(json.dumps(tree.to_json()) for tree in trees), on_progress)
 
     return Backends(

@@ -86,7 +86,7 @@ def test_bad_input_is_one_clear_sentence(
 def test_two_rounds_with_the_embedded_model_train_a_policy_and_a_ppm_that_the_next_one_searches_with(
     tmp_path: Path,
 ) -> None:
-    (tmp_path / "job.yaml").write_text(JOB)
+    (tmp_path / "job.yaml").write_text(f"{JOB}launcher: {sys.executable}\n")  # a launcher of one process
     out = tmp_path / "out"
     command = [COMMAND, "evolve", tmp_path / "job.yaml", "--out", out]
     run = subprocess.run(command, capture_output=True, text=True)

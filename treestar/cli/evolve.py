@@ -60,8 +60,7 @@ def chosen_job(job: Path | None, preset: str | None, resumed: Path | None) -> Jo
         typer.BadParameter: none or several of them are named.
         TreestarError: there is no such file or preset, or it is no job.
     """
-    from treestar.selfevolve.job import load_job, preset_path
-    from treestar.selfevolve.rounds import JOB
+    from treestar.selfevolve.job import JOB, load_job, preset_path
 
     if job is not None and preset is not None:
         raise typer.BadParameter("give a job file or a --preset, not both")

@@ -14,6 +14,7 @@ The presets beside this file are such files too.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from math import isfinite
 from pathlib import Path
@@ -29,6 +30,7 @@ from treestar.selfevolve.sft import SFTTrainingConfig
 from treestar.types import TreestarError
 
 __all__ = [
+    "JOB",
     "Copies",
     "DataSource",
     "Escalation",
@@ -50,6 +52,9 @@ __all__ = [
 ]
 
 PRESETS = Path(__file__).parent / "presets"
+
+JOB = "job.yaml"
+"""The file of a job in its folder."""
 
 MODEL = "{model}"
 """Stands for a model's folder in `Job.load_as`."""
@@ -263,6 +268,11 @@ class Job:
     """How a PPM is trained; null does without."""
     ppm_rounds: int = 1
     """A PPM learns from the trees of so many rounds, the latest."""
+    ppm_training_arguments: Mapping[str, Any] = field(default_factory=dict)
+    """Further fields of `transformers.TrainingArguments` for the PPM, such as `fsdp`."""
+    launcher: str = ""
+    """What starts the trainings on several devices, such as `accelerate launch --num_processes 8`. Without one they run
+    in this process."""
     evaluation: EvaluationConfig | None = None
     """Nothing is measured without it."""
     load_as: str = MODEL

@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from treestar.policy.load import LanguageModelPolicy
 from treestar.ppm.pairs import make_pairs
-from treestar.search import Tree
 from treestar.selfevolve.backends import Backends, components_of
 from treestar.selfevolve.config_file import config_to_values
 from treestar.selfevolve.exploration import ExploringPolicy
@@ -32,8 +30,9 @@ from treestar.selfevolve.search_phase import (
     search_round,
     trees_of,
 )
-from treestar.selfevolve.selection import PAIRS, SFT, pair_rows, select, sft_rows
+from treestar.selfevolve.selection import PAIRS, SFT, pair_rows, select
 from treestar.selfevolve.store import Row, Schema, Table, noticing_full_disk, read_json, write_json, writing
+from treestar.selfevolve.trainings import Kind, base_of, policy_of, round_folder, train
 from treestar.types import Problem, Scorer, TreestarError
 
 __all__ = ["Models", "Round", "Run", "measure_bootstrap", "write_job_report"]
@@ -65,9 +64,11 @@ class Run:
     concurrency: int
     backends: Backends
     progress: EvolutionProgress
+    lock: int
+    """The descriptor that holds the folder."""
 
     def folder(self, number: int) -> Path:
-        return self.out / f"round-{number}"
+        return round_folder(self.out, number)
 
     def load_policy(self, name: str) -> LanguageModelPolicy:
         return self.backends.policy(load_as(self.job, name, self.out), self.job.dtype)
@@ -134,8 +135,8 @@ class Round:
             self.number, self.config, self.job.selection, self.job.seed, resample if can_resample else None
         )
 
-        def on_attempt(rollouts: int, problems: int) -> None:
-            run.progress.begin(f"round {self.number} search, {rollouts} rollouts", problems)
+        def on_attempt(rollouts: int, problems: int, searched: int, solved: int) -> None:
+            run.progress.begin(f"round {self.number} search, {rollouts} rollouts", problems, searched, solved)
 
         async def work() -> None:
             async with components_of(run.backends, policy, scorer) as components:
@@ -156,7 +157,7 @@ class Round:
     def select(self) -> Report:
         """Select the trajectories that a policy learns from, and the pairs that a PPM learns from."""
         wanted = None if self.job.sft is None else self.job.sft.step_format
-        step_format = self.run.backends.step_format(self.sft_base, wanted)
+        step_format = self.run.backends.step_format(base_of(self.job, self.run.out, self.number), wanted)
         difficulties = difficulties_of(self.trees, self.job.selection)
         selection = select(
             self.number,
@@ -182,40 +183,31 @@ class Round:
 
     def train_policy(self) -> Report:
         """Fine-tune a checkpoint on all that was selected so far."""
-        config, progress = self.job.sft, self.run.progress
-        if config is None:
+        if self.job.sft is None:
             return {"skipped": "no SFT in this job"}
-        rows = sft_rows(self.selected.rows())
-        if not rows:
+        if not self.done["selection"]["report"]["copies"]:
             raise TreestarError(
                 f"round {self.number} leaves nothing to learn from: none of its problems is solved. Begin with "
                 "problems that the policy sometimes solves, or give more rollouts"
             )
-        return trained_in(
-            self.folder / "policy",
-            lambda out: self.run.backends.train_policy(
-                rows, self.sft_base, out, config, resume=True, on_progress=progress.on_step
-            ),
-        )
+        return self.train("policy")
 
     def train_ppm(self) -> Report:
         """Train a PPM, which starts from this round's policy, on trees of this round."""
-        config, progress = self.job.ppm, self.run.progress
-        if config is None:
+        if self.job.ppm is None:
             return {"skipped": "no PPM in this job"}
         if not self.done["selection"]["report"]["pairs"]:
             return {"skipped": "no preference pairs, so no PPM"}
-        return trained_in(
-            self.folder / "ppm",
-            lambda out: self.run.backends.train_ppm(
-                self.latest_trees(), self.policy, out, config, resume=True, on_progress=progress.on_step
-            ),
-        )
+        return self.train("ppm")
+
+    def train(self, kind: Kind) -> Report:
+        run = self.run
+        return dict(train(kind, run.job, run.out, self.number, run.backends, run.lock, run.progress.on_step))
 
     def evaluate(self) -> Report:
         """Measure the new policy alone, with the new PPM, and that PPM with the policy of round 1."""
-        first = self.policy if self.job.sft is None else str(self.run.folder(1) / "policy")
-        new, fixed = self.trained, Models(first, self.trained.ppm)
+        new = self.trained
+        fixed = Models(policy_of(self.job, self.run.out, 1), new.ppm)
         wanted: dict[Measure, Models] = {"greedy": Models(new.policy, None), "search": new}
         if new.ppm is not None and fixed != new:
             wanted["ppm_fixed_policy"] = fixed
@@ -249,19 +241,11 @@ class Round:
         return self.config.mode == "ppm"
 
     @property
-    def policy(self) -> str:
-        """The policy that this round trains."""
-        return self.before.policy if self.job.sft is None else str(self.folder / "policy")
-
-    @property
     def trained(self) -> Models:
         """What the next round searches with."""
         has_ppm = "skipped" not in self.done["ppm"]["report"]
-        return Models(self.policy, str(self.folder / "ppm") if has_ppm else self.before.ppm)
-
-    @property
-    def sft_base(self) -> str:
-        return self.before.policy if self.job.continue_policy else self.job.base
+        policy = policy_of(self.job, self.run.out, self.number)
+        return Models(policy, str(self.folder / "ppm") if has_ppm else self.before.ppm)
 
     def solved_before(self) -> set[str]:
         """The problems that earlier rounds solved."""
@@ -277,13 +261,6 @@ class Round:
             return []
         with Table(self.run.folder(self.number - 1) / SFT.name, SFT) as table:
             return list(table.rows())
-
-    def latest_trees(self) -> Iterator[Tree]:
-        """The trees of as many rounds as a PPM learns from, this one the last."""
-        for number in range(max(1, self.number - self.job.ppm_rounds + 1), self.number):
-            with Table(self.run.folder(number) / TREES.name, TREES) as trees:
-                yield from trees_of(trees)
-        yield from trees_of(self.trees)
 
 
 def measure_bootstrap(run: Run) -> None:
@@ -358,20 +335,6 @@ def recorded(run: Run, number: int, name: str, work: Callable[[], Report], spend
 
 def record_path(folder: Path, phase: str) -> Path:
     return folder / "phases" / f"{phase}.json"
-
-
-def trained_in(folder: Path, train: Callable[[Path], Report]) -> Report:
-    """The report of the training in `folder`, which is begun or goes on unless it has come to its end."""
-    report = folder / "training.json"
-    if (folder / "config.json").exists():
-        return dict(read_json(report))
-    try:
-        json.loads(report.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        pass
-    except ValueError:  # killed while it wrote this: what belongs to it is not known any more
-        shutil.rmtree(folder)
-    return train(folder)
 
 
 def write_round_report(run: Run, number: int, done: Mapping[str, Report], found: Report) -> None:

@@ -51,13 +51,20 @@ class EvolutionProgress:
         """Print a line above the bar."""
         self.console.print(line, highlight=False, markup=False)
 
-    def begin(self, place: str, total: int | None) -> None:
-        """Count anew, at `place`: the round and its phase. `total`: how many problems or steps it takes."""
+    def begin(self, place: str, total: int | None, done: int = 0, right: int = 0) -> None:
+        """Count anew, at `place`: the round and its phase.
+
+        Args:
+            total: how many problems it takes, where that is known.
+            done: those that an earlier session has searched or measured.
+            right: those among them that were solved or right.
+        """
         self.place = place
         self.started = time.perf_counter()
-        self.done = self.right = self.rollouts = self.tokens = 0
+        self.total, self.done, self.right = total, done, right
+        self.rollouts = self.tokens = 0
         self.loss: float | None = None
-        self.bar.reset(self.task, total=total, description=place)
+        self.bar.reset(self.task, total=total, completed=done, description=place)
 
     def on_tree(self, row: Row) -> None:
         """Count a searched problem, a row of the table `trees`."""
@@ -66,18 +73,22 @@ class EvolutionProgress:
         self.rollouts += row["rollouts"]
         self.tokens += row["generated_tokens"]
         seconds = time.perf_counter() - self.started
-        self.bar.update(
-            self.task,
-            advance=1,
-            description=f"{self.place}  {self.right / self.done:.1%} solved  "
-            f"{self.rollouts / seconds:,.1f} rollouts/s  {self.tokens / seconds:,.0f} tokens/s",
-        )
+        rates = f"{self.rollouts / seconds:,.1f} rollouts/s  {self.tokens / seconds:,.0f} tokens/s"
+        self.advance(f"{self.right / self.done:.1%} solved  {rates}")
 
     def on_measured(self, row: Row) -> None:
         """Count a measured problem, a row of the table `evaluation`."""
         self.done += 1
         self.right += row["right"]
-        self.bar.update(self.task, advance=1, description=f"{self.place}  {self.right / self.done:.1%} right")
+        self.advance(f"{self.right / self.done:.1%} right")
+
+    def advance(self, figures: str) -> None:
+        self.bar.update(self.task, completed=self.done, description=f"{self.place}  {figures}")
+        # Without a bar to look at, a line for every tenth of the way.
+        total = self.total or self.done
+        if not self.console.is_terminal and self.done * 10 // total > (self.done - 1) * 10 // total:
+            left = self.bar.tasks[0].time_remaining
+            self.say(f"{self.place}: {self.done:,} of {total:,}  {figures}" + (f"  {left:,.0f} s left" if left else ""))
 
     def on_step(self, step: TrainingProgress) -> None:
         """Show a step of a training."""

@@ -24,16 +24,14 @@ from rich.console import Console
 
 from treestar.selfevolve.backends import Backends, local_backends
 from treestar.selfevolve.config_file import config_to_values
-from treestar.selfevolve.job import Job, job_text, load_job
+from treestar.selfevolve.job import JOB, Job, job_text, load_job
 from treestar.selfevolve.phases import Models, Round, Run, measure_bootstrap, write_job_report
 from treestar.selfevolve.problems import evaluation_problems, training_problems
 from treestar.selfevolve.progress import EvolutionProgress
 from treestar.selfevolve.store import locked, write_text, writing
 from treestar.types import TreestarError
 
-__all__ = ["JOB", "evolve", "run_round"]
-
-JOB = "job.yaml"
+__all__ = ["evolve", "run_round"]
 
 
 def evolve(
@@ -62,12 +60,12 @@ def evolve(
     """
     out = Path(out).resolve()
     progress = progress or EvolutionProgress(Console(quiet=True))
-    with locked(out):
+    with locked(out) as lock:
         begin(job, out, resume)
         measured = evaluation_problems(job.evaluation)
         training = training_problems(job, [problem for each in measured.values() for problem in each])
         progress.say(str(training))
-        run = Run(job, out, training, measured, concurrency, backends or local_backends(), progress)
+        run = Run(job, out, training, measured, concurrency, backends or local_backends(), progress, lock)
         measure_bootstrap(run)
         models = Models(policy=job.bootstrap, ppm=None)
         for number in range(1, len(job.rounds) + 1):

@@ -85,7 +85,7 @@ async def search_round(
     clock: GenerationClock,
     trees: Table,
     concurrency: int,
-    on_attempt: Callable[[int, int], None],
+    on_attempt: Callable[[int, int, int, int], None],
     on_tree: Callable[[Row], None],
 ) -> None:
     """Search `problems`, and the unsolved ones again for each escalation, into `trees`. What is there already is not
@@ -94,7 +94,8 @@ async def search_round(
     Args:
         clock: the policy of `components`, which measures the time in which it generates.
         concurrency: most problems at the same time.
-        on_attempt: told its rollouts and how many problems it searches, before it begins.
+        on_attempt: told, before an attempt begins, its rollouts, how many problems it searches, and how many of them
+            were searched and solved before.
         on_tree: told each new row.
 
     Raises:
@@ -105,7 +106,8 @@ async def search_round(
         seed = search.tree_seed(attempt)
         wanted = problems if attempt == 0 else [problem for problem in problems if problem.id not in solved]
         missing = [problem for problem in wanted if (problem.id, seed) not in trees]
-        on_attempt(config.rollouts, len(missing))
+        searched = {row["problem_id"] for row in trees.rows(["problem_id", "seed"]) if row["seed"] == seed}
+        on_attempt(config.rollouts, len(searched) + len(missing), len(searched), len(searched & solved))
         await search_all(search, attempt, config, iter(missing), components, clock, trees, concurrency, on_tree)
     trees.seal()
 

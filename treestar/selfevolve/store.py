@@ -245,8 +245,10 @@ def valid_text(text: str) -> str:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[int]:
     """Hold the folder for this process. The lock ends with the process, however it ends.
+
+    Gives the descriptor that holds it; a process that inherits this holds the folder too.
 
     Raises:
         TreestarError: another process holds it; the message says which.
@@ -267,7 +269,7 @@ def locked(folder: Path) -> Iterator[None]:
             file.truncate(0)
             file.write(f"{os.getpid()} on {os.uname().nodename}\n")
             file.flush()
-        yield
+        yield file.fileno()
 
 
 @contextmanager
