@@ -116,6 +116,8 @@ def test_a_damaged_manifest_costs_no_rows(tmp_path: Path, monkeypatch: pytest.Mo
     table, [said] = opened(tmp_path)
     assert "_manifest.json is damaged" in said
     assert sorted(found["id"] for found in table.rows(["id"])) == list(range(5))
+    table.seal()
+    assert opened(tmp_path)[1] == []  # mended
 
 
 def test_replacing_leaves_only_the_new_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

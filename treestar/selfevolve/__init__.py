@@ -1,3 +1,6 @@
-"""Self-evolution: the bootstrap policy that it starts from, and the rounds that follow."""
+"""Self-evolution: the bootstrap policy that it starts from, and the rounds that follow (docs/selfevolve.md)."""
 
-__all__: list[str] = []
+from treestar.selfevolve.job import Job, load_job, preset_names, preset_path
+from treestar.selfevolve.rounds import evolve
+
+__all__ = ["Job", "evolve", "load_job", "preset_names", "preset_path"]

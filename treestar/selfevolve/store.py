@@ -67,7 +67,11 @@ class Table:
         """Whether a shard was lost when the table was opened."""
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            self.shards = self.whole_shards(say)
+            listed = self.listed_shards(say)
+            self.shards = self.whole_shards(listed, say)
+            # What is lost stays listed until it is made again, in case that is cut off, too.
+            if self.shards != listed and not self.damaged:
+                self.write_manifest()
             self.keys = {self.schema.key_of(row) for row in self.shard_rows(list(schema.key))}
             self.pending = self.journal_rows(say)
             self.journal: IO[bytes] = (folder / JOURNAL).open("ab", buffering=0)
@@ -91,13 +95,14 @@ class Table:
 
     def seal(self) -> None:
         """Turn the journal into a shard. Raises TreestarError where that cannot be written."""
-        if self.pending:
+        if self.pending or self.damaged:
             with writing(self.folder):
                 number = max((int(name.split(".")[0]) for name in self.shards), default=-1) + 1
                 name = f"{number:05d}.parquet"
-                self.shards[name] = self.write_shard(name, self.pending)
+                if self.pending:
+                    self.shards[name] = self.write_shard(name, self.pending)
                 self.write_manifest()
-            self.pending = []
+            self.pending, self.damaged = [], False
         with writing(self.folder):
             self.journal.truncate(0)
 
@@ -154,13 +159,15 @@ class Table:
     def write_manifest(self) -> None:
         write_json(self.folder / MANIFEST, {"table": self.schema.name, "shards": self.shards})
 
-    def whole_shards(self, say: Callable[[str], None]) -> dict[str, Mapping[str, Any]]:
+    def whole_shards(
+        self, listed: Mapping[str, Mapping[str, Any]], say: Callable[[str], None]
+    ) -> dict[str, Mapping[str, Any]]:
         """The shards that the manifest lists and that are as it says, and those that a killed process had no time to
         list. What is left of an unfinished one is removed: its rows are in the journal."""
         for partial in self.folder.glob("_*.partial"):
             partial.unlink()
         whole = {}
-        for name, shard in self.listed_shards(say).items():
+        for name, shard in listed.items():
             file = self.folder / name
             if file.exists() and checksum(file) == shard["sha256"]:
                 whole[name] = shard

@@ -112,6 +112,10 @@ def latest_trees(job: Job, out: Path, number: int) -> Iterator[Tree]:
 
 
 def main() -> None:
+    """One of the processes that a launcher started."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
     out, number, kind = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     assert kind in ("policy", "ppm")
     try:
