@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -21,16 +22,11 @@ __all__ = [
     "FineTuningConfig",
     "TrainingProgress",
     "check_folder",
-    "check_same_run",
     "diverged",
-    "gathered",
     "is_main_process",
     "last_checkpoint",
-    "process_count",
-    "publish",
-    "save_whole_model",
+    "train",
     "trainer_arguments",
-    "write_report",
 ]
 
 REPORT = "training.json"
@@ -127,6 +123,53 @@ def trainer_arguments(config: FineTuningConfig, width: int, batches: float) -> d
     }
 
 
+def train(
+    make_trainer: Callable[[], Any],
+    out: Path,
+    report: dict[str, Any],
+    data: str,
+    finish: Callable[[Any, Path], dict[str, Any]],
+) -> dict[str, Any]:
+    """Train, from the last checkpoint in `out` if there is one, and leave the model and its report there.
+
+    Args:
+        make_trainer: makes the `transformers.Trainer`.
+        report: `settings`, `data` with its `tokens`, and the data's `fingerprint`: what makes this run this run.
+        data: what the fingerprint is of, in a word.
+        finish: makes of the trained model in a folder the one that is published, and gives more to report; called in
+            the main process.
+
+    Returns:
+        The whole report, in every process.
+
+    Raises:
+        TreestarError: `out` holds another run, or training diverged.
+    """
+    report["settings"]["processes"] = process_count()
+    checkpoint = last_checkpoint(out)
+    if checkpoint is not None:
+        check_same_run(out, report, data)
+    trainer = make_trainer()
+    if is_main_process():
+        write_report(out, report)
+    started = time.perf_counter()
+    trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
+    seconds = time.perf_counter() - started
+    save_whole_model(trainer, out / "finished")
+    if is_main_process():
+        report |= {
+            "seconds": seconds,
+            "steps": trainer.state.global_step,
+            "resumed_from": checkpoint and checkpoint.name,
+            "tokens": round(report["data"]["tokens"] * trainer.state.epoch),
+            "losses": [[entry["step"], entry["loss"]] for entry in trainer.state.log_history if "loss" in entry],
+        }
+        report |= finish(trainer, out / "finished")
+        write_report(out, report)
+        publish(out / "finished", out)
+    return gathered(report)
+
+
 def process_count() -> int:
     """Processes that train together, as their launcher says."""
     return int(os.environ.get("WORLD_SIZE", "1"))
@@ -157,11 +200,7 @@ def last_checkpoint(out: Path) -> Path | None:
 
 
 def check_same_run(out: Path, report: Mapping[str, Any], data: str) -> None:
-    """Raise TreestarError unless the training in `out` was begun with the settings and the fingerprint of `report`.
-
-    Args:
-        data: what the fingerprint is of, in a word.
-    """
+    """Raise TreestarError unless the training in `out` was begun with the settings and the fingerprint of `report`."""
     try:
         begun = json.loads((out / REPORT).read_text(encoding="utf-8"))
         before, now = begun["settings"], json.loads(json.dumps(report["settings"]))

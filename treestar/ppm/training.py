@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from treestar.fine_tuning import (
-    TrainingProgress,
-    check_folder,
-    check_same_run,
-    gathered,
-    is_main_process,
-    last_checkpoint,
-    process_count,
-    publish,
-    save_whole_model,
-    trainer_arguments,
-    write_report,
-)
+from treestar.fine_tuning import TrainingProgress, check_folder, is_main_process, train, trainer_arguments
 from treestar.ppm.config import PPMTrainingConfig
 from treestar.ppm.model import PPM, load_ppm, ppm_from_policy
 from treestar.ppm.objectives import LOSSES
@@ -68,55 +55,34 @@ def train_ppm(
     """
     if find_spec("accelerate") is None:
         raise TreestarError("training needs an extra package: pip install 'treestar[train]'")
-
     config, out = config or PPMTrainingConfig(), Path(out)
     check_folder(out, resume)
     ppm = ppm_from_policy(policy)
     data = prepare(trees, ppm, config, skipped)
     if is_main_process():
         on_data(data)
-    arguments = {**arguments_of(config, ppm, data), **(training_arguments or {})}
+    arguments = {"output_dir": str(out), **arguments_of(config, ppm, data), **(training_arguments or {})}
     settings = {"policy": policy, **asdict(config), "training_arguments": dict(training_arguments or {})}
-    settings["processes"] = process_count()
-    report: dict[str, Any] = {"settings": settings, "fingerprint": data.fingerprint, "data": data.to_json()}
-    checkpoint = last_checkpoint(out)
-    if checkpoint is not None:
-        check_same_run(out, report, "trees")
-    trainer = make_trainer(ppm, data, config, {"output_dir": str(out), **arguments}, on_progress)
-    if is_main_process():
-        write_report(out, report)
-    started = time.perf_counter()
-    trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
-    report["seconds"] = time.perf_counter() - started
-    save_whole_model(trainer, out / "finished")
-    if is_main_process():
-        report |= outcome(trainer, out / "finished", config, data)
-        report["resumed_from"] = checkpoint and checkpoint.name
-        write_report(out, report)
-        publish(out / "finished", out)
-    return gathered(report)
+    report = {"settings": settings, "fingerprint": data.fingerprint, "data": data.to_json()}
+
+    def finish(trainer: Any, folder: Path) -> dict[str, Any]:
+        if config.bf16:
+            load_ppm(str(folder), device="cpu", dtype="bfloat16").save(folder)
+        return accuracies(trainer.state.log_history, folder, data)
+
+    return train(lambda: make_trainer(ppm, data, config, arguments, on_progress), out, report, "trees", finish)
 
 
-def outcome(trainer: PPMTrainer, finished: Path, config: PPMTrainingConfig, data: TrainingData) -> dict[str, Any]:
-    """What the training gave, for the report; the PPM in `finished` is measured as it is stored."""
-    if config.bf16:
-        load_ppm(str(finished), device="cpu", dtype="bfloat16").save(finished)
-    history = trainer.state.log_history
+def accuracies(history: Iterable[Mapping[str, float]], folder: Path, data: TrainingData) -> dict[str, Any]:
+    """Held-out pair accuracy after each epoch, and of the PPM as it is stored in `folder`."""
+    from treestar.ppm.trainer import pair_accuracy
+
     return {
-        "steps": trainer.state.global_step,
-        "tokens": round(data.to_json()["tokens"] * trainer.state.epoch),
-        "losses": [[entry["step"], entry["loss"]] for entry in history if "loss" in entry],
         "pair_accuracy_by_epoch": [
             [entry["epoch"], entry["eval_pair_accuracy"]] for entry in history if "eval_pair_accuracy" in entry
         ],
-        "pair_accuracy": pair_accuracy_of(finished, data),
+        "pair_accuracy": pair_accuracy(load_ppm(str(folder)), data.held_out) if data.held_out else None,
     }
-
-
-def pair_accuracy_of(finished: Path, data: TrainingData) -> float | None:
-    from treestar.ppm.trainer import pair_accuracy
-
-    return pair_accuracy(load_ppm(str(finished)), data.held_out) if data.held_out else None
 
 
 def arguments_of(config: PPMTrainingConfig, ppm: PPM, data: TrainingData) -> dict[str, Any]:

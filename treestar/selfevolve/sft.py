@@ -7,27 +7,13 @@ processes give the same arguments, and the main one writes the files (docs/train
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from treestar.fine_tuning import (
-    FineTuningConfig,
-    TrainingProgress,
-    check_folder,
-    check_same_run,
-    gathered,
-    is_main_process,
-    last_checkpoint,
-    process_count,
-    publish,
-    save_whole_model,
-    trainer_arguments,
-    write_report,
-)
+from treestar.fine_tuning import FineTuningConfig, TrainingProgress, check_folder, train, trainer_arguments
 from treestar.policy.embedded import MODEL_PATH
 from treestar.policy.format import FormatName, StepFormat
 from treestar.policy.load import WANTED, loading, model_path, step_format_for
@@ -118,30 +104,14 @@ def train_policy(
         model.step_format,
         min(config.max_length, context_length(model.config, model.tokenizer)),
     )
-    settings = {"base": base, **asdict(config), "processes": process_count()}
-    report: dict[str, Any] = {"settings": settings, "fingerprint": data.fingerprint, "data": data.to_json()}
-    checkpoint = last_checkpoint(out)
-    if checkpoint is not None:
-        check_same_run(out, report, "rows")
-    trainer = make_trainer(model, data, out, config, on_progress)
-    if is_main_process():
-        write_report(out, report)
-    started = time.perf_counter()
-    trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
-    seconds = time.perf_counter() - started
-    save_whole_model(trainer, out / "trained")
-    if is_main_process():
-        write_policy(model, out / "trained", out / "finished")
-        report |= {
-            "seconds": seconds,
-            "steps": trainer.state.global_step,
-            "resumed_from": checkpoint and checkpoint.name,
-            "tokens": round(report["data"]["tokens"] * trainer.state.epoch),
-            "losses": [[entry["step"], entry["loss"]] for entry in trainer.state.log_history if "loss" in entry],
-        }
-        write_report(out, report)
-        publish(out / "finished", out)
-    return gathered(report)
+    settings = {"base": base, **asdict(config)}
+    report = {"settings": settings, "fingerprint": data.fingerprint, "data": data.to_json()}
+
+    def finish(_: Any, folder: Path) -> dict[str, Any]:
+        write_policy(model, folder)
+        return {}
+
+    return train(lambda: make_trainer(model, data, out, config, on_progress), out, report, "rows", finish)
 
 
 def check_packages(config: SFTTrainingConfig) -> None:
@@ -209,12 +179,15 @@ def lora_config(config: SFTTrainingConfig) -> Any:
     return LoraConfig(**{"task_type": "CAUSAL_LM", **config.lora})
 
 
-def write_policy(base: Base, trained: Path, out: Path) -> None:
-    """Make of what the trainer saved in `trained` a checkpoint that differs from the base's in its weights alone, and
-    says which step format it speaks."""
+def write_policy(base: Base, folder: Path) -> None:
+    """Make of what the trainer saved in `folder` a checkpoint that differs from the base's in its weights alone, and
+    that says which step format it speaks."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
+    trained = folder.with_name("trained")
+    shutil.rmtree(trained, ignore_errors=True)  # of a run that was killed here
+    folder.rename(trained)
     config = AutoConfig.from_pretrained(base.path)
     config.treestar_format = base.step_format.name
     dtype = config.dtype or torch.float32
@@ -229,6 +202,6 @@ def write_policy(base: Base, trained: Path, out: Path) -> None:
         model.generation_config = GenerationConfig.from_pretrained(base.path)
     except OSError:  # the base has none; transformers makes one of the config
         model.generation_config = GenerationConfig.from_model_config(config)
-    model.save_pretrained(out)
-    AutoTokenizer.from_pretrained(base.path).save_pretrained(out)
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(base.path).save_pretrained(folder)
     shutil.rmtree(trained)
