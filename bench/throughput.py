@@ -38,7 +38,7 @@ IN_FLIGHT = (8, 32, 128)
 MAX_BATCH = 128
 CELLS = (("chain_sum", "mid"), ("basic_arithmetic", "mid"), ("leg_counting", "mid"))
 CONFIG = MCTSConfig(rollouts=4, children=8, early_stop=False)
-NAMES = {"transformers": "embedded", "vllm": "vllm:embedded?block_size=16"}
+NAMES = {"transformers": "embedded", "vllm": "vllm:embedded?block_size=32"}
 
 Asked = tuple[State, int, Sampling, int]
 

@@ -78,7 +78,7 @@ class TestPPMs:
         self, request: pytest.FixtureRequest, ppm_folder: Path, tmp_path_factory: pytest.TempPathFactory
     ) -> Iterator[Scorer]:
         if request.param == "vllm":
-            engine = load_scorer(f"vllm:{ppm_folder}?block_size=16&{EAGER}", dtype="float32")
+            engine = load_scorer(f"vllm:{ppm_folder}?block_size=32&{EAGER}", dtype="float32")
             yield engine
             asyncio.run(engine.close())
             return

