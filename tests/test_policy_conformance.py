@@ -53,7 +53,7 @@ def policy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     if request.param == "vllm serve":
         serving = VLLMServer(MODEL_PATH, tmp_path_factory.mktemp("vllm") / "log")
         yield policy_at(serving.url)
-        serving.stop()
+        serving.kill()
         return
     name = "embedded" if request.param == "transformers" else "vllm:embedded?enforce_eager=true"
     loaded = load_policy(name, dtype="float32")

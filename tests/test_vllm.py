@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -36,6 +37,28 @@ def ppm_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.nn.init.normal_(ppm.model.score.weight, std=0.1)
     ppm.save(folder)
     return folder
+
+
+@pytest.fixture(scope="module", params=["vllm", "vllm serve"])
+def scorer(
+    request: pytest.FixtureRequest, ppm_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Scorer]:
+    if request.param == "vllm":
+        engine = load_scorer(f"vllm:{ppm_folder}?block_size=32&{EAGER}", dtype="float32")
+        yield engine
+        asyncio.run(engine.close())
+        return
+    arguments = ("--runner", "pooling", "--max-model-len", "512")
+    server = VLLMServer(ppm_folder, tmp_path_factory.mktemp("log") / "log", *arguments)
+    yield OpenAIScorer("embedded", server.url, BoundFormat())
+    server.kill()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VLLMServer]:
+    server = VLLMServer(MODEL_PATH, tmp_path_factory.mktemp("vllm") / "log")
+    yield server
+    server.kill()
 
 
 class TestNames:
@@ -73,20 +96,6 @@ class TestNames:
 
 @pytest.mark.vllm
 class TestPPMs:
-    @pytest.fixture(scope="class", params=["vllm", "vllm serve"])
-    def scorer(
-        self, request: pytest.FixtureRequest, ppm_folder: Path, tmp_path_factory: pytest.TempPathFactory
-    ) -> Iterator[Scorer]:
-        if request.param == "vllm":
-            engine = load_scorer(f"vllm:{ppm_folder}?block_size=32&{EAGER}", dtype="float32")
-            yield engine
-            asyncio.run(engine.close())
-            return
-        arguments = ("--runner", "pooling", "--max-model-len", "512")
-        server = VLLMServer(ppm_folder, tmp_path_factory.mktemp("log") / "log", *arguments)
-        yield OpenAIScorer("embedded", server.url, BoundFormat())
-        server.stop()
-
     def test_scores_are_those_of_the_checkpoint(self, scorer: Scorer, ppm_folder: Path) -> None:
         reference = load_scorer(str(ppm_folder), device="cpu", dtype="float32")
         states = states_of_a_search()
@@ -120,12 +129,6 @@ def test_searches_with_policy_and_ppm_in_vllm(ppm_folder: Path) -> None:
 
 @pytest.mark.vllm
 class TestAServerOfVLLM:
-    @pytest.fixture(scope="class")
-    def server(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VLLMServer]:
-        server = VLLMServer(MODEL_PATH, tmp_path_factory.mktemp("vllm") / "log")
-        yield server
-        server.stop()
-
     def test_a_search_survives_faults_and_its_trees_are_the_same(self, server: VLLMServer) -> None:
         faults: dict[int, Fault] = {3: "drop", 5: "500", 8: "half", 13: "garbage", 21: "429", 22: "502"}
         with Solver(policy_at(server.url), SEARCH) as solver:
@@ -140,18 +143,20 @@ class TestAServerOfVLLM:
 
     def test_a_server_killed_and_started_again_loses_no_problem(self, server: VLLMServer) -> None:
         policy = policy_at(server.url, patience=300.0)
-        killed = asyncio.Event()
+
+        def kill_and_start() -> None:
+            server.kill()
+            server.start()
+
+        restart = Thread(target=kill_and_start)
 
         def kill_once(_: object) -> None:
-            if not killed.is_set():
-                killed.set()
-                server.process.kill()
-                server.process.wait()
-                server.start()
+            if restart.ident is None:
+                restart.start()
 
-        with Solver(policy, MCTSConfig(rollouts=4, children=3), on_progress=kill_once) as solver:
+        with Solver(policy, MCTSConfig(rollouts=8, children=3), on_progress=kill_once) as solver:
             results = solver.solve_many(PROBLEMS)
-        assert killed.is_set()
+        restart.join()
         assert [result.answer is not None for result in results] == [True] * len(PROBLEMS)
         assert policy.server.failures["connection failed"] > 0
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -33,7 +35,7 @@ class VLLMServer:
         command += ["--host", "127.0.0.1", "--port", str(self.port), "--served-model-name", "embedded"]
         command += ["--dtype", "float32", "--enforce-eager", *self.arguments]
         with self.log.open("w") as file:
-            self.process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
+            self.process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, start_new_session=True)
         while not self.is_healthy():
             assert self.process.poll() is None, self.log.read_text()[-3000:]
             time.sleep(0.5)
@@ -45,6 +47,7 @@ class VLLMServer:
         except (urllib.error.URLError, OSError):
             return False
 
-    def stop(self) -> None:
-        self.process.terminate()
+    def kill(self) -> None:
+        """With the processes in which it computes: its own death would leave them."""
+        os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
