@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from treestar.benchmarks import load_problems, runner, write_record
+from treestar.benchmarks import job, load_problems, runner, write_record
 from treestar.benchmarks.matrix import BenchmarkConfig
 from treestar.benchmarks.plots import draw_plots
 from treestar.benchmarks.report import render_report
@@ -28,6 +28,7 @@ from treestar.search import Components
 from treestar.types import State
 from treestar.verifier import AnswerVerifier
 from treestar.verifier.sandbox import SandboxExecutor
+from treestar.workers import LocalWorkers
 
 DATASETS = ("rg:leg_counting:mid", "rg:chain_sum:mid")
 
@@ -69,7 +70,8 @@ async def run(config: BenchmarkConfig, out: Path, sets: list[Any]) -> float:
     await interpreter.close()
     started = time.perf_counter()
     try:
-        await runner.run_benchmark(out, config, sets, components, lambda problem: policy.format.prompt(State(problem)))
+        worker = job.benchmark_worker(components, lambda problem: policy.format.prompt(State(problem)), {})
+        await runner.run_benchmark(out, config, sets, LocalWorkers(worker, 64))
         return time.perf_counter() - started
     finally:
         await components.executor.close()
@@ -84,7 +86,7 @@ def main() -> None:
     config = BenchmarkConfig(datasets=DATASETS, samples=arguments.samples, k=ks, limit=arguments.problems)
     sets = [load_problems(name, limit=arguments.problems) for name in DATASETS]
     lines = Stopwatch()
-    runner.make_row = lines.awaited(runner.make_row)
+    job.make_row = lines.awaited(job.make_row)
     runner.append_row = lines.called(runner.append_row)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)

@@ -13,14 +13,16 @@ from scripted import components, random_script
 
 from treestar.benchmarks.compare import compare_runs
 from treestar.benchmarks.datasets import ProblemSet
+from treestar.benchmarks.job import Job, benchmark_worker
 from treestar.benchmarks.matrix import BenchmarkConfig, matrix
 from treestar.benchmarks.plots import draw_plots
 from treestar.benchmarks.report import render_report
 from treestar.benchmarks.results import compute_results
 from treestar.benchmarks.runner import begin_run, run_benchmark, write_json
-from treestar.benchmarks.samples import iter_rows
-from treestar.search import STRATEGIES
+from treestar.benchmarks.samples import Row, iter_rows
+from treestar.search import STRATEGIES, Components
 from treestar.types import Problem, State, TreestarError
+from treestar.workers import LocalWorkers
 
 MODEL = {"name": "scripted", "num_fewshot": 0}
 LEVELS = ("easy", "hard")
@@ -36,6 +38,11 @@ def problem_set(name: str = "own", count: int = 6) -> ProblemSet:
 def config(**changes: Any) -> BenchmarkConfig:
     settings = {"datasets": ("own",), "samples": 6, "k": (1, 2, 6), "search": {"max_depth": 6}, **changes}
     return BenchmarkConfig(**settings)
+
+
+def scripted_workers(parts: Components, concurrency: int) -> LocalWorkers[Job, Row]:
+    about = {"ppm": None if parts.scorer is None else parts.scorer.name}
+    return LocalWorkers(benchmark_worker(parts, lambda problem: f"Q: {problem.question}", about), concurrency)
 
 
 def run(
@@ -59,8 +66,8 @@ def run(
             raise RuntimeError("killed")
 
     async def work() -> None:
-        parts = components(random_script(**script), rate)
-        await run_benchmark(out, wanted, sets, parts, lambda problem: f"Q: {problem.question}", concurrency, on_row)
+        workers = scripted_workers(components(random_script(**script), rate), concurrency)
+        await run_benchmark(out, wanted, sets, workers, on_row)
 
     asyncio.run(work())
     results = compute_results(out / "samples.jsonl", settings, wanted)
@@ -354,8 +361,8 @@ def test_nothing_of_a_finished_problem_is_kept(tmp_path: Path) -> None:
             gc.collect()
             most = max(most, sum(isinstance(each, Tree) for each in gc.get_objects()))
 
-        prompt: Callable[[Problem], str] = lambda problem: problem.question  # noqa: E731
-        asyncio.run(run_benchmark(out, wanted, sets, components(random_script()), prompt, 3, on_row))
+        workers = scripted_workers(components(random_script()), 3)
+        asyncio.run(run_benchmark(out, wanted, sets, workers, on_row))
         return most
 
     gc.freeze()  # what was there before need not be looked at each time

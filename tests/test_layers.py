@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "treestar"
 
 LAYERS = [
     {"types", "statistics"},
-    {"fine_tuning"},
+    {"fine_tuning", "workers"},
     {"verifier"},
     {"policy"},
     {"search"},
@@ -20,6 +20,7 @@ LAYERS = [
     {"selfevolve"},
     {"results_file"},
     {"solver"},
+    {"cluster"},
     {"serve"},
     {"treestar"},
     {"cli"},
@@ -33,6 +34,7 @@ KNOWS_ONLY = {
     "search": {"types", "search"},
     "policy": {"types", "verifier", "policy"},
     "verifier": {"types", "verifier"},
+    "workers": {"types", "workers"},
 }
 
 
@@ -77,7 +79,18 @@ def test_the_check_sees_an_upward_import(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("statement", ["import treestar", "import treestar.cli"])
 def test_importing_loads_no_heavy_library(statement: str) -> None:
-    heavy = {"torch", "transformers", "sympy", "numpy", "networkx", "math_verify", "vllm", "reasoning_gym", "fastapi"}
+    heavy = {
+        "torch",
+        "transformers",
+        "sympy",
+        "numpy",
+        "networkx",
+        "math_verify",
+        "vllm",
+        "reasoning_gym",
+        "fastapi",
+        "ray",
+    }
     code = f"import sys; {statement}; print(*({heavy!r} & set(sys.modules)))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert loaded == []

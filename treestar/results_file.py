@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from treestar.search import SearchResult
+from treestar.search import SearchConfig, SearchResult
 from treestar.types import Problem, TreestarError
 
-__all__ = ["ResultKey", "append_result", "read_results", "result_key"]
+__all__ = ["ResultKey", "append_result", "iter_results", "result_key", "settings_of"]
 
 ResultKey = tuple[str, str]
 """A problem's id and question."""
@@ -25,8 +26,13 @@ def result_key(problem: Problem) -> ResultKey:
     return problem.id, problem.question
 
 
-def read_results(path: Path, settings: dict[str, Any]) -> dict[ResultKey, SearchResult]:
-    """The finished results in `path`, {} where there is no such file.
+def settings_of(policy: str, ppm: str | None, search: SearchConfig, seed: int) -> dict[str, Any]:
+    """What results hang on besides their problems; `policy` and `ppm` are the models' names."""
+    return {"policy": policy, "ppm": ppm, "search": type(search).__name__, "seed": seed, **search.to_json()}
+
+
+def iter_results(path: Path, settings: dict[str, Any]) -> Iterator[SearchResult]:
+    """The finished results in `path`, one in memory at a time; none where there is no such file.
 
     A last line without its line break (the run was killed while it wrote) is cut off.
 
@@ -34,32 +40,34 @@ def read_results(path: Path, settings: dict[str, Any]) -> dict[ResultKey, Search
         TreestarError: the file cannot be read, a line is no result, or it was made with other settings.
     """
     if not path.exists():
-        return {}
+        return
     try:
-        text = path.read_text(encoding="utf-8")
-        whole, line_break, partial = text.rpartition("\n")
-        if partial:
-            os.truncate(path, len((whole + line_break).encode("utf-8")))
-    except (OSError, UnicodeDecodeError) as error:
+        with path.open("rb") as file:
+            end = 0
+            for number, line in enumerate(file, start=1):
+                if not line.endswith(b"\n"):
+                    os.truncate(path, end)
+                    return
+                end += len(line)
+                yield read_result(line, f"results file {path}", number, settings)
+    except OSError as error:
         raise TreestarError(f"results file {path} cannot be read: {error}") from error
-    results: dict[ResultKey, SearchResult] = {}
-    for number, line in enumerate(whole.splitlines(), start=1):
-        try:
-            data = json.loads(line)
-            made_with = data.pop("settings")
-            result = SearchResult.from_json(data)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise TreestarError(
-                f"results file {path}, line {number}, is not a treestar result: mend or move the file"
-            ) from error
-        if made_with != settings:
-            changed = [name for name in settings if made_with.get(name) != settings[name]]
-            raise TreestarError(
-                f"results file {path} was made with other settings ({', '.join(changed)}): "
-                "give another path, or the same settings to go on with it"
-            )
-        results[result_key(result.problem)] = result
-    return results
+
+
+def read_result(line: bytes, file: str, number: int, settings: dict[str, Any]) -> SearchResult:
+    try:
+        data = json.loads(line)
+        made_with = data.pop("settings")
+        result = SearchResult.from_json(data)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise TreestarError(f"{file}, line {number}, is not a treestar result: mend or move the file") from error
+    if made_with != settings:
+        changed = [name for name in settings if made_with.get(name) != settings[name]]
+        raise TreestarError(
+            f"{file} was made with other settings ({', '.join(changed)}): give another path, or the same settings to "
+            "go on with it"
+        )
+    return result
 
 
 def append_result(file: TextIO, result: SearchResult, settings: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from treestar.policy import load_policy
 from treestar.ppm import load_scorer
-from treestar.results_file import append_result, read_results, result_key
+from treestar.results_file import append_result, iter_results, result_key, settings_of
 from treestar.search import Components, MCTSConfig, SearchConfig, SearchResult, search_many
 from treestar.search.engine import Progress, check_scorer, strategy_of
 from treestar.types import Executor, Policy, Problem, Scorer, TreestarError, Verifier
@@ -108,14 +108,9 @@ class Solver:
         wanted = [as_problem(problem, index) for index, problem in enumerate(problems)]
         if out is None:
             return self.run(wanted, on_result)
-        settings = {
-            "policy": self.components.policy.name,
-            "ppm": None if self.components.scorer is None else self.components.scorer.name,
-            "search": type(self.search).__name__,
-            "seed": self.seed,
-            **self.search.to_json(),
-        }
-        finished = read_results(Path(out), settings)
+        policy, scorer = self.components.policy, self.components.scorer
+        settings = settings_of(policy.name, None if scorer is None else scorer.name, self.search, self.seed)
+        finished = {result_key(result.problem): result for result in iter_results(Path(out), settings)}
         keys = [result_key(problem) for problem in wanted]
         for key in keys:
             if key in finished:

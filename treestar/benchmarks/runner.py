@@ -6,53 +6,36 @@
     OUT/results.json      the figures, computed from config.json and samples.jsonl alone (`results`)
     OUT/report.md, OUT/plots/*.png   the same for people
 
-Problems are fed to `concurrency` workers one by one; nothing of a finished one is kept, so memory does not grow with
-their number.
+Problems are fed to the workers one by one; nothing of a finished one is kept, so memory does not grow with their
+number.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from treestar.benchmarks.datasets import ProblemSet
+from treestar.benchmarks.job import Job
 from treestar.benchmarks.matrix import BenchmarkConfig, Cell, matrix
 from treestar.benchmarks.record import machine, versions
-from treestar.benchmarks.samples import Row, append_row, doc_hash, finished_keys, make_row, tokens_of_searches
-from treestar.search import Components, SearchResult, search_one
+from treestar.benchmarks.samples import Row, append_row, doc_hash, finished_keys, tokens_of_searches
 from treestar.search.engine import check_scorer
 from treestar.types import Problem, TreestarError
-from treestar.verifier.unit_tests import UnitTestVerifier
+from treestar.workers import Workers
 
-__all__ = ["Job", "Progress", "add_session", "begin_run", "run_benchmark", "unfinished_problems", "write_json"]
+__all__ = ["Progress", "add_session", "begin_run", "run_benchmark", "unfinished_problems", "write_json"]
 
 CONFIG, SAMPLES, PROVENANCE = "config.json", "samples.jsonl", "provenance.json"
 
-SEED_STRIDE = 1_000_000
-"""Distance between the seeds of a cell's searches where a token budget needs more samples than `samples`."""
-
-Progress = Callable[["Job", Row], None]
+Progress = Callable[[Job, Row], None]
 """Called with each problem as it is finished."""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One problem of one cell."""
-
-    cell: Cell
-    doc_id: int
-    """The problem's place in its data set."""
-    problem: Problem
-    tokens: int = 0
-    """Sampling goes on until at least this many tokens are generated, so that every budget can be served from it."""
 
 
 def begin_run(
@@ -131,9 +114,7 @@ async def run_benchmark(
     out: Path,
     config: BenchmarkConfig,
     sets: Sequence[ProblemSet],
-    components: Components,
-    prompt: Callable[[Problem], str],
-    concurrency: int = 64,
+    workers: Workers[Job, Row],
     on_row: Progress = lambda _job, _row: None,
 ) -> None:
     """Run every job that is not finished yet: first the searches, then the sampling, which gets the tokens of a search
@@ -141,19 +122,18 @@ async def run_benchmark(
 
     Args:
         out: a folder that `begin_run` has made or checked.
-        prompt: the text from which the policy continues a problem's first step.
-        concurrency: most problems at the same time.
+        workers: opened with `job.open_benchmark_worker`.
 
     Raises:
-        ValueError: a strategy needs a PPM, and `components` has none.
+        ValueError: a strategy needs a PPM, and the workers have none.
         TreestarError: the policy or the sandbox failed for good, or samples.jsonl cannot be written. What was written
             before stays valid.
     """
     for strategy in config.strategies:
-        check_scorer(strategy, components.scorer is not None)
+        check_scorer(strategy, workers.about["ppm"] is not None)
     for sampling in (False, True):
         cells = [cell for cell in matrix(config) if (cell.method == "sampling") == sampling]
-        await run_jobs(unfinished_jobs(out, config, sets, cells), components, prompt, out, concurrency, on_row)
+        await run_jobs(unfinished_jobs(out, config, sets, cells), workers, out, on_row)
 
 
 def unfinished_jobs(
@@ -174,52 +154,19 @@ def unfinished_jobs(
             yield Job(cell, doc_id, problem, tokens)
 
 
-async def run_jobs(
-    jobs: Iterator[Job],
-    components: Components,
-    prompt: Callable[[Problem], str],
-    out: Path,
-    concurrency: int,
-    on_row: Progress,
-) -> None:
-    """Run `jobs`, at most `concurrency` at the same time, and append a line to samples.jsonl as each is finished."""
+async def run_jobs(jobs: Iterator[Job], workers: Workers[Job, Row], out: Path, on_row: Progress) -> None:
+    """Run `jobs`, and append a line to samples.jsonl as each is finished."""
     try:
         file = (out / SAMPLES).open("a", encoding="utf-8")
     except OSError as error:
         raise TreestarError(f"samples cannot be written to {out / SAMPLES}: {error.strerror or error}") from error
-    tests = replace(components, verifier=UnitTestVerifier(components.executor))
 
-    async def work() -> None:
-        for job in jobs:  # all workers take from the same iterator
-            row = await run_job(job, tests if job.problem.kind == "code" else components, prompt)
-            append_row(file, row)
-            on_row(job, row)
+    def keep(job: Job, row: Row) -> None:
+        append_row(file, row)
+        on_row(job, row)
 
     with file:
-        workers = [asyncio.create_task(work()) for _ in range(concurrency)]
-        try:
-            await asyncio.gather(*workers)
-        finally:
-            for worker in workers:
-                worker.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
-
-
-async def run_job(job: Job, components: Components, prompt: Callable[[Problem], str]) -> Row:
-    results = await search(job, components)
-    has_scorer = components.scorer is not None
-    return await make_row(job.cell, job.doc_id, prompt(job.problem), results, components.verifier, has_scorer)
-
-
-async def search(job: Job, components: Components) -> list[SearchResult]:
-    """One search; more of them with other seeds while the samples have fewer tokens than the largest budget."""
-    results: list[SearchResult] = []
-    spent = 0
-    while not results or (spent < job.tokens and results[-1].stats.generated_tokens > 0):
-        seed = job.cell.seed + SEED_STRIDE * len(results)
-        results.append(await search_one(job.problem, job.cell.config, components, seed))
-        spent += results[-1].stats.generated_tokens
-    return results
+        await workers.run(jobs, keep)
 
 
 def write_json(path: Path, data: Any) -> None:

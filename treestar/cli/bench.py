@@ -7,30 +7,28 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
 from treestar.cli.bench_progress import BenchmarkProgress
-from treestar.cli.components import PolicyName, PPMName, StepFormatName, report_repeats
+from treestar.cli.components import Concurrency, PolicyName, PPMName, RayAddress, StepFormatName, ray_config
 from treestar.cli.options import with_config_options
-from treestar.policy import FormatName, TransformersPolicy, load_policy
 from treestar.policy.load import Dtype
-from treestar.ppm import load_scorer
-from treestar.search import STRATEGIES, Components
+from treestar.search import STRATEGIES
 from treestar.search.engine import check_scorer
-from treestar.types import Problem, Scorer, State, TreestarError
+from treestar.types import TreestarError
+from treestar.workers import RayConfig, Workers, open_workers
 
 if TYPE_CHECKING:
+    from treestar.benchmarks.job import Job
     from treestar.benchmarks.matrix import BenchmarkConfig
-    from treestar.benchmarks.runner import Job
     from treestar.benchmarks.samples import Row
-    from treestar.policy.load import LanguageModelPolicy
 
 __all__ = ["bench"]
 
@@ -51,7 +49,8 @@ bench = typer.Typer(cls=RunByDefault, help="Measure strategies on data sets, or 
 @bench.command()
 @with_config_options(
     *(config_class for config_class, _ in STRATEGIES.values()),
-    without=("samples", "temperature", "generated_tokens", "gold"),
+    RayConfig,
+    without=("samples", "temperature", "generated_tokens", "gold", "address"),
 )
 def run(
     datasets: Annotated[
@@ -80,18 +79,21 @@ def run(
         Dtype | None,
         typer.Option(help="The models' arithmetic. [default: float32 on a CPU, else the model's own]"),
     ] = None,
-    concurrency: Annotated[int, typer.Option(help="Most problems at the same time.", min=1)] = 64,
-    options: dict[str, Any] = {},  # noqa: B006  # filled by with_config_options, never changed
+    concurrency: Concurrency = 64,
+    ray: RayAddress = None,
+    options: dict[str, Any] = {},  # noqa: B006  # filled by with_config_options
 ) -> None:
     """Measure strategies on data sets: accuracy with intervals, pass@k, consensus@k, best-of-k, calibration and cost.
 
     `treestar bench compare A B` compares two such runs on the same problems.
     """
     from treestar.benchmarks.datasets import load_problems
+    from treestar.benchmarks.job import open_benchmark_worker
     from treestar.benchmarks.matrix import BenchmarkConfig, matrix
     from treestar.benchmarks.runner import add_session, begin_run, run_benchmark, unfinished_problems
     from treestar.benchmarks.scoring import own_answer_right
 
+    cluster = ray_config(ray, options)
     try:
         config = BenchmarkConfig(
             datasets=tuple(datasets),
@@ -111,34 +113,38 @@ def run(
         raise typer.BadParameter(str(error)) from error
     console = Console(stderr=True, soft_wrap=True)
     sets = [load_problems(name, data_dir, limit) for name in config.datasets]
-    loaded = load(policy, step_format, dtype)
-    scorer = None if ppm is None else load_scorer(ppm, dtype=dtype_of(loaded))
-    settings = begin_run(out, config, sets, described(loaded, scorer), resume)
-    left = unfinished_problems(out, config, sets)
     total = sum(len(each.problems) for each in sets for cell in cells if cell.dataset == each.name)
-    console.print(f"{total:,} problems in {len(cells)} cells, {left.total():,} of them left to do", highlight=False)
-    started = time.perf_counter()
-    progress = BenchmarkProgress(console, total, total - left.total())
 
-    def on_row(job: Job, row: Row) -> None:
-        right = own_answer_right(row, config)
-        progress.on_row(job.cell.key, left[job.cell.key], right, row["stats"]["generated_tokens"])
+    def remark(line: str) -> None:
+        console.print(line, highlight=False, markup=False)
 
-    def prompt(problem: Problem) -> str:
-        return loaded.format.prompt(State(problem))
+    async def measure(workers: Workers[Job, Row]) -> dict[str, Any]:
+        settings = begin_run(out, config, sets, workers.about, resume)
+        left = unfinished_problems(out, config, sets)
+        remark(f"{total:,} problems in {len(cells)} cells, {left.total():,} of them left to do")
+        started = time.perf_counter()
+        progress = BenchmarkProgress(console, total, total - left.total())
 
-    async def work() -> None:
-        async with components_of(loaded, scorer) as components:
-            await run_benchmark(out, config, sets, components, prompt, concurrency, on_row)
+        def on_row(job: Job, row: Row) -> None:
+            right = own_answer_right(row, config)
+            progress.on_row(job.cell.key, left[job.cell.key], right, row["stats"]["generated_tokens"])
+
+        try:
+            with progress:
+                await run_benchmark(out, config, sets, workers, on_row)
+        finally:
+            add_session(out, shlex.join(["treestar", *sys.argv[1:]]), started, sum(progress.asked.values()))
+        return settings
+
+    async def work() -> dict[str, Any]:
+        opening = partial(open_benchmark_worker, policy, step_format, ppm, dtype)
+        async with open_workers(opening, concurrency, cluster, remark) as workers:
+            return await measure(workers)
 
     try:
-        with progress:
-            asyncio.run(work())
+        settings = asyncio.run(work())
     except KeyboardInterrupt:
         raise TreestarError(f"interrupted; the same command with --resume goes on: {out}") from None
-    finally:
-        add_session(out, shlex.join(["treestar", *sys.argv[1:]]), started, sum(progress.asked.values()))
-        report_repeats((loaded, scorer), console)
     conclude(out, config, settings, console)
 
 
@@ -181,47 +187,6 @@ def numbers(flag: str, text: str, kind: type[NumberT]) -> tuple[NumberT, ...]:
         return tuple(kind(part) for part in text.split(",") if part.strip())
     except ValueError as error:
         raise typer.BadParameter(f"{flag} takes numbers with commas between them, not {text!r}") from error
-
-
-def load(policy: str, step_format: FormatName | None, dtype: Dtype | None) -> LanguageModelPolicy:
-    """The policy; on a CPU by default in float32, in which a text hardly ever hangs on what else is in the batch."""
-    loaded = load_policy(policy, step_format, dtype=dtype)
-    if dtype is None and isinstance(loaded, TransformersPolicy) and loaded.model.device.type == "cpu":
-        loaded.model.float()
-    return loaded
-
-
-def dtype_of(policy: LanguageModelPolicy) -> Dtype | None:
-    """The policy's arithmetic; None behind a server, which does not tell."""
-    if not isinstance(policy, TransformersPolicy):
-        return None
-    return cast(Dtype, str(policy.model.dtype).removeprefix("torch."))
-
-
-def described(policy: LanguageModelPolicy, scorer: Scorer | None) -> dict[str, Any]:
-    """What results hang on besides the configuration."""
-    from treestar.policy.format import EXAMPLES
-
-    return {
-        "name": policy.name,
-        "dtype": dtype_of(policy),
-        "step_format": policy.format.name,
-        "ppm": None if scorer is None else scorer.name,
-        "num_fewshot": len(EXAMPLES) if policy.format.name == "chat" else 0,
-    }
-
-
-@asynccontextmanager
-async def components_of(policy: LanguageModelPolicy, scorer: Scorer | None) -> AsyncIterator[Components]:
-    """The models with a sandbox and a grader, which are closed afterwards."""
-    from treestar.verifier import AnswerVerifier
-    from treestar.verifier.sandbox import SandboxExecutor
-
-    components = Components(policy, SandboxExecutor(), AnswerVerifier(), scorer)
-    try:
-        yield components
-    finally:
-        await components.close()
 
 
 def conclude(out: Path, config: BenchmarkConfig, settings: dict[str, Any], console: Console) -> None:

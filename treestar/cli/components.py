@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import fields
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from treestar.cli.options import config_from_options
-from treestar.policy import FormatName, OpenAIPolicy
-from treestar.ppm.openai import OpenAIScorer
+from treestar.policy import FormatName
 from treestar.search import STRATEGIES, SearchConfig
 from treestar.search.engine import check_scorer
 from treestar.verifier.sandbox import Isolation
+from treestar.workers import RayConfig
 
 __all__ = [
+    "Concurrency",
     "IsolationLevel",
     "PPMName",
     "PolicyName",
+    "RayAddress",
     "StepFormatName",
     "StrategyName",
-    "report_repeats",
+    "ray_config",
     "search_config",
 ]
 
@@ -38,6 +40,15 @@ PPMName = Annotated[
     typer.Option(
         help="A process preference model: a folder that `treestar ppm train` wrote, a hub id, vllm:MODEL, or "
         "openai:MODEL@URL."
+    ),
+]
+Concurrency = Annotated[int, typer.Option(help="Most problems at the same time; with --ray in each actor.", min=1)]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="local|ADDRESS",
+        help="Search in actors of Ray: on this machine's cores and GPUs, or on the cluster whose head is at HOST:PORT.",
     ),
 ]
 StrategyName = Annotated[str, typer.Option(help=f"How the budget is spent: {', '.join(STRATEGIES)}.")]
@@ -63,8 +74,15 @@ def search_config(strategy: str, has_scorer: bool, options: Mapping[str, Any]) -
     return config
 
 
-def report_repeats(parts: Iterable[object], errors: Console) -> None:
-    """Say what those of a search's parts that are behind a server had to repeat."""
-    for part in parts:
-        if isinstance(part, OpenAIPolicy | OpenAIScorer) and (report := part.report()):
-            errors.print(report, highlight=False, markup=False)
+def ray_config(address: str | None, options: dict[str, Any]) -> RayConfig | None:
+    """The cluster at `address` with those of `options` that are for it, which are taken out of them.
+
+    Raises:
+        typer.BadParameter: there are such options without an address, or one has a value that is not allowed.
+    """
+    own = {field.name: options.pop(field.name) for field in fields(RayConfig) if field.name in options}
+    if address is not None:
+        return config_from_options(RayConfig, "--ray", {"address": address, **own})
+    if own:
+        raise typer.BadParameter(f"--{next(iter(own)).replace('_', '-')} is for actors on a cluster: give --ray too")
+    return None

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
+from treestar.cli.components import Concurrency, RayAddress, ray_config
+from treestar.cli.options import with_config_options
 from treestar.types import TreestarError
+from treestar.workers import RayConfig
 
 if TYPE_CHECKING:
     from treestar.selfevolve.job import Job
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["evolve"]
 
 
+@with_config_options(RayConfig, without=("address",))
 def evolve(
     job: Annotated[
         Path | None, typer.Argument(help="A YAML file that says what the job is (docs/selfevolve.md).")
@@ -28,11 +32,14 @@ def evolve(
         bool, typer.Option("--resume", help="Go on with the job that --out holds; without a job or a preset, as it is.")
     ] = False,
     show: Annotated[bool, typer.Option("--show", help="Print the job with all its fields, and do nothing.")] = False,
-    concurrency: Annotated[int, typer.Option(help="Most problems at the same time.", min=1)] = 64,
+    concurrency: Concurrency = 64,
+    ray: RayAddress = None,
+    options: dict[str, Any] = {},  # noqa: B006  # filled by with_config_options
 ) -> None:
     """Improve a policy and its PPM round after round: search, select, train, evaluate (rStar-Math, section 3.4)."""
     from treestar.selfevolve.job import job_text
 
+    cluster = ray_config(ray, options)
     chosen = chosen_job(job, preset, out if resume else None)
     if show:
         print(job_text(chosen), end="")
@@ -47,7 +54,7 @@ def evolve(
     console = Console(stderr=True, soft_wrap=True)
     try:
         with EvolutionProgress(console) as progress:
-            run_job(chosen, out, resume=resume, concurrency=concurrency, progress=progress)
+            run_job(chosen, out, resume=resume, concurrency=concurrency, ray=cluster, progress=progress)
     except KeyboardInterrupt:
         raise TreestarError(f"interrupted; the same command with --resume goes on: {out}") from None
     console.print(f"written: {out}", highlight=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from threading import Lock
 
 from rich.console import Console, Group, RenderableType
@@ -17,7 +16,7 @@ from rich.text import Text
 
 from treestar.search import Search, SearchConfig, SearchResult, TrajectoryStep
 
-__all__ = ["SearchDisplay", "result_view", "summary"]
+__all__ = ["SearchDisplay", "result_view"]
 
 MOST_ROWS = 12
 """Running searches shown at the same time; with more problems only the totals are."""
@@ -61,14 +60,6 @@ def verdict(result: SearchResult) -> Text:
     return line
 
 
-def summary(results: Sequence[SearchResult], seconds: float) -> Text:
-    """One line over all results."""
-    judged = [result for result in results if result.correct is not None]
-    tokens = sum(result.stats.generated_tokens for result in results)
-    right = f"{sum(bool(result.correct) for result in judged)} of {len(judged)} right · " if judged else ""
-    return Text(f"{len(results)} solved · {right}{tokens:,} tokens generated · {seconds:.1f} s", style="bold")
-
-
 class SearchDisplay:
     """The live display of running searches; its methods may be called from any thread.
 
@@ -83,6 +74,7 @@ class SearchDisplay:
         self.finished = 0
         self.right = 0
         self.judged = 0
+        self.tokens = 0
         self.started = time.perf_counter()
         self.lock = Lock()
         self.live = Live(console=console, get_renderable=self.view, refresh_per_second=8, transient=True)
@@ -104,6 +96,13 @@ class SearchDisplay:
             self.finished += 1
             self.judged += result.correct is not None
             self.right += bool(result.correct)
+            self.tokens += result.stats.generated_tokens
+
+    def summary(self) -> Text:
+        """One line over all results."""
+        right = f"{self.right} of {self.judged} right · " if self.judged else ""
+        seconds = time.perf_counter() - self.started
+        return Text(f"{self.finished} solved · {right}{self.tokens:,} tokens generated · {seconds:.1f} s", style="bold")
 
     def view(self) -> RenderableType:
         with self.lock:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -17,26 +16,32 @@ from treestar.cli.components import (
     IsolationLevel,
     PolicyName,
     PPMName,
+    RayAddress,
     StepFormatName,
     StrategyName,
-    report_repeats,
+    ray_config,
     search_config,
 )
 from treestar.cli.options import with_config_options
 from treestar.cli.problem_file import read_problems
-from treestar.cli.show import SearchDisplay, result_view, summary
+from treestar.cli.show import SearchDisplay, result_view
+from treestar.cluster import solve_on_cluster
 from treestar.policy import load_policy
 from treestar.policy.embedded import PROBLEMS_PATH
+from treestar.ppm.openai import server_remarks
 from treestar.results_file import ResultKey, result_key
 from treestar.search import STRATEGIES, SearchResult, Tree
 from treestar.solver import Solver, as_problem
 from treestar.types import Problem, TreestarError
 from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
+from treestar.workers import RayConfig
 
 __all__ = ["solve"]
 
 
-@with_config_options(*(config_class for config_class, _ in reversed(STRATEGIES.values())))
+@with_config_options(
+    *(config_class for config_class, _ in reversed(STRATEGIES.values())), RayConfig, without=("address",)
+)
 def solve(
     question: Annotated[str | None, typer.Argument(help="The question; or give --file or --examples.")] = None,
     file: Annotated[
@@ -57,11 +62,13 @@ def solve(
         Path | None,
         typer.Option(help="Write the tree here as JSON; with several problems, a file each into this folder."),
     ] = None,
-    options: dict[str, Any] = {},  # noqa: B006  # filled by with_config_options, never changed
+    ray: RayAddress = None,
+    options: dict[str, Any] = {},  # noqa: B006  # filled by with_config_options
 ) -> None:
     """Search for the answer of a math problem: steps are proposed, executed, and searched as a tree."""
     if sum([question is not None, file is not None, examples]) != 1:
         raise typer.BadParameter("give a QUESTION, or --file, or --examples: exactly one of them")
+    cluster = ray_config(ray, options)
     config = search_config(strategy, ppm is not None, options)
     problems, faults = problems_to_solve(question, file)
     errors = Console(stderr=True, soft_wrap=True)
@@ -69,29 +76,56 @@ def solve(
         errors.print(f"[bold red]error:[/] {fault}", highlight=False)
     check_writable(out)
     trees = {} if save_tree is None else tree_paths(problems, save_tree)
-    started = time.perf_counter()
+    console = Console()
     display = SearchDisplay(errors, len(problems))
-    with errors.status(f"loading policy {policy}") if errors.is_terminal else nullcontext():
-        executor = SandboxExecutor(SandboxConfig(isolation=isolation))
-        loaded = load_policy(policy, step_format)
-        solver = Solver(loaded, config, ppm, executor=executor, seed=seed, on_progress=display.on_progress)
+    read_back = 0
 
     def on_result(result: SearchResult) -> None:
+        nonlocal read_back
         display.on_result(result)
         if result.tree is not None and save_tree is not None:
             save(result.tree, trees[result_key(result.problem)])
+        read_back += save_tree is not None and result.tree is None
         if json_:
             print(json.dumps(result.to_json()), flush=True)
-
-    with solver, display:
-        results = solver.solve_many(problems, out, on_result)
-    report_repeats((loaded, solver.components.scorer), errors)
-    if not json_:
-        console = Console()
-        for result in results:
+        elif cluster is not None:
             console.print(result_view(result))
-        console.print(summary(results, time.perf_counter() - started))
-    if save_tree is not None and any(result.tree is None for result in results):
+
+    def remark(line: str) -> None:
+        errors.print(line, highlight=False, markup=False)
+
+    sandbox = SandboxConfig(isolation=isolation)
+    if cluster is not None:
+        with display:
+            solve_on_cluster(
+                problems,
+                policy,
+                config,
+                ppm,
+                ray=cluster,
+                step_format=step_format,
+                sandbox=sandbox,
+                seed=seed,
+                with_trees=save_tree is not None,
+                out=out,
+                on_result=on_result,
+                remark=remark,
+            )
+    else:
+        with errors.status(f"loading policy {policy}") if errors.is_terminal else nullcontext():
+            executor = SandboxExecutor(sandbox)
+            loaded = load_policy(policy, step_format)
+            solver = Solver(loaded, config, ppm, executor=executor, seed=seed, on_progress=display.on_progress)
+        with solver, display:
+            results = solver.solve_many(problems, out, on_result)
+        for line in server_remarks(loaded, solver.components.scorer):
+            remark(line)
+        if not json_:
+            for result in results:
+                console.print(result_view(result))
+    if not json_:
+        console.print(display.summary())
+    if read_back:
         print("results read back from --out have no trees to save", file=sys.stderr)
     if faults or not problems:
         raise typer.Exit(1)

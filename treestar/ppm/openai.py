@@ -14,13 +14,20 @@ from pathlib import Path
 from typing import Any
 
 from treestar.policy.format import StepFormat
-from treestar.policy.openai import OPENAI_PREFIX, OVERFLOW, format_named, model_config, parse_openai_name
+from treestar.policy.openai import (
+    OPENAI_PREFIX,
+    OVERFLOW,
+    OpenAIPolicy,
+    format_named,
+    model_config,
+    parse_openai_name,
+)
 from treestar.policy.remote_server import Refusal, RemoteServer, RemoteServerConfig, UnusableAnswer
 from treestar.ppm.encoding import segments
 from treestar.ppm.model import EMBEDDED_PATH
 from treestar.types import Scores, State, TreestarError
 
-__all__ = ["OpenAIScorer", "load_openai_scorer"]
+__all__ = ["OpenAIScorer", "load_openai_scorer", "server_remarks"]
 
 
 class OpenAIScorer:
@@ -125,3 +132,8 @@ def load_openai_scorer(name: str, config: RemoteServerConfig) -> OpenAIScorer:
         found.get("treestar_ppm_bias", 0.0),
         found.get("treestar_ppm_scale", 1.0),
     )
+
+
+def server_remarks(*models: object) -> list[str]:
+    """What those of a search's models that are behind a server had to repeat, a line for each that had to."""
+    return [said for each in models if isinstance(each, OpenAIPolicy | OpenAIScorer) and (said := each.report())]

@@ -7,25 +7,30 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from treestar.policy.load import LanguageModelPolicy
 from treestar.ppm.pairs import make_pairs
-from treestar.selfevolve.backends import Backends, components_of
+from treestar.selfevolve.backends import Backends
 from treestar.selfevolve.config_file import config_to_values
-from treestar.selfevolve.exploration import ExploringPolicy
 from treestar.selfevolve.job import Job, Measure, load_as
 from treestar.selfevolve.problems import TrainingProblems
 from treestar.selfevolve.progress import EvolutionProgress
-from treestar.selfevolve.resampling import resample
-from treestar.selfevolve.round_evaluation import EVALUATION, evaluation_report, measure, unmeasured
+from treestar.selfevolve.round_evaluation import (
+    EVALUATION,
+    evaluation_report,
+    measure,
+    open_measuring_worker,
+    unmeasured,
+)
 from treestar.selfevolve.search_phase import (
     TREES,
-    GenerationClock,
     RoundSearch,
     difficulties_of,
+    open_search_worker,
     search_report,
     search_round,
     trees_of,
@@ -33,13 +38,15 @@ from treestar.selfevolve.search_phase import (
 from treestar.selfevolve.selection import PAIRS, SFT, pair_rows, select
 from treestar.selfevolve.store import Row, Schema, Table, noticing_full_disk, read_json, write_json, writing
 from treestar.selfevolve.trainings import Kind, base_of, policy_of, round_folder, train
-from treestar.types import Problem, Scorer, TreestarError
+from treestar.types import Problem, TreestarError
+from treestar.workers import Opening, RayConfig, Workers, open_workers
 
 __all__ = ["Models", "Round", "Run", "measure_bootstrap", "write_job_report"]
 
 REPORT = "report.json"
 
 Report = dict[str, Any]
+JobT = TypeVar("JobT")
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,8 @@ class Run:
     """What the job is measured with, by cell."""
     concurrency: int
     backends: Backends
+    ray: RayConfig | None
+    """The cluster that searches; None for this process."""
     progress: EvolutionProgress
     lock: int
     """The descriptor that holds the folder."""
@@ -70,11 +79,13 @@ class Run:
     def folder(self, number: int) -> Path:
         return round_folder(self.out, number)
 
-    def load_policy(self, name: str) -> LanguageModelPolicy:
-        return self.backends.policy(load_as(self.job, name, self.out), self.job.dtype)
+    def loaded(self, models: Models) -> tuple[str, str | None]:
+        """The names by which policy and PPM are loaded."""
+        ppm = None if models.ppm is None else load_as(self.job, models.ppm, self.out)
+        return load_as(self.job, models.policy, self.out), ppm
 
-    def load_scorer(self, name: str | None) -> Scorer | None:
-        return None if name is None else self.backends.scorer(load_as(self.job, name, self.out), self.job.dtype)
+    def open_workers(self, opening: Opening[JobT, Row]) -> AbstractAsyncContextManager[Workers[JobT, Row]]:
+        return open_workers(opening, self.concurrency, self.ray, self.progress.say)
 
     def name_in_job(self, model: str | None) -> str | None:
         """A model's name as reports say it: one that this job trained by its place in the job's folder."""
@@ -125,31 +136,23 @@ class Round:
         """Search this round's problems: terminal-guided, or with the PPM of the round before."""
         if self.config.mode == "ppm" and self.before.ppm is None:
             raise TreestarError(f"round {self.number} is to search with a PPM, but no round before it trained one")
-        run, policy = self.run, self.run.load_policy(self.before.policy)
-        scorer = run.load_scorer(self.before.ppm) if self.is_guided else None
-        clock = GenerationClock(policy)
-        exploration = self.config.exploration
-        explorer = clock if exploration is None else ExploringPolicy(clock, exploration)
-        can_resample = policy.format.name == "bound"
-        search = RoundSearch(
-            self.number, self.config, self.job.selection, self.job.seed, resample if can_resample else None
+        run = self.run
+        search = RoundSearch(self.number, self.config, self.job.selection, self.job.seed)
+        opening = partial(
+            open_search_worker,
+            search,
+            run.backends,
+            *run.loaded(self.before if self.is_guided else Models(self.before.policy, None)),
+            self.job.dtype,
         )
 
         def on_attempt(rollouts: int, problems: int, searched: int, solved: int) -> None:
             run.progress.begin(f"round {self.number} search, {rollouts} rollouts", problems, searched, solved)
 
         async def work() -> None:
-            async with components_of(run.backends, policy, scorer) as components:
-                await search_round(
-                    search,
-                    run.training.of_round(self.number),
-                    replace(components, policy=explorer),
-                    clock,
-                    self.trees,
-                    run.concurrency,
-                    on_attempt,
-                    run.progress.on_tree,
-                )
+            async with run.open_workers(opening) as workers:
+                problems = run.training.of_round(self.number)
+                await search_round(search, problems, workers, self.trees, on_attempt, run.progress.on_tree)
 
         asyncio.run(work())
         return search_report(self.trees, self.job.selection, self.solved_before())
@@ -285,9 +288,9 @@ def measure_models(run: Run, number: int, table: Table, wanted: Mapping[Measure,
         return {}
 
     async def work(name: Measure, models: Models) -> None:
-        policy, scorer = run.load_policy(models.policy), run.load_scorer(models.ppm)
-        async with components_of(run.backends, policy, scorer) as components:
-            await measure(name, config, run.measured, components, table, run.concurrency, run.progress.on_measured)
+        opening = partial(open_measuring_worker, name, config, run.backends, *run.loaded(models), run.job.dtype)
+        async with run.open_workers(opening) as workers:
+            await measure(name, config, run.measured, workers, table, run.progress.on_measured)
 
     for name, models in wanted.items():
         left = len(unmeasured(name, config, run.measured, table))

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import fields
 from typing import Any
 
-from treestar.search import Components, GreedyConfig, SearchConfig, search_one
+from treestar.policy.load import Dtype
+from treestar.search import GreedyConfig, SearchConfig, search_one
+from treestar.selfevolve.backends import Backends, components_of
 from treestar.selfevolve.job import EvaluationConfig, Measure
-from treestar.selfevolve.store import Row, Schema, Table
+from treestar.selfevolve.store import Row, Schema, Table, timed_appending
 from treestar.types import Problem
+from treestar.workers import Worker, Workers
 
-__all__ = ["EVALUATION", "evaluation_report", "measure"]
+__all__ = ["EVALUATION", "evaluation_report", "measure", "open_measuring_worker", "unmeasured"]
 
 EVALUATION = Schema(
     "evaluation",
@@ -33,6 +35,9 @@ EVALUATION = Schema(
 )
 """A row a search of a measured problem."""
 
+MeasureJob = tuple[str, Problem, int]
+"""A cell, a problem of it, and a seed."""
+
 
 def search_of(measure: Measure, config: EvaluationConfig) -> SearchConfig:
     """The search behind a measure: a greedy trajectory as long as those of the search at test time, or that search."""
@@ -45,25 +50,35 @@ async def measure(
     name: Measure,
     config: EvaluationConfig,
     problems: Mapping[str, Sequence[Problem]],
-    components: Components,
+    workers: Workers[MeasureJob, Row],
     table: Table,
-    concurrency: int,
     on_row: Callable[[Row], None],
 ) -> None:
     """Search the `problems` of every cell with every seed into `table`. What is there already is not searched again.
 
+    Args:
+        workers: opened with `open_measuring_worker` for the same measure.
+
     Raises:
         TreestarError: a model or the sandbox failed for good, or a row cannot be written. What was stored stays.
     """
-    search = search_of(name, config)
-    stored = time.perf_counter()
+    await workers.run(unmeasured(name, config, problems, table), timed_appending(table, on_row))
 
-    async def work(jobs: Iterator[tuple[str, Problem, int]]) -> None:
-        nonlocal stored
-        for cell, problem, seed in jobs:  # all workers take from the same iterator
+
+@asynccontextmanager
+async def open_measuring_worker(
+    name: Measure, config: EvaluationConfig, backends: Backends, policy: str, ppm: str | None, dtype: Dtype | None
+) -> AsyncIterator[Worker[MeasureJob, Row]]:
+    """What searches measured problems, with models by their names."""
+    search = search_of(name, config)
+    loaded = backends.policy(policy, dtype)
+    scorer = None if ppm is None else backends.scorer(ppm, dtype)
+    async with components_of(backends, loaded, scorer) as components:
+
+        async def work(job: MeasureJob) -> Row:
+            cell, problem, seed = job
             result = await search_one(problem, search, components, seed)
-            now = time.perf_counter()
-            row = {
+            return {
                 "measure": name,
                 "cell": cell,
                 "problem_id": problem.id,
@@ -72,25 +87,14 @@ async def measure(
                 "right": bool(result.correct),
                 "generated_tokens": result.stats.generated_tokens,
                 "scored_tokens": result.stats.scored_tokens,
-                "wall_seconds": now - stored,
             }
-            stored = now
-            table.append(row)
-            on_row(row)
 
-    missing = iter(unmeasured(name, config, problems, table))
-    workers = [asyncio.create_task(work(missing)) for _ in range(concurrency)]
-    try:
-        await asyncio.gather(*workers)
-    finally:
-        for worker in workers:
-            worker.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
+        yield Worker(work, {"policy": loaded.name})
 
 
 def unmeasured(
     name: Measure, config: EvaluationConfig, problems: Mapping[str, Sequence[Problem]], table: Table
-) -> list[tuple[str, Problem, int]]:
+) -> list[MeasureJob]:
     """The searches that are left to do. A greedy one hangs on no seed, so one is enough."""
     return [
         (cell, problem, seed)

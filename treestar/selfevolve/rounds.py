@@ -30,6 +30,7 @@ from treestar.selfevolve.problems import evaluation_problems, training_problems
 from treestar.selfevolve.progress import EvolutionProgress
 from treestar.selfevolve.store import locked, write_text, writing
 from treestar.types import TreestarError
+from treestar.workers import RayConfig
 
 __all__ = ["evolve", "run_round"]
 
@@ -40,6 +41,7 @@ def evolve(
     *,
     resume: bool = False,
     concurrency: int = 64,
+    ray: RayConfig | None = None,
     backends: Backends | None = None,
     progress: EvolutionProgress | None = None,
 ) -> None:
@@ -50,7 +52,9 @@ def evolve(
 
     Args:
         resume: go on with the job that `out` holds, where it holds one. It must be this job; rounds may be added.
-        concurrency: most problems at the same time.
+        concurrency: most problems at the same time, on a cluster in each actor.
+        ray: search on this cluster, whose nodes all find `out` at the same place; in this process if None. Data,
+            trainings and reports are this process's either way.
         backends: what names of models and the like mean; those of this machine if None.
         progress: told what happens; nobody if None.
 
@@ -65,7 +69,7 @@ def evolve(
         measured = evaluation_problems(job.evaluation)
         training = training_problems(job, [problem for each in measured.values() for problem in each])
         progress.say(str(training))
-        run = Run(job, out, training, measured, concurrency, backends or local_backends(), progress, lock)
+        run = Run(job, out, training, measured, concurrency, backends or local_backends(), ray, progress, lock)
         measure_bootstrap(run)
         models = Models(policy=job.bootstrap, ppm=None)
         for number in range(1, len(job.rounds) + 1):

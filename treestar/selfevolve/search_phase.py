@@ -5,26 +5,38 @@ Each finished tree is judged and stored at once, so a killed process loses the p
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
-from treestar.policy.load import LanguageModelPolicy
+from treestar.policy.load import Dtype, LanguageModelPolicy
 from treestar.ppm.trees import outcomes
-from treestar.search import Components, MCTSConfig, SearchResult, Tree, search_one
-from treestar.selfevolve.false_positives import Resample
+from treestar.search import SearchResult, Tree, search_one
+from treestar.selfevolve.backends import Backends, components_of
+from treestar.selfevolve.exploration import ExploringPolicy
 from treestar.selfevolve.job import RoundConfig, SelectionConfig
 from treestar.selfevolve.judging import judge
 from treestar.selfevolve.problems import cell_of
+from treestar.selfevolve.resampling import resample
 from treestar.selfevolve.selection import Difficulty, counted, difficulty
-from treestar.selfevolve.store import Row, Schema, Table
+from treestar.selfevolve.store import Row, Schema, Table, timed_appending
 from treestar.types import Execution, Problem, Proposal, Sampling, State, Step
+from treestar.workers import Worker, Workers
 
-__all__ = ["TREES", "GenerationClock", "RoundSearch", "difficulties_of", "search_report", "search_round", "trees_of"]
+__all__ = [
+    "TREES",
+    "RoundSearch",
+    "SearchJob",
+    "difficulties_of",
+    "open_search_worker",
+    "search_report",
+    "search_round",
+    "trees_of",
+]
 
 TREES = Schema(
     "trees",
@@ -55,10 +67,19 @@ TREES = Schema(
     key=("problem_id", "seed"),
 )
 """A row a search. `attempt` is 0 for the search of every problem, then 1, 2, ... for the escalations. `right` and
-`ended` count trajectories. `seconds` are the search's own, beside others; `wall_seconds` and `generation_seconds` the
-round's, of the machine and of the policy, since the row before. `tree` is the tree's JSON text."""
+`ended` count trajectories. `seconds` are the search's own, beside others. `wall_seconds` are the round's since the row
+before; `generation_seconds` those in which the worker's policy was busy since the worker's row before, so on a cluster
+their sum is over all actors. `tree` is the tree's JSON text."""
 
 SEEDS_OF_A_ROUND = 100
+
+
+@dataclass(frozen=True, slots=True)
+class SearchJob:
+    """One problem, searched for the first time or in an escalation."""
+
+    attempt: int
+    problem: Problem
 
 
 @dataclass(frozen=True)
@@ -70,8 +91,6 @@ class RoundSearch:
     selection: SelectionConfig
     seed: int
     """The job's."""
-    resample: Resample | None
-    """Other instances of a problem, where the policy writes programs that run on them."""
 
     def tree_seed(self, attempt: int) -> int:
         """Another one for each job seed, round and attempt."""
@@ -81,10 +100,8 @@ class RoundSearch:
 async def search_round(
     search: RoundSearch,
     problems: Sequence[Problem],
-    components: Components,
-    clock: GenerationClock,
+    workers: Workers[SearchJob, Row],
     trees: Table,
-    concurrency: int,
     on_attempt: Callable[[int, int, int, int], None],
     on_tree: Callable[[Row], None],
 ) -> None:
@@ -92,8 +109,7 @@ async def search_round(
     searched again.
 
     Args:
-        clock: the policy of `components`, which measures the time in which it generates.
-        concurrency: most problems at the same time.
+        workers: opened with `open_search_worker` for the same `search`.
         on_attempt: told, before an attempt begins, its rollouts, how many problems it searches, and how many of them
             were searched and solved before.
         on_tree: told each new row.
@@ -108,48 +124,37 @@ async def search_round(
         missing = [problem for problem in wanted if (problem.id, seed) not in trees]
         searched = {row["problem_id"] for row in trees.rows(["problem_id", "seed"]) if row["seed"] == seed}
         on_attempt(config.rollouts, len(searched) + len(missing), len(searched), len(searched & solved))
-        await search_all(search, attempt, config, iter(missing), components, clock, trees, concurrency, on_tree)
+        await workers.run([SearchJob(attempt, problem) for problem in missing], timed_appending(trees, on_tree))
     trees.seal()
 
 
-async def search_all(
-    search: RoundSearch,
-    attempt: int,
-    config: MCTSConfig,
-    problems: Iterator[Problem],
-    components: Components,
-    clock: GenerationClock,
-    trees: Table,
-    concurrency: int,
-    on_tree: Callable[[Row], None],
-) -> None:
-    """Search `problems`, at most `concurrency` of them at the same time."""
-    stored = time.perf_counter()
+@asynccontextmanager
+async def open_search_worker(
+    search: RoundSearch, backends: Backends, policy: str, ppm: str | None, dtype: Dtype | None
+) -> AsyncIterator[Worker[SearchJob, Row]]:
+    """What searches problems and judges their trees, with models by their names."""
+    loaded = backends.policy(policy, dtype)
+    scorer = None if ppm is None else backends.scorer(ppm, dtype)
+    clock = GenerationClock(loaded)
+    exploration = search.config.exploration
+    explorer = clock if exploration is None else ExploringPolicy(clock, exploration)
+    attempts = search.config.attempts()
+    other_instances = resample if loaded.format.name == "bound" else None
+    async with components_of(backends, loaded, scorer) as own:
+        components = replace(own, policy=explorer)
 
-    async def work() -> None:
-        nonlocal stored
-        for problem in problems:  # all workers take from the same iterator
-            result = await search_one(problem, config, components, search.tree_seed(attempt))
+        async def work(job: SearchJob) -> Row:
+            seed = search.tree_seed(job.attempt)
+            result = await search_one(job.problem, attempts[job.attempt], components, seed)
             assert result.tree is not None
-            discarded = await judge(result.tree, components, search.selection, search.resample)
-            now = time.perf_counter()
-            row = tree_row(search.number, attempt, result, discarded, now - stored, clock.take())
-            stored = now
-            trees.append(row)
-            on_tree(row)
+            discarded = await judge(result.tree, components, search.selection, other_instances)
+            return tree_row(search.number, job.attempt, result, discarded, clock.take())
 
-    workers = [asyncio.create_task(work()) for _ in range(concurrency)]
-    try:
-        await asyncio.gather(*workers)
-    finally:
-        for worker in workers:
-            worker.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
+        yield Worker(work, {"policy": loaded.name})
 
 
-def tree_row(
-    number: int, attempt: int, result: SearchResult, discarded: int, wall_seconds: float, generation_seconds: float
-) -> Row:
+def tree_row(number: int, attempt: int, result: SearchResult, discarded: int, generation_seconds: float) -> Row:
+    """The row of a search, but for its `wall_seconds`."""
     tree, problem, stats = result.tree, result.problem, result.stats
     assert tree is not None
     found = outcomes(tree)[0]
@@ -172,7 +177,6 @@ def tree_row(
         "scored_tokens": stats.scored_tokens,
         "executions": stats.executions,
         "seconds": stats.seconds,
-        "wall_seconds": wall_seconds,
         "generation_seconds": generation_seconds,
         "execution_seconds": stats.executed_seconds,
         "tree": json.dumps(tree.to_json(), allow_nan=False),

@@ -14,6 +14,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -24,7 +25,18 @@ from typing import IO, Any
 
 from treestar.types import TreestarError
 
-__all__ = ["Row", "Schema", "Table", "locked", "noticing_full_disk", "read_json", "write_json", "write_text", "writing"]
+__all__ = [
+    "Row",
+    "Schema",
+    "Table",
+    "locked",
+    "noticing_full_disk",
+    "read_json",
+    "timed_appending",
+    "write_json",
+    "write_text",
+    "writing",
+]
 
 Row = dict[str, Any]
 
@@ -232,6 +244,21 @@ class Table:
                 self.keys.add(key)
                 rows.append(row)
         return rows
+
+
+def timed_appending(table: Table, on_row: Callable[[Row], None]) -> Callable[[object, Row], None]:
+    """What puts the results of workers into `table`, each with its `wall_seconds`: those since the result before."""
+    stored = time.perf_counter()
+
+    def append(_: object, row: Row) -> None:
+        nonlocal stored
+        now = time.perf_counter()
+        row["wall_seconds"] = now - stored
+        stored = now
+        table.append(row)
+        on_row(row)
+
+    return append
 
 
 def write_line(file: IO[bytes], line: bytes) -> None:

@@ -1,0 +1,7 @@
+"""Where jobs (searches, mostly) are done: in this process, or in actors on a Ray cluster (docs/scaling.md)."""
+
+from treestar.workers.open import open_workers
+from treestar.workers.ray_config import RayConfig
+from treestar.workers.worker import LocalWorkers, Opening, Worker, Workers
+
+__all__ = ["LocalWorkers", "Opening", "RayConfig", "Worker", "Workers", "open_workers"]

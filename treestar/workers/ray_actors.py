@@ -1,0 +1,252 @@
+"""Workers in actors on a Ray cluster: jobs are handed out one by one, and handed out again where an actor was lost.
+
+Each actor is watched over by a task of the driver, which keeps `concurrency` jobs at it, starts another in its place
+when it dies, and gives its jobs back to the queue, from which any actor takes them. A result is taken from the actor
+and given to the driver's `on_result` at once; nothing of it is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any, Generic, TypeVar
+
+from treestar.types import TreestarError
+from treestar.workers.job_queue import JobQueue
+from treestar.workers.ray_config import RayConfig
+from treestar.workers.worker import JobT, OnResult, Opening, ResultT, Worker
+
+__all__ = ["open_actors"]
+
+CLOSE_SECONDS = 20.0
+"""An actor that has not ended its sandbox and its models by then is killed with them."""
+
+T = TypeVar("T")
+
+
+class WorkerActor(Generic[JobT, ResultT]):
+    """What runs in an actor's process: a worker on the actor's event loop."""
+
+    def __init__(self, opening: Opening[JobT, ResultT]) -> None:
+        self.opening = opening
+        self.held = AsyncExitStack()
+
+    async def open(self) -> Mapping[str, Any]:
+        """Make the worker, and say what it is about."""
+        self.worker: Worker[JobT, ResultT] = await self.held.enter_async_context(self.opening())
+        return self.worker.about
+
+    async def work(self, job: JobT) -> ResultT:
+        return await self.worker.work(job)
+
+    async def close(self) -> list[str]:
+        """End the worker; returns its remarks."""
+        remarks = list(self.worker.remarks())
+        await self.held.aclose()
+        return remarks
+
+
+class ActorWorkers(Generic[JobT, ResultT]):
+    """Implements `Workers`. Belongs to one event loop; `open_actors` makes it."""
+
+    def __init__(
+        self, opening: Opening[JobT, ResultT], concurrency: int, config: RayConfig, remark: Callable[[str], None]
+    ) -> None:
+        self.opening = opening
+        self.concurrency = concurrency
+        self.config = config
+        self.remark = remark
+        self.queue: JobQueue[JobT] = JobQueue(config.actor_retries)
+        self.on_result: OnResult[JobT, ResultT] = lambda _job, _result: None
+        loop = asyncio.get_running_loop()
+        self.opened: asyncio.Future[Mapping[str, Any]] = loop.create_future()
+        """What the first actor that is open is about."""
+        self.failure: asyncio.Future[None] = loop.create_future()
+        """Fails where nothing more can be done."""
+        self.supervised = 0
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        return self.opened.result()
+
+    async def run(self, jobs: Iterable[JobT], on_result: OnResult[JobT, ResultT]) -> None:
+        self.on_result = on_result
+        self.queue.fill(jobs)
+        await self.unless_failed(self.queue.drained.wait())
+
+    async def unless_failed(self, wanted: Awaitable[T]) -> T:
+        """What `wanted` gives, or the failure that comes before it."""
+        task = asyncio.ensure_future(wanted)
+        either: list[asyncio.Future[Any]] = [task, self.failure]
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                self.failure.result()
+            return task.result()
+        finally:
+            task.cancel()
+
+    async def supervise(self, actor_class: Any) -> None:
+        """Keep one actor at work, and fail for all where that cannot be."""
+        self.supervised += 1
+        try:
+            lost = await self.keep_at_work(actor_class)
+            self.supervised -= 1
+            if self.supervised == 0:
+                raise TreestarError(f"no actor is left; the last one, {lost}")
+            self.remark(f"one actor less: {lost}")
+        except Exception as error:
+            if not self.failure.done():
+                self.failure.set_exception(error)
+
+    async def keep_at_work(self, actor_class: Any) -> str:
+        """Start an actor, feed it, and start another when it dies. Returns why not, where they die as they start."""
+        from ray.exceptions import RayError, RayTaskError
+
+        starts = 0
+        while True:
+            actor, is_open = actor_class.remote(self.opening), False
+            try:
+                about = await actor.open.remote()
+                is_open, starts = True, 0
+                self.note_open(about)
+                await self.feed(actor)
+            except RayTaskError as error:  # raised by the worker itself, so another would raise it too
+                raise (error.cause if isinstance(error.cause, TreestarError) else error) from None
+            except RayError as error:
+                reason = first_line(error)
+                if is_open:
+                    self.remark(f"an actor was lost, and its jobs go to others: {reason}")
+                elif starts == self.config.actor_retries:
+                    return f"started {starts + 1} times, has died each time before its models were loaded: {reason}"
+                starts += not is_open
+            finally:
+                await self.end(actor, is_open)
+
+    def note_open(self, about: Mapping[str, Any]) -> None:
+        if not self.opened.done():
+            self.opened.set_result(about)
+        for name in self.about:
+            if about[name] != self.about[name]:
+                raise TreestarError(
+                    f"the cluster's nodes differ in {name}: {self.about[name]} and {about[name]}, so results would "
+                    "hang on where a problem is searched; say which it is to be"
+                )
+
+    async def feed(self, actor: Any) -> None:
+        """Keep `concurrency` jobs at the actor. Ends only by what is raised."""
+        places = [asyncio.create_task(self.fill_place(actor)) for _ in range(self.concurrency)]
+        try:
+            ended, _ = await asyncio.wait(places, return_when=asyncio.FIRST_COMPLETED)
+            for place in ended:
+                place.result()
+        finally:
+            for place in places:
+                place.cancel()
+            await asyncio.gather(*places, return_exceptions=True)
+
+    async def fill_place(self, actor: Any) -> None:
+        while True:
+            attempt = await self.queue.take()
+            try:
+                result = await actor.work.remote(attempt.job)
+            except BaseException:
+                self.queue.give_back(attempt)
+                raise
+            self.on_result(attempt.job, result)
+            self.queue.finish()
+
+    async def end(self, actor: Any, is_open: bool) -> None:
+        import ray
+        from ray.exceptions import RayError
+
+        if is_open:
+            with suppress(RayError, asyncio.TimeoutError):
+                for each in await asyncio.wait_for(actor.close.remote(), CLOSE_SECONDS):
+                    self.remark(each)
+        ray.kill(actor)
+
+
+@asynccontextmanager
+async def open_actors(
+    opening: Opening[JobT, ResultT], concurrency: int, config: RayConfig, remark: Callable[[str], None]
+) -> AsyncIterator[ActorWorkers[JobT, ResultT]]:
+    """Start the actors, and wait for the first; see `open_workers`."""
+    connect(config.address)
+    import ray
+
+    gpus, count = placement(config, [node["Resources"] for node in ray.nodes() if node["Alive"]])
+    actor_class = ray.remote(WorkerActor).options(
+        num_cpus=config.actor_cpus,
+        num_gpus=gpus,
+        max_concurrency=concurrency + 1,
+        max_restarts=0,
+        scheduling_strategy="SPREAD",
+    )
+    workers = ActorWorkers(opening, concurrency, config, remark)
+    supervisors = [asyncio.create_task(workers.supervise(actor_class)) for _ in range(count)]
+    try:
+        try:
+            await asyncio.wait_for(workers.unless_failed(workers.opened), config.actor_start_seconds)
+        except asyncio.TimeoutError:
+            raise TreestarError(
+                f"no actor could start within {config.actor_start_seconds:,.0f} s: each takes {config.actor_cpus:g} "
+                f"CPUs and {gpus:g} GPUs of one node, and the cluster has {ray.cluster_resources()}"
+            ) from None
+        yield workers
+    finally:
+        for each in supervisors:
+            each.cancel()
+        await asyncio.gather(*supervisors, return_exceptions=True)
+        if not workers.failure.cancel():
+            workers.failure.exception()  # known already, or of no interest any more
+
+
+def connect(address: str) -> None:
+    """Connect this process to the cluster, unless it is connected to one.
+
+    Raises:
+        TreestarError: Ray is not installed, or there is no cluster at `address`.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else Ray reports to its makers
+    try:
+        import ray
+    except ImportError as error:
+        raise TreestarError("--ray needs Ray: pip install 'treestar[ray]'") from error
+    if ray.is_initialized():
+        return
+    try:
+        if address == "local":
+            ray.init("local", include_dashboard=False, logging_level="WARNING", _node_ip_address="127.0.0.1")
+        else:
+            ray.init(address, logging_level="WARNING")
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise TreestarError(f"there is no Ray cluster at {address}: {first_line(error)}") from error
+
+
+def placement(config: RayConfig, nodes: list[Mapping[str, float]]) -> tuple[float, int]:
+    """GPUs of an actor, and how many actors there are to be on nodes with these resources.
+
+    Raises:
+        TreestarError: not one has room.
+    """
+    gpus = config.actor_gpus
+    if gpus is None:
+        gpus = float(any(node.get("GPU", 0) for node in nodes))
+    if config.actors is not None:
+        return gpus, config.actors
+    wanted = {name: amount for name, amount in (("CPU", config.actor_cpus), ("GPU", gpus)) if amount}
+    count = sum(int(min(node.get(name, 0) / amount for name, amount in wanted.items())) for node in nodes)
+    if count == 0:
+        raise TreestarError(
+            f"no node of the Ray cluster has room for an actor of {config.actor_cpus:g} CPUs and {gpus:g} GPUs: give "
+            "smaller --actor-cpus or --actor-gpus, or --actors where nodes are still to come"
+        )
+    return gpus, count
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of a message that goes on with a traceback or with advice."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

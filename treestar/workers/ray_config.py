@@ -1,0 +1,45 @@
+"""Which Ray cluster works, and what each of its actors gets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["RayConfig"]
+
+
+@dataclass(frozen=True)
+class RayConfig:
+    """A cluster and the actors on it. An actor is a process with models and a sandbox of its own.
+
+    Raises:
+        ValueError: a number is out of its range.
+    """
+
+    address: str = "local"
+    """`local`: this machine alone, for as long as the command runs. Else the cluster whose head node is at this
+    HOST:PORT; this machine must be one of its nodes. `auto`: the cluster that was started on this machine."""
+    actors: int | None = None
+    """Actors in all. By default as many as the cluster's nodes have room for when the work begins."""
+    actor_cpus: float = 1.0
+    """CPU cores that an actor's models, searches and steps are counted as; its models get so many threads. Beside a GPU
+    give the cores that its sandbox needs (docs/scaling.md)."""
+    actor_gpus: float | None = None
+    """GPUs of an actor, all on one node: 4 for vllm:MODEL?tensor_parallel_size=4, 0.5 where two actors share one. By
+    default 1 where the cluster has any, else 0; 0 for models behind servers."""
+    actor_retries: int = 3
+    """How many times a job is given to another actor after the one that was at it has died, and how often in a row an
+    actor may die before its models are loaded. Then the run ends with an error."""
+    actor_start_seconds: float = 1800.0
+    """Seconds within which the first actor must have found its place and loaded its models."""
+
+    def __post_init__(self) -> None:
+        if self.actors is not None and self.actors < 1:
+            raise ValueError(f"actors must be at least 1, not {self.actors}")
+        for name in ("actor_cpus", "actor_gpus", "actor_retries"):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise ValueError(f"{name} must be at least 0, not {value}")
+        if self.actor_cpus == 0 and self.actor_gpus == 0 and self.actors is None:
+            raise ValueError("an actor that takes neither CPUs nor GPUs has room everywhere: say how many actors")
+        if self.actor_start_seconds <= 0:
+            raise ValueError(f"actor_start_seconds must be above 0, not {self.actor_start_seconds}")
