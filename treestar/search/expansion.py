@@ -37,6 +37,9 @@ __all__ = ["Components", "Expansion", "Growth", "Search", "reopen"]
 ConfigT_co = TypeVar("ConfigT_co", bound=SearchConfig, covariant=True)
 
 
+PREAMBLE_RETRIES = 2
+"""A preamble only assigns numbers: where it fails, the machine was too busy to run it in time."""
+
 StepKey = tuple[str, str, str | None]
 """What a step is compared by; see `step_key`."""
 
@@ -118,6 +121,9 @@ class Search(Generic[ConfigT_co]):
         """
         code = self.components.policy.preamble(self.tree.problem)
         execution = await self.run(code, None) if code else Execution()
+        for _ in range(PREAMBLE_RETRIES):
+            if execution.error is not None:
+                execution = await self.run(code, None)
         if execution.error is not None:
             raise TreestarError(f"the code that prepares problem {self.tree.problem.id!r} failed: {execution.error}")
         self.tree.add_root(execution)
