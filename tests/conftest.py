@@ -1,7 +1,11 @@
-"""Set before anything imports torch or the hub client: no network in tests, and threads that do not spin."""
+"""Set before anything imports torch, Ray or the hub client: no network in tests, and threads that do not spin."""
 
 import os
+import secrets
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # Ray's word for: a cluster on 127.0.0.1
+os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # else Ray leaves one in the home folder

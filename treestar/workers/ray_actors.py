@@ -11,7 +11,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 from treestar.types import TreestarError
 from treestar.workers.job_queue import JobQueue
@@ -22,6 +22,10 @@ __all__ = ["open_actors"]
 
 CLOSE_SECONDS = 20.0
 """An actor that has not ended its sandbox and its models by then is killed with them."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 2.0, 60.0
+"""Seconds until an actor that could not start is tried again; each pause is twice the one before. Ray needs some until
+it no longer starts actors on a node that is gone."""
 
 T = TypeVar("T")
 
@@ -52,7 +56,12 @@ class ActorWorkers(Generic[JobT, ResultT]):
     """Implements `Workers`. Belongs to one event loop; `open_actors` makes it."""
 
     def __init__(
-        self, opening: Opening[JobT, ResultT], concurrency: int, config: RayConfig, remark: Callable[[str], None]
+        self,
+        opening: Opening[JobT, ResultT],
+        concurrency: int,
+        config: RayConfig,
+        count: int,
+        remark: Callable[[str], None],
     ) -> None:
         self.opening = opening
         self.concurrency = concurrency
@@ -65,7 +74,9 @@ class ActorWorkers(Generic[JobT, ResultT]):
         """What the first actor that is open is about."""
         self.failure: asyncio.Future[None] = loop.create_future()
         """Fails where nothing more can be done."""
-        self.supervised = 0
+        self.count = count
+        self.helpless = 0
+        """Actors that have died too often before their models were loaded, and are still tried."""
 
     @property
     def about(self) -> Mapping[str, Any]:
@@ -90,40 +101,47 @@ class ActorWorkers(Generic[JobT, ResultT]):
 
     async def supervise(self, actor_class: Any) -> None:
         """Keep one actor at work, and fail for all where that cannot be."""
-        self.supervised += 1
         try:
-            lost = await self.keep_at_work(actor_class)
-            self.supervised -= 1
-            if self.supervised == 0:
-                raise TreestarError(f"no actor is left; the last one, {lost}")
-            self.remark(f"one actor less: {lost}")
+            await self.keep_at_work(actor_class)
         except Exception as error:
             if not self.failure.done():
                 self.failure.set_exception(error)
 
-    async def keep_at_work(self, actor_class: Any) -> str:
-        """Start an actor, feed it, and start another when it dies. Returns why not, where they die as they start."""
+    async def keep_at_work(self, actor_class: Any) -> NoReturn:
+        """Start an actor, feed it, and start another when it dies. Ends only by what is raised."""
         from ray.exceptions import RayError, RayTaskError
 
-        starts = 0
+        failed_starts = 0
         while True:
             actor, is_open = actor_class.remote(self.opening), False
             try:
-                about = await actor.open.remote()
-                is_open, starts = True, 0
-                self.note_open(about)
+                self.note_open(await actor.open.remote())
+                is_open = True
+                self.helpless -= failed_starts > self.config.actor_retries
+                failed_starts = 0
                 await self.feed(actor)
             except RayTaskError as error:  # raised by the worker itself, so another would raise it too
                 raise (error.cause if isinstance(error.cause, TreestarError) else error) from None
             except RayError as error:
-                reason = first_line(error)
                 if is_open:
-                    self.remark(f"an actor was lost, and its jobs go to others: {reason}")
-                elif starts == self.config.actor_retries:
-                    return f"started {starts + 1} times, has died each time before its models were loaded: {reason}"
-                starts += not is_open
+                    self.remark(f"an actor was lost, and its jobs go to others: {reason_of(error)}")
+                else:
+                    failed_starts += 1
+                    self.note_failed_start(failed_starts, reason_of(error))
             finally:
                 await self.end(actor, is_open)
+            if failed_starts:
+                await asyncio.sleep(min(FIRST_PAUSE * 2 ** (failed_starts - 1), LONGEST_PAUSE))
+
+    def note_failed_start(self, failed_starts: int, reason: str) -> None:
+        if failed_starts == self.config.actor_retries + 1:
+            self.helpless += 1
+            self.remark(f"an actor has died {failed_starts} times before its models were loaded: {reason}")
+        if self.helpless == self.count:
+            raise TreestarError(
+                f"no actor can start: each has died {failed_starts} times before its models were loaded, the last one "
+                f"because of this: {reason}"
+            )
 
     def note_open(self, about: Mapping[str, Any]) -> None:
         if not self.opened.done():
@@ -135,19 +153,22 @@ class ActorWorkers(Generic[JobT, ResultT]):
                     "hang on where a problem is searched; say which it is to be"
                 )
 
-    async def feed(self, actor: Any) -> None:
+    async def feed(self, actor: Any) -> NoReturn:
         """Keep `concurrency` jobs at the actor. Ends only by what is raised."""
+        from ray.exceptions import RayError
+
         places = [asyncio.create_task(self.fill_place(actor)) for _ in range(self.concurrency)]
         try:
-            ended, _ = await asyncio.wait(places, return_when=asyncio.FIRST_COMPLETED)
-            for place in ended:
-                place.result()
+            await asyncio.wait(places, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for place in places:
                 place.cancel()
-            await asyncio.gather(*places, return_exceptions=True)
+            ended = await asyncio.gather(*places, return_exceptions=True)
+        errors = [each for each in ended if isinstance(each, Exception)]
+        # A job is given back where its actor has failed. What fails here, as writing a result may, must not be missed.
+        raise min(errors, key=lambda error: isinstance(error, RayError))
 
-    async def fill_place(self, actor: Any) -> None:
+    async def fill_place(self, actor: Any) -> NoReturn:
         while True:
             attempt = await self.queue.take()
             try:
@@ -185,7 +206,7 @@ async def open_actors(
         max_restarts=0,
         scheduling_strategy="SPREAD",
     )
-    workers = ActorWorkers(opening, concurrency, config, remark)
+    workers = ActorWorkers(opening, concurrency, config, count, remark)
     supervisors = [asyncio.create_task(workers.supervise(actor_class)) for _ in range(count)]
     try:
         try:
@@ -245,6 +266,12 @@ def placement(config: RayConfig, nodes: list[Mapping[str, float]]) -> tuple[floa
             "smaller --actor-cpus or --actor-gpus, or --actors where nodes are still to come"
         )
     return gpus, count
+
+
+def reason_of(error: BaseException) -> str:
+    """Why an actor has died, in one line; of one that could not be made Ray tells that at the end of a traceback."""
+    lines = str(error).strip().splitlines()
+    return lines[-1].strip() if "creation task" in lines[0] else lines[0]
 
 
 def first_line(error: BaseException) -> str:

@@ -27,8 +27,8 @@ class RayConfig:
     """GPUs of an actor, all on one node: 4 for vllm:MODEL?tensor_parallel_size=4, 0.5 where two actors share one. By
     default 1 where the cluster has any, else 0; 0 for models behind servers."""
     actor_retries: int = 3
-    """How many times a job is given to another actor after the one that was at it has died, and how often in a row an
-    actor may die before its models are loaded. Then the run ends with an error."""
+    """How many times a job is given to another actor after the one that was at it has died; then the run ends with an
+    error. It also does where every actor has died more often than that, in a row, before its models were loaded."""
     actor_start_seconds: float = 1800.0
     """Seconds within which the first actor must have found its place and loaded its models."""
 
