@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
-
 from ray_cluster import (
     open_deadly_worker,
     open_dying_worker,

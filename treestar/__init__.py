@@ -5,6 +5,7 @@
 >>> result.answer, result.confidence, result.trajectory
 """
 
+from treestar.cluster import solve_on_cluster
 from treestar.search import (
     AdaptiveBranchingConfig,
     BeamSearchConfig,
@@ -35,6 +36,7 @@ from treestar.types import (
     TreestarError,
     Verifier,
 )
+from treestar.workers import RayConfig
 
 __version__ = "0.1.0"
 
@@ -52,6 +54,7 @@ __all__ = [
     "Policy",
     "Problem",
     "Proposal",
+    "RayConfig",
     "Sampling",
     "Scorer",
     "Scores",
@@ -66,4 +69,5 @@ __all__ = [
     "Verifier",
     "WeightedVoteConfig",
     "__version__",
+    "solve_on_cluster",
 ]

@@ -96,21 +96,24 @@ def solve(
 
     sandbox = SandboxConfig(isolation=isolation)
     if cluster is not None:
-        with display:
-            solve_on_cluster(
-                problems,
-                policy,
-                config,
-                ppm,
-                ray=cluster,
-                step_format=step_format,
-                sandbox=sandbox,
-                seed=seed,
-                with_trees=save_tree is not None,
-                out=out,
-                on_result=on_result,
-                remark=remark,
-            )
+        try:
+            with display:
+                solve_on_cluster(
+                    problems,
+                    policy,
+                    config,
+                    ppm,
+                    ray=cluster,
+                    step_format=step_format,
+                    sandbox=sandbox,
+                    seed=seed,
+                    with_trees=save_tree is not None,
+                    out=out,
+                    on_result=on_result,
+                    remark=remark,
+                )
+        except KeyboardInterrupt:
+            raise TreestarError("interrupted; a run with --out goes on by the same command") from None
     else:
         with errors.status(f"loading policy {policy}") if errors.is_terminal else nullcontext():
             executor = SandboxExecutor(sandbox)

@@ -1,0 +1,311 @@
+"""What Ray costs against one process, and whether one driver feeds a cluster of 256 actors.
+
+    python bench/ray_scaling.py overhead [--problems 200]
+    python bench/ray_scaling.py cluster [--problems 1000000]
+
+`overhead`: the same searches with the embedded policy in one process and in actors of Ray, on the same cores: one actor
+with all cores against one process, and one actor a core. Starting Ray and loading models is not counted; both are
+written down. A process's threads and an actor's CPUs are the cores of this process's affinity.
+
+`cluster`: the driver of `treestar evolve` (the queue, Ray's calls, the Parquet store) with its real code, on modelled
+searches: an actor keeps `--in-flight` problems and returns each after a latency drawn from its number, with the row of
+a real tree of the embedded policy, whose digits are exchanged so that no two rows are equal. What is simulated: latency
+in place of generation, and few processes, each of which stands for many actors (256 real ones do not fit on this
+machine), so the driver has all calls of 256 actors in flight, but fewer connections. Latency is chosen so that the
+cluster as a whole asks for `--rate` problems a second. Measured are the share of the actors' places that were filled
+until the queue ran dry, the driver's memory and processor time, and the rows and bytes that the store took.
+
+Writes bench/results/ray_scaling_overhead.json or ray_scaling_cluster.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import tempfile
+import time
+import tracemalloc
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from treestar.benchmarks.gym import make_problems
+from treestar.benchmarks.record import write_record
+from treestar.cluster import open_search_worker
+from treestar.policy import load_policy
+from treestar.search import Components, MCTSConfig, search_one
+from treestar.selfevolve.problems import problem_of_set
+from treestar.selfevolve.search_phase import TREES, tree_row
+from treestar.selfevolve.store import Row, Table, timed_appending
+from treestar.types import Problem
+from treestar.verifier import AnswerVerifier
+from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
+from treestar.workers import RayConfig, Worker, open_workers
+
+RESULTS = Path(__file__).parent / "results"
+CELLS = (("chain_sum", "mid"), ("basic_arithmetic", "mid"), ("leg_counting", "mid"))
+SEARCH = MCTSConfig(rollouts=8, children=4, early_stop=False)
+SAMPLES = 100
+"""How often, over a run, the driver's memory is looked at."""
+
+
+def embedded_problems(count: int) -> list[Problem]:
+    each = -(-count // len(CELLS))
+    made = [
+        problem_of_set(problem, f"{family}/{level}")
+        for family, level in CELLS
+        for problem in make_problems(family, level, "validation", each, 7)
+    ]
+    return made[:count]
+
+
+async def seconds_of(problems: list[Problem], concurrency: int, ray: RayConfig | None) -> dict[str, float]:
+    """Until all is open, and from then on until all is searched."""
+    opening = partial(open_search_worker, "embedded", None, None, SEARCH, 0, SandboxConfig(), False)
+    answers: dict[str, str | None] = {}
+    begun = time.perf_counter()
+    async with open_workers(opening, concurrency, ray) as workers:
+        # The sandboxes, the graders and the models' caches start with the first problems, in every worker.
+        await workers.run(problems[: 2 * concurrency], lambda _problem, _found: None)
+        started = time.perf_counter()
+        await workers.run(problems, lambda problem, found: answers.update({problem.id: found[0].answer}))
+        ended = time.perf_counter()
+    assert len(answers) == len(problems)
+    return {"start_seconds": round(started - begun, 1), "seconds": round(ended - started, 1)}
+
+
+def overhead(arguments: argparse.Namespace) -> None:
+    problems = embedded_problems(arguments.problems)
+    cores = len(os.sched_getaffinity(0))
+    os.environ["OMP_NUM_THREADS"] = str(cores)
+    ways: dict[str, RayConfig | None] = {"one process": None, "one actor": RayConfig(actors=1, actor_cpus=cores)}
+    if cores > 1:
+        ways["one actor a core"] = RayConfig(actors=cores)
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in ways}
+    for _ in range(arguments.repeats):
+        for name, ray in ways.items():
+            if ray is not None:
+                os.environ.pop("OMP_NUM_THREADS", None)  # Ray gives each actor as many threads as CPUs
+            found[name].append(asyncio.run(seconds_of(problems, arguments.in_flight, ray)))
+            print(name, found[name][-1], flush=True)
+    best = {name: min(each["seconds"] for each in runs) for name, runs in found.items()}
+    figures = {
+        "problems": len(problems),
+        "cores": cores,
+        "search": SEARCH.to_json(),
+        "in_flight": arguments.in_flight,
+        "runs": found,
+        "over_one_process": {name: round(each / best["one process"] - 1, 4) for name, each in best.items()},
+    }
+    write_record(RESULTS / "ray_scaling_overhead.json", figures, seed=0)
+
+
+@dataclass(frozen=True)
+class Model:
+    """The modelled cluster."""
+
+    actors: int
+    processes: int
+    in_flight: int
+    """Problems that an actor searches at the same time."""
+    rate: float
+    """Problems a second that the whole cluster finishes when all places are filled."""
+
+    @property
+    def mean_seconds(self) -> float:
+        """How long a search takes."""
+        return self.actors * self.in_flight / self.rate
+
+    def seconds_of(self, number: int) -> float:
+        """From half the mean to one and a half, with a long tail of one in a hundred: four times the mean."""
+        numbers = random.Random(number)
+        return self.mean_seconds * (4.0 if numbers.random() < 0.01 else numbers.uniform(0.5, 1.44))
+
+
+@asynccontextmanager
+async def open_modelled_worker(
+    model: Model, rows: list[Row], copies: int
+) -> AsyncIterator[Worker[int, tuple[Row, float, float]]]:
+    """Stands for `actors / processes` actors. With each row goes the integral of its filled places over time, and the
+    clock."""
+    filled, integral, since = 0, 0.0, time.time()
+
+    def change(by: int) -> None:
+        nonlocal filled, integral, since
+        now = time.time()
+        integral += filled * (now - since)
+        filled, since = filled + by, now
+
+    async def work(number: int) -> tuple[Row, float, float, int]:
+        change(1)
+        await asyncio.sleep(model.seconds_of(number))
+        change(-1)
+        row = rows[number % len(rows)]
+        tree = "".join(row["tree"].translate(exchanged_digits(copies * number + copy)) for copy in range(copies))
+        return {**row, "problem_id": f"{row['problem_id']}-{number}", "tree": tree}, integral, since, os.getpid()
+
+    yield Worker(work, {"policy": "modelled"})  # type: ignore[arg-type]
+
+
+def exchanged_digits(number: int) -> dict[int, str]:
+    digits = list("0123456789")
+    random.Random(number).shuffle(digits)
+    return str.maketrans("0123456789", "".join(digits))
+
+
+async def real_rows(count: int) -> list[Row]:
+    """Rows of the table `trees` as searches with the embedded policy make them."""
+    parts = Components(load_policy("embedded"), SandboxExecutor(), AnswerVerifier())
+    try:
+        config = MCTSConfig(rollouts=16, children=8, early_stop=False, gold=True)
+        results = [await search_one(problem, config, parts) for problem in embedded_problems(count)]
+    finally:
+        await parts.close()
+    return [tree_row(1, 0, result, 0, 0.1) for result in results]
+
+
+def rows_of_trees(count: int) -> list[Row]:
+    return asyncio.run(real_rows(count))
+
+
+def parquet_bytes(rows: list[Row], folder: Path) -> int:
+    """What a table of these rows takes on the disk."""
+    with Table(folder, TREES) as table:
+        append = timed_appending(table, lambda _: None)
+        for row in rows:
+            append(None, row)
+        table.seal()
+    return sum(file.stat().st_size for file in folder.glob("*.parquet"))
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+async def simulate(model: Model, problems: int, rows: list[Row], copies: int, out: Path) -> dict[str, Any]:
+    places = model.actors // model.processes * model.in_flight
+    processor_seconds = time.process_time()
+    memory: list[tuple[int, int]] = []
+    first: dict[int, tuple[float, float]] = {}
+    last: dict[int, tuple[float, float]] = {}
+    taken = done = 0
+
+    def jobs() -> Iterator[int]:
+        nonlocal taken
+        while taken < problems:
+            taken += 1
+            yield taken
+
+    ray = RayConfig(actors=model.processes, actor_cpus=0, actor_gpus=0)
+    with Table(out / "trees", TREES) as table:
+        append = timed_appending(table, lambda _: None)
+
+        def on_result(number: int, found: Any) -> None:
+            nonlocal done
+            row, integral, clock, process = found
+            append(number, row)
+            done += 1
+            # The fill is counted from when the first searches end until the queue is dry.
+            if clock > warm and taken < problems:
+                first.setdefault(process, (integral, clock))
+                last[process] = (integral, clock)
+            if done % max(1, problems // SAMPLES) == 0:
+                memory.append((done, resident_bytes()))
+
+        async with open_workers(partial(open_modelled_worker, model, rows, copies), places, ray, print) as workers:
+            started = time.time()
+            warm = started + 2 * model.mean_seconds
+            await workers.run(jobs(), on_result)
+            seconds = time.time() - started
+        table.seal()
+        processor_seconds = time.process_time() - processor_seconds
+    spans = [(last[each][0] - first[each][0], last[each][1] - first[each][1]) for each in first]
+    filled = sum(integral for integral, _ in spans) / (places * sum(span for _, span in spans))
+    parquet = sum(file.stat().st_size for file in (out / "trees").glob("*.parquet"))
+    later = [each for each in memory if each[0] >= problems // 2]
+    grown = (later[-1][1] - later[0][1]) / (later[-1][0] - later[0][0])
+    return {
+        "seconds": round(seconds, 1),
+        "problems_per_second": round(problems / seconds, 1),
+        "filled_share_of_places": round(filled, 4),
+        "memory_mib": {str(number): round(held / 2**20, 1) for number, held in memory[:: SAMPLES // 10]},
+        "memory_bytes_a_problem_second_half": round(grown, 1),
+        "driver_processor_ms_a_problem": round(1000 * processor_seconds / problems, 3),
+        "parquet_bytes_a_problem": round(parquet / problems),
+        "parquet_mib_per_second": round(parquet / 2**20 / seconds, 2),
+    }
+
+
+def allocated(make: Callable[[int], Any], count: int = 100_000) -> float:
+    """Bytes that one of many such objects takes in a list."""
+    tracemalloc.start()
+    kept = [make(number) for number in range(count)]
+    size = tracemalloc.get_traced_memory()[0] / len(kept)
+    tracemalloc.stop()
+    return size
+
+
+def mean(values: Iterable[float]) -> float:
+    found = list(values)
+    return sum(found) / len(found)
+
+
+def cluster(arguments: argparse.Namespace) -> None:
+    model = Model(arguments.actors, arguments.processes, arguments.in_flight, arguments.rate)
+    with ProcessPoolExecutor(1, get_context("spawn")) as elsewhere:  # the driver of a cluster loads no model
+        rows = elsewhere.submit(rows_of_trees, arguments.trees).result()
+    with tempfile.TemporaryDirectory(dir=arguments.scratch) as folder:
+        real_bytes = parquet_bytes(rows, Path(folder) / "real") / len(rows)
+        found = asyncio.run(simulate(model, arguments.problems, rows, arguments.copies, Path(folder)))
+    figures = {
+        "model": {**asdict(model), "mean_seconds": model.mean_seconds},
+        "problems": arguments.problems,
+        "different_trees": len(rows),
+        "row_json_bytes": round(mean(len(json.dumps(row)) for row in rows)),
+        "tree_json_bytes_sent": round(arguments.copies * mean(len(row["tree"]) for row in rows)),
+        "tree_nodes": round(mean(len(json.loads(row["tree"])["nodes"]) for row in rows)),
+        "parquet_bytes_of_a_real_row": round(real_bytes),
+        "generated_tokens": round(mean(row["generated_tokens"] for row in rows)),
+        "key_bytes": round(allocated(lambda number: (f"chain_sum/mid-{number}", 10_100))),
+        "problem_bytes": round(
+            allocated(
+                lambda number: Problem(f"{number:0250}", f"{number}", f"set-{number}", metadata={"cell": f"{number}"})
+            )
+        ),
+        **found,
+    }
+    write_record(RESULTS / "ray_scaling_cluster.json", figures, seed=0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parts = parser.add_subparsers(required=True)
+    first = parts.add_parser("overhead")
+    first.add_argument("--problems", type=int, default=200)
+    first.add_argument("--in-flight", type=int, default=32, help="problems in one process, and in each actor")
+    first.add_argument("--repeats", type=int, default=3)
+    first.set_defaults(work=overhead)
+    second = parts.add_parser("cluster")
+    second.add_argument("--problems", type=int, default=1_000_000)
+    second.add_argument("--actors", type=int, default=256)
+    second.add_argument("--processes", type=int, default=4)
+    second.add_argument("--in-flight", type=int, default=64)
+    second.add_argument("--rate", type=float, default=256.0, help="problems a second of the whole cluster")
+    second.add_argument("--trees", type=int, default=48, help="real trees whose rows are sent again and again")
+    second.add_argument("--copies", type=int, default=1, help="how many trees' texts make a row, for larger trees")
+    second.add_argument("--scratch", type=Path, help="folder with room for the table")
+    second.set_defaults(work=cluster)
+    arguments = parser.parse_args()
+    arguments.work(arguments)
+
+
+if __name__ == "__main__":
+    main()
