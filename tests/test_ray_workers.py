@@ -53,6 +53,13 @@ def run(
     return said
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere", "localhost:port"])
+def test_an_address_without_a_cluster_is_said_at_once(address: str) -> None:
+    """Before the tests that connect this process to the cluster."""
+    with pytest.raises(TreestarError, match=f"there is no Ray cluster at {address}: "):
+        run(open_deadly_worker, [1], RayConfig(address), lambda _job, _result: None)
+
+
 def test_a_job_that_kills_every_actor_is_named_and_ends_the_run(cluster: Any) -> None:
     done: list[int] = []
     sentence = r"2 actors have died while they were at 7: .*leave it out"
@@ -61,6 +68,7 @@ def test_a_job_that_kills_every_actor_is_named_and_ends_the_run(cluster: Any) ->
     assert sorted(done) == [0, 1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.slow
 def test_a_failure_of_the_worker_itself_is_said_as_in_one_process(cluster: Any) -> None:
     with pytest.raises(TreestarError, match=r"^the server is gone$"):
         run(open_deadly_worker, [1, 8], RayConfig(actors=1), lambda _job, _result: None)
@@ -87,6 +95,7 @@ def test_a_failure_to_write_ends_the_run_and_workers_say_their_remarks(cluster: 
     assert sorted(said) == ["1 2", "2 4", "3 6", "said at the end"]
 
 
+@pytest.mark.slow
 def test_jobs_are_taken_as_there_is_room_for_them(cluster: Any) -> None:
     """Of a million jobs no more exist than are in flight, and no result is kept."""
     taken = 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, Generic, NoReturn, TypeVar
@@ -22,6 +23,9 @@ __all__ = ["open_actors"]
 
 CLOSE_SECONDS = 20.0
 """An actor that has not ended its sandbox and its models by then is killed with them."""
+
+CONNECT_SECONDS = 10.0
+"""Within which a cluster's head must answer."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 60.0
 """Seconds until an actor that could not start is tried again; each pause is twice the one before. Ray needs some until
@@ -242,8 +246,11 @@ def connect(address: str) -> None:
         if address == "local":
             ray.init("local", include_dashboard=False, logging_level="WARNING", _node_ip_address="127.0.0.1")
         else:
+            if address != "auto":  # Ray itself would try for minutes
+                host, _, port = address.rpartition(":")
+                socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
             ray.init(address, logging_level="WARNING")
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise TreestarError(f"there is no Ray cluster at {address}: {first_line(error)}") from error
 
 
