@@ -1,0 +1,94 @@
+"""What a PPM's scoring takes beside the policy's generation, on the embedded models.
+
+    python bench/scoring_cost.py
+
+Searches 96 problems with the embedded policy and a PPM over the same backbone. Its head is random: what it says is of
+no use, but what it costs is the same. Timed are the two threads that compute: generating, and scoring.
+
+Writes bench/results/scoring_cost.json.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from treestar import MCTSConfig, SearchResult
+from treestar.benchmarks.gym import make_problems
+from treestar.benchmarks.record import write_record
+from treestar.policy import load_policy
+from treestar.policy.transformers import TransformersPolicy
+from treestar.ppm import TransformersScorer, ppm_from_policy
+from treestar.search import Components, search_many
+from treestar.verifier import AnswerVerifier
+from treestar.verifier.sandbox import SandboxExecutor
+
+CELLS = (("chain_sum", "mid"), ("basic_arithmetic", "mid"), ("leg_counting", "mid"))
+REPEATS = 3
+CONFIGS = {
+    "4 children, temperature 0.6": MCTSConfig(rollouts=10**6, children=4, temperature=0.6, generated_tokens=600),
+    "8 children, temperature 1": MCTSConfig(rollouts=10**6, children=8, generated_tokens=1200),
+}
+
+
+class Timed:
+    """A function that adds up its processor time on the thread that runs it."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        self.seconds = 0.0
+
+    def __call__(self, *arguments: Any) -> Any:
+        started = time.thread_time()
+        try:
+            return self.function(*arguments)
+        finally:
+            self.seconds += time.thread_time() - started
+
+
+async def measure(config: MCTSConfig, seed: int) -> dict[str, float]:
+    policy = load_policy("embedded", dtype="float32")
+    assert isinstance(policy, TransformersPolicy)
+    ppm = ppm_from_policy("embedded", "float32")
+    torch.manual_seed(seed)
+    torch.nn.init.normal_(ppm.model.score.weight, std=0.1)
+    ppm.model.eval()
+    scorer = TransformersScorer(ppm, "random head")
+    generating, scoring = Timed(policy.generator.advance), Timed(scorer.answer)
+    policy.generator.advance, scorer.answer = generating, scoring  # type: ignore[method-assign]
+    problems = [problem for cell in CELLS for problem in make_problems(*cell, "validation", 32, seed=seed)]
+    components = Components(policy, SandboxExecutor(), AnswerVerifier(), scorer)
+    try:
+        results: list[SearchResult] = await search_many(problems, config, components, seed)
+    finally:
+        await components.close()
+    return {
+        "scoring_over_generating": scoring.seconds / generating.seconds,
+        "scored_tokens_over_generated": sum(each.stats.scored_tokens for each in results)
+        / sum(each.stats.generated_tokens for each in results),
+    }
+
+
+def main() -> None:
+    figures = {}
+    for name, config in CONFIGS.items():
+        runs = [asyncio.run(measure(config, 700 + repeat)) for repeat in range(REPEATS)]
+        figures[name] = {
+            key: {
+                "median": round(statistics.median(run[key] for run in runs), 3),
+                "min": round(min(run[key] for run in runs), 3),
+                "max": round(max(run[key] for run in runs), 3),
+            }
+            for key in runs[0]
+        }
+    write_record(Path(__file__).parent / "results" / "scoring_cost.json", figures, seed=700)
+
+
+if __name__ == "__main__":
+    main()
