@@ -155,7 +155,7 @@ def test_an_actor_killed_and_a_node_removed_lose_nothing(cluster: Any) -> None:
     said = run(opening, iter(PROBLEMS), RayConfig(actors=4, actor_cpus=2), on_result)
     assert (len(killed), len(removed)) == (1, 1)
     assert trees == alone
-    assert sum("an actor was lost" in line for line in said) >= 2
+    assert any("an actor was lost" in line for line in said)
 
 
 def test_actors_fill_the_nodes() -> None:
