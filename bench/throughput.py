@@ -129,7 +129,7 @@ def generate_in_batches(policy: Any, asked: Sequence[Asked]) -> Run:
     about what a step has, so none is wasted."""
     import torch
 
-    prompts = [prompt_of(policy, state) for state, n, *_ in asked for _ in range(n)][: 16 * MAX_BATCH]
+    prompts = [prompt_of(policy, state) for state, n, *_ in asked for _ in range(n)][: 4 * MAX_BATCH]
     tokenizer = policy.tokenizer
     started, tokens = time.perf_counter(), 0
     for first in range(0, len(prompts), MAX_BATCH):
