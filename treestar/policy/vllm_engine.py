@@ -138,6 +138,7 @@ class VLLMEngine:
         finally:
             for task in tasks:
                 task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def last_of(self, outputs: Callable[[Any, str], Any]) -> Any:
         async with self.places:

@@ -71,6 +71,7 @@ class OpenAIScorer:
         finally:
             for task in tasks:
                 task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
         return Scores(tuple(score for score, _ in scored), sum(tokens for _, tokens in scored))
 
     async def score_one(self, state: State) -> tuple[float, int]:
