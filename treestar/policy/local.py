@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -26,7 +27,7 @@ class Generated:
     """Natural log of what the model gives to them at temperature 1, summed."""
 
 
-class LocalPolicy:
+class LocalPolicy(ABC):
     """Implements `treestar.types.Policy` over tokens; a backend implements `generate`.
 
     Args:
@@ -41,11 +42,15 @@ class LocalPolicy:
         self.name = name
         self.context = context
 
+    @abstractmethod
     async def generate(
         self, prompt: list[int], n: int, sampling: Sampling, seed: int, stop_strings: tuple[str, ...]
     ) -> Sequence[Generated]:
-        """`n` continuations of the tokens `prompt`. Continuation i hangs on the arguments and i alone."""
-        raise NotImplementedError
+        """`n` continuations of the tokens `prompt`. Continuation i hangs on the arguments and i alone.
+
+        Raises:
+            TreestarError: the backend failed.
+        """
 
     def preamble(self, problem: Problem) -> str:
         return self.format.preamble(problem)
