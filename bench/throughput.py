@@ -20,7 +20,7 @@ import resource
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,9 @@ from treestar.benchmarks.gym import make_problems
 from treestar.benchmarks.record import write_record
 from treestar.policy import load_policy
 from treestar.policy.local import LocalPolicy
+from treestar.policy.wrapped import WrappedPolicy
 from treestar.search import Components, search_many
-from treestar.types import Execution, Proposal, Sampling, State, Step
+from treestar.types import Proposal, Sampling, State
 from treestar.verifier import AnswerVerifier
 from treestar.verifier.sandbox import SandboxExecutor
 
@@ -43,25 +44,12 @@ NAMES = {"transformers": "embedded", "vllm": "vllm:embedded?block_size=32"}
 Asked = tuple[State, int, Sampling, int]
 
 
-@dataclass
-class RecordingPolicy:
+class RecordingPolicy(WrappedPolicy[LocalPolicy]):
     """A policy that notes what it is asked."""
 
-    policy: LocalPolicy
-    asked: list[Asked] = field(default_factory=list)
-
-    @property
-    def name(self) -> str:
-        return self.policy.name
-
-    def preamble(self, problem: Problem) -> str:
-        return self.policy.preamble(problem)
-
-    def display(self, problem: Problem, text: str) -> str:
-        return self.policy.display(problem, text)
-
-    def final_answer(self, step: Step, execution: Execution) -> str | None:
-        return self.policy.final_answer(step, execution)
+    def __init__(self, policy: LocalPolicy) -> None:
+        super().__init__(policy)
+        self.asked: list[Asked] = []
 
     async def propose(self, state: State, n: int, sampling: Sampling, seed: int) -> Proposal:
         self.asked.append((state, n, sampling, seed))

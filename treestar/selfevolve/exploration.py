@@ -19,8 +19,9 @@ from random import Random
 
 from treestar.policy.format import trajectory_text
 from treestar.policy.load import LanguageModelPolicy
+from treestar.policy.wrapped import WrappedPolicy
 from treestar.selfevolve.grammar import Draft, drafts, in_drawing_order, scope_of
-from treestar.types import Execution, Problem, Proposal, Sampling, State, Step, TreestarError
+from treestar.types import Proposal, Sampling, State, Step, TreestarError
 
 __all__ = ["ExplorationConfig", "ExploringPolicy"]
 
@@ -37,7 +38,7 @@ class ExplorationConfig:
             raise ValueError(f"ExplorationConfig.share must be above 0 and at most 1, not {self.share!r}")
 
 
-class ExploringPolicy:
+class ExploringPolicy(WrappedPolicy[LanguageModelPolicy]):
     """Implements `treestar.types.Policy`. The wrapped policy's candidates are those it would have proposed first.
 
     Args:
@@ -54,19 +55,10 @@ class ExploringPolicy:
                 f"{policy.name} writes the step format in the form {policy.format.name!r}, and exploration needs "
                 "`bound`, where the numbers of a question have names to compute with: do without exploration"
             )
-        self.policy = policy
+        super().__init__(policy)
         self.config = config
         self.format = policy.format
         self.name = f"{policy.name} with {config.share:.0%} exploration"
-
-    def preamble(self, problem: Problem) -> str:
-        return self.policy.preamble(problem)
-
-    def display(self, problem: Problem, text: str) -> str:
-        return self.policy.display(problem, text)
-
-    def final_answer(self, step: Step, execution: Execution) -> str | None:
-        return self.policy.final_answer(step, execution)
 
     async def propose(self, state: State, n: int, sampling: Sampling, seed: int) -> Proposal:
         """See `Policy.propose`. Where the grammar has too few steps, the wrapped policy takes their places.

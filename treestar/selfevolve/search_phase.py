@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from treestar.policy.load import Dtype, LanguageModelPolicy
+from treestar.policy.wrapped import WrappedPolicy
 from treestar.ppm.trees import outcomes
 from treestar.search import SearchResult, Tree, search_one
 from treestar.selfevolve.backends import Backends, components_of
@@ -24,7 +25,7 @@ from treestar.selfevolve.problems import cell_of
 from treestar.selfevolve.resampling import resample
 from treestar.selfevolve.selection import Difficulty, counted, difficulty
 from treestar.selfevolve.store import Row, Schema, Table, timed_appending
-from treestar.types import Execution, Problem, Proposal, Sampling, State, Step
+from treestar.types import Problem, Proposal, Sampling, State
 from treestar.workers import Worker, Workers
 
 __all__ = [
@@ -246,13 +247,12 @@ SUMMED = (
 )
 
 
-class GenerationClock:
+class GenerationClock(WrappedPolicy[LanguageModelPolicy]):
     """A policy that measures how long it is busy: while at least one request for steps is being answered."""
 
     def __init__(self, policy: LanguageModelPolicy) -> None:
-        self.policy = policy
+        super().__init__(policy)
         self.format = policy.format
-        self.name = policy.name
         self.requests = 0
         self.since = 0.0
         self.seconds = 0.0
@@ -263,15 +263,6 @@ class GenerationClock:
         seconds = self.seconds + (now - self.since if self.requests else 0.0)
         self.since, self.seconds = now, 0.0
         return seconds
-
-    def preamble(self, problem: Problem) -> str:
-        return self.policy.preamble(problem)
-
-    def display(self, problem: Problem, text: str) -> str:
-        return self.policy.display(problem, text)
-
-    def final_answer(self, step: Step, execution: Execution) -> str | None:
-        return self.policy.final_answer(step, execution)
 
     async def propose(self, state: State, n: int, sampling: Sampling, seed: int) -> Proposal:
         if not self.requests:
