@@ -26,7 +26,10 @@ problems:
     - {family: basic_arithmetic, level: easy, problems: 2}
     - {family: basic_arithmetic, level: mid, problems: 2}
 rounds:
-  - {mode: terminal, search: {rollouts: 6, children: 4}, exploration: {share: 0.25}}
+  - mode: terminal
+    search: {rollouts: 6, children: 4}
+    escalation: [{rollouts: 4, exploration: {share: 1.0, tries: 5000}}]
+    exploration: {share: 0.25}
   - {mode: ppm, search: {rollouts: 3, children: 4}}
 sft: {epochs: 1, batch_size: 8}
 ppm: {epochs: 1}

@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("reasoning_gym")
 
 from treestar.benchmarks.gym import split_of
+from treestar.selfevolve.exploration import ExplorationConfig
 from treestar.selfevolve.job import Job, job_text, load_as, load_job, preset_names, preset_path, read_job
 from treestar.selfevolve.problems import cell_of, evaluation_problems, training_problems
 from treestar.types import TreestarError
@@ -25,6 +26,19 @@ rounds:
   - {mode: terminal, search: {rollouts: 4}}
   - {mode: ppm, escalation: [{rollouts: 64}, {rollouts: 128, temperature: 1.2}]}
 """
+
+
+def test_an_escalation_explores_as_its_round_does_unless_it_says_otherwise() -> None:
+    job = read_job(
+        SMALL.replace(
+            "search: {rollouts: 4}",
+            "search: {}, exploration: {}, "
+            "escalation: [{rollouts: 4}, {rollouts: 4, exploration: {share: 1.0, tries: 9}}]",
+        ),
+        "job",
+    )
+    own, other = ExplorationConfig(), ExplorationConfig(share=1.0, tries=9)
+    assert job.rounds[0].explorations() == (own, own, other)
 
 
 @pytest.mark.parametrize("name", preset_names())
@@ -56,6 +70,7 @@ def test_what_is_not_given_has_its_default_also_inside_of_what_is() -> None:
         (64, 1.0),
         (128, 1.2),
     ]
+    assert job.rounds[1].explorations() == (None, None, None)
     assert read_job(SMALL + "sft: {learning_rate: 1e-4}", "job").sft == replace(job.sft, learning_rate=1e-4)
 
 

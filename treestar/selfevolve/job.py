@@ -129,6 +129,8 @@ class Escalation:
     rollouts: int
     temperature: float | None = None
     """By default the round's."""
+    exploration: ExplorationConfig | None = None
+    """By default the round's."""
 
     def __post_init__(self) -> None:
         check_at_least(self, 1, "rollouts")
@@ -161,6 +163,10 @@ class RoundConfig:
             for each in self.escalation
         ]
         return self.search, *further
+
+    def explorations(self) -> tuple[ExplorationConfig | None, ...]:
+        """How each of `attempts` explores."""
+        return self.exploration, *(each.exploration or self.exploration for each in self.escalation)
 
 
 @dataclass(frozen=True, kw_only=True)

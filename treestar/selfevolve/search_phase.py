@@ -5,6 +5,7 @@ Each finished tree is judged and stored at once, so a killed process loses the p
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections import defaultdict
@@ -18,7 +19,8 @@ from treestar.policy.wrapped import WrappedPolicy
 from treestar.ppm.trees import outcomes
 from treestar.search import SearchResult, Tree, search_one
 from treestar.selfevolve.backends import Backends, components_of
-from treestar.selfevolve.exploration import ExploringPolicy
+from treestar.selfevolve.exploration import ExplorationConfig, ExploringPolicy
+from treestar.selfevolve.grammar_search import right_programs
 from treestar.selfevolve.job import RoundConfig, SelectionConfig
 from treestar.selfevolve.judging import judge
 from treestar.selfevolve.problems import cell_of
@@ -137,19 +139,23 @@ async def open_search_worker(
     loaded = backends.policy(policy, dtype)
     scorer = None if ppm is None else backends.scorer(ppm, dtype)
     clock = GenerationClock(loaded)
-    exploration = search.config.exploration
-    explorer = clock if exploration is None else ExploringPolicy(clock, exploration)
-    attempts = search.config.attempts()
+    attempts, explorations = search.config.attempts(), search.config.explorations()
     other_instances = resample if loaded.format.name == "bound" else None
     async with components_of(backends, loaded, scorer) as own:
-        components = replace(own, policy=explorer)
 
         async def work(job: SearchJob) -> Row:
-            seed = search.tree_seed(job.attempt)
+            seed, exploration = search.tree_seed(job.attempt), explorations[job.attempt]
+            explorer = clock if exploration is None else await explorer_of(job.problem, exploration, seed)
+            components = replace(own, policy=explorer)
             result = await search_one(job.problem, attempts[job.attempt], components, seed)
             assert result.tree is not None
             discarded = await judge(result.tree, components, search.selection, other_instances)
             return tree_row(search.number, job.attempt, result, discarded, clock.take())
+
+        async def explorer_of(problem: Problem, exploration: ExplorationConfig, seed: int) -> ExploringPolicy:
+            instances = search.selection.instances
+            programs = await asyncio.to_thread(right_programs, problem, resample, exploration.tries, instances, seed)
+            return ExploringPolicy(clock, exploration, programs)
 
         yield Worker(work, {"policy": loaded.name})
 
