@@ -5,7 +5,7 @@
     python bench/search_quality.py search --out runs/quality     # every strategy and peer on the test problems
     python bench/search_quality.py report --out runs/quality     # figures, plots, bench/results/search_quality.json
 
-All on the embedded policy, on three cells of reasoning-gym that it solves about half of the time. Training, held-out
+All on the bootstrap policy, on three cells of reasoning-gym that it solves about half of the time. Training, held-out
 and test problems come from disjoint splits. `search` keeps a line a problem in searches.jsonl and goes on where it
 stopped. It notes the answer that each rule would choose whenever more tokens were generated, so one search gives the
 accuracy at every smaller budget too.
@@ -125,7 +125,7 @@ def make_trees(out: Path, arguments: argparse.Namespace) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         missing = [each for each in problems_of(split, count, seed) if not (folder / f"{each.id}.json").exists()]
         started, tokens = time.perf_counter(), 0
-        with Solver("embedded", config, seed=seed) as solver:
+        with Solver("embedded-bootstrap", config, seed=seed) as solver:
             for first in range(0, len(missing), 100):
                 for result in solver.solve_many(missing[first : first + 100]):
                     assert result.tree is not None
@@ -140,7 +140,7 @@ def train(out: Path, _: argparse.Namespace) -> None:
         if not (out / f"ppm-{objective}" / "training.json").exists():
             trees = read_trees(out / "trees" / "train")
             config = PPMTrainingConfig(objective=objective, epochs=10, learning_rate=5e-4, batch_tokens=2048, bf16=True)
-            report = train_ppm(list(trees), "embedded", out / f"ppm-{objective}", config, skipped=trees.skipped)
+            report = train_ppm(list(trees), "embedded-bootstrap", out / f"ppm-{objective}", config, skipped=trees.skipped)
             print(objective, report["pair_accuracy"], f"{report['seconds']:.0f} s")
 
 
@@ -156,7 +156,7 @@ async def search_all(out: Path, arguments: argparse.Namespace) -> None:
         for problem in problems
     ]
     missing = [job for job in jobs if job[0].key not in done]
-    policy, executor, verifier = load_policy("embedded"), SandboxExecutor(), AnswerVerifier()
+    policy, executor, verifier = load_policy("embedded-bootstrap"), SandboxExecutor(), AnswerVerifier()
     scorers = {name: load_scorer(str(out / f"ppm-{name}")) for name in {line.ppm for line, _ in missing} - {""}}
     places = asyncio.Semaphore(arguments.concurrency)
     started, finished, tokens = time.perf_counter(), 0, 0

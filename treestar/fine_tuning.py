@@ -217,7 +217,10 @@ def check_same_run(out: Path, report: Mapping[str, Any], data: str) -> None:
 
 
 def write_report(out: Path, report: Mapping[str, Any]) -> None:
-    (out / REPORT).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    """Write the report in one go: a killed run leaves the one before or this one, never a half."""
+    partial = out / f"{REPORT}.partial"
+    partial.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    partial.replace(out / REPORT)
 
 
 def save_whole_model(trainer: Any, folder: Path) -> None:

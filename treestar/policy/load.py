@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from treestar.policy.embedded import MODEL_PATH
+from treestar.policy.embedded import EMBEDDED_POLICIES
 from treestar.policy.format import (
     END_OF_STEP,
     BoundFormat,
@@ -33,6 +33,7 @@ __all__ = [
     "load_policy",
     "loading",
     "model_path",
+    "policy_path",
     "step_format_for",
 ]
 
@@ -60,9 +61,10 @@ def load_policy(
     """Load a policy over a Hugging Face causal language model, or find one behind a server.
 
     Args:
-        name: `embedded`, a model folder, or a model's id on the Hugging Face hub; with `vllm:` before it, vLLM computes
-            it, on the device that it was built for (`vllm:MODEL?argument=value` gives it engine arguments);
-            `openai:MODEL@URL` for a model behind an OpenAI-compatible server, where device and dtype mean nothing.
+        name: `embedded` (or `embedded-bootstrap`, which it was made of), a model folder, or a model's id on the Hugging
+            Face hub; with `vllm:` before it, vLLM computes it, on the device that it was built for
+            (`vllm:MODEL?argument=value` gives it engine arguments); `openai:MODEL@URL` for a model behind an
+            OpenAI-compatible server, where device and dtype mean nothing.
         step_format: the form of the step format; None asks the model's own files (see `step_format_for`).
         device: `cpu`, `cuda`, `cuda:1`, ...; None takes CUDA where there is one.
         max_batch: most sequences generated at the same time.
@@ -76,7 +78,7 @@ def load_policy(
     if name.startswith(VLLM_PREFIX):
         return load_vllm_policy(name, step_format, max_batch, dtype)
     device = device_for(device)
-    path = model_path("policy", str(MODEL_PATH) if name == "embedded" else name)
+    path = policy_path(name)
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
     with loading("policy", name, WANTED):
@@ -89,7 +91,7 @@ def load_policy(
 
 def load_vllm_policy(name: str, step_format: FormatName | None, max_batch: int, dtype: Dtype | None) -> VLLMPolicy:
     model, arguments = parse_vllm_name(name)
-    path = model_path("policy", str(MODEL_PATH) if model == "embedded" else model)
+    path = policy_path(model)
     engine = VLLMEngine("policy", name, path, max_batch, {"dtype": dtype or "auto", **arguments})
     return VLLMPolicy(engine, step_format_for(engine.config, engine.tokenizer, step_format))
 
@@ -102,6 +104,11 @@ def device_for(wanted: str | None) -> str:
     import torch
 
     return wanted or ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def policy_path(name: str) -> str:
+    """The folder or hub id of the policy `name`. Raises TreestarError if it is a folder without a model."""
+    return model_path("policy", str(EMBEDDED_POLICIES.get(name, name)))
 
 
 def model_path(kind: str, name: str) -> str:
@@ -129,7 +136,7 @@ def loading(kind: str, name: str, wanted: str) -> Iterator[None]:
     from transformers.utils import logging
 
     had_bars = logging.is_progress_bar_enabled()
-    if name == "embedded":
+    if name in EMBEDDED_POLICIES:
         logging.disable_progress_bar()  # it is loaded before a bar could be read
     try:
         yield

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from treestar.policy.embedded import MODEL_PATH
+from treestar.policy.embedded import EMBEDDED_POLICIES
 from treestar.policy.format import (
     ENDINGS,
     OPENING,
@@ -284,7 +284,7 @@ def load_openai_policy(name: str, step_format: FormatName | None, config: Remote
         TreestarError: there is no MODEL in it, or as `OpenAIPolicy`.
     """
     model, url = parse_openai_name(name)
-    found = model_config(MODEL_PATH if model == "embedded" else Path(model))
+    found = model_config(Path(EMBEDDED_POLICIES.get(model, model)))
     return OpenAIPolicy(model, url, format_named(step_format or found.get("treestar_format", "chat")), config)
 
 

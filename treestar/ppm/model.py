@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from treestar.policy.embedded import MODEL_PATH
 from treestar.policy.format import StepFormat
 from treestar.policy.load import WANTED as WANTED_POLICY
-from treestar.policy.load import Dtype, device_for, dtype_for, loading, model_path, step_format_for
+from treestar.policy.load import Dtype, device_for, dtype_for, loading, model_path, policy_path, step_format_for
 from treestar.ppm.encoding import check_step_ends
 from treestar.types import TreestarError
 
@@ -123,7 +122,7 @@ def ppm_from_policy(name: str, dtype: Dtype | None = None) -> PPM:
     """
     import torch
 
-    path = model_path("policy", str(MODEL_PATH) if name == "embedded" else name)
+    path = policy_path(name)
     with loading("policy", name, WANTED_POLICY):
         model, missing = load_classifier(path, dtype or torch.float32)
         tokenizer = load_tokenizer(path)

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from treestar.policy import FormatName, load_policy
-from treestar.policy.embedded import MODEL_PATH
 from treestar.policy.format import StepFormat
-from treestar.policy.load import WANTED, Dtype, LanguageModelPolicy, loading, model_path, step_format_for
+from treestar.policy.load import WANTED, Dtype, LanguageModelPolicy, loading, policy_path, step_format_for
 from treestar.policy.openai import OPENAI_PREFIX
 from treestar.ppm import load_scorer
 from treestar.search import Components
@@ -61,7 +60,7 @@ def step_format_of(name: str, wanted: FormatName | None) -> StepFormat:
     """
     if name.startswith(OPENAI_PREFIX):
         return load_policy(name, wanted).format
-    path = model_path("policy", str(MODEL_PATH) if name == "embedded" else name)
+    path = policy_path(name)
     from transformers import AutoConfig, AutoTokenizer
 
     with loading("policy", name, WANTED):

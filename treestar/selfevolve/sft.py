@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from treestar.fine_tuning import FineTuningConfig, TrainingProgress, check_folder, train, trainer_arguments
-from treestar.policy.embedded import MODEL_PATH
 from treestar.policy.format import FormatName, StepFormat
-from treestar.policy.load import WANTED, loading, model_path, step_format_for
+from treestar.policy.load import WANTED, loading, policy_path, step_format_for
 from treestar.policy.transformers import context_length
 from treestar.ppm.renaming import name_tokens
 from treestar.selfevolve.sft_data import SFTData, SFTRow, prepare
@@ -126,7 +125,7 @@ def load_base(name: str, config: SFTTrainingConfig) -> Base:
     """Raises TreestarError where it cannot be loaded."""
     from transformers import AutoConfig, AutoTokenizer
 
-    path = model_path("policy", str(MODEL_PATH) if name == "embedded" else name)
+    path = policy_path(name)
     with loading("policy", name, WANTED):
         model_config = AutoConfig.from_pretrained(path)
         tokenizer = AutoTokenizer.from_pretrained(path)

@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -43,7 +41,6 @@ def train(kind: Kind, job: Job, out: Path, number: int, backends: Backends, lock
     """
     folder = round_folder(out, number) / kind
     if not (folder / "config.json").exists():
-        remove_damaged(folder)
         if job.launcher:
             launch(kind, job.launcher, out, number, lock)
         else:
@@ -77,17 +74,6 @@ def launch(kind: Kind, launcher: str, out: Path, number: int, lock: int) -> None
         raise TreestarError(f"the job's launcher {launcher!r} cannot be started: {error.strerror}") from error
     if code != 0:
         raise TreestarError(f"the training that {shlex.join(command)} started has failed with exit code {code}")
-
-
-def remove_damaged(folder: Path) -> None:
-    """Remove a training whose report was being written when it was killed: what belongs to it is not known any more."""
-    report = folder / "training.json"
-    try:
-        json.loads(report.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return
-    except ValueError:
-        shutil.rmtree(folder)
 
 
 def round_folder(out: Path, number: int) -> Path:
