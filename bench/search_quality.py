@@ -140,7 +140,9 @@ def train(out: Path, _: argparse.Namespace) -> None:
         if not (out / f"ppm-{objective}" / "training.json").exists():
             trees = read_trees(out / "trees" / "train")
             config = PPMTrainingConfig(objective=objective, epochs=10, learning_rate=5e-4, batch_tokens=2048, bf16=True)
-            report = train_ppm(list(trees), "embedded-bootstrap", out / f"ppm-{objective}", config, skipped=trees.skipped)
+            report = train_ppm(
+                list(trees), "embedded-bootstrap", out / f"ppm-{objective}", config, skipped=trees.skipped
+            )
             print(objective, report["pair_accuracy"], f"{report['seconds']:.0f} s")
 
 

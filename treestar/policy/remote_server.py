@@ -233,4 +233,5 @@ def message_of(error: APIStatusError) -> str:
     if error.status_code == 401:
         return f"the key is missing or wrong: set {KEY_VARIABLE}"
     body = error.body
-    return str(body["message"]) if isinstance(body, dict) and body.get("message") else error.message
+    said = (body.get("message") or body.get("detail")) if isinstance(body, dict) else None  # FastAPI says "detail"
+    return str(said or error.message)
