@@ -28,7 +28,7 @@ problems:
 rounds:
   - mode: terminal
     search: {rollouts: 6, children: 4}
-    escalation: [{rollouts: 4, exploration: {share: 1.0, tries: 5000}}]
+    escalation: [{rollouts: 4, exploration: {share: 1.0, tries: 5000, cells: [basic_arithmetic/mid]}}]
     exploration: {share: 0.25}
   - {mode: ppm, search: {rollouts: 3, children: 4}}
 sft: {epochs: 1, batch_size: 8}

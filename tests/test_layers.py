@@ -11,7 +11,8 @@ PACKAGE = Path(__file__).parents[1] / "treestar"
 
 LAYERS = [
     {"types", "statistics"},
-    {"fine_tuning", "workers"},
+    {"muon", "workers"},
+    {"fine_tuning"},
     {"verifier"},
     {"policy"},
     {"search"},

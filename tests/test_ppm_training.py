@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from ppm_trees import telling_tree
 from safetensors.torch import load_file, save_file
 from tiny_model import save_tiny_model
 
-from treestar.fine_tuning import last_checkpoint
+from treestar.fine_tuning import Optimizer, last_checkpoint
+from treestar.muon import MuonWithAdamW
 from treestar.ppm.batches import collate, term_logits
 from treestar.ppm.config import PPMTrainingConfig
 from treestar.ppm.encoding import encode
@@ -106,12 +108,15 @@ def test_what_the_other_objectives_take_from_a_tree() -> None:
         assert sum(term.weight for term in terms) == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize(("objective", "least"), [("pairs", 0.9), ("orm", 0.6), ("q_regression", 0.9)])
+@pytest.mark.parametrize(
+    ("objective", "optimizer", "least"),
+    [("pairs", "adamw", 0.9), ("pairs", "muon", 0.75), ("orm", "adamw", 0.6), ("q_regression", "adamw", 0.9)],
+)
 def test_training_lowers_the_loss_and_ranks_held_out_pairs(
-    policy: str, tmp_path: Path, objective: Objective, least: float
+    policy: str, tmp_path: Path, objective: Objective, optimizer: Optimizer, least: float
 ) -> None:
     """Outcomes of whole trajectories teach little about first steps, so less is asked of `orm`."""
-    config = PPMTrainingConfig(**{**QUICK, "epochs": 6.0, "objective": objective})
+    config = PPMTrainingConfig(**{**QUICK, "epochs": 6.0, "objective": objective, "optimizer": optimizer})
     told: list[Any] = []
     report = train_ppm(trees(24), policy, tmp_path, config, on_data=told.append, on_progress=told.append)
     losses = [loss for _, loss in report["losses"]]
@@ -129,12 +134,38 @@ def test_training_lowers_the_loss_and_ranks_held_out_pairs(
     assert max(unseen.terminals(), key=lambda node: score(stored, unseen.state(node))).correct
 
 
+def test_muon_trains_the_layers_matrices_and_adamw_the_rest(policy: str) -> None:
+    """Each weight is in one part, the schedule's rates reach both, and one step changes all of them."""
+    model = ppm_from_policy(policy).model
+    optimizer = MuonWithAdamW(model, 0.02)
+    matrices, others = (
+        {id(weight) for group in part.param_groups for weight in group["params"]} for part in optimizer.parts
+    )
+    names = {id(weight): name for name, weight in model.named_parameters()}
+    assert matrices | others == set(names)
+    assert not matrices & others
+    assert all("layers." in names[each] and names[each].endswith("proj.weight") for each in matrices)
+    assert {"model.embed_tokens.weight", "score.weight", "model.norm.weight"} <= {names[each] for each in others}
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.5)
+    assert [part.param_groups[0]["lr"] for part in optimizer.parts] == [0.01, 0.005]
+    before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    ids = torch.tensor([[5, 6, 7, 8]])
+    torch.nn.init.normal_(model.score.weight)
+    model(ids, attention_mask=torch.ones_like(ids)).logits.sum().backward()
+    optimizer.step()
+    schedule.step()
+    assert all(not torch.equal(weight, before[name]) for name, weight in model.named_parameters())
+
+
 class Killed(Exception):
     pass
 
 
-def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(policy: str, tmp_path: Path) -> None:
-    config = PPMTrainingConfig(**QUICK, save_steps=2)
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(
+    policy: str, tmp_path: Path, optimizer: Optimizer
+) -> None:
+    config = PPMTrainingConfig(**QUICK, save_steps=2, optimizer=optimizer)
     whole = train_ppm(trees(12), policy, tmp_path / "whole", config)
 
     def kill(progress: Any) -> None:
@@ -147,7 +178,7 @@ def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(policy
     with pytest.raises(TreestarError, match="--resume"):
         train_ppm(trees(12), policy, out, config)
     with pytest.raises(TreestarError, match="begun with other seed"):
-        train_ppm(trees(12), policy, out, PPMTrainingConfig(**QUICK, save_steps=2, seed=1), resume=True)
+        train_ppm(trees(12), policy, out, replace(config, seed=1), resume=True)
     with pytest.raises(TreestarError, match="begun with other trees"):
         train_ppm(trees(11), policy, out, config, resume=True)
     resumed = train_ppm(trees(12), policy, out, config, resume=True)

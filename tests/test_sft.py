@@ -157,7 +157,7 @@ def test_a_rows_names_move_together_and_anew_each_epoch(tokenizer: Any, tmp_path
     [shown] = token_rows(tokenizer, BoundFormat(), sum_row(1, "bound").trajectory)
     arguments = SFTConfig(str(tmp_path), packing=packing, max_length=800 if packing else None, use_cpu=True, bf16=False)
     model = AutoModelForCausalLM.from_pretrained(MODEL_PATH)
-    trainer = PolicyTrainer(model, tokenizer, [shown] * 20, names, arguments, None, lambda _: None)
+    trainer = PolicyTrainer(model, tokenizer, [shown] * 20, names, arguments, None, None, lambda _: None)
 
     def distances(epoch: int) -> list[int]:
         trainer.state.epoch = float(epoch)

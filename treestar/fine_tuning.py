@@ -14,24 +14,28 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from treestar.types import TreestarError
 
 __all__ = [
     "FineTuningConfig",
+    "Optimizer",
     "TrainingProgress",
     "check_folder",
     "diverged",
     "is_main_process",
     "last_checkpoint",
+    "optimizer_of",
     "train",
     "trainer_arguments",
 ]
 
 REPORT = "training.json"
 
-RATE_FACTOR = 1.5
+Optimizer = Literal["adamw", "muon"]
+
+RATE_FACTORS: dict[Optimizer, float] = {"adamw": 1.5, "muon": 7.5}
 """The learning rate, where none is given, is this / width^1.5."""
 
 LOSSES_LOGGED = 100
@@ -44,9 +48,11 @@ class FineTuningConfig:
 
     epochs: float = 2.0
     """Passes over the training data."""
+    optimizer: Optimizer = "adamw"
+    """`adamw`, or for small models `muon`: Muon for the layers' matrices and AdamW for the rest (not with FSDP)."""
     learning_rate: float | None = None
-    """Highest rate of AdamW, which then falls to 0. By default 1.5 / width^1.5: 4e-4 for the embedded model, 7e-6
-    for a width of 3,584 (7 billion parameters)."""
+    """Highest rate, which then falls to 0. By default 1.5 / width^1.5 (4e-4 for the embedded model, 7e-6 for a width of
+    3,584, which is 7 billion parameters), and five times that with `muon`."""
     warmup: float = 0.05
     """Share of the steps in which the learning rate rises from 0."""
     accumulation: int = 1
@@ -65,6 +71,7 @@ class FineTuningConfig:
     def __post_init__(self) -> None:
         """Raises ValueError naming the field, the value and what is allowed."""
         rate, every = self.learning_rate, self.save_steps
+        self.check("optimizer", self.optimizer in get_args(Optimizer), f"one of {', '.join(get_args(Optimizer))}")
         self.check("epochs", isfinite(self.epochs) and self.epochs > 0, "a finite number above 0")
         self.check("learning_rate", rate is None or (isfinite(rate) and rate > 0), "a finite number above 0")
         self.check("warmup", 0 <= self.warmup < 1, "at least 0 and below 1")
@@ -103,7 +110,7 @@ def trainer_arguments(config: FineTuningConfig, width: int, batches: float) -> d
     steps = config.epochs * batches / (config.accumulation * process_count())
     return {
         "num_train_epochs": config.epochs,
-        "learning_rate": config.learning_rate or RATE_FACTOR / width**1.5,
+        "learning_rate": learning_rate(config, width),
         "warmup_steps": config.warmup,
         "gradient_accumulation_steps": config.accumulation,
         "gradient_checkpointing": config.gradient_checkpointing,
@@ -121,6 +128,19 @@ def trainer_arguments(config: FineTuningConfig, width: int, batches: float) -> d
         "use_cpu": not has_accelerator,
         "dataloader_pin_memory": has_accelerator,
     }
+
+
+def learning_rate(config: FineTuningConfig, width: int) -> float:
+    return config.learning_rate or RATE_FACTORS[config.optimizer] / width**1.5
+
+
+def optimizer_of(config: FineTuningConfig, width: int) -> tuple[Any, dict[str, Any]] | None:
+    """What transformers' Trainer takes as `optimizer_cls_and_kwargs`."""
+    if config.optimizer == "adamw":
+        return None
+    from treestar.muon import muon_with_adamw
+
+    return muon_with_adamw, {"learning_rate": learning_rate(config, width)}
 
 
 def train(

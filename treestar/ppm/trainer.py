@@ -30,6 +30,7 @@ class PPMTrainer(Trainer):  # type: ignore[misc]
         loss: one of `objectives.LOSSES`.
         batches: what to train on.
         held_out: batches of pairs, on which accuracy is reported after every epoch; may be empty.
+        optimizer: as `fine_tuning.optimizer_of` gives it.
     """
 
     def __init__(
@@ -39,11 +40,13 @@ class PPMTrainer(Trainer):  # type: ignore[misc]
         batches: Sequence[Batch],
         held_out: Sequence[Batch],
         arguments: TrainingArguments,
+        optimizer: tuple[Any, dict[str, Any]] | None,
         on_progress: Callable[[TrainingProgress], None],
     ) -> None:
         super().__init__(
             model=ppm.model,
             args=arguments,
+            optimizer_cls_and_kwargs=optimizer,
             train_dataset=list(enumerate(batches)),
             eval_dataset=held_out,
             data_collator=self.tensors,

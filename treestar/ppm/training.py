@@ -8,7 +8,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from treestar.fine_tuning import TrainingProgress, check_folder, is_main_process, train, trainer_arguments
+from treestar.fine_tuning import (
+    TrainingProgress,
+    check_folder,
+    is_main_process,
+    optimizer_of,
+    train,
+    trainer_arguments,
+)
 from treestar.ppm.config import PPMTrainingConfig
 from treestar.ppm.model import PPM, load_ppm, ppm_from_policy
 from treestar.ppm.objectives import LOSSES
@@ -108,7 +115,13 @@ def make_trainer(
 
     try:
         return PPMTrainer(
-            ppm, LOSSES[config.objective], data.batches, data.held_out, TrainingArguments(**arguments), on_progress
+            ppm,
+            LOSSES[config.objective],
+            data.batches,
+            data.held_out,
+            TrainingArguments(**arguments),
+            optimizer_of(config, ppm.model.config.hidden_size),
+            on_progress,
         )
     except (TypeError, ValueError, RuntimeError, ImportError) as error:
         raise TreestarError(f"the trainer cannot be set up: {error}") from error

@@ -39,12 +39,17 @@ class ExplorationConfig:
     tries: int = 0
     """How many last computations are tried before a search begins, after drawn beginnings (`grammar_search.py`). The
     steps of programs found right are proposed first. Some 200,000 a second; where a source has other instances."""
+    cells: tuple[str, ...] = ()
+    """Only problems that reports count under these, such as `gsm_symbolic/untaught`; by default all."""
 
     def __post_init__(self) -> None:
         if not 0 < self.share <= 1:
             raise ValueError(f"ExplorationConfig.share must be above 0 and at most 1, not {self.share!r}")
         if self.tries < 0:
             raise ValueError(f"ExplorationConfig.tries must be 0 or more, not {self.tries!r}")
+
+    def is_for(self, cell: str) -> bool:
+        return not self.cells or cell in self.cells
 
 
 class ExploringPolicy(WrappedPolicy[LanguageModelPolicy]):

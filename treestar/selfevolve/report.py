@@ -262,7 +262,7 @@ def search_cost_table(reports: Sequence[RoundReport]) -> str:
                 ]
             )
     head = ["search", "rollouts", "generated tokens", "tokens read by the PPM", "steps run", "seconds"]
-    head += ["% of them generating", "seconds in steps", "rollouts/s", "tokens/s"]
+    head += ["% of them generating, over all workers", "seconds in steps", "rollouts/s", "tokens/s"]
     return table(head, rows)
 
 

@@ -19,7 +19,7 @@ from treestar.policy.wrapped import WrappedPolicy
 from treestar.ppm.trees import outcomes
 from treestar.search import SearchResult, Tree, search_one
 from treestar.selfevolve.backends import Backends, components_of
-from treestar.selfevolve.exploration import ExplorationConfig, ExploringPolicy
+from treestar.selfevolve.exploration import ExploringPolicy
 from treestar.selfevolve.grammar_search import right_programs
 from treestar.selfevolve.job import RoundConfig, SelectionConfig
 from treestar.selfevolve.judging import judge
@@ -143,19 +143,21 @@ async def open_search_worker(
     other_instances = resample if loaded.format.name == "bound" else None
     async with components_of(backends, loaded, scorer) as own:
 
+        async def policy_for(job: SearchJob, seed: int) -> LanguageModelPolicy:
+            exploration = explorations[job.attempt]
+            if exploration is None or not exploration.is_for(cell_of(job.problem)):
+                return clock
+            tries, instances = exploration.tries, search.selection.instances
+            programs = await asyncio.to_thread(right_programs, job.problem, resample, tries, instances, seed)
+            return ExploringPolicy(clock, exploration, programs)
+
         async def work(job: SearchJob) -> Row:
-            seed, exploration = search.tree_seed(job.attempt), explorations[job.attempt]
-            explorer = clock if exploration is None else await explorer_of(job.problem, exploration, seed)
-            components = replace(own, policy=explorer)
+            seed = search.tree_seed(job.attempt)
+            components = replace(own, policy=await policy_for(job, seed))
             result = await search_one(job.problem, attempts[job.attempt], components, seed)
             assert result.tree is not None
             discarded = await judge(result.tree, components, search.selection, other_instances)
             return tree_row(search.number, job.attempt, result, discarded, clock.take())
-
-        async def explorer_of(problem: Problem, exploration: ExplorationConfig, seed: int) -> ExploringPolicy:
-            instances = search.selection.instances
-            programs = await asyncio.to_thread(right_programs, problem, resample, exploration.tries, instances, seed)
-            return ExploringPolicy(clock, exploration, programs)
 
         yield Worker(work, {"policy": loaded.name})
 

@@ -13,7 +13,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from treestar.fine_tuning import FineTuningConfig, TrainingProgress, check_folder, train, trainer_arguments
+from treestar.fine_tuning import (
+    FineTuningConfig,
+    TrainingProgress,
+    check_folder,
+    optimizer_of,
+    train,
+    trainer_arguments,
+)
 from treestar.policy.format import FormatName, StepFormat
 from treestar.policy.load import WANTED, loading, policy_path, step_format_for
 from treestar.policy.transformers import context_length
@@ -163,7 +170,14 @@ def make_trainer(
     names = name_tokens(base.tokenizer, base.step_format) if config.move_names else range(0)
     try:
         return PolicyTrainer(
-            model, base.tokenizer, data.rows, names, SFTConfig(**arguments), lora_config(config), on_progress
+            model,
+            base.tokenizer,
+            data.rows,
+            names,
+            SFTConfig(**arguments),
+            lora_config(config),
+            optimizer_of(config, base.config.hidden_size),
+            on_progress,
         )
     except (TypeError, ValueError, RuntimeError, ImportError) as error:
         raise TreestarError(f"the trainer cannot be set up: {error}") from error

@@ -35,6 +35,7 @@ class PolicyTrainer(SFTTrainer):  # type: ignore[misc]
         tokenizer: the model's; TRL may give it a padding token.
         names: tokens that a row's own names may move among; may be empty (see `ppm.renaming`).
         lora: a `peft.LoraConfig`, or None to train all weights.
+        optimizer: as `fine_tuning.optimizer_of` gives it.
     """
 
     train_dataset: Any
@@ -48,6 +49,7 @@ class PolicyTrainer(SFTTrainer):  # type: ignore[misc]
         names: range,
         arguments: SFTConfig,
         lora: Any,
+        optimizer: tuple[Any, dict[str, Any]] | None,
         on_progress: Callable[[TrainingProgress], None],
     ) -> None:
         columns = {"input_ids": [row.ids for row in rows], "labels": [row.labels for row in rows]}
@@ -60,6 +62,7 @@ class PolicyTrainer(SFTTrainer):  # type: ignore[misc]
                 ),
                 processing_class=tokenizer,
                 peft_config=lora,
+                optimizer_cls_and_kwargs=optimizer,
                 callbacks=[ProgressReports(on_progress)],
             )
         self.remove_callback(PrinterCallback)

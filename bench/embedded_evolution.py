@@ -1,0 +1,178 @@
+"""What the self-evolution of the embedded model came to, from the folder of its job.
+
+    treestar evolve --preset embedded --ray local --concurrency 32 --out FOLDER
+    python bench/embedded_evolution.py FOLDER
+
+From the job's own reports: accuracy by cell and round, the ladder's cells that began at or below .3, what only the
+PPM-guided rounds solved, seconds and tokens by phase. Measured here, on 10 further problems a template: which of the
+gsm_symbolic templates without a teacher the bootstrap policy and each round's policy solve.
+
+Writes bench/results/embedded_evolution.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from treestar import GreedyConfig, Solver
+from treestar.benchmarks.gym import LEVELS, iter_problems
+from treestar.benchmarks.record import write_record
+from treestar.selfevolve.job import JOB, Job, load_job
+from treestar.selfevolve.search_phase import TREES
+from treestar.selfevolve.store import Table, read_json
+from treestar.selfevolve.trainings import policy_of, round_folder
+from treestar.statistics import bootstrap_intervals
+
+CELL = "gsm_symbolic", "untaught"
+A_TEMPLATE = 10
+PROBLEM_SEED = 55_000
+"""Of the measured problems, which are of the test split; no table of the job uses them."""
+
+START, END = 0.3, 0.9
+"""A rung of the ladder is what begins at or below the first; it is climbed at the second."""
+
+
+def untaught_problems() -> list[Any]:
+    wanted = dict.fromkeys(LEVELS[CELL[0]][CELL[1]]["templates"], A_TEMPLATE)
+    found = []
+    for problem in iter_problems(*CELL, "test", PROBLEM_SEED):
+        template = problem.metadata["template"]
+        if wanted[template]:
+            wanted[template] -= 1
+            found.append(problem)
+        if not any(wanted.values()):
+            return found
+    raise AssertionError("the generator never ends")
+
+
+def accuracy_by_template(policy: str) -> dict[str, Any]:
+    problems = untaught_problems()
+    with Solver(policy, GreedyConfig()) as solver:
+        right = [bool(result.correct) for result in solver.solve_many(problems)]
+    by_template: defaultdict[str, list[bool]] = defaultdict(list)
+    for problem, is_right in zip(problems, right, strict=True):
+        by_template[str(problem.metadata["template"])].append(is_right)
+    means = {
+        template: float(np.mean(of)) for template, of in sorted(by_template.items(), key=lambda each: int(each[0]))
+    }
+    [[low, high]] = bootstrap_intervals(np.array(list(means.values()))[:, None])
+    return {
+        "opened": sum(mean >= 0.5 for mean in means.values()),
+        "templates": len(means),
+        "accuracy": float(np.mean(list(means.values()))),
+        "interval_over_templates": [float(low), float(high)],
+        "by_template": means,
+    }
+
+
+def solved_by_round(out: Path, job: Job) -> dict[int, dict[str, str]]:
+    """The cells of the problems that each round solved, by id."""
+    solved: dict[int, dict[str, str]] = {}
+    for number in range(1, len(job.rounds) + 1):
+        with Table(round_folder(out, number) / TREES.name, TREES) as trees:
+            rows = trees.rows(["problem_id", "cell", "solved"])
+            solved[number] = {row["problem_id"]: row["cell"] for row in rows if row["solved"]}
+    return solved
+
+
+def only_with_ppm(out: Path, job: Job) -> dict[str, Any]:
+    """Problems that a PPM-guided round solved and no terminal-guided round did, and the other way round."""
+    solved = solved_by_round(out, job)
+    by_mode: dict[str, dict[str, str]] = {"terminal": {}, "ppm": {}}
+    searched_again = {
+        row["problem_id"]
+        for number, each in enumerate(job.rounds, start=1)
+        if each.mode == "ppm"
+        for row in read_rows(out, number)
+    }
+    for number, cells in solved.items():
+        by_mode[job.rounds[number - 1].mode] |= cells
+    only = {key: cell for key, cell in by_mode["ppm"].items() if key not in by_mode["terminal"]}
+    lost = [key for key in by_mode["terminal"] if key in searched_again and key not in by_mode["ppm"]]
+    counts: defaultdict[str, int] = defaultdict(int)
+    for cell in only.values():
+        counts[cell] += 1
+    return {
+        "solved_only_by_ppm_rounds": len(only),
+        "by_cell": dict(counts),
+        "solved_only_by_terminal_rounds": len(lost),
+    }
+
+
+def read_rows(out: Path, number: int) -> list[dict[str, Any]]:
+    with Table(round_folder(out, number) / TREES.name, TREES) as trees:
+        return list(trees.rows(["problem_id"]))
+
+
+def ladder(reports: list[dict[str, Any]]) -> dict[str, Any]:
+    greedy = [report["evaluation"]["greedy"] for report in reports]
+    rungs = {
+        cell: [round(each[cell]["accuracy"], 3) for each in greedy]
+        for cell, found in greedy[0].items()
+        if found["accuracy"] <= START and cell != "/".join(CELL)
+    }
+    return {"rungs": rungs, "climbed": sum(values[-1] >= END for values in rungs.values()), "of": len(rungs)}
+
+
+def costs(reports: list[dict[str, Any]]) -> dict[str, Any]:
+    seconds: defaultdict[str, float] = defaultdict(float)
+    tokens: defaultdict[str, int] = defaultdict(int)
+    for report in reports:
+        for phase, cost in report["phases"].items():
+            seconds[phase] += cost["seconds"]
+            tokens[phase] += cost["generated_tokens"]
+    searches = [report["search"] for report in reports if report.get("search")]
+    return {
+        "minutes": round(sum(seconds.values()) / 60, 1),
+        "seconds_by_phase": {phase: round(each) for phase, each in seconds.items()},
+        "tokens_by_phase": dict(tokens),
+        "tokens_a_problem_by_round": [round(each["generated_tokens"] / each["problems"]) for each in searches],
+        "generation_seconds_over_search_seconds_by_round": [
+            round(each["generation_seconds"] / each["seconds"], 2) for each in searches
+        ],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("job", type=Path)
+    out: Path = parser.parse_args().job.resolve()
+    job = load_job(out / JOB)
+    reports = [read_json(out / f"round-{number}" / "report.json") for number in range(len(job.rounds) + 1)]
+    figures = {
+        "greedy": {
+            cell: [[round(x, 3) for x in (each[cell]["accuracy"], *each[cell]["interval"])] for each in by_round]
+            for by_round in [[report["evaluation"]["greedy"] for report in reports]]
+            for cell in by_round[0]
+        },
+        "search": [
+            {cell: round(found["accuracy"], 3) for cell, found in report["evaluation"]["search"].items()}
+            for report in reports
+        ],
+        "ladder": ladder(reports),
+        "untaught_templates": {
+            str(number): accuracy_by_template(policy_of(job, out, number)) for number in range(len(job.rounds) + 1)
+        },
+        "coverage": [
+            {"solved": each["search"]["solved"], "problems": each["search"]["problems"]} for each in reports[1:]
+        ],
+        "ppm_guided": only_with_ppm(out, job),
+        "costs": costs(reports),
+        "reports": [json.loads(json.dumps(report)) for report in reports],
+    }
+    write_record(
+        Path(__file__).parent / "results" / "embedded_evolution.json",
+        figures,
+        seed=PROBLEM_SEED,
+        command="python bench/embedded_evolution.py FOLDER",
+    )
+
+
+if __name__ == "__main__":
+    main()
