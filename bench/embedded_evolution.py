@@ -4,8 +4,9 @@
     python bench/embedded_evolution.py FOLDER
 
 From the job's own reports: accuracy by cell and round, the ladder's cells that began at or below .3, what only the
-PPM-guided rounds solved, seconds and tokens by phase. Measured here, on 10 further problems a template: which of the
-gsm_symbolic templates without a teacher the bootstrap policy and each round's policy solve.
+PPM-guided rounds solved, seconds and tokens by phase. Measured here, on further problems: which of the gsm_symbolic
+templates without a teacher each round's policy solves, 10 problems a template; and the bootstrap and the last policy on
+every cell of reasoning-gym, 40 problems each, also those that the job has nothing of.
 
 Writes bench/results/embedded_evolution.json.
 """
@@ -21,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from treestar import GreedyConfig, Solver
-from treestar.benchmarks.gym import LEVELS, iter_problems
+from treestar.benchmarks.gym import LEVELS, cells, iter_problems, make_problems
 from treestar.benchmarks.record import write_record
 from treestar.selfevolve.job import JOB, Job, load_job
 from treestar.selfevolve.search_phase import TREES
@@ -30,7 +31,7 @@ from treestar.selfevolve.trainings import policy_of, round_folder
 from treestar.statistics import bootstrap_intervals
 
 CELL = "gsm_symbolic", "untaught"
-A_TEMPLATE = 10
+A_TEMPLATE, A_CELL = 10, 40
 PROBLEM_SEED = 55_000
 """Of the measured problems, which are of the test split; no table of the job uses them."""
 
@@ -49,6 +50,17 @@ def untaught_problems() -> list[Any]:
         if not any(wanted.values()):
             return found
     raise AssertionError("the generator never ends")
+
+
+def accuracy_by_cell(policy: str) -> dict[str, float]:
+    """Greedy, on every family and level."""
+    problems = [(cell, each) for cell in cells() for each in make_problems(*cell, "test", A_CELL, seed=PROBLEM_SEED)]
+    with Solver(policy, GreedyConfig()) as solver:
+        right = [bool(result.correct) for result in solver.solve_many([problem for _, problem in problems])]
+    by_cell: defaultdict[str, list[bool]] = defaultdict(list)
+    for (cell, _), is_right in zip(problems, right, strict=True):
+        by_cell["/".join(cell)].append(is_right)
+    return {cell: round(float(np.mean(of)), 3) for cell, of in by_cell.items()}
 
 
 def accuracy_by_template(policy: str) -> dict[str, Any]:
@@ -91,8 +103,8 @@ def only_with_ppm(out: Path, job: Job) -> dict[str, Any]:
         if each.mode == "ppm"
         for row in read_rows(out, number)
     }
-    for number, cells in solved.items():
-        by_mode[job.rounds[number - 1].mode] |= cells
+    for number, found in solved.items():
+        by_mode[job.rounds[number - 1].mode] |= found
     only = {key: cell for key, cell in by_mode["ppm"].items() if key not in by_mode["terminal"]}
     lost = [key for key in by_mode["terminal"] if key in searched_again and key not in by_mode["ppm"]]
     counts: defaultdict[str, int] = defaultdict(int)
@@ -159,6 +171,7 @@ def main() -> None:
         "untaught_templates": {
             str(number): accuracy_by_template(policy_of(job, out, number)) for number in range(len(job.rounds) + 1)
         },
+        "every_cell": {str(number): accuracy_by_cell(policy_of(job, out, number)) for number in (0, len(job.rounds))},
         "coverage": [
             {"solved": each["search"]["solved"], "problems": each["search"]["problems"]} for each in reports[1:]
         ],
