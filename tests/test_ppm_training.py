@@ -108,15 +108,12 @@ def test_what_the_other_objectives_take_from_a_tree() -> None:
         assert sum(term.weight for term in terms) == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize(
-    ("objective", "optimizer", "least"),
-    [("pairs", "adamw", 0.9), ("pairs", "muon", 0.75), ("orm", "adamw", 0.6), ("q_regression", "adamw", 0.9)],
-)
+@pytest.mark.parametrize(("objective", "least"), [("pairs", 0.9), ("orm", 0.6), ("q_regression", 0.9)])
 def test_training_lowers_the_loss_and_ranks_held_out_pairs(
-    policy: str, tmp_path: Path, objective: Objective, optimizer: Optimizer, least: float
+    policy: str, tmp_path: Path, objective: Objective, least: float
 ) -> None:
     """Outcomes of whole trajectories teach little about first steps, so less is asked of `orm`."""
-    config = PPMTrainingConfig(**{**QUICK, "epochs": 6.0, "objective": objective, "optimizer": optimizer})
+    config = PPMTrainingConfig(**{**QUICK, "epochs": 6.0, "objective": objective})
     told: list[Any] = []
     report = train_ppm(trees(24), policy, tmp_path, config, on_data=told.append, on_progress=told.append)
     losses = [loss for _, loss in report["losses"]]

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from sft_rows import sum_row
 from tiny_model import save_tiny_model
 
+from treestar.fine_tuning import Optimizer
 from treestar.policy import load_policy
 from treestar.policy.embedded import MODEL_PATH
 from treestar.policy.format import BoundFormat
@@ -41,10 +42,13 @@ def greedy(policy: LanguageModelPolicy, state: State) -> Step:
     return asyncio.run(policy.propose(state, 1, Sampling(temperature=0, max_tokens=60), 0)).steps[0]
 
 
-def test_training_lowers_the_loss_and_the_policy_takes_the_steps_it_was_shown(base: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("optimizer", "rate"), [("adamw", 3e-3), ("muon", 2e-2)])
+def test_training_lowers_the_loss_and_the_policy_takes_the_steps_it_was_shown(
+    base: str, tmp_path: Path, optimizer: Optimizer, rate: float
+) -> None:
     rows = [sum_row(number) for number in (3, 70)]
     told: list[Any] = []
-    config = SFTTrainingConfig(learning_rate=3e-3, batch_size=1, epochs=25)
+    config = SFTTrainingConfig(optimizer=optimizer, learning_rate=rate, batch_size=1, epochs=25)
     report = train_policy(rows, base, tmp_path, config, on_progress=told.append)
     losses = [loss for _, loss in report["losses"]]
     assert losses[-1] < 0.1 * losses[0]
