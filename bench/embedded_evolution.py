@@ -5,8 +5,8 @@
 
 From the job's own reports: accuracy by cell and round, the ladder's cells that began at or below .3, what only the
 PPM-guided rounds solved, seconds and tokens by phase. Measured here, on further problems: which of the gsm_symbolic
-templates without a teacher each round's policy solves, 10 problems a template; and the bootstrap and the last policy on
-every cell of reasoning-gym, 40 problems each, also those that the job has nothing of.
+templates without a teacher the bootstrap and the last policy solve, 10 problems a template, and both on every cell of
+reasoning-gym, 40 problems each, also those that the job has nothing of.
 
 Writes bench/results/embedded_evolution.json.
 """
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -83,43 +83,27 @@ def accuracy_by_template(policy: str) -> dict[str, Any]:
     }
 
 
-def solved_by_round(out: Path, job: Job) -> dict[int, dict[str, str]]:
-    """The cells of the problems that each round solved, by id."""
-    solved: dict[int, dict[str, str]] = {}
-    for number in range(1, len(job.rounds) + 1):
-        with Table(round_folder(out, number) / TREES.name, TREES) as trees:
-            rows = trees.rows(["problem_id", "cell", "solved"])
-            solved[number] = {row["problem_id"]: row["cell"] for row in rows if row["solved"]}
-    return solved
-
-
-def only_with_ppm(out: Path, job: Job) -> dict[str, Any]:
+def only_with_ppm(out: Path, job: Job, rounds: int) -> dict[str, Any]:
     """Problems that a PPM-guided round solved and no terminal-guided round did, and the other way round."""
-    solved = solved_by_round(out, job)
-    by_mode: dict[str, dict[str, str]] = {"terminal": {}, "ppm": {}}
-    searched_again = {
-        row["problem_id"]
-        for number, each in enumerate(job.rounds, start=1)
-        if each.mode == "ppm"
-        for row in read_rows(out, number)
-    }
-    for number, found in solved.items():
-        by_mode[job.rounds[number - 1].mode] |= found
-    only = {key: cell for key, cell in by_mode["ppm"].items() if key not in by_mode["terminal"]}
-    lost = [key for key in by_mode["terminal"] if key in searched_again and key not in by_mode["ppm"]]
-    counts: defaultdict[str, int] = defaultdict(int)
-    for cell in only.values():
-        counts[cell] += 1
+    searched: defaultdict[str, set[str]] = defaultdict(set)
+    solved: defaultdict[str, set[str]] = defaultdict(set)
+    cell: dict[str, str] = {}
+    for number in range(1, rounds + 1):
+        mode = job.rounds[number - 1].mode
+        with Table(round_folder(out, number) / TREES.name, TREES) as trees:
+            for row in trees.rows(["problem_id", "cell", "solved"]):
+                cell[row["problem_id"]] = row["cell"]
+                searched[mode].add(row["problem_id"])
+                if row["solved"]:
+                    solved[mode].add(row["problem_id"])
+    by_ppm = solved["ppm"] & searched["terminal"] - solved["terminal"]
+    by_terminal = solved["terminal"] & searched["ppm"] - solved["ppm"]
     return {
-        "solved_only_by_ppm_rounds": len(only),
-        "by_cell": dict(counts),
-        "solved_only_by_terminal_rounds": len(lost),
+        "searched_by_both": len(searched["ppm"] & searched["terminal"]),
+        "solved_by_ppm_rounds_alone": len(by_ppm),
+        "by_cell": dict(Counter(sorted(cell[each] for each in by_ppm))),
+        "solved_by_terminal_rounds_alone": len(by_terminal),
     }
-
-
-def read_rows(out: Path, number: int) -> list[dict[str, Any]]:
-    with Table(round_folder(out, number) / TREES.name, TREES) as trees:
-        return list(trees.rows(["problem_id"]))
 
 
 def ladder(reports: list[dict[str, Any]]) -> dict[str, Any]:
@@ -156,7 +140,9 @@ def main() -> None:
     parser.add_argument("job", type=Path)
     out: Path = parser.parse_args().job.resolve()
     job = load_job(out / JOB)
-    reports = [read_json(out / f"round-{number}" / "report.json") for number in range(len(job.rounds) + 1)]
+    files = [out / f"round-{number}" / "report.json" for number in range(len(job.rounds) + 1)]
+    reports = [read_json(file) for file in files if file.exists()]
+    last = len(reports) - 1
     figures = {
         "greedy": {
             cell: [[round(x, 3) for x in (each[cell]["accuracy"], *each[cell]["interval"])] for each in by_round]
@@ -168,14 +154,12 @@ def main() -> None:
             for report in reports
         ],
         "ladder": ladder(reports),
-        "untaught_templates": {
-            str(number): accuracy_by_template(policy_of(job, out, number)) for number in range(len(job.rounds) + 1)
-        },
-        "every_cell": {str(number): accuracy_by_cell(policy_of(job, out, number)) for number in (0, len(job.rounds))},
+        "untaught_templates": {str(number): accuracy_by_template(policy_of(job, out, number)) for number in (0, last)},
+        "every_cell": {str(number): accuracy_by_cell(policy_of(job, out, number)) for number in (0, last)},
         "coverage": [
             {"solved": each["search"]["solved"], "problems": each["search"]["problems"]} for each in reports[1:]
         ],
-        "ppm_guided": only_with_ppm(out, job),
+        "ppm_guided": only_with_ppm(out, job, last),
         "costs": costs(reports),
         "reports": [json.loads(json.dumps(report)) for report in reports],
     }

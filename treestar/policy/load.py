@@ -61,8 +61,8 @@ def load_policy(
     """Load a policy over a Hugging Face causal language model, or find one behind a server.
 
     Args:
-        name: `embedded` (or `embedded-bootstrap`, which it was made of), a model folder, or a model's id on the Hugging
-            Face hub; with `vllm:` before it, vLLM computes it, on the device that it was built for
+        name: `embedded` (or `embedded-bootstrap`, where self-evolution starts), a model folder, or a model's id on the
+            Hugging Face hub; with `vllm:` before it, vLLM computes it, on the device that it was built for
             (`vllm:MODEL?argument=value` gives it engine arguments); `openai:MODEL@URL` for a model behind an
             OpenAI-compatible server, where device and dtype mean nothing.
         step_format: the form of the step format; None asks the model's own files (see `step_format_for`).
