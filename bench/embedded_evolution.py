@@ -14,7 +14,6 @@ Writes bench/results/embedded_evolution.json.
 from __future__ import annotations
 
 import argparse
-import json
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
@@ -144,15 +143,6 @@ def main() -> None:
     reports = [read_json(file) for file in files if file.exists()]
     last = len(reports) - 1
     figures = {
-        "greedy": {
-            cell: [[round(x, 3) for x in (each[cell]["accuracy"], *each[cell]["interval"])] for each in by_round]
-            for by_round in [[report["evaluation"]["greedy"] for report in reports]]
-            for cell in by_round[0]
-        },
-        "search": [
-            {cell: round(found["accuracy"], 3) for cell, found in report["evaluation"]["search"].items()}
-            for report in reports
-        ],
         "ladder": ladder(reports),
         "untaught_templates": {str(number): accuracy_by_template(policy_of(job, out, number)) for number in (0, last)},
         "every_cell": {str(number): accuracy_by_cell(policy_of(job, out, number)) for number in (0, last)},
@@ -161,7 +151,7 @@ def main() -> None:
         ],
         "ppm_guided": only_with_ppm(out, job, last),
         "costs": costs(reports),
-        "reports": [json.loads(json.dumps(report)) for report in reports],
+        "reports": reports,
     }
     write_record(
         Path(__file__).parent / "results" / "embedded_evolution.json",
