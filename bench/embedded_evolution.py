@@ -34,6 +34,8 @@ A_TEMPLATE, A_CELL = 10, 40
 PROBLEM_SEED = 55_000
 """Of the measured problems, which are of the test split; no table of the job uses them."""
 
+REPORTED = ("round", "search", "selection", "evaluation", "phases")
+
 START, END = 0.3, 0.9
 """A rung of the ladder is what begins at or below the first; it is climbed at the second."""
 
@@ -151,7 +153,8 @@ def main() -> None:
         ],
         "ppm_guided": only_with_ppm(out, job, last),
         "costs": costs(reports),
-        "reports": reports,
+        "ppm_pair_accuracy": [each["ppm_training"].get("pair_accuracy") for each in reports[1:]],
+        "rounds": [{key: each[key] for key in REPORTED if key in each} for each in reports],
     }
     write_record(
         Path(__file__).parent / "results" / "embedded_evolution.json",
