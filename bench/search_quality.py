@@ -59,6 +59,9 @@ CELLS = (("chain_sum", "mid"), ("basic_arithmetic", "mid"), ("leg_counting", "mi
 OBJECTIVES = ("pairs", "orm", "q_regression")
 ENOUGH = 10**6
 
+CHUNK = 200
+"""Problems between two savings of their trees."""
+
 TEMPERATURE = 0.6
 """Of every strategy and peer. On validation problems all strategies are better at 0.6 than at 1."""
 
@@ -116,22 +119,24 @@ def cell_of(problem: Problem) -> str:
 
 
 def make_trees(out: Path, arguments: argparse.Namespace) -> None:
-    config = MCTSConfig(gold=True, early_stop=False)
+    # Distinct candidates give some three times the pairs for the same tokens.
+    config = MCTSConfig(gold=True, early_stop=False, distinct=True, min_share=0.002)
     for name, split, count, seed in (
         ("train", "train", arguments.training, 101),
         ("held-out", "validation", arguments.held_out, 202),
     ):
         folder = out / "trees" / name
         folder.mkdir(parents=True, exist_ok=True)
-        missing = [each for each in problems_of(split, count, seed) if not (folder / f"{each.id}.json").exists()]
+        problems = problems_of(split, count, seed)[arguments.part :: arguments.parts]
+        missing = [each for each in problems if not (folder / f"{each.id}.json").exists()]
         started, tokens = time.perf_counter(), 0
         with Solver("embedded-bootstrap", config, seed=seed) as solver:
-            for first in range(0, len(missing), 100):
-                for result in solver.solve_many(missing[first : first + 100]):
+            for first in range(0, len(missing), CHUNK):
+                for result in solver.solve_many(missing[first : first + CHUNK]):
                     assert result.tree is not None
                     result.tree.save(folder / f"{result.problem.id}.json")
                     tokens += result.stats.generated_tokens
-                solved, seconds = min(first + 100, len(missing)), time.perf_counter() - started
+                solved, seconds = min(first + CHUNK, len(missing)), time.perf_counter() - started
                 print(f"{name}: {solved} of {len(missing)}, {tokens / seconds:.0f} tokens/s", flush=True)
 
 
@@ -369,6 +374,8 @@ def main() -> None:
     parser.add_argument("stage", choices=STAGES)
     parser.add_argument("--out", type=Path, default=Path("runs/search-quality"))
     parser.add_argument("--training", type=int, default=2400, help="problems to make trees of and train on")
+    parser.add_argument("--part", type=int, default=0, help="with --parts: which part of the problems to make trees of")
+    parser.add_argument("--parts", type=int, default=1, help="processes that make trees side by side")
     parser.add_argument("--held-out", type=int, default=120, help="problems to make trees of and measure the PPM on")
     parser.add_argument("--problems", type=int, default=300, help="test problems")
     parser.add_argument("--seeds", type=int, default=3)

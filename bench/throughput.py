@@ -109,7 +109,7 @@ async def generate_raw(policy: LocalPolicy, asked: Sequence[Asked]) -> Run:
         ]
     )
     seconds = time.perf_counter() - started
-    return Run(seconds, sum(each.tokens for continuations in found for each in continuations))
+    return Run(seconds, sum(each.tokens for each in found))
 
 
 def generate_in_batches(policy: Any, asked: Sequence[Asked]) -> Run:

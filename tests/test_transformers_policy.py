@@ -160,11 +160,11 @@ def test_memory_that_runs_out_halves_the_batch(policy: TransformersPolicy, monke
     sizes: list[int] = []
     most = 2
 
-    def at_most(batch: DecodingBatch) -> None:
+    def at_most(batch: DecodingBatch) -> torch.Tensor:
         sizes.append(len(batch.rows))
         if len(batch.rows) > most:
             raise torch.OutOfMemoryError("scripted")
-        whole(batch)
+        return whole(batch)
 
     [expected] = propose(policy, (STATES[0], 5, SAMPLING, 1))
     monkeypatch.setattr(DecodingBatch, "step", at_most)

@@ -65,7 +65,7 @@ def test_a_searched_tree_as_a_graph_carries_every_statistic(tmp_path: Path) -> N
     graph = tree.to_networkx()
     assert graph.nodes[0]["visits"] == sum(1 for node in tree.nodes if node.terminal)
     assert networkx.dag_longest_path_length(graph, weight=None, default_weight=1) == max(n.depth for n in tree.nodes)
-    optional = {"error", "score", "terminal", "answer", "correct", "stated_answer"}
+    optional = {"error", "probability", "score", "terminal", "answer", "correct", "stated_answer"}
     assert all(
         set(graph.nodes[node.index]) | optional >= set(tree.to_json()["nodes"][0]) - {"parent"} for node in tree.nodes
     )

@@ -111,6 +111,11 @@ class Sampling:
     top_p: float = 1.0
     max_tokens: int = 256
     """The longest step, in tokens; a longer one comes back as `truncated`."""
+    distinct: bool = False
+    """Candidates are drawn without replacement, so no text comes twice; there may be fewer than were asked for. Not
+    every policy can."""
+    min_share: float = 0.0
+    """With `distinct`: a candidate less than this times as probable as the most probable one is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +126,8 @@ class Proposal:
     prompt_tokens: int = 0
     """Tokens of the prompt, counted once however many candidates were drawn from it."""
     generated_tokens: int = 0
-    """Tokens of all candidates together."""
+    """Tokens generated for all candidates together. Distinct ones share their beginnings, and tokens that led to none
+    of them count too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +161,11 @@ class Policy(Protocol):
     async def propose(self, state: State, n: int, sampling: Sampling, seed: int) -> Proposal:
         """Draw `n` candidate next steps for `state`.
 
-        Candidate i depends on `state`, `sampling`, `seed` and i alone, not on what else the backend is computing.
+        Candidate i depends on `state`, `sampling`, `seed` and i alone (distinct candidates on `n` too), not on what
+        else the backend is computing.
 
         Raises:
+            TreestarError: the policy cannot draw distinct candidates and was asked to.
             ContextOverflow: the state leaves no room for a step in the policy's context window.
         """
         ...

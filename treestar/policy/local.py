@@ -10,7 +10,7 @@ from typing import Any
 from treestar.policy.format import StepFormat
 from treestar.types import ContextOverflow, Execution, Problem, Proposal, Sampling, State, Step
 
-__all__ = ["Generated", "LocalPolicy"]
+__all__ = ["Generated", "Generation", "LocalPolicy"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,15 @@ class Generated:
     """New tokens, an end-of-sequence token included."""
     log_probability: float
     """Natural log of what the model gives to them at temperature 1, summed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """The continuations of one prompt."""
+
+    continuations: Sequence[Generated]
+    tokens: int
+    """New tokens that were computed for them."""
 
 
 class LocalPolicy(ABC):
@@ -45,7 +54,7 @@ class LocalPolicy(ABC):
     @abstractmethod
     async def generate(
         self, prompt: list[int], n: int, sampling: Sampling, seed: int, stop_strings: tuple[str, ...]
-    ) -> Sequence[Generated]:
+    ) -> Generation:
         """`n` continuations of the tokens `prompt`. Continuation i hangs on the arguments and i alone.
 
         Raises:
@@ -74,9 +83,9 @@ class LocalPolicy(ABC):
                 f"{len(prompt)} tokens of prompt and a step of up to {sampling.max_tokens} exceed the "
                 f"{self.context} tokens of {self.name}'s context"
             )
-        continuations = await self.generate(prompt, n, sampling, seed, self.format.stop_strings(state))
-        steps = tuple(self.step(state, each) for each in continuations)
-        return Proposal(steps, len(prompt), sum(step.tokens for step in steps))
+        generation = await self.generate(prompt, n, sampling, seed, self.format.stop_strings(state))
+        steps = tuple(self.step(state, each) for each in generation.continuations)
+        return Proposal(steps, len(prompt), generation.tokens)
 
     def step(self, state: State, generated: Generated) -> Step:
         stopped = any(stop in generated.text for stop in self.format.stop_strings(state))

@@ -32,7 +32,7 @@ from treestar.policy.format import (
     trajectory_text,
 )
 from treestar.policy.remote_server import Refusal, RemoteServer, RemoteServerConfig, UnusableAnswer
-from treestar.policy.sampling import request_seed
+from treestar.policy.sampling import refuse_distinct, request_seed
 from treestar.types import ContextOverflow, Execution, Problem, Proposal, Sampling, State, Step, TreestarError
 
 __all__ = ["OPENAI_PREFIX", "OpenAIPolicy", "load_openai_policy"]
@@ -140,8 +140,10 @@ class OpenAIPolicy:
 
         Raises:
             ContextOverflow: the server says that prompt and longest step exceed the model's context.
-            TreestarError: the server refuses the request, or failed for longer than the patience.
+            TreestarError: the server refuses the request, or failed for longer than the patience, or distinct
+                candidates were asked for.
         """
+        refuse_distinct(sampling, self.name)
         tasks = [asyncio.create_task(self.complete(state, sampling, request_seed(seed, index))) for index in range(n)]
         try:
             completions = await asyncio.gather(*tasks)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from treestar.types import Sampling, TreestarError
+
 if TYPE_CHECKING:
     import torch
 
-    from treestar.types import Sampling
-
-__all__ = ["choose_tokens", "request_seed", "uniforms"]
+__all__ = ["choose_tokens", "refuse_distinct", "request_seed", "sampling_probabilities", "uniforms"]
 
 
 def uniforms(seed: int, index: int, count: int) -> list[float]:
@@ -18,6 +18,14 @@ def uniforms(seed: int, index: int, count: int) -> list[float]:
     import numpy
 
     return [float(number) for number in numpy.random.default_rng([seed, index]).random(count)]
+
+
+def refuse_distinct(sampling: Sampling, name: str) -> None:
+    """Raises TreestarError if `sampling` asks for distinct candidates, for policies that cannot draw them."""
+    if sampling.distinct:
+        raise TreestarError(
+            f"{name} cannot draw distinct candidates: leave `distinct` off, or have transformers compute the model"
+        )
 
 
 def request_seed(seed: int, index: int) -> int:
@@ -44,17 +52,25 @@ def choose_tokens(
 
     logits = logits.float()
     greedy = torch.tensor([each.temperature == 0 for each in samplings], device=logits.device)[:, None]
-    temperature = torch.tensor([each.temperature or 1.0 for each in samplings], device=logits.device)[:, None]
-    probabilities = (logits / temperature).softmax(-1)
-    if any(each.top_p < 1 for each in samplings):
-        top_p = torch.tensor([each.top_p for each in samplings], device=logits.device)[:, None]
-        probabilities = keep_nucleus(probabilities, top_p)
-    cumulative = probabilities.cumsum(-1)
+    cumulative = sampling_probabilities(logits, samplings).cumsum(-1)
     heights = torch.tensor(numbers, device=logits.device)[:, None] * cumulative[:, -1:]
     drawn = torch.searchsorted(cumulative, heights, right=True).clamp(max=logits.shape[-1] - 1)
     chosen = torch.where(greedy, logits.argmax(-1, keepdim=True), drawn)
     log_probabilities = logits.log_softmax(-1).gather(1, chosen)
     return chosen[:, 0].tolist(), log_probabilities[:, 0].tolist()
+
+
+def sampling_probabilities(logits: torch.Tensor, samplings: Sequence[Sampling]) -> torch.Tensor:
+    """The next token's probabilities by temperature and top_p, of the shape of `logits`, (rows, vocabulary). At
+    temperature 0 they are those at 1. Where top_p leaves tokens out, a row sums to less than 1."""
+    import torch
+
+    temperature = torch.tensor([each.temperature or 1.0 for each in samplings], device=logits.device)[:, None]
+    probabilities = (logits / temperature).softmax(-1)
+    if any(each.top_p < 1 for each in samplings):
+        top_p = torch.tensor([each.top_p for each in samplings], device=logits.device)[:, None]
+        probabilities = keep_nucleus(probabilities, top_p)
+    return probabilities
 
 
 def keep_nucleus(probabilities: torch.Tensor, top_p: torch.Tensor) -> torch.Tensor:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any
 
 from treestar.policy.format import StepFormat
-from treestar.policy.local import Generated, LocalPolicy
+from treestar.policy.local import Generation, LocalPolicy
 from treestar.types import Sampling
 
 __all__ = ["TransformersPolicy"]
@@ -34,9 +33,11 @@ class TransformersPolicy(LocalPolicy):
         prefix_cache_bytes: int = 2**30,
     ) -> None:
         from treestar.policy.generator import Generator
+        from treestar.policy.shared_attention import share_prompts
 
         super().__init__(tokenizer, step_format, name, context_length(model.config, tokenizer))
         self.model = model.eval()
+        share_prompts(model, name)
         ends = model.generation_config.eos_token_id
         padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
         end_tokens = {padding, *([ends] if isinstance(ends, int) else ends or [])}
@@ -44,7 +45,7 @@ class TransformersPolicy(LocalPolicy):
 
     async def generate(
         self, prompt: list[int], n: int, sampling: Sampling, seed: int, stop_strings: tuple[str, ...]
-    ) -> Sequence[Generated]:
+    ) -> Generation:
         """See `LocalPolicy.generate`. Raises TreestarError if the model ran out of memory on a single sequence."""
         from treestar.policy.generator import Request
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from treestar.policy.format import StepFormat
-from treestar.policy.local import Generated, LocalPolicy
-from treestar.policy.sampling import request_seed
+from treestar.policy.local import Generated, Generation, LocalPolicy
+from treestar.policy.sampling import refuse_distinct, request_seed
 from treestar.policy.vllm_engine import VLLMEngine
 from treestar.types import Sampling
 
@@ -34,8 +33,9 @@ class VLLMPolicy(LocalPolicy):
 
     async def generate(
         self, prompt: list[int], n: int, sampling: Sampling, seed: int, stop_strings: tuple[str, ...]
-    ) -> Sequence[Generated]:
-        """See `LocalPolicy.generate`. Raises TreestarError if the engine has died."""
+    ) -> Generation:
+        """See `LocalPolicy.generate`. Raises TreestarError if the engine has died, or asked for distinct candidates."""
+        refuse_distinct(sampling, self.name)
         from vllm import SamplingParams, TokensPrompt
         from vllm.sampling_params import RequestOutputKind
 
@@ -57,7 +57,8 @@ class VLLMPolicy(LocalPolicy):
             [partial(request, TokensPrompt(prompt_token_ids=prompt), each) for each in parameters]
         )
         self.read_tokens += sum(len(prompt) - output.num_cached_tokens for output in outputs)
-        return [self.generated(output.outputs[0]) for output in outputs]
+        continuations = [self.generated(output.outputs[0]) for output in outputs]
+        return Generation(continuations, sum(each.tokens for each in continuations))
 
     def generated(self, output: Any) -> Generated:
         ended = output.finish_reason == "stop" and not isinstance(output.stop_reason, str)

@@ -102,12 +102,13 @@ class AnswerGroups:
 def sampled_mass(node: Node) -> float:
     """The share of the policy's trajectories that the tree's samples give to the path to `node`, in (0, 1].
 
-    A product over the path: how many of the candidates sampled there (and not pruned) were this step. A tree samples
-    probable and improbable branches alike; by this share they count as often as the policy itself would take them.
+    A product over the path: how many of the candidates sampled there (and not pruned) were this step, or, where they
+    were distinct, this step's share of their probability. A tree samples probable and improbable branches alike; by
+    this share they count as often as the policy itself would take them.
     """
     mass = 1.0
     while (parent := node.parent) is not None:
-        mass *= node.multiplicity / sum([sibling.multiplicity for sibling in parent.children])
+        mass *= node.mass / sum([sibling.mass for sibling in parent.children])
         node = parent
     return mass
 

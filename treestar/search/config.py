@@ -5,7 +5,7 @@ The command line's options and the YAML job files are made from these classes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from math import inf, isfinite, isnan
 from typing import Any, ClassVar, Literal
 
@@ -127,10 +127,23 @@ class TreeSearchConfig(SamplingConfig):
     choice: Choice = "weighted"
     """How the answer is chosen: the heaviest group by sampled mass and PPM score, the group with most
     trajectories, or the single best trajectory."""
+    distinct: bool = False
+    """Sample candidates without replacement: none comes twice, however certain the policy is of it. With models that
+    transformers compute."""
+    min_share: float = 0.0
+    """Of distinct candidates, leave out those less than this times as probable as the most probable one; where the
+    policy is certain of a step, no tokens are spent on others. A tree that is exhausted takes them in after all."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_choice(self, "choice", "weighted", "majority", "best")
+        if self.distinct and self.temperature == 0:
+            raise invalid(self, "temperature", "above 0 where candidates are distinct")
+        if not 0 <= self.min_share < 1:
+            raise invalid(self, "min_share", "0 or more and below 1")
+
+    def sampling(self) -> Sampling:
+        return replace(super().sampling(), distinct=self.distinct, min_share=self.min_share)
 
 
 @dataclass(frozen=True, kw_only=True)

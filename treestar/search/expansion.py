@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import exp
 from threading import Event
 from typing import Generic, TypeVar
@@ -163,11 +163,16 @@ class Search(Generic[ConfigT_co]):
         return [self.grow(leaf, each, keep_failures) for leaf, each in zip(wanted, expansions, strict=True)]
 
     async def propose_and_run(self, leaf: Node, n: int, merge: bool) -> Expansion:
-        policy, tree = self.components.policy, self.tree
+        policy, tree, sampling = self.components.policy, self.tree, self.config.sampling()
         seed = tree.draw_seed(leaf)
         leaf.drawn += n
+        if sampling.distinct:
+            # Without replacement, n more are the first and n others, if need be less probable ones each time.
+            n = leaf.drawn
+            leaf.times_drawn += 1
+            sampling = replace(sampling, min_share=sampling.min_share**leaf.times_drawn)
         try:
-            proposal = await policy.propose(tree.state(leaf), n, self.config.sampling(), seed)
+            proposal = await policy.propose(tree.state(leaf), n, sampling, seed)
         except ContextOverflow:
             return Expansion(Proposal(()), [], overflow=True)
         if not merge:
@@ -216,7 +221,10 @@ class Search(Generic[ConfigT_co]):
         """Add an expansion's candidates to the tree; a leaf left without children becomes terminal."""
         self.stats.prompt_tokens += expansion.proposal.prompt_tokens
         self.stats.generated_tokens += expansion.proposal.generated_tokens
-        growth = Growth(leaf, [None] * len(expansion.proposal.steps), [])
+        steps, distinct = expansion.proposal.steps, self.config.sampling().distinct
+        growth = Growth(leaf, [None] * len(steps), [])
+        if distinct:
+            leaf.seen = max(leaf.seen, sum(map(probability, steps)))
         for candidate in expansion.candidates:
             if candidate.failure is not None and not keep_failures:
                 continue
@@ -226,9 +234,12 @@ class Search(Generic[ConfigT_co]):
                 growth.new.append(child)
             else:
                 child.multiplicity += len(candidate.places)
+            if distinct:
+                # Drawn again, a child stands for the same texts and maybe more.
+                child.probability = max(child.probability or 0.0, sum(probability(steps[i]) for i in candidate.places))
             for place in candidate.places:
                 growth.draws[place] = child
-        weights = [child.multiplicity * step_probability(child.step) for child in leaf.children if child.step]
+        weights = [prior_weight(child, child.step) for child in leaf.children if child.step]
         total = sum(weights)
         for child, weight in zip(leaf.children, weights, strict=True):
             child.prior = weight / total
@@ -289,9 +300,17 @@ def judge(candidate: Candidate, policy: Policy) -> None:
         candidate.answer = answer or None
 
 
-def step_probability(step: Step) -> float:
-    """The policy's probability of a step, length-normalised: the geometric mean over its tokens, in (0, 1]."""
-    return exp(max(step.log_probability / max(step.tokens, 1), -700.0))
+def probability(step: Step) -> float:
+    """The policy's probability of a step's text, in (0, 1]."""
+    return exp(max(step.log_probability, -700.0))
+
+
+def prior_weight(child: Node, step: Step) -> float:
+    """What `child` weighs as a prior: the policy's probability of it where that is known, else how often it was sampled
+    times its length-normalised probability, the geometric mean over the tokens."""
+    if child.probability is not None:
+        return child.probability
+    return child.multiplicity * exp(max(step.log_probability / max(step.tokens, 1), -700.0))
 
 
 def close(node: Node) -> None:

@@ -75,8 +75,11 @@ def widen(search: Search[MCTSConfig]) -> bool:
 
 
 def unseen_probability(node: Node) -> float:
-    """How probable it is that the next candidate sampled at `node` is new: the share of candidates that were sampled
-    once (Good 1953, Turing's estimate), with half a candidate more, so that it is never 0."""
+    """How probable it is that the next candidate sampled at `node` is new: what the distinct candidates drawn there
+    leave over, or the share of candidates that were sampled once (Good 1953, Turing's estimate), with half a candidate
+    more, so that it is never 0."""
+    if node.times_drawn:
+        return 1.0 - node.seen
     return (sum(child.multiplicity == 1 for child in node.children) + 0.5) / (node.drawn + 1)
 
 

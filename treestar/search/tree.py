@@ -38,9 +38,12 @@ class Node:
     depth: int = 0
     """Steps from the root."""
     prior: float = 1.0
-    """Share among the siblings, in [0, 1]: sampled multiplicity times length-normalised probability."""
+    """Share among the siblings, in [0, 1]: of their probabilities, or of sampled multiplicity times length-normalised
+    probability."""
     multiplicity: int = 1
     """How many of the sampled candidates this node stands for."""
+    probability: float | None = None
+    """The policy's probability of the distinct candidates it stands for; None where candidates may repeat."""
     score: float | None = None
     """The PPM's score of the state, in [-1, 1]."""
     visits: int = 0
@@ -54,6 +57,10 @@ class Node:
     children: list[Node] = field(default_factory=list)
     drawn: int = 0
     """Candidates that were asked of the policy here so far; not kept in JSON."""
+    times_drawn: int = 0
+    """How often distinct candidates were asked for here; not kept in JSON."""
+    seen: float = 0.0
+    """The policy's probability of all distinct candidates drawn here, failed ones too; not kept in JSON."""
     widening: bool = False
     """Further candidates are to be sampled here although there are children; not kept in JSON."""
     in_flight: int = 0
@@ -67,6 +74,11 @@ class Node:
     def q_value(self) -> float:
         """Q = W / N, in [-1, 1]; 0 before the first visit."""
         return self.value_sum / self.visits if self.visits else 0.0
+
+    @property
+    def mass(self) -> float:
+        """What it weighs among its siblings: how often it was sampled, or its probability where none comes twice."""
+        return float(self.multiplicity) if self.probability is None else self.probability
 
     def path(self) -> list[Node]:
         """The nodes from the root's child down to this one; empty for the root."""
@@ -214,6 +226,7 @@ def node_to_json(node: Node) -> dict[str, Any]:
         "log_probability": step.log_probability,
         "prior": node.prior,
         "multiplicity": node.multiplicity,
+        "probability": node.probability,
         "score": node.score,
         "visits": node.visits,
         "value_sum": node.value_sum,
@@ -244,7 +257,18 @@ def add_node_from_json(tree: Tree, fields: dict[str, Any]) -> None:
             execution,
         )
         parent.open_children += not fields["closed"]
-    for name in ("prior", "multiplicity", "score", "visits", "value_sum", "terminal", "answer", "correct", "closed"):
+    for name in (
+        "prior",
+        "multiplicity",
+        "probability",
+        "score",
+        "visits",
+        "value_sum",
+        "terminal",
+        "answer",
+        "correct",
+        "closed",
+    ):
         setattr(node, name, fields[name])
 
 
