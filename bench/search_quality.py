@@ -33,10 +33,12 @@ from treestar import MCTSConfig, Problem, Solver
 from treestar.benchmarks.gym import make_problems
 from treestar.benchmarks.record import write_record
 from treestar.policy import load_policy
-from treestar.ppm import load_scorer, read_trees
+from treestar.ppm import load_scorer, ppm_from_policy, read_trees
 from treestar.ppm.config import PPMTrainingConfig
 from treestar.ppm.evaluation import evaluate
+from treestar.ppm.objectives import Objective
 from treestar.ppm.training import train_ppm
+from treestar.ppm.training_data import prepare
 from treestar.search import (
     AdaptiveBranchingConfig,
     BeamSearchConfig,
@@ -56,7 +58,7 @@ from treestar.verifier import AnswerVerifier
 from treestar.verifier.sandbox import SandboxExecutor
 
 CELLS = (("chain_sum", "mid"), ("basic_arithmetic", "mid"), ("leg_counting", "mid"))
-OBJECTIVES = ("pairs", "orm", "q_regression")
+OBJECTIVES: tuple[Objective, ...] = ("pairs", "orm", "q_regression")
 ENOUGH = 10**6
 
 CHUNK = 200
@@ -140,13 +142,27 @@ def make_trees(out: Path, arguments: argparse.Namespace) -> None:
                 print(f"{name}: {solved} of {len(missing)}, {tokens / seconds:.0f} tokens/s", flush=True)
 
 
-def train(out: Path, _: argparse.Namespace) -> None:
-    for objective in OBJECTIVES:
-        if not (out / f"ppm-{objective}" / "training.json").exists():
-            trees = read_trees(out / "trees" / "train")
-            config = PPMTrainingConfig(objective=objective, epochs=10, learning_rate=5e-4, batch_tokens=2048, bf16=True)
+def train(out: Path, arguments: argparse.Namespace) -> None:
+    """A PPM by each objective, from the same trees in as many steps: those of `--epochs` over the pairs."""
+    trees = read_trees(out / "trees" / "train")
+    found = list(trees)
+    ppm = ppm_from_policy("embedded-bootstrap", "float32")
+
+    def config_of(objective: Objective, epochs: float) -> PPMTrainingConfig:
+        return PPMTrainingConfig(objective=objective, epochs=epochs, learning_rate=5e-4, batch_tokens=2048, bf16=True)
+
+    steps = {each: len(prepare(found, ppm, config_of(each, 1)).batches) for each in ("pairs", *arguments.objectives)}
+    for objective in arguments.objectives:
+        folder = out / f"ppm-{objective}"
+        if not (folder / "training.json").exists():
+            epochs = round(arguments.epochs * steps["pairs"] / steps[objective], 2)
             report = train_ppm(
-                list(trees), "embedded-bootstrap", out / f"ppm-{objective}", config, skipped=trees.skipped
+                found,
+                "embedded-bootstrap",
+                folder,
+                config_of(objective, epochs),
+                skipped=trees.skipped,
+                on_progress=lambda each: print(each, flush=True) if each.pair_accuracy is not None else None,
             )
             print(objective, report["pair_accuracy"], f"{report['seconds']:.0f} s")
 
@@ -377,6 +393,8 @@ def main() -> None:
     parser.add_argument("--part", type=int, default=0, help="with --parts: which part of the problems to make trees of")
     parser.add_argument("--parts", type=int, default=1, help="processes that make trees side by side")
     parser.add_argument("--held-out", type=int, default=120, help="problems to make trees of and measure the PPM on")
+    parser.add_argument("--objectives", nargs="*", choices=OBJECTIVES, default=OBJECTIVES, help="PPMs to train")
+    parser.add_argument("--epochs", type=float, default=10.0, help="of the PPM that is trained on pairs")
     parser.add_argument("--problems", type=int, default=300, help="test problems")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--tokens", type=int, default=1000, help="generated tokens a problem")

@@ -58,7 +58,7 @@ class Handler(BaseHTTPRequestHandler):
         sampling = Sampling(body["temperature"], body["top_p"], body["max_tokens"])
         request = Request(prompt, 1, sampling, body.get("seed", 0), tuple(body["stop"]))
         self.policy.generator.submit(request)
-        [generated] = request.done.result()
+        [generated] = request.done.result().continuations
         usage = {"prompt_tokens": len(prompt), "completion_tokens": generated.tokens}
         return {"choices": [choice(generated, body, is_chat)], "usage": usage}
 

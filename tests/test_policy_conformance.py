@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from served_policy import ServerProcess, policy_at
@@ -19,7 +20,7 @@ from treestar.policy.embedded import MODEL_PATH, PROBLEMS_PATH
 from treestar.policy.format import ENDINGS
 from treestar.policy.load import LanguageModelPolicy
 from treestar.policy.transformers import TransformersPolicy
-from treestar.types import Closable, ContextOverflow, Execution, Problem, Proposal, Sampling, State, Step
+from treestar.types import Closable, ContextOverflow, Execution, Problem, Proposal, Sampling, State, Step, TreestarError
 
 STATES = [State(problem) for problem in read_problems(PROBLEMS_PATH)[0]]
 GREEDY = Sampling(temperature=0.0, max_tokens=64)
@@ -171,3 +172,13 @@ def test_cancelled_proposals_leave_the_backend_working(policy: LanguageModelPoli
 def test_its_name_finds_it_again(policy: LanguageModelPolicy) -> None:
     assert isinstance(policy.format, BoundFormat)
     assert "embedded" in policy.name
+
+
+def test_distinct_candidates_are_drawn_or_refused(policy: LanguageModelPolicy) -> None:
+    sampling = replace(SAMPLING, distinct=True)
+    if isinstance(policy, TransformersPolicy):
+        proposal = asyncio.run(policy.propose(STATES[0], 4, sampling, 1))
+        assert len({step.text for step in proposal.steps}) == 4
+    else:
+        with pytest.raises(TreestarError, match="cannot draw distinct candidates: leave `distinct` off"):
+            asyncio.run(policy.propose(STATES[0], 4, sampling, 1))

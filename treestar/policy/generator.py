@@ -70,11 +70,6 @@ class Candidate(Continuation):
     index: int
     beam: Beam = field(default_factory=Beam)
 
-    @property
-    def width(self) -> int:
-        """Rows that it may need before it has begun."""
-        return self.request.n if self.sampling.distinct else 1
-
     def twin(self) -> Candidate:
         """A beginning with the same tokens."""
         tokens, log_probabilities = list(self.tokens), list(self.log_probabilities)
@@ -93,7 +88,8 @@ class Generator:
     Args:
         model: a causal language model as `from_pretrained` gives it.
         end_tokens: tokens that end a sequence.
-        max_batch: most sequences of the batch.
+        max_batch: most sequences of the batch; those of a request for distinct ones are counted as they branch, and may
+            exceed it.
         prefix_cache_bytes: memory for keys and values of prefixes that may come again.
     """
 
@@ -174,20 +170,10 @@ class Generator:
         """The longest-waiting candidates that should join now."""
         with self.lock:
             self.waiting = deque(candidate for candidate in self.waiting if not candidate.request.done.done())
-            room = self.room()
-            if min(room, sum(each.width for each in self.waiting)) * JOIN_SHARE < len(self.batch.rows):
+            room = min(self.max_batch - len(self.batch.rows), len(self.waiting))
+            if room * JOIN_SHARE < len(self.batch.rows):
                 return []
-            taken: list[Candidate] = []
-            while self.waiting and (self.waiting[0].width <= room or not (taken or self.batch.rows)):
-                taken.append(self.waiting.popleft())
-                room -= taken[-1].width
-            return taken
-
-    def room(self) -> int:
-        """Rows that may still join the batch; those that distinct continuations may branch into are kept for them."""
-        branching = {id(row.request): row.width for row in self.batch.rows if row.sampling.distinct}
-        others = sum(not row.sampling.distinct for row in self.batch.rows)
-        return self.max_batch - sum(branching.values()) - others
+            return [self.waiting.popleft() for _ in range(room)]
 
     def join(self, candidates: Sequence[Candidate]) -> None:
         """Read the prompts, give every candidate its first token, and let it join the batch."""
@@ -333,7 +319,7 @@ class Generator:
             )
             self.fail(TreestarError(message))
             return
-        self.max_batch = len(active) // 2
+        self.max_batch = min(self.max_batch, len(active)) // 2
         self.clear()
         torch.cuda.empty_cache()
         again = [candidate for request in requests for candidate in self.begin_again(request)]
