@@ -73,7 +73,16 @@ SEARCHES: dict[str, Callable[..., SearchConfig]] = {
     "beam": partial(BeamSearchConfig, children=2, beam_width=2),
     "dvts": partial(DVTSConfig, children=2, subtrees=2),
     "adaptive_branching": partial(AdaptiveBranchingConfig, rollouts=ENOUGH),
-    "mcts": partial(MCTSConfig, rollouts=ENOUGH, children=4),
+    "mcts": partial(
+        MCTSConfig,
+        rollouts=ENOUGH,
+        children=4,
+        distinct=True,
+        min_share=0.1,
+        rule="puct",
+        exploration=1.0,
+        widen_above=0.001,
+    ),
 }
 """treestar's own strategies. `samples` serves majority, best of n and weighted vote, which differ in the choice alone.
 Sizes were chosen on validation problems: with the defaults of beam search and DVTS, 1000 tokens do not finish a round.
@@ -149,7 +158,9 @@ def train(out: Path, arguments: argparse.Namespace) -> None:
     ppm = ppm_from_policy("embedded-bootstrap", "float32")
 
     def config_of(objective: Objective, epochs: float) -> PPMTrainingConfig:
-        return PPMTrainingConfig(objective=objective, epochs=epochs, learning_rate=5e-4, batch_tokens=2048, bf16=True)
+        return PPMTrainingConfig(
+            objective=objective, epochs=epochs, learning_rate=1e-3, batch_tokens=3072, bf16=True, optimizer="muon"
+        )
 
     steps = {each: len(prepare(found, ppm, config_of(each, 1)).batches) for each in ("pairs", *arguments.objectives)}
     for objective in arguments.objectives:
@@ -258,7 +269,6 @@ METHODS: dict[str, tuple[str, str, str]] = {
     "beam search": ("beam", "pairs", "weighted"),
     "DVTS": ("dvts", "pairs", "weighted"),
     "adaptive branching": ("adaptive_branching", "pairs", "weighted"),
-    "MCTS without PPM": ("mcts", "", "weighted"),
     "MCTS + PPM": ("mcts", "pairs", "weighted"),
     "MCTS + ORM": ("mcts", "orm", "weighted"),
     "MCTS + Q-regression": ("mcts", "q_regression", "weighted"),
@@ -389,21 +399,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stage", choices=STAGES)
     parser.add_argument("--out", type=Path, default=Path("runs/search-quality"))
-    parser.add_argument("--training", type=int, default=2400, help="problems to make trees of and train on")
+    parser.add_argument("--training", type=int, default=1600, help="problems to make trees of and train on")
     parser.add_argument("--part", type=int, default=0, help="with --parts: which part of the problems to make trees of")
     parser.add_argument("--parts", type=int, default=1, help="processes that make trees side by side")
     parser.add_argument("--held-out", type=int, default=120, help="problems to make trees of and measure the PPM on")
     parser.add_argument("--objectives", nargs="*", choices=OBJECTIVES, default=OBJECTIVES, help="PPMs to train")
-    parser.add_argument("--epochs", type=float, default=10.0, help="of the PPM that is trained on pairs")
+    parser.add_argument("--epochs", type=float, default=6.0, help="of the PPM that is trained on pairs")
     parser.add_argument("--problems", type=int, default=300, help="test problems")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--tokens", type=int, default=1000, help="generated tokens a problem")
     parser.add_argument("--only", nargs="*", default=None, help="strategies to search with; all if not given")
+    parser.add_argument("--ppms", nargs="*", choices=OBJECTIVES, default=OBJECTIVES, help="PPMs to search with")
     parser.add_argument("--concurrency", type=int, default=64)
     parser.add_argument("--picture", default="docs/pictures/search_quality.png")
     arguments = parser.parse_args()
     searches = dict.fromkeys(method[:2] for method in METHODS.values())
-    arguments.searches = [each for each in searches if arguments.only is None or each[0] in arguments.only]
+    arguments.searches = [
+        (strategy, ppm)
+        for strategy, ppm in searches
+        if (arguments.only is None or strategy in arguments.only) and ppm in ("", *arguments.ppms)
+    ]
     STAGES[arguments.stage](arguments.out, arguments)
 
 

@@ -59,7 +59,8 @@ def test_beam_and_dvts_are_the_textbook(seed, subtrees, width, children, rounds,
     weights: dict[str, float] = {}
     for node in result.tree.nodes:
         if node.answer is not None:
-            weight = sampled_mass(node) * exp(2 * theirs.score(path_texts(node)))
+            path = path_texts(node)
+            weight = sampled_mass(node) * exp(sum(theirs.score(path[:end]) for end in range(1, len(path) + 1)))
             weights[node.answer] = weights.get(node.answer, 0.0) + weight
     if expected:
         assert weights[str(result.answer)] == pytest.approx(max(weights.values()))

@@ -22,8 +22,10 @@ from treestar.search import (
     DVTSConfig,
     MajorityConfig,
     MCTSConfig,
+    Node,
     SearchConfig,
     SearchResult,
+    Tree,
     WeightedVoteConfig,
     search_many,
     search_one,
@@ -145,23 +147,28 @@ def test_votes_over_samples_are_what_their_names_say(seed: int, samples: int, in
             continue
         votes: Counter[str] = Counter()
         for node in ends:
-            state = result.tree.state(node)
-            assert node.score == score_of(state)
-            weight = exp(2 * score_of(state)) if config_class is WeightedVoteConfig else 1
+            assert [each.score for each in node.path()] == [score_of(result.tree.state(each)) for each in node.path()]
+            weight = exp(sum_of_scores(result.tree, node)) if config_class is WeightedVoteConfig else 1
             votes[str(node.answer)] += weight  # type: ignore[assignment]
         if config_class is BestOfNConfig:
-            best = max(score_of(result.tree.state(node)) for node in ends)
-            assert best in [node.score for node in ends if node.answer == result.answer]
+            best = max(ends, key=lambda node: sum_of_scores(result.tree, node))
+            assert result.answer == best.answer
         else:
             assert votes[str(result.answer)] == pytest.approx(max(votes.values()))
             assert result.confidence == pytest.approx(votes[str(result.answer)] / votes.total() if votes.total() else 0)
     assert trees[WeightedVoteConfig] == trees[BestOfNConfig] == trees[MajorityConfig]
 
 
+def sum_of_scores(tree: Tree, node: Node) -> float:
+    return sum(score_of(tree.state(each)) for each in node.path())
+
+
 def test_only_trajectories_with_an_answer_are_scored() -> None:
+    """All their steps, and no other."""
     result = run(WeightedVoteConfig(samples=30), random_script(0.3, 0.4))
     assert result.tree is not None
+    answered = {each for end in result.tree.nodes if end.answer is not None for each in end.path()}
     for node in result.tree.nodes:
-        assert (node.score is not None) == (node.answer is not None)
+        assert (node.score is not None) == (node in answered)
     scored = [node for node in result.tree.nodes if node.score is not None]
     assert result.stats.scored_tokens == sum(node.depth for node in scored)

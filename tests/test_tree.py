@@ -108,7 +108,7 @@ def test_choices() -> None:
     assert chosen(groups, "majority") == ("a", pytest.approx(2 / 3))
     assert chosen(groups, "weighted") == (
         "b",
-        pytest.approx(math.exp(1.8) / (math.exp(1.8) + math.exp(-1.6) + math.exp(-1.2))),
+        pytest.approx(math.exp(0.9) / (math.exp(0.9) + math.exp(-0.8) + math.exp(-0.6))),
     )
     assert chosen(groups, "best")[0] == "b"
     assert chosen(finished(("a", None, 1), ("b", None, 3)), "weighted") == ("b", 0.75)

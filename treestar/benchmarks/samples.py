@@ -19,7 +19,7 @@ from typing import Any, TextIO
 from treestar.benchmarks.matrix import Cell
 from treestar.policy.format import trajectory_text
 from treestar.search import AnswerGroups, Node, SearchResult, Tree
-from treestar.search.answer import mean_log_probability
+from treestar.search.answer import mean_log_probability, trajectory_score
 from treestar.types import Problem, TreestarError, Verifier
 from treestar.verifier.unit_tests import candidate_program
 
@@ -67,7 +67,7 @@ async def make_row(
         right[answer] = await verifier.accepts(problem, answer)
     scores = {"log_probability": [round(mean_log_probability(end.node), SCORE_DIGITS) for end in ends]}
     if has_scorer:
-        scores["ppm"] = [-1.0 if end.node.score is None else round(end.node.score, SCORE_DIGITS) for end in ends]
+        scores["ppm"] = [round(trajectory_score(end.node) or 0.0, SCORE_DIGITS) for end in ends]
     row: Row = {
         "task": cell.task,
         "cell": cell.key,

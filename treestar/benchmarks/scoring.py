@@ -5,7 +5,7 @@ trajectories:
 
     none                        the answer that greedy or the tree search gave
     majority, best_of_n, weighted_vote    of all n samples: the answer that most of them give, the one with the highest
-                                score, the one with the highest sum of e^(2 score)
+                                score, the one with the highest sum of e^score
     majority@Ntokens, ...       of the samples that, one after another, are finished within N tokens
     majority@mcts:Ntokens, ...  of those that are finished within what MCTS with budget N spent on this very problem
     consensus@k                 the majority of k of the n samples, in expectation
@@ -31,7 +31,6 @@ from treestar.benchmarks.metrics import (
     weighted_vote_at_k,
 )
 from treestar.benchmarks.samples import Row
-from treestar.search.answer import score_weight
 
 __all__ = ["Answer", "Metrics", "SpentTokens", "own_answer_right", "problem_metrics"]
 
@@ -154,7 +153,7 @@ def metrics_at_k(votes: Votes, k: int, tokens_a_sample: float, seed: int) -> Met
     }
     for scorer, scores in votes.scores.items():
         answered = [-inf if group == NO_ANSWER else score for group, score in zip(votes.groups, scores, strict=True)]
-        weights = [score_weight(score) if scorer == "ppm" else exp(score) for score in scores]
+        weights = [exp(score) for score in scores]
         metrics[f"acc,best_of@{k}:{scorer}"] = best_of_k(answered, votes.right, k)
         metrics[f"acc,weighted@{k}:{scorer}"] = weighted_vote_at_k(votes.groups, votes.group_right, weights, k, seed)
     return metrics
@@ -166,8 +165,8 @@ def majority(votes: Votes) -> Answer:
 
 
 def weighted_vote(votes: Votes) -> Answer:
-    """The answer whose samples have the highest sum of `score_weight`; its best-scored wording."""
-    return heaviest(votes, [score_weight(score) for score in votes.scores["ppm"]])
+    """The answer whose samples have the highest sum of e^score; its best-scored wording."""
+    return heaviest(votes, [exp(score) for score in votes.scores["ppm"]])
 
 
 def heaviest(votes: Votes, weights: list[float]) -> Answer:

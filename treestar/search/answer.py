@@ -16,14 +16,10 @@ __all__ = [
     "choose",
     "mean_log_probability",
     "sampled_mass",
-    "score_weight",
+    "trajectory_score",
 ]
 
 Choice = Literal["weighted", "majority", "best"]
-
-SHARPNESS = 2.0
-"""A vote that the PPM scores 1 weighs e^(2 SHARPNESS), 55 times as much as one that it scores -1: enough to overrule
-the policy's belief, and too little for one score to decide alone."""
 
 
 @dataclass(slots=True)
@@ -120,14 +116,20 @@ def mean_log_probability(node: Node) -> float:
     return sum(step.log_probability for step in steps) / max(tokens, 1)
 
 
+def trajectory_score(node: Node) -> float | None:
+    """What the PPM says of the trajectory that ends at `node`: the sum of its steps' scores; None without a PPM.
+
+    A PPM is trained on siblings. Its score says how good a step is after the steps before it, and forgets what was
+    wrong with those, so no single score stands for a trajectory, not even the last.
+    """
+    scores = [each.score for each in node.path() if each.score is not None]
+    return sum(scores) if scores else None
+
+
 def trajectory_quality(node: Node) -> float:
-    """What ranks single trajectories: the PPM score, or without one the mean log-probability."""
-    return mean_log_probability(node) if node.score is None else node.score
-
-
-def score_weight(score: float) -> float:
-    """What a PPM's score makes of one vote: e^(SHARPNESS score)."""
-    return exp(SHARPNESS * score)
+    """What ranks single trajectories: the PPM's score, or without one the mean log-probability."""
+    score = trajectory_score(node)
+    return mean_log_probability(node) if score is None else score
 
 
 def trajectory_weight(node: Node, choice: Choice) -> float:
@@ -136,8 +138,9 @@ def trajectory_weight(node: Node, choice: Choice) -> float:
         return float(node.multiplicity)
     if choice == "best":
         return exp(trajectory_quality(node))
-    # A tree samples probable and improbable branches alike; without the mass both would count the same.
-    return sampled_mass(node) * (1.0 if node.score is None else score_weight(node.score))
+    # What a PPM prefers by a score of s more, it holds to be e^s times as likely (rStar-Math, equation 4); the policy's
+    # share is what was likely before. A tree samples probable and improbable branches alike.
+    return sampled_mass(node) * exp(trajectory_score(node) or 0.0)
 
 
 def choose(groups: AnswerGroups, choice: Choice) -> tuple[Node, float] | None:

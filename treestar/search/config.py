@@ -115,7 +115,7 @@ class BestOfNConfig(SamplesConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class WeightedVoteConfig(SamplesConfig):
-    """The answer whose sampled trajectories have the highest sum of e^(2 score) (weighted voting; Li et al. 2023)."""
+    """The answer whose sampled trajectories have the highest sum of e^score (weighted voting; Li et al. 2023)."""
 
     needs_scorer: ClassVar[bool] = True
 

@@ -211,9 +211,10 @@ class Search(Generic[ConfigT_co]):
             node.score = value
 
     async def finish(self, ends: Sequence[Node]) -> None:
-        """Score the finished trajectories that have an answer, and put them among those from which it is chosen."""
+        """Score the steps of the finished trajectories that have an answer, and put them among those from which it is
+        chosen."""
         answered = [node for node in ends if node.answer is not None]
-        await self.score(answered)
+        await self.score(list(dict.fromkeys(each for node in answered for each in node.path())))
         for node in answered:
             await self.groups.add(node)
 

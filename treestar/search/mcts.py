@@ -6,6 +6,7 @@ children, and so on. Every terminal child that an expansion finds is backed up a
 
 from __future__ import annotations
 
+from treestar.search.answer import trajectory_score
 from treestar.search.config import MCTSConfig
 from treestar.search.expansion import Growth, Search, reopen
 from treestar.search.selection import select_child
@@ -107,8 +108,8 @@ async def evaluate(search: Search[MCTSConfig], grown: list[Growth]) -> None:
 
 
 async def terminal_value(search: Search[MCTSConfig], node: Node) -> float:
-    """The value of a finished trajectory, in [-1, 1]: by the gold answer where that may be used, else by the PPM, else
-    by agreement with the tree's other trajectories. A trajectory without an answer is worth -1."""
+    """The value of a finished trajectory, in [-1, 1]: by the gold answer where that may be used, else by the PPM (the
+    mean over its steps), else by agreement with the tree's other trajectories. Without an answer it is worth -1."""
     if node.answer is None or node.terminal != "answer":
         search.groups.settle(node)
         return -1.0
@@ -116,9 +117,8 @@ async def terminal_value(search: Search[MCTSConfig], node: Node) -> float:
     if search.config.gold and search.tree.problem.answer is not None:
         node.correct = await search.components.verifier.accepts(search.tree.problem, node.answer)
         return 1.0 if node.correct else -1.0
-    if node.score is not None:
-        return node.score
-    return search.groups.agreement(group)
+    score = trajectory_score(node)
+    return search.groups.agreement(group) if score is None else score / node.depth
 
 
 def backpropagate(node: Node | None, value: float) -> None:
