@@ -4,13 +4,15 @@ AB-MCTS-A, its_hub's beam search and particle filtering.
 A peer decides where the next step is sampled; sampling, running and scoring it, and counting the tokens, is
 treestar's `Search`, so that all strategies pay the same for the same. A peer stops once its generated tokens are used,
 which is checked between its steps. Steps with the same code are run and scored once, and count as often as they were
-sampled. What a peer sees of a state is the PPM's score mapped to [0, 1], and 0 where a trajectory ended without an
-answer. Parameters are the libraries' defaults.
+sampled. What a peer sees of a state is 0 where a trajectory ended without an answer, and else the PPM's score mapped
+to [0, 1]: the mean over the state's steps, for one step's score knows nothing of earlier mistakes (docs/ppm.md).
+Parameters are the libraries' defaults.
 
 Where a library leaves a choice to its user, it is made in the peer's favour:
 
-- TreeQuest's StandardMCTS is told the PPM's score of the new step. AB-MCTS-A is told that of a trajectory completed
-  from the new step: with the step's own score its default prior (mean 0) has it sample first steps for ever.
+- TreeQuest's StandardMCTS is told the PPM's score of the new step alone, for it averages along the path by itself.
+  AB-MCTS-A is told that of a trajectory completed from the new step: with the step's own score its default prior
+  (mean 0) has it sample first steps for ever.
 - TreeQuest knows no terminal nodes, and may select a finished trajectory. That costs no tokens. AB-MCTS-A, which
   chooses at random, is asked once more, so that it samples among the open nodes only. StandardMCTS would choose the
   same again; there the trajectory's score is backed up once more, as textbook MCTS does at a terminal node. After
@@ -111,9 +113,14 @@ async def run_peer(
     return PeerResult(answer, correct, stats.generated_tokens, stats.scored_tokens, stats.executions)
 
 
+def step_value(node: Node) -> float:
+    """What a peer is told of a state's last step, in [0, 1]."""
+    return 0.0 if node.score is None else (1.0 + node.score) / 2.0
+
+
 def value(node: Node) -> float:
     """What a peer is told of a state, in [0, 1]."""
-    return 0.0 if node.score is None else (1.0 + node.score) / 2.0
+    return 0.0 if node.score is None else sum(map(step_value, node.path())) / node.depth
 
 
 async def score(search: Search[SamplingConfig], nodes: Sequence[Node]) -> None:
@@ -150,7 +157,7 @@ async def treequest_mcts(search: Search[SamplingConfig]) -> None:
             idle = 0 if node.terminal is None else idle + 1
             if node.terminal is None:
                 node = await sample_step(search, node)
-            tree = algorithm.tell(tree, trial.trial_id, (node, value(node)))
+            tree = algorithm.tell(tree, trial.trial_id, (node, step_value(node)))
 
 
 async def treequest_ab_mcts_a(search: Search[SamplingConfig]) -> None:

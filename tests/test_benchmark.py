@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from math import exp
 from pathlib import Path
 from typing import Any
 
@@ -279,7 +280,9 @@ def by_length(state: State) -> float:
 
 
 def by_answer(state: State) -> float:
-    return 0.5 if state.steps[-1].answer == "1" else -0.5
+    """Steps before the last say nothing."""
+    answer = state.steps[-1].answer
+    return 0.0 if answer is None else 0.5 if answer == "1" else -0.5
 
 
 ALL = {"strategies": tuple(STRATEGIES), "search": {"max_depth": 6, "children": 3}}
@@ -321,12 +324,12 @@ def test_the_ppm_s_score_of_every_trajectory_is_in_the_samples(tmp_path: Path) -
     assert len(rows) == 6 * 6
     right = 0
     for row in rows:
-        expected = {None: -1.0, "1": 0.5}
+        expected = {None: 0.0, "1": 0.5}
         assert row["scores"]["ppm"] == [expected.get(answer, -0.5) for answer in row["filtered_resps"]]
         assert (row["stats"]["scored_tokens"] > 0) == any(answer is not None for answer in row["filtered_resps"])
         if "sampling" in row["cell"]:
             votes = {
-                answer: row["filtered_resps"].count(answer) * (0.75 if answer == "1" else 0.25)
+                answer: row["filtered_resps"].count(answer) * exp(0.5 if answer == "1" else -0.5)
                 for answer in row["filtered_resps"]
                 if answer is not None
             }
