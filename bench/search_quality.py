@@ -18,16 +18,14 @@ import asyncio
 import json
 import random
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from statistics import fmean as mean
 from typing import Any
 
-import numpy as np
 from peers import PEERS
+from search_quality_figures import METHODS, Line, Rows, by_problem, compare, curve, draw, method_figures, read_lines
 
 from treestar import MCTSConfig, Problem, Solver
 from treestar.benchmarks.gym import make_problems
@@ -52,7 +50,6 @@ from treestar.search import (
     search_one,
 )
 from treestar.search.answer import Choice
-from treestar.statistics import bootstrap_intervals, paired_difference
 from treestar.types import State
 from treestar.verifier import AnswerVerifier
 from treestar.verifier.sandbox import SandboxExecutor
@@ -89,29 +86,6 @@ Sizes were chosen on validation problems: with the defaults of beam search and D
 """
 
 CHOICES: tuple[Choice, ...] = ("weighted", "majority", "best")
-
-
-@dataclass
-class Line:
-    """One search of one problem."""
-
-    strategy: str
-    ppm: str
-    """The objective that the PPM was trained by; "" without one."""
-    seed: int
-    problem: str
-    cell: str
-    answers: dict[str, list[tuple[int, bool]]] = field(default_factory=dict)
-    """For each rule of choice: (tokens generated, whether the answer chosen then is right), at every change."""
-    generated_tokens: int = 0
-    scored_tokens: int = 0
-    executions: int = 0
-    nodes: int = 0
-    stopped: str = ""
-
-    @property
-    def key(self) -> tuple[str, str, int, str]:
-        return self.strategy, self.ppm, self.seed, self.problem
 
 
 def problems_of(split: Any, count: int, seed: int) -> list[Problem]:
@@ -245,45 +219,6 @@ async def search_with_peer(line: Line, problem: Problem, components: Components,
     line.executions = result.executions
 
 
-def read_lines(path: Path) -> Iterator[Line]:
-    if path.exists():
-        for text in path.read_text(encoding="utf-8").splitlines():
-            yield Line(**json.loads(text))
-
-
-def right_at(line: Line, choice: str, tokens: int) -> bool:
-    """Whether the answer that `choice` gave after at most `tokens` generated tokens is right."""
-    right = False
-    for at, correct in line.answers[choice]:
-        if at > tokens:
-            break
-        right = correct
-    return right
-
-
-METHODS: dict[str, tuple[str, str, str]] = {
-    "greedy": ("greedy", "", "best"),
-    "majority": ("samples", "pairs", "majority"),
-    "best of n": ("samples", "pairs", "best"),
-    "weighted vote": ("samples", "pairs", "weighted"),
-    "beam search": ("beam", "pairs", "weighted"),
-    "DVTS": ("dvts", "pairs", "weighted"),
-    "adaptive branching": ("adaptive_branching", "pairs", "weighted"),
-    "MCTS + PPM": ("mcts", "pairs", "weighted"),
-    "MCTS + ORM": ("mcts", "orm", "weighted"),
-    "MCTS + Q-regression": ("mcts", "q_regression", "weighted"),
-    "best of n, ORM": ("samples", "orm", "best"),
-    "TreeQuest StandardMCTS": ("treequest_mcts", "pairs", "own"),
-    "TreeQuest ABMCTSA": ("treequest_ab_mcts_a", "pairs", "own"),
-    "its_hub beam search": ("its_hub_beam", "pairs", "own"),
-    "its_hub particle filtering": ("its_hub_particles", "pairs", "own"),
-}
-"""What the report compares: strategy, the PPM's objective, and the rule by which the answer is chosen."""
-
-Rows = dict[str, list[Line]]
-"""The lines of each problem, one for every seed."""
-
-
 def report(out: Path, arguments: argparse.Namespace) -> None:
     by_search: dict[tuple[str, str], Rows] = {}
     for line in read_lines(out / "searches.jsonl"):
@@ -309,46 +244,6 @@ def report(out: Path, arguments: argparse.Namespace) -> None:
     write_record(Path(__file__).parent / "results" / "search_quality.json", figures, 0)
 
 
-def by_problem(rows: Rows, choice: str, tokens: int) -> dict[str, float]:
-    """Each problem's share of seeds with a right answer."""
-    return {
-        problem: sum(right_at(line, choice, tokens) for line in lines) / len(lines) for problem, lines in rows.items()
-    }
-
-
-def interval(values: Iterable[float]) -> dict[str, Any]:
-    array = np.array(list(values), dtype=float)
-    [[low, high]] = bootstrap_intervals(array[:, None])
-    return {"accuracy": round(float(array.mean()), 4), "interval": [round(float(low), 4), round(float(high), 4)]}
-
-
-def method_figures(rows: Rows, accuracy: dict[str, float]) -> dict[str, Any]:
-    lines = [line for each in rows.values() for line in each]
-    cells = sorted({line.cell for line in lines})
-    of_cell = {line.problem: line.cell for line in lines}
-    return {
-        **interval(accuracy.values()),
-        "problems": len(rows),
-        "seeds": len({line.seed for line in lines}),
-        "cells": {cell: round(mean(v for p, v in accuracy.items() if of_cell[p] == cell), 3) for cell in cells},
-        "generated_tokens": round(mean(line.generated_tokens for line in lines), 1),
-        "scored_tokens": round(mean(line.scored_tokens for line in lines), 1),
-        "executions": round(mean(line.executions for line in lines), 1),
-        "stopped": dict(Counter(line.stopped for line in lines)),
-    }
-
-
-def compare(first: dict[str, float], second: dict[str, float]) -> dict[str, Any]:
-    """Over the problems that both have."""
-    shared = sorted(first.keys() & second.keys())
-    return paired_difference([first[each] for each in shared], [second[each] for each in shared])
-
-
-def curve(rows: Rows, choice: str, most: int) -> list[dict[str, Any]]:
-    budgets = [most * 2**power // 32 for power in range(6)]
-    return [{"tokens": tokens, **interval(by_problem(rows, choice, tokens).values())} for tokens in budgets]
-
-
 def ppm_figures(out: Path, objective: str) -> dict[str, Any]:
     """The PPM on the held-out trees."""
     trees = read_trees(out / "trees" / "held-out")
@@ -365,26 +260,6 @@ def ppm_figures(out: Path, objective: str) -> dict[str, Any]:
         "held-out trees": found,
         "training": {key: training[key] for key in ("settings", "data", "seconds", "tokens")},
     }
-
-
-def draw(figures: dict[str, Any], path: Path) -> None:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    axes = figure.subplots()
-    for index, (name, points) in enumerate(figures["accuracy by tokens"].items()):
-        ends = list(zip(*[point["interval"] for point in points], strict=True))
-        tokens = [point["tokens"] for point in points]
-        axes.plot(
-            tokens, [point["accuracy"] for point in points], marker="o", markersize=3, label=name, color=f"C{index}"
-        )
-        axes.fill_between(tokens, *ends, color=f"C{index}", alpha=0.1, linewidth=0)
-    axes.set_xscale("log", base=2)
-    axes.set_xlabel("generated tokens a problem, at most")
-    axes.set_ylabel("accuracy")
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
-    figure.savefig(path, dpi=120)
 
 
 STAGES = {
