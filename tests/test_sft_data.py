@@ -15,7 +15,7 @@ from sft_rows import sum_row
 from tiny_model import tiny_model
 
 from treestar.policy.format import BoundFormat, ChatFormat, RStarFormat, StepFormat, plain_template, written_text
-from treestar.policy.generator import Generated, Request
+from treestar.policy.generator import Generated, Generation, Request
 from treestar.policy.load import load_policy
 from treestar.policy.transformers import TransformersPolicy
 from treestar.selfevolve.sft import SFTRow
@@ -59,7 +59,7 @@ class ReadingAloud:
             written.append(label)
             ended = label == end
             text = self.tokenizer.decode(written[:-1] if ended else written)
-        request.done.set_result([Generated(text, ended, len(written), 0.0)])
+        request.done.set_result(Generation([Generated(text, ended, len(written), 0.0)], len(written)))
 
     def continues(self, row: TokenRow, prompt: list[int]) -> bool:
         return list(row.ids[: len(prompt)]) == prompt and row.labels[len(prompt)] != NO_LOSS

@@ -11,8 +11,9 @@ import torch
 from tiny_model import save_tiny_model, tiny_model
 
 from treestar.policy import RStarFormat, TransformersPolicy, load_policy
-from treestar.policy.decoding import DecodingBatch
+from treestar.policy.decoding import Continuation, DecodingBatch
 from treestar.policy.sampling import choose_tokens, uniforms
+from treestar.policy.shared_attention import share_prompts
 from treestar.types import ContextOverflow, Problem, Proposal, Sampling, State, Step, TreestarError
 
 STATES = [State(Problem(f"How much is {i} times {'9' * (i % 5 + 1)}?")) for i in range(12)]
@@ -177,6 +178,27 @@ def test_memory_that_runs_out_halves_the_batch(policy: TransformersPolicy, monke
         propose(policy, (STATES[0], 2, SAMPLING, 1))
     most = 2
     assert texts(propose(policy, (STATES[0], 5, SAMPLING, 1))[0]) == texts(expected), "and it goes on after that"
+
+
+def test_rows_may_leave_before_a_step_has_read_them() -> None:
+    """Many join and the first of them ends with its first token, beside a batch that has room for fewer."""
+    model, _ = tiny_model()
+    share_prompts(model, "tiny")
+    batch: DecodingBatch[Continuation] = DecodingBatch(model)
+
+    def row(tokens: list[int]) -> Continuation:
+        return Continuation(tokens, len(tokens) - 1, SAMPLING, [])
+
+    keys_values = torch.randn(2, 2, 4, 3, 16)
+    first, others = row([5, 6, 7, 8]), [row([5, 6, 7, 9]) for _ in range(6)]
+    batch.join([first], keys_values)
+    expected = batch.step()
+    batch.join(others, keys_values)
+    batch.leave(others[0])
+    batch.leave(first)
+    assert {id(each) for each in batch.rows} == {id(each) for each in others[1:]}
+    assert [each.row for each in batch.rows] == list(range(5))
+    assert batch.step().shape == (5, expected.shape[1])
 
 
 def test_a_failing_model_fails_who_waits_and_nobody_else(policy: TransformersPolicy) -> None:

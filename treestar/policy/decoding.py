@@ -111,7 +111,8 @@ class DecodingBatch(Generic[ContinuationT]):
         """Take a row out."""
         last = self.rows.pop()
         if last is not leaving:
-            if self.of_rows is not None:
+            # A row that no step has read yet may have no place there, and has nothing to keep.
+            if self.of_rows is not None and last.row < self.of_rows.shape[2]:
                 columns = last.known + 1
                 self.of_rows[:, :, leaving.row, :, :columns] = self.of_rows[:, :, last.row, :, :columns]
             self.rows[leaving.row] = last
