@@ -15,6 +15,7 @@ from treestar.benchmarks.gym import split_of
 from treestar.selfevolve.exploration import ExplorationConfig
 from treestar.selfevolve.job import Job, job_text, load_as, load_job, preset_names, preset_path, read_job
 from treestar.selfevolve.problems import cell_of, evaluation_problems, training_problems
+from treestar.selfevolve.trainings import ppm_base_of
 from treestar.types import TreestarError
 
 SMALL = """
@@ -165,6 +166,17 @@ def test_a_program_to_be_written_is_no_training_problem(tmp_path: Path) -> None:
     (tmp_path / "b.jsonl").write_text('{"question": "?", "entry_point": "f", "tests": "assert f()", "id": "x"}')
     with pytest.raises(TreestarError, match=r"problem 'x' of jsonl:.* is no math problem"):
         training_problems(job, [])
+
+
+def test_a_ppm_starts_from_the_policy_or_from_the_latest_ppm(tmp_path: Path) -> None:
+    new, further = read_job(SMALL, "job"), read_job(SMALL + "continue_ppm: true", "job")
+    policy = str(tmp_path / "round-3" / "policy")
+    assert ppm_base_of(further, tmp_path, 3) == policy
+    trained = tmp_path / "round-1" / "ppm"  # and none in round 2, which had no pairs
+    trained.mkdir(parents=True)
+    (trained / "config.json").touch()
+    assert ppm_base_of(further, tmp_path, 3) == str(trained)
+    assert ppm_base_of(new, tmp_path, 3) == policy
 
 
 def test_models_that_a_job_has_trained_are_loaded_as_it_says(tmp_path: Path) -> None:

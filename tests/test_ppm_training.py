@@ -131,6 +131,15 @@ def test_training_lowers_the_loss_and_ranks_held_out_pairs(
     assert max(unseen.terminals(), key=lambda node: score(stored, unseen.state(node))).correct
 
 
+def test_a_ppm_is_trained_further(policy: str, tmp_path: Path) -> None:
+    """From where it stopped: its first loss is lower than that of a new PPM, and its report names it."""
+    config = PPMTrainingConfig(**{**QUICK, "epochs": 6.0})
+    new = train_ppm(trees(24), policy, tmp_path / "new", config)
+    further = train_ppm(trees(24), str(tmp_path / "new"), tmp_path / "further", config)
+    assert further["losses"][0][1] < 0.8 * new["losses"][0][1]
+    assert further["settings"]["policy"] == str(tmp_path / "new")
+
+
 def test_muon_trains_the_layers_matrices_and_adamw_the_rest(policy: str) -> None:
     """Each weight is in one part, the schedule's rates reach both, and one step changes all of them."""
     model = ppm_from_policy(policy).model

@@ -37,7 +37,11 @@ def train(
     trees: TreesOption,
     out: Annotated[Path, typer.Option(help="Folder for the PPM and training.json.")],
     policy: Annotated[
-        str, typer.Option(help="Whose backbone the PPM starts from: `embedded`, a model folder, or a hub id.")
+        str,
+        typer.Option(
+            help="Whose backbone the PPM starts from: `embedded`, a model folder, or a hub id. Or a PPM, to train it "
+            "further."
+        ),
     ] = "embedded",
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.")] = False,
     training_arguments: Annotated[

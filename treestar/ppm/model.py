@@ -20,7 +20,7 @@ from treestar.types import TreestarError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["EMBEDDED_PATH", "PPM", "load_ppm", "ppm_from_policy", "ppm_path"]
+__all__ = ["EMBEDDED_PATH", "PPM", "load_ppm", "ppm_from_policy", "ppm_path", "ppm_to_train"]
 
 EMBEDDED_PATH = Path(__file__).parent / "embedded"
 """The folder of the PPM that comes with the package."""
@@ -108,6 +108,21 @@ class PPM:
         """Write the checkpoint into the folder `path`."""
         self.model.save_pretrained(path)
         self.tokenizer.save_pretrained(path)
+
+
+def ppm_to_train(name: str) -> PPM:
+    """The PPM that training starts from, in float32 on the CPU: `name` itself where it is a PPM, else a new one above
+    the policy of that name.
+
+    Raises:
+        TreestarError: as `load_ppm` and `ppm_from_policy` do.
+    """
+    from transformers import AutoConfig
+
+    with loading("policy", name, WANTED_POLICY):
+        config = AutoConfig.from_pretrained(policy_path(name))
+    is_ppm = (config.architectures or [""])[0].endswith("ForSequenceClassification")
+    return load_ppm(name, device="cpu", dtype="float32") if is_ppm else ppm_from_policy(name)
 
 
 def ppm_from_policy(name: str, dtype: Dtype | None = None) -> PPM:

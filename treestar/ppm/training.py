@@ -17,7 +17,7 @@ from treestar.fine_tuning import (
     trainer_arguments,
 )
 from treestar.ppm.config import PPMTrainingConfig
-from treestar.ppm.model import PPM, load_ppm, ppm_from_policy
+from treestar.ppm.model import PPM, load_ppm, ppm_to_train
 from treestar.ppm.objectives import LOSSES
 from treestar.ppm.training_data import TrainingData, prepare
 from treestar.ppm.trees import SkippedTree
@@ -46,7 +46,8 @@ def train_ppm(
 
     Args:
         trees: searched with `gold`, so that every answer was judged.
-        policy: `embedded`, a model folder, or a hub id: whose backbone the PPM starts from.
+        policy: `embedded`, a model folder, or a hub id: whose backbone the PPM starts from. Or a PPM, which is then
+            trained further.
         skipped: what reading could not make a tree of (`TreeFolder.skipped`), for the counts.
         resume: go on from the last checkpoint in `out`.
         training_arguments: further fields of `transformers.TrainingArguments`, such as `fsdp`; they win over `config`.
@@ -64,7 +65,7 @@ def train_ppm(
         raise TreestarError("training needs an extra package: pip install 'treestar[train]'")
     config, out = config or PPMTrainingConfig(), Path(out)
     check_folder(out, resume)
-    ppm = ppm_from_policy(policy)
+    ppm = ppm_to_train(policy)
     data = prepare(trees, ppm, config, skipped)
     if is_main_process():
         on_data(data)

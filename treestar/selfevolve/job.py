@@ -272,6 +272,8 @@ class Job:
     """How a policy is fine-tuned; null does without, so that the policy stays the bootstrap one."""
     ppm: PPMTrainingConfig | None = field(default_factory=PPMTrainingConfig)
     """How a PPM is trained; null does without."""
+    continue_ppm: bool = False
+    """Its training goes on from the PPM of the round before instead of starting from the round's policy."""
     ppm_rounds: int = 1
     """A PPM learns from the trees of so many rounds, the latest."""
     ppm_training_arguments: Mapping[str, Any] = field(default_factory=dict)

@@ -57,7 +57,7 @@ def train_here(kind: Kind, job: Job, out: Path, number: int, backends: Backends,
     else:
         backends.train_ppm(
             latest_trees(job, out, number),
-            policy_of(job, out, number),
+            ppm_base_of(job, out, number),
             folder,
             job.ppm,
             resume=True,
@@ -88,6 +88,13 @@ def policy_of(job: Job, out: Path, number: int) -> str:
 def base_of(job: Job, out: Path, number: int) -> str:
     """The checkpoint that round `number` fine-tunes."""
     return policy_of(job, out, number - 1) if job.continue_policy else job.base
+
+
+def ppm_base_of(job: Job, out: Path, number: int) -> str:
+    """What the PPM of round `number` starts from: that round's policy, or the latest PPM before."""
+    before = [round_folder(out, each) / "ppm" for each in range(number - 1, 0, -1)] if job.continue_ppm else []
+    trained = (str(folder) for folder in before if (folder / "config.json").exists())
+    return next(trained, policy_of(job, out, number))
 
 
 def latest_trees(job: Job, out: Path, number: int) -> Iterator[Tree]:
