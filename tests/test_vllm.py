@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -105,6 +107,35 @@ def test_more_prompts_at_a_time_than_a_forward_pass_takes() -> None:
 
     assert all(len(each.steps) == 1 for each in asyncio.run(propose()))
     asyncio.run(policy.close())
+
+
+LOADS_AND_WAITS = f"""
+import psutil, sys
+from treestar.policy import load_policy
+if __name__ == "__main__":
+    policy = load_policy("vllm:embedded?{EAGER}")
+    print(*[each.pid for each in psutil.Process().children(recursive=True)], flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.vllm
+def test_the_engine_does_not_outlive_a_killed_process(tmp_path: Path) -> None:
+    import psutil
+
+    script = tmp_path / "load.py"  # a file, because vLLM starts its processes by importing it again
+    script.write_text(LOADS_AND_WAITS)
+    with subprocess.Popen(
+        [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        engine = [psutil.Process(int(number)) for number in process.stdout.readline().split()]
+        process.kill()
+    assert len(engine) >= 2
+    gone, alive = psutil.wait_procs(engine, timeout=60)
+    for each in alive:
+        each.kill()
+    assert not alive, f"{len(gone)} have ended"
 
 
 @pytest.mark.vllm

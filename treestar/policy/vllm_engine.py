@@ -10,6 +10,8 @@ import asyncio
 import atexit
 import json
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from itertools import count
@@ -27,6 +29,18 @@ QUEUED = 2
 that ends can take them back and they cost no memory."""
 
 SHUTDOWN_SECONDS = 5.0
+
+WATCHER = """
+import os, signal, sys
+sys.stdin.read()
+for process in map(int, sys.argv[1:]):
+    try:
+        os.kill(process, signal.SIGTERM)
+    except ProcessLookupError:
+        pass
+"""
+"""Waits until this process is gone, however it went, and ends the engine's. Those of a killed process would go on and
+hold their memory, and the same command could not start again."""
 
 ResultT = TypeVar("ResultT")
 
@@ -98,7 +112,9 @@ class VLLMEngine:
                 "use_tqdm_on_load": False,
                 **arguments,
             }
+            before = child_processes()
             self.engine = self.submit(start(AsyncEngineArgs(model=model, **settings))).result()
+            self.watcher = start_watcher(child_processes() - before)
         except Exception as error:  # vLLM, torch and the hub client raise what they like
             self.stop_loop()
             raise TreestarError(f"vLLM cannot start with the {kind} {name!r}: {first_line(error)}") from error
@@ -160,6 +176,8 @@ class VLLMEngine:
             return
         atexit.unregister(self.close)
         self.submit(self.shut_down()).result()
+        self.watcher.kill()
+        self.watcher.communicate()
         self.stop_loop()
 
     async def shut_down(self) -> None:
@@ -180,6 +198,20 @@ async def start(engine_arguments: Any) -> Any:
     from vllm.v1.engine.async_llm import AsyncLLM
 
     return AsyncLLM.from_engine_args(engine_arguments)
+
+
+def child_processes() -> set[int]:
+    """The numbers of the processes that this one has started and that still run."""
+    import psutil
+
+    return {child.pid for child in psutil.Process().children()}
+
+
+def start_watcher(processes: set[int]) -> subprocess.Popen[bytes]:
+    """A process that ends `processes` when this one is gone; in a session of its own, for Ctrl-C is not for it."""
+    return subprocess.Popen(
+        [sys.executable, "-c", WATCHER, *map(str, sorted(processes))], stdin=subprocess.PIPE, start_new_session=True
+    )
 
 
 def first_line(error: Exception) -> str:
