@@ -238,6 +238,15 @@ def test_duplicates_are_merged_and_weigh_more() -> None:
     ]
 
 
+def test_of_several_wordings_the_most_probable_is_kept() -> None:
+    def script(state: State, n: int, seed: int) -> list[Step]:
+        wordings = [("# cats", -3.0), ("# dogs", -1.0), ("# cows", -2.0)]
+        return [Step(f"{words}\nx = 4", f"{words}\nx = 4", log_probability=each) for words, each in wordings]
+
+    tree = tree_of(MCTSConfig(rollouts=1, children=3, max_depth=1), script)
+    assert [child.step and child.step.text for child in tree.root.children] == ["# dogs\nx = 4"]
+
+
 def test_failing_steps_are_pruned_or_penalised() -> None:
     def script(state: State, n: int, seed: int) -> list[Step]:
         return [Step("raise", "raise"), Step("so 1", ending="answer", answer="1")]
