@@ -60,7 +60,7 @@ def round_report(number: int, level: float, solved: int, solved_first: int) -> d
         "selection": {"trajectories": solved_first, "duplicates": 12, "false_positives": 17, "rows": 900,
                       "copies": 1_500, "pairs": 2_345, "trees_without_pairs": {"no wrong trajectory": 40}},
         "sft": {"steps": 100, "seconds": 150.0},
-        "ppm_training": {"steps": 80, "seconds": 90.0},
+        "ppm_training": {"steps": 80, "seconds": 90.0, "pair_accuracy": 0.7},
         "evaluation": {"greedy": accuracies(level), "search": accuracies(level + 0.15),
                        "ppm_fixed_policy": accuracies(0.4 + level / 4)},
         "phases": {

@@ -187,7 +187,7 @@ class Search(Generic[ConfigT_co]):
         known = {step_key(child.step): child for child in leaf.children if child.step is not None}
         candidates = []
         for places in merge_duplicates(steps):
-            # Of several wordings the policy's own favourite: one that names the wrong thing may have the right code too.
+            # Of several wordings the most probable: one that names the wrong thing may have the right code too.
             step = max((steps[place] for place in places), key=lambda each: each.log_probability)
             child = known.get(step_key(step))
             execution = await self.execute(step, leaf) if child is None else child.execution
