@@ -34,6 +34,17 @@ REPEATS = 3
 CONFIGS = {
     "4 children, temperature 0.6": MCTSConfig(rollouts=10**6, children=4, temperature=0.6, generated_tokens=600),
     "8 children, temperature 1": MCTSConfig(rollouts=10**6, children=8, generated_tokens=1200),
+    "4 distinct children, temperature 0.6": MCTSConfig(
+        rollouts=10**6,
+        children=4,
+        temperature=0.6,
+        distinct=True,
+        min_share=0.1,
+        rule="puct",
+        exploration=1.0,
+        widen_above=0.001,
+        generated_tokens=600,
+    ),
 }
 
 

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from treestar.policy.format import ANSWER, StepFormat
 from treestar.types import Execution, Problem, State, Step, TreestarError
 
 __all__ = ["Encoded", "check_step_ends", "encode", "fitting_part", "segments"]
+
+
+SEGMENTS_REMEMBERED = 50_000
+"""The tokens of so many segments are kept: all states of a tree begin with the same ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +40,15 @@ def encode(tokenizer: Any, step_format: StepFormat, state: State) -> Encoded:
     """
     ids: list[int] = []
     ends: list[int] = []
-    for tokens in tokenizer(segments(step_format, state), add_special_tokens=False, verbose=False)["input_ids"]:
-        ids += tokens
+    for segment in segments(step_format, state):
+        ids += tokens_of(tokenizer, segment)
         ends.append(len(ids) - 1)
     return Encoded(ids, ends)
+
+
+@lru_cache(SEGMENTS_REMEMBERED)
+def tokens_of(tokenizer: Any, segment: str) -> tuple[int, ...]:
+    return tuple(tokenizer(segment, add_special_tokens=False, verbose=False)["input_ids"])
 
 
 def fitting_part(encoded: Encoded, context: int, name: str) -> list[int]:
