@@ -111,8 +111,8 @@ class PPM:
 
 
 def ppm_to_train(name: str) -> PPM:
-    """The PPM that training starts from, in float32 on the CPU: `name` itself where it is a PPM, else a new one above
-    the policy of that name.
+    """The PPM that training starts from, in float32 on the CPU: `name` itself where it is a PPM in the layout that
+    `PPM.save` writes, else a new one above the policy of that name.
 
     Raises:
         TreestarError: as `load_ppm` and `ppm_from_policy` do.
