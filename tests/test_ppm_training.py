@@ -24,7 +24,7 @@ from treestar.ppm.objectives import LOSSES, Objective, outcome_terms, q_terms
 from treestar.ppm.pairs import make_pairs
 from treestar.ppm.training import train_ppm
 from treestar.ppm.training_data import prepare
-from treestar.search import Tree
+from treestar.search import Node, Tree
 from treestar.types import State, TreestarError
 
 QUICK = {"learning_rate": 3e-3, "batch_tokens": 512, "epochs": 2.0, "held_out": 0.25}
@@ -113,7 +113,7 @@ def test_training_lowers_the_loss_and_ranks_held_out_pairs(
     policy: str, tmp_path: Path, objective: Objective, least: float
 ) -> None:
     """Outcomes of whole trajectories teach little about first steps, so less is asked of `orm`."""
-    config = PPMTrainingConfig(**{**QUICK, "epochs": 6.0, "objective": objective})
+    config = PPMTrainingConfig(**{**QUICK, "epochs": 12.0, "learning_rate": 1e-3, "objective": objective})
     told: list[Any] = []
     report = train_ppm(trees(24), policy, tmp_path, config, on_data=told.append, on_progress=told.append)
     losses = [loss for _, loss in report["losses"]]
@@ -127,8 +127,9 @@ def test_training_lowers_the_loss_and_ranks_held_out_pairs(
     assert {path.name for path in tmp_path.iterdir()} == {
         *("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "training.json")
     }
-    stored, unseen = load_ppm(str(tmp_path)), telling_tree(99)
-    assert max(unseen.terminals(), key=lambda node: score(stored, unseen.state(node))).correct
+    stored, unseen = load_ppm(str(tmp_path)), [telling_tree(seed) for seed in range(90, 100)]
+    found = [max(tree.terminals(), key=lambda node: trajectory_score(stored, tree, node)) for tree in unseen]
+    assert sum(bool(node.correct) for node in found) >= 8  # by chance 2 or 3: one of 4 terminals is right
 
 
 def test_a_ppm_is_trained_further(policy: str, tmp_path: Path) -> None:
@@ -138,6 +139,11 @@ def test_a_ppm_is_trained_further(policy: str, tmp_path: Path) -> None:
     further = train_ppm(trees(24), str(tmp_path / "new"), tmp_path / "further", config)
     assert further["losses"][0][1] < 0.8 * new["losses"][0][1]
     assert further["settings"]["policy"] == str(tmp_path / "new")
+
+
+def trajectory_score(ppm: PPM, tree: Tree, node: Node) -> float:
+    """The sum over its steps, as search judges trajectories: pairs teach nothing about earlier mistakes."""
+    return sum(score(ppm, tree.state(each)) for each in node.path())
 
 
 def test_muon_trains_the_layers_matrices_and_adamw_the_rest(policy: str) -> None:
