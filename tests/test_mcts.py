@@ -199,9 +199,8 @@ def test_golden_tree() -> None:
 def test_same_tree_alone_and_among_fifty() -> None:
     config = MCTSConfig(rollouts=10, children=4, in_flight=3)
     problems = [Problem(f"question {i}", "1") for i in range(50)]
-
-    parts = replace(components(random_script()), policy=SlowPolicy(random_script()))
-    together = asyncio.run(search_many(problems, config, parts))
+    slow = replace(components(random_script()), policy=SlowPolicy(random_script()))
+    together = asyncio.run(search_many(problems, config, slow))
     for problem, result in zip(problems, together, strict=True):
         alone = asyncio.run(search_one(problem, config, components(random_script())))
         assert alone.tree is not None
@@ -239,12 +238,10 @@ def test_duplicates_are_merged_and_weigh_more() -> None:
 
 
 def test_of_several_wordings_the_most_probable_is_kept() -> None:
-    def script(state: State, n: int, seed: int) -> list[Step]:
-        wordings = [("# cats", -3.0), ("# dogs", -1.0), ("# cows", -2.0)]
-        return [Step(f"{words}\nx = 4", f"{words}\nx = 4", log_probability=each) for words, each in wordings]
-
-    tree = tree_of(MCTSConfig(rollouts=1, children=3, max_depth=1), script)
-    assert [child.step and child.step.text for child in tree.root.children] == ["# dogs\nx = 4"]
+    wordings = [("# cats\nx = 4", -3.0), ("# dogs\nx = 4", -1.0), ("# cows\nx = 4", -2.0)]
+    steps = [Step(text, text, log_probability=each) for text, each in wordings]
+    [child] = tree_of(MCTSConfig(rollouts=1, children=3, max_depth=1), lambda state, n, seed: steps).root.children
+    assert child.step is steps[1]
 
 
 def test_failing_steps_are_pruned_or_penalised() -> None:
@@ -348,8 +345,7 @@ def test_interruption_ends_a_search_with_what_it_has() -> None:
         if running.stats.rollouts >= 3:  # type: ignore[attr-defined]
             stop.set()
 
-    config = MCTSConfig(rollouts=1000, children=4, early_stop=False)
-    parts = components(random_script())
+    config, parts = MCTSConfig(rollouts=1000, children=4, early_stop=False), components(random_script())
     result = asyncio.run(search_one(PROBLEM, config, parts, stop=stop, on_progress=interrupt))
     assert (result.stopped, result.answer is not None) == ("interrupted", True)
     assert parts.executor.opened[0].closed  # type: ignore[attr-defined]

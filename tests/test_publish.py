@@ -27,7 +27,8 @@ def test_the_last_rounds_models_are_copied_with_cards(tmp_path: Path) -> None:
         write_json(folder / "report.json", report)
     policy, ppm = tmp_path / "published" / "policy", tmp_path / "published" / "ppm"
 
-    main([str(tmp_path), "--policy", str(policy), "--ppm", str(ppm)])
+    arguments = [str(tmp_path), "--policy", str(policy), "--ppm", str(ppm)]
+    main(arguments)
 
     last = len(job.rounds)
     for folder in (policy, ppm):
@@ -37,3 +38,6 @@ def test_the_last_rounds_models_are_copied_with_cards(tmp_path: Path) -> None:
         assert f"## Self-evolution, {last} rounds" in card
         assert "| chain_sum/hard | 40 |" in card
     assert "| 2 | 2,345 | 80 | 0.70 |" in (ppm / "README.md").read_text()
+    (tmp_path / f"round-{last}" / "report.json").unlink()
+    with pytest.raises(SystemExit):
+        main(arguments)

@@ -48,6 +48,7 @@ def encode(tokenizer: Any, step_format: StepFormat, state: State) -> Encoded:
 
 @lru_cache(SEGMENTS_REMEMBERED)
 def tokens_of(tokenizer: Any, segment: str) -> tuple[int, ...]:
+    """The tokens of a segment on its own."""
     return tuple(tokenizer(segment, add_special_tokens=False, verbose=False)["input_ids"])
 
 

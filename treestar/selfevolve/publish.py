@@ -98,6 +98,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     out = options.job.resolve()
     job = load_job(out / JOB)
     last = len(job.rounds)
+    if not (round_folder(out, last) / "report.json").exists():
+        parser.error(f"the job in {out} has not finished its {last} rounds: go on with it by treestar evolve --resume")
     reports = [read_json(round_folder(out, number) / "report.json") for number in range(last + 1)]
     publish(Path(policy_of(job, out, last)), options.policy, policy_card(reports))
     publish(round_folder(out, last) / "ppm", options.ppm, ppm_card(reports))
