@@ -50,6 +50,7 @@ from treestar.search import (
     search_one,
 )
 from treestar.search.answer import Choice
+from treestar.selfevolve.judging import discard_misstatements
 from treestar.types import State
 from treestar.verifier import AnswerVerifier
 from treestar.verifier.sandbox import SandboxExecutor
@@ -119,6 +120,7 @@ def make_trees(out: Path, arguments: argparse.Namespace) -> None:
             for first in range(0, len(missing), CHUNK):
                 for result in solver.solve_many(missing[first : first + CHUNK]):
                     assert result.tree is not None
+                    discard_misstatements(result.tree)
                     result.tree.save(folder / f"{result.problem.id}.json")
                     tokens += result.stats.generated_tokens
                 solved, seconds = min(first + CHUNK, len(missing)), time.perf_counter() - started

@@ -1,17 +1,18 @@
 """Which right answers of a tree are believed: what nobody else has checked is not yet training data.
 
-Where a problem's source has other instances of it, the program must be right on them too. Where there is no gold
+No step may say what is not so (`claims.py`). Where a problem's source has other instances of it, the program must be right on them too. Where there is no gold
 answer, the tree's own trajectories must agree on one (rStar-Math, section 3.4.1, takes 3 of 10).
 """
 
 from __future__ import annotations
 
 from treestar.search import AnswerGroups, Components, Node, Tree
+from treestar.selfevolve.claims import misstates
 from treestar.selfevolve.false_positives import Resample, is_false_positive
 from treestar.selfevolve.job import SelectionConfig
 from treestar.selfevolve.selection import best_of_different, program, right_trajectories
 
-__all__ = ["judge", "overrule"]
+__all__ = ["discard_misstatements", "judge", "overrule"]
 
 
 async def judge(tree: Tree, components: Components, config: SelectionConfig, resample: Resample | None) -> int:
@@ -29,14 +30,23 @@ async def judge(tree: Tree, components: Components, config: SelectionConfig, res
     if tree.problem.answer is None:
         await judge_by_agreement(tree, components, config)
         return 0
+    discarded = 0 if resample is None else discard_misstatements(tree)
     if resample is not None and config.instances and resample(tree.problem, tree.seed) is not None:
-        return await discard_false_positives(tree, components, config, resample)
+        return discarded + await discard_false_positives(tree, components, config, resample)
     right = [node for node in tree.terminals() if node.correct]
     if len({program(tree.state(node)) for node in right}) >= config.agreeing_programs:
-        return 0
+        return discarded
     for node in right:
         overrule(node)
-    return len(right)
+    return discarded + len(right)
+
+
+def discard_misstatements(tree: Tree) -> int:
+    """Overrule the right answers of trajectories in the `bound` form whose words are wrong; returns how many."""
+    misstated = [node for node in tree.terminals() if node.correct and misstates(tree.state(node))]
+    for node in misstated:
+        overrule(node)
+    return len(misstated)
 
 
 async def discard_false_positives(
