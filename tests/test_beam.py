@@ -40,11 +40,15 @@ def test_beam_and_dvts_are_the_textbook(seed, subtrees, width, children, rounds,
         if subtrees is None
         else DVTSConfig(subtrees=subtrees, children=children, rounds=rounds)
     )
+
+    def whole_score(path: tuple[str, ...]) -> float:
+        return sum(theirs.score(path[:end]) for end in range(1, len(path) + 1))
+
     result = run(config, mine.script, lambda state: mine.score(texts(state)))
     expected = textbook_beams(
         theirs.propose,
         lambda step: step.startswith("so"),
-        theirs.score,
+        whole_score,
         beams=subtrees or 1,
         width=width if subtrees is None else 1,
         children=children,
@@ -60,7 +64,7 @@ def test_beam_and_dvts_are_the_textbook(seed, subtrees, width, children, rounds,
     for node in result.tree.nodes:
         if node.answer is not None:
             path = path_texts(node)
-            weight = sampled_mass(node) * exp(sum(theirs.score(path[:end]) for end in range(1, len(path) + 1)))
+            weight = sampled_mass(node) * exp(whole_score(path))
             weights[node.answer] = weights.get(node.answer, 0.0) + weight
     if expected:
         assert weights[str(result.answer)] == pytest.approx(max(weights.values()))

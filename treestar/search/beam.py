@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from itertools import chain, islice
 from math import inf
 
+from treestar.search.answer import trajectory_score
 from treestar.search.config import BeamSearchConfig, DVTSConfig
 from treestar.search.expansion import Growth, Search
 from treestar.search.tree import Node
@@ -72,9 +73,12 @@ async def evaluate(search: Search[BeamSearchConfig] | Search[DVTSConfig], grown:
 
 
 def keep_best(candidates: Iterable[Node | None], width: int) -> list[Node]:
-    """The open ones among the `width` distinct candidates with the highest scores; ties go to the one drawn first."""
+    """The open ones among the `width` distinct candidates with the best trajectories; ties go to the one drawn first.
+
+    All steps count, for candidates of different parents are compared, and a step's own score forgets its parents'.
+    """
     distinct = dict.fromkeys(child for child in candidates if child is not None and is_candidate(child))
-    ranked = sorted(distinct, key=lambda child: child.score or 0.0, reverse=True)
+    ranked = sorted(distinct, key=lambda child: trajectory_score(child) or 0.0, reverse=True)
     return [child for child in ranked[:width] if child.terminal is None]
 
 
