@@ -250,6 +250,17 @@ def test_a_program_that_is_wrong_on_other_instances_is_no_solution() -> None:
     assert tree.root.value_sum == 5 - 2 * 3
 
 
+def test_a_right_answer_under_wrong_words_is_no_solution() -> None:
+    [(x, _), (y, _), (z, _)] = bindings("What is 2 + 3 + 4?")
+    right, wrong = (
+        f"# {x} + {y} is a, leaving a {sign} {z}\na = {x} + {y}\n# a + {z} is b, leaving b\nb = a + {z}\nprint(b)"
+        for sign in "+-"
+    )
+    tree = bound_tree(right, wrong)
+    assert asyncio.run(judge_in_sandbox(tree)) == 1
+    assert [node.correct for node in tree.nodes[1:]] == [True, False]
+
+
 def bindings(question: str) -> list[tuple[str, str]]:
     preamble = BoundFormat().preamble(Problem(question))
     return [tuple(line.split(" = ")) for line in preamble.splitlines()]  # type: ignore[misc]
