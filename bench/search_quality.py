@@ -141,7 +141,7 @@ def train(out: Path, arguments: argparse.Namespace) -> None:
     steps = {each: len(prepare(found, ppm, config_of(each, 1)).batches) for each in ("pairs", *arguments.objectives)}
     for objective in arguments.objectives:
         folder = out / f"ppm-{objective}"
-        if not (folder / "training.json").exists():
+        if not (folder / "config.json").exists():
             epochs = round(arguments.epochs * steps["pairs"] / steps[objective], 2)
             report = train_ppm(
                 found,
@@ -239,7 +239,7 @@ def report(out: Path, arguments: argparse.Namespace) -> None:
             name: curve(found[name], METHODS[name][2], arguments.tokens) for name in found if METHODS[name][2] != "own"
         },
         "ppm": {
-            name: ppm_figures(out, name) for name in OBJECTIVES if (out / f"ppm-{name}" / "training.json").exists()
+            name: ppm_figures(out, name) for name in OBJECTIVES if (out / f"ppm-{name}" / "config.json").exists()
         },
     }
     draw(figures, Path(arguments.picture))

@@ -1,6 +1,6 @@
 """What is worth learning from: the paper's Table 7, on the data of one round of a self-evolution job.
 
-    python bench/selection_ablation.py JOB_FOLDER [--round 2] [--samples 12]
+    python bench/selection_ablation.py JOB_FOLDER [--round 2] [--samples 12] [--trained 1000]
 
 Three policies are fine-tuned from the one that searched in that round, on equally many trajectories of the same
 problems, with the job's own settings:
@@ -116,6 +116,7 @@ def main() -> None:
     parser.add_argument("--round", type=int, default=2)
     parser.add_argument("--samples", type=int, default=12)
     parser.add_argument("--problems", type=int, default=40, help="measured in each cell")
+    parser.add_argument("--trained", type=int, default=None, help="of the round's problems, drawn; by default all")
     arguments = parser.parse_args()
     out: Path = arguments.job.resolve()
     job = load_job(out / JOB)
@@ -123,6 +124,8 @@ def main() -> None:
     count = job.selection.trajectories
     before = policy_of(job, out, arguments.round - 1)
     trees = trees_of_round(out, arguments.round)
+    if arguments.trained is not None:
+        trees = random.Random(1).sample(trees, min(arguments.trained, len(trees)))
     sampled, sampled_tokens = sample(before, [tree.problem for tree in trees], arguments.samples, seed=1)
     data = {
         "random": rows_of(trees, at_random(count, seed=2)),
@@ -155,6 +158,8 @@ def main() -> None:
             each.pop("right", None)
     results = Path(__file__).parent / "results" / "selection_ablation.json"
     command = f"python bench/selection_ablation.py JOB_FOLDER --round {arguments.round} --samples {arguments.samples}"
+    if arguments.trained is not None:
+        command += f" --trained {arguments.trained}"
     write_record(results, figures, seed=1, command=command)
 
 
