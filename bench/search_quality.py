@@ -238,9 +238,7 @@ def report(out: Path, arguments: argparse.Namespace) -> None:
         "accuracy by tokens": {
             name: curve(found[name], METHODS[name][2], arguments.tokens) for name in found if METHODS[name][2] != "own"
         },
-        "ppm": {
-            name: ppm_figures(out, name) for name in OBJECTIVES if (out / f"ppm-{name}" / "config.json").exists()
-        },
+        "ppm": {name: ppm_figures(out, name) for name in OBJECTIVES if (out / f"ppm-{name}" / "config.json").exists()},
     }
     draw(figures, Path(arguments.picture))
     write_record(Path(__file__).parent / "results" / "search_quality.json", figures, 0)

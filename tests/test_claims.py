@@ -23,7 +23,10 @@ def trajectory(problem: Problem, texts: list[str]) -> State:
 
 
 def test_a_number_is_called_what_the_question_calls_it() -> None:
-    right = ["# Step 1: n3 sea slugs have 0 legs each\nlegs = n3 * 0", "# n4 cats have 4 legs each\nlegs = legs + n4 * 4"]
+    right = [
+        "# Step 1: n3 sea slugs have 0 legs each\nlegs = n3 * 0",
+        "# n4 cats have 4 legs each\nlegs = legs + n4 * 4",
+    ]
     assert not misstates(trajectory(LEGS, right))
     assert not misquotes(trajectory(LEGS, ["# n5 horses have 4 legs each\nlegs = n5 * 4"]))
     assert misquotes(trajectory(LEGS, [*right, "# n5 dogs have 4 legs each\nlegs = legs + n5 * 4"]))
@@ -71,6 +74,7 @@ def test_any_other_animal_is_noticed_at_every_place(data: st.DataObject) -> None
     named = re.findall(r"(n\d+) ([a-z]+)", bind_numbers(problem.question).question)
     place = data.draw(st.integers(0, len(named) - 1))
     texts = [
-        f"# Step {i}: {name} {'unicorns' if i == place else word} have 4 legs each" for i, (name, word) in enumerate(named)
+        f"# Step {i}: {name} {'unicorns' if i == place else word} have 4 legs each"
+        for i, (name, word) in enumerate(named)
     ]
     assert misquotes(trajectory(problem, texts))
