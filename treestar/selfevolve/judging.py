@@ -1,8 +1,8 @@
 """Which right answers of a tree are believed: what nobody else has checked is not yet training data.
 
-No step may say what is not so (`claims.py`). Where a problem's source has other instances of it, the program must be right
-on them too. Where there is no gold answer, the tree's own trajectories must agree on one (rStar-Math, section 3.4.1, takes
-3 of 10).
+No step may say what is not so (`claims.py`). Where a problem's source has other instances of it, the program must be
+right on them too. Where there is no gold answer, the tree's own trajectories must agree on one (rStar-Math, section
+3.4.1, takes 3 of 10).
 """
 
 from __future__ import annotations
