@@ -21,8 +21,8 @@ _NAMED = re.compile(r"\b(n\d+) ([a-z]+)")
 
 _JOINING = frozenset((
     "a", "an", "and", "are", "as", "at", "by", "divided", "each", "equals", "for", "from", "give", "gives", "goes",
-    "have", "in", "into", "is", "leaves", "leaving", "less", "makes", "minus", "more", "multiplied", "of", "off", "on", "or",
-    "over", "per", "percent", "plus", "than", "that", "the", "then", "times", "to", "with",
+    "have", "in", "into", "is", "leaves", "leaving", "less", "makes", "minus", "more", "multiplied", "of", "off",
+    "on", "or", "over", "per", "percent", "plus", "than", "that", "the", "then", "times", "to", "with",
 ))  # fmt: skip
 """Words that lead on from a number rather than name what it counts."""
 
