@@ -54,6 +54,16 @@ def test_what_is_left_is_worth_the_same_after_every_step() -> None:
     assert misleaves(trajectory(CALCULATE, [unknown_name, *right[1:]]))
 
 
+def test_a_step_that_claims_nothing_still_gives_its_value_to_those_that_do() -> None:
+    steps = ["# Step 1: n4 + n5 is a\na = n4 + n5", "# Step 2: a * n6 is b, leaving n3 - b\nb = a * n6"]
+    assert not misleaves(trajectory(CALCULATE, steps))
+
+
+def test_no_text_stops_the_check() -> None:
+    for left in ("1" * 5000, "9" * 400 + " / 7", "1 / 0", "(" * 500 + "a", "-" * 3000 + "a", "2 ( a )", "a b"):
+        misleaves(trajectory(CALCULATE, [f"# n4 + n5 is a, leaving {left}\na = n4 + n5"]))
+
+
 def test_of_code_beyond_arithmetic_nothing_is_known() -> None:
     steps = ["# Step 1: a is left, leaving a + 1\na = n3 ** 2", "# Step 2: leaving 7\nb = 2"]
     assert not misleaves(trajectory(CALCULATE, steps))

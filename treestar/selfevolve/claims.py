@@ -29,8 +29,9 @@ _JOINING = frozenset((
 _LEFT = re.compile(r"\bleaving (.+)$", re.MULTILINE)
 """What a step says is left to compute."""
 
-_ASSIGNMENT = re.compile(r"([a-z]\d*) = ([a-z0-9 +*/()-]+)")
+_ASSIGNMENT = re.compile(r"^([a-z]\w*) = (.+)$", re.MULTILINE)
 _EXPRESSION = re.compile(r"[a-z0-9 +*/()-]+")
+_LITERAL = re.compile(r"\b\d+\b")
 
 Values = dict[str, Fraction]
 
@@ -70,8 +71,6 @@ def misleaves(trajectory: State) -> bool:
     values: Values = {name: Fraction(literal) for name, literal in bind_numbers(trajectory.problem.question).values}
     worth: set[Fraction] = set()
     for step in trajectory.steps:
-        if not _LEFT.search(step.text):
-            continue
         for name, expression in _ASSIGNMENT.findall(step.code):
             value = value_of(expression, values)
             if value is None:
@@ -89,8 +88,9 @@ def value_of(expression: str, values: Values) -> Fraction | None:
     """The exact value of an expression in the four operations; None where it is none, or has none."""
     if not _EXPRESSION.fullmatch(expression) or "**" in expression:
         return None
+    exact = _LITERAL.sub(r"Fraction(\g<0>)", expression.replace("//", "/").strip())
     try:
-        value = eval(expression.replace("//", "/").strip(), {"__builtins__": {}}, dict(values))
-        return Fraction(value)
-    except (SyntaxError, NameError, TypeError, ZeroDivisionError, ValueError):
+        value = eval(exact, {"__builtins__": {}, "Fraction": Fraction}, dict(values))
+    except (SyntaxError, NameError, TypeError, ValueError, ArithmeticError, RecursionError, MemoryError):
         return None
+    return value if isinstance(value, Fraction) else None
