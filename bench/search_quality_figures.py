@@ -120,17 +120,18 @@ def curve(rows: Rows, choice: str, most: int) -> list[dict[str, Any]]:
 
 
 def draw(figures: dict[str, Any], path: Path) -> None:
+    from matplotlib import colormaps
     from matplotlib.figure import Figure
 
+    colors = colormaps["tab20"].colors
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
     for index, (name, points) in enumerate(figures["accuracy by tokens"].items()):
         ends = list(zip(*[point["interval"] for point in points], strict=True))
         tokens = [point["tokens"] for point in points]
-        axes.plot(
-            tokens, [point["accuracy"] for point in points], marker="o", markersize=3, label=name, color=f"C{index}"
-        )
-        axes.fill_between(tokens, *ends, color=f"C{index}", alpha=0.1, linewidth=0)
+        accuracy = [point["accuracy"] for point in points]
+        axes.plot(tokens, accuracy, marker="o", markersize=3, label=name, color=colors[index])
+        axes.fill_between(tokens, *ends, color=colors[index], alpha=0.1, linewidth=0)
     axes.set_xscale("log", base=2)
     axes.set_xlabel("generated tokens a problem, at most")
     axes.set_ylabel("accuracy")
