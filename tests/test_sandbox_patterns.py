@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sandbox_support import plain_output
 
@@ -82,6 +82,7 @@ def output_of_a_step(source: str) -> tuple[str, str | None]:
     return output.text(), None
 
 
+@example(cases=[("(Color.RED | _)", ""), ("1", "")], values=["1"])
 @settings(max_examples=400, deadline=None)
 @given(
     cases=st.lists(st.tuples(PATTERNS, GUARDS), min_size=1, max_size=4), values=st.lists(VALUES, min_size=1, max_size=6)

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from RestrictedPython.transformer import INSPECT_ATTRIBUTES, IOPERATOR_TO_STR, RestrictingNodeTransformer
 
-from treestar.verifier.sandbox.language.patterns import check_pattern, guard_of, reads_attributes
+from treestar.verifier.sandbox.language.patterns import check_patterns, guard_of, reads_attributes
 
 __all__ = [
     "METHOD_NAMES",
@@ -363,6 +363,8 @@ class _StepTransformer(RestrictingNodeTransformer):  # type: ignore[misc]  # the
 
     def visit_Match(self, node: ast.Match) -> Any:
         """What the cases that read attributes keep in names for a moment is forgotten at the end."""
+        if any(reads_attributes(case.pattern) for case in node.cases):
+            check_patterns(node.cases)
         node = self.node_contents_visit(node)
         if not any(isinstance(case.pattern, ast.MatchAs) and case.pattern.name == "_subject_" for case in node.cases):
             return node
@@ -372,7 +374,6 @@ class _StepTransformer(RestrictingNodeTransformer):  # type: ignore[misc]  # the
     def visit_match_case(self, node: ast.match_case) -> Any:
         """A case that reads attributes becomes `case _subject_ if (_captured_ := _match_(...)) is not None and ...`."""
         if reads_attributes(node.pattern):
-            check_pattern(node.pattern)
             node.guard = _all_at(node.pattern, guard_of(node))
             node.pattern = _at(node.pattern, ast.MatchAs(None, "_subject_"))
         return self.node_contents_visit(node)

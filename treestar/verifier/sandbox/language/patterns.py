@@ -11,7 +11,7 @@ import ast
 from collections.abc import Callable, Sequence
 from typing import Any
 
-__all__ = ["check_pattern", "guard_of", "matched", "reads_attributes"]
+__all__ = ["check_patterns", "guard_of", "matched", "reads_attributes"]
 
 _MISSING = object()
 _MATCH_THEMSELVES = (bool, bytearray, bytes, dict, float, frozenset, int, list, set, str, tuple)
@@ -32,10 +32,12 @@ def reads_attributes(pattern: ast.pattern) -> bool:
     )
 
 
-def check_pattern(pattern: ast.pattern) -> None:
-    """Raise the SyntaxError that Python would: a name is bound twice, alternatives bind different names, ..."""
-    statement = ast.Match(ast.Constant(None), [ast.match_case(pattern, None, [ast.Pass()])])
-    compile(ast.fix_missing_locations(ast.Module([ast.copy_location(statement, pattern)], [])), "<pattern>", "exec")
+def check_patterns(cases: Sequence[ast.match_case]) -> None:
+    """Raise the SyntaxError that Python would: a name is bound twice, alternatives bind different names, a case that
+    matches everything comes before others, ..."""
+    bare = [ast.match_case(case.pattern, case.guard and ast.Name("guard", ast.Load()), [ast.Pass()]) for case in cases]
+    statement = ast.copy_location(ast.Match(ast.Constant(None), bare), cases[0].pattern)
+    compile(ast.fix_missing_locations(ast.Module([statement], [])), "<pattern>", "exec")
 
 
 def guard_of(case: ast.match_case) -> ast.expr:
