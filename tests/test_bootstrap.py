@@ -1,6 +1,8 @@
 """The bootstrap policy: its teachers, its text, its training, and the model that comes with the package."""
 
+import itertools
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -11,14 +13,14 @@ from treestar.benchmarks.gym import GSM_TAUGHT, LEVELS, make_problems, split_of
 from treestar.policy.binding import NAME_COUNT, bind_numbers
 from treestar.policy.embedded import MODEL_PATH, PROBLEMS_PATH
 from treestar.policy.format import BoundFormat
-from treestar.selfevolve.bootstrap import save_policy, train_stage
+from treestar.selfevolve.bootstrap import save_policy, train_policy
 from treestar.selfevolve.corpus import Share, build_examples, prompt_text, solution_text, train_tokenizer
 from treestar.selfevolve.evaluation import solution_output
 from treestar.selfevolve.execution import answers_match, run_steps
 from treestar.selfevolve.gsm_teachers import GSM_PROGRAMS
-from treestar.selfevolve.recipe import STAGES
+from treestar.selfevolve.recipe import SHARES
 from treestar.selfevolve.teachers import TEACHERS, teach
-from treestar.selfevolve.training import ModelShape, TrainingConfig
+from treestar.selfevolve.training import ModelShape, Tokenized, TrainingConfig, draw_batches
 from treestar.types import Execution, Problem, State, Step
 
 LADDERS = [(family, level) for family in TEACHERS for level in LEVELS[family]]
@@ -131,9 +133,9 @@ def test_a_text_has_the_same_tokens_however_far_it_is_written(tokenizer: object)
 def test_a_short_training_run_lowers_the_loss_and_saves_a_folder_that_loads(tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    config = TrainingConfig(minutes=1.0, tokens=60_000, batch_tokens=1024, longest_offset=20)
+    config = TrainingConfig(tokens=60_000, batch_tokens=1024, longest_offset=20, longest_gap=5)
     shape = ModelShape(layers=2, width=64, heads=2, feed_forward=128)
-    model, tokenizer, log = train_stage(config, SMALL, shape=shape)
+    model, tokenizer, log = train_policy(config, SMALL, shape=shape)
     assert log.losses[-1][2] < 4.5  # the mean over the run; it starts near ln(vocabulary), above 6
     save_policy(model, tokenizer, tmp_path)
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path, dtype="auto")
@@ -142,9 +144,35 @@ def test_a_short_training_run_lowers_the_loss_and_saves_a_folder_that_loads(tmp_
     assert AutoTokenizer.from_pretrained(tmp_path)(text)["input_ids"] == tokenizer(text)["input_ids"]
 
 
+def test_positions_leap_only_where_they_may_and_labels_are_the_next_tokens() -> None:
+    """Two rows of 1 2 3 1 2 3 ...: no loss on the prompt of 4 tokens, leaps after 3 alone."""
+    examples = [Tokenized([1, 2, 3] * 4, prompt=4, names=1), Tokenized([1, 2, 3] * 3, prompt=4, names=1)]
+    config = TrainingConfig(batch_tokens=24, longest_offset=7, longest_gap=5)
+    batches = draw_batches({("a", "easy"): examples}, {("a", "easy"): 1.0}, 100, 40, config, leaps_after=[3])
+    leaps = []
+    for ids, labels, positions, real in itertools.islice(batches, 200):
+        lengths = (ids != 0).sum(1)
+        assert real == lengths.sum()
+        for row, length in enumerate(lengths.tolist()):
+            assert labels[row, 3 : length - 1].tolist() == ids[row, 4:length].tolist()
+            assert set(labels[row, :3].tolist() + labels[row, length - 1 :].tolist()) == {-100}
+            steps = positions[row].diff()
+            assert (steps[ids[row, :-1] != 3] == 1).all()
+            leaps.append(steps[ids[row, :-1] == 3] - 1)
+    assert 0.15 < sum(not leap.any() for leap in leaps) / len(leaps) < 0.45
+    assert {int(size) for leap in leaps for size in leap} == set(range(6))
+
+
+def test_expressions_are_asked_for_in_several_ways() -> None:
+    examples = build_examples([Share("basic_arithmetic", "easy", 1.0, 200)], 0)
+    asked = Counter(example.prompt.split("\n")[1].partition(" ")[0] for example in examples)
+    assert set(asked) == {"Calculate", "What", "Compute", "Evaluate:", "Solve"}
+    assert 70 < asked["Calculate"] < 130
+
+
 def test_everything_taught_is_in_the_training_split() -> None:
     assert all(split_of(example.question) == "train" for example in build_examples(SMALL, 3))
-    assert not any(share.level in ("untaught", "heldout") for stage in STAGES for share in stage.shares)
+    assert not any(share.level in ("untaught", "heldout") for share in SHARES)
 
 
 def test_the_embedded_model_is_small_and_loads() -> None:

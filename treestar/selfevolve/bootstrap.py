@@ -1,6 +1,6 @@
 """Makes the embedded policy from nothing: data, tokenizer, training, evaluation, model card, with one command.
 
-python -m treestar.selfevolve.bootstrap --out DIR [--minutes M] [--seed S]
+python -m treestar.selfevolve.bootstrap --out DIR [--tokens N] [--seed S]
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -17,12 +17,12 @@ from treestar.benchmarks.gym import make_problems
 from treestar.benchmarks.record import write_record
 from treestar.policy.binding import NAME_COUNT
 from treestar.selfevolve.card import Run, figures, model_card
-from treestar.selfevolve.corpus import Example, Share, build_examples, encode_examples, train_tokenizer
+from treestar.selfevolve.corpus import LEAPS_AFTER, Example, Share, build_examples, encode_examples, train_tokenizer
 from treestar.selfevolve.evaluation import CellResult, EvaluationConfig, evaluate, unseen_texts
-from treestar.selfevolve.recipe import DEFAULT_MINUTES, STAGES
+from treestar.selfevolve.recipe import SHARES, TRAINING
 from treestar.selfevolve.training import ModelShape, Tokenized, TrainingConfig, TrainingLog, new_model, train
 
-__all__ = ["document", "main", "save_policy", "train_stage", "write_problems"]
+__all__ = ["document", "main", "save_policy", "train_policy", "write_problems"]
 
 LADDER = (
     ("chain_sum", "mid"),
@@ -41,49 +41,39 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     parser = argparse.ArgumentParser(description="Train the embedded policy from nothing.")
     parser.add_argument("--out", type=Path, required=True, help="folder of the finished model")
-    parser.add_argument("--minutes", type=float, default=DEFAULT_MINUTES, help=f"training time ({DEFAULT_MINUTES:g})")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--tokens", type=int, default=TRAINING.tokens, help=f"to train on ({TRAINING.tokens:,})")
+    parser.add_argument("--seed", type=int, default=TRAINING.seed)
     parser.add_argument("--early", type=Path, help="folder that gets a usable copy of the model every few minutes")
     parser.add_argument("--record", type=Path, help="JSON file that gets the figures, with machine and versions")
     parser.add_argument("--problems", type=Path, help="JSONL file that gets six test problems for a first try")
     options = parser.parse_args(arguments)
     if options.problems is not None:
         write_problems(options.problems, options.seed)
-    policy: tuple[Any, Any] | None = None
-    runs: list[Run] = []
-    for index, stage in enumerate(STAGES):
-        config = stage.config(options.minutes, options.seed + index)
-        model, tokenizer, log = train_stage(config, stage.shares, policy, early=options.early)
-        policy = model, tokenizer
-        runs.append(Run(config, log, stage.shares))
-        save_policy(model, tokenizer, options.out)
+    config = replace(TRAINING, tokens=options.tokens, seed=options.seed)
+    model, tokenizer, log = train_policy(config, SHARES, early=options.early)
+    save_policy(model, tokenizer, options.out)
     command = "python -m treestar.selfevolve.bootstrap --out DIR"
-    command += f" --minutes {options.minutes:g}" if options.minutes != DEFAULT_MINUTES else ""
-    command += f" --seed {options.seed}" if options.seed else ""
-    document(options.out, model, tokenizer, runs, command, options.record)
+    command += f" --tokens {options.tokens}" if options.tokens != TRAINING.tokens else ""
+    command += f" --seed {options.seed}" if options.seed != TRAINING.seed else ""
+    document(options.out, model, tokenizer, Run(config, log, SHARES), command, options.record)
 
 
-def train_stage(
+def train_policy(
     config: TrainingConfig,
     shares: Sequence[Share],
-    policy: tuple[Any, Any] | None = None,
     shape: ModelShape | None = None,
     early: Path | None = None,
 ) -> tuple[Any, Any, TrainingLog]:
-    """Data, tokenizer and training of one stage; the model, its tokenizer, and what the training did.
+    """Data, tokenizer and training: the model, its tokenizer, and what the training did.
 
     Args:
-        policy: the model and tokenizer to go on from; None makes new ones.
         early: a folder that gets a usable copy of the model every two minutes.
     """
     began = time.monotonic()
     examples = build_examples(shares, config.seed)
     print(f"{len(examples)} problems taught, {time.monotonic() - began:.0f} s", flush=True)
-    if policy is None:
-        tokenizer = train_tokenizer(text for example in examples for text in (example.prompt, example.solution))
-        model = new_model(shape or ModelShape(), len(tokenizer), tokenizer.eos_token_id, config.seed)
-    else:
-        model, tokenizer = policy
+    tokenizer = train_tokenizer(text for example in examples for text in (example.prompt, example.solution))
+    model = new_model(shape or ModelShape(), len(tokenizer), tokenizer.eos_token_id, config.seed)
     cells = tokenized_cells(tokenizer, examples)
     lengths = [len(item.ids) for items in cells.values() for item in items]
     print(f"{count_parameters(model)} parameters, vocabulary {len(tokenizer)}", flush=True)
@@ -100,7 +90,8 @@ def train_stage(
 
     weights = {(share.family, share.level): share.weight for share in shares}
     first_name = tokenizer.convert_tokens_to_ids("n0")
-    return model, tokenizer, train(model, cells, weights, first_name, NAME_COUNT, config, report)
+    leaps_after = tokenizer.convert_tokens_to_ids(list(LEAPS_AFTER))
+    return model, tokenizer, train(model, cells, weights, first_name, NAME_COUNT, config, report, leaps_after)
 
 
 def tokenized_cells(tokenizer: Any, examples: Sequence[Example]) -> dict[tuple[str, str], list[Tokenized]]:
@@ -131,7 +122,7 @@ def save_policy(model: Any, tokenizer: Any, folder: Path) -> None:
 
 
 def document(
-    folder: Path, model: Any, tokenizer: Any, runs: Sequence[Run], command: str, record: Path | None = None
+    folder: Path, model: Any, tokenizer: Any, run: Run, command: str, record: Path | None = None
 ) -> list[CellResult]:
     """Measure the finished model, write its card into its folder and its figures to `record`."""
 
@@ -144,14 +135,14 @@ def document(
 
     began = time.monotonic()
     results = evaluate(model, tokenizer, EvaluationConfig(), report=report)
-    taught = [example for run in runs for example in build_examples(run.shares, run.config.seed)]
+    taught = build_examples(run.shares, run.config.seed)
     unseen = unseen_texts(taught, EvaluationConfig())
     parameters = count_parameters(model)
-    card = model_card(parameters, len(tokenizer), ModelShape(), runs, results, unseen, command)
+    card = model_card(parameters, len(tokenizer), ModelShape(), run, results, unseen, command)
     (folder / "README.md").write_text(card, encoding="utf-8")
     if record is not None:
         evaluation = asdict(EvaluationConfig()) | {"seconds": round(time.monotonic() - began, 1)}
-        write_record(record, figures(parameters, runs, results, unseen, evaluation), runs[0].config.seed, command)
+        write_record(record, figures(parameters, run, results, unseen, evaluation), run.config.seed, command)
     return results
 
 

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from treestar.benchmarks.gym import GSM_HELDOUT, GSM_TAUGHT, GSM_UNTAUGHT, LEVELS, cells
-from treestar.benchmarks.record import machine
 from treestar.selfevolve.corpus import Share
 from treestar.selfevolve.evaluation import CellResult
 from treestar.selfevolve.training import ModelShape, TrainingConfig, TrainingLog
@@ -17,7 +16,7 @@ __all__ = ["Run", "figures", "model_card"]
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One stage as it was trained."""
+    """A training as it was."""
 
     config: TrainingConfig
     log: TrainingLog
@@ -33,7 +32,7 @@ tags: [math, reasoning, treestar]
 
 # The treestar bootstrap policy
 
-A Llama of {millions} million parameters, trained from nothing on a CPU in {minutes} minutes. It writes solutions as
+A Llama of {millions} million parameters, trained from nothing in {minutes} minutes ({device}). It writes solutions as
 short steps of Python, in treestar's `bound` step format: every number of the question is replaced by a name (`n3`,
 `n4`, ...), and the steps compute with the names. It is the policy that test-time search and self-evolution start from.
 It knows the problem families below and nothing else.
@@ -55,10 +54,10 @@ Problems of [reasoning-gym](https://github.com/open-thought/reasoning-gym) (Apac
 teachers (`treestar/selfevolve/teachers.py`, `gsm_teachers.py`). Every solution was run, and kept only where its answer
 is right. A hash of a question's text decides its split, so training and test questions never coincide.
 
-Percent of the examples drawn in each stage; all but the easy and taught ones are a thin tail of longer problems:
+Percent of the examples drawn; all but the easy and taught ones are a thin tail of longer problems:
 
-| family | level | stage 1 | stage 2 | stage 3 |
-| --- | --- | --- | --- | --- |
+| family | level | percent | different problems |
+| --- | --- | --- | --- |
 {shares}
 
 gsm_symbolic's "levels" are groups of its 85 templates: {templates}.
@@ -70,16 +69,13 @@ The levels of the others are what reasoning-gym is asked for:
 
 ## Recipe
 
-`{command}` with seed {config.seed}: batches of about {config.batch_tokens} tokens,
-{tokens} M tokens in all, {speed} tokens/s on {config.threads} cores ({processor}, other jobs beside it). Loss on
-solutions only. Muon for the matrices, AdamW for the rest, bf16 weights with fp32 masters; constant rate, then a half
-cosine to 0. Each example's names are moved by a random offset, and so are its positions (0 to {config.longest_offset}).
-The second stage gives more weight to what lagged behind after the first, the third to the longest problems. A stage
-ends on time, not on steps, so repeating the command gives a model like this one, not an equal one.
-
-| stage | minutes | steps | tokens | Muon rate | AdamW rate | cooldown | last loss |
-| --- | --- | --- | --- | --- | --- | --- | --- |
-{stages}
+`{command}` with seed {config.seed}: {steps} batches of about {config.batch_tokens} tokens with padding,
+{tokens} M tokens in all, {speed} tokens/s ({device}); last loss {loss}. Loss on solutions only. Muon for the
+matrices (rate {config.matrix_rate:g}), AdamW for the rest ({config.other_rate:g}), bf16 weights with fp32 masters;
+constant rates, then a half cosine to 0 over the last {config.cooldown:.0%}.
+Each example's names are moved by a random offset, and so are its positions (0 to {config.longest_offset}). Positions
+also leap, by up to {config.longest_gap}, between steps and between what a question enumerates: so the policy copies
+by name and not by distance.
 
 ## Accuracy
 
@@ -104,7 +100,7 @@ It reads English only, knows no chat, and has names for the first 37 numbers of 
 
 def figures(
     parameters: int,
-    runs: Sequence[Run],
+    run: Run,
     results: Sequence[CellResult],
     unseen: Mapping[tuple[str, str], int],
     evaluation: Mapping[str, Any],
@@ -112,7 +108,7 @@ def figures(
     """What was trained and measured, as JSON values."""
     return {
         "parameters": parameters,
-        "stages": [_run_facts(run) for run in runs],
+        "training": _run_facts(run),
         "evaluation": dict(evaluation),
         "cells": [
             _rounded(asdict(result)) | {"unseen_texts": unseen[result.family, result.level]} for result in results
@@ -124,47 +120,36 @@ def model_card(
     parameters: int,
     vocabulary: int,
     shape: ModelShape,
-    runs: Sequence[Run],
+    run: Run,
     results: Sequence[CellResult],
     unseen: Mapping[tuple[str, str], int],
     command: str,
 ) -> str:
     """The model folder's README.md: data, recipe, time, and accuracy by family and level."""
-    config = runs[0].config
-    seconds = sum(run.log.seconds for run in runs)
-    tokens = sum(run.log.tokens for run in runs)
+    log = run.log
     return CARD.format(
         millions=f"{parameters / 1e6:.1f}",
-        minutes=f"{seconds / 60:.0f}",
+        minutes=f"{log.seconds / 60:.1f}",
         shape=f"{shape.layers} layers, width {shape.width}, {shape.heads} heads, feed-forward {shape.feed_forward}",
         positions=shape.positions,
         vocabulary=vocabulary,
-        shares=_share_rows(runs),
+        shares=_share_rows(run.shares),
         templates=f"{len(GSM_TAUGHT)} taught, {len(GSM_UNTAUGHT)} untaught, {len(GSM_HELDOUT)} held out",
         levels=_level_rows(),
         command=command,
-        config=config,
-        stages="\n".join(_run_row(index, run) for index, run in enumerate(runs, start=1)),
-        tokens=f"{tokens / 1e6:.1f}",
-        speed=f"{tokens / seconds:.0f}",
-        processor=machine()["processor"],
+        config=run.config,
+        device=log.device,
+        steps=log.steps,
+        tokens=f"{log.tokens / 1e6:.1f}",
+        speed=f"{log.tokens / log.seconds:.0f}",
+        loss=f"{log.losses[-1][2]:.4f}",
         samples=results[0].samples if results else 0,
         results=_result_rows(results, unseen),
     )
 
 
-def _run_row(index: int, run: Run) -> str:
-    """One stage of the training as a row of the card's table."""
-    config, log = run.config, run.log
-    loss = f"{log.losses[-1][2]:.4f}" if log.losses else ""
-    return (
-        f"| {index} | {log.seconds / 60:.0f} | {log.steps} | {log.tokens / 1e6:.1f} M | {config.matrix_rate:g} "
-        f"| {config.other_rate:g} | {config.cooldown:.0%} | {loss} |"
-    )
-
-
 def _run_facts(run: Run) -> dict[str, Any]:
-    """One stage of the training as JSON values."""
+    """The training as JSON values."""
     log = run.log
     return {
         "config": asdict(run.config),
@@ -181,19 +166,14 @@ def _rounded(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: round(value, 4) if isinstance(value, float) else value for key, value in values.items()}
 
 
-def _share_rows(runs: Sequence[Run]) -> str:
-    """How much of each stage's examples each cell is, in percent."""
-    totals = [sum(share.weight for share in run.shares) for run in runs]
-    weights = [{(share.family, share.level): share.weight for share in run.shares} for run in runs]
-    rows = []
-    for family, level in cells():
-        if not any((family, level) in each for each in weights):
-            continue
-        parts = [
-            f"{100 * each.get((family, level), 0.0) / total:.2f}" for each, total in zip(weights, totals, strict=True)
-        ]
-        rows.append(f"| {family} | {level} | " + " | ".join(parts) + " |")
-    return "\n".join(rows)
+def _share_rows(shares: Sequence[Share]) -> str:
+    """How much of the examples each cell is, in percent, and of how many problems."""
+    total = sum(share.weight for share in shares)
+    by_cell = {(share.family, share.level): share for share in shares}
+    return "\n".join(
+        f"| {each.family} | {each.level} | {100 * each.weight / total:.2f} | {each.examples:,} |"
+        for each in (by_cell[cell] for cell in cells() if cell in by_cell)
+    )
 
 
 def _level_rows() -> str:

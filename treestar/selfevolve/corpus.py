@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from random import Random
 from typing import Any
 
 from treestar.benchmarks.gym import iter_problems
@@ -17,12 +18,19 @@ from treestar.policy.binding import NAME_COUNT, bind_numbers
 from treestar.policy.format import ANSWER, END_OF_ANSWER, END_OF_CODE, END_OF_OUTPUT, END_OF_STEP, OPENING, OUTPUT
 from treestar.selfevolve.teachers import teach
 
-__all__ = ["Example", "Share", "build_examples", "prompt_text", "solution_text", "train_tokenizer"]
+__all__ = ["LEAPS_AFTER", "Example", "Share", "build_examples", "prompt_text", "solution_text", "train_tokenizer"]
 
 USER = "<|user|>:"
 ASSISTANT = f"<|assistant|>: {OPENING.rstrip()}"
 END_OF_TEXT = "<|endoftext|>"
+LEAPS_AFTER = (END_OF_STEP, ASSISTANT, ",")
+"""Tokens after which positions may leap in training: between steps, before the first, and between what a question
+enumerates. What is to be copied is then found by its name, not so many tokens back."""
 TAGS = (USER, ASSISTANT, END_OF_STEP, END_OF_CODE, END_OF_ANSWER, OUTPUT, END_OF_OUTPUT, ANSWER)
+
+
+WORDINGS = ("Calculate {}.", "What is {}?", "Compute {}.", "Evaluate: {}.", "Solve {}.")
+"""Ways to ask for the value of an expression. The levels here have the first alone; who tries the policy has others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +72,9 @@ def build_examples(shares: Iterable[Share], seed: int) -> list[Example]:
     examples: list[Example] = []
     for share in shares:
         found = 0
+        random = Random(seed)
         for tried, problem in enumerate(iter_problems(share.family, share.level, "train", seed), start=1):
-            binding = bind_numbers(problem.question, 0)
+            binding = bind_numbers(reworded(problem.question, random), 0)
             steps = teach(problem, binding)
             if steps is not None:
                 found += 1
@@ -83,6 +92,14 @@ def build_examples(shares: Iterable[Share], seed: int) -> list[Example]:
             if tried > 4 * share.examples + 100:
                 raise ValueError(f"the teacher solves only {found} of {tried} {share.family} {share.level} problems")
     return examples
+
+
+def reworded(question: str, random: Random) -> str:
+    """`question`, in every second case asked in another of WORDINGS if it is in the first."""
+    begin, end = WORDINGS[0].split("{}")
+    if not question.startswith(begin) or random.random() < 0.5:
+        return question
+    return random.choice(WORDINGS[1:]).format(question.removeprefix(begin).removesuffix(end))
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int = 1536) -> Any:

@@ -189,7 +189,7 @@ def _fraction_simplification(question: str) -> list[str] | None:
 
 def _basic_arithmetic(question: str) -> list[str] | None:
     """Rewrite the expression one operation at a time, innermost brackets first, and say what is left of it."""
-    match = re.search(r"(?:Calculate|Solve|What is|Evaluate:) (.+?)[.?]?$", question)
+    match = re.search(r"(?:Calculate|Solve|What is|Compute|Evaluate:) (.+?)[.?]?$", question)
     if match is None:
         return None
     tokens = _operands(match.group(1))

@@ -1,4 +1,4 @@
-"""Trains a small Llama from nothing: batches of similar length, Muon and AdamW on fp32 masters, a time budget."""
+"""Trains a small Llama from nothing: batches of similar length, Muon and AdamW on fp32 masters, a budget of tokens."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-__all__ = ["ModelShape", "Tokenized", "TrainingConfig", "TrainingLog", "new_model", "train"]
+__all__ = ["ModelShape", "Tokenized", "TrainingConfig", "TrainingLog", "draw_batches", "new_model", "train"]
+
+
+DRAWN = 8192
+"""Examples drawn at a time, to be sorted by length and cut into batches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +30,11 @@ class ModelShape:
 
 @dataclass(frozen=True, slots=True)
 class TrainingConfig:
-    """How the bootstrap policy is trained. The run ends at `minutes` or `tokens`, whichever comes first."""
+    """How the bootstrap policy is trained."""
 
-    minutes: float = 40.0
-    tokens: int = 10**12
-    batch_tokens: int = 6144
+    tokens: int = 80_000_000
+    """The budget: the run ends after this many tokens, padding left out."""
+    batch_tokens: int = 24_576
     """Tokens of a batch, padding included."""
     matrix_rate: float = 4e-3
     """Muon's learning rate, for the matrices."""
@@ -43,6 +47,9 @@ class TrainingConfig:
     """Share of the budget at its end in which the learning rate falls to 0."""
     longest_offset: int = 200
     """Positions start at random between 0 and this, so that long solutions meet positions that were trained."""
+    longest_gap: int = 0
+    """Positions leap by up to this where the caller of `train` allows it. A policy that may rely on distances copies
+    the word that stands so far back, and fails where a problem is longer than taught; with leaps it goes by names."""
     threads: int = 2
     seed: int = 0
 
@@ -62,6 +69,8 @@ class Tokenized:
 class TrainingLog:
     """What a run did."""
 
+    device: str = ""
+    """The GPU's name, or "CPU"."""
     steps: int = 0
     tokens: int = 0
     """Tokens of the examples, padding left out."""
@@ -102,8 +111,9 @@ def train(
     name_count: int,
     config: TrainingConfig,
     report: Callable[[TrainingLog, Any], None] | None = None,
+    leaps_after: Sequence[int] = (),
 ) -> TrainingLog:
-    """Train `model` in place; it ends in bf16.
+    """Train `model` in place, on a GPU where there is one; it ends on the CPU and in bf16.
 
     Args:
         cells: the examples of each cell.
@@ -111,25 +121,28 @@ def train(
         first_name: token id of the name n0; the other names' ids follow.
         name_count: how many names there are.
         report: called about every 20 seconds with the log so far and the model.
+        leaps_after: token ids after which positions leap (`TrainingConfig.longest_gap`).
     """
     import torch
     import torch.nn.functional as functional
 
     torch.set_num_threads(config.threads)
-    model.to(torch.bfloat16).train()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model.to(device, torch.bfloat16).train()
     usual_attention = model.config._attn_implementation
     model.set_attn_implementation(_short_attention())
     live = [parameter for parameter in model.parameters() if parameter.requires_grad]
     # bf16 weights lose updates smaller than 1/256 of their size; the fp32 copies keep them.
     masters = [parameter.detach().float().clone() for parameter in live]
     optimizers = _optimizers(model, live, masters, config)
-    batches = draw_batches(cells, weights, first_name, name_count, config)
-    log = TrainingLog()
+    batches = draw_batches(cells, weights, first_name, name_count, config, leaps_after)
+    log = TrainingLog(torch.cuda.get_device_name() if device.type == "cuda" else "CPU")
     begin = time.monotonic()
-    recent: list[float] = []
+    recent: list[Any] = []
     last_report = begin
-    while (progress := _progress(log, begin, config)) < 1.0:
-        ids, labels, positions, real = next(batches)
+    while (progress := log.tokens / config.tokens) < 1.0:
+        *tensors, real = next(batches)
+        ids, labels, positions = (tensor.to(device, non_blocking=True) for tensor in tensors)
         hidden = model.model(input_ids=ids, position_ids=positions, use_cache=False).last_hidden_state
         taught = labels != -100
         logits = model.lm_head(hidden[taught])
@@ -146,19 +159,19 @@ def train(
         with torch.no_grad():
             for parameter, master in zip(live, masters, strict=True):
                 parameter.copy_(master)
-        recent.append(loss.item())
+        recent.append(loss.detach())
         log.steps += 1
         log.tokens += real
         now = time.monotonic()
         log.seconds = now - begin
         if report is not None and now - last_report > 20:
-            log.losses.append((log.steps, log.seconds, sum(recent) / len(recent)))
+            log.losses.append((log.steps, log.seconds, torch.stack(recent).mean().item()))
             recent, last_report = [], now
             report(log, model)
     if recent:
-        log.losses.append((log.steps, log.seconds, sum(recent) / len(recent)))
+        log.losses.append((log.steps, log.seconds, torch.stack(recent).mean().item()))
     model.set_attn_implementation(usual_attention)
-    model.eval()
+    model.cpu().eval()
     return log
 
 
@@ -168,29 +181,40 @@ def draw_batches(
     first_name: int,
     name_count: int,
     config: TrainingConfig,
+    leaps_after: Sequence[int] = (),
 ) -> Iterator[tuple[Any, Any, Any, int]]:
     """Endless batches: ids, labels (-100: no loss) and positions, all [rows, length], and the number of real tokens."""
     import torch
 
     random = Random(config.seed)
+    generator = torch.Generator().manual_seed(config.seed)
     keys = list(cells)
     shares = [weights[key] for key in keys]
+    leaping = torch.tensor(leaps_after, dtype=torch.long)
     while True:
-        drawn = [random.choice(cells[key]) for key in random.choices(keys, shares, k=1024)]
+        drawn = [random.choice(cells[key]) for key in random.choices(keys, shares, k=DRAWN)]
         drawn.sort(key=lambda example: len(example.ids) + random.random() * 8)
         for rows in _shuffled(_grouped(drawn, config.batch_tokens), random):
-            length = max(len(row.ids) for row in rows)
-            ids = torch.zeros(len(rows), length, dtype=torch.long)
-            labels = torch.full((len(rows), length), -100)
-            offsets = torch.empty(len(rows), 1, dtype=torch.long)
-            for index, row in enumerate(rows):
-                shift = random.randint(0, name_count - row.names)
-                moved = torch.tensor(row.ids)
-                moved = torch.where((moved >= first_name) & (moved < first_name + name_count), moved + shift, moved)
-                ids[index, : len(moved)] = moved
-                labels[index, row.prompt - 1 : len(moved) - 1] = moved[row.prompt :]
-                offsets[index] = random.randint(0, config.longest_offset)
-            yield ids, labels, offsets + torch.arange(length), sum(len(row.ids) for row in rows)
+            lengths = torch.tensor([[len(row.ids)] for row in rows])
+            prompts = torch.tensor([[row.prompt] for row in rows])
+            shifts = torch.tensor([[random.randint(0, name_count - row.names)] for row in rows])
+            offsets = torch.tensor([[random.randint(0, config.longest_offset)] for _ in rows])
+            ids = torch.nn.utils.rnn.pad_sequence([torch.tensor(row.ids) for row in rows], batch_first=True)
+            ids = torch.where((ids >= first_name) & (ids < first_name + name_count), ids + shifts, ids)
+            places = torch.arange(ids.shape[1])
+            labels = ids.roll(-1, 1).masked_fill((places < prompts - 1) | (places >= lengths - 1), -100)
+            leaps = _leaps(torch.isin(ids, leaping), config.longest_gap, generator)
+            yield ids, labels, offsets + places + leaps.cumsum(1) - leaps, int(lengths.sum())
+
+
+def _leaps(places: Any, longest: int, generator: Any) -> Any:
+    """How far the positions leap after each of the true places of [rows, length]; not at all in a quarter of the rows,
+    up to a length drawn for the row in the others."""
+    import torch
+
+    drawn = torch.rand(len(places), 1, generator=generator)
+    most = ((drawn * 4 - 1).clamp(min=0) / 3 * (longest + 1)).floor()
+    return (torch.rand(places.shape, generator=generator) * (most + 1)).long() * places
 
 
 def _grouped(drawn: Sequence[Tokenized], batch_tokens: int) -> list[list[Tokenized]]:
@@ -209,19 +233,23 @@ def _shuffled(groups: list[list[Tokenized]], random: Random) -> list[list[Tokeni
 
 
 def _short_attention() -> str:
-    """The name of a causal attention written out in plain products.
+    """The name of a causal attention that knows no mask, so positions may leap without being taken for packed rows.
 
-    On short sequences and a CPU its backward pass takes a third of the fused kernel's time (a fifth of a whole step).
+    On a CPU it is written out in plain products: there, on short sequences, its backward pass takes a third of the
+    fused kernel's time (a fifth of a whole step).
     """
     import torch
     from transformers import AttentionInterface
 
     def attend(_module: Any, query: Any, key: Any, value: Any, _mask: Any = None, scaling: float = 1.0, **_: Any
                ) -> tuple[Any, None]:  # fmt: skip
-        length = query.shape[2]
-        future = torch.full((length, length), float("-inf"), dtype=query.dtype).triu(1)
-        shares = torch.softmax(query @ key.transpose(-1, -2) * scaling + future, -1)
-        return (shares @ value).transpose(1, 2).contiguous(), None
+        if query.is_cuda:
+            mixed = torch.nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling)
+        else:
+            length = query.shape[2]
+            future = torch.full((length, length), float("-inf"), dtype=query.dtype).triu(1)
+            mixed = torch.softmax(query @ key.transpose(-1, -2) * scaling + future, -1) @ value
+        return mixed.transpose(1, 2).contiguous(), None
 
     AttentionInterface.register("treestar_short", attend)
     return "treestar_short"
@@ -242,11 +270,6 @@ def _optimizers(
     )
     adam = torch.optim.AdamW(others, lr=config.other_rate, betas=(0.9, 0.95), weight_decay=0.0)
     return [(muon, config.matrix_rate), (adam, config.other_rate)]
-
-
-def _progress(log: TrainingLog, begin: float, config: TrainingConfig) -> float:
-    """How much of the budget is used, 0 to 1."""
-    return max((time.monotonic() - begin) / (60 * config.minutes), log.tokens / config.tokens)
 
 
 def _schedule(progress: float, config: TrainingConfig) -> float:
