@@ -213,10 +213,11 @@ def test_a_tree_of_distinct_candidates_weighs_them_by_their_probability() -> Non
 
 def test_an_exhausted_tree_takes_in_less_probable_candidates() -> None:
     """With so high a bar the tree is a path; widened, it has the steps of that path and others, none twice."""
+    unsure = "Tom has 3 apples and buys 4 more. How many has he?"
     narrow = MCTSConfig(rollouts=30, children=3, distinct=True, min_share=0.9, max_depth=3, widen_above=None)
-    path = distinct_tree(narrow)
+    path = distinct_tree(narrow, unsure)
     assert len(path.nodes) == len(path.nodes[-1].path()) + 1
-    wide = distinct_tree(MCTSConfig(**{**narrow.to_json(), "unvisited_value": math.inf, "widen_above": 1e-4}))
+    wide = distinct_tree(MCTSConfig(**{**narrow.to_json(), "unvisited_value": math.inf, "widen_above": 1e-4}), unsure)
     assert [node.step for node in wide.nodes[: len(path.nodes)]] == [node.step for node in path.nodes]
     assert len(wide.nodes) > len(path.nodes)
     for node in wide.nodes:

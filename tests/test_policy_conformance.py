@@ -109,7 +109,7 @@ def test_candidates_hang_on_seed_and_index_alone(policy: LanguageModelPolicy) ->
     alone = texts(propose(policy, STATES[:1], n=2))
     assert together[0][:2] == alone[0]
     assert texts(propose(policy, STATES, n=4)) == together
-    hot = Sampling(temperature=2.0, max_tokens=24)
+    hot = Sampling(temperature=5.0, max_tokens=24)
     [[one, other]] = texts(propose(policy, STATES[:1], n=2, sampling=hot))
     assert one != other
     assert texts(propose(policy, STATES[:1], n=2, sampling=hot, seed=8)) != [[one, other]]
