@@ -13,7 +13,7 @@ from treestar.benchmarks.gym import GSM_TAUGHT, LEVELS, make_problems, split_of
 from treestar.policy.binding import NAME_COUNT, bind_numbers
 from treestar.policy.embedded import MODEL_PATH, PROBLEMS_PATH
 from treestar.policy.format import BoundFormat
-from treestar.selfevolve.bootstrap import save_policy, train_policy
+from treestar.selfevolve.bootstrap import save_policy, train_bootstrap
 from treestar.selfevolve.corpus import Share, build_examples, prompt_text, solution_text, train_tokenizer
 from treestar.selfevolve.evaluation import solution_output
 from treestar.selfevolve.execution import answers_match, run_steps
@@ -135,7 +135,7 @@ def test_a_short_training_run_lowers_the_loss_and_saves_a_folder_that_loads(tmp_
 
     config = TrainingConfig(tokens=60_000, batch_tokens=1024, longest_offset=20, longest_gap=5)
     shape = ModelShape(layers=2, width=64, heads=2, feed_forward=128)
-    model, tokenizer, log = train_policy(config, SMALL, shape=shape)
+    model, tokenizer, log = train_bootstrap(config, SMALL, shape=shape)
     assert log.losses[-1][2] < 4.5  # the mean over the run; it starts near ln(vocabulary), above 6
     save_policy(model, tokenizer, tmp_path)
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path, dtype="auto")

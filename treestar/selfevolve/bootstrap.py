@@ -22,7 +22,7 @@ from treestar.selfevolve.evaluation import CellResult, EvaluationConfig, evaluat
 from treestar.selfevolve.recipe import SHARES, TRAINING
 from treestar.selfevolve.training import ModelShape, Tokenized, TrainingConfig, TrainingLog, new_model, train
 
-__all__ = ["document", "main", "save_policy", "train_policy", "write_problems"]
+__all__ = ["document", "main", "save_policy", "train_bootstrap", "write_problems"]
 
 LADDER = (
     ("chain_sum", "mid"),
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.problems is not None:
         write_problems(options.problems, options.seed)
     config = replace(TRAINING, tokens=options.tokens, seed=options.seed)
-    model, tokenizer, log = train_policy(config, SHARES, early=options.early)
+    model, tokenizer, log = train_bootstrap(config, SHARES, early=options.early)
     save_policy(model, tokenizer, options.out)
     command = "python -m treestar.selfevolve.bootstrap --out DIR"
     command += f" --tokens {options.tokens}" if options.tokens != TRAINING.tokens else ""
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     document(options.out, model, tokenizer, Run(config, log, SHARES), command, options.record)
 
 
-def train_policy(
+def train_bootstrap(
     config: TrainingConfig,
     shares: Sequence[Share],
     shape: ModelShape | None = None,

@@ -30,7 +30,7 @@ TAGS = (USER, ASSISTANT, END_OF_STEP, END_OF_CODE, END_OF_ANSWER, OUTPUT, END_OF
 
 
 WORDINGS = ("Calculate {}.", "What is {}?", "Compute {}.", "Evaluate: {}.", "Solve {}.")
-"""Ways to ask for the value of an expression. The levels here have the first alone; who tries the policy has others."""
+"""Ways to ask for the value of an expression. The levels here have the first alone, whoever tries the policy others."""
 
 
 @dataclass(frozen=True, slots=True)
