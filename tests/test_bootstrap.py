@@ -147,7 +147,7 @@ def test_a_short_training_run_lowers_the_loss_and_saves_a_folder_that_loads(tmp_
 def test_positions_leap_only_where_they_may_and_labels_are_the_next_tokens() -> None:
     """Two rows of 1 2 3 1 2 3 ...: no loss on the prompt of 4 tokens, leaps after 3 alone."""
     examples = [Tokenized([1, 2, 3] * 4, prompt=4, names=1), Tokenized([1, 2, 3] * 3, prompt=4, names=1)]
-    config = TrainingConfig(batch_tokens=24, longest_offset=7, longest_gap=5)
+    config = TrainingConfig(tokens=1, batch_tokens=24, longest_offset=7, longest_gap=5)
     batches = draw_batches({("a", "easy"): examples}, {("a", "easy"): 1.0}, 100, 40, config, leaps_after=[3])
     leaps = []
     for ids, labels, positions, real in itertools.islice(batches, 200):

@@ -28,7 +28,6 @@ LEAPS_AFTER = (END_OF_STEP, ASSISTANT, ",")
 enumerates. What is to be copied is then found by its name, not so many tokens back."""
 TAGS = (USER, ASSISTANT, END_OF_STEP, END_OF_CODE, END_OF_ANSWER, OUTPUT, END_OF_OUTPUT, ANSWER)
 
-
 WORDINGS = ("Calculate {}.", "What is {}?", "Compute {}.", "Evaluate: {}.", "Solve {}.")
 """Ways to ask for the value of an expression. The levels here have the first alone, whoever tries the policy others."""
 

@@ -11,7 +11,6 @@ from typing import Any
 
 __all__ = ["ModelShape", "Tokenized", "TrainingConfig", "TrainingLog", "draw_batches", "new_model", "train"]
 
-
 DRAWN = 8192
 """Examples drawn at a time, to be sorted by length and cut into batches."""
 
@@ -30,9 +29,9 @@ class ModelShape:
 
 @dataclass(frozen=True, slots=True)
 class TrainingConfig:
-    """How the bootstrap policy is trained."""
+    """How a policy is trained from nothing."""
 
-    tokens: int = 80_000_000
+    tokens: int
     """The budget: the run ends after this many tokens, padding left out."""
     batch_tokens: int = 24_576
     """Tokens of a batch, padding included."""
@@ -181,9 +180,10 @@ def draw_batches(
     first_name: int,
     name_count: int,
     config: TrainingConfig,
-    leaps_after: Sequence[int] = (),
+    leaps_after: Sequence[int],
 ) -> Iterator[tuple[Any, Any, Any, int]]:
-    """Endless batches: ids, labels (-100: no loss) and positions, all [rows, length], and the number of real tokens."""
+    """Endless batches: ids, labels (-100: no loss) and positions, all int64 [rows, length], and the number of tokens
+    without padding. A position is at most the offset, the length and all leaps together; RoPE has no end."""
     import torch
 
     random = Random(config.seed)
@@ -208,8 +208,11 @@ def draw_batches(
 
 
 def _leaps(places: Any, longest: int, generator: Any) -> Any:
-    """How far the positions leap after each of the true places of [rows, length]; not at all in a quarter of the rows,
-    up to a length drawn for the row in the others."""
+    """How far the positions leap after each place: int64 [rows, length], 0 to `longest` at the true ones of `places`.
+
+    A quarter of the rows, drawn at random, has no leaps, for at inference there are none; each other row has its own
+    longest one.
+    """
     import torch
 
     drawn = torch.rand(len(places), 1, generator=generator)
