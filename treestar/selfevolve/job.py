@@ -74,6 +74,9 @@ class GymSource:
     family: str
     level: str
     problems: int
+    reworded: bool = False
+    """Whether every second expression to calculate is asked for in other words, as the bootstrap policy was taught
+    ("What is 2 + 3?"); a policy that never meets them again forgets them."""
     from_round: int = 1
     """The first round that searches them."""
     to_round: int | None = None

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from random import Random
 
 from treestar.benchmarks.datasets import from_hub, load_problems, read_jsonl
 from treestar.benchmarks.gym import make_problems
+from treestar.selfevolve.corpus import reworded
 from treestar.selfevolve.job import DataSource, EvaluationConfig, GymSource, Job
 from treestar.types import Problem, TreestarError
 
@@ -99,7 +101,13 @@ def cell_of(problem: Problem) -> str:
 
 
 def gym_problems(source: GymSource, seed: int) -> list[Problem]:
-    return make_gym_problems(source.family, source.level, "train", source.problems, TRAINING_SEED + seed)
+    problems = make_gym_problems(source.family, source.level, "train", source.problems, TRAINING_SEED + seed)
+    if not source.reworded:
+        return problems
+    return [
+        replace(problem, question=reworded(problem.question, Random(problem.id)), id=f"{problem.id}-reworded")
+        for problem in problems
+    ]
 
 
 def make_gym_problems(family: str, level: str, split: str, count: int, seed: int) -> list[Problem]:
