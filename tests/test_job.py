@@ -141,17 +141,15 @@ def test_problems_are_of_the_training_split_and_come_in_their_rounds() -> None:
     assert not {problem.question for problem in second} & {problem.question for problem in other.of_round(2)}
 
 
-def test_every_second_expression_can_be_asked_for_in_other_words() -> None:
+def test_expressions_can_be_asked_for_in_other_words() -> None:
     cell = "family: basic_arithmetic, level: easy, problems: 40"
     job = read_job(f"problems: {{gym: [{{{cell}}}, {{{cell}, reworded: true}}]}}\nrounds: [{{mode: terminal}}]", "job")
-    found = training_problems(job, [])
-    plain, worded = found.of_round(1)[:40], found.of_round(1)[40:]
+    found = training_problems(job, []).of_round(1)
+    plain, worded = found[:40], found[40:]
     assert all(problem.question.startswith("Calculate ") for problem in plain)
-    assert 10 < len(worded) < 30
-    assert found.duplicates == 40 - len(worded)
     assert {problem.question.split()[0] for problem in worded} == {"What", "Compute", "Evaluate:", "Solve"}
-    assert {problem.answer for problem in worded} < {problem.answer for problem in plain}
-    assert len({problem.id for problem in found.of_round(1)}) == len(found.of_round(1))
+    assert [problem.answer for problem in worded] == [problem.answer for problem in plain]
+    assert len({problem.id for problem in found}) == 80
 
 
 def data_job(folder: Path, questions: list[str], measured: list[str]) -> Job:

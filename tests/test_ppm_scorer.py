@@ -10,10 +10,11 @@ import pytest
 import torch
 from tiny_model import save_tiny_model
 
+from treestar import MCTSConfig, Solver
+from treestar.benchmarks.gym import make_problems
 from treestar.policy.embedded import MODEL_PATH
 from treestar.policy.prefix_cache import BLOCK
-from treestar.ppm import TransformersScorer, encode, load_scorer, ppm_from_policy
-from treestar.ppm.model import EMBEDDED_PATH
+from treestar.ppm import TransformersScorer, encode, load_scorer, make_pairs, ppm_from_policy
 from treestar.types import Execution, Problem, Scorer, Scores, State, Step, TreestarError
 
 
@@ -165,12 +166,18 @@ def test_what_exceeds_the_context_scores_as_its_part_that_fits(scorer: Transform
     assert scores.values[0] == pytest.approx(scores.values[1], abs=1e-5)
 
 
-def test_there_is_an_embedded_ppm_or_a_sentence_that_there_is_none() -> None:
-    if EMBEDDED_PATH.exists():
-        assert load_scorer("embedded").name == "embedded"
-    else:
-        with pytest.raises(TreestarError, match="no embedded PPM yet"):
-            load_scorer("embedded")
+def test_the_embedded_ppm_knows_right_steps_from_wrong_ones() -> None:
+    problems = make_problems("leg_counting", "hard", "validation", 16, seed=60_000)
+    config = MCTSConfig(
+        gold=True, early_stop=False, rollouts=16, children=4, distinct=True, min_share=0.03, generated_tokens=1500
+    )
+    with Solver("embedded", config, seed=1) as solver:
+        trees = [result.tree for result in solver.solve_many(problems)]
+    pairs, _ = make_pairs(tree for tree in trees if tree is not None)
+    chosen, rejected = ask(load_scorer("embedded"), [each.chosen for each in pairs], [each.rejected for each in pairs])
+    right = [better > worse for better, worse in zip(chosen.values, rejected.values, strict=True)]
+    assert len(right) > 20
+    assert sum(right) / len(right) > 0.6
 
 
 def test_a_policy_is_no_scorer() -> None:

@@ -186,8 +186,6 @@ def load_ppm(name: str, device: str | None = None, dtype: Dtype | None = None) -
 
 def ppm_path(name: str) -> str:
     """The folder or hub id of the PPM `name`. Raises TreestarError if it is a folder without a model."""
-    if name == "embedded" and not EMBEDDED_PATH.exists():
-        raise TreestarError(f"there is no embedded PPM yet: give {WANTED}")
     return model_path("PPM", str(EMBEDDED_PATH) if name == "embedded" else name)
 
 

@@ -39,9 +39,9 @@ It knows the problem families below and nothing else.
 
 ## Use
 
-treestar uses it by default. It is an ordinary Hugging Face folder: `AutoModelForCausalLM.from_pretrained(folder)` loads
-it, and `treestar_format: bound` in its config tells treestar which step format it speaks. The names are n0 to n39; at
-inference the first number of a question is n3.
+treestar calls it `embedded-bootstrap` (`--policy embedded-bootstrap`). It is an ordinary Hugging Face folder:
+`AutoModelForCausalLM.from_pretrained(folder)` loads it, and `treestar_format: bound` in its config tells treestar which
+step format it speaks. The names are n0 to n39; at inference the first number of a question is n3.
 
 ## Architecture
 

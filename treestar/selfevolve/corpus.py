@@ -73,7 +73,8 @@ def build_examples(shares: Iterable[Share], seed: int) -> list[Example]:
         found = 0
         random = Random(seed)
         for tried, problem in enumerate(iter_problems(share.family, share.level, "train", seed), start=1):
-            binding = bind_numbers(reworded(problem.question, random), 0)
+            question = problem.question if random.random() < 0.5 else reworded(problem.question, random)
+            binding = bind_numbers(question, 0)
             steps = teach(problem, binding)
             if steps is not None:
                 found += 1
@@ -94,9 +95,9 @@ def build_examples(shares: Iterable[Share], seed: int) -> list[Example]:
 
 
 def reworded(question: str, random: Random) -> str:
-    """`question`, in every second case asked in another of WORDINGS if it is in the first."""
+    """`question` in another of WORDINGS, if it is in the first."""
     begin, end = WORDINGS[0].split("{}")
-    if not question.startswith(begin) or random.random() < 0.5:
+    if not question.startswith(begin):
         return question
     return random.choice(WORDINGS[1:]).format(question.removeprefix(begin).removesuffix(end))
 

@@ -75,8 +75,8 @@ class GymSource:
     level: str
     problems: int
     reworded: bool = False
-    """Whether every second expression to calculate is asked for in other words, as the bootstrap policy was taught
-    ("What is 2 + 3?"); a policy that never meets them again forgets them."""
+    """Whether expressions to calculate are asked for in the other words that the bootstrap policy was taught ("What is
+    2 + 3?"); a policy that hardly ever meets them again forgets them."""
     from_round: int = 1
     """The first round that searches them."""
     to_round: int | None = None
