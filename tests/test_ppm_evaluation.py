@@ -197,12 +197,10 @@ def test_the_plot_is_a_picture(tmp_path: Path) -> None:
 
 
 def test_real_trees_and_a_ppm_that_was_not_trained(tmp_path: Path) -> None:
-    """The embedded policy's own trees, read back from files; a new PPM scores 0 everywhere."""
-    problems = [
-        problem for family in ("chain_sum", "leg_counting") for problem in make_problems(family, "mid", "train", 3, 1)
-    ]
-    config = MCTSConfig(gold=True, early_stop=False, rollouts=8, children=4)
-    with Solver(search=config) as solver:
+    """The bootstrap policy's own trees, read back from files; a new PPM scores 0 everywhere."""
+    problems = [problem for level in ("mid", "hard") for problem in make_problems("chain_sum", level, "train", 3, 1)]
+    config = MCTSConfig(gold=True, early_stop=False, rollouts=8, children=4, distinct=True, generated_tokens=1500)
+    with Solver("embedded-bootstrap", config) as solver:
         for result in solver.solve_many(problems):
             assert result.tree is not None
             result.tree.save(tmp_path / f"{result.problem.id}.json")
