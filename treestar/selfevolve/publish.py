@@ -41,9 +41,10 @@ treestar uses it by default (`--policy embedded`). It is an ordinary Hugging Fac
 
 ## How it was made
 
-`treestar evolve --preset embedded`: {trajectories:,} trajectories, selected from {problems:,} searches of training
-problems of [reasoning-gym](https://github.com/open-thought/reasoning-gym) (Apache-2.0). Each round fine-tuned the
-policy of the round before on all trajectories so far (TRL's SFTTrainer, Muon, {sft_minutes:.0f} minutes in all).
+`treestar evolve --preset embedded` (docs/embedded.md has the job): {trajectories:,} trajectories, selected from
+{problems:,} searches of training problems of [reasoning-gym](https://github.com/open-thought/reasoning-gym)
+(Apache-2.0). Each round fine-tuned the policy of the round before on all trajectories so far (TRL's SFTTrainer, Muon,
+{sft_minutes:.0f} minutes in all).
 The job's report is below: what each round searched, solved and selected, what it cost, and how its models did on test
 problems that nothing was trained on.
 
@@ -74,7 +75,8 @@ is judged by all of its steps (docs/ppm.md).
 
 ## How it was made
 
-By the rounds of `treestar evolve --preset embedded`, each of which went on from the PPM of the round before:
+By the rounds of `treestar evolve --preset embedded` (docs/embedded.md has the job), each of which went on from the PPM
+of the round before:
 
 | round | preference pairs | steps of training | pair accuracy on held-out problems of the round |
 | --- | --- | --- | --- |
