@@ -3,7 +3,7 @@
     python bench/search_quality.py trees  --out runs/quality     # search the training problems, with gold answers
     python bench/search_quality.py train  --out runs/quality     # a PPM by each objective, from the same trees
     python bench/search_quality.py search --out runs/quality     # every strategy and peer on the test problems
-    python bench/search_quality.py report --out runs/quality     # figures, plots, bench/results/search_quality.json
+    python bench/search_quality.py report --out runs/quality     # figures, plots, a record in bench/results
 
 All on the bootstrap policy, on three cells of reasoning-gym of which the former one solved half (the present one solves
 nearly all of them, so the record is the former one's). Training, held-out and test problems come from disjoint splits.
@@ -241,7 +241,7 @@ def report(out: Path, arguments: argparse.Namespace) -> None:
         "ppm": {name: ppm_figures(out, name) for name in OBJECTIVES if (out / f"ppm-{name}" / "config.json").exists()},
     }
     draw(figures, Path(arguments.picture))
-    write_record(Path(__file__).parent / "results" / "search_quality.json", figures, 0)
+    write_record(Path(__file__).parent / "results" / f"{arguments.record}.json", figures, 0)
 
 
 def ppm_figures(out: Path, objective: str) -> dict[str, Any]:
@@ -286,6 +286,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=None, help="strategies to search with; all if not given")
     parser.add_argument("--ppms", nargs="*", choices=OBJECTIVES, default=OBJECTIVES, help="PPMs to search with")
     parser.add_argument("--concurrency", type=int, default=64)
+    parser.add_argument("--record", default="search_quality", help="name of the record in bench/results")
     parser.add_argument("--picture", default="docs/pictures/search_quality.png")
     arguments = parser.parse_args()
     searches = dict.fromkeys(method[:2] for method in METHODS.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import get_args
 
 from treestar.fine_tuning import FineTuningConfig
@@ -19,6 +20,9 @@ class PPMTrainingConfig(FineTuningConfig):
     """`pairs`: the paper's. For comparison, `orm`: outcomes of whole trajectories; `q_regression`: Q of every node."""
     minimum_margin: float = 0.0
     """Only pairs whose Q differ by at least this; the released rStar-Math code takes 0.5."""
+    centering: float = 0.1
+    """Of `pairs`: weight of the square of the sum of a pair's two scores before tanh. It keeps them from standing at the
+    same end of [-1, 1], where tanh has no gradient left to tell them apart. 0 is equation 4 alone."""
     held_out: float = 0.1
     """Share of the problems whose pairs measure accuracy and are not trained on; the seed says which."""
     epochs: float = 4.0
@@ -33,5 +37,6 @@ class PPMTrainingConfig(FineTuningConfig):
         super().__post_init__()
         self.check("objective", self.objective in get_args(Objective), f"one of {', '.join(get_args(Objective))}")
         self.check("minimum_margin", 0 <= self.minimum_margin < 2, "at least 0 and below 2")
+        self.check("centering", isfinite(self.centering) and self.centering >= 0, "a finite number, 0 or more")
         self.check("held_out", 0 <= self.held_out < 1, "at least 0 and below 1")
         self.check("batch_tokens", self.batch_tokens >= 1, "a whole number, 1 or more")

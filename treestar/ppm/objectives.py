@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from treestar.ppm.pairs import Pair
@@ -17,7 +18,7 @@ from treestar.types import State
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["LOSSES", "Objective", "Term", "outcome_terms", "pair_terms", "q_terms"]
+__all__ = ["LOSSES", "Objective", "Term", "loss_of", "outcome_terms", "pair_terms", "q_terms"]
 
 Objective = Literal["pairs", "orm", "q_regression"]
 """Preference pairs; outcomes of whole trajectories; Q of every visited node."""
@@ -57,12 +58,14 @@ def weighted_once(terms: Sequence[Term]) -> list[Term]:
     return [Term(term.states, term.target, 1.0 / len(terms)) for term in terms]
 
 
-def preference_loss(logits: torch.Tensor, _targets: torch.Tensor) -> torch.Tensor:
-    """-log sigmoid(r+ - r-), where r is the score (rStar-Math, equation 4; Bradley-Terry)."""
+def preference_loss(logits: torch.Tensor, _targets: torch.Tensor, centering: float = 0.0) -> torch.Tensor:
+    """-log sigmoid(r+ - r-), where r is the score (rStar-Math, equation 4; Bradley-Terry), and `centering` times the
+    square of x+ + x-, where x is the score before tanh (TRL's `center_rewards_coefficient`)."""
     from torch.nn.functional import logsigmoid
 
     chosen, rejected = logits.tanh().unbind(-1)
-    return -logsigmoid(chosen - rejected)
+    # Of the scores themselves the square would not help: where tanh is flat, so is whatever is made from it.
+    return -logsigmoid(chosen - rejected) + centering * logits.sum(-1) ** 2
 
 
 def outcome_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -83,3 +86,8 @@ Loss = Callable[["torch.Tensor", "torch.Tensor"], "torch.Tensor"]
 LOSSES: dict[Objective, Loss] = {"pairs": preference_loss, "orm": outcome_loss, "q_regression": q_loss}
 """The loss of each term, shape (terms,), from logits before tanh, shape (terms, states of a term), and the terms'
 targets, shape (terms,)."""
+
+
+def loss_of(objective: Objective, centering: float) -> Loss:
+    """The loss to train for; only that of pairs knows `centering`."""
+    return partial(preference_loss, centering=centering) if objective == "pairs" else LOSSES[objective]

@@ -27,7 +27,7 @@ class PPMTrainer(Trainer):  # type: ignore[misc]
 
     Args:
         ppm: is trained in place.
-        loss: one of `objectives.LOSSES`.
+        loss: as `objectives.loss_of` gives it.
         batches: what to train on.
         held_out: batches of pairs, on which accuracy is reported after every epoch; may be empty.
         optimizer: as `fine_tuning.optimizer_of` gives it.

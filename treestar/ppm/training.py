@@ -18,7 +18,7 @@ from treestar.fine_tuning import (
 )
 from treestar.ppm.config import PPMTrainingConfig
 from treestar.ppm.model import PPM, load_ppm, ppm_to_train
-from treestar.ppm.objectives import LOSSES
+from treestar.ppm.objectives import loss_of
 from treestar.ppm.training_data import TrainingData, prepare
 from treestar.ppm.trees import SkippedTree
 from treestar.search import Tree
@@ -117,7 +117,7 @@ def make_trainer(
     try:
         return PPMTrainer(
             ppm,
-            LOSSES[config.objective],
+            loss_of(config.objective, config.centering),
             data.batches,
             data.held_out,
             TrainingArguments(**arguments),
