@@ -21,8 +21,8 @@ class PPMTrainingConfig(FineTuningConfig):
     minimum_margin: float = 0.0
     """Only pairs whose Q differ by at least this; the released rStar-Math code takes 0.5."""
     centering: float = 0.1
-    """Of `pairs`: weight of the square of the sum of a pair's two scores before tanh. It keeps them from standing at the
-    same end of [-1, 1], where tanh has no gradient left to tell them apart. 0 is equation 4 alone."""
+    """Of `pairs`: weight of the square of the sum of a pair's two scores before tanh. It keeps them from standing at
+    the same end of [-1, 1], where tanh has no gradient left to tell them apart. 0 is equation 4 alone."""
     held_out: float = 0.1
     """Share of the problems whose pairs measure accuracy and are not trained on; the seed says which."""
     epochs: float = 4.0
