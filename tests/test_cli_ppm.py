@@ -15,6 +15,7 @@ from ppm_trees import telling_tree
 from tiny_model import save_tiny_model
 
 from treestar.cli import main
+from treestar.fine_tuning import last_checkpoint
 
 COMMAND = str(Path(sys.executable).parent / "treestar")
 
@@ -75,7 +76,7 @@ def test_a_killed_process_is_resumed(treestar, trees: Path, tmp_path: Path) -> N
     command = [COMMAND, "ppm", *map(str, arguments), "--epochs", "20"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 240
-    while not list(out.glob("checkpoint-*/trainer_state.json")):
+    while last_checkpoint(out) is None:
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.005)

@@ -226,8 +226,10 @@ def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(
 def test_a_checkpoint_that_was_cut_off_is_passed_over(tmp_path: Path) -> None:
     for name in ("checkpoint-9", "checkpoint-10"):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "trainer_state.json").touch()
+        (tmp_path / name / "trainer_state.json").write_text("{}")
     (tmp_path / "checkpoint-11").mkdir()
+    (tmp_path / "checkpoint-12").mkdir()
+    (tmp_path / "checkpoint-12" / "trainer_state.json").write_text('{"epoch": 1.')
     assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-10"
 
 

@@ -214,9 +214,17 @@ def check_folder(out: Path, resume: bool) -> None:
 
 
 def last_checkpoint(out: Path) -> Path | None:
-    """The newest whole checkpoint: the trainer writes its state last."""
-    whole = [state.parent for state in out.glob("checkpoint-*/trainer_state.json")]
+    """The newest whole checkpoint: the trainer writes its state last, and may be killed while it does."""
+    whole = [state.parent for state in out.glob("checkpoint-*/trainer_state.json") if is_json(state)]
     return max(whole, key=lambda folder: int(folder.name.rpartition("-")[2]), default=None)
+
+
+def is_json(file: Path) -> bool:
+    try:
+        json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        return False
+    return True
 
 
 def check_same_run(out: Path, report: Mapping[str, Any], data: str) -> None:
