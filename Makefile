@@ -22,7 +22,7 @@ test: .venv/dev lint types  ## lint, types and tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 test-vllm: .venv-vllm/dev  ## the tests that need vLLM, on a CPU
-	VLLM_CPU_KVCACHE_SPACE=1 $(VLLM_BIN)/python -m pytest -m vllm tests/test_policy_conformance.py tests/test_vllm.py
+	VLLM_CPU_KVCACHE_SPACE=1 $(VLLM_BIN)/python -m pytest -m vllm tests/policy
 
 lint: .venv/dev
 	$(BIN)/ruff format --check .

@@ -17,8 +17,8 @@ from typing import Any
 from embedded import held_out_problems
 
 import treestar
-from treestar.benchmarks.record import write_record
 from treestar.policy import load_policy
+from treestar.storage.record import write_record
 
 SHAPE = ("parent", "text", "output", "visits", "terminal", "answer")
 """What makes two trees the same; log-probabilities and times differ in their last digits."""

@@ -22,10 +22,10 @@ from typing import Any
 
 from treestar import GreedyConfig, MajorityConfig, MCTSConfig, Problem, SearchResult
 from treestar.benchmarks.gym import cells, make_problems
-from treestar.benchmarks.record import write_record
 from treestar.policy import load_policy
 from treestar.search import Components, SearchConfig, search_one
 from treestar.statistics import paired_difference
+from treestar.storage.record import write_record
 from treestar.verifier import AnswerVerifier
 from treestar.verifier.sandbox import SandboxExecutor
 

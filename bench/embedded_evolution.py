@@ -22,12 +22,13 @@ import numpy as np
 
 from treestar import GreedyConfig, Solver
 from treestar.benchmarks.gym import LEVELS, cells, iter_problems, make_problems
-from treestar.benchmarks.record import write_record
 from treestar.selfevolve.job import JOB, Job, load_job
 from treestar.selfevolve.search_phase import TREES
-from treestar.selfevolve.store import Table, read_json
 from treestar.selfevolve.trainings import policy_of, round_folder
 from treestar.statistics import bootstrap_intervals
+from treestar.storage.files import read_json
+from treestar.storage.record import write_record
+from treestar.storage.table import Table
 
 CELL = "gsm_symbolic", "untaught"
 A_TEMPLATE, A_CELL = 10, 40

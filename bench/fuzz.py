@@ -25,12 +25,12 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-import frame_fuzzing
 import hypothesis
-import sandbox_fuzzing as fuzzing
 from hypothesis import HealthCheck, given, settings
+from support import frame_fuzzing
+from support import sandbox_fuzzing as fuzzing
 
-from treestar.benchmarks.record import write_record
+from treestar.storage.record import write_record
 from treestar.verifier.sandbox.frames import FrameBuffer, FrameError
 from treestar.verifier.sandbox.language.warm_up import load_libraries
 

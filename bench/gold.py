@@ -21,8 +21,8 @@ from typing import Any
 from treestar.benchmarks import NAMED_SETS, load_problems, write_record
 from treestar.types import Problem
 from treestar.verifier import equivalent
+from treestar.verifier.grading.unit_tests import UnitTestVerifier
 from treestar.verifier.sandbox import SandboxExecutor
-from treestar.verifier.unit_tests import UnitTestVerifier
 
 ROOT = Path(__file__).resolve().parents[1]
 SETS = ROOT.parent / "shared" / "data" / "sets"

@@ -28,8 +28,8 @@ from typing import Any
 
 from overhead import ANSWER_DEPTH, ExactVerifier, FreeExecutor, FreePolicy
 
-from treestar.benchmarks.record import write_record
 from treestar.search import Components, MCTSConfig, search_many, search_one
+from treestar.storage.record import write_record
 from treestar.types import Problem, Proposal, Sampling, State
 
 TOKENS_PER_SECOND = 50_000

@@ -17,8 +17,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from treestar.benchmarks.record import write_record
 from treestar.search import Components, MCTSConfig, search_one
+from treestar.storage.record import write_record
 from treestar.types import Execution, Problem, Proposal, Sampling, Snapshot, State, Step
 
 CHILDREN = 8

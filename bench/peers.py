@@ -51,7 +51,7 @@ from its_hub.core.algorithms.particle_gibbs import ParticleFiltering
 from its_hub.core.lms.step_generation import StepGeneration
 
 from treestar import Problem
-from treestar.policy.format import END_OF_ANSWER, END_OF_STEP
+from treestar.policy.formats import END_OF_ANSWER, END_OF_STEP
 from treestar.search import AnswerGroups, Components, Node, Search, Tree
 from treestar.search.answer import Choice
 from treestar.search.config import SamplingConfig

@@ -38,13 +38,13 @@ from pathlib import Path
 from typing import Any
 
 from treestar.benchmarks.gym import make_problems
-from treestar.benchmarks.record import write_record
 from treestar.cluster import open_search_worker
 from treestar.policy import load_policy
 from treestar.search import Components, MCTSConfig, search_one
 from treestar.selfevolve.problems import problem_of_set
 from treestar.selfevolve.search_phase import TREES, tree_row
-from treestar.selfevolve.store import Row, Table, timed_appending
+from treestar.storage.record import write_record
+from treestar.storage.table import Row, Table, timed_appending
 from treestar.types import Problem
 from treestar.verifier import AnswerVerifier
 from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor

@@ -26,15 +26,17 @@ from typing import Any
 
 from treestar import MCTSConfig, Problem, SearchResult, Solver
 from treestar.benchmarks.gym import make_problems
-from treestar.benchmarks.record import write_record
 from treestar.policy import BoundFormat, OpenAIPolicy
-from treestar.policy.embedded import MODEL_PATH
-from treestar.policy.remote_server import RemoteServerConfig
+from treestar.policy.backends.remote_server import RemoteServerConfig
+from treestar.policy.models import shipped_path
+from treestar.storage.record import write_record
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-from fault_proxy import Fault, FaultProxy
-from served_policy import ServerProcess, shape
-from vllm_server import VLLMServer
+from support.fault_proxy import Fault, FaultProxy
+from support.served_policy import ServerProcess, shape
+from support.vllm_server import VLLMServer
+
+MODEL_PATH = shipped_path("policy", "embedded")
 
 CELLS = (("chain_sum", "easy"), ("leg_counting", "easy"), ("basic_arithmetic", "easy"))
 SEARCH = MCTSConfig(rollouts=4, children=4, max_step_tokens=64)

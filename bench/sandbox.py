@@ -25,7 +25,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from treestar.benchmarks.record import write_record
+from treestar.storage.record import write_record
 from treestar.types import Snapshot
 from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
 from treestar.verifier.sandbox.executor import SandboxInterpreter

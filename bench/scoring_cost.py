@@ -21,11 +21,11 @@ import torch
 
 from treestar import MCTSConfig, SearchResult
 from treestar.benchmarks.gym import make_problems
-from treestar.benchmarks.record import write_record
 from treestar.policy import load_policy
-from treestar.policy.transformers import TransformersPolicy
+from treestar.policy.backends.transformers import TransformersPolicy
 from treestar.ppm import TransformersScorer, ppm_from_policy
 from treestar.search import Components, search_many
+from treestar.storage.record import write_record
 from treestar.verifier import AnswerVerifier
 from treestar.verifier.sandbox import SandboxExecutor
 

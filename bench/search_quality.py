@@ -29,14 +29,9 @@ from search_quality_figures import METHODS, Line, Rows, by_problem, compare, cur
 
 from treestar import MCTSConfig, Problem, Solver
 from treestar.benchmarks.gym import make_problems
-from treestar.benchmarks.record import write_record
 from treestar.policy import load_policy
 from treestar.ppm import load_scorer, ppm_from_policy, read_trees
-from treestar.ppm.config import PPMTrainingConfig
 from treestar.ppm.evaluation import evaluate
-from treestar.ppm.objectives import Objective
-from treestar.ppm.training import train_ppm
-from treestar.ppm.training_data import prepare
 from treestar.search import (
     AdaptiveBranchingConfig,
     BeamSearchConfig,
@@ -51,6 +46,11 @@ from treestar.search import (
 )
 from treestar.search.answer import Choice
 from treestar.selfevolve.judging import discard_misstatements
+from treestar.storage.record import write_record
+from treestar.training.ppm.config import PPMTrainingConfig
+from treestar.training.ppm.data import prepare
+from treestar.training.ppm.objectives import Objective
+from treestar.training.ppm.train import train_ppm
 from treestar.types import State
 from treestar.verifier import AnswerVerifier
 from treestar.verifier.sandbox import SandboxExecutor

@@ -31,15 +31,15 @@ import numpy as np
 
 from treestar import GreedyConfig, Problem, Solver
 from treestar.benchmarks.gym import make_problems
-from treestar.benchmarks.record import write_record
 from treestar.search import MajorityConfig, Tree
 from treestar.selfevolve.job import JOB, Job, load_job
 from treestar.selfevolve.search_phase import TREES
 from treestar.selfevolve.selection import Trajectory, best_of_different, right_trajectories
-from treestar.selfevolve.sft import SFTRow, train_policy
-from treestar.selfevolve.store import Table
 from treestar.selfevolve.trainings import policy_of, round_folder
 from treestar.statistics import bootstrap_intervals
+from treestar.storage.record import write_record
+from treestar.storage.table import Table
+from treestar.training.sft.train import SFTRow, train_policy
 from treestar.verifier import AnswerVerifier
 
 PROBLEM_SEED = 77_000

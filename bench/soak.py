@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from treestar.benchmarks.record import write_record
+from treestar.storage.record import write_record
 from treestar.types import Execution, Snapshot
 from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
 from treestar.verifier.sandbox.executor import SandboxInterpreter

@@ -26,11 +26,11 @@ from typing import Any
 
 from treestar import MCTSConfig, Problem
 from treestar.benchmarks.gym import make_problems
-from treestar.benchmarks.record import write_record
 from treestar.policy import load_policy
-from treestar.policy.local import LocalPolicy
+from treestar.policy.backends.local import LocalPolicy
 from treestar.policy.wrapped import WrappedPolicy
 from treestar.search import Components, search_many
+from treestar.storage.record import write_record
 from treestar.types import Proposal, Sampling, State
 from treestar.verifier import AnswerVerifier
 from treestar.verifier.sandbox import SandboxExecutor
@@ -145,7 +145,7 @@ async def empty_cache(policy: Any) -> None:
         assert await asyncio.wrap_future(policy.engine.submit(policy.engine.engine.reset_prefix_cache()))
         policy.read_tokens = 0
         return
-    from treestar.policy.prefix_cache import PrefixCache
+    from treestar.policy.backends.prefix_cache import PrefixCache
 
     policy.generator.prefixes = PrefixCache(policy.generator.prefixes.max_bytes)
 

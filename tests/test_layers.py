@@ -11,12 +11,14 @@ PACKAGE = Path(__file__).parents[1] / "treestar"
 
 LAYERS = [
     {"types", "statistics"},
-    {"muon", "workers"},
-    {"fine_tuning"},
+    {"config", "storage"},
+    {"workers"},
+    {"search"},
     {"verifier"},
     {"policy"},
-    {"search"},
     {"ppm"},
+    {"training"},
+    {"components"},
     {"benchmarks"},
     {"selfevolve"},
     {"results_file"},
@@ -27,15 +29,15 @@ LAYERS = [
     {"cli"},
     {"__main__"},
 ]
-"""From the ground up. `search` stands above `policy` and `verifier` but knows only `types`; see below."""
+"""From the ground up, as in docs/architecture.md."""
 
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 
 KNOWS_ONLY = {
-    "search": {"types", "search"},
-    "policy": {"types", "verifier", "policy"},
-    "verifier": {"types", "verifier"},
-    "workers": {"types", "workers"},
+    "search": {"types", "config", "search"},
+    "policy": {"types", "config", "verifier", "policy"},
+    "verifier": {"types", "config", "verifier"},
+    "workers": {"types", "config", "workers"},
 }
 
 

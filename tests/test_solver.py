@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
-from scripted import ExactVerifier, ScriptedExecutor, ScriptedPolicy, ScriptedScorer, random_script
+from support.scripted import ExactVerifier, ScriptedExecutor, ScriptedPolicy, ScriptedScorer, random_script
 
 import treestar
 from treestar import BeamSearchConfig, MajorityConfig, MCTSConfig, Problem, Solver, TreestarError
@@ -172,10 +172,9 @@ def test_steps_run_in_the_real_sandbox_and_the_grader_is_real() -> None:
 
 
 INTERRUPTED = """
-import signal, sys, time, treestar
+import signal, time, treestar
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job is born without it
-sys.path.insert(0, {tests!r})
-from scripted import *
+from support.scripted import *
 from treestar.types import *
 
 class SlowPolicy(ScriptedPolicy):
@@ -194,7 +193,7 @@ solver.close()
 
 
 def test_ctrl_c_ends_a_search_with_what_it_has() -> None:
-    script = textwrap.dedent(INTERRUPTED.format(tests=str(Path(__file__).parent)))
+    script = textwrap.dedent(INTERRUPTED)
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"

@@ -5,6 +5,6 @@ The modules that compute (`metrics`, `runner`, `results`, `plots`) load numpy an
 
 from treestar.benchmarks.datasets import NAMED_SETS, ProblemSet, load_problems
 from treestar.benchmarks.gym import cells, make_problems
-from treestar.benchmarks.record import write_record
+from treestar.storage.record import write_record
 
 __all__ = ["NAMED_SETS", "ProblemSet", "cells", "load_problems", "make_problems", "write_record"]

@@ -10,14 +10,15 @@ from typing import Any, cast
 from treestar.benchmarks.matrix import Cell
 from treestar.benchmarks.samples import Row, make_row
 from treestar.policy import FormatName, TransformersPolicy, load_policy
-from treestar.policy.load import Dtype, LanguageModelPolicy
+from treestar.policy.load import LanguageModelPolicy
+from treestar.policy.models import Dtype
 from treestar.ppm import load_scorer
 from treestar.ppm.openai import server_remarks
 from treestar.search import Components, SearchResult, search_one
 from treestar.types import Problem, Scorer, State
 from treestar.verifier import AnswerVerifier
+from treestar.verifier.grading.unit_tests import UnitTestVerifier
 from treestar.verifier.sandbox import SandboxExecutor
-from treestar.verifier.unit_tests import UnitTestVerifier
 from treestar.workers import Worker
 
 __all__ = ["Job", "benchmark_worker", "open_benchmark_worker"]
@@ -105,7 +106,7 @@ def dtype_of(policy: LanguageModelPolicy) -> Dtype | None:
 
 def described(policy: LanguageModelPolicy, scorer: Scorer | None) -> dict[str, Any]:
     """What results hang on besides the configuration."""
-    from treestar.policy.format import EXAMPLES
+    from treestar.policy.formats import EXAMPLES
 
     return {
         "name": policy.name,

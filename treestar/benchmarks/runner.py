@@ -24,9 +24,9 @@ from typing import Any
 from treestar.benchmarks.datasets import ProblemSet
 from treestar.benchmarks.job import Job
 from treestar.benchmarks.matrix import BenchmarkConfig, Cell, matrix
-from treestar.benchmarks.record import machine, versions
 from treestar.benchmarks.samples import Row, append_row, doc_hash, finished_keys, tokens_of_searches
 from treestar.search.engine import check_scorer
+from treestar.storage.record import machine, versions
 from treestar.types import Problem, TreestarError
 from treestar.workers import Workers
 

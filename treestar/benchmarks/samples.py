@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from treestar.benchmarks.matrix import Cell
-from treestar.policy.format import trajectory_text
+from treestar.policy.formats import trajectory_text
 from treestar.search import AnswerGroups, Node, SearchResult, Tree
 from treestar.search.answer import mean_log_probability, trajectory_score
 from treestar.types import Problem, TreestarError, Verifier
-from treestar.verifier.unit_tests import candidate_program
+from treestar.verifier.grading.unit_tests import candidate_program
 
 __all__ = ["Row", "append_row", "doc_hash", "finished_keys", "iter_rows", "make_row", "tokens_of_searches"]
 

@@ -19,7 +19,7 @@ from typer.core import TyperGroup
 from treestar.cli.bench_progress import BenchmarkProgress
 from treestar.cli.components import Concurrency, PolicyName, PPMName, RayAddress, StepFormatName, ray_config
 from treestar.cli.options import with_config_options
-from treestar.policy.load import Dtype
+from treestar.policy.models import Dtype
 from treestar.search import STRATEGIES
 from treestar.search.engine import check_scorer
 from treestar.types import TreestarError

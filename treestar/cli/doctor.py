@@ -8,13 +8,14 @@ import platform
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Literal
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from treestar.policy.embedded import MODEL_PATH
+from treestar.policy.models import DEFAULT_POLICY, policy_path
 from treestar.types import TreestarError
 from treestar.verifier import equivalent
 from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
@@ -87,9 +88,8 @@ def devices() -> list[tuple[str, str]]:
 
 
 def backends() -> list[tuple[str, str]]:
-    embedded = (
-        "ready" if (MODEL_PATH / "model.safetensors").is_file() else "its weights are missing: reinstall treestar"
-    )
+    weights = Path(policy_path(DEFAULT_POLICY)) / "model.safetensors"
+    embedded = "ready" if weights.is_file() else "its weights are missing: reinstall treestar"
     gym = "ready" if find_spec("reasoning_gym") else "pip install 'treestar[gym]'"
     openai = "ready: --policy openai:MODEL@URL" if find_spec("openai") else "pip install 'treestar[openai]'"
     return [

@@ -14,7 +14,7 @@ from rich.syntax import Syntax
 from rich.text import Text
 
 from treestar.cli.options import config_from_options, with_config_options
-from treestar.policy.format import END_OF_STEP
+from treestar.policy.formats import END_OF_STEP
 from treestar.types import Execution, Snapshot, TreestarError
 from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
 

@@ -108,7 +108,7 @@ def _read_case(number: int, line: bytes) -> _Case | _BrokenLine:
 
 
 def _timed(gold: str, prediction: str, seconds: float) -> tuple[bool, float]:
-    from treestar.verifier.answers import equivalent, prepare
+    from treestar.verifier.grading.answers import equivalent, prepare
 
     prepare(gold, prediction)
     started = time.perf_counter()

@@ -13,8 +13,8 @@ from rich.console import Console
 
 from treestar.cli.options import config_from_options, with_config_options
 from treestar.cli.training_progress import TrainingDisplay
-from treestar.fine_tuning import is_main_process
-from treestar.ppm.config import PPMTrainingConfig
+from treestar.training.ppm.config import PPMTrainingConfig
+from treestar.training.run import is_main_process
 from treestar.types import State, TreestarError
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def train(
     console = Console(stderr=True, soft_wrap=True, quiet=not is_main_process())
     found, skipped = read_all(trees)
     quiet_transformers()
-    from treestar.ppm.training import train_ppm
+    from treestar.training.ppm.train import train_ppm
 
     display = TrainingDisplay(console)
     try:

@@ -27,7 +27,7 @@ from treestar.cli.problem_file import read_problems
 from treestar.cli.show import SearchDisplay, result_view
 from treestar.cluster import solve_on_cluster
 from treestar.policy import load_policy
-from treestar.policy.embedded import PROBLEMS_PATH
+from treestar.policy.models import PROBLEMS_PATH
 from treestar.ppm.openai import server_remarks
 from treestar.results_file import ResultKey, result_key
 from treestar.search import STRATEGIES, SearchResult, Tree

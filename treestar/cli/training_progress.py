@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from treestar.fine_tuning import TrainingProgress
+from treestar.training.run import TrainingProgress
 
 if TYPE_CHECKING:
-    from treestar.ppm.training_data import TrainingData
+    from treestar.training.ppm.data import TrainingData
 
 __all__ = ["TrainingDisplay"]
 

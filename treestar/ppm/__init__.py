@@ -1,18 +1,15 @@
 """The process preference model: what it reads, its checkpoint, and the scorer that search asks."""
 
-from treestar.ppm.config import PPMTrainingConfig
 from treestar.ppm.encoding import Encoded, encode
 from treestar.ppm.load import load_scorer
 from treestar.ppm.model import PPM, load_ppm, ppm_from_policy
 from treestar.ppm.pairs import Pair, PairCounts, make_pairs, pairs_of_tree
 from treestar.ppm.scorer import TransformersScorer
-from treestar.ppm.training import train_ppm
 from treestar.ppm.trees import read_trees
 
 __all__ = [
     "PPM",
     "Encoded",
-    "PPMTrainingConfig",
     "Pair",
     "PairCounts",
     "TransformersScorer",
@@ -23,5 +20,4 @@ __all__ = [
     "pairs_of_tree",
     "ppm_from_policy",
     "read_trees",
-    "train_ppm",
 ]

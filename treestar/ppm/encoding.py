@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from treestar.policy.format import ANSWER, StepFormat
+from treestar.policy.formats import ANSWER, StepFormat
 from treestar.types import Execution, Problem, State, Step, TreestarError
 
 __all__ = ["Encoded", "check_step_ends", "encode", "fitting_part", "segments"]

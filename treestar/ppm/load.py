@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from treestar.policy.load import Dtype
-from treestar.policy.openai import OPENAI_PREFIX
-from treestar.policy.remote_server import RemoteServerConfig
-from treestar.policy.vllm_engine import VLLM_PREFIX
+from treestar.policy.backends.openai import OPENAI_PREFIX
+from treestar.policy.backends.remote_server import RemoteServerConfig
+from treestar.policy.backends.vllm_engine import VLLM_PREFIX
+from treestar.policy.models import Dtype
 from treestar.ppm.model import load_ppm
 from treestar.ppm.openai import OpenAIScorer, load_openai_scorer
 from treestar.ppm.scorer import TransformersScorer

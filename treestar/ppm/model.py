@@ -11,27 +11,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from treestar.policy.format import StepFormat
-from treestar.policy.load import WANTED as WANTED_POLICY
-from treestar.policy.load import Dtype, device_for, dtype_for, loading, model_path, policy_path, step_format_for
+from treestar.policy.formats import StepFormat, step_format_for
+from treestar.policy.models import Dtype, device_for, dtype_for, loading, policy_path, ppm_path
 from treestar.ppm.encoding import check_step_ends
 from treestar.types import TreestarError
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["EMBEDDED_PATH", "PPM", "load_ppm", "ppm_from_policy", "ppm_path", "ppm_to_train"]
-
-EMBEDDED_PATH = Path(__file__).parent / "embedded"
-"""The folder of the PPM that comes with the package."""
+__all__ = ["PPM", "load_ppm", "ppm_from_policy", "ppm_to_train"]
 
 VALUE_HEAD = "value_head.bin"
 """The head's file in the layout of the released rStar-Math code."""
 
 RELEASED_SCALE = 5.0
 """What the released rStar-Math code divides its value head's output by before tanh."""
-
-WANTED = "a folder that `treestar ppm train` wrote, or a hub id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +113,7 @@ def ppm_to_train(name: str) -> PPM:
     """
     from transformers import AutoConfig
 
-    with loading("policy", name, WANTED_POLICY):
+    with loading("policy", name):
         config = AutoConfig.from_pretrained(policy_path(name))
     is_ppm = (config.architectures or [""])[0].endswith("ForSequenceClassification")
     return load_ppm(name, device="cpu", dtype="float32") if is_ppm else ppm_from_policy(name)
@@ -138,7 +132,7 @@ def ppm_from_policy(name: str, dtype: Dtype | None = None) -> PPM:
     import torch
 
     path = policy_path(name)
-    with loading("policy", name, WANTED_POLICY):
+    with loading("policy", name):
         model, missing = load_classifier(path, dtype or torch.float32)
         tokenizer = load_tokenizer(path)
     expect_weights(name, missing - {"score.weight"})
@@ -161,7 +155,7 @@ def load_ppm(name: str, device: str | None = None, dtype: Dtype | None = None) -
     device, path = device_for(device), ppm_path(name)
     from transformers import AutoConfig
 
-    with loading("PPM", name, WANTED):
+    with loading("PPM", name):
         config = AutoConfig.from_pretrained(path)
         architecture = (config.architectures or ["unknown"])[0]
         is_released = architecture.endswith("ForCausalLM")
@@ -182,11 +176,6 @@ def load_ppm(name: str, device: str | None = None, dtype: Dtype | None = None) -
         model.score.weight.data.copy_(weight)
         scale = RELEASED_SCALE
     return assemble(name, model.eval(), tokenizer, bias, scale)
-
-
-def ppm_path(name: str) -> str:
-    """The folder or hub id of the PPM `name`. Raises TreestarError if it is a folder without a model."""
-    return model_path("PPM", str(EMBEDDED_PATH) if name == "embedded" else name)
 
 
 def assemble(name: str, model: Any, tokenizer: Any, bias: float, scale: float) -> PPM:
@@ -254,4 +243,6 @@ def expect_weights(name: str, missing: set[str]) -> None:
 
 
 def not_a_ppm(name: str, reason: str) -> TreestarError:
-    return TreestarError(f"{name!r} is no process preference model: {reason}. Give {WANTED}")
+    return TreestarError(
+        f"{name!r} is no process preference model: {reason}. Give a folder that `treestar train ppm` wrote, or a hub id"
+    )

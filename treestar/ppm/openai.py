@@ -13,18 +13,16 @@ from math import tanh
 from pathlib import Path
 from typing import Any
 
-from treestar.policy.format import StepFormat
-from treestar.policy.openai import (
+from treestar.policy.backends.openai import (
     OPENAI_PREFIX,
     OVERFLOW,
     OpenAIPolicy,
-    format_named,
-    model_config,
     parse_openai_name,
 )
-from treestar.policy.remote_server import Refusal, RemoteServer, RemoteServerConfig, UnusableAnswer
+from treestar.policy.backends.remote_server import Refusal, RemoteServer, RemoteServerConfig, UnusableAnswer
+from treestar.policy.formats import StepFormat, step_format_named
+from treestar.policy.models import model_config, shipped_path
 from treestar.ppm.encoding import segments
-from treestar.ppm.model import EMBEDDED_PATH
 from treestar.types import Scores, State, TreestarError
 
 __all__ = ["OpenAIScorer", "load_openai_scorer", "server_remarks"]
@@ -124,11 +122,11 @@ def load_openai_scorer(name: str, config: RemoteServerConfig) -> OpenAIScorer:
         TreestarError: there is no MODEL in it, or as `OpenAIScorer`.
     """
     model, url = parse_openai_name(name)
-    found = model_config(EMBEDDED_PATH if model == "embedded" else Path(model))
+    found = model_config(shipped_path("PPM", model) or Path(model).expanduser())
     return OpenAIScorer(
         model,
         url,
-        format_named(found.get("treestar_format", "rstar")),
+        step_format_named(found.get("treestar_format", "rstar")),
         config,
         found.get("treestar_ppm_bias", 0.0),
         found.get("treestar_ppm_scale", 1.0),

@@ -17,7 +17,7 @@ from itertools import product
 from math import fsum
 from typing import Any, Literal
 
-from treestar.policy.format import trajectory_text
+from treestar.policy.formats import trajectory_text
 from treestar.ppm.trees import Outcomes, SkippedTree, outcomes, skip_reason
 from treestar.search import Node, Tree
 from treestar.types import Problem, State

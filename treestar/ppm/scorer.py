@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from treestar.policy.prefix_cache import PrefixCache, read
+from treestar.policy.backends.prefix_cache import PrefixCache, read
 from treestar.ppm.encoding import encode, fitting_part
 from treestar.ppm.model import PPM
 from treestar.types import Scores, State, TreestarError

@@ -7,10 +7,10 @@ from functools import partial
 from math import tanh
 from typing import Any
 
-from treestar.policy.load import Dtype, step_format_for
-from treestar.policy.vllm_engine import VLLMEngine, parse_vllm_name
+from treestar.policy.backends.vllm_engine import VLLMEngine, parse_vllm_name
+from treestar.policy.formats import step_format_for
+from treestar.policy.models import Dtype, ppm_path
 from treestar.ppm.encoding import check_step_ends, encode, fitting_part
-from treestar.ppm.model import ppm_path
 from treestar.types import Scores, State
 
 __all__ = ["VLLMScorer", "load_vllm_scorer"]

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from treestar.policy import FormatName, load_policy
-from treestar.policy.format import StepFormat
-from treestar.policy.load import WANTED, Dtype, LanguageModelPolicy, loading, policy_path, step_format_for
-from treestar.policy.openai import OPENAI_PREFIX
+from treestar.policy.backends.openai import OPENAI_PREFIX
+from treestar.policy.formats import StepFormat, step_format_for
+from treestar.policy.load import LanguageModelPolicy
+from treestar.policy.models import Dtype, loading, policy_path
 from treestar.ppm import load_scorer
 from treestar.search import Components
 from treestar.types import Executor, Policy, Scorer, Verifier
@@ -31,15 +32,15 @@ class Backends:
     executor: Callable[[], Executor]
     verifier: Callable[[], Verifier]
     train_policy: Callable[..., dict[str, Any]]
-    """`treestar.selfevolve.sft.train_policy`."""
+    """`treestar.training.sft.train.train_policy`."""
     train_ppm: Callable[..., dict[str, Any]]
     """`treestar.ppm.train_ppm`."""
 
 
 def local_backends() -> Backends:
     """Models on this machine or behind a server, and training in this process."""
-    from treestar.ppm.training import train_ppm
-    from treestar.selfevolve.sft import train_policy
+    from treestar.training.ppm.train import train_ppm
+    from treestar.training.sft.train import train_policy
 
     return Backends(
         policy=lambda name, dtype: load_policy(name, dtype=dtype),
@@ -63,7 +64,7 @@ def step_format_of(name: str, wanted: FormatName | None) -> StepFormat:
     path = policy_path(name)
     from transformers import AutoConfig, AutoTokenizer
 
-    with loading("policy", name, WANTED):
+    with loading("policy", name):
         return step_format_for(AutoConfig.from_pretrained(path), AutoTokenizer.from_pretrained(path), wanted)
 
 

@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from treestar.benchmarks.gym import LEVELS
-from treestar.policy.load import Dtype
-from treestar.ppm.config import PPMTrainingConfig
+from treestar.config.values import config_from_values, config_to_values
+from treestar.policy.models import Dtype
 from treestar.search import MCTSConfig
-from treestar.selfevolve.config_file import config_from_values, config_to_values
-from treestar.selfevolve.exploration import ExplorationConfig
-from treestar.selfevolve.sft import SFTTrainingConfig
+from treestar.selfevolve.bound.exploration import ExplorationConfig
+from treestar.training.ppm.config import PPMTrainingConfig
+from treestar.training.sft.train import SFTTrainingConfig
 from treestar.types import TreestarError
 
 __all__ = [
@@ -328,7 +328,7 @@ def load_job(path: str | Path) -> Job:
 def read_job(text: str, name: str) -> Job:
     """The job in a YAML text; `name` is what errors call it. Raises TreestarError as `load_job` does."""
     try:
-        from treestar.selfevolve.strict_yaml import InvalidYAML, read_yaml
+        from treestar.config.strict_yaml import InvalidYAML, read_yaml
     except ImportError as error:
         raise TreestarError("jobs need an extra package: pip install 'treestar[train]'") from error
     try:

@@ -8,8 +8,8 @@ right on them too. Where there is no gold answer, the tree's own trajectories mu
 from __future__ import annotations
 
 from treestar.search import AnswerGroups, Components, Node, Tree
-from treestar.selfevolve.claims import misstates
-from treestar.selfevolve.false_positives import Resample, is_false_positive
+from treestar.selfevolve.bound.claims import misstates
+from treestar.selfevolve.bound.false_positives import Resample, is_false_positive
 from treestar.selfevolve.job import SelectionConfig
 from treestar.selfevolve.selection import best_of_different, program, right_trajectories
 

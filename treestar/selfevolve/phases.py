@@ -13,12 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from treestar.config.values import config_to_values
 from treestar.ppm.pairs import make_pairs
 from treestar.selfevolve.backends import Backends
-from treestar.selfevolve.config_file import config_to_values
 from treestar.selfevolve.job import Job, Measure, load_as
+from treestar.selfevolve.listener import EvolutionListener
 from treestar.selfevolve.problems import TrainingProblems
-from treestar.selfevolve.progress import EvolutionProgress
 from treestar.selfevolve.round_evaluation import (
     EVALUATION,
     evaluation_report,
@@ -36,8 +36,9 @@ from treestar.selfevolve.search_phase import (
     trees_of,
 )
 from treestar.selfevolve.selection import PAIRS, SFT, pair_rows, select
-from treestar.selfevolve.store import Row, Schema, Table, noticing_full_disk, read_json, write_json, writing
 from treestar.selfevolve.trainings import Kind, base_of, policy_of, round_folder, train
+from treestar.storage.files import noticing_full_disk, read_json, write_json, writing
+from treestar.storage.table import Row, Schema, Table
 from treestar.types import Problem, TreestarError
 from treestar.workers import Opening, RayConfig, Workers, open_workers
 
@@ -72,7 +73,7 @@ class Run:
     backends: Backends
     ray: RayConfig | None
     """The cluster that searches; None for this process."""
-    progress: EvolutionProgress
+    progress: EvolutionListener
     lock: int
     """The descriptor that holds the folder."""
 

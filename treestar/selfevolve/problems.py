@@ -9,7 +9,7 @@ from random import Random
 
 from treestar.benchmarks.datasets import from_hub, load_problems, read_jsonl
 from treestar.benchmarks.gym import make_problems
-from treestar.selfevolve.corpus import reworded
+from treestar.benchmarks.rewording import reworded
 from treestar.selfevolve.job import DataSource, EvaluationConfig, GymSource, Job
 from treestar.types import Problem, TreestarError
 

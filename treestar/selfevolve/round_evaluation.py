@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 from dataclasses import fields
 from typing import Any
 
-from treestar.policy.load import Dtype
+from treestar.policy.models import Dtype
 from treestar.search import GreedyConfig, SearchConfig, search_one
 from treestar.selfevolve.backends import Backends, components_of
 from treestar.selfevolve.job import EvaluationConfig, Measure
-from treestar.selfevolve.store import Row, Schema, Table, timed_appending
+from treestar.storage.table import Row, Schema, Table, timed_appending
 from treestar.types import Problem
 from treestar.workers import Worker, Workers
 

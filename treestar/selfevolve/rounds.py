@@ -20,15 +20,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
-
+from treestar.config.values import config_to_values
 from treestar.selfevolve.backends import Backends, local_backends
-from treestar.selfevolve.config_file import config_to_values
 from treestar.selfevolve.job import JOB, Job, job_text, load_job
+from treestar.selfevolve.listener import EvolutionListener
 from treestar.selfevolve.phases import Models, Round, Run, measure_bootstrap, write_job_report
 from treestar.selfevolve.problems import evaluation_problems, training_problems
-from treestar.selfevolve.progress import EvolutionProgress
-from treestar.selfevolve.store import locked, write_text, writing
+from treestar.storage.files import locked, write_text, writing
 from treestar.types import TreestarError
 from treestar.workers import RayConfig
 
@@ -43,7 +41,7 @@ def evolve(
     concurrency: int = 64,
     ray: RayConfig | None = None,
     backends: Backends | None = None,
-    progress: EvolutionProgress | None = None,
+    progress: EvolutionListener | None = None,
 ) -> None:
     """Run a job's rounds in the folder `out`.
 
@@ -63,7 +61,7 @@ def evolve(
             be had; a round solved nothing.
     """
     out = Path(out).resolve()
-    progress = progress or EvolutionProgress(Console(quiet=True))
+    progress = progress or EvolutionListener()
     with locked(out) as lock:
         begin(job, out, resume)
         measured = evaluation_problems(job.evaluation)

@@ -14,19 +14,20 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from treestar.policy.load import Dtype, LanguageModelPolicy
+from treestar.policy.load import LanguageModelPolicy
+from treestar.policy.models import Dtype
 from treestar.policy.wrapped import WrappedPolicy
 from treestar.ppm.trees import outcomes
 from treestar.search import SearchResult, Tree, search_one
 from treestar.selfevolve.backends import Backends, components_of
-from treestar.selfevolve.exploration import ExploringPolicy
-from treestar.selfevolve.grammar_search import right_programs
+from treestar.selfevolve.bound.exploration import ExploringPolicy
+from treestar.selfevolve.bound.grammar_search import right_programs
+from treestar.selfevolve.bound.resampling import resample
 from treestar.selfevolve.job import RoundConfig, SelectionConfig
 from treestar.selfevolve.judging import judge
 from treestar.selfevolve.problems import cell_of
-from treestar.selfevolve.resampling import resample
 from treestar.selfevolve.selection import Difficulty, counted, difficulty
-from treestar.selfevolve.store import Row, Schema, Table, timed_appending
+from treestar.storage.table import Row, Schema, Table, timed_appending
 from treestar.types import Problem, Proposal, Sampling, State
 from treestar.workers import Worker, Workers
 

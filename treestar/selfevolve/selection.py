@@ -13,16 +13,16 @@ from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from typing import Literal
 
-from treestar.policy.format import StepFormat, trajectory_text
-from treestar.ppm.dataset import COLUMNS, row_of
+from treestar.policy.formats import StepFormat, trajectory_text
 from treestar.ppm.pairs import Pair, mean_q
 from treestar.search import Node, Tree
 from treestar.search.answer import mean_log_probability
 from treestar.search.expansion import code_without_comments
 from treestar.selfevolve.job import Copies, SelectionConfig
 from treestar.selfevolve.problems import cell_of
-from treestar.selfevolve.sft import SFTRow
-from treestar.selfevolve.store import Row, Schema
+from treestar.storage.table import Row, Schema
+from treestar.training.ppm.dataset import COLUMNS, row_of
+from treestar.training.sft.train import SFTRow
 from treestar.types import Execution, Problem, State, Step
 
 __all__ = [

@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from treestar.fine_tuning import TrainingProgress
 from treestar.search import Tree
 from treestar.selfevolve.backends import Backends, local_backends
 from treestar.selfevolve.job import JOB, Job, load_job
 from treestar.selfevolve.search_phase import TREES, trees_of
 from treestar.selfevolve.selection import SFT, sft_rows
-from treestar.selfevolve.store import Table, read_json
+from treestar.storage.files import read_json
+from treestar.storage.table import Table
+from treestar.training.run import TrainingProgress
 from treestar.types import TreestarError
 
 __all__ = ["Kind", "base_of", "policy_of", "round_folder", "train"]

@@ -1,5 +1,5 @@
 """Says whether a final answer is right: mathematical equivalence, answer extraction, and sandboxed execution."""
 
-from treestar.verifier.answers import AnswerVerifier, equivalent, extract_answer
+from treestar.verifier.grading.answers import AnswerVerifier, equivalent, extract_answer
 
 __all__ = ["AnswerVerifier", "equivalent", "extract_answer"]

@@ -1,0 +1,254 @@
+"""Small scripted teachers: the steps that solve one problem, for every family the bootstrap policy is taught.
+
+A teacher reads the bound question (names in place of numbers) and returns the steps' texts; it never sees a value, so
+it can only teach what the words and the names say. `teach` runs what a teacher wrote and keeps it only where the
+answer is right.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from recipes.embedded.execution import answers_match, run_steps
+from recipes.embedded.gsm_teachers import gsm_steps
+from treestar.policy.formats.binding import Binding, bind_numbers
+from treestar.types import Problem
+
+__all__ = ["TEACHERS", "Teacher", "teach"]
+
+Teacher = Callable[[str], "list[str] | None"]
+"""From a bound question to the steps' texts, or None where it does not know the form."""
+
+MOST_STEPS = 16
+_NAME = re.compile(r"\bn\d+\b")
+_LETTERS = "abcdefghijklm"
+
+_LEGS = {
+    0: ("snake", "sea slug", "jellyfish", "flatworm", "leech"),
+    2: ("chicken", "bird", "human", "duck"),
+    4: ("dog", "cat", "cow", "horse", "lion", "elephant", "giraffe", "tiger", "deer", "sheep"),
+    5: ("starfish",),
+    6: ("insect", "ant", "butterfly", "beetle", "bee", "wasp", "grasshopper", "cricket", "cockroach",
+        "praying mantis", "firefly"),
+    8: ("spider", "scorpion"),
+    10: ("crab", "lobster", "shrimp"),
+    14: ("woodlouse",),
+}  # fmt: skip
+_LEGS_OF = {animal: legs for legs, animals in _LEGS.items() for animal in animals}
+
+
+def teach(problem: Problem, binding: Binding | None = None) -> list[str] | None:
+    """The texts of the steps that solve `problem`, or None where no teacher gets the right answer.
+
+    Args:
+        problem: needs a gold answer and its family (gsm_symbolic: its template, too) in the metadata.
+        binding: the names to use; `bind_numbers(problem.question)` by default.
+    """
+    binding = binding or bind_numbers(problem.question)
+    family = problem.metadata["family"]
+    if family == "gsm_symbolic":
+        steps = gsm_steps(problem.metadata["template"], problem.question, [name for name, _ in binding.values])
+    else:
+        steps = TEACHERS[family](binding.question) if family in TEACHERS else None
+    if steps is None or len(steps) > MOST_STEPS:
+        return None
+    output = run_steps(binding.preamble, steps)
+    if output is None or not answers_match(output, problem.answer or ""):
+        return None
+    return steps
+
+
+def _finish(lines: Sequence[tuple[str, str]], answer: str) -> list[str]:
+    """Step texts from (comment, code) pairs, with the printing step at the end."""
+    steps = [f"# Step {index}: {comment}\n{code}" for index, (comment, code) in enumerate(lines, start=1)]
+    return [*steps, f"# Now print the final answer\nprint({answer})"]
+
+
+def _chain_sum(question: str) -> list[str] | None:
+    """Take the terms one by one: 'n0 + n1 - n2 ='."""
+    expression = question.partition("problem:")[2]
+    terms = re.findall(r"([+-]?)\s*(n\d+)", expression)
+    if not terms:
+        return None
+    lines = [(f"start with {terms[0][1]}", f"total = {terms[0][1]}")]
+    for sign, name in terms[1:]:
+        verb = "add" if sign == "+" else "subtract"
+        lines.append((f"{verb} {name}", f"total = total {sign} {name}"))
+    return _finish(lines, "total")
+
+
+def _folded(question: str, function: str, first: str) -> list[str] | None:
+    """Apply gcd or lcm to the first two numbers, then to the result and each further number."""
+    names = _NAME.findall(question)
+    if len(names) < 2:
+        return None
+    lines = [
+        (
+            f"{first} of {names[0]} and {names[1]}",
+            f"from math import {function}\nresult = {function}({names[0]}, {names[1]})",
+        )
+    ]
+    lines += [(f"now with {name}", f"result = {function}(result, {name})") for name in names[2:]]
+    return _finish(lines, "result")
+
+
+def _gcd(question: str) -> list[str] | None:
+    return _folded(question, "gcd", "greatest common divisor")
+
+
+def _lcm(question: str) -> list[str] | None:
+    return _folded(question, "lcm", "least common multiple")
+
+
+def _products(question: str) -> list[str] | None:
+    names = _NAME.findall(question)
+    if len(names) < 2:
+        return None
+    lines = [(f"multiply {names[0]} by {names[1]}", f"product = {names[0]} * {names[1]}")]
+    lines += [(f"multiply by {name}", f"product = product * {name}") for name in names[2:]]
+    return _finish(lines, "product")
+
+
+def _count_primes(question: str) -> list[str] | None:
+    names = _NAME.findall(question)
+    if len(names) != 2:
+        return None
+    low, high = names
+    lines = [
+        (
+            f"the primes from {low} to {high}",
+            f"from sympy import primerange\nprimes = list(primerange({low}, {high} + 1))",
+        ),
+        ("count them", "count = len(primes)"),
+    ]
+    return _finish(lines, "count")
+
+
+def _simple_equations(question: str) -> list[str] | None:
+    """Solve 'k*x + c = r' (in any order and with any signs) by moving c and dividing by k."""
+    equation = question.rpartition(": ")[2]
+    left, _, right = equation.partition(" = ")
+    terms = re.findall(r"([+-]?)\s*(n\d+\*[a-z]|n\d+|[a-z])(?![\w*])", left)
+    right = right.strip()
+    if "".join(sign + term for sign, term in terms) != left.replace(" ", "") or not re.fullmatch(r"-?n\d+", right):
+        return None
+    constants = [(sign, term) for sign, term in terms if re.fullmatch(r"n\d+", term)]
+    unknowns = [(sign, term) for sign, term in terms if not re.fullmatch(r"n\d+", term)]
+    if len(unknowns) != 1 or len(constants) > 1:
+        return None
+    sign, term = unknowns[0]
+    factor, _, variable = term.rpartition("*")
+    lines: list[tuple[str, str]] = []
+    if constants:
+        moved = "+" if constants[0][0] == "-" else "-"
+        lines.append((f"move {constants[0][1]} to the right", f"right = {right} {moved} {constants[0][1]}"))
+        right = "right"
+    minus = "-" if sign == "-" else ""
+    if factor:
+        lines.append((f"divide by {minus}{factor}", f"{variable} = {right} // {minus}{factor}"))
+    else:
+        lines.append((f"that is {minus}{variable}", f"{variable} = {minus}{right}"))
+    return _finish(lines, variable)
+
+
+def _simple_geometry(question: str) -> list[str] | None:
+    """The angle sum, less each known angle. The first two numbers are the sides and how many angles are known."""
+    names = _NAME.findall(question)
+    if len(names) < 4:
+        return None
+    lines = [(f"the angle sum of {names[0]} sides", f"rest = ({names[0]} - 2) * 180")]
+    lines += [(f"subtract the angle {name}", f"rest = rest - {name}") for name in names[2:]]
+    return _finish(lines, "rest")
+
+
+def _leg_counting(question: str) -> list[str] | None:
+    """One animal a step: '... if you have n0 woodlouses, n1 leechs?'."""
+    lines: list[tuple[str, str]] = []
+    for name, animals in re.findall(r"(n\d+) ([a-z ]+)", question.partition("have ")[2]):
+        legs = _LEGS_OF.get(animals.removesuffix("s"), _LEGS_OF.get(animals))
+        if legs is None:
+            return None
+        before = "legs + " if lines else ""
+        lines.append((f"{name} {animals} have {legs} legs each", f"legs = {before}{name} * {legs}"))
+    return _finish(lines, "legs") if lines else None
+
+
+def _fraction_simplification(question: str) -> list[str] | None:
+    names = _NAME.findall(question)
+    if len(names) != 2:
+        return None
+    top, bottom = names
+    lines = [
+        (f"greatest common divisor of {top} and {bottom}", f"from math import gcd\nresult = gcd({top}, {bottom})"),
+        ("divide the numerator", f"top = {top} // result"),
+        ("divide the denominator", f"bottom = {bottom} // result"),
+    ]
+    return _finish(lines, 'f"{top}/{bottom}"')
+
+
+def _basic_arithmetic(question: str) -> list[str] | None:
+    """Rewrite the expression one operation at a time, innermost brackets first, and say what is left of it."""
+    match = re.search(r"(?:Calculate|Solve|What is|Compute|Evaluate:) (.+?)[.?]?$", question)
+    if match is None:
+        return None
+    tokens = _operands(match.group(1))
+    letters = iter(_LETTERS)
+    lines = []
+    while len(tokens) > 1:
+        place = _next_operation(tokens)
+        letter = next(letters, None)
+        if place is None or letter is None:
+            return None
+        left, operator, right = tokens[place : place + 3]
+        tokens[place : place + 3] = [letter]
+        _drop_brackets(tokens, place)
+        code = f"{letter} = {left} {operator.replace('/', '//')} {right}"
+        lines.append((f"{left} {operator} {right} is {letter}, leaving {' '.join(tokens)}", code))
+    return _finish(lines, tokens[0])
+
+
+def _operands(expression: str) -> list[str]:
+    """'( -n0 - n1 ) * n2' as operands with their signs, operators and brackets; a bracket may carry a sign, too."""
+    tokens: list[str] = []
+    for sign, body in re.findall(r"(-?)(n\d+|\(|\)|[+*/])|(?<=\s)-(?=\s)", expression):
+        tokens.append(sign + body if body else "-")
+    return tokens
+
+
+def _drop_brackets(tokens: list[str], place: int) -> None:
+    """Take away all brackets that hold nothing but the operand at `place`; two signs cancel."""
+    while place > 0 and tokens[place - 1] in ("(", "-(") and tokens[place + 1] == ")":
+        operand = tokens[place]
+        if tokens[place - 1] == "-(":
+            operand = operand.removeprefix("-") if operand.startswith("-") else "-" + operand
+        tokens[place - 1 : place + 2] = [operand]
+        place -= 1
+
+
+def _next_operation(tokens: Sequence[str]) -> int | None:
+    """Where the operation to be done first begins: in the first innermost bracket, * and / before + and -."""
+    close = tokens.index(")") if ")" in tokens else len(tokens)
+    opening = [index for index in range(close) if tokens[index] in ("(", "-(")]
+    begin = opening[-1] + 1 if opening else 0
+    operators = range(begin + 1, close, 2)
+    for group in ("*/", "+-"):
+        for index in operators:
+            if tokens[index] in group:
+                return index - 1
+    return None
+
+
+TEACHERS: dict[str, Teacher] = {
+    "chain_sum": _chain_sum,
+    "gcd": _gcd,
+    "lcm": _lcm,
+    "products": _products,
+    "count_primes": _count_primes,
+    "simple_equations": _simple_equations,
+    "simple_geometry": _simple_geometry,
+    "basic_arithmetic": _basic_arithmetic,
+    "leg_counting": _leg_counting,
+    "fraction_simplification": _fraction_simplification,
+}
+"""One teacher a family; gsm_symbolic has one program a template, in `gsm_teachers`."""

@@ -1,0 +1,375 @@
+"""The runner and what is computed from its samples, with a scripted policy whose every trajectory is known."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from math import exp
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.scripted import components, random_script
+
+from treestar.benchmarks.compare import compare_runs
+from treestar.benchmarks.datasets import ProblemSet
+from treestar.benchmarks.job import Job, benchmark_worker
+from treestar.benchmarks.matrix import BenchmarkConfig, matrix
+from treestar.benchmarks.plots import draw_plots
+from treestar.benchmarks.report import render_report
+from treestar.benchmarks.results import compute_results
+from treestar.benchmarks.runner import begin_run, run_benchmark, write_json
+from treestar.benchmarks.samples import Row, iter_rows
+from treestar.search import STRATEGIES, Components
+from treestar.types import Problem, State, TreestarError
+from treestar.workers import LocalWorkers
+
+MODEL = {"name": "scripted", "num_fewshot": 0}
+LEVELS = ("easy", "hard")
+
+
+def problem_set(name: str = "own", count: int = 6) -> ProblemSet:
+    problems = [
+        Problem(f"{name}: which {i}?", str(i % 3), f"{i}", metadata={"level": LEVELS[i % 2]}) for i in range(count)
+    ]
+    return ProblemSet(name, tuple(problems), count, 0)
+
+
+def config(**changes: Any) -> BenchmarkConfig:
+    settings = {"datasets": ("own",), "samples": 6, "k": (1, 2, 6), "search": {"max_depth": 6}, **changes}
+    return BenchmarkConfig(**settings)
+
+
+def scripted_workers(parts: Components, concurrency: int) -> LocalWorkers[Job, Row]:
+    about = {"ppm": None if parts.scorer is None else parts.scorer.name}
+    return LocalWorkers(benchmark_worker(parts, lambda problem: f"Q: {problem.question}", about), concurrency)
+
+
+def run(
+    out: Path,
+    wanted: BenchmarkConfig,
+    stop_after: int | None = None,
+    resume: bool = False,
+    concurrency: int = 4,
+    rate: Callable[[State], float] | None = None,
+    **script: Any,
+) -> dict[str, Any]:
+    """One session; with `stop_after` it fails in the middle, as a killed one would."""
+    sets = [problem_set(name) for name in wanted.datasets]
+    model = MODEL if rate is None else MODEL | {"ppm": rate.__name__}
+    settings = begin_run(out, wanted, sets, model, resume)
+    left = stop_after
+
+    def on_row(_job: object, _row: object) -> None:
+        nonlocal left
+        if left is not None and (left := left - 1) == 0:
+            raise RuntimeError("killed")
+
+    async def work() -> None:
+        workers = scripted_workers(components(random_script(**script), rate), concurrency)
+        await run_benchmark(out, wanted, sets, workers, on_row)
+
+    asyncio.run(work())
+    results = compute_results(out / "samples.jsonl", settings, wanted)
+    write_json(out / "results.json", results)
+    return results
+
+
+FULL = {"temperatures": (0.5, 1.0), "seeds": 2, "budget_tokens": (20, 60)}
+
+
+def test_a_resumed_run_ends_in_the_same_bytes(tmp_path: Path) -> None:
+    wanted = config(**FULL)
+    run(tmp_path / "whole", wanted)
+    for sessions, stop in enumerate((1, 7, 20)):
+        with pytest.raises(RuntimeError, match="killed"):
+            run(tmp_path / "cut", wanted, stop, resume=sessions > 0, concurrency=sessions + 1)
+        with (tmp_path / "cut" / "samples.jsonl").open("a") as file:
+            file.write('{"cell": "own/gre')  # what a kill in the middle of a write leaves
+    run(tmp_path / "cut", wanted, resume=True, concurrency=64)
+    one, other = [(tmp_path / name / "results.json").read_bytes() for name in ("whole", "cut")]
+    assert one == other
+    rows = [list(iter_rows(tmp_path / name / "samples.jsonl")) for name in ("whole", "cut")]
+    assert len(rows[0]) == len(rows[1]) == len(matrix(wanted)) * 6
+
+
+def test_each_sample_is_made_once(tmp_path: Path) -> None:
+    run(tmp_path, config())
+    cells = [row["cell"] for row in iter_rows(tmp_path / "samples.jsonl")]
+    assert {cell: cells.count(cell) for cell in cells} == {
+        "own/greedy/seed=0": 6,
+        "own/sampling/t=1/seed=0": 6,
+        "own/mcts/t=1/seed=0": 6,
+    }
+
+
+def test_a_line_holds_what_is_needed_to_grade_again(tmp_path: Path) -> None:
+    run(tmp_path, config())
+    for row in iter_rows(tmp_path / "samples.jsonl"):
+        assert row["arguments"] == [f"Q: {row['doc']['question']}"]
+        columns = ("resps", "filtered_resps", "right", "group", "tokens", "multiplicity", "ended")
+        assert {len(row[name]) for name in columns} == {len(row["resps"])}
+        for text, answer, right, group in zip(*(row[name] for name in columns[:4]), strict=True):
+            assert right == (answer == row["target"])
+            assert (group == -1) == (answer is None)
+            if answer is not None:
+                assert f"so {answer}" in text
+        if row["cell"].startswith("own/sampling"):
+            assert len(row["resps"]) == 6
+            assert sum(row["tokens"]) == row["stats"]["generated_tokens"]
+
+
+def test_figures_follow_from_the_samples(tmp_path: Path) -> None:
+    results = run(tmp_path, config())["results"]
+    sampled = [row for row in iter_rows(tmp_path / "samples.jsonl") if "sampling" in row["cell"]]
+    found = results["own/sampling/t=1"]
+    assert found["pass@1,none"] == pytest.approx(sum(sum(row["right"]) for row in sampled) / 36, abs=1e-6)
+    assert found["pass@6,none"] == pytest.approx(sum(any(row["right"]) for row in sampled) / 6, abs=1e-6)
+    assert found["acc,consensus@1"] == found["pass@1,none"]
+    assert found["acc,best_of@6:log_probability"] == found["acc,best_of_n"]
+    assert found["generated_tokens,consensus@6"] == found["generated_tokens,none"]
+    assert found["acc_interval,majority"][0] <= found["acc,majority"] <= found["acc_interval,majority"][1]
+
+
+def test_a_budget_is_served_from_the_samples_as_a_run_with_fewer_would_have_spent_it(tmp_path: Path) -> None:
+    small = run(tmp_path / "small", config(strategies=("majority", "best_of_n"), budget_tokens=(15,)))
+    large = run(tmp_path / "large", config(strategies=("majority", "best_of_n"), budget_tokens=(15, 200)))
+    for name in ("acc,majority@15tokens", "acc,best_of_n@15tokens", "trajectories,majority@15tokens"):
+        assert small["results"]["own/sampling/t=1"][name] == large["results"]["own/sampling/t=1"][name]
+    for row in iter_rows(tmp_path / "large" / "samples.jsonl"):
+        assert sum(row["tokens"]) >= 200
+        assert len(row["tokens"]) % 6 == 0
+    assert large["results"]["own/sampling/t=1"]["generated_tokens,majority@200tokens"] == 200.0
+
+
+def test_a_tree_search_is_compared_with_sampling_at_its_own_tokens(tmp_path: Path) -> None:
+    results = run(tmp_path, config(budget_tokens=(40,)))
+    spent = results["results"]["own/mcts/t=1/tokens=40"]["generated_tokens,none"]
+    assert results["results"]["own/sampling/t=1"]["generated_tokens,majority@mcts:40tokens"] == spent
+    rivals = {each["second"] for each in results["comparisons"]}
+    assert rivals == {
+        "own/greedy,none",
+        "own/sampling/t=1,majority@mcts:40tokens",
+        "own/sampling/t=1,best_of_n@mcts:40tokens",
+    }
+
+
+def test_results_use_the_harness_s_names(tmp_path: Path) -> None:
+    results = run(tmp_path, config())
+    for name in ("results", "configs", "versions", "n-shot", "n-samples", "higher_is_better", "config", "model_name"):
+        assert name in results
+    for task, found in results["results"].items():
+        assert found["alias"] == task
+        assert results["n-samples"][task] == {"original": 6, "effective": 6, "without_answer": 0}
+        for name in found:
+            if name != "alias":
+                metric, chosen = name.split(",")
+                if metric == "acc":
+                    assert f"acc_stderr,{chosen}" in found
+                    assert results["higher_is_better"][task]["acc"] is True
+    assert results["by_level"]["own/greedy"].keys() == set(LEVELS)
+
+
+def test_failed_trajectories_and_unfinished_ones_are_wrong_answers(tmp_path: Path) -> None:
+    results = run(tmp_path, config(), answer_share=0.0)
+    for found in results["results"].values():
+        own = [value for name, value in found.items() if name.startswith(("acc,", "pass@")) and "_" not in name]
+        assert own
+        assert set(own) == {0.0}
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [({"samples": 7}, "config.samples"), ({"seeds": 2}, "config.seeds"), ({"search": {}}, "config.search")],
+)
+def test_a_folder_with_another_configuration_is_refused(tmp_path: Path, change: dict[str, Any], named: str) -> None:
+    run(tmp_path, config())
+    with pytest.raises(TreestarError, match="give --resume"):
+        run(tmp_path, config())
+    with pytest.raises(TreestarError, match=named):
+        run(tmp_path, config(**change), resume=True)
+
+
+def test_a_line_that_is_no_sample_is_named(tmp_path: Path) -> None:
+    run(tmp_path, config())
+    with (tmp_path / "samples.jsonl").open("a") as file:
+        file.write("{}\n")
+    with pytest.raises(TreestarError, match="line 19, is no sample"):
+        run(tmp_path, config(), resume=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"k": (1, 7)}, "k = 7 needs at least as many samples"),
+        ({"k": ()}, "k must name at least one"),
+        ({"strategies": ("beams",)}, "there is no strategy 'beams'"),
+        ({"temperatures": (1.0, 1.0)}, "names something twice"),
+        ({"seeds": 0}, "1 or more"),
+        ({"strategies": ("greedy",), "search": {"rollouts": 3}}, "rollouts is not a setting of greedy"),
+        ({"search": {"gold": True}}, "gold is not a setting"),
+    ],
+)
+def test_a_configuration_that_cannot_be_measured_is_refused(changes: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        config(**changes)
+
+
+def test_a_configuration_survives_its_json() -> None:
+    wanted = config(**FULL)
+    assert BenchmarkConfig.from_json(json.loads(json.dumps(wanted.to_json()))) == wanted
+
+
+def test_two_runs_are_compared_problem_by_problem(tmp_path: Path) -> None:
+    run(tmp_path / "a", config())
+    run(tmp_path / "b", config(), answer_share=0.9)
+    [found] = compare_runs(tmp_path / "b", tmp_path / "a", ("own/sampling/t=1,majority", "own/greedy"))
+    right = {}
+    for name, cell in (("a", "own/greedy"), ("b", "own/sampling")):
+        rows = [row for row in iter_rows(tmp_path / name / "samples.jsonl") if row["cell"].startswith(cell)]
+        right[name] = {row["doc_id"]: row for row in rows}
+    assert found["n"] == 6
+    greedy = sum(row["acc"] for row in right["a"].values()) / 6
+    results = json.loads((tmp_path / "b" / "results.json").read_text())
+    assert found["difference"] == pytest.approx(
+        results["results"]["own/sampling/t=1"]["acc,majority"] - greedy, abs=1e-6
+    )
+    assert found["interval"][0] <= found["difference"] <= found["interval"][1]
+    every = compare_runs(tmp_path / "a", tmp_path / "a")
+    assert {each["first"] for each in every} == {
+        "own/greedy,none", "own/sampling/t=1,majority", "own/sampling/t=1,best_of_n", "own/mcts/t=1,none"
+    }  # fmt: skip
+    assert all(each["difference"] == 0 and each["mcnemar"]["p_value"] == 1 for each in every)
+
+
+def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:
+    run(tmp_path / "a", config())
+    run(tmp_path / "b", config(datasets=("other",)))
+    for first, second, pair, sentence in (
+        ("a", "nothing", None, "holds no benchmark run"),
+        ("a", "b", None, "no answer in common"),
+        ("a", "a", ("own/beam", "own/greedy"), "has no answer 'own/beam'"),
+        ("a", "b", ("own/greedy", "other/greedy"), "not measured on the same problems"),
+    ):
+        with pytest.raises(TreestarError, match=sentence):
+            compare_runs(tmp_path / first, tmp_path / second, pair)
+
+
+def test_report_and_plots_show_every_data_set(tmp_path: Path) -> None:
+    wanted = config(datasets=("own", "rg:other"), **FULL)
+    results = run(tmp_path, wanted)
+    files = draw_plots(results, wanted, tmp_path / "plots")
+    names = {path.name for path in files}
+    assert names == {
+        *(f"{name}-accuracy-by-tokens-t={t}.png" for name in ("own", "rg-other") for t in ("0.5", "1")),
+        *(f"{name}-pass-at-k.png" for name in ("own", "rg-other")),
+        *(f"{name}-accuracy-by-level.png" for name in ("own", "reasoning-gym")),
+    }
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in files)
+    report = render_report(results, wanted, [f"plots/{name}" for name in sorted(names)])
+    assert all(report.count(f"(plots/{name})") == 1 for name in names)
+    own = results["results"]["own/greedy"]["acc,none"]
+    assert f"| greedy | {100 * own:.1f} (" in report
+    for part in ("## own", "## rg:other", "pass@k", "ties in consensus@k", "Brier score", "McNemar", "| easy |"):
+        assert part in report
+
+
+def by_length(state: State) -> float:
+    return (sum(len(step.text) for step in state.steps) % 17) / 8 - 1
+
+
+def by_answer(state: State) -> float:
+    """Steps before the last say nothing."""
+    answer = state.steps[-1].answer
+    return 0.0 if answer is None else 0.5 if answer == "1" else -0.5
+
+
+ALL = {"strategies": tuple(STRATEGIES), "search": {"max_depth": 6, "children": 3}}
+
+
+def test_every_strategy_is_measured_with_a_ppm(tmp_path: Path) -> None:
+    wanted = config(budget_tokens=(40,), **ALL)
+    results = run(tmp_path, wanted, rate=by_length)
+    found = results["results"]
+    assert set(found) == {
+        "own/greedy", "own/sampling/t=1",
+        *(f"own/{name}/t=1/tokens=40" for name in ("mcts", "beam", "dvts", "adaptive_branching")),
+    }  # fmt: skip
+    for task, figures in found.items():
+        if "tokens=40" in task:
+            assert figures["generated_tokens,none"] >= 40, "the budget is spent"
+            assert figures["scored_tokens,none"] > 0
+    sampled = found["own/sampling/t=1"]
+    assert sampled["acc,best_of@6:ppm"] == pytest.approx(sampled["acc,best_of_n"], abs=0.2)  # ties are shared there
+    assert sampled["scored_tokens,majority"] == 0 < sampled["scored_tokens,weighted_vote"]
+    assert sampled["scored_tokens,best_of_n@40tokens"] < sampled["scored_tokens,best_of_n"] * 2
+    rivals = {each["second"] for each in results["comparisons"]}
+    assert rivals == {
+        "own/greedy,none",
+        *(f"own/{name}/t=1/tokens=40,none" for name in ("beam", "dvts", "adaptive_branching")),
+        *(f"own/sampling/t=1,{name}@mcts:40tokens" for name in ("majority", "best_of_n", "weighted_vote")),
+    }
+    names = [path.name for path in draw_plots(results, wanted, tmp_path / "plots")]
+    assert "own-accuracy-by-tokens-t=1.png" in names
+    report = render_report(results, wanted, [])
+    for part in ("read by the PPM", "weighted@k:ppm", "sampling/t=1, weighted_vote |", "| dvts/t=1/tokens=40 |"):
+        assert part in report
+    assert "read by the PPM" not in render_report(run(tmp_path / "without", config()), config(), [])
+
+
+def test_the_ppm_s_score_of_every_trajectory_is_in_the_samples(tmp_path: Path) -> None:
+    figures = run(tmp_path, config(**ALL), rate=by_answer)["results"]["own/sampling/t=1"]
+    rows = list(iter_rows(tmp_path / "samples.jsonl"))
+    assert len(rows) == 6 * 6
+    right = 0
+    for row in rows:
+        expected = {None: 0.0, "1": 0.5}
+        assert row["scores"]["ppm"] == [expected.get(answer, -0.5) for answer in row["filtered_resps"]]
+        assert (row["stats"]["scored_tokens"] > 0) == any(answer is not None for answer in row["filtered_resps"])
+        if "sampling" in row["cell"]:
+            votes = {
+                answer: row["filtered_resps"].count(answer) * exp(0.5 if answer == "1" else -0.5)
+                for answer in row["filtered_resps"]
+                if answer is not None
+            }
+            right += bool(votes) and max(votes, key=lambda answer: votes[answer]) == row["target"]
+    assert figures["acc,weighted_vote"] == pytest.approx(right / 6, abs=1e-6)
+
+
+def test_a_run_with_another_ppm_is_refused(tmp_path: Path) -> None:
+    run(tmp_path, config(), rate=by_length)
+    for other in (None, by_answer):
+        with pytest.raises(TreestarError, match=r"model\.ppm"):
+            run(tmp_path, config(), rate=other, resume=True)
+
+
+def test_a_strategy_that_needs_a_ppm_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="weighted_vote needs a process preference model"):
+        run(tmp_path, config(strategies=("majority", "weighted_vote")))
+
+
+def test_nothing_of_a_finished_problem_is_kept(tmp_path: Path) -> None:
+    """Trees are let go: the most that live at the same time does not depend on how many problems there are."""
+    import gc
+
+    from treestar.search import Tree
+
+    def most_trees(out: Path, count: int) -> int:
+        sets, wanted, most = [problem_set(count=count)], config(strategies=("majority",)), 0
+        begin_run(out, wanted, sets, MODEL, resume=False)
+
+        def on_row(_job: object, _row: object) -> None:
+            nonlocal most
+            gc.collect()
+            most = max(most, sum(isinstance(each, Tree) for each in gc.get_objects()))
+
+        workers = scripted_workers(components(random_script()), 3)
+        asyncio.run(run_benchmark(out, wanted, sets, workers, on_row))
+        return most
+
+    gc.freeze()  # what was there before need not be looked at each time
+    try:
+        assert most_trees(tmp_path / "few", 6) == most_trees(tmp_path / "many", 40) <= 3
+    finally:
+        gc.unfreeze()

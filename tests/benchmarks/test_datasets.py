@@ -1,0 +1,131 @@
+"""Data sets by name: counts, fields, and what is said when one cannot be had."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from treestar.benchmarks.datasets import NAMED_SETS, load_problems, problem_from_hub
+from treestar.benchmarks.gym import split_of
+from treestar.types import TreestarError
+
+SETS = Path(__file__).parents[3] / "shared" / "data" / "sets"
+needs_sets = pytest.mark.skipif(not SETS.is_dir(), reason=f"the test sets are not at {SETS}")
+
+
+def write_jsonl(path: Path, *records: object) -> Path:
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    return path
+
+
+@needs_sets
+@pytest.mark.parametrize("name", NAMED_SETS)
+def test_every_named_set_is_whole(name: str) -> None:
+    found = load_problems(name, SETS)
+    assert found.original == NAMED_SETS[name].count
+    assert len(found.problems) + found.without_answer == found.original
+    assert found.without_answer == {"gaokao2023en": 2, "omni-math": 9}.get(name, 0)
+    assert len({problem.id for problem in found.problems}) == len(found.problems)
+    assert {problem.kind for problem in found.problems} == {"code" if name == "humaneval" else "math"}
+
+
+def test_a_set_with_another_count_is_an_error(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "aime2024.jsonl", *[{"question": f"{i}?", "answer": str(i)} for i in range(29)])
+    with pytest.raises(TreestarError, match=r"aime24 has 30 problems, but .* holds 29"):
+        load_problems("aime24", tmp_path)
+    assert len(load_problems(f"jsonl:{tmp_path / 'aime2024.jsonl'}").problems) == 29
+
+
+def test_a_limit_takes_the_first(tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "own.jsonl", *[{"id": i, "question": f"{i}?", "answer": i} for i in range(9)])
+    found = load_problems(f"jsonl:{path}", limit=4)
+    assert [problem.id for problem in found.problems] == ["0", "1", "2", "3"]
+    assert found.original == 9
+
+
+def test_problems_without_a_gold_answer_are_left_out_and_counted(tmp_path: Path) -> None:
+    path = write_jsonl(
+        tmp_path / "own.jsonl", {"question": "a", "answer": "1"}, {"question": "b"}, {"question": "c", "answer": ""}
+    )
+    found = load_problems(f"jsonl:{path}")
+    assert [problem.question for problem in found.problems] == ["a"]
+    assert (found.original, found.without_answer) == (3, 2)
+    write_jsonl(path, {"question": "b"})
+    with pytest.raises(TreestarError, match="no problem with a gold answer"):
+        load_problems(f"jsonl:{path}")
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("gsm9k", "there is no data set 'gsm9k'"),
+        ("gsm8k", "No such file"),
+        ("jsonl:nothing.jsonl", "No such file"),
+        ("rg:knitting", "the families and levels are"),
+        ("rg:gcd:impossible", "the families and levels are"),
+        ("hf:nobody/nothing", "without a network, give --data-dir"),
+    ],
+)
+def test_what_cannot_be_had_is_said(name: str, sentence: str, tmp_path: Path) -> None:
+    with pytest.raises(TreestarError, match=sentence):
+        load_problems(name, tmp_path)
+
+
+def test_a_broken_line_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "own.jsonl"
+    path.write_text('{"question": "a", "answer": "1"}\n\n{"question": \n')
+    with pytest.raises(TreestarError, match="line 3: not JSON"):
+        load_problems(f"jsonl:{path}")
+
+
+def test_reasoning_gym_problems_are_test_problems_and_repeat() -> None:
+    found = load_problems("rg:gcd", limit=7)
+    assert [problem.metadata["level"] for problem in found.problems] == ["easy"] * 3 + ["mid"] * 2 + ["hard"] * 2
+    assert all(split_of(problem.question) == "test" for problem in found.problems)
+    assert found == load_problems("rg:gcd", limit=7)
+    assert len(load_problems("rg:gcd:mid", limit=5).problems) == 5
+
+
+def test_the_hub_library_reads_a_folder_in_the_hub_s_layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    rows = [{"problem": f"What is {i} + {i}?", "answer": str(2 * i), "level": "Level 3"} for i in range(5)]
+    write_jsonl(folder / "test.jsonl", *rows)
+    write_jsonl(folder / "train.jsonl", *rows[:2])
+    found = load_problems(f"hf:{folder}")
+    assert [problem.answer for problem in found.problems] == ["0", "2", "4", "6", "8"]
+    assert found.problems[3].question == "What is 3 + 3?"
+    assert found.problems[3].metadata["level"] == "3"
+    assert len(load_problems(f"hf:{folder}@train").problems) == 2
+    assert len(load_problems(f"hf:{folder}@train+test").problems) == 7
+    with pytest.raises(TreestarError, match="cannot be loaded"):
+        load_problems(f"hf:{folder}@validation")
+
+
+@pytest.mark.parametrize(
+    ("row", "question", "answer", "metadata"),
+    [
+        ({"question": "q", "answer": "so 3 <<1+2=3>>\n#### 1,003"}, "q", "1003", {}),
+        ({"problem": "q", "solution": r"hence $\boxed{\frac12}$.", "type": "Algebra", "level": "Level 5"}, "q",
+         r"\frac12", {"subject": "Algebra", "level": "5"}),
+        ({"question": "q", "final_answer": ["1", "2"]}, "q", "1, 2", {}),
+        ({"Body": "Ann has 3 pens. ", "Question": "How many?", "Answer": "3.0"}, "Ann has 3 pens. How many?",
+         "3.0", {}),
+        ({"prompt": "def f():\n", "canonical_solution": " return 1", "test": "T", "entry_point": "f", "task_id": "x/1"},
+         "def f():\n", " return 1", {"entry_point": "f", "tests": "T"}),
+        ({"problem": "q", "answer": 204, "domain": ["a", "b"], "difficulty": 5.5}, "q", "204",
+         {"subject": "a, b", "level": 5.5}),
+    ],
+)  # fmt: skip
+def test_the_hub_s_fields_are_understood(row: dict, question: str, answer: str, metadata: dict) -> None:
+    problem = problem_from_hub(row, "some/set", 0)
+    assert (problem.question, problem.answer, dict(problem.metadata)) == (question, answer, metadata)
+    assert problem.kind == ("code" if "entry_point" in row else "math")
+
+
+def test_unknown_fields_are_said() -> None:
+    with pytest.raises(TreestarError, match="no text field question"):
+        problem_from_hub({"input": "q"}, "some/set", 0)

@@ -1,0 +1,225 @@
+"""The `treestar` command as its user meets it: answers, JSON, files, and what it says about wrong input."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from treestar.cli import main
+from treestar.cli.options import field_docstrings
+from treestar.cli.problem_file import read_problems
+from treestar.policy.models import PROBLEMS_PATH
+from treestar.search import STRATEGIES, Tree
+
+QUICK = ("--rollouts", "2", "--children", "2")
+
+
+class Ran:
+    """What a call of the command gave back."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+        self.said = re.sub(r"[\s│╭╮╰╯─]+", " ", out + err)
+
+
+@pytest.fixture
+def treestar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Call the command in this process; whatever happens, it must end with an exit code and without a traceback."""
+
+    def call(*arguments: str) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["treestar", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        code = ended.value.code
+        return Ran(code if isinstance(code, int) else 0, out, err)
+
+    return call
+
+
+def test_one_question(treestar, tmp_path: Path) -> None:
+    ran = treestar("solve", "What is 12 + 7?", *QUICK, "--save-tree", str(tmp_path / "tree.json"))
+    assert ran.code == 0
+    assert "What is 12 + 7?" in ran.out
+    assert "answer" in ran.out
+    assert Tree.load(tmp_path / "tree.json").problem.question == "What is 12 + 7?"
+
+
+def test_json_is_all_that_stands_on_stdout(treestar, tmp_path: Path) -> None:
+    file = tmp_path / "problems.jsonl"
+    file.write_text("".join(json.dumps({"question": f"What is {i} + {i}?", "answer": 2 * i}) + "\n" for i in (3, 4)))
+    ran = treestar("solve", "--file", str(file), "--json", *QUICK)
+    assert ran.code == 0
+    results = {data["id"]: data for data in map(json.loads, ran.out.splitlines())}
+    assert set(results) == {"1", "2"}
+    assert results["1"]["gold"] == "6"
+    assert results["1"]["stats"]["generated_tokens"] > 0
+    assert isinstance(results["1"]["correct"], bool)
+
+
+@pytest.mark.parametrize("strategy", ["greedy", "majority", "best_of_n"])
+def test_every_strategy(treestar, strategy: str) -> None:
+    samples = () if strategy == "greedy" else ("--samples", "3")
+    ran = treestar("solve", "What is 2 + 3?", "--strategy", strategy, "--json", *samples)
+    assert ran.code == 0
+    assert json.loads(ran.out)["stats"]["rollouts"] == (1 if strategy == "greedy" else 3)
+
+
+@pytest.fixture(scope="module")
+def ppm(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A PPM over the embedded policy, not trained: its head is random."""
+    import torch
+
+    from treestar.ppm import ppm_from_policy
+
+    made = ppm_from_policy("embedded")
+    torch.manual_seed(0)
+    torch.nn.init.normal_(made.model.score.weight, std=0.1)
+    folder = tmp_path_factory.mktemp("ppm")
+    made.save(folder)
+    return str(folder)
+
+
+@pytest.mark.parametrize("strategy", ["mcts", "best_of_n", "weighted_vote", "beam", "dvts", "adaptive_branching"])
+def test_every_strategy_with_a_ppm(treestar, ppm: str, tmp_path: Path, strategy: str) -> None:
+    tree = tmp_path / "tree.json"
+    arguments = ("--strategy", strategy, "--ppm", ppm, "--generated-tokens", "600", "--save-tree", str(tree))
+    ran = treestar("solve", "What is 2 + 3?", *arguments)
+    assert ran.code == 0, ran.said
+    assert re.search(r"answer \d+ .* [1-9]\d* read by the PPM", ran.said)
+    saved = Tree.load(tree)
+    assert saved.strategy == strategy
+    assert len({node.score for node in saved.nodes}) > 1
+
+
+def test_trees_are_written_in_bulk_with_what_was_right(treestar, tmp_path: Path) -> None:
+    file, folder = tmp_path / "problems.jsonl", tmp_path / "trees"
+    ids = ["a/1", "a_1", "b"]
+    lines = [json.dumps({"id": name, "question": f"What is {n} + 2?", "answer": n + 2}) for n, name in enumerate(ids)]
+    file.write_text("\n".join(lines) + "\n")
+    ran = treestar(
+        "solve", "--file", str(file), "--save-tree", str(folder), "--gold", "--no-early-stop", "--children", "4"
+    )
+    assert ran.code == 0, ran.said
+    trees = [Tree.load(path) for path in sorted(folder.iterdir())]
+    assert sorted(tree.problem.id for tree in trees) == ids
+    for tree in trees:
+        ends = [node for node in tree.terminals() if node.answer is not None]
+        assert ends
+        assert all(node.correct == (node.answer == tree.problem.answer) for node in ends)
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    treestar("solve", "What is 2 + 3?", "--save-tree", str(alone), *QUICK)
+    assert len(list(alone.iterdir())) == 1
+
+
+def test_same_seed_same_result(treestar) -> None:
+    results = [json.loads(treestar("solve", "What is 2 + 3?", "--json", *QUICK, "--seed", "5").out) for _ in range(2)]
+    for result in results:
+        for name in ("seconds", "executed_seconds"):
+            del result["stats"][name]
+    assert results[0] == results[1]
+
+
+def test_a_broken_line_is_named_and_the_others_are_solved(treestar, tmp_path: Path) -> None:
+    file, out = tmp_path / "problems.jsonl", tmp_path / "out.jsonl"
+    good = json.dumps({"id": "a", "question": "What is 3 + 4?"})
+    file.write_text(f'{good}\n{{"question": \n{{"id": "b"}}\n{json.dumps({"id": "c", "question": "  "})}\n[1]\n')
+    ran = treestar("solve", "--file", str(file), "--out", str(out), "--json", *QUICK)
+    assert ran.code == 1
+    for fault in ("line 2: not JSON", "line 3: not an object", "line 4: problem 'c': the question is empty", "line 5"):
+        assert fault in ran.said
+    assert [json.loads(line)["id"] for line in ran.out.splitlines()] == ["a"]
+    assert [json.loads(line)["id"] for line in out.read_text().splitlines()] == ["a"]
+    again = treestar("solve", "--file", str(file), "--out", str(out), "--json", *QUICK)
+    assert json.loads(again.out)["id"] == "a"
+    assert len(out.read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["solve"], 2, "exactly one of them"),
+        (["solve", "q", "--examples"], 2, "exactly one of them"),
+        (["solve", ""], 2, "the question is empty"),
+        (["solve", "q", "--exploration", "nan"], 2, "MCTSConfig.exploration must be a finite number"),
+        (["solve", "q", "--temperature", "nan"], 2, "must be a finite number"),
+        (["solve", "q", "--rollouts", "0"], 2, "rollouts must be a whole number, 1 or more"),
+        (["solve", "q", "--rollouts", "many"], 2, "Invalid value for '--rollouts'"),
+        (["solve", "q", "--rule", "ucb"], 2, "ucb"),
+        (["solve", "q", "--strategy", "beams"], 2, "there is no strategy 'beams'"),
+        (["solve", "q", "--strategy", "greedy", "--rollouts", "4"], 2, "--rollouts is not an option of"),
+        (["solve", "q", "--strategy", "beam"], 2, "beam needs a process preference model: name one with --ppm"),
+        (
+            ["solve", "q", "--strategy", "dvts", "--ppm", "x", "--beam-width", "2"],
+            2,
+            "--beam-width is not an option of",
+        ),
+        (["solve", "q", "--ppm", "./nothing-here"], 1, "there is no config.json"),
+        (["solve", "q", "--policy", "./nothing-here"], 1, "there is no config.json"),
+        (["solve", "q", "--policy", "nobody/nothing"], 1, "cannot be loaded"),
+        (["solve", "--file", "no-such-file.jsonl"], 1, "No such file"),
+        (["solve", "q", "--out", "/nonexistent/out.jsonl"], 1, "cannot be written"),
+        (["solve", "q", "--save-tree", "/nonexistent/tree.json"], 1, "cannot be written"),
+        (["nothing"], 2, "No such command"),
+    ],
+)
+def test_wrong_usage_is_one_clear_sentence(treestar, arguments: list[str], code: int, sentence: str) -> None:
+    ran = treestar(*arguments)
+    assert ran.code == code
+    assert sentence in ran.said
+    assert ran.out == ""
+
+
+def test_only_line_breaks_end_a_line(tmp_path: Path) -> None:
+    file = tmp_path / "problems.jsonl"
+    questions = ["What is\u20283 + 4?", "What is\u00855 + 6?"]
+    lines = [json.dumps({"question": question}, ensure_ascii=False) for question in questions]
+    file.write_text("\r\n".join(lines) + "\r\n", encoding="utf-8")
+    problems, faults = read_problems(file)
+    assert ([problem.question for problem in problems], faults) == (questions, [])
+
+
+def test_a_huge_question_is_refused_and_a_long_one_ends_cleanly(treestar, tmp_path: Path) -> None:
+    assert "1,000,001 characters" in treestar("solve", "9" * 1_000_001).said
+    file = tmp_path / "long.jsonl"
+    file.write_text(json.dumps({"question": "word " * 5_000}) + "\n")
+    ran = treestar("solve", "--file", str(file), "--json")
+    assert ran.code == 0
+    result = json.loads(ran.out)
+    assert (result["answer"], result["stopped"], result["stats"]["generated_tokens"]) == (None, "exhausted", 0)
+
+
+def test_help_lists_every_setting_with_its_documentation(treestar) -> None:
+    ran = treestar("solve", "--help")
+    assert ran.code == 0
+    for config_class, _ in STRATEGIES.values():
+        documented = field_docstrings(config_class)
+        for field in fields(config_class):
+            assert f"--{field.name.replace('_', '-')}"[:20] in ran.said
+            assert field.name in documented
+
+
+def test_the_built_in_problems_are_whole() -> None:
+    problems = [json.loads(line) for line in PROBLEMS_PATH.read_text().splitlines()]
+    assert len(problems) >= 5
+    assert all(problem["question"] and problem["answer"] for problem in problems)
+
+
+def test_doctor_and_grade_as_processes() -> None:
+    """The installed command itself, in a process of its own."""
+    command = str(Path(sys.executable).parent / "treestar")
+    doctor = subprocess.run([command, "doctor"], capture_output=True, text=True, timeout=120)
+    assert doctor.returncode == 0, doctor.stdout + doctor.stderr
+    assert "FAILED" not in doctor.stdout
+    assert "torch" in doctor.stdout
+    grade = subprocess.run([command, "grade", "\\frac{1}{2}", "0.5"], capture_output=True, text=True, timeout=120)
+    assert grade.returncode == 0
+    assert "equal" in grade.stdout

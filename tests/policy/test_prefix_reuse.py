@@ -1,0 +1,132 @@
+"""Reusing what was read before changes nothing but the work: the prefix cache, the continuous batch, `generate`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.tiny_model import tiny_model
+
+from treestar.policy import RStarFormat, TransformersPolicy, load_policy
+from treestar.policy.backends.prefix_cache import BLOCK, PrefixCache, read
+from treestar.types import Execution, Problem, Proposal, Sampling, State, Step
+
+LAYERS, HEADS, WIDTH = 2, 2, 4
+BLOCK_BYTES = LAYERS * 2 * HEADS * BLOCK * WIDTH * 4
+
+short_sequences = st.lists(st.integers(0, 2), min_size=1, max_size=5 * BLOCK)
+
+
+def marked(tokens: list[int]) -> torch.Tensor:
+    """Keys and values that say which token stands where after what: the sum of all tokens up to each place."""
+    sums = torch.tensor(tokens, dtype=torch.float32).cumsum(0)
+    return sums[None, None, None, :, None].expand(LAYERS, 2, HEADS, len(tokens), WIDTH)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(short_sequences, min_size=1, max_size=12), st.integers(1, 6))
+def test_the_cache_gives_back_what_was_stored_and_stays_within_its_bytes(
+    sequences: list[list[int]], blocks: int
+) -> None:
+    cache = PrefixCache(blocks * BLOCK_BYTES + 1)
+    for tokens in sequences:
+        cache.store(tokens, marked(tokens))
+        assert len(cache.places) <= blocks
+        assert len(set(cache.places.values())) == len(cache.places)
+        for other in sequences:
+            match = cache.match(other)
+            assert len(match) * BLOCK < len(other)
+            if match:
+                length = len(match) * BLOCK
+                assert torch.equal(cache.gather([match])[:, :, 0], marked(other)[:, :, :, :length])
+        stored = min(len(tokens) // BLOCK, blocks)
+        assert len(cache.match([*tokens[: stored * BLOCK], 1])) == stored, "what came last is there"
+
+
+def test_the_least_recently_used_block_gives_way() -> None:
+    cache = PrefixCache(2 * BLOCK_BYTES)
+    first, second, third = ([number] * BLOCK for number in range(3))
+    cache.store(first, marked(first))
+    cache.store(second, marked(second))
+    assert cache.match([*first, 0])
+    cache.store(third, marked(third))
+    assert [len(cache.match([*tokens, 0])) for tokens in (first, second, third)] == [1, 0, 1]
+
+
+def model_forward(model: Any) -> Any:
+    return lambda **inputs: model(**inputs, use_cache=True).logits
+
+
+@pytest.mark.parametrize("cache_bytes", [2**22, 0], ids=["cached", "without room"])
+def test_a_sequence_read_in_parts_reads_as_a_whole(cache_bytes: int) -> None:
+    """Rows of different known and unknown lengths in one pass give the logits of a plain pass over each."""
+    model, _ = tiny_model()
+    cache = PrefixCache(cache_bytes)
+    generator = torch.Generator().manual_seed(0)
+    long = torch.randint(5, 60, (90,), generator=generator).tolist()
+    stages = [[long[:30]], [long[:61], long[:33], long[5:50]], [long, long[:62], long[5:52], long[:3]]]
+    for sequences in stages:
+        for sequence, outcome in zip(
+            sequences, read(model_forward(model), sequences, cache, model.device), strict=True
+        ):
+            with torch.inference_mode():
+                plain = model(torch.tensor([sequence]), use_cache=True)
+            assert torch.allclose(outcome.output, plain.logits[0, -1], atol=1e-4)
+            keys = plain.past_key_values.layers[1].keys[0]
+            assert outcome.keys_values.shape[3] == len(sequence)
+            assert torch.allclose(outcome.keys_values[1, 0], keys, atol=1e-4)
+    assert (cache.reused_tokens > 0) == (cache_bytes > 0)
+    assert cache.reused_tokens + cache.read_tokens == sum(len(sequence) for stage in stages for sequence in stage)
+
+
+def propose(policy: TransformersPolicy, *requests: tuple[State, int, Sampling, int]) -> list[Proposal]:
+    async def together() -> list[Proposal]:
+        return await asyncio.gather(*(policy.propose(*request) for request in requests))
+
+    return asyncio.run(together())
+
+
+def test_greedy_is_what_generate_gives() -> None:
+    """On the embedded model, with more prompts than rows, so that some join while others run."""
+    policy = load_policy("embedded", dtype="float32", max_batch=3)
+    questions = [
+        "What is 12 + 2?",
+        "Calculate 3 - 4 + 5 - 6 + 7",
+        "How many legs do 3 dogs and 2 hens have?",
+        "5 * 6 = ",
+    ]
+    states = [State(Problem(question)) for question in questions]
+    proposals = propose(policy, *[(state, 1, Sampling(temperature=0.0, max_tokens=40), 0) for state in states])
+    for state, proposal in zip(states, proposals, strict=True):
+        ids = policy.tokenizer(policy.format.prompt(state), add_special_tokens=False, return_tensors="pt")["input_ids"]
+        stops = list(policy.format.stop_strings(state))
+        plain = policy.model.generate(
+            ids, do_sample=False, max_new_tokens=40, stop_strings=stops, tokenizer=policy.tokenizer
+        )[0, ids.shape[1] :].tolist()
+        end = policy.model.generation_config.eos_token_id
+        expected = policy.format.parse(state, policy.tokenizer.decode([each for each in plain if each != end]), False)
+        assert (proposal.steps[0].text, proposal.steps[0].tokens) == (expected.text, len(plain))
+
+
+def test_siblings_and_children_read_only_what_is_new_and_say_the_same() -> None:
+    model, tokenizer = tiny_model()
+    sampling = Sampling(max_tokens=30)
+    parent = State(Problem("How much is 1234567 times 7654321, and why?"))
+    step = Step("# multiply\nx = 1234567 * 7654321", "x = 1234567 * 7654321", "step")
+    child = State(parent.problem, (step,), (Execution(),))
+    warm = TransformersPolicy(model, tokenizer, RStarFormat(), "tiny")
+    cold = TransformersPolicy(model, tokenizer, RStarFormat(), "tiny", prefix_cache_bytes=0)
+    requests = [(parent, 6, sampling, 1), (child, 6, sampling, 2), (child, 6, sampling, 3)]
+    for request in requests:
+        [first], [second] = propose(warm, request), propose(cold, request)
+        assert [each.text for each in first.steps] == [each.text for each in second.steps]
+    prompts = [len(tokenizer(RStarFormat().prompt(state))["input_ids"]) for state in (parent, child, child)]
+    assert cold.generator.prefixes.reused_tokens == 0
+    assert cold.generator.prefixes.read_tokens == sum(prompts), "siblings share one reading of their prompt"
+    shared = prompts[0] // BLOCK * BLOCK + (prompts[1] - 1) // BLOCK * BLOCK
+    assert warm.generator.prefixes.reused_tokens == shared
+    assert warm.generator.prefixes.read_tokens == sum(prompts) - shared

@@ -1,0 +1,58 @@
+"""Attention over shared prompts gives what attention over each row's own copy of its prompt gives."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from treestar.policy.backends.shared_attention import SharedPrompts, attention
+
+WIDTH = 8
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    prompts=st.lists(st.integers(1, 9), min_size=1, max_size=4),
+    rows=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5)), min_size=1, max_size=7),
+    shared_heads=st.sampled_from([1, 2]),
+    softcap=st.sampled_from([None, 5.0]),
+    seed=st.integers(0, 1000),
+)
+def test_a_prompt_read_once_is_a_prompt_read_by_every_row(
+    prompts: list[int], rows: list[tuple[int, int]], shared_heads: int, softcap: float | None, seed: int
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    heads, columns = 2, max(known for _, known in rows) + 1
+
+    def random(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    places = torch.tensor([place % len(prompts) for place, _ in rows])
+    slots = torch.tensor([int((places[:row] == place).sum()) for row, place in enumerate(places)])
+    of_prompts = random(3, 2, len(prompts), heads, max(prompts), WIDTH)
+    keys, values = random(2, len(rows), heads, columns, WIDTH)
+    query = random(len(rows), heads * shared_heads, 1, WIDTH)
+    known = torch.tensor([known for _, known in rows])
+    mask = (torch.arange(columns) <= known[:, None])[:, None, None]
+    lengths = torch.tensor(prompts)
+    shared = SharedPrompts(
+        of_prompts, torch.arange(max(prompts)) < lengths[:, None], places, slots, int(slots.max()) + 1
+    )
+    found, _ = attention(
+        SimpleNamespace(layer_idx=1), query, keys, values, mask, shared_prompts=shared, softcap=softcap
+    )
+    for row, place in enumerate(places):
+        own_keys, own_values = (
+            torch.cat([of_prompts[1, which, place, :, : prompts[place]], own[row, :, : known[row] + 1]], dim=1)
+            for which, own in ((0, keys), (1, values))
+        )
+        for head in range(heads * shared_heads):
+            logits = query[row, head] @ own_keys[head // shared_heads].T * WIDTH**-0.5
+            if softcap is not None:
+                logits = softcap * torch.tanh(logits / softcap)
+            expected = logits.softmax(-1) @ own_values[head // shared_heads]
+            assert found[row, 0, head].tolist() == pytest.approx(expected[0].tolist(), abs=1e-4)

@@ -1,0 +1,214 @@
+"""vLLM itself: names and arguments, PPMs, and a server of it that is in trouble. Most run under `make test-vllm`."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from support.fault_proxy import Fault, FaultProxy
+from support.served_policy import PROBLEMS, SEARCH, policy_at, shape
+from support.vllm_server import VLLMServer
+
+from treestar import MCTSConfig, Solver, TreestarError
+from treestar.policy import BoundFormat, load_policy
+from treestar.policy.backends.vllm_engine import parse_vllm_name
+from treestar.policy.models import shipped_path
+from treestar.ppm import load_scorer, ppm_from_policy
+from treestar.ppm.openai import OpenAIScorer
+from treestar.types import Problem, Proposal, Sampling, Scorer, Scores, State
+
+MODEL_PATH = shipped_path("policy", "embedded")
+
+EAGER = "enforce_eager=true&max_model_len=512"
+"""Starts soon: nothing is compiled."""
+
+
+@pytest.fixture(scope="module")
+def ppm_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A PPM over the embedded policy with a random head."""
+    import torch
+
+    folder = tmp_path_factory.mktemp("ppm")
+    ppm = ppm_from_policy("embedded")
+    torch.manual_seed(4)
+    torch.nn.init.normal_(ppm.model.score.weight, std=0.1)
+    ppm.save(folder)
+    return folder
+
+
+@pytest.fixture(scope="module", params=["vllm", "vllm serve"])
+def scorer(
+    request: pytest.FixtureRequest, ppm_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Scorer]:
+    if request.param == "vllm":
+        engine = load_scorer(f"vllm:{ppm_folder}?block_size=32&{EAGER}", dtype="float32")
+        yield engine
+        asyncio.run(engine.close())
+        return
+    arguments = ("--runner", "pooling", "--max-model-len", "512")
+    server = VLLMServer(ppm_folder, tmp_path_factory.mktemp("log") / "log", *arguments)
+    yield OpenAIScorer("embedded", server.url, BoundFormat())
+    server.kill()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VLLMServer]:
+    server = VLLMServer(MODEL_PATH, tmp_path_factory.mktemp("vllm") / "log")
+    yield server
+    server.kill()
+
+
+class TestNames:
+    @pytest.mark.parametrize(
+        ("name", "model", "arguments"),
+        [
+            ("vllm:embedded", "embedded", {}),
+            (
+                "vllm:Qwen/Qwen2.5-Math-7B?tensor-parallel-size=2&gpu_memory_utilization=0.8",
+                "Qwen/Qwen2.5-Math-7B",
+                {"tensor_parallel_size": 2, "gpu_memory_utilization": 0.8},
+            ),
+            ('vllm:./m?seed=3&hf_overrides={"a": [1]}', "./m", {"seed": 3, "hf_overrides": {"a": [1]}}),
+        ],
+    )
+    def test_engine_arguments_follow_the_model(self, name: str, model: str, arguments: dict[str, Any]) -> None:
+        assert parse_vllm_name(name) == (model, arguments)
+
+    @pytest.mark.parametrize(("name", "sentence"), [("vllm:", "names no model"), ("vllm:m?dtype", "argument=value")])
+    def test_names_that_name_nothing(self, name: str, sentence: str) -> None:
+        with pytest.raises(TreestarError, match=sentence):
+            load_policy(name)
+
+    @pytest.mark.skipif(find_spec("vllm") is not None, reason="vLLM is installed")
+    @pytest.mark.parametrize("load", [load_policy, load_scorer])
+    def test_without_vllm_it_is_said_what_to_install(self, load: Callable[[str], object], ppm_folder: Path) -> None:
+        with pytest.raises(TreestarError, match=r"pip install 'treestar\[vllm\]'"):
+            load(f"vllm:{ppm_folder}")
+
+    @pytest.mark.vllm
+    def test_an_unknown_argument_is_named(self) -> None:
+        with pytest.raises(TreestarError, match=r"cannot start with the policy.*no_such_argument"):
+            load_policy("vllm:embedded?no_such_argument=1")
+
+
+@pytest.mark.vllm
+def test_more_prompts_at_a_time_than_a_forward_pass_takes() -> None:
+    """vLLM reads at most 2048 tokens a pass on a CPU, and some prompt is the one that does not fit whole."""
+    policy = load_policy(f"vllm:embedded?{EAGER}", max_batch=128)
+    states = [State(Problem(" ".join(["How many?"] * (20 + each % 7)), id=f"{each}")) for each in range(128)]
+
+    async def propose() -> list[Proposal]:
+        return await asyncio.gather(*[policy.propose(each, 1, Sampling(1.0, 1.0, 4), 0) for each in states])
+
+    assert all(len(each.steps) == 1 for each in asyncio.run(propose()))
+    asyncio.run(policy.close())
+
+
+LOADS_AND_WAITS = f"""
+import psutil, sys
+from treestar.policy import load_policy
+if __name__ == "__main__":
+    policy = load_policy("vllm:embedded?{EAGER}")
+    print(*[each.pid for each in psutil.Process().children(recursive=True)], flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.vllm
+def test_the_engine_does_not_outlive_a_killed_process(tmp_path: Path) -> None:
+    import psutil
+
+    script = tmp_path / "load.py"  # a file, because vLLM starts its processes by importing it again
+    script.write_text(LOADS_AND_WAITS)
+    with subprocess.Popen(
+        [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        engine = [psutil.Process(int(number)) for number in process.stdout.readline().split()]
+        process.kill()
+    assert len(engine) >= 2
+    gone, alive = psutil.wait_procs(engine, timeout=60)
+    for each in alive:
+        each.kill()
+    assert not alive, f"{len(gone)} have ended"
+
+
+@pytest.mark.vllm
+class TestPPMs:
+    def test_scores_are_those_of_the_checkpoint(self, scorer: Scorer, ppm_folder: Path) -> None:
+        reference = load_scorer(str(ppm_folder), device="cpu", dtype="float32")
+        states = states_of_a_search()
+        found, expected = (asyncio.run(each.score(states)) for each in (scorer, reference))
+        assert found.values == pytest.approx(expected.values, abs=1e-3)
+        assert len(set(found.values)) > len(states) / 2
+        again: Scores = asyncio.run(scorer.score(states))
+        assert again.values == pytest.approx(found.values, abs=1e-3)
+        assert 0 < again.tokens <= found.tokens
+
+    def test_a_state_that_does_not_fit_scores_as_its_ancestor(self, scorer: Scorer) -> None:
+        state = max(states_of_a_search(), key=lambda each: len(each.steps))
+        times = 600 // len(state.steps)
+        long = State(state.problem, state.steps * times, state.executions * times)
+        [value] = asyncio.run(scorer.score([long])).values
+        assert -1 <= value <= 1
+
+
+@pytest.mark.vllm
+def test_searches_with_policy_and_ppm_in_vllm(ppm_folder: Path) -> None:
+    policy = load_policy(f"vllm:embedded?{EAGER}", dtype="float32")
+    scorer = load_scorer(f"vllm:{ppm_folder}?{EAGER}", dtype="float32")
+    with Solver(policy, SEARCH, scorer) as solver:
+        results = solver.solve_many(PROBLEMS)
+    for result in results:
+        assert result.tree is not None
+        assert all(node.score is not None for node in result.tree.nodes if node.terminal is None and node.depth)
+        assert result.answer is not None
+        assert result.stats.scored_tokens > 0
+
+
+@pytest.mark.vllm
+class TestAServerOfVLLM:
+    def test_a_search_survives_faults_and_its_trees_are_the_same(self, server: VLLMServer) -> None:
+        faults: dict[int, Fault] = {3: "drop", 5: "500", 8: "half", 13: "garbage", 21: "429", 22: "502"}
+        with Solver(policy_at(server.url), SEARCH) as solver:
+            expected = [shape(result) for result in solver.solve_many(PROBLEMS)]
+        with FaultProxy(server.port, faults.get) as proxy:
+            policy = policy_at(proxy.url)
+            with Solver(policy, SEARCH) as solver:
+                found = [shape(result) for result in solver.solve_many(PROBLEMS)]
+        assert found == expected
+        assert sum(policy.server.failures.values()) == sum(proxy.injected.values()) == len(faults)
+        assert "requests repeated" in policy.report()
+
+    def test_a_server_killed_and_started_again_loses_no_problem(self, server: VLLMServer) -> None:
+        policy = policy_at(server.url, patience=300.0)
+
+        def kill_and_start() -> None:
+            server.kill()
+            server.start()
+
+        restart = Thread(target=kill_and_start)
+
+        def kill_once(_: object) -> None:
+            if restart.ident is None:
+                restart.start()
+
+        with Solver(policy, MCTSConfig(rollouts=8, children=3), on_progress=kill_once) as solver:
+            results = solver.solve_many(PROBLEMS)
+        restart.join()
+        assert [result.answer is not None for result in results] == [True] * len(PROBLEMS)
+        assert policy.server.failures["connection failed"] > 0
+
+
+def states_of_a_search() -> list[State]:
+    """The states of all nodes that a search of the embedded policy makes."""
+    with Solver("embedded", MCTSConfig(rollouts=3, children=3)) as solver:
+        results = solver.solve_many(PROBLEMS)
+    return [result.tree.state(node) for result in results if result.tree for node in result.tree.nodes if node.depth]

@@ -1,0 +1,133 @@
+"""The tree's JSON form, its networkx view, and answer choice over it."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import math
+from pathlib import Path
+
+import networkx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.scripted import ExactVerifier, components, random_script
+
+from treestar.search import AnswerGroups, MCTSConfig, Node, Tree, choose, puct, search_one, uct
+from treestar.types import Execution, Problem, Step
+
+texts = st.text(st.characters(), max_size=20)
+numbers = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@st.composite
+def trees(draw: st.DrawFn) -> Tree:
+    """Any tree at all, with any text in it."""
+    tree = Tree(
+        Problem(draw(texts), draw(st.none() | texts), draw(texts)), "mcts", {"rollouts": 3}, draw(st.integers())
+    )
+    tree.add_root(Execution(output=draw(texts)))
+    for _ in range(draw(st.integers(0, 8))):
+        parent = draw(st.sampled_from(tree.nodes))
+        step = Step(draw(texts), draw(texts), log_probability=draw(numbers), tokens=draw(st.integers(0, 99)))
+        node = tree.add_child(parent, step, Execution(draw(texts), draw(st.none() | texts), seconds=draw(numbers)))
+        node.prior, node.score, node.value_sum = draw(numbers), draw(st.none() | numbers), draw(numbers)
+        node.visits, node.answer = draw(st.integers(0, 1000)), draw(st.none() | texts)
+        node.correct, node.terminal = draw(st.none() | st.booleans()), draw(st.none() | st.just("answer"))
+    return tree
+
+
+@settings(max_examples=150, deadline=None)
+@given(trees())
+def test_json_round_trip_is_exact(tree: Tree) -> None:
+    data = tree.to_json()
+    assert Tree.from_json(json.loads(json.dumps(data))).to_json() == data
+
+
+@settings(max_examples=150, deadline=None)
+@given(trees())
+def test_graphml_can_always_be_written(tree: Tree) -> None:
+    graph = tree.to_networkx()
+    assert networkx.is_arborescence(graph)
+    stream = io.BytesIO()
+    networkx.write_graphml(graph, stream)
+    stream.seek(0)
+    back = networkx.read_graphml(stream, node_type=int)
+    assert set(back.nodes) == set(range(len(tree.nodes)))
+    assert [back.nodes[node.index]["visits"] for node in tree.nodes] == [node.visits for node in tree.nodes]
+
+
+def test_a_searched_tree_as_a_graph_carries_every_statistic(tmp_path: Path) -> None:
+    config = MCTSConfig(rollouts=6, children=3)
+    tree = asyncio.run(search_one(Problem("q", "1"), config, components(random_script()))).tree
+    assert tree is not None
+    graph = tree.to_networkx()
+    assert graph.nodes[0]["visits"] == sum(1 for node in tree.nodes if node.terminal)
+    assert networkx.dag_longest_path_length(graph, weight=None, default_weight=1) == max(n.depth for n in tree.nodes)
+    optional = {"error", "probability", "score", "terminal", "answer", "correct", "stated_answer"}
+    assert all(
+        set(graph.nodes[node.index]) | optional >= set(tree.to_json()["nodes"][0]) - {"parent"} for node in tree.nodes
+    )
+    tree.save(tmp_path / "tree.json")
+    assert Tree.load(tmp_path / "tree.json").to_json() == tree.to_json()
+
+
+def test_the_config_is_plain_json() -> None:
+    assert MCTSConfig().to_json()["unvisited_value"] == "inf"
+    json.dumps(MCTSConfig().to_json(), allow_nan=False)
+
+
+def test_rules_are_their_equations() -> None:
+    assert uct(3.0, 4, 9, 2.0) == 0.75 + 2.0 * math.sqrt(math.log(9) / 4)
+    assert puct(0.5, 3, 16, 0.25, 2.0) == 0.5 + 2.0 * 0.25 * 4 / 4
+    assert uct(1.0, 1, 0, 2.0) == 1.0
+
+
+def finished(*answers: tuple[str, float | None, int]) -> AnswerGroups:
+    """Groups of terminal nodes given as (answer, score, multiplicity)."""
+    groups = AnswerGroups(ExactVerifier())
+    tree = Tree(Problem("q"), "mcts", {}, 0)
+    root = tree.add_root(Execution())
+    for answer, score, multiplicity in answers:
+        node = tree.add_child(root, Step(answer, log_probability=-float(len(tree.nodes)), tokens=1), Execution())
+        node.answer, node.score, node.multiplicity = answer, score, multiplicity
+        asyncio.run(groups.add(node))
+    return groups
+
+
+def chosen(groups: AnswerGroups, choice: str) -> tuple[str | None, float]:
+    found = choose(groups, choice)  # type: ignore[arg-type]
+    assert found is not None
+    node: Node = found[0]
+    return node.answer, found[1]
+
+
+def test_choices() -> None:
+    groups = finished(("a", -0.8, 1), ("b", 0.9, 1), ("a", -0.6, 1))
+    assert chosen(groups, "majority") == ("a", pytest.approx(2 / 3))
+    assert chosen(groups, "weighted") == (
+        "b",
+        pytest.approx(math.exp(0.9) / (math.exp(0.9) + math.exp(-0.8) + math.exp(-0.6))),
+    )
+    assert chosen(groups, "best")[0] == "b"
+    assert chosen(finished(("a", None, 1), ("b", None, 3)), "weighted") == ("b", 0.75)
+    assert chosen(finished(("a", None, 1), ("b", None, 1)), "majority")[0] == "a", "ties go to the first found"
+    assert chosen(finished(("a", None, 1), ("b", None, 1)), "best")[0] == "a", "the higher mean log-probability"
+    assert chosen(finished(("a", 0.5, 3), ("b", 0.5, 1)), "weighted") == ("a", 0.75), (
+        "what the policy samples more often"
+    )
+    assert choose(AnswerGroups(ExactVerifier()), "weighted") is None
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.floats(-1, 1) | st.none(), st.integers(1, 4)), min_size=1, max_size=9)
+)
+@settings(max_examples=100, deadline=None)
+def test_confidence_is_a_share(answers: list[tuple[str, float | None, int]]) -> None:
+    groups = finished(*answers)
+    for choice in ("weighted", "majority", "best"):
+        answer, confidence = chosen(groups, choice)
+        assert 0.0 <= confidence <= 1.0
+        assert answer in {each[0] for each in answers}
+    assert sum(groups.agreement(group) + 1 for group in groups.groups) == pytest.approx(2.0)

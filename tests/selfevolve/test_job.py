@@ -1,0 +1,196 @@
+"""Job files: strict reading with errors that name the field, presets, and where training problems come from."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("reasoning_gym")
+
+from treestar.benchmarks.gym import split_of
+from treestar.selfevolve.bound.exploration import ExplorationConfig
+from treestar.selfevolve.job import Job, job_text, load_as, load_job, preset_names, preset_path, read_job
+from treestar.selfevolve.problems import cell_of, evaluation_problems, training_problems
+from treestar.selfevolve.trainings import ppm_base_of
+from treestar.types import TreestarError
+
+SMALL = """
+problems:
+  gym:
+    - {family: chain_sum, level: easy, problems: 3}
+    - {family: gcd, level: mid, problems: 2, from_round: 2}
+rounds:
+  - {mode: terminal, search: {rollouts: 4}}
+  - {mode: ppm, escalation: [{rollouts: 64}, {rollouts: 128, temperature: 1.2}]}
+"""
+
+
+def test_an_escalation_explores_as_its_round_does_unless_it_says_otherwise() -> None:
+    job = read_job(
+        SMALL.replace(
+            "search: {rollouts: 4}",
+            "search: {}, exploration: {}, "
+            "escalation: [{rollouts: 4}, {rollouts: 4, exploration: {share: 1.0, tries: 9}}]",
+        ),
+        "job",
+    )
+    own, other = ExplorationConfig(), ExplorationConfig(share=1.0, tries=9)
+    assert job.rounds[0].explorations() == (own, own, other)
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_a_preset_is_a_job_that_is_written_and_read_back(name: str) -> None:
+    job = load_job(preset_path(name))
+    assert read_job(job_text(job), "again") == job
+
+
+def test_the_papers_preset_has_the_papers_numbers_and_cites_them() -> None:
+    job = load_job(preset_path("rstar-math"))
+    assert [each.mode for each in job.rounds] == ["terminal", "terminal", "ppm", "ppm"]
+    assert [each.search.rollouts for each in job.rounds] == [8, 16, 16, 16]
+    assert [each.rollouts for each in job.rounds[3].escalation] == [64, 128]
+    assert {(each.search.children, each.search.max_depth, each.search.exploration) for each in job.rounds} == {
+        (8, 16, 2.0)
+    }
+    assert job.selection.trajectories == 2
+    assert not job.continue_policy
+    text = preset_path("rstar-math").read_text()
+    assert len(re.findall(r"section [34]\.\d", text, re.IGNORECASE)) >= 10
+
+
+def test_what_is_not_given_has_its_default_also_inside_of_what_is() -> None:
+    job = read_job(SMALL, "job")
+    assert job.rounds[0].search.gold  # a search that makes data, unlike the default of a search
+    assert (job.rounds[0].search.rollouts, job.rounds[1].search.rollouts) == (4, 16)
+    assert [(each.rollouts, each.temperature) for each in job.rounds[1].attempts()] == [
+        (16, 1.0),
+        (64, 1.0),
+        (128, 1.2),
+    ]
+    assert job.rounds[1].explorations() == (None, None, None)
+    assert read_job(SMALL + "sft: {learning_rate: 1e-4}", "job").sft == replace(job.sft, learning_rate=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("rounds: [{mode: terminal}]", "problems is missing"),
+        ("problems: {}\nrounds: [{mode: terminal}]", "problems.gym and .data are both empty"),
+        (SMALL + "round: 4", "round is not a field: a job has bootstrap, base, "),
+        (SMALL.replace("rollouts: 4", "rolouts: 4"), "rounds[0].search.rolouts is not a field: rounds[0].search has "),
+        (
+            SMALL.replace("rollouts: 4", "rollouts: many"),
+            "rounds[0].search.rollouts must be a whole number, not 'many'",
+        ),
+        (
+            SMALL.replace("rollouts: 4", "rollouts: 0"),
+            "rounds[0].search.rollouts must be a whole number, 1 or more, not 0",
+        ),
+        (SMALL.replace("rollouts: 4", "gold: false"), "rounds[0].search.gold must be true: trees that nobody judged"),
+        (SMALL.replace("mode: ppm", "mode: fast"), "rounds[1].mode must be terminal or ppm, not 'fast'"),
+        (SMALL.replace("mode: terminal", "mode: ppm"), "rounds[0].mode is ppm, but no PPM is trained before it"),
+        (SMALL + "ppm: null", "rounds[1].mode is ppm, but no PPM is trained before it"),
+        (
+            SMALL.replace("mid, problems: 2", "mid, problems: 0"),
+            "problems.gym[1].problems must be a whole number, 1 or",
+        ),
+        (SMALL.replace("level: mid", "level: middle"), "problems.gym[1].level must be one of easy, mid, hard for gcd"),
+        (
+            SMALL + "selection: {copies: {hard: -1}}",
+            "selection.copies.hard must be a finite number, 0 or more, not -1.0",
+        ),
+        (SMALL + "selection: {easy_from: 0.1}", "selection.hard_up_to must be at least 0 and less than easy_from"),
+        (SMALL + "sft: {epochs: 0}", "sft.epochs must be a finite number above 0, not 0.0"),
+        (SMALL + "sft: [1]", "sft must be an object with fields, not [1]"),
+        (SMALL + "seed: yes", "seed must be a whole number, not True"),
+        (SMALL + "load_as: vllm", "load_as must be a text with {model} in it, not 'vllm'"),
+        (SMALL + "evaluation: {problems: 4}", "evaluation.cells and .sets are both empty"),
+        (SMALL.replace("rounds:", "rounds: ["), "the job is not YAML: "),
+        (SMALL + "seed: 1\nseed: 2", "the job is not YAML: 'seed' stands there twice"),
+        ("- 1", "a job must be an object with fields, not [1]"),
+        ("problems: {data: [{name: math500, label: m}]}\nrounds: [{mode: terminal}]", "problems.data[0].name must be"),
+        (
+            "problems: {data: [{name: 'hf:openai/gsm8k:main', label: m}]}\nrounds: [{mode: terminal}]",
+            "problems.data[0].name must be with a split other than test",
+        ),
+    ],
+)
+def test_an_error_names_the_field_and_what_is_allowed(text: str, sentence: str) -> None:
+    with pytest.raises(TreestarError, match=re.escape(sentence)):
+        read_job(text, "the job")
+
+
+def test_a_job_that_cannot_be_read_says_so(tmp_path: Path) -> None:
+    with pytest.raises(TreestarError, match=r"job .*missing\.yaml cannot be read: No such file"):
+        load_job(tmp_path / "missing.yaml")
+    with pytest.raises(TreestarError, match="there is no preset 'embeded': it is one of embedded, embedded-quick"):
+        preset_path("embeded")
+
+
+def test_problems_are_of_the_training_split_and_come_in_their_rounds() -> None:
+    found = training_problems(read_job(SMALL, "job"), [])
+    first, second = found.of_round(1), found.of_round(2)
+    assert [cell_of(problem) for problem in first] == ["chain_sum/easy"] * 3
+    assert [cell_of(problem) for problem in second] == ["chain_sum/easy"] * 3 + ["gcd/mid"] * 2
+    assert all(split_of(problem.question) == "train" for problem in second)
+    other = training_problems(read_job(SMALL + "seed: 1", "job"), [])
+    assert not {problem.question for problem in second} & {problem.question for problem in other.of_round(2)}
+
+
+def test_expressions_can_be_asked_for_in_other_words() -> None:
+    cell = "family: basic_arithmetic, level: easy, problems: 40"
+    job = read_job(f"problems: {{gym: [{{{cell}}}, {{{cell}, reworded: true}}]}}\nrounds: [{{mode: terminal}}]", "job")
+    found = training_problems(job, []).of_round(1)
+    plain, worded = found[:40], found[40:]
+    assert all(problem.question.startswith("Calculate ") for problem in plain)
+    assert {problem.question.split()[0] for problem in worded} == {"What", "Compute", "Evaluate:", "Solve"}
+    assert [problem.answer for problem in worded] == [problem.answer for problem in plain]
+    assert len({problem.id for problem in found}) == 80
+
+
+def data_job(folder: Path, questions: list[str], measured: list[str]) -> Job:
+    for name, texts in (("a", questions), ("b", questions[:1]), ("m", measured)):
+        lines = [json.dumps({"question": text, "answer": "1"}) for text in texts]
+        (folder / f"{name}.jsonl").write_text("\n".join(lines))
+    sources = [f"{{name: 'jsonl:{folder}/{name}.jsonl', label: {name}}}" for name in "ab"]
+    return read_job(
+        f"problems: {{data: [{', '.join(sources)}]}}\nrounds: [{{mode: terminal}}]\n"
+        f"evaluation: {{sets: ['jsonl:{folder}/m.jsonl']}}",
+        "job",
+    )
+
+
+def test_what_is_measured_with_or_was_there_before_is_not_trained_on(tmp_path: Path) -> None:
+    job = data_job(tmp_path, ["one?", "two?", "three?", "two?"], ["three  ?", "two?"])
+    measured = evaluation_problems(job.evaluation)
+    found = training_problems(job, [problem for each in measured.values() for problem in each])
+    assert [(problem.id, problem.question) for problem in found.of_round(1)] == [("a-1", "one?"), ("a-3", "three?")]
+    assert (found.duplicates, found.evaluated) == (2, 2)
+
+
+def test_a_program_to_be_written_is_no_training_problem(tmp_path: Path) -> None:
+    job = data_job(tmp_path, ["one?"], ["two?"])
+    (tmp_path / "b.jsonl").write_text('{"question": "?", "entry_point": "f", "tests": "assert f()", "id": "x"}')
+    with pytest.raises(TreestarError, match=r"problem 'x' of jsonl:.* is no math problem"):
+        training_problems(job, [])
+
+
+def test_a_ppm_starts_from_the_policy_or_from_the_latest_ppm(tmp_path: Path) -> None:
+    new, further = read_job(SMALL, "job"), read_job(SMALL + "continue_ppm: true", "job")
+    policy = str(tmp_path / "round-3" / "policy")
+    assert ppm_base_of(further, tmp_path, 3) == policy
+    trained = tmp_path / "round-1" / "ppm"  # and none in round 2, which had no pairs
+    trained.mkdir(parents=True)
+    (trained / "config.json").touch()
+    assert ppm_base_of(further, tmp_path, 3) == str(trained)
+    assert ppm_base_of(new, tmp_path, 3) == policy
+
+
+def test_models_that_a_job_has_trained_are_loaded_as_it_says(tmp_path: Path) -> None:
+    job = read_job(SMALL + "load_as: 'vllm:{model}?seed=1'", "job")
+    assert load_as(job, f"{tmp_path}/round-1/policy", tmp_path) == f"vllm:{tmp_path}/round-1/policy?seed=1"
+    assert load_as(job, "embedded", tmp_path) == "embedded"

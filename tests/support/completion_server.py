@@ -1,0 +1,93 @@
+"""A small OpenAI-compatible server over the embedded model, run as a process: `python completion_server.py PORT`.
+
+It prints its port once it answers. How it behaves is said by the model that a request names: `embedded` is plain and
+says no more than the protocol; `embedded-says-stops` tells where it stopped, as vLLM does; `embedded-strict` refuses
+fields that OpenAI's protocol does not have; `embedded-talkative` refuses everything, and quotes the key.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from treestar.policy import load_policy
+from treestar.policy.backends.generator import Request
+from treestar.policy.backends.local import Generated
+from treestar.policy.formats import plain_template
+from treestar.types import Sampling
+
+KNOWN = {"model", "prompt", "messages", "max_tokens", "temperature", "top_p", "stop", "seed", "logprobs"}
+
+
+class Refused(Exception):
+    """Answered with status 400."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    policy: Any
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        try:
+            answer, status = self.answer(body), 200
+        except Refused as refused:
+            answer, status = {"error": {"message": str(refused), "code": 400}}, 400
+        data = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def answer(self, body: dict[str, Any]) -> dict[str, Any]:
+        unknown = sorted(set(body) - KNOWN)
+        if body["model"] == "embedded-strict" and unknown:
+            raise Refused(f"Unknown parameter: '{unknown[0]}'.")
+        if body["model"] == "embedded-talkative":
+            raise Refused(f"cannot do this for {self.headers['Authorization']}")
+        is_chat = self.path == "/v1/chat/completions"
+        prompt = self.policy.tokenizer(chat_text(body) if is_chat else body["prompt"])["input_ids"]
+        if len(prompt) + body["max_tokens"] > self.policy.context:
+            raise Refused(
+                f"This model's maximum context length is {self.policy.context} tokens. However, you requested "
+                f"{body['max_tokens']} output tokens and your prompt contains {len(prompt)} input tokens."
+            )
+        sampling = Sampling(body["temperature"], body["top_p"], body["max_tokens"])
+        request = Request(prompt, 1, sampling, body.get("seed", 0), tuple(body["stop"]))
+        self.policy.generator.submit(request)
+        [generated] = request.done.result().continuations
+        usage = {"prompt_tokens": len(prompt), "completion_tokens": generated.tokens}
+        return {"choices": [choice(generated, body, is_chat)], "usage": usage}
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+def chat_text(body: dict[str, Any]) -> str:
+    messages = body["messages"]
+    if not body.get("continue_final_message"):
+        return plain_template(messages)
+    return plain_template(messages[:-1]) + messages[-1]["content"]
+
+
+def choice(generated: Generated, body: dict[str, Any], is_chat: bool) -> dict[str, Any]:
+    text, stop = generated.text, None
+    for each in body["stop"]:
+        if not generated.ended and each in text:
+            text, stop = text[: text.index(each)], each
+    found: dict[str, Any] = {"index": 0, "finish_reason": "stop" if generated.ended or stop else "length"}
+    if body["model"] == "embedded-says-stops":
+        found["stop_reason"] = stop
+    if is_chat:
+        return found | {"message": {"role": "assistant", "content": text}, "logprobs": None}
+    return found | {"text": text, "logprobs": {"token_logprobs": [generated.log_probability]}}
+
+
+if __name__ == "__main__":
+    Handler.policy = load_policy("embedded", dtype="float32")
+    server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler)
+    print(server.server_port, flush=True)
+    server.serve_forever()

@@ -1,0 +1,28 @@
+"""Small judged trees whose right steps can be told from wrong ones by their text, for training on the spot."""
+
+from __future__ import annotations
+
+from random import Random
+
+from support.random_trees import end
+
+from treestar.search import Tree
+from treestar.types import Execution, Problem, Step
+
+
+def telling_tree(number: int, seed: int = 0) -> Tree:
+    """A problem of its own with two steps to its answer; a step that begins with `g` is right, one with `b` wrong."""
+    random = Random(number * 1000 + seed)
+    tree = Tree(Problem(f"{number}?", "1", f"p{number}"), "mcts", {}, seed)
+    root = tree.add_root(Execution())
+    for first in random.sample(["g", "b"], 2):
+        node = tree.add_child(root, step(first, random), Execution())
+        for second in random.sample(["g", "b"], 2):
+            leaf = tree.add_child(node, step(second, random, "code"), Execution("1"))
+            end(leaf, "right" if first == second == "g" else "wrong")
+    return tree
+
+
+def step(kind: str, random: Random, ending: str = "step") -> Step:
+    text = f"{kind} = {random.randint(0, 9)}"
+    return Step(text, text, "code" if ending == "code" else "step")

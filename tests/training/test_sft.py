@@ -1,0 +1,274 @@
+"""Fine-tuning a policy: it learns, changes nothing but the weights, resumes exactly, and says what is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from support.sft_rows import sum_row
+from support.tiny_model import save_tiny_model
+
+from treestar.policy import load_policy
+from treestar.policy.formats import BoundFormat
+from treestar.policy.load import LanguageModelPolicy
+from treestar.policy.models import shipped_path
+from treestar.training.renaming import name_tokens
+from treestar.training.run import Optimizer
+from treestar.training.sft.data import NO_LOSS, token_rows
+from treestar.training.sft.train import SFTTrainingConfig, train_policy
+from treestar.types import Problem, Sampling, State, Step, TreestarError
+
+MODEL_PATH = shipped_path("policy", "embedded")
+
+QUICK = {"learning_rate": 3e-3, "batch_size": 4, "epochs": 2.0}
+FILES = {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(save_tiny_model(tmp_path_factory.mktemp("base"), treestar_format="rstar"))
+
+
+def weights(folder: str | Path) -> dict[str, torch.Tensor]:
+    return load_file(Path(folder) / "model.safetensors")
+
+
+def greedy(policy: LanguageModelPolicy, state: State) -> Step:
+    return asyncio.run(policy.propose(state, 1, Sampling(temperature=0, max_tokens=60), 0)).steps[0]
+
+
+@pytest.mark.parametrize(("optimizer", "rate"), [("adamw", 3e-3), ("muon", 2e-2)])
+def test_training_lowers_the_loss_and_the_policy_takes_the_steps_it_was_shown(
+    base: str, tmp_path: Path, optimizer: Optimizer, rate: float
+) -> None:
+    rows = [sum_row(number) for number in (3, 70)]
+    told: list[Any] = []
+    config = SFTTrainingConfig(optimizer=optimizer, learning_rate=rate, batch_size=1, epochs=25)
+    report = train_policy(rows, base, tmp_path, config, on_progress=told.append)
+    losses = [loss for _, loss in report["losses"]]
+    assert losses[-1] < 0.1 * losses[0]
+    assert report["steps"] == 50 == told[-1].steps == max(each.step for each in told)
+    assert json.loads((tmp_path / "training.json").read_text()) == report
+    assert {path.name for path in tmp_path.iterdir()} == FILES | {"training.json"}
+    before, after = load_policy(base), load_policy(str(tmp_path))
+    for row in rows:
+        whole = row.trajectory
+        for depth, step in enumerate(whole.steps):
+            state = State(whole.problem, whole.steps[:depth], whole.executions[:depth])
+            assert greedy(after, state).text == step.text
+            assert greedy(before, state).text != step.text
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_what_has_not_been_learnt_is_the_base_bit_by_bit(tmp_path: Path, bf16: bool) -> None:
+    """At a rate that is lost in rounding: weights, tied embeddings, config, tokenizer, generation settings."""
+    config = SFTTrainingConfig(learning_rate=1e-30, epochs=1, batch_size=4, bf16=bf16)
+    train_policy([sum_row(number, "bound") for number in range(4)], "embedded", tmp_path, config)
+    before, after = weights(MODEL_PATH), weights(tmp_path)
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert {tensor.dtype for tensor in after.values()} == {torch.bfloat16}
+    for name in ("config.json", "generation_config.json", "tokenizer.json"):
+        assert json.loads((tmp_path / name).read_text()) == json.loads((MODEL_PATH / name).read_text())
+    policy, base = load_policy(str(tmp_path)), load_policy("embedded")
+    assert policy.format.name == "bound"
+    assert policy.tokenizer.padding_side == base.tokenizer.padding_side == "left"
+    root = State(Problem("Tom has 5 apples and eats 2. How many are left?"))
+    assert greedy(policy, root) == greedy(base, root)
+
+
+def test_a_base_without_padding_or_generation_settings_stays_so(base: str, tmp_path: Path) -> None:
+    folder = save_tiny_model(tmp_path / "base")
+    (folder / "generation_config.json").unlink()
+    for name, settings in {"config.json": {"pad_token_id": None}, "tokenizer_config.json": {"pad_token": None}}.items():
+        (folder / name).write_text(json.dumps(json.loads((folder / name).read_text()) | settings))
+    out = tmp_path / "out"
+    train_policy([sum_row(1)], str(folder), out, SFTTrainingConfig(**QUICK, step_format="rstar"))
+    before, after = load_policy(str(folder)), load_policy(str(out))
+    assert after.tokenizer.pad_token is before.tokenizer.pad_token is None
+    assert after.model.generation_config.eos_token_id == before.model.generation_config.eos_token_id
+    config = json.loads((out / "config.json").read_text())
+    assert (config["pad_token_id"], config["treestar_format"]) == (None, "rstar")
+    assert (before.format.name, after.format.name) == ("rstar", "rstar")
+
+
+class Killed(Exception):
+    pass
+
+
+def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(tmp_path: Path) -> None:
+    """Killed in the middle of the second epoch, after a checkpoint there; the names move by the same distances."""
+    rows = [sum_row(number, "bound") for number in range(10)]
+    config = SFTTrainingConfig(**QUICK, save_steps=1)
+    whole = train_policy(rows, "embedded", tmp_path / "whole", config)
+
+    def kill(progress: Any) -> None:
+        if progress.step == 5:
+            raise Killed
+
+    out = tmp_path / "killed"
+    with pytest.raises(Killed):
+        train_policy(rows, "embedded", out, config, on_progress=kill)
+    assert not (out / "config.json").exists()
+    with pytest.raises(TreestarError, match="--resume"):
+        train_policy(rows, "embedded", out, config)
+    with pytest.raises(TreestarError, match="begun with other seed"):
+        train_policy(rows, "embedded", out, SFTTrainingConfig(**QUICK, save_steps=1, seed=1), resume=True)
+    with pytest.raises(TreestarError, match="begun with other rows"):
+        train_policy(rows[1:], "embedded", out, config, resume=True)
+    resumed = train_policy(rows, "embedded", out, config, resume=True)
+    assert (resumed["resumed_from"], resumed["steps"]) == ("checkpoint-4", 6)
+    assert whole["losses"] == resumed["losses"]
+    expected, found = weights(tmp_path / "whole"), weights(out)
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    assert not list(out.glob("checkpoint-*"))
+
+
+def test_packed_rows_make_the_step_of_separate_ones(base: str, tmp_path: Path) -> None:
+    """Each sequence of a pack sees only itself, at positions of its own."""
+    rows = [sum_row(number) for number in (1, 22)]
+    settings = {"learning_rate": 0.01, "epochs": 1, "warmup": 0.0, "training_arguments": {"optim": "sgd"}}
+    found = {}
+    for packing in (False, True):
+        config = SFTTrainingConfig(**settings, batch_size=2, packing=packing, max_length=500)
+        found[packing] = train_policy(rows, base, tmp_path / str(packing), config)
+    assert found[True]["steps"] == found[False]["steps"] == 1
+    assert found[True]["losses"][0][1] == pytest.approx(found[False]["losses"][0][1], rel=1e-5)
+    separate, packed = weights(tmp_path / "False"), weights(tmp_path / "True")
+    assert not torch.equal(separate["lm_head.weight"], weights(base)["lm_head.weight"])
+    for name in separate:
+        assert torch.allclose(separate[name], packed[name], atol=1e-5), name
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Any:
+    return load_policy("embedded").tokenizer
+
+
+@pytest.mark.parametrize("packing", [False, True])
+def test_a_rows_names_move_together_and_anew_each_epoch(tokenizer: Any, tmp_path: Path, packing: bool) -> None:
+    from transformers import AutoModelForCausalLM
+    from trl import SFTConfig
+
+    from treestar.training.sft.trainer import PolicyTrainer
+
+    names = name_tokens(tokenizer, BoundFormat())
+    [shown] = token_rows(tokenizer, BoundFormat(), sum_row(1, "bound").trajectory)
+    arguments = SFTConfig(str(tmp_path), packing=packing, max_length=800 if packing else None, use_cpu=True, bf16=False)
+    model = AutoModelForCausalLM.from_pretrained(MODEL_PATH)
+    trainer = PolicyTrainer(model, tokenizer, [shown] * 20, names, arguments, None, None, lambda _: None)
+
+    def distances(epoch: int) -> list[int]:
+        trainer.state.epoch = float(epoch)
+        tensors = trainer.tensors([trainer.train_dataset[index] for index in range(len(trainer.train_dataset))])
+        moved, labels = tensors["input_ids"].reshape(20, -1), tensors["labels"].reshape(20, -1)
+        steps = []
+        for ids, targets in zip(moved.tolist(), labels.tolist(), strict=True):
+            [step] = {new - old for new, old in zip(ids, shown.ids, strict=True) if old in names}
+            assert all(new == old for new, old in zip(ids, shown.ids, strict=True) if old not in names)
+            # TRL takes no loss on the first token of a packed sequence, which never has one here either.
+            assert targets == [new if old != NO_LOSS else NO_LOSS for new, old in zip(ids, shown.labels, strict=True)]
+            assert all(new in names for new, old in zip(ids, shown.ids, strict=True) if old in names)
+            steps.append(step)
+        return steps
+
+    first, second = distances(0), distances(1)
+    assert len(set(first)) > 5
+    assert first != second
+    assert distances(0) == first
+
+
+def test_every_epoch_shows_every_row_once_in_an_order_of_its_own() -> None:
+    from treestar.training.sft.trainer import SimilarLengths
+
+    lengths = [10] * 30 + [100] * 30 + [1000] * 3
+    epoch = [0]
+    sampler = SimilarLengths(lengths, 6, 0, lambda: epoch[0])
+    orders = []
+    for number in (0, 1, 0):
+        epoch[0] = number
+        orders.append(list(sampler))
+    assert orders[0] == orders[2] != orders[1]
+    for order in orders:
+        assert sorted(order) == list(range(63))
+        batches = [{lengths[row] for row in order[start : start + 6]} for start in range(0, 63, 6)]
+        assert sum(len(batch) > 1 for batch in batches) <= 4
+
+
+def test_a_loss_that_is_no_number_stops_the_training(tmp_path: Path) -> None:
+    base = save_tiny_model(tmp_path / "base", treestar_format="rstar")
+    broken = weights(base)
+    broken["model.norm.weight"][0] = math.nan
+    save_file(broken, base / "model.safetensors", {"format": "pt"})
+    with pytest.raises(TreestarError, match=r"the loss at step 1 is nan.*lower learning rate"):
+        train_policy([sum_row(1)], str(base), tmp_path / "out", SFTTrainingConfig(**QUICK))
+
+
+def test_weights_that_are_no_numbers_after_the_last_step_are_not_stored(base: str, tmp_path: Path) -> None:
+    config = SFTTrainingConfig(learning_rate=1e39, warmup=0.0, epochs=1.0)
+    with pytest.raises(TreestarError, match="training diverged: the weights"):
+        train_policy([sum_row(1)], base, tmp_path, config)
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_arguments_of_trl_win_and_wrong_ones_are_named(base: str, tmp_path: Path) -> None:
+    config = SFTTrainingConfig(**QUICK, training_arguments={"max_steps": 1, "model_init_kwargs": {"dtype": "bfloat16"}})
+    assert train_policy([sum_row(1)], base, tmp_path / "a", config)["steps"] == 1
+    config = SFTTrainingConfig(**QUICK, training_arguments={"no_such_argument": 1})
+    with pytest.raises(TreestarError, match=r"cannot be set up.*no_such_argument"):
+        train_policy([sum_row(1)], base, tmp_path / "b", config)
+
+
+def test_a_finished_model_is_not_written_over(base: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").touch()
+    with pytest.raises(TreestarError, match="already holds a model"):
+        train_policy([sum_row(1)], base, tmp_path, resume=True)
+
+
+def test_a_base_that_is_none_is_named(tmp_path: Path) -> None:
+    with pytest.raises(TreestarError, match=r"policy '\./nothing': there is no config.json"):
+        train_policy([sum_row(1)], "./nothing", tmp_path)
+
+
+@pytest.mark.skipif(find_spec("peft") is not None, reason="peft is installed")
+def test_lora_without_peft_says_what_to_install(base: str, tmp_path: Path) -> None:
+    with pytest.raises(TreestarError, match="pip install peft"):
+        train_policy([sum_row(1)], base, tmp_path, SFTTrainingConfig(lora={"r": 4}))
+
+
+@pytest.mark.skipif(find_spec("peft") is None, reason="needs peft")
+def test_lora_trains_adapters_and_stores_whole_weights(base: str, tmp_path: Path) -> None:
+    lora = {"r": 4, "target_modules": ["q_proj", "v_proj"]}
+    report = train_policy([sum_row(1)], base, tmp_path, SFTTrainingConfig(**(QUICK | {"epochs": 20.0}), lora=lora))
+    assert report["losses"][-1][1] < report["losses"][0][1]
+    before, after = weights(base), weights(tmp_path)
+    assert before.keys() == after.keys()
+    changed = {name.split(".")[-2] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"q_proj", "v_proj"}
+    assert {path.name for path in tmp_path.iterdir()} == FILES | {"training.json"}
+    with pytest.raises(TreestarError, match="cannot be set up"):
+        train_policy([sum_row(1)], base, tmp_path / "b", SFTTrainingConfig(lora={"no_such_field": 1}))
+
+
+def test_nothing_is_sent_anywhere(base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TRL reports each training to its makers unless it is kept from it."""
+    sent: list[Any] = []
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setattr("trl.trainer.base_trainer.send_telemetry", lambda **what: sent.append(what))
+    train_policy([sum_row(1)], base, tmp_path, SFTTrainingConfig(**QUICK))
+    assert not sent
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("batch_size", 0), ("max_length", 1), ("epochs", 0), ("learning_rate", math.nan)]
+)
+def test_a_setting_that_is_not_allowed_is_named(field: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"SFTTrainingConfig.{field} must be"):
+        SFTTrainingConfig(**{field: value})

@@ -1,0 +1,89 @@
+"""Finding the final answer in a text."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from treestar.verifier import extract_answer
+from treestar.verifier.grading.extraction import boxed_contents
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("James responds to \\boxed{560} emails.", "560"),
+        ("\\boxed{\\frac{1}{2}}", "\\frac{1}{2}"),
+        ("First \\boxed{1}. That was wrong. In the end we have another value, namely \\boxed{2}.", "2"),
+        ("\\boxed{\\boxed{7}}", "7"),
+        ("$\\boxed{ \\{1, 2\\} }$", "\\{1, 2\\}"),
+        ("The roots are $\\boxed{2}$ and $\\boxed{3}$.", "2, 3"),
+        ("\\boxed{5} never closed \\boxed{6", "5"),
+        ("\\fbox{9}", "9"),
+        ("\\boxed {4}", "4"),
+        ("some text\n#### 1,234", "1,234"),
+        ("The answer is 42.", "42"),
+        ("The final answer is $\\frac{1}{2}$. I hope it is correct.", "\\frac{1}{2}"),
+        ("Answer: (B)", "(B)"),
+        ("**Answer:** 12", "12"),
+        ("The answer is Friday.", "Friday"),
+        ("So there are 12 red and 5 blue balls, which makes 17 balls.", "17"),
+        ("Therefore, $x < 5$ is the solution.", "x < 5"),
+        ("It costs $1,000.99 in all", "$1,000.99"),
+        ("The probability is 2/3. <|im_start|>user", "2/3"),
+        ("We get \\[ x = 3 \\] as claimed.", "x = 3"),
+        ("so the solutions are $1$, $2$ and $3$.", "1, 2, 3"),
+        ("I do not know.", None),
+        ("AZ2K5B", None),
+        ("", None),
+        ("\\boxed{}", None),
+    ],
+)
+def test_the_answer_is_what_the_text_states_last_and_most_plainly(text: str, answer: str | None) -> None:
+    assert extract_answer(text) == answer
+
+
+def test_boxes_are_found_outermost_first_with_balanced_braces() -> None:
+    assert boxed_contents("\\boxed{a{b}c} and \\boxed{\\text{d\\}}}") == ["a{b}c", "\\text{d\\}}"]
+    assert boxed_contents("\\boxed{a} \\boxed{b") == ["a"]
+    assert boxed_contents("no box") == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\\boxed{" * 30_000,
+        "{" * 200_000,
+        "$" * 100_001,
+        "\\[" * 100_000,
+        "\\(" * 100_000,
+        " " * 200_000 + "I hope",
+        "answer " * 30_000,
+        "answer is " * 20_000,
+        "1," * 100_000,
+        "-" * 200_000,
+        "7" * 200_000,
+        "\\boxed{1}, " * 20_000,
+        "final answer is " * 12_000,
+        "\n" * 200_000,
+    ],
+)
+def test_extraction_takes_no_longer_than_the_text_is_long(text: str) -> None:
+    started = time.perf_counter()
+    extract_answer(text)
+    assert time.perf_counter() - started < 2.0
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=200))
+def test_no_text_makes_extraction_raise(text: str) -> None:
+    assert extract_answer(text) is None or extract_answer(text)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(alphabet="abc123+-{}\\$ ", max_size=30))
+def test_a_balanced_box_is_found_whatever_stands_before_it(text: str) -> None:
+    assert boxed_contents(f"{text}\n\\boxed{{42}}")[-1:] == ["42"] or "\\boxed" in text or text.endswith("\\")

@@ -1,0 +1,109 @@
+"""Programs against their tests, in the real sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from treestar.benchmarks.datasets import load_problems
+from treestar.types import Execution, Problem, TreestarError
+from treestar.verifier.grading.unit_tests import UnitTestVerifier, candidate_program
+from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
+
+SETS = Path(__file__).parents[4] / "shared" / "data" / "sets"
+
+ADD = Problem(
+    question='import math\n\n\ndef add(a, b):\n    """The sum."""\n',
+    answer="    return a + b\n",
+    id="add",
+    kind="code",
+    metadata={
+        "entry_point": "add",
+        "tests": "def check(candidate):\n    assert candidate(1, 2) == 3\n    assert candidate(-1, 1) == 0\n",
+    },
+)
+
+
+def run_tests(problem: Problem, *programs: str) -> list[Execution]:
+    async def main() -> list[Execution]:
+        executor = SandboxExecutor(SandboxConfig(seconds=2.0))
+        verifier = UnitTestVerifier(executor)
+        try:
+            return [await verifier.run_tests(problem, program) for program in programs]
+        finally:
+            await executor.close()
+
+    return asyncio.run(main())
+
+
+def test_programs_pass_and_fail_for_what_they_do() -> None:
+    programs = {
+        ADD.question + "    return a + b\n": None,
+        ADD.question + "    return a - b\n": "AssertionError",
+        ADD.question + "    return a +\n": "SyntaxError",
+        ADD.question + "    return c\n": "NameError",
+        ADD.question + "    while True: pass\n": "TimeoutError",
+        ADD.question + "    raise SystemExit\n": "",
+        "x = 1\n": "NameError",
+        "": "NameError",
+    }
+    executions = run_tests(ADD, *programs)
+    for execution, (program, error) in zip(executions, programs.items(), strict=True):
+        if error is None:
+            assert execution.error is None, program
+        else:
+            assert execution.error is not None, program
+            assert error in execution.error
+
+
+def test_a_program_cannot_pass_by_defining_the_check_itself() -> None:
+    [execution] = run_tests(ADD, "def check(candidate): pass\ndef add(a, b): return 0\n")
+    assert execution.error is not None
+
+
+def test_a_problem_without_tests_is_an_error() -> None:
+    with pytest.raises(TreestarError, match="has no entry_point and tests"):
+        run_tests(Problem("def f(): ...", kind="code", id="f"), "x = 1")
+
+
+def test_the_program_is_found_in_what_a_trajectory_wrote() -> None:
+    definition = "def add(a, b):\n    return a + b\n"
+    wrote = [
+        (definition, ""),
+        ("", f"Here it is:\n```python\n{definition}```\nDone."),
+        ("    return a + b\n", ""),
+        ("", "    return a + b\n"),
+        ("print(1)", "```\ndef other(): pass\n```\n```python\ndef add(a, b):\n    return math.floor(a + b)\n```"),
+    ]
+    executions = run_tests(ADD, *(candidate_program(ADD, code, text) for code, text in wrote))
+    assert [execution.error for execution in executions] == [None] * len(wrote)
+
+
+@pytest.mark.skipif(not SETS.is_dir(), reason=f"the test sets are not at {SETS}")
+def test_humaneval_s_own_solutions_pass_and_empty_ones_do_not() -> None:
+    problems = load_problems("humaneval", SETS).problems
+
+    async def main() -> tuple[set[str], list[str]]:
+        executor = SandboxExecutor()
+        verifier = UnitTestVerifier(executor)
+
+        async def judge(problem: Problem) -> tuple[bool, bool]:
+            assert problem.answer is not None
+            return (
+                await verifier.accepts(problem, problem.question + problem.answer),
+                await verifier.accepts(problem, problem.question + "    return None\n"),
+            )
+
+        try:
+            verdicts = await asyncio.gather(*map(judge, problems))
+        finally:
+            await executor.close()
+        failed = {problem.id for problem, (own, _) in zip(problems, verdicts, strict=True) if not own}
+        fooled = [problem.id for problem, (_, empty) in zip(problems, verdicts, strict=True) if empty]
+        return failed, fooled
+
+    failed, fooled = asyncio.run(main())
+    assert failed <= {"HumanEval/162"}, "its solution imports hashlib, which steps may not"
+    assert fooled == []

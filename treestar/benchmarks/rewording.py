@@ -1,0 +1,18 @@
+"""Expressions to calculate, asked for in other words than reasoning-gym's."""
+
+from __future__ import annotations
+
+from random import Random
+
+__all__ = ["reworded"]
+
+WORDINGS = ("Calculate {}.", "What is {}?", "Compute {}.", "Evaluate: {}.", "Solve {}.")
+"""Ways to ask for the value of an expression. The levels here have the first alone, whoever tries the policy others."""
+
+
+def reworded(question: str, random: Random) -> str:
+    """`question` in another of WORDINGS, if it is in the first."""
+    begin, end = WORDINGS[0].split("{}")
+    if not question.startswith(begin):
+        return question
+    return random.choice(WORDINGS[1:]).format(question.removeprefix(begin).removesuffix(end))

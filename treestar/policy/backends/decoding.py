@@ -1,0 +1,233 @@
+"""Continuous batching: sequences that are being continued side by side, each at a length of its own.
+
+A sequence joins once its prompt has been read and leaves as soon as it ends, so none waits for the longest of its batch
+(iteration-level scheduling; Orca, Yu et al. 2022). Rows that continue one prompt share its keys and values; each has
+only those of its new tokens to itself. Rows and prompts are always 0 ... n - 1: the last moves into the place of one
+that leaves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import torch
+from transformers.cache_utils import Cache, CacheLayerMixin
+
+from treestar.policy.backends.sampling import choose_tokens
+from treestar.policy.backends.shared_attention import SharedPrompts
+from treestar.types import Sampling
+
+__all__ = ["Continuation", "DecodingBatch", "choose_next"]
+
+
+@dataclass(slots=True, eq=False)
+class Prompt:
+    """A prompt in the batch."""
+
+    place: int
+    """Which of the batch's prompts it is."""
+    length: int
+    rows: int = 0
+    """Rows that continue it."""
+
+
+@dataclass(slots=True, eq=False)
+class Continuation:
+    """One sequence that is being continued."""
+
+    tokens: list[int]
+    """Prompt and new tokens."""
+    prompt: int
+    """Length of the prompt."""
+    sampling: Sampling
+    numbers: list[float]
+    """Its random numbers, one for each new token."""
+    log_probabilities: list[float] = field(default_factory=list)
+    """Of the new tokens, at temperature 1."""
+    row: int = -1
+    """Its row in the batch."""
+    shared: Prompt | None = None
+    """Its prompt in the batch."""
+
+    @property
+    def known(self) -> int:
+        """New tokens whose keys and values are known: all but the last."""
+        return len(self.tokens) - 1 - self.prompt
+
+
+ContinuationT = TypeVar("ContinuationT", bound=Continuation)
+
+
+def choose_next(rows: Sequence[Continuation], logits: torch.Tensor) -> None:
+    """Give every row its next token; `logits` has shape (rows, vocabulary)."""
+    numbers = [row.numbers[len(row.tokens) - row.prompt] for row in rows]
+    chosen = choose_tokens(logits, [row.sampling for row in rows], numbers)
+    for row, token, log_probability in zip(rows, *chosen, strict=True):
+        row.tokens.append(token)
+        row.log_probabilities.append(log_probability)
+
+
+class DecodingBatch(Generic[ContinuationT]):
+    """The rows, and the keys and values of all their tokens but the last, which the next step reads."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.rows: list[ContinuationT] = []
+        self.prompts: list[Prompt] = []
+        self.of_prompts: torch.Tensor | None = None
+        """The prompts' keys and values, shape (layers, 2, prompts, heads, columns, head dimension), grown as needed."""
+        self.of_rows: torch.Tensor | None = None
+        """The same of the rows' new tokens; a row fills its first columns."""
+
+    def join(self, rows: Sequence[ContinuationT], keys_values: torch.Tensor) -> None:
+        """Add rows that continue the same prompt.
+
+        Args:
+            keys_values: of the prompt, shape (layers, 2, heads, tokens, head dimension).
+        """
+        prompt = Prompt(len(self.prompts), keys_values.shape[3])
+        self.of_prompts = with_room(self.of_prompts, prompt.place + 1, prompt.length, keys_values)
+        self.of_prompts[:, :, prompt.place, :, : prompt.length] = keys_values
+        self.prompts.append(prompt)
+        for row in rows:
+            self.add(row, prompt)
+
+    def add(self, row: ContinuationT, prompt: Prompt) -> None:
+        prompt.rows += 1
+        row.row, row.shared = len(self.rows), prompt
+        self.rows.append(row)
+
+    def fork(self, row: ContinuationT, twin: ContinuationT) -> None:
+        """Add `twin`, which has the same tokens as `row`. The step that has just been made read all of them."""
+        assert row.shared is not None
+        assert self.of_rows is not None
+        self.add(twin, row.shared)
+        self.of_rows = with_room(self.of_rows, len(self.rows), row.known + 1, self.of_rows[:, :, 0])
+        self.of_rows[:, :, twin.row, :, : row.known + 1] = self.of_rows[:, :, row.row, :, : row.known + 1]
+
+    def leave(self, leaving: ContinuationT) -> None:
+        """Take a row out."""
+        last = self.rows.pop()
+        if last is not leaving:
+            # A row that no step has read yet may have no place there, and has nothing to keep.
+            if self.of_rows is not None and last.row < self.of_rows.shape[2]:
+                columns = last.known + 1
+                self.of_rows[:, :, leaving.row, :, :columns] = self.of_rows[:, :, last.row, :, :columns]
+            self.rows[leaving.row] = last
+            last.row = leaving.row
+        assert leaving.shared is not None
+        leaving.shared.rows -= 1
+        if leaving.shared.rows == 0:
+            self.forget(leaving.shared)
+
+    def forget(self, prompt: Prompt) -> None:
+        """Take a prompt out."""
+        last = self.prompts.pop()
+        if last is not prompt:
+            assert self.of_prompts is not None
+            self.of_prompts[:, :, prompt.place, :, : last.length] = self.of_prompts[:, :, last.place, :, : last.length]
+            self.prompts[prompt.place] = last
+            last.place = prompt.place
+
+    def known(self, row: ContinuationT) -> torch.Tensor:
+        """Keys and values of all its tokens but the last, shape (layers, 2, heads, tokens, head dimension)."""
+        assert row.shared is not None
+        assert self.of_prompts is not None
+        prompt = self.of_prompts[:, :, row.shared.place, :, : row.prompt]
+        if row.known == 0:
+            return prompt
+        assert self.of_rows is not None
+        return torch.cat([prompt, self.of_rows[:, :, row.row, :, : row.known]], dim=3)
+
+    def step(self) -> torch.Tensor:
+        """Read every row's last token; returns what the model expects next, shape (rows, vocabulary)."""
+        assert self.of_prompts is not None
+        device = self.of_prompts.device
+        known = [row.known for row in self.rows]
+        columns = max(known) + 1
+        self.of_rows = with_room(self.of_rows, len(self.rows), columns, self.of_prompts[:, :, 0])
+        prompts = self.shared_prompts()
+        own = torch.tensor(known, device=device)
+        with torch.inference_mode():
+            output = self.model(
+                input_ids=torch.tensor([[row.tokens[-1]] for row in self.rows], device=device),
+                attention_mask=(torch.arange(columns, device=device) <= own[:, None])[:, None, None],
+                position_ids=own[:, None] + torch.tensor([[row.prompt] for row in self.rows], device=device),
+                past_key_values=Cache(layers=[BatchLayer(layer, own) for layer in self.of_rows]),
+                use_cache=True,
+                logits_to_keep=1,
+                shared_prompts=prompts,
+            )
+        logits: torch.Tensor = output.logits[:, -1]
+        return logits
+
+    def shared_prompts(self) -> SharedPrompts:
+        """The prompts as attention sees them."""
+        assert self.of_prompts is not None
+        slots = [0] * len(self.prompts)
+        places, slot_of = [], []
+        for row in self.rows:
+            assert row.shared is not None
+            places.append(row.shared.place)
+            slot_of.append(slots[row.shared.place])
+            slots[row.shared.place] += 1
+        columns = max(prompt.length for prompt in self.prompts)
+        device = self.of_prompts.device
+        lengths = torch.tensor([prompt.length for prompt in self.prompts], device=device)
+        return SharedPrompts(
+            self.of_prompts[:, :, : len(self.prompts), :, :columns],
+            torch.arange(columns, device=device) < lengths[:, None],
+            torch.tensor(places, device=device),
+            torch.tensor(slot_of, device=device),
+            max(slots),
+        )
+
+
+def with_room(old: torch.Tensor | None, rows: int, columns: int, like: torch.Tensor) -> torch.Tensor:
+    """`old`, or a larger copy of it with room for so many rows and columns. It grows by half again as much, so that
+    copying stays rare. `like`: (layers, 2, heads, any, head dimension)."""
+    if old is not None and old.shape[2] >= rows and old.shape[4] >= columns:
+        return old
+    layers, two, heads, _, dimension = like.shape
+    if old is not None:
+        rows = max(rows + rows // 2, old.shape[2]) if rows > old.shape[2] else old.shape[2]
+        columns = max(columns + columns // 2, old.shape[4]) if columns > old.shape[4] else old.shape[4]
+    new = like.new_zeros(layers, two, rows, heads, columns, dimension)
+    if old is not None:
+        new[:, :, : old.shape[2], :, : old.shape[4]] = old
+    return new
+
+
+class BatchLayer(CacheLayerMixin):  # type: ignore[misc]  # transformers is not typed
+    """One layer of the rows' new tokens, as transformers' attention layers see a cache."""
+
+    is_sliding = False
+
+    def __init__(self, keys_values: torch.Tensor, known: torch.Tensor) -> None:
+        super().__init__()
+        self.keys, self.values = keys_values
+        self.known = known
+        self.rows = torch.arange(len(known), device=known.device)
+        self.columns = int(known.max()) + 1
+        self.is_initialized = True
+
+    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
+        """Nothing to do: the buffer exists."""
+
+    def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any) -> Any:
+        """Write every row's new key and value behind its last, and give back all up to the longest row's end."""
+        self.keys[self.rows, :, self.known] = key_states[:, :, 0]
+        self.values[self.rows, :, self.known] = value_states[:, :, 0]
+        rows = len(self.rows)
+        return self.keys[:rows, :, : self.columns], self.values[:rows, :, : self.columns]
+
+    def get_seq_length(self) -> int:
+        return self.columns - 1
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        return self.columns, 0
+
+    def get_max_length(self) -> int:
+        return -1

@@ -1,0 +1,350 @@
+"""Generates continuations for all who ask, in one thread that keeps one batch going.
+
+Whenever there is room, prompts that wait are read (only beyond what the prefix cache knows) and their continuations
+join the batch. Each leaves as soon as it ends, and what was computed for it stays in the prefix cache.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import torch
+
+from treestar.policy.backends.decoding import Continuation, DecodingBatch, choose_next
+from treestar.policy.backends.distinct import Beam, Branch, NextTokens, extend, next_tokens
+from treestar.policy.backends.local import Generated, Generation
+from treestar.policy.backends.prefix_cache import PrefixCache, read
+from treestar.policy.backends.sampling import uniforms
+from treestar.types import Sampling, TreestarError
+
+__all__ = ["Generator", "Request"]
+
+LINGER_SECONDS = 0.004
+"""How long an idle model waits for further requests while they keep coming; one forward pass takes longer."""
+
+JOIN_SHARE = 8
+"""New continuations join a running batch once they are at least a JOIN_SHARE-th of it: reading their prompts costs a
+forward pass of its own."""
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """`n` continuations of one prompt."""
+
+    prompt: list[int]
+    n: int
+    sampling: Sampling
+    seed: int
+    stop_strings: tuple[str, ...]
+    done: Future[Generation] = field(default_factory=Future)
+    """Resolved when all continuations have ended; cancel it, and they are dropped."""
+    ended: list[Candidate] = field(default_factory=list)
+    """Continuations that have ended."""
+    tokens: int = 0
+    """New tokens computed so far."""
+    noise: np.random.Generator = field(init=False)
+    """Of distinct continuations."""
+
+    def __post_init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """As if nothing had been generated yet."""
+        self.ended, self.tokens = [], 0
+        self.noise = np.random.default_rng([self.seed, self.n])
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Candidate(Continuation):
+    """Continuation `index` of a request, or one of the beginnings that its distinct continuations come from."""
+
+    request: Request
+    index: int
+    beam: Beam = field(default_factory=Beam)
+
+    def twin(self) -> Candidate:
+        """A beginning with the same tokens."""
+        tokens, log_probabilities = list(self.tokens), list(self.log_probabilities)
+        return replace(self, tokens=tokens, log_probabilities=log_probabilities, row=-1, shared=None)
+
+    def follow(self, branch: Branch) -> None:
+        """Go on with a branch's token."""
+        self.tokens.append(branch.token)
+        self.log_probabilities.append(branch.log_probability)
+        self.beam = branch.beam
+
+
+class Generator:
+    """One model, one batch, one thread.
+
+    Args:
+        model: a causal language model as `from_pretrained` gives it.
+        end_tokens: tokens that end a sequence.
+        max_batch: most sequences of the batch; those of a request for distinct ones are counted as they branch, and may
+            exceed it.
+        prefix_cache_bytes: memory for keys and values of prefixes that may come again.
+    """
+
+    def __init__(
+        self, model: Any, tokenizer: Any, name: str, end_tokens: set[int], max_batch: int, prefix_cache_bytes: int
+    ) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.name = name
+        self.end_tokens = end_tokens
+        self.max_batch = max_batch
+        self.prefixes = PrefixCache(prefix_cache_bytes)
+        self.batch: DecodingBatch[Candidate] = DecodingBatch(model)
+        self.joining: list[Candidate] = []
+        """Candidates whose prompts are being read."""
+        self.waiting: deque[Candidate] = deque()
+        self.lock = threading.Lock()
+        """Guards `waiting` and `running`."""
+        self.running = False
+        self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="treestar-generate")
+        self.token_texts: dict[int, str] = {}
+
+    def submit(self, request: Request) -> None:
+        """Queue a request; its future is resolved from the generating thread."""
+        with self.lock:
+            self.waiting.extend(self.candidates(request))
+            if not self.running:
+                self.running = True
+                self.thread.submit(self.run)
+
+    def candidates(self, request: Request) -> list[Candidate]:
+        """What a request begins with: its continuations, or the beginning of all that are to be distinct."""
+        prompt, sampling = request.prompt, request.sampling
+        if sampling.distinct:
+            return [Candidate(list(prompt), len(prompt), sampling, [], request=request, index=0)]
+        numbers = [uniforms(request.seed, index, sampling.max_tokens) for index in range(request.n)]
+        return [
+            Candidate(list(prompt), len(prompt), sampling, each, request=request, index=index)
+            for index, each in enumerate(numbers)
+        ]
+
+    def run(self) -> None:
+        """Generate until nothing is left to do."""
+        self.linger()
+        while self.any_left():
+            try:
+                self.advance()
+            except torch.OutOfMemoryError:
+                self.shrink()
+            except Exception as error:  # whatever the model raises belongs to those who wait for it
+                self.fail(error)
+
+    def linger(self) -> None:
+        """Wait while further requests keep coming and the batch has room for them."""
+        seen = 0
+        while seen < len(self.waiting) < self.max_batch:
+            seen = len(self.waiting)
+            time.sleep(LINGER_SECONDS)
+
+    def any_left(self) -> bool:
+        with self.lock:
+            self.running = bool(self.waiting or self.batch.rows)
+            return self.running
+
+    def advance(self) -> None:
+        """One step of the batch, after dropping who gave up and letting in who waits."""
+        self.leave(row for row in self.batch.rows if row.request.done.done())
+        self.joining = self.take_waiting()
+        if self.joining:
+            self.join(self.joining)
+            self.joining = []
+            self.let_go()
+        if self.batch.rows:
+            self.go_on(self.batch.step())
+            self.let_go()
+
+    def take_waiting(self) -> list[Candidate]:
+        """The longest-waiting candidates that should join now."""
+        with self.lock:
+            self.waiting = deque(candidate for candidate in self.waiting if not candidate.request.done.done())
+            room = min(self.max_batch - len(self.batch.rows), len(self.waiting))
+            if room * JOIN_SHARE < len(self.batch.rows):
+                return []
+            return [self.waiting.popleft() for _ in range(room)]
+
+    def join(self, candidates: Sequence[Candidate]) -> None:
+        """Read the prompts, give every candidate its first token, and let it join the batch."""
+        by_prompt: dict[tuple[int, ...], list[Candidate]] = {}
+        for candidate in candidates:
+            by_prompt.setdefault(tuple(candidate.request.prompt), []).append(candidate)
+        sequences = read(self.forward, list(by_prompt), self.prefixes, self.model.device)
+        for same, sequence in zip(by_prompt.values(), sequences, strict=True):
+            self.batch.join(self.begin(same, sequence.output[None]), sequence.keys_values)
+
+    def begin(self, candidates: Sequence[Candidate], logits: torch.Tensor) -> list[Candidate]:
+        """Give candidates of one prompt their first tokens; beginnings of distinct continuations branch into several.
+
+        Args:
+            logits: shape (1, vocabulary).
+        """
+        begun = [each for each in candidates if not each.sampling.distinct]
+        self.sample(begun, logits.expand(len(begun), -1))
+        for root in candidates:
+            if root.sampling.distinct:
+                for branch in self.branches([root], next_tokens(logits, [root.sampling])):
+                    begun.append(root.twin())
+                    begun[-1].follow(branch)
+        return begun
+
+    def go_on(self, logits: torch.Tensor) -> None:
+        """Give every row its next token; `logits` has shape (rows, vocabulary)."""
+        independent = [row for row in self.batch.rows if not row.sampling.distinct]
+        beginnings = sorted((row for row in self.batch.rows if row.sampling.distinct), key=lambda row: id(row.request))
+        self.sample(independent, logits[[row.row for row in independent]])
+        if beginnings:
+            following = next_tokens(logits[[row.row for row in beginnings]], [row.sampling for row in beginnings])
+            first = 0
+            for _, group in groupby(beginnings, key=lambda row: id(row.request)):
+                rows = list(group)
+                self.branch(rows, following.of(slice(first, first + len(rows))))
+                first += len(rows)
+
+    def sample(self, rows: Sequence[Candidate], logits: torch.Tensor) -> None:
+        """Give independent continuations their next tokens; `logits` has shape (rows, vocabulary)."""
+        if rows:
+            choose_next(rows, logits)
+        for row in rows:
+            row.request.tokens += 1
+
+    def branch(self, rows: Sequence[Candidate], following: NextTokens) -> None:
+        """Let the beginnings of one request go on as their best branches."""
+        children: dict[int, list[Branch]] = {}
+        for branch in self.branches(rows, following):
+            children.setdefault(branch.parent, []).append(branch)
+        for place, row in enumerate(rows):
+            if place not in children:
+                self.batch.leave(row)
+                continue
+            twins = [row.twin() for _ in children[place][1:]]
+            for twin in twins:
+                self.batch.fork(row, twin)
+            for each, branch in zip([row, *twins], children[place], strict=True):
+                each.follow(branch)
+        if not children:  # those that have ended leave no place for any other
+            self.hand_over(rows[0].request)
+
+    def branches(self, rows: Sequence[Candidate], following: NextTokens) -> list[Branch]:
+        """What the beginnings of one request go on with; continuations that have ended may lose their places."""
+        request = rows[0].request
+        # In an order of their own, so that the noise does not hang on which row a beginning has.
+        order = sorted(range(len(rows)), key=lambda place: -rows[place].beam.key)
+        noise = np.empty(following.tokens.shape)
+        noise[order] = request.noise.random(noise.shape) + np.finfo(float).tiny
+        found, kept = extend(
+            [row.beam for row in rows],
+            following,
+            [each.beam for each in request.ended],
+            request.n,
+            request.sampling.min_share,
+            noise,
+        )
+        request.ended = [request.ended[place] for place in kept]
+        request.tokens += len(found)
+        return found
+
+    def forward(self, **inputs: Any) -> torch.Tensor:
+        logits: torch.Tensor = self.model(**inputs, use_cache=True, logits_to_keep=1).logits
+        return logits
+
+    def let_go(self) -> None:
+        """Take the candidates that have ended out of the batch and hand them over."""
+        ended = [candidate for candidate in self.batch.rows if self.has_ended(candidate)]
+        for candidate in ended:
+            self.prefixes.store(candidate.tokens, self.batch.known(candidate))
+            candidate.request.ended.append(candidate)
+        self.leave(ended)
+        going_on = {id(row.request) for row in self.batch.rows} if ended else set()
+        for request in {id(each.request): each.request for each in ended}.values():
+            complete = id(request) not in going_on if request.sampling.distinct else len(request.ended) == request.n
+            if complete:
+                self.hand_over(request)
+
+    def leave(self, candidates: Iterable[Candidate]) -> None:
+        for candidate in list(candidates):
+            self.batch.leave(candidate)
+
+    def has_ended(self, candidate: Candidate) -> bool:
+        last, new = candidate.tokens[-1], len(candidate.tokens) - candidate.prompt
+        if last in self.end_tokens or new >= candidate.sampling.max_tokens:
+            return True
+        stops = candidate.request.stop_strings
+        # Only a token with a stop string's last character can complete it, and most tokens have none.
+        if not any(stop[-1] in self.text_of(last) for stop in stops):
+            return False
+        # A token may hold less than one character, so the tail is a little longer than the longest stop string.
+        tail = candidate.tokens[max(candidate.prompt, len(candidate.tokens) - max(map(len, stops)) - 8) :]
+        text = self.tokenizer.decode(tail, skip_special_tokens=False)
+        return any(stop in text for stop in stops)
+
+    def text_of(self, token: int) -> str:
+        text = self.token_texts.get(token)
+        if text is None:
+            text = self.token_texts[token] = str(self.tokenizer.decode([token], skip_special_tokens=False))
+        return text
+
+    def hand_over(self, request: Request) -> None:
+        request.ended.sort(key=lambda each: (-each.beam.key, each.index))
+        generated = Generation([self.generated(each) for each in request.ended], request.tokens)
+        if request.done.set_running_or_notify_cancel():
+            request.done.set_result(generated)
+
+    def generated(self, candidate: Candidate) -> Generated:
+        new = candidate.tokens[candidate.prompt :]
+        ended = new[-1] in self.end_tokens
+        text = self.tokenizer.decode(new[:-1] if ended else new, skip_special_tokens=False)
+        return Generated(text, ended, len(new), sum(candidate.log_probabilities))
+
+    def shrink(self) -> None:
+        """The memory ran out: begin anew with half as many sequences at a time."""
+        active = self.active()
+        requests = {id(each.request): each.request for each in active}.values()
+        if len(active) == 1 or (len(requests) == 1 and active[0].sampling.distinct):
+            what = "one sequence" if len(active) == 1 else f"{len(active)} distinct sequences"
+            message = (
+                f"{self.name} ran out of memory on {what} of {active[0].prompt} tokens: use a smaller model, a "
+                "shorter max_step_tokens, or a device with more memory"
+            )
+            self.fail(TreestarError(message))
+            return
+        self.max_batch = min(self.max_batch, len(active)) // 2
+        self.clear()
+        torch.cuda.empty_cache()
+        again = [candidate for request in requests for candidate in self.begin_again(request)]
+        with self.lock:
+            self.waiting.extendleft(reversed(again))
+
+    def begin_again(self, request: Request) -> list[Candidate]:
+        """All that is to be generated for a request; what waits of it already is dropped."""
+        request.begin()
+        with self.lock:
+            self.waiting = deque(each for each in self.waiting if each.request is not request)
+        return self.candidates(request)
+
+    def fail(self, error: Exception) -> None:
+        """Give up on the requests in the batch."""
+        active = self.active()
+        self.clear()
+        for candidate in active:
+            if not candidate.request.done.done() and candidate.request.done.set_running_or_notify_cancel():
+                candidate.request.done.set_exception(error)
+
+    def active(self) -> list[Candidate]:
+        """All candidates that are in the batch or joining it."""
+        return self.batch.rows + [candidate for candidate in self.joining if candidate not in self.batch.rows]
+
+    def clear(self) -> None:
+        self.joining = []
+        self.batch = DecodingBatch(self.model)

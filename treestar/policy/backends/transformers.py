@@ -1,0 +1,62 @@
+"""A policy over any Hugging Face causal language model, on CPU or CUDA. What generates is `generator.py`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from treestar.policy.backends.local import Generation, LocalPolicy
+from treestar.policy.formats import StepFormat
+from treestar.types import Sampling
+
+__all__ = ["TransformersPolicy"]
+
+
+class TransformersPolicy(LocalPolicy):
+    """Implements `treestar.types.Policy`.
+
+    Args:
+        model: a causal language model as `from_pretrained` gives it.
+        tokenizer: its tokenizer.
+        step_format: the form of the step format that the model speaks.
+        max_batch: most sequences generated at the same time.
+        prefix_cache_bytes: memory for what the model has read and may have to read again (keys and values).
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        step_format: StepFormat,
+        name: str,
+        max_batch: int = 128,
+        prefix_cache_bytes: int = 2**30,
+    ) -> None:
+        from treestar.policy.backends.generator import Generator
+        from treestar.policy.backends.shared_attention import share_prompts
+
+        super().__init__(tokenizer, step_format, name, context_length(model.config, tokenizer))
+        self.model = model.eval()
+        share_prompts(model, name)
+        ends = model.generation_config.eos_token_id
+        padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+        end_tokens = {padding, *([ends] if isinstance(ends, int) else ends or [])}
+        self.generator = Generator(self.model, tokenizer, name, end_tokens, max_batch, prefix_cache_bytes)
+
+    async def generate(
+        self, prompt: list[int], n: int, sampling: Sampling, seed: int, stop_strings: tuple[str, ...]
+    ) -> Generation:
+        """See `LocalPolicy.generate`. Raises TreestarError if the model ran out of memory on a single sequence."""
+        from treestar.policy.backends.generator import Request
+
+        request = Request(prompt, n, sampling, seed, stop_strings)
+        self.generator.submit(request)
+        return await asyncio.wrap_future(request.done)
+
+
+def context_length(config: Any, tokenizer: Any) -> int:
+    """Tokens of prompt and continuation together. A sliding window ends it: beyond, the reuse of prefixes would let the
+    model see other tokens than it would alone."""
+    context: int = getattr(config, "max_position_embeddings", None) or tokenizer.model_max_length
+    window: int | None = getattr(config, "sliding_window", None)
+    return min(context, window or context)

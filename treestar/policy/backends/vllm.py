@@ -1,0 +1,75 @@
+"""A policy that vLLM computes in this process (docs/backends.md)."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from treestar.policy.backends.local import Generated, Generation, LocalPolicy
+from treestar.policy.backends.sampling import refuse_distinct, request_seed
+from treestar.policy.backends.vllm_engine import VLLMEngine
+from treestar.policy.formats import StepFormat
+from treestar.types import Sampling
+
+__all__ = ["VLLMPolicy"]
+
+
+class VLLMPolicy(LocalPolicy):
+    """Implements `treestar.types.Policy`.
+
+    Every candidate is a request of its own with a seed of its own; the engine computes those of all searches together,
+    and reads of each prompt only what its prefix cache does not know.
+
+    Args:
+        engine: with a causal language model.
+        step_format: the form of the step format that the model speaks.
+    """
+
+    def __init__(self, engine: VLLMEngine, step_format: StepFormat) -> None:
+        super().__init__(engine.tokenizer, step_format, engine.name, engine.context)
+        self.engine = engine
+        self.read_tokens = 0
+        """Tokens of prompts that the engine had to read: those that its prefix cache did not know."""
+
+    async def generate(
+        self, prompt: list[int], n: int, sampling: Sampling, seed: int, stop_strings: tuple[str, ...]
+    ) -> Generation:
+        """See `LocalPolicy.generate`. Raises TreestarError if the engine has died, or asked for distinct candidates."""
+        refuse_distinct(sampling, self.name)
+        from vllm import SamplingParams, TokensPrompt
+        from vllm.sampling_params import RequestOutputKind
+
+        parameters = [
+            SamplingParams(
+                temperature=sampling.temperature,
+                top_p=sampling.top_p,
+                max_tokens=sampling.max_tokens,
+                seed=request_seed(seed, index),
+                stop=list(stop_strings),
+                include_stop_str_in_output=True,
+                skip_special_tokens=False,
+                logprobs=0,
+                output_kind=RequestOutputKind.FINAL_ONLY,
+            )
+            for index in range(n)
+        ]
+        outputs = await self.engine.gather(
+            [partial(request, TokensPrompt(prompt_token_ids=prompt), each) for each in parameters]
+        )
+        self.read_tokens += sum(len(prompt) - output.num_cached_tokens for output in outputs)
+        continuations = [self.generated(output.outputs[0]) for output in outputs]
+        return Generation(continuations, sum(each.tokens for each in continuations))
+
+    def generated(self, output: Any) -> Generated:
+        ended = output.finish_reason == "stop" and not isinstance(output.stop_reason, str)
+        tokens = list(output.token_ids)
+        text = self.tokenizer.decode(tokens[:-1] if ended else tokens, skip_special_tokens=False)
+        return Generated(text, ended, len(tokens), min(output.cumulative_logprob, 0.0))
+
+    async def close(self) -> None:
+        """End the engine."""
+        self.engine.close()
+
+
+def request(prompt: Any, parameters: Any, engine: Any, request_id: str) -> Any:
+    return engine.generate(prompt, parameters, request_id)

@@ -1,0 +1,27 @@
+"""Models by their names: those that are shipped, folders, and ids on the Hugging Face hub."""
+
+from treestar.policy.models.loading import (
+    DEFAULT_POLICY,
+    PROBLEMS_PATH,
+    Dtype,
+    device_for,
+    dtype_for,
+    loading,
+    model_config,
+    policy_path,
+    ppm_path,
+    shipped_path,
+)
+
+__all__ = [
+    "DEFAULT_POLICY",
+    "PROBLEMS_PATH",
+    "Dtype",
+    "device_for",
+    "dtype_for",
+    "loading",
+    "model_config",
+    "policy_path",
+    "ppm_path",
+    "shipped_path",
+]

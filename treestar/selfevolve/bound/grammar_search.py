@@ -1,0 +1,161 @@
+"""Right programs that a policy need not know of: searched in the grammar alone, with its arithmetic done here.
+
+Some thousand beginnings of programs are drawn, and after each every last computation is tried, which is a hundred times
+what drawing it too would reach. A program is right if it gives the gold answers of the problem and of several other
+instances of it, at once; with one instance most of what is found would be coincidence. Search then proposes the
+programs' steps (`exploration.ExploringPolicy`), so that they are run, valued and judged like any others.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from math import isclose, nan, prod
+from random import Random
+from types import CodeType
+from typing import NamedTuple
+
+from treestar.policy.formats.bound import binding_of
+from treestar.selfevolve.bound.false_positives import Resample
+from treestar.selfevolve.bound.grammar import Draft, Scope, drafts, scope_of
+from treestar.types import Problem, State
+from treestar.verifier.grading.plain_numbers import read_plain_number
+
+__all__ = ["Program", "right_programs"]
+
+Program = tuple[Draft, ...]
+"""Its steps; the last one prints the answer."""
+
+ENOUGH, PROPOSED = 16, 4
+"""Right programs after which the search ends, and how many of them it gives: the others are mostly the same arithmetic
+in a less natural order."""
+
+LONGEST = 6
+"""Most computations of a program."""
+
+_NAME = re.compile(r"[a-z]\w*")
+
+Values = dict[str, float]
+
+
+class Instance(NamedTuple):
+    """An instance of a problem."""
+
+    numbers: Values
+    """The question's numbers by their names."""
+    answer: float
+
+
+def right_programs(problem: Problem, resample: Resample, tries: int, instances: int, seed: int) -> list[Program]:
+    """At most PROPOSED programs that are right on `problem` and on `instances` others, the most plausible first.
+
+    None where the problem has no gold number, or its source no other instance.
+
+    Args:
+        tries: how many computations are tried as the last one.
+        seed: of the drawing, and of the instances.
+    """
+    if not tries:
+        return []
+    known = [problem, *(resample(problem, seed + index) for index in range(max(1, instances)))]
+    read = [each and instance_of(each) for each in known]
+    if None in read:
+        return []
+    return search(scope_of(State(problem)), [each for each in read if each], tries, Random(seed))
+
+
+def instance_of(problem: Problem) -> Instance | None:
+    """`problem` in numbers; None where its answer is none, or too large for the arithmetic here."""
+    numbers = {name: float(literal) for name, literal in binding_of(problem.question).values}
+    answer = read_plain_number(problem.answer or "")
+    try:
+        return answer and Instance(numbers, float(answer.value))
+    except OverflowError:
+        return None
+
+
+def search(root: Scope, instances: Sequence[Instance], tries: int, random: Random) -> list[Program]:
+    """Walk from the root, each step drawn by its probability; where a walk comes by for the first time, try all last
+    computations."""
+    found: list[Program] = []
+    visited: set[Program] = set()
+    while tries > 0 and len(found) < ENOUGH:
+        tries -= 1  # so that it ends where everything has been visited
+        beginning: Program = ()
+        scope, values = root, dict(instances[0].numbers)
+        while len(beginning) < LONGEST:
+            candidates = drafts(scope)
+            if beginning not in visited:
+                visited.add(beginning)
+                tries -= len(candidates)
+                found += [
+                    (*beginning, last, printing(scope, last))
+                    for last in candidates
+                    if is_close(value(last, values), instances[0].answer)
+                    and is_conclusion(last, scope)
+                    and all(is_right((*beginning, last), each) for each in instances[1:])
+                ]
+            if not candidates:
+                break
+            [step] = random.choices(candidates, [each.probability for each in candidates])
+            if step.is_last:
+                break
+            values[variable(step)] = value(step, values)
+            scope, beginning = after(scope, step), (*beginning, step)
+    return sorted(found, key=lambda program: -prod(step.probability for step in program))[:PROPOSED]
+
+
+def is_conclusion(last: Draft, scope: Scope) -> bool:
+    """Whether a program may end with `last`: nothing that was computed before may be left unread."""
+    return set(scope.results) <= after(scope, last).read
+
+
+def is_right(computations: Program, instance: Instance) -> bool:
+    values = dict(instance.numbers)
+    for step in computations:
+        values[variable(step)] = value(step, values)
+    return is_close(values[variable(computations[-1])], instance.answer)
+
+
+def is_close(found: float, answer: float) -> bool:
+    return isclose(found, answer, rel_tol=1e-9, abs_tol=1e-9)
+
+
+def value(step: Draft, values: Mapping[str, float]) -> float:
+    if step.is_last:
+        return nan
+    try:
+        result: float = eval(compiled(expression(step)), {"__builtins__": {}}, dict(values))
+    except (ZeroDivisionError, OverflowError):
+        return nan
+    return result
+
+
+@lru_cache(maxsize=65536)
+def compiled(text: str) -> CodeType:
+    return compile(text, "<grammar>", "eval")
+
+
+def variable(step: Draft) -> str:
+    return step.code.partition(" = ")[0]
+
+
+def expression(step: Draft) -> str:
+    return step.code.partition(" = ")[2]
+
+
+def after(scope: Scope, step: Draft) -> Scope:
+    """The scope of a state that one more computation has led to."""
+    return replace(
+        scope,
+        results=(*scope.results, variable(step)),
+        read=scope.read | set(_NAME.findall(expression(step))),
+        taken=scope.taken | {variable(step)},
+    )
+
+
+def printing(scope: Scope, last: Draft) -> Draft:
+    """The step that prints the result of `last`."""
+    return next(each for each in drafts(after(scope, last)) if each.is_last)

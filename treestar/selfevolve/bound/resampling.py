@@ -1,0 +1,140 @@
+"""Other instances of a problem's template: the same structure with other numbers, and their gold answers.
+
+Two problems have the same structure where a program that is right for the one must be right for the other. That is
+decided from the text alone: in most families by the text with names in place of the numbers; in gsm_symbolic, where
+people and things change too, by the template, the order of its numbers and the words that stand for quantities ("week"
+in place of "month" needs another program). Instances are drawn from the generator, in the problem's own split. Long
+expressions and lists of animals never come again by chance; there the numbers are exchanged in the text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from functools import cache
+from itertools import islice
+from random import Random
+from typing import get_args
+
+from treestar.benchmarks.gym import LEVELS, Split, iter_problems, split_of
+from treestar.policy.formats.binding import Binding, bind_numbers, show_values
+from treestar.types import Problem
+
+__all__ = ["resample"]
+
+POOL_SEED = 90_000
+"""Seed of the drawn instances, far from those of training and test sets."""
+
+POOL_OF_A_FAMILY, POOL_OF_A_TEMPLATE = 400, 60
+"""How many instances of a cell, or of each of its templates, are drawn: several of every structure."""
+
+TRIES = 5000
+"""How often numbers are drawn anew until every division of an expression is exact."""
+
+_QUANTITY = re.compile(
+    r"n\d+|%|percent"
+    r"|(?:half|twice|double|triple|thrice|third|fourth|fifth|quarter|dozen|pair|couple|hundred|thousand)\w*"
+    r"|once|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|fifteen|twenty|thirty|forty|fifty"
+    r"|(?:second|minute|hour|day|week|month|year|decade|centur)\w*|daily|annual\w*"
+    r"|(?:inch|foot|feet|yard|mile|(?:kilo|centi|milli)?met(?:er|re)|(?:kilo|milli)?gram|ounce|pound|ton)\w*"
+    r"|(?:gallon|quart|pint|cup|(?:milli)?liter|cent|penn|nickel|dime)\w*",
+    re.IGNORECASE,
+)
+_WORD = re.compile(r"[A-Za-z]\w*|%")
+_EXPRESSION = re.compile(r"(?:problem:|multiplication:|Calculate) ([n\d ()+*/-]+?) ?[=.]")
+_ANIMALS = re.compile(r"(n\d+) ([a-z ]+)")
+
+Structure = tuple[object, ...]
+Solve = Callable[[Mapping[str, int]], "int | None"]
+"""The answer for numbers by name, or None where these numbers give no proper instance."""
+
+
+def resample(problem: Problem, seed: int) -> Problem | None:
+    """An instance of the same structure as `problem` with other numbers, or None where its source cannot give one.
+
+    Successive seeds give different instances as long as there are any.
+
+    Args:
+        problem: one of `treestar.benchmarks.gym`; any other gets None.
+    """
+    family, level = str(problem.metadata.get("family")), str(problem.metadata.get("level"))
+    split = problem.metadata.get("split")
+    if level not in LEVELS.get(family, {}) or split not in get_args(Split):
+        return None
+    binding = bind_numbers(problem.question)
+    if family in ("chain_sum", "products", "basic_arithmetic"):
+        return exchange_numbers(problem, binding, expression_solver(binding.question), seed)
+    if family == "leg_counting":
+        return exchange_numbers(problem, binding, leg_solver(binding.question), seed)
+    same = pool(family, level, split).get(structure(problem), ())
+    other = [each for each in same if bind_numbers(each.question).values != binding.values]
+    return other[seed % len(other)] if other else None
+
+
+@cache
+def pool(family: str, level: str, split: Split) -> Mapping[Structure, list[Problem]]:
+    """Instances of one cell by structure."""
+    templates = LEVELS[family][level].get("templates", ())
+    size = POOL_OF_A_TEMPLATE * len(templates) if templates else POOL_OF_A_FAMILY
+    by_structure: defaultdict[Structure, list[Problem]] = defaultdict(list)
+    for problem in islice(iter_problems(family, level, split, POOL_SEED), size):
+        by_structure[structure(problem)].append(problem)
+    return dict(by_structure)
+
+
+def structure(problem: Problem) -> Structure:
+    """What two instances have in common where the same programs solve them."""
+    bound = bind_numbers(problem.question).question
+    family = problem.metadata["family"]
+    if family == "gsm_symbolic":
+        words = [word for word in _WORD.findall(bound.lower()) if _QUANTITY.fullmatch(word)]
+        return (problem.metadata["template"], *words)
+    if family == "simple_equations":  # without the name of the unknown and the wording around the equation
+        return (re.sub(r"\b[a-z]\b", "x", bound.rpartition(": ")[2]),)
+    return (bound,)
+
+
+def exchange_numbers(problem: Problem, binding: Binding, solve: Solve | None, seed: int) -> Problem | None:
+    """`problem` with other numbers in its text; None where its own numbers do not give its own gold answer."""
+    values = {name: int(literal) for name, literal in binding.values}
+    if solve is None or str(solve(values)) != problem.answer:
+        return None
+    random = Random(f"{seed}/{problem.question}")
+    for _ in range(TRIES):
+        drawn = {name: random.randint(1, 10 ** len(str(value)) - 1) for name, value in values.items()}
+        answer = solve(drawn)
+        question = show_values(binding.question, Binding("", tuple((name, str(n)) for name, n in drawn.items())))
+        if answer is not None and drawn != values and split_of(question) == problem.metadata["split"]:
+            return Problem(question, str(answer), "", problem.kind, problem.metadata)
+    return None
+
+
+def expression_solver(question: str) -> Solve | None:
+    """Evaluates the expression of a bound question, where every division must be exact."""
+    found = _EXPRESSION.search(question)
+    if found is None:
+        return None
+    exact, whole = (compile(text, "<expression>", "eval") for text in (found[1], found[1].replace("/", "//")))
+
+    def solve(values: Mapping[str, int]) -> int | None:
+        try:
+            value: int = eval(whole, {"__builtins__": {}}, dict(values))
+            fraction = eval(exact, {"__builtins__": {}}, {name: Fraction(number) for name, number in values.items()})
+        except ZeroDivisionError:
+            return None
+        return value if value == fraction else None
+
+    return solve
+
+
+def leg_solver(question: str) -> Solve | None:
+    """Counts the legs of '... if you have n3 woodlouses, n4 leechs?'."""
+    from reasoning_gym.arithmetic.leg_counting import ANIMALS
+
+    found = _ANIMALS.findall(question.partition("have ")[2])
+    legs = {name: ANIMALS.get(animal, ANIMALS.get(animal.removesuffix("s"))) for name, animal in found}
+    if None in legs.values():
+        return None
+    return lambda values: sum(values[name] * each for name, each in legs.items())

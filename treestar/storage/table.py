@@ -1,0 +1,273 @@
+"""The data of a job on disk: tables as Parquet shards that any tool reads, whole after a kill at any moment.
+
+    FOLDER/00000.parquet, ...   the rows
+    FOLDER/_manifest.json       the shards with their checksums
+    FOLDER/_journal.jsonl       rows that are not in a shard yet; empty in a finished table
+
+A row is in the journal before `append` returns. A shard is written under another name, flushed to the disk, renamed,
+and listed; only then does the journal forget its rows. So a row is never lost, and at most in both, which reading mends
+by its key.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import IO, Any
+
+from treestar.storage.files import move_into_place, read_json, write_json, writing
+
+__all__ = ["Row", "Schema", "Table", "timed_appending"]
+
+Row = dict[str, Any]
+
+MANIFEST, JOURNAL = "_manifest.json", "_journal.jsonl"
+"""Readers of a folder of Parquet pass over names that begin with an underscore."""
+
+SHARD_ROWS = 512
+SHARD_BYTES = 32 * 2**20
+"""The journal becomes a shard when it has so many rows, or so many bytes of JSON."""
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What the rows of a table are."""
+
+    name: str
+    columns: Mapping[str, str]
+    """Names and Arrow types: string, int64, float64, bool."""
+    key: tuple[str, ...]
+    """The columns that tell rows apart."""
+
+    def key_of(self, row: Row) -> tuple[Any, ...]:
+        return tuple(row[name] for name in self.key)
+
+
+class Table:
+    """Rows in a folder, which is made if it is not there. Opening one mends what a killed process left.
+
+    Args:
+        say: told of every shard that is missing or damaged. Its rows are gone; the shard is kept as _*.damaged.
+
+    Raises:
+        TreestarError: the folder cannot be read or written.
+    """
+
+    def __init__(self, folder: Path, schema: Schema, say: Callable[[str], None] = lambda _: None) -> None:
+        self.folder = folder
+        self.schema = schema
+        self.damaged = False
+        """Whether a shard was lost when the table was opened."""
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            listed = self.listed_shards(say)
+            self.shards = self.whole_shards(listed, say)
+            # What is lost stays listed until it is made again, in case that is cut off, too.
+            if self.shards != listed and not self.damaged:
+                self.write_manifest()
+            self.keys = {self.schema.key_of(row) for row in self.shard_rows(list(schema.key))}
+            self.pending = self.journal_rows(say)
+            self.journal: IO[bytes] = (folder / JOURNAL).open("ab", buffering=0)
+
+    def __contains__(self, key: tuple[Any, ...]) -> bool:
+        return key in self.keys
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def append(self, row: Row) -> None:
+        """Keep `row`, whose key is new. Raises TreestarError where it cannot be written, as on a full disk."""
+        assert set(row) == set(self.schema.columns), set(row) ^ set(self.schema.columns)
+        row = {name: valid_text(value) if isinstance(value, str) else value for name, value in row.items()}
+        with writing(self.folder):
+            write_line(self.journal, json.dumps(row).encode())
+        self.keys.add(self.schema.key_of(row))
+        self.pending.append(row)
+        if len(self.pending) >= SHARD_ROWS or self.journal.tell() >= SHARD_BYTES:
+            self.seal()
+
+    def seal(self) -> None:
+        """Turn the journal into a shard. Raises TreestarError where that cannot be written."""
+        if self.pending or self.damaged:
+            with writing(self.folder):
+                number = max((int(name.split(".")[0]) for name in self.shards), default=-1) + 1
+                name = f"{number:05d}.parquet"
+                if self.pending:
+                    self.shards[name] = self.write_shard(name, self.pending)
+                self.write_manifest()
+            self.pending, self.damaged = [], False
+        with writing(self.folder):
+            self.journal.truncate(0)
+
+    def replace(self, rows: Iterable[Row]) -> None:
+        """Put `rows` in place of all that the table holds. Raises TreestarError where they cannot be written."""
+        rows = list(rows)
+        with writing(self.folder):
+            old, self.shards, self.pending = set(self.shards), {}, []
+            self.write_manifest()
+            self.journal.truncate(0)
+            for name in old:
+                (self.folder / name).unlink()
+            for number in range(0, len(rows), SHARD_ROWS):
+                name = f"{number // SHARD_ROWS:05d}.parquet"
+                self.shards[name] = self.write_shard(name, rows[number : number + SHARD_ROWS])
+            self.write_manifest()
+        self.keys = {self.schema.key_of(row) for row in rows}
+
+    def rows(self, columns: Iterable[str] | None = None) -> Iterator[Row]:
+        """The rows, or some columns of them, in the order in which they were appended; a shard in memory at a time."""
+        wanted = list(self.schema.columns) if columns is None else list(columns)
+        yield from self.shard_rows(wanted)
+        for row in self.pending:
+            yield {name: row[name] for name in wanted}
+
+    def close(self) -> None:
+        """Let go of the journal's file."""
+        self.journal.close()
+
+    def __enter__(self) -> Table:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def shard_rows(self, columns: list[str]) -> Iterator[Row]:
+        from pyarrow.parquet import read_table
+
+        for name in sorted(self.shards):
+            yield from read_table(self.folder / name, columns=columns, partitioning=None).to_pylist()
+
+    def write_shard(self, name: str, rows: list[Row]) -> Mapping[str, Any]:
+        """Write a shard, and say what the manifest holds of it."""
+        import pyarrow
+        from pyarrow.parquet import write_table
+
+        types = pyarrow.schema([(column, pyarrow.type_for_alias(kind)) for column, kind in self.schema.columns.items()])
+        partial = self.folder / f"_{name}.partial"
+        write_table(pyarrow.Table.from_pylist(rows, schema=types), partial, compression="zstd")
+        found = {"rows": len(rows), "sha256": checksum(partial)}
+        move_into_place(partial, self.folder / name)
+        return found
+
+    def write_manifest(self) -> None:
+        write_json(self.folder / MANIFEST, {"table": self.schema.name, "shards": self.shards})
+
+    def whole_shards(
+        self, listed: Mapping[str, Mapping[str, Any]], say: Callable[[str], None]
+    ) -> dict[str, Mapping[str, Any]]:
+        """The shards that the manifest lists and that are as it says, and those that a killed process had no time to
+        list. What is left of an unfinished one is removed: its rows are in the journal."""
+        for partial in self.folder.glob("_*.partial"):
+            partial.unlink()
+        whole = {}
+        for name, shard in listed.items():
+            file = self.folder / name
+            if file.exists() and checksum(file) == shard["sha256"]:
+                whole[name] = shard
+                continue
+            self.damaged = True
+            said = "missing"
+            if file.exists():
+                said = f"damaged, and kept as _{name}.damaged"
+                os.replace(file, self.folder / f"_{name}.damaged")
+            say(f"{file} is {said}: its {shard['rows']:,} rows are made again")
+        for file in sorted(self.folder.glob("*.parquet")):
+            found = self.readable(file) if file.name not in whole else None
+            if found is not None:
+                whole[file.name] = found
+        return whole
+
+    def listed_shards(self, say: Callable[[str], None]) -> dict[str, Mapping[str, Any]]:
+        """What the manifest lists; nothing where it is lost."""
+        path = self.folder / MANIFEST
+        try:
+            return dict(read_json(path)["shards"])
+        except FileNotFoundError:
+            return {}
+        except (ValueError, KeyError, TypeError, AttributeError):
+            self.damaged = True
+            say(f"{path} is damaged: the shards beside it are taken as far as they can be read")
+            return {}
+
+    def readable(self, file: Path) -> Mapping[str, Any] | None:
+        """What the manifest should hold of a shard, or None where that cannot be read."""
+        import pyarrow
+        from pyarrow.parquet import read_table
+
+        try:
+            table = read_table(file, partitioning=None)
+        except (OSError, pyarrow.ArrowException):
+            return None
+        if table.column_names != list(self.schema.columns):
+            return None
+        return {"rows": table.num_rows, "sha256": checksum(file)}
+
+    def journal_rows(self, say: Callable[[str], None]) -> list[Row]:
+        """The journal's rows that are in no shard. A last line without its line break, which a killed process left, is
+        cut off."""
+        path = self.folder / JOURNAL
+        if not path.exists():
+            return []
+        text = path.read_bytes()
+        whole, line_break, partial = text.rpartition(b"\n")
+        if partial:
+            os.truncate(path, len(whole + line_break))
+        rows = []
+        for number, line in enumerate(whole.splitlines(), start=1):
+            try:
+                row = json.loads(line)
+                key = self.schema.key_of({name: row[name] for name in self.schema.columns})
+            except (ValueError, KeyError, TypeError):
+                self.damaged = True
+                say(f"{path}, line {number}, is damaged: its row is made again")
+                continue
+            if key not in self.keys:
+                self.keys.add(key)
+                rows.append(row)
+        return rows
+
+
+def timed_appending(table: Table, on_row: Callable[[Row], None]) -> Callable[[object, Row], None]:
+    """What puts the results of workers into `table`, each with its `wall_seconds`: those since the result before."""
+    stored = time.perf_counter()
+
+    def append(_: object, row: Row) -> None:
+        nonlocal stored
+        now = time.perf_counter()
+        row["wall_seconds"] = now - stored
+        stored = now
+        table.append(row)
+        on_row(row)
+
+    return append
+
+
+def write_line(file: IO[bytes], line: bytes) -> None:
+    """Append `line` and a line break, or nothing. Raises OSError."""
+    before, left = file.seek(0, os.SEEK_END), line + b"\n"
+    try:
+        while left:
+            left = left[file.write(left) :]
+    except OSError:
+        with suppress(OSError):
+            file.truncate(before)
+        raise
+
+
+def valid_text(text: str) -> str:
+    """`text` without the half characters that a policy's tokens may leave, which Parquet cannot hold."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def checksum(path: Path) -> str:
+    found = sha256()
+    with path.open("rb") as file:
+        while part := file.read(2**20):
+            found.update(part)
+    return found.hexdigest()

@@ -1,0 +1,133 @@
+"""From search trees to batches: which problems are held out, which terms an objective takes, and their tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from random import Random
+from typing import Any
+
+from treestar.ppm.encoding import encode
+from treestar.ppm.model import PPM
+from treestar.ppm.pairs import Pair, PairCounts, make_pairs
+from treestar.ppm.trees import SkippedTree, skip_reason
+from treestar.search import Tree
+from treestar.training.ppm.batches import Batch, TokenTerm, make_batches
+from treestar.training.ppm.config import PPMTrainingConfig
+from treestar.training.ppm.objectives import Objective, Term, outcome_terms, pair_terms, q_terms
+from treestar.types import TreestarError
+
+__all__ = ["TrainingData", "prepare"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """What is trained on and what accuracy is measured on; no problem is in both."""
+
+    batches: Sequence[Batch]
+    held_out: Sequence[Batch]
+    """Pairs, whatever the objective."""
+    counts: PairCounts
+    too_long: int
+    """Terms that were left out because they exceed the model's context."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for equal batches."""
+        return blake2b(repr((self.batches, self.held_out)).encode(), digest_size=8).hexdigest()
+
+    def __str__(self) -> str:
+        found = self.to_json()
+        too_long = f"; left out {self.too_long:,} that exceed the model's context" if self.too_long else ""
+        return (
+            f"training on {found['terms']:,} terms of {found['problems']:,} problems in {found['batches']:,} batches, "
+            f"{found['tokens']:,} tokens; held out {found['held_out_pairs']:,} pairs of {found['held_out_problems']:,} "
+            f"problems{too_long}"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        read = sum(batch.tokens for batch in self.batches)
+        return {
+            "trees": self.counts.to_json(),
+            "problems": problem_count(self.batches),
+            "terms": sum(len(batch.terms) for batch in self.batches),
+            "too_long": self.too_long,
+            "batches": len(self.batches),
+            "tokens": read,
+            "padding_share": 1 - read / sum(batch.padded_tokens for batch in self.batches),
+            "held_out_problems": problem_count(self.held_out),
+            "held_out_pairs": sum(len(batch.terms) for batch in self.held_out),
+        }
+
+
+def problem_count(batches: Iterable[Batch]) -> int:
+    return len({term.problem for batch in batches for term in batch.terms})
+
+
+def prepare(
+    trees: Iterable[Tree], ppm: PPM, config: PPMTrainingConfig, skipped: Sequence[SkippedTree] = ()
+) -> TrainingData:
+    """Batches for training and held-out batches from `trees`.
+
+    Args:
+        trees: searched with `gold`.
+        skipped: what reading could not make a tree of, for the counts; looked at after the last tree.
+
+    Raises:
+        TreestarError: the trees give nothing to train on.
+    """
+    trees = list(trees)
+    pairs, counts = make_pairs(trees, skipped, config.minimum_margin)
+    aside = held_out_problems(pairs, config)
+    kept = [tree for tree in trees if tree.problem.question not in aside]
+    encoder = Encoder(ppm)
+    batches = make_batches(
+        encoder.encode(terms_of(config.objective, kept, pairs, aside)), config.batch_tokens, config.seed
+    )
+    if not batches:
+        raise TreestarError(
+            f"there is nothing to train on: {counts}. Pairs need trees in which some answers are right and some wrong: "
+            "search problems that the policy sometimes solves, with `--gold`, more rollouts or a higher temperature"
+        )
+    held_out = encoder.encode(pair_terms(pair for pair in pairs if pair.problem.question in aside))
+    return TrainingData(batches, make_batches(held_out, config.batch_tokens, config.seed), counts, encoder.too_long)
+
+
+def held_out_problems(pairs: Iterable[Pair], config: PPMTrainingConfig) -> set[str]:
+    """The questions, among those that have pairs, that are held out: the wanted share of them, but one at least and not
+    all. Which ones hangs on the seed."""
+    questions = sorted({pair.problem.question for pair in pairs})
+    if config.held_out == 0 or len(questions) < 2:
+        return set()
+    count = min(max(1, round(config.held_out * len(questions))), len(questions) - 1)
+    return set(Random(config.seed).sample(questions, count))
+
+
+def terms_of(objective: Objective, trees: Iterable[Tree], pairs: Iterable[Pair], aside: set[str]) -> list[Term]:
+    """What the objective takes from `trees`, which hold no problem of `aside`, and from `pairs`, which do."""
+    if objective == "pairs":
+        return pair_terms(pair for pair in pairs if pair.problem.question not in aside)
+    of_tree = outcome_terms if objective == "orm" else q_terms
+    return [term for tree in trees if skip_reason(tree) != "unjudged" for term in of_tree(tree)]
+
+
+class Encoder:
+    """Turns the states of terms into tokens, and counts the terms that exceed the model's context."""
+
+    def __init__(self, ppm: PPM) -> None:
+        self.ppm = ppm
+        self.context = getattr(ppm.model.config, "max_position_embeddings", None) or ppm.tokenizer.model_max_length
+        self.too_long = 0
+
+    def encode(self, terms: Iterable[Term]) -> list[TokenTerm]:
+        encoded = []
+        for term in terms:
+            states = tuple(
+                [tuple(encode(self.ppm.tokenizer, self.ppm.step_format, state).ids) for state in term.states]
+            )
+            if max(map(len, states)) <= self.context:
+                encoded.append(TokenTerm(term.states[0].problem.question, states, term.target, term.weight))
+            else:
+                self.too_long += 1
+        return encoded

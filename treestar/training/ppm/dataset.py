@@ -1,0 +1,92 @@
+"""Preference pairs as a `datasets` Dataset in TRL's preference format, and as a Parquet file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from treestar.policy.formats import StepFormat
+from treestar.ppm.encoding import segments
+from treestar.ppm.pairs import Pair
+from treestar.types import TreestarError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+__all__ = ["pairs_dataset", "read_pairs", "write_pairs"]
+
+COLUMNS = {
+    "prompt": "string",
+    "chosen": "string",
+    "rejected": "string",
+    "q_chosen": "float64",
+    "q_rejected": "float64",
+    "step": "int64",
+    "source": "string",
+    "problem_id": "string",
+    "group": "string",
+    "weight": "float64",
+}
+
+
+def pairs_dataset(pairs: Sequence[Pair], step_format: StepFormat) -> Dataset:
+    """`pairs` as a data set with a row each, in their order.
+
+    `prompt` is the question and the steps that both share, `chosen` and `rejected` are what follows: prompt + chosen is
+    the text that the PPM reads. TRL's RewardTrainer and DPOTrainer take the three as they are.
+
+    Raises:
+        TreestarError: the package datasets is not installed, or a step changes the text before it (`segments`).
+    """
+    try:
+        from datasets import Dataset, Features, Value
+    except ImportError as error:
+        raise TreestarError("data sets of pairs need an extra package: pip install 'treestar[train]'") from error
+    rows = [row_of(pair, step_format) for pair in pairs]
+    columns = {name: [row[name] for row in rows] for name in COLUMNS}
+    return Dataset.from_dict(columns, features=Features({name: Value(dtype) for name, dtype in COLUMNS.items()}))
+
+
+def row_of(pair: Pair, step_format: StepFormat) -> dict[str, Any]:
+    shared = len(pair.prefix.steps) + 1  # the problem itself is the first segment
+    chosen, rejected = segments(step_format, pair.chosen), segments(step_format, pair.rejected)
+    return {
+        "prompt": "".join(chosen[:shared]),
+        "chosen": "".join(chosen[shared:]),
+        "rejected": "".join(rejected[shared:]),
+        "q_chosen": pair.q_chosen,
+        "q_rejected": pair.q_rejected,
+        "step": pair.step,
+        "source": pair.source,
+        "problem_id": pair.problem.id,
+        "group": pair.group,
+        "weight": pair.weight,
+    }
+
+
+def write_pairs(dataset: Dataset, path: str | Path) -> None:
+    """Write a data set of pairs as a Parquet file. Raises OSError where that cannot be written."""
+    import pyarrow.parquet
+
+    pyarrow.parquet.write_table(dataset.with_format("arrow")[:], path)
+
+
+def read_pairs(path: str | Path) -> Dataset:
+    """The data set that `write_pairs` wrote, in memory.
+
+    Raises:
+        TreestarError: the file cannot be read, or holds something else.
+    """
+    import pyarrow
+    import pyarrow.parquet
+    from datasets import Dataset
+
+    try:
+        table = pyarrow.parquet.read_table(path)
+    except (OSError, pyarrow.ArrowException) as error:
+        raise TreestarError(f"{path} is no Parquet file of preference pairs: {error}") from error
+    missing = sorted(set(COLUMNS) - set(table.column_names))
+    if missing:
+        raise TreestarError(f"{path} has no column {', '.join(missing)}: it holds no preference pairs")
+    return Dataset(table)

@@ -1,0 +1,128 @@
+"""Trains a PPM from search trees: the run, what it leaves in its folder, and how an interrupted one goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from treestar.ppm.model import PPM, load_ppm, ppm_to_train
+from treestar.ppm.trees import SkippedTree
+from treestar.search import Tree
+from treestar.training.ppm.config import PPMTrainingConfig
+from treestar.training.ppm.data import TrainingData, prepare
+from treestar.training.ppm.objectives import loss_of
+from treestar.training.run import (
+    TrainingProgress,
+    check_folder,
+    is_main_process,
+    optimizer_of,
+    train,
+    trainer_arguments,
+)
+from treestar.types import TreestarError
+
+if TYPE_CHECKING:
+    from treestar.training.ppm.trainer import PPMTrainer
+
+__all__ = ["train_ppm"]
+
+
+def train_ppm(
+    trees: Iterable[Tree],
+    policy: str,
+    out: str | Path,
+    config: PPMTrainingConfig | None = None,
+    *,
+    skipped: Sequence[SkippedTree] = (),
+    resume: bool = False,
+    training_arguments: Mapping[str, Any] | None = None,
+    on_data: Callable[[TrainingData], None] = lambda _: None,
+    on_progress: Callable[[TrainingProgress], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Train a PPM and write it into the folder `out`, with `training.json` beside it.
+
+    Args:
+        trees: searched with `gold`, so that every answer was judged.
+        policy: `embedded`, a model folder, or a hub id: whose backbone the PPM starts from. Or a PPM, which is then
+            trained further.
+        skipped: what reading could not make a tree of (`TreeFolder.skipped`), for the counts.
+        resume: go on from the last checkpoint in `out`.
+        training_arguments: further fields of `transformers.TrainingArguments`, such as `fsdp`; they win over `config`.
+        on_data: told what there is to train on, before training.
+        on_progress: told after every step.
+
+    Returns:
+        What `training.json` holds: configuration, counts, losses, held-out pair accuracy, seconds and tokens.
+
+    Raises:
+        TreestarError: the policy cannot be loaded, the trees give nothing to train on, `out` holds another run, or
+            training diverged.
+    """
+    if find_spec("accelerate") is None:
+        raise TreestarError("training needs an extra package: pip install 'treestar[train]'")
+    config, out = config or PPMTrainingConfig(), Path(out)
+    check_folder(out, resume)
+    ppm = ppm_to_train(policy)
+    data = prepare(trees, ppm, config, skipped)
+    if is_main_process():
+        on_data(data)
+    arguments = {"output_dir": str(out), **arguments_of(config, ppm, data), **(training_arguments or {})}
+    settings = {"policy": policy, **asdict(config), "training_arguments": dict(training_arguments or {})}
+    report = {"settings": settings, "fingerprint": data.fingerprint, "data": data.to_json()}
+
+    def finish(trainer: Any, folder: Path) -> dict[str, Any]:
+        if config.bf16:
+            load_ppm(str(folder), device="cpu", dtype="bfloat16").save(folder)
+        return accuracies(trainer.state.log_history, folder, data)
+
+    return train(lambda: make_trainer(ppm, data, config, arguments, on_progress), out, report, "trees", finish)
+
+
+def accuracies(history: Iterable[Mapping[str, float]], folder: Path, data: TrainingData) -> dict[str, Any]:
+    """Held-out pair accuracy after each epoch, and of the PPM as it is stored in `folder`."""
+    from treestar.training.ppm.trainer import pair_accuracy
+
+    return {
+        "pair_accuracy_by_epoch": [
+            [entry["epoch"], entry["eval_pair_accuracy"]] for entry in history if "eval_pair_accuracy" in entry
+        ],
+        "pair_accuracy": pair_accuracy(load_ppm(str(folder)), data.held_out) if data.held_out else None,
+    }
+
+
+def arguments_of(config: PPMTrainingConfig, ppm: PPM, data: TrainingData) -> dict[str, Any]:
+    """`config` as fields of `transformers.TrainingArguments`."""
+    return {
+        **trainer_arguments(config, ppm.model.config.hidden_size, len(data.batches)),
+        "per_device_train_batch_size": 1,  # an item of the data set is a batch
+        "eval_strategy": "epoch" if data.held_out else "no",
+    }
+
+
+def make_trainer(
+    ppm: PPM,
+    data: TrainingData,
+    config: PPMTrainingConfig,
+    arguments: Mapping[str, Any],
+    on_progress: Callable[[TrainingProgress], None],
+) -> PPMTrainer:
+    """Raises TreestarError where transformers does not accept the arguments."""
+    from transformers import TrainingArguments
+
+    from treestar.training.ppm.trainer import PPMTrainer
+
+    try:
+        return PPMTrainer(
+            ppm,
+            loss_of(config.objective, config.centering),
+            data.batches,
+            data.held_out,
+            TrainingArguments(**arguments),
+            optimizer_of(config, ppm.model.config.hidden_size),
+            on_progress,
+        )
+    except (TypeError, ValueError, RuntimeError, ImportError) as error:
+        raise TreestarError(f"the trainer cannot be set up: {error}") from error

@@ -1,0 +1,145 @@
+"""From finished trajectories to the tokens that a policy is fine-tuned on: what it sees at inference, with a loss on
+what it writes there.
+
+Invariant: every token with a loss follows exactly the tokens that the policy reads before it when it takes that step.
+Between two steps the policy's own text is tokenised anew, as part of the next prompt, so that is done here too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+from treestar.policy.formats import StepFormat, writes_prose, written_text
+from treestar.types import State, TreestarError
+
+__all__ = ["NO_LOSS", "SFTData", "SFTRow", "TokenRow", "prepare", "token_rows"]
+
+NO_LOSS = -100
+"""The label of a token that is read but not learnt to be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class SFTRow:
+    """A trajectory to learn from."""
+
+    problem_id: str
+    trajectory: State
+    """Finished and right; prompts and what the policy wrote both follow from it and the step format."""
+    copies: int = 1
+    """How often an epoch shows it."""
+
+    def __post_init__(self) -> None:
+        if self.copies < 1:
+            raise ValueError(f"SFTRow.copies must be 1 or more, not {self.copies!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRow:
+    """A sequence of tokens that is trained on."""
+
+    ids: tuple[int, ...]
+    labels: tuple[int, ...]
+    """Of the same length: the token where the policy wrote it, else NO_LOSS."""
+
+
+@dataclass(frozen=True, slots=True)
+class SFTData:
+    """What an epoch shows."""
+
+    rows: Sequence[TokenRow]
+    """Copies stand beside each other."""
+    trajectories: int
+    too_long: int
+    """Trajectories that were left out because they exceed the greatest length."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for equal rows."""
+        return blake2b(repr(self.rows).encode(), digest_size=8).hexdigest()
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "trajectories": self.trajectories,
+            "too_long": self.too_long,
+            "rows": len(self.rows),
+            "tokens": sum(len(row.ids) for row in self.rows),
+            "tokens_with_loss": sum(label != NO_LOSS for row in self.rows for label in row.labels),
+            "longest": max((len(row.ids) for row in self.rows), default=0),
+        }
+
+
+def prepare(rows: Iterable[SFTRow], tokenizer: Any, step_format: StepFormat, max_length: int) -> SFTData:
+    """All rows as tokens, but those of more than `max_length`.
+
+    Raises:
+        TreestarError: a trajectory is not finished, or nothing is left to train on.
+    """
+    found: list[TokenRow] = []
+    trajectories = too_long = 0
+    for row in rows:
+        check_finished(step_format, row)
+        made = token_rows(tokenizer, step_format, row.trajectory)
+        if max(len(each.ids) for each in made) > max_length:
+            too_long += 1
+            continue
+        trajectories += 1
+        found += [each for each in made for _ in range(row.copies)]
+    if not found:
+        left_out = f": all {too_long:,} trajectories exceed {max_length:,} tokens" if too_long else ""
+        raise TreestarError(f"there is nothing to train on{left_out}")
+    return SFTData(found, trajectories, too_long)
+
+
+def check_finished(step_format: StepFormat, row: SFTRow) -> None:
+    steps, executions = row.trajectory.steps, row.trajectory.executions
+    if not steps or not step_format.final_answer(steps[-1], executions[-1]):
+        raise TreestarError(
+            f"the trajectory of problem {row.problem_id!r} does not end in an answer in the {step_format.name} format, "
+            "so it is nothing to learn from"
+        )
+
+
+def token_rows(tokenizer: Any, step_format: StepFormat, trajectory: State) -> list[TokenRow]:
+    """The whole trajectory in one row, with the end-of-sequence token where the tokenizer has one.
+
+    A step whose prompt has other tokens than the same text within the trajectory (its first characters merge with the
+    prompt's last) gets a row of its own, and no loss in the common one. A step without text is not learnt.
+    """
+    steps, executions = trajectory.steps, trajectory.executions
+    prompts = [
+        step_format.prompt(State(trajectory.problem, steps[:depth], executions[:depth])) for depth in range(len(steps))
+    ]
+    written = [written_text(step) for step in steps]
+    if step_format.name == "chat" and writes_prose(trajectory):
+        # Such a policy ends with its sequence; a tag would make one step of all its paragraphs.
+        written[-1] = steps[-1].text
+    tokens, starts = tokenize(tokenizer, prompts[-1] + written[-1])
+    labels = [NO_LOSS] * len(tokens)
+    end = [tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else []
+    rows = []
+    for depth, (prompt, text) in enumerate(zip(prompts, written, strict=True), start=1):
+        if not steps[depth - 1].text:
+            continue  # the policy wrote a tag alone, and reads a blank line where it did
+        read, _ = tokenize(tokenizer, prompt)
+        if tokens[: len(read)] == read:
+            # A last token that holds the line break after the tag as well is still the one that ends the step.
+            stop = sum(start < len(prompt) + len(text) for start in starts)
+            labels[len(read) : stop] = tokens[len(read) : stop]
+        else:
+            added, _ = tokenize(tokenizer, text)
+            added += end if depth == len(steps) else []
+            rows.append(TokenRow((*read, *added), (*[NO_LOSS] * len(read), *added)))
+    if labels[-1] != NO_LOSS:
+        tokens, labels = tokens + end, labels + end
+    if any(label != NO_LOSS for label in labels):
+        rows.insert(0, TokenRow(tuple(tokens), tuple(labels)))
+    return rows
+
+
+def tokenize(tokenizer: Any, text: str) -> tuple[list[int], list[int]]:
+    """The tokens of `text`, and the index of the character at which each starts."""
+    found = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    return list(found["input_ids"]), [start for start, _ in found["offset_mapping"]]

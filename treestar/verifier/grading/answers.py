@@ -1,0 +1,118 @@
+"""Whether two mathematical answers mean the same.
+
+Identical strings and plain numbers are decided here, in microseconds and without another process; everything else goes
+to a worker process that is killed when its time is up, so a verdict comes in bounded time from any thread, whatever the
+strings hold. `equivalent` is symmetric and never raises; what cannot be decided in time is not equal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+
+from treestar.types import Problem
+from treestar.verifier.grading.extraction import extract_answer
+from treestar.verifier.grading.grading_process import GradingPool
+from treestar.verifier.grading.plain_numbers import plain_numbers_equal, read_plain_number
+
+__all__ = ["AnswerVerifier", "equivalent", "extract_answer", "prepare"]
+
+LONGEST_TEXT = 50_000
+"""Characters; longer texts are equal only when they are identical."""
+REMEMBERED_VERDICTS = 65_536
+WORKERS = max(1, min(2, (os.cpu_count() or 2) // 2))
+
+_pool = GradingPool(WORKERS)
+_verdicts: dict[tuple[str, str], bool] = {}
+_LOOSE_SPACE = re.compile(r"(?<!\d)\s+|\s+(?!\d)")
+
+
+def equivalent(first: str, second: str, seconds: float = 1.0) -> bool:
+    """Whether two answers mean the same: `\\frac{1}{2}` and `0.5`, `(2,3]` and `2 < x \\le 3`, `5` and `x=5`.
+
+    Symmetric, callable from any thread, never raises. An empty answer equals nothing.
+
+    Args:
+        first: one answer: bare (`\\frac12`, `1,000`), in `$...$`, in a `\\boxed{}`, or a text that ends in one.
+        second: the other; neither is the gold one.
+        seconds: the most time the symbolic comparison may take; when it is over the answers count as different. The
+            one-time start of the worker is not counted.
+    """
+    if not isinstance(first, str) or not isinstance(second, str):
+        return False  # What is no text, such as a missing answer, is no answer.
+    quick = _quick_verdict(first, second)
+    return _slow_verdict(first, second, seconds) if quick is None else quick
+
+
+def prepare(first: str, second: str) -> None:
+    """Start what `equivalent(first, second)` needs, so that its time is that of the comparison alone."""
+    if _quick_verdict(first, second) is None:
+        _pool.prepare()
+
+
+@lru_cache(maxsize=REMEMBERED_VERDICTS)
+def _quick_verdict(first: str, second: str) -> bool | None:
+    """The verdict where it needs no symbolic mathematics, else None."""
+    one, other = _without_dollars(first), _without_dollars(second)
+    if not one or not other:
+        return False
+    if one == other:
+        return True
+    if len(first) > LONGEST_TEXT or len(second) > LONGEST_TEXT:
+        return False
+    if _LOOSE_SPACE.sub("", one) == _LOOSE_SPACE.sub("", other) and "," not in one:
+        return True
+    one_number, other_number = read_plain_number(one), read_plain_number(other)
+    if one_number is not None and other_number is not None:
+        return plain_numbers_equal(one_number, other_number)
+    return None
+
+
+def _without_dollars(text: str) -> str:
+    stripped = text.strip()
+    if len(stripped) > 2 and stripped[0] == stripped[-1] == "$" and "$" not in stripped[1:-1]:
+        return stripped[1:-1].strip()
+    return stripped
+
+
+def _slow_verdict(first: str, second: str, seconds: float) -> bool:
+    # One order for both directions: the same question gets the same answer, and is remembered once.
+    pair = (first, second) if first <= second else (second, first)
+    known = _verdicts.get(pair)
+    if known is not None:
+        return known
+    verdict = _pool.ask(*pair, seconds)
+    if verdict is None:
+        return False  # Not remembered: on a less busy machine the time may suffice.
+    if len(_verdicts) >= REMEMBERED_VERDICTS:
+        _verdicts.clear()
+    _verdicts[pair] = verdict
+    return verdict
+
+
+class AnswerVerifier:
+    """The `Verifier` for mathematical answers. Never blocks the event loop."""
+
+    def __init__(self, seconds: float = 1.0) -> None:
+        """`seconds`: the most time one symbolic comparison may take."""
+        self._seconds = seconds
+        self._threads = ThreadPoolExecutor(max_workers=WORKERS, thread_name_prefix="grading")
+
+    async def accepts(self, problem: Problem, answer: str) -> bool:
+        """Whether `answer` equals the problem's gold answer. False where the problem has none."""
+        return problem.answer is not None and await self.equivalent(problem.answer, answer)
+
+    async def equivalent(self, first: str, second: str) -> bool:
+        """Whether two answers mean the same; symmetric."""
+        quick = _quick_verdict(first, second)
+        if quick is not None:
+            return quick
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, _slow_verdict, first, second, self._seconds)
+
+    async def close(self) -> None:
+        """Let go of this verifier's threads. The worker processes are shared and end with the interpreter."""
+        self._threads.shutdown(wait=False, cancel_futures=True)

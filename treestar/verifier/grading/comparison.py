@@ -1,0 +1,372 @@
+"""Whether two answers mean the same: shapes against shapes, with `expressions` deciding about the scalars.
+
+The rules are symmetric by construction: each rule is tried with the two answers in both orders, and a rule accepts only
+what it can account for whole. Runs in the worker process only.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator, Sequence
+
+from treestar.verifier.grading.expressions import constant_ratio, expressions_equal, written_number
+from treestar.verifier.grading.extraction import stated_answer, without_delimiters
+from treestar.verifier.grading.forms import (
+    Based,
+    Clock,
+    Form,
+    Group,
+    Listing,
+    Ratio,
+    Relation,
+    Scalar,
+    SetOperation,
+    Table,
+    Words,
+    read_form,
+)
+from treestar.verifier.grading.intervals import same_set
+from treestar.verifier.grading.labels import is_function_label, is_label, read_choice
+from treestar.verifier.grading.normalize import canonical, squeeze, words_of
+from treestar.verifier.grading.units import known_unit, split_letter_unit
+
+__all__ = ["answers_equal", "warm_up"]
+
+LONGEST_ANSWER = 2000
+"""Characters of an extracted answer; longer ones are equal only when written alike."""
+
+
+DEEPEST_ANSWER = 40
+"""Brackets inside brackets; deeper answers too."""
+
+_WARM_UP = (
+    ("\\frac{\\sqrt{2}}{2}x + 3y^{2} - 1", "0.5 x - \\sin^{2}(x)\\cos 2x"),
+    ("(2,3]\\cup[5,\\infty)", "2 < x \\le 3"),
+    ("|x|<3", "(-\\infty,3)\\cup(4,5)"),
+    ("\\begin{pmatrix}1&2\\\\3&4\\end{pmatrix}+A", "\\int_{0}^{1} \\log_{2} x dx"),
+    ("f(x_{1})", "\\sum_{k=1}^{5} k! \\cdot \\binom{n}{k} a_{k}"),
+    ("2\\pi r (r+h)", "e^{-x}(1+\\ln(x))\\sqrt[3]{x^{2}+1}"),
+    ("\\frac{x^{2}-1}{2x+3} + \\frac{\\pi}{4}k", "\\frac{-b+\\sqrt{b^{2}-4ac}}{2a}"),
+    ("\\frac{(x+1)(y-2)}{z}", "-\\tan^{-1}\\frac{x}{\\sqrt{1-x^{2}}}"),
+    ("3 \\times 10^{8} \\cdot |z|", "\\lfloor x \\rfloor + 2^{n+1}"),
+    ("y - 2x = 1", "2y = 4x + 2"),
+)
+"""Pairs that take the grammar, whose tables grow with use, and sympy through their usual constructions."""
+
+
+def warm_up() -> None:
+    """Import and exercise what comparisons need, so that forked children find it loaded."""
+    logging.disable(logging.CRITICAL)
+    for first, second in _WARM_UP:
+        answers_equal(first, second)
+
+
+def answers_equal(first: str, second: str) -> bool:
+    """Whether two answers mean the same; symmetric. A text is taken for the answer it states."""
+    one, other = stated_answer(first), stated_answer(second)
+    if _is_beyond_reading(one.answer) or _is_beyond_reading(other.answer):
+        return one.answer == other.answer
+    one_answer, other_answer = canonical(one.answer), canonical(other.answer)
+    one_text, other_text = _whole_text(first), _whole_text(second)
+    pairs = ((one_text, other_text), (one_text, other_answer), (one_answer, other_text))
+    if any(_same_writing(a, b) for a, b in pairs):
+        return True
+    # Of two texts that do not say which formula is their answer, the last formulas prove nothing.
+    return not (one.guessed and other.guessed) and _same_answer(one_answer, other_answer)
+
+
+def _is_beyond_reading(answer: str) -> bool:
+    """Whether an answer is longer or deeper than anything that a person or an honest program would give."""
+    if len(answer) > LONGEST_ANSWER:
+        return True
+    depth = deepest = 0
+    for character in answer:
+        depth += (character in "([{") - (character in ")]}")
+        deepest = max(deepest, depth)
+    return deepest > DEEPEST_ANSWER
+
+
+def _whole_text(text: str) -> str:
+    return canonical(without_delimiters(text)) if len(text) <= LONGEST_ANSWER else ""
+
+
+def _same_answer(one: str, other: str) -> bool:
+    if not one or not other:
+        return False
+    if _same_writing(one, other):
+        return True
+    one_rounded, other_rounded = _approximation(one), _approximation(other)
+    if one_rounded and other_rounded and not _same_answer(one_rounded, other_rounded):
+        return False
+    one_choice, other_choice = read_choice(one), read_choice(other)
+    if one_choice is not None and other_choice is not None and not (one_choice.rest and other_choice.rest):
+        return one_choice.letter == other_choice.letter
+    for choice, text in ((one_choice, other), (other_choice, one)):
+        if choice is not None and choice.rest and (one_choice is None or other_choice is None):
+            return _same_answer(choice.rest, text)
+    return same_form(read_form(one), read_form(other))
+
+
+def _approximation(text: str) -> str:
+    """What stands after the last approximation sign; "" where there is none."""
+    return text.rpartition("\\approx")[2].strip() if "\\approx" in text else ""
+
+
+def _same_writing(one: str, other: str) -> bool:
+    return bool(one) and squeeze(one) == squeeze(other)
+
+
+def same_form(one: Form, other: Form) -> bool:
+    """Whether two shapes mean the same; symmetric."""
+    if one == other:
+        return True
+    rules = (_same_relation, _same_scalar, _same_listing, _same_group, _same_table, _same_number_form, _same_words)
+    return any(rule(one, other) or rule(other, one) for rule in rules) or same_set(one, other)
+
+
+def _same_scalar(one: Form, other: Form) -> bool:
+    if not isinstance(one, Scalar) or not isinstance(other, Scalar):
+        return False
+    if one.unit and not other.unit:
+        value, letter = split_letter_unit(other.latex)
+        if letter:
+            return _same_scalar(one, Scalar(value, letter))
+    if one.unit and other.unit and one.unit != other.unit:
+        measured, wanted = known_unit(one.unit), known_unit(other.unit)
+        if measured is not None and wanted is not None:
+            if measured.dimension != wanted.dimension:
+                return False
+            factor = measured.factor / wanted.factor
+            scaled = f"\\frac{{{factor.numerator}}}{{{factor.denominator}}}\\cdot({one.latex})"
+            return expressions_equal(scaled, other.latex)
+    if one.percent and not other.percent and expressions_equal(f"\\frac{{{one.latex}}}{{100}}", other.latex):
+        return True
+    if (
+        one.degrees
+        and not other.degrees
+        and expressions_equal(f"\\frac{{\\pi\\cdot({one.latex})}}{{180}}", other.latex)
+    ):
+        return True
+    if _decimal_comma(one.latex, other.latex):
+        return True
+    return expressions_equal(one.latex, other.latex)
+
+
+def _decimal_comma(one: str, other: str) -> bool:
+    match = re.fullmatch(r"(-?\d+),(\d+)", squeeze(one))
+    return match is not None and expressions_equal(f"{match[1]}.{match[2]}", other)
+
+
+def _same_relation(one: Form, other: Form) -> bool:
+    """`x = 5` and `5`; two equations; two inequalities that are not intervals."""
+    if not isinstance(one, Relation):
+        return False
+    if isinstance(other, Relation):
+        if one.is_equation and other.is_equation:
+            return _same_equations(one, other)
+        return _same_operands(one, other) or _same_inequalities(one, other)
+    if not one.is_equation:
+        return False
+    label, value = _label_and_value(one)
+    return is_label(label, value) and same_form(read_form(value), other)
+
+
+def _same_operands(one: Relation, other: Relation) -> bool:
+    return one.operators == other.operators and all(map(expressions_equal, one.operands, other.operands))
+
+
+def _label_and_value(equation: Relation) -> tuple[str, str]:
+    """The name and the value of `x = 5`, `5 = x`, `x = 2 + 3 = 5`."""
+    *names, value = equation.operands
+    if len(names) == 1 and not is_label(names[0], value) and is_label(value, names[0]):
+        return value, names[0]
+    return next((name for name in names if is_label(name, value)), names[0]), value
+
+
+def _same_equations(one: Relation, other: Relation) -> bool:
+    one_label, one_value = _label_and_value(one)
+    other_label, other_value = _label_and_value(other)
+    labelled = is_label(one_label, one_value) and is_label(other_label, other_value)
+    if labelled and squeeze(one_label) == squeeze(other_label):
+        return same_form(read_form(one_value), read_form(other_value))
+    functions = is_function_label(one_label, one_value) and is_function_label(other_label, other_value)
+    if labelled and functions and "y" in (squeeze(one_label), squeeze(other_label)):
+        return same_form(read_form(one_value), read_form(other_value))
+    if len(one.operands) != 2 or len(other.operands) != 2:
+        return False
+    return constant_ratio(one.operands, other.operands) is not None
+
+
+def _same_inequalities(one: Relation, other: Relation) -> bool:
+    one_links, other_links = _links(one), _links(other)
+    if one_links is None or other_links is None or len(one_links) != len(other_links):
+        return False
+    return all(
+        strict == other_strict and (constant_ratio(sides, other_sides) or 0.0) > 0
+        for (sides, strict), (other_sides, other_strict) in zip(one_links, other_links, strict=True)
+    )
+
+
+def _links(relation: Relation) -> list[tuple[tuple[str, str], str]] | None:
+    """Each link of a chain of inequalities as (larger, smaller) and how strict it is, smallest link first."""
+    operators = relation.operators
+    if set(operators) <= {"<", "\\le"}:
+        pairs = [(right, left) for left, right in zip(relation.operands, relation.operands[1:], strict=False)]
+    elif set(operators) <= {">", "\\ge"}:
+        pairs = [(left, right) for left, right in zip(relation.operands, relation.operands[1:], strict=False)][::-1]
+        operators = operators[::-1]
+    else:
+        return None
+    return [(pair, "strict" if operator in "<>" else "loose") for pair, operator in zip(pairs, operators, strict=True)]
+
+
+def _same_listing(one: Form, other: Form) -> bool:
+    if not isinstance(one, Listing):
+        return False
+    if not isinstance(other, Listing):
+        if isinstance(other, Scalar | Words | Relation) and len(one.items) == 2 and not one.is_set:
+            return _reads_as_decimal_comma(one, other)
+        return len(one.items) == 1 and not isinstance(other, Group | SetOperation) and same_form(one.items[0], other)
+    first, second = _shared_label(one.items), _shared_label(other.items)
+    if one.is_set and other.is_set:
+        first, second = _distinct(first), _distinct(second)
+    if _differently_labelled(first) != _differently_labelled(second):
+        return _pairwise(first, second)
+    return _same_multiset(first, second)
+
+
+def _reads_as_decimal_comma(listing: Listing, other: Form) -> bool:
+    whole, part = listing.items
+    if not isinstance(whole, Scalar) or not isinstance(part, Scalar) or not isinstance(other, Scalar):
+        return False
+    if not re.fullmatch(r"-?\d+", whole.latex) or not re.fullmatch(r"\d+", part.latex):
+        return False
+    return "." in other.latex and expressions_equal(f"{whole.latex}.{part.latex}", other.latex)
+
+
+def _shared_label(items: Sequence[Form]) -> list[Form]:
+    """`a = 4, -8, -10` names one quantity: its values without the name."""
+    first = items[0] if items else None
+    if not isinstance(first, Relation) or not first.is_equation:
+        return list(items)
+    label = squeeze(_label_and_value(first)[0])
+    values: list[Form] = []
+    for item in items:
+        if isinstance(item, Relation) and item.is_equation:
+            item_label, item_value = _label_and_value(item)
+            if squeeze(item_label) != label:
+                return list(items)
+            values.append(read_form(item_value))
+        elif isinstance(item, Relation):
+            return list(items)
+        else:
+            values.append(item)
+    return values if is_label(label, "1") else list(items)
+
+
+def _differently_labelled(items: Sequence[Form]) -> bool:
+    return bool(items) and all(isinstance(item, Relation) and item.is_equation for item in items)
+
+
+def _distinct(items: Sequence[Form]) -> list[Form]:
+    kept: list[Form] = []
+    for item in items:
+        if not any(same_form(item, earlier) for earlier in kept):
+            kept.append(item)
+    return kept
+
+
+def _pairwise(first: Sequence[Form], second: Sequence[Form]) -> bool:
+    return len(first) == len(second) and all(same_form(a, b) for a, b in zip(first, second, strict=True))
+
+
+def _same_multiset(first: Sequence[Form], second: Sequence[Form]) -> bool:
+    if len(first) != len(second):
+        return False
+    left = list(second)
+    for item in first:
+        place = next((index for index, candidate in enumerate(left) if same_form(item, candidate)), None)
+        if place is None:
+            return False
+        del left[place]
+    return True
+
+
+def _same_group(one: Form, other: Form) -> bool:
+    if not isinstance(one, Group):
+        return False
+    if isinstance(other, Group):
+        alike = (one.opening, one.closing) == (other.opening, other.closing)
+        whole = one.opening + one.closing in ("()", "[]") and other.opening + other.closing in ("()", "[]")
+        return (alike or (whole and len(one.items) > 2)) and _pairwise(one.items, other.items)
+    if isinstance(other, Listing) and not other.is_set and one.opening + one.closing in ("()", "[]"):
+        if one.opening == "[" and not _differently_labelled(other.items):
+            return _same_multiset(one.items, other.items)
+        return _pairwise(one.items, other.items)
+    if isinstance(other, Listing) and one.opening + one.closing == "[]" and len(one.items) > 2:
+        return _same_multiset(_distinct(one.items), _distinct(other.items))
+    return False
+
+
+def _same_table(one: Form, other: Form) -> bool:
+    if not isinstance(one, Table):
+        return False
+    if isinstance(other, Table):
+        if [len(row) for row in one.rows] != [len(row) for row in other.rows]:
+            return False
+        cells = zip([c for row in one.rows for c in row], [c for row in other.rows for c in row], strict=True)
+        return all(same_form(read_form(a), read_form(b)) for a, b in cells)
+    if isinstance(other, Group) and len(other.items) == len(one.rows) and _are_rows(other):
+        return all(_pairwise([read_form(cell) for cell in row], _cells(item)) for row, item in _rows(one, other))
+    if isinstance(other, Group) and (len(one.rows) == 1 or all(len(row) == 1 for row in one.rows)):
+        return _pairwise([read_form(cell) for row in one.rows for cell in row], other.items)
+    if isinstance(other, Scalar):
+        rows = "\\\\".join("&".join(row) for row in one.rows)
+        return "matrix" in other.latex and expressions_equal(f"\\begin{{pmatrix}}{rows}\\end{{pmatrix}}", other.latex)
+    return False
+
+
+def _are_rows(group: Group) -> bool:
+    """Whether a group is a nested list, `[[1, 2], [3, 4]]`, as programs print matrices."""
+    return group.opening == "[" and all(isinstance(item, Group) and item.opening == "[" for item in group.items)
+
+
+def _rows(table: Table, nested: Group) -> Iterator[tuple[tuple[str, ...], Form]]:
+    return zip(table.rows, nested.items, strict=True)
+
+
+def _cells(row: Form) -> Sequence[Form]:
+    return row.items if isinstance(row, Group) else ()
+
+
+def _same_number_form(one: Form, other: Form) -> bool:
+    """Ratios, times of day, and numbers in another base."""
+    if isinstance(one, Clock) and isinstance(other, Clock):
+        if one.says_half == other.says_half or max(one.minutes, other.minutes) >= 13 * 60:
+            return one.minutes == other.minutes
+        return one.minutes % 720 == other.minutes % 720
+    if isinstance(one, Clock) and isinstance(other, Scalar):
+        # Without a context `1:20` may be a ratio, but only the fraction of the same two numbers says so.
+        return squeeze(other.latex) in (f"{one.face}", f"\\frac{{{one.face.replace('/', '}{')}}}")
+    if isinstance(one, Ratio) and isinstance(other, Ratio):
+        return len(one.parts) == len(other.parts) and all(
+            expressions_equal(a, b) for a, b in zip(one.parts, other.parts, strict=True)
+        )
+    if isinstance(one, Ratio) and isinstance(other, Scalar) and len(one.parts) == 2:
+        return expressions_equal(f"\\frac{{{one.parts[0]}}}{{{one.parts[1]}}}", other.latex)
+    if isinstance(one, Based) and isinstance(other, Based):
+        if one.base == other.base:
+            return one.digits.lstrip("0") == other.digits.lstrip("0")
+        return 10 in (one.base, other.base) and int(one.digits, one.base) == int(other.digits, other.base)
+    return False
+
+
+def _same_words(one: Form, other: Form) -> bool:
+    """Verbal answers, and mathematics that could not be read: the same letters in the same order."""
+    if not isinstance(one, Words):
+        return False
+    text = other.text if isinstance(other, Words) else other.latex if isinstance(other, Scalar) else None
+    if text is None or written_number(text) is not None:
+        return False
+    return bool(words_of(one.text)) and words_of(one.text) == words_of(text)

@@ -1,0 +1,293 @@
+"""Single mathematical expressions: from canonical LaTeX to sympy, and whether two of them have the same value.
+
+math-verify's grammar does the reading. Equality is decided by exact arithmetic where both sides are rational, else by
+evaluating both at a few fixed points with many digits, and by math-verify's own symbolic comparison where evaluation is
+impossible. Runs in the worker process only: reading or evaluating a hostile expression may take for ever.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any
+
+from treestar.verifier.grading.normalize import squeeze
+from treestar.verifier.grading.plain_numbers import PlainNumber, is_rounding_of, plain_numbers_equal, read_plain_number
+
+__all__ = ["constant_ratio", "expressions_equal", "parse_expression", "written_number"]
+
+LONGEST_EXPRESSION = 1500
+"""Characters of LaTeX; a real answer has fewer, and the grammar is slow."""
+DIGITS = 40
+"""Decimal digits to which expressions are evaluated."""
+MORE_DIGITS, MANY_DIGITS = 100, 600
+"""Digits to which agreeing functions are looked at once more at one point, and constants that agree: with fewer,
+sqrt(10^40 + 1) would be 10^20."""
+SAME = 10.0**-25
+"""Relative difference below which two values of `DIGITS` digits count as the same."""
+FEWEST_BITS = 20
+"""Binary digits that a value must be known to; with fewer it is what cancellation left of a zero."""
+NEARLY_SAME = 10.0**-9
+"""The same where one expression contains decimals, which are as a rule rounded."""
+POINTS = ("0.7321", "-1.2834", "2.4713", "-0.3917", "3.9171", "1.6127", "-2.7183")
+"""Values of the first variable; further variables get shifted ones."""
+FEWEST_POINTS = 3
+"""Points at which both expressions must have a value before that counts as evidence."""
+STEPS = 40
+"""Whole numbers at which expressions with steps (floor, remainder) are compared."""
+LARGEST_LITERAL_EXPONENT = 20_000
+
+_SCIENTIFIC = re.compile(r"(-?\d+(?:\.\d+)?)(?:\\times|\\cdot)10\^\{(-?\d{1,3})\}")
+_BARE_LOGARITHM = re.compile(r"\\log(?![a-zA-Z])(?!\s*_)")
+_EXPONENT = re.compile(r"\^\{-?(\d+)\}")
+
+
+def written_number(latex: str) -> PlainNumber | None:
+    """The number that `latex` writes out in digits: integer, decimal, fraction, or scientific notation."""
+    text = squeeze(latex)
+    scientific = _SCIENTIFIC.fullmatch(text)
+    return read_plain_number(f"{scientific[1]}e{scientific[2]}" if scientific else text)
+
+
+def expressions_equal(first: str, second: str) -> bool:
+    """Whether two expressions in canonical LaTeX have the same value wherever both have one. Symmetric."""
+    first, second = sorted((first, second))
+    if _expressions_equal(first, second):
+        return True
+    # Without a base a logarithm is decimal in school books and natural in programs and everywhere else.
+    natural = [_BARE_LOGARITHM.sub(r"\\ln", side) for side in (first, second)]
+    return natural != [first, second] and _expressions_equal(*natural)
+
+
+@lru_cache(maxsize=1024)
+def _expressions_equal(first: str, second: str) -> bool:
+    if squeeze(first) == squeeze(second):
+        return True
+    first_number, second_number = written_number(first), written_number(second)
+    if first_number is not None and second_number is not None:
+        return plain_numbers_equal(first_number, second_number)
+    one, other = parse_expression(first), parse_expression(second)
+    if one is None or other is None:
+        return False
+    for number, expression in ((first_number, other), (second_number, one)):
+        if number is not None and number.places is not None and not expression.free_symbols:
+            return _rounds_to(number, expression)
+    return _same_value(one, other, NEARLY_SAME if _has_decimals(first) or _has_decimals(second) else SAME)
+
+
+def _has_decimals(latex: str) -> bool:
+    return re.search(r"\d\.\d", latex) is not None
+
+
+def _rounds_to(number: PlainNumber, expression: Any) -> bool:
+    import sympy
+
+    value = sympy.N(expression, DIGITS, maxn=400)
+    if not value.is_Float:
+        return bool(value == sympy.Rational(number.value.numerator, number.value.denominator))
+    exact = Fraction(str(sympy.Rational(value)))
+    return abs(exact - number.value) <= abs(exact) * Fraction(1, 10**30) or is_rounding_of(number, exact)
+
+
+@lru_cache(maxsize=512)
+def parse_expression(latex: str) -> Any | None:
+    """The sympy expression or matrix that the whole of `latex` writes, decimals exact; None where there is none."""
+    import sympy
+    from latex2sympy2_extended.latex2sympy2 import ConversionConfig, _Latex2Sympy
+
+    if len(latex) > LONGEST_EXPRESSION or re.search(r"\d\s+\d|\d\}?\s*_|\\text|[?!]{3}|\\ldots|\.\.\.", latex):
+        return None
+    if any(int(exponent) > LARGEST_LITERAL_EXPONENT for exponent in _EXPONENT.findall(latex)):
+        return None
+    converter = _Latex2Sympy(convert_degrees=True, config=ConversionConfig(lowercase_symbols=False))
+    try:
+        parser = converter.create_parser(_for_grammar(latex))
+        tree = parser.math()
+        if parser.getCurrentToken().type != -1 or not tree.set_elements():
+            return None  # The grammar is content with a prefix; half an answer is not an answer.
+        expression = converter.convert_set_elements(tree.set_elements())
+    except Exception:
+        return None
+    if not isinstance(expression, (sympy.Expr, sympy.MatrixBase, sympy.MatrixExpr)):
+        return None
+    decimals = {number: sympy.Rational(str(number)) for number in expression.atoms(sympy.Float)}
+    expression = expression.xreplace(decimals) if decimals else expression
+    if not isinstance(expression, (sympy.MatrixBase, sympy.MatrixExpr)) and not expression.has(sympy.MatrixBase):
+        expression = _tidied(expression)
+    imaginary = [symbol for symbol in expression.free_symbols if str(symbol) == "i"]
+    return expression.subs(imaginary[0], sympy.I) if imaginary else expression
+
+
+def _tidied(expression: Any) -> Any:
+    """`expression` with its sums and products in sympy's own order, which the grammar leaves as they were written.
+
+    Large powers of numbers stay unevaluated: whoever compares them decides whether they are worth writing out.
+    """
+    import sympy
+
+    if not expression.args or isinstance(expression, sympy.UnevaluatedExpr):
+        return expression
+    arguments = tuple(_tidied(argument) for argument in expression.args)
+    if isinstance(expression, (sympy.Add, sympy.Mul)):
+        return expression.func(*arguments)
+    if isinstance(expression, sympy.Pow):
+        base, exponent = arguments
+        small = not (base.is_number and exponent.is_number) or (exponent.is_Rational and abs(exponent) <= 64)
+        return sympy.Pow(base, exponent, evaluate=bool(small))
+    return expression if arguments == expression.args else expression.func(*arguments)
+
+
+def _for_grammar(latex: str) -> str:
+    """`latex` with what math-verify's grammar does not know said in its words."""
+    latex = re.sub(r"(?<=[1-9]),(?=\d{3}(?!\d))|(?<=[1-9]\d),(?=\d{3}(?!\d))|(?<=\d{3}),(?=\d{3}(?!\d))", "", latex)
+    latex = re.sub(r"\\(lcm|gcd)(?![a-zA-Z])", r"\\operatorname{\1}", latex)
+    return re.sub(r"\\sqrt\[(\d+)\]\s*", r"\\sqrt[\1]", latex).replace("\\sqrt {", "\\sqrt{")
+
+
+def _same_value(one: Any, other: Any, tolerance: float) -> bool:
+    import sympy
+
+    if isinstance(one, sympy.MatrixExpr) or isinstance(other, sympy.MatrixExpr):
+        one, other = one.doit(), other.doit()
+    if isinstance(one, sympy.MatrixBase) or isinstance(other, sympy.MatrixBase):
+        if not isinstance(one, sympy.MatrixBase) or not isinstance(other, sympy.MatrixBase) or one.shape != other.shape:
+            return False
+        return all(_same_value(a, b, tolerance) for a, b in zip(one.flat(), other.flat(), strict=True))
+    if one == other:
+        return True
+    if one.is_infinite or other.is_infinite:
+        return bool(one.doit() == other.doit())
+    if not one.free_symbols and not other.free_symbols:
+        exact_one, exact_other = _exact(one), _exact(other)
+        if exact_one is not None and exact_other is not None:
+            if tolerance == SAME:
+                return bool(exact_one == exact_other)
+            return bool(abs(exact_one - exact_other) <= tolerance * max(abs(exact_one), abs(exact_other)))
+    verdict = _same_at_points(one, other, tolerance)
+    return _math_verify_says(one, other) if verdict is None else verdict
+
+
+def _exact(expression: Any) -> Any | None:
+    """The rational number that `expression` is, or None where it is anything else."""
+    value = expression.doit()
+    return value if value.is_Rational else None
+
+
+def _same_at_points(one: Any, other: Any, tolerance: float) -> bool | None:
+    """Whether the values agree at every test point; None where too few points give both a value."""
+    import sympy
+
+    agreed = 0
+    symbols = sorted(one.free_symbols | other.free_symbols, key=str)
+    steps = any(side.has(sympy.floor, sympy.ceiling, sympy.Mod) for side in (one, other))
+    for values in (*_points(symbols), *(_whole_points(symbols) if steps else ())):
+        at_point = one.subs(values), other.subs(values)
+        first, second = _evaluate(at_point[0], {}), _evaluate(at_point[1], {})
+        if first is None or second is None:
+            continue
+        scale = max(abs(first), abs(second))
+        if abs(first - second) <= tolerance * scale:
+            agreed += 1
+            digits = MORE_DIGITS if symbols else MANY_DIGITS
+            if agreed == 1 and tolerance == SAME and not _same_to_the_last_digit(*at_point, digits):
+                return False
+            if not symbols:
+                return True
+            continue
+        complex_values = abs(first.imag) > SAME * scale or abs(second.imag) > SAME * scale
+        if complex_values and any(value < 0 for value in values.values()):
+            continue  # Roots and logarithms of negative numbers: outside the domain of a real answer.
+        return False
+    return True if agreed >= FEWEST_POINTS else None
+
+
+def _same_to_the_last_digit(one: Any, other: Any, digits: int) -> bool:
+    """Whether two constants that agree to `DIGITS` digits agree to `digits` as well."""
+    import sympy
+
+    # A difference far below either value still counts: 1 + 10^-600 is not 1.
+    difference = sympy.N(one - other, 5, maxn=digits)
+    return all(part.is_zero or _significant(part) == "0" for part in difference.as_real_imag())
+
+
+def _points(symbols: list[Any]) -> Iterator[dict[Any, Any]]:
+    import sympy
+
+    if not symbols:
+        yield {}
+        return
+    for start in range(len(POINTS)):
+        yield {
+            symbol: sympy.Rational(POINTS[(start + 2 * place) % len(POINTS)]) + sympy.Rational(place, 7)
+            for place, symbol in enumerate(symbols)
+        }
+    yield {symbol: sympy.Rational(2 * place + 5, 3) for place, symbol in enumerate(symbols)}
+
+
+def _whole_points(symbols: list[Any]) -> Iterator[dict[Any, Any]]:
+    """Whole numbers in a row, because step functions differ at few places."""
+    import sympy
+
+    for number in range(STEPS if symbols else 0):
+        yield {symbol: sympy.Integer(number + 3 * place) for place, symbol in enumerate(symbols)}
+
+
+def _evaluate(expression: Any, values: dict[Any, Any]) -> Any | None:
+    """A many-digit complex number, or None where the expression has no finite value there."""
+    import mpmath
+    import sympy
+
+    try:
+        value = sympy.N(expression.subs(values), DIGITS)
+        real, imaginary = value.as_real_imag()
+        if not (real.is_Float or real.is_Rational) or not (imaginary.is_Float or imaginary.is_Rational):
+            return None
+        with mpmath.workdps(DIGITS):
+            return mpmath.mpc(_significant(real), _significant(imaginary))
+    except (TypeError, ValueError, ArithmeticError, AttributeError, NotImplementedError):
+        return None
+
+
+def _significant(part: Any) -> str:
+    """`part` as digits, or zero where sympy's own error bounds leave no digit certain."""
+    import sympy
+
+    lost = part.is_Float and part._prec < FEWEST_BITS
+    return "0" if lost else str(sympy.N(part, DIGITS))
+
+
+def _math_verify_says(one: Any, other: Any) -> bool:
+    from math_verify import verify
+
+    return bool(verify(one, other, timeout_seconds=None) or verify(other, one, timeout_seconds=None))
+
+
+def constant_ratio(first: tuple[str, str], second: tuple[str, str]) -> float | None:
+    """`(a - b) / (c - d)` for the pairs (a, b) and (c, d), where it is the same real number everywhere; else None.
+
+    Two equations whose sides have a constant ratio are one equation; for inequalities the sign says whether to turn it.
+    """
+    import sympy
+
+    sides = [side for side in map(parse_expression, (*first, *second)) if isinstance(side, sympy.Expr)]
+    if len(sides) < 4:
+        return None
+    one, other = sides[0] - sides[1], sides[2] - sides[3]
+    symbols = sorted(one.free_symbols | other.free_symbols, key=str)
+    if not symbols or one.free_symbols != other.free_symbols:
+        return None
+    ratios = []
+    for values in _points(symbols):
+        top, bottom = _evaluate(one, values), _evaluate(other, values)
+        if top is None or bottom is None or not bottom:
+            continue
+        ratios.append(top / bottom)
+    if len(ratios) < FEWEST_POINTS:
+        return None
+    ratio = ratios[0]
+    if abs(ratio.imag) > SAME or abs(ratio) < SAME:
+        return None
+    same = all(abs(each - ratio) <= abs(ratio) * 10.0**-15 for each in ratios)
+    return float(ratio.real) if same else None

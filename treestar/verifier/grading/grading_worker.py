@@ -1,0 +1,170 @@
+"""The worker process: imports sympy once, then compares answers in a forked child that can be killed.
+
+Two processes. The *keeper* reads requests from the engine, passes each to its child and waits at most the allowed
+seconds; a child that overruns, crashes or runs out of memory is killed and a new one is forked in a few milliseconds,
+because the imports are already done. The keeper has one thread and never computes anything itself, so forking it is
+safe. Both end when the engine ends: the keeper sees the end of its standard input or a changed parent, and the child is
+killed with the keeper.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Sequence
+
+__all__ = ["main"]
+
+MEMORY_BYTES = 2 * 1024**3
+"""Address space of a child; sympy itself takes about 0.3 GiB of it."""
+PARENT_CHECK_SECONDS = 5.0
+"""How often an idle keeper makes sure that the engine still lives."""
+RECURSION_LIMIT = 2500
+"""Deep enough for real answers, shallow enough that nested input raises before it overflows the C stack."""
+
+
+class _Child:
+    """A forked process that compares one pair after another."""
+
+    def __init__(self, keepers_own: Sequence[int]) -> None:
+        """`keepers_own`: descriptors through which the keeper talks to the engine; the child must not have them."""
+        request_read, self._request_write = os.pipe()
+        self._reply_read, reply_write = os.pipe()
+        self._process_id = os.fork()
+        if self._process_id == 0:
+            os.close(self._request_write)
+            os.close(self._reply_read)
+            for descriptor in keepers_own:
+                os.close(descriptor)
+            status = 1
+            try:
+                _compare_forever(request_read, reply_write)
+                status = 0
+            finally:
+                os._exit(status)
+        os.close(request_read)
+        os.close(reply_write)
+
+    def ask(self, request: bytes, seconds: float) -> bool | None:
+        """The child's verdict, or None where it overran or died; it is of no further use then."""
+        deadline = time.monotonic() + seconds
+        try:
+            os.write(self._request_write, len(request).to_bytes(8, "big"))
+            view = memoryview(request)
+            while view:
+                left = deadline - time.monotonic()
+                if left <= 0 or not select.select([], [self._request_write], [], left)[1]:
+                    return None
+                view = view[os.write(self._request_write, view[: select.PIPE_BUF]) :]
+            left = max(0.0, deadline - time.monotonic())
+            if not select.select([self._reply_read], [], [], left)[0]:
+                return None
+            reply = os.read(self._reply_read, 1)
+        except OSError:
+            return None
+        return {b"1": True, b"0": False}.get(reply)
+
+    def kill(self) -> None:
+        with contextlib.suppress(OSError):
+            os.kill(self._process_id, signal.SIGKILL)
+        with contextlib.suppress(OSError):
+            os.waitpid(self._process_id, 0)
+        for descriptor in (self._request_write, self._reply_read):
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+
+
+def _compare_forever(request_read: int, reply_write: int) -> None:
+    from treestar.verifier.grading.comparison import answers_equal
+
+    _die_with_parent()
+    _limit_memory()
+    while True:
+        header = _read_exactly(request_read, 8)
+        if header is None:
+            return
+        request = _read_exactly(request_read, int.from_bytes(header, "big"))
+        if request is None:
+            return
+        first, second = json.loads(request)[:2]
+        try:
+            equal = answers_equal(first, second)
+        except MemoryError:
+            return  # The heap may be in any state: let the keeper fork a clean child.
+        except BaseException:
+            # Not only Exception: math-verify's own timeout error derives from BaseException.
+            equal = False
+        os.write(reply_write, b"1" if equal else b"0")
+
+
+def _read_exactly(descriptor: int, size: int) -> bytes | None:
+    parts: list[bytes] = []
+    while size:
+        chunk = os.read(descriptor, min(size, 1 << 16))
+        if not chunk:
+            return None
+        parts.append(chunk)
+        size -= len(chunk)
+    return b"".join(parts)
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to kill this process when the keeper dies; elsewhere the closed pipe ends it."""
+    with contextlib.suppress(Exception):
+        import ctypes
+
+        parent_death_signal = 1
+        ctypes.CDLL(None, use_errno=True).prctl(parent_death_signal, signal.SIGKILL, 0, 0, 0)
+
+
+def _limit_memory() -> None:
+    with contextlib.suppress(Exception):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def main() -> None:
+    """Serve requests `[first, second, seconds]`, one JSON line each, until standard input ends.
+
+    Writes `"ready"` once, then `true`, `false` or `null` (no verdict in time) for each request.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the engine's to handle.
+    replies = os.dup(1)
+    os.dup2(2, 1)  # Nothing that a library prints may be taken for a reply.
+    engine = os.getppid()
+
+    from treestar.verifier.grading import comparison
+
+    comparison.warm_up()
+    sys.setrecursionlimit(RECURSION_LIMIT)
+    gc.collect()
+    gc.freeze()
+    child = _Child((0, replies))
+    os.write(replies, b'"ready"\n')
+    buffer = b""
+    while True:
+        while b"\n" not in buffer:
+            if not select.select([0], [], [], PARENT_CHECK_SECONDS)[0]:
+                if os.getppid() != engine:
+                    child.kill()
+                    return
+                continue
+            chunk = os.read(0, 1 << 16)
+            if not chunk:
+                child.kill()
+                return
+            buffer += chunk
+        line, buffer = buffer.split(b"\n", 1)
+        verdict = child.ask(line, float(json.loads(line)[2]))
+        os.write(replies, json.dumps(verdict).encode() + b"\n")
+        if verdict is None:
+            child.kill()
+            child = _Child((0, replies))

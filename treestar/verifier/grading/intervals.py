@@ -1,0 +1,232 @@
+"""Sets of real numbers written as intervals, unions, or inequalities in one unknown, compared as sets."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from treestar.verifier.grading.expressions import expressions_equal, parse_expression
+from treestar.verifier.grading.forms import Form, Group, Listing, Relation, Scalar, SetOperation
+from treestar.verifier.grading.labels import is_label
+from treestar.verifier.grading.normalize import squeeze
+
+__all__ = ["same_set"]
+
+CLOSE = 1e-9
+"""Difference between two finite ends of intervals, absolute and relative, that counts as none."""
+
+_LESS, _MORE = ("<", "\\le"), (">", "\\ge")
+_NAMED_SETS = {"\\mathbb{R}": "Reals", "\\mathbb{Z}": "Integers", "\\mathbb{N}": "Naturals", "\\mathbb{Q}": "Rationals"}
+
+
+def same_set(one: Form, other: Form) -> bool:
+    """Whether two forms, of which at least one is written as a relation or a set operation, are the same set."""
+    if not any(_is_written_as_set(form) for form in (one, other)):
+        return False
+    one_bounds, other_bounds = _bounds(one), _bounds(other)
+    if one_bounds is not None and other_bounds is not None:
+        return _same_bounds(one_bounds, other_bounds) and _same_unknown(one, other)
+    if not _same_unknown(one, other):
+        return False
+    first, second = _set(one), _set(other)
+    return first is not None and second is not None and _same_sympy_sets(first, second)
+
+
+def _is_written_as_set(form: Form) -> bool:
+    if isinstance(form, Scalar):
+        return squeeze(form.latex) in _NAMED_SETS
+    return isinstance(form, Relation | SetOperation) or _relations(form)
+
+
+def _relations(form: Form) -> bool:
+    return isinstance(form, Listing) and bool(form.items) and all(isinstance(item, Relation) for item in form.items)
+
+
+_Bounds = tuple[str, str, bool, bool]
+"""Lower and upper end, and whether each is left out."""
+
+
+def _bounds(form: Form) -> _Bounds | None:
+    """The interval that `form` writes out, its ends still LaTeX; None for anything else."""
+    if isinstance(form, Group) and len(form.items) == 2:
+        low, high = form.items
+        if isinstance(low, Scalar) and isinstance(high, Scalar):
+            return low.latex, high.latex, form.opening == "(", form.closing == ")"
+        return None
+    if not isinstance(form, Relation):
+        return None
+    operands, operators = form.operands, form.operators
+    if operators[0] == "\\in" and len(operators) == 1:
+        from treestar.verifier.grading.forms import read_form
+
+        return _bounds(read_form(operands[1]))
+    if set(operators) <= set(_MORE):
+        operands, operators = operands[::-1], tuple(_flipped(operator) for operator in operators[::-1])
+    if not set(operators) <= set(_LESS):
+        return None
+    opens = [operator == "<" for operator in operators]
+    if len(operands) == 3 and _is_name(operands[1]):
+        return operands[0], operands[2], opens[0], opens[1]
+    if len(operands) == 2 and _is_name(operands[0]) and not _is_name(operands[1]):
+        return "-\\infty", operands[1], True, opens[0]
+    if len(operands) == 2 and _is_name(operands[1]) and not _is_name(operands[0]):
+        return operands[0], "\\infty", opens[0], True
+    return None
+
+
+def _is_name(operand: str) -> bool:
+    """Whether an operand stands for the unknown itself; `|x|` is a function of it."""
+    return is_label(operand, "1") and not operand.startswith("|")
+
+
+def _flipped(operator: str) -> str:
+    return {">": "<", "\\ge": "\\le", "<": ">", "\\le": "\\ge"}[operator]
+
+
+def _same_bounds(one: _Bounds, other: _Bounds) -> bool:
+    return one[2:] == other[2:] and expressions_equal(one[0], other[0]) and expressions_equal(one[1], other[1])
+
+
+def _same_unknown(one: Form, other: Form) -> bool:
+    """Whether the two name the same unknown, where both name one."""
+    first, second = _unknowns(one), _unknowns(other)
+    return not first or not second or first == second
+
+
+def _unknowns(form: Form) -> set[str]:
+    if isinstance(form, Listing):
+        return set().union(*(_unknowns(item) for item in form.items)) if form.items else set()
+    if not isinstance(form, Relation):
+        return set()
+    if "\\in" in form.operators:
+        return {squeeze(form.operands[0])}
+    return {squeeze(operand).strip("|") for operand in form.operands if is_label(operand, "1")}
+
+
+def _set(form: Form) -> Any | None:
+    """The sympy set of real numbers that `form` is, or None."""
+    import sympy
+
+    if isinstance(form, Scalar):
+        name = _NAMED_SETS.get(squeeze(form.latex))
+        return getattr(sympy.S, name) if name else None
+    if isinstance(form, Group):
+        bounds = _bounds(form)
+        ends = [parse_expression(end) for end in bounds[:2]] if bounds is not None else [None]
+        if bounds is None or any(end is None or not end.is_extended_real for end in ends):
+            return None
+        interval = sympy.Interval(ends[0], ends[1], bounds[2], bounds[3])
+        return None if interval.is_empty else interval
+    if isinstance(form, Listing):
+        return _listed_set(form)
+    if isinstance(form, SetOperation):
+        return _combined_set(form)
+    if isinstance(form, Relation):
+        return _solution_set(form)
+    return None
+
+
+def _listed_set(form: Listing) -> Any | None:
+    """A finite set, or relations joined by "and" or "or": a union, from which `\\ne` takes points away."""
+    import sympy
+
+    if not _relations(form):
+        values = [parse_expression(item.latex) if isinstance(item, Scalar) else None for item in form.items]
+        return sympy.FiniteSet(*values) if form.is_set and all(value is not None for value in values) else None
+    kept: list[Any] = []
+    removed: list[Any] = []
+    for item in form.items:
+        assert isinstance(item, Relation)
+        solutions = _solution_set(item)
+        if solutions is None:
+            return None
+        (removed if item.operators == ("\\ne",) else kept).append(solutions)
+    union = sympy.Union(*kept) if kept else sympy.S.Reals
+    return sympy.Intersection(union, *removed)
+
+
+def _combined_set(form: SetOperation) -> Any | None:
+    import sympy
+
+    sets = [_set(part) for part in form.parts]
+    if any(each is None for each in sets):
+        return None
+    result = sets[0]
+    for operator, each in zip(form.operators, sets[1:], strict=True):
+        combine = {"\\cup": sympy.Union, "\\cap": sympy.Intersection, "\\setminus": sympy.Complement}[operator]
+        result = combine(result, each)
+    return result
+
+
+def _solution_set(relation: Relation) -> Any | None:
+    """The real solutions of a chain of (in)equalities in one unknown."""
+    import sympy
+
+    from treestar.verifier.grading.forms import read_form
+
+    if relation.operators == ("\\in",):
+        return _set(read_form(relation.operands[1]))
+    bounds = _bounds(relation)
+    if bounds is not None:
+        ends = [parse_expression(end) for end in bounds[:2]]
+        if all(end is not None and end.is_extended_real for end in ends):
+            return sympy.Interval(ends[0], ends[1], bounds[2], bounds[3])
+    comparisons = {"<": sympy.Lt, "\\le": sympy.Le, ">": sympy.Gt, "\\ge": sympy.Ge, "\\ne": sympy.Ne}
+    if not set(relation.operators) <= set(comparisons):
+        return None
+    unknown = sympy.Symbol("unknown", real=True)
+    operands = [parse_expression("x" if _is_name(operand) else operand) for operand in relation.operands]
+    if any(operand is None for operand in operands):
+        return None
+    symbols = set().union(*(operand.free_symbols for operand in operands if operand is not None))
+    if len(symbols) != 1:
+        return None
+    symbol = symbols.pop()
+    sides = [operand.subs(symbol, unknown) for operand in operands if operand is not None]
+    links = zip(sides, relation.operators, sides[1:], strict=False)
+    return _conjunction([comparisons[operator](left, right) for left, operator, right in links])
+
+
+def _conjunction(conditions: list[Any]) -> Any | None:
+    """The set where all of the conditions hold; None where sympy cannot say."""
+    import sympy
+
+    sets = []
+    for condition in conditions:
+        if condition in (True, False):
+            sets.append(sympy.S.Reals if condition else sympy.S.EmptySet)
+            continue
+        try:
+            sets.append(condition.as_set())
+        except (NotImplementedError, AttributeError, TypeError, ValueError):
+            return None
+    return sympy.Intersection(*sets)
+
+
+def _same_sympy_sets(one: Any, other: Any) -> bool:
+    if one == other:
+        return True
+    difference = one.symmetric_difference(other)
+    if difference.is_empty:
+        return True
+    return _same_pieces(one, other)
+
+
+def _same_pieces(one: Any, other: Any) -> bool:
+    """Unions of intervals whose ends agree as decimals do."""
+    import sympy
+
+    first, second = (list(each.args) if isinstance(each, sympy.Union) else [each] for each in (one, other))
+    if len(first) != len(second) or not all(isinstance(piece, sympy.Interval) for piece in (*first, *second)):
+        return False
+    first, second = (sorted(pieces, key=lambda piece: float(piece.start)) for pieces in (first, second))
+    return all(
+        (a.left_open, a.right_open) == (b.left_open, b.right_open) and _close(a.start, b.start) and _close(a.end, b.end)
+        for a, b in zip(first, second, strict=True)
+    )
+
+
+def _close(one: Any, other: Any) -> bool:
+    if one == other:
+        return True
+    return bool(one.is_finite and other.is_finite) and math.isclose(one, other, rel_tol=CLOSE, abs_tol=CLOSE)

@@ -1,0 +1,284 @@
+"""Rewriting the many ways of writing an answer into one small dialect of LaTeX.
+
+`canonical` is a fixed sequence of rewriting rules, each with its reason. What comes out uses: `\\frac{a}{b}`,
+`\\sqrt[n]{a}`, `^{...}`, `\\cdot`, `\\text{...}` for every kind of upright text, `\\le \\ge \\ne \\in \\cup \\infty
+\\pi`, backslashed function names, `,` for "and" and "or", and no `\\left`, `\\right`, dollar signs or spacing commands.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from fractions import Fraction
+
+from treestar.verifier.grading.printed_forms import PRINTED_RULES
+from treestar.verifier.grading.rewriting import rewritten, rule
+
+__all__ = ["canonical", "matching_brackets", "squeeze", "words_of"]
+
+_SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ⁽⁾", "0123456789+-n()")
+_SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉₊₋ₙ₍₎", "0123456789+-n()")
+_CHARACTERS = str.maketrans(
+    {
+        **dict.fromkeys("−–—‐‑﹣", "-"), **dict.fromkeys("×✕", "\\times "), **dict.fromkeys("·⋅∙•", "\\cdot "),
+        **dict.fromkeys("≤≦⩽", "\\le "), **dict.fromkeys("≥≧⩾", "\\ge "), **dict.fromkeys("°º", "^{\\circ}"),
+        **dict.fromkeys("‘’′", "'"), **dict.fromkeys("“”", '"'), **dict.fromkeys("∅⌀", "\\emptyset "),
+        "÷": "\\div ", "∕": "/", "⁄": "/", "≠": "\\ne ", "≈": "\\approx ", "≡": "\\equiv ", "±": "\\pm ",
+        "∓": "\\mp ", "∞": "\\infty ", "∪": "\\cup ", "∩": "\\cap ", "∈": "\\in ", "∖": "\\setminus ",
+        "√": "\\sqrt ", "∛": "\\sqrt[3] ", "π": "\\pi ", "θ": "\\theta ", "α": "\\alpha ", "β": "\\beta ",
+        "γ": "\\gamma ", "δ": "\\delta ", "λ": "\\lambda ", "μ": "\\mu ", "σ": "\\sigma ", "φ": "\\phi ",
+        "ϕ": "\\phi ", "ω": "\\omega ", "ℝ": "\\mathbb{R}", "ℤ": "\\mathbb{Z}", "ℕ": "\\mathbb{N}",
+        "ℚ": "\\mathbb{Q}", "ℂ": "\\mathbb{C}", "∑": "\\sum ", "∏": "\\prod ", "∫": "\\int ", "⟨": "\\langle ",
+        "⟩": "\\rangle ", "∠": "\\angle ", "△": "\\triangle ", "…": "\\ldots ", "∣": "|", "∧": " and ", "∨": " or ",
+    }
+)  # fmt: skip
+
+_NAMES = (
+    "arcsin|arccos|arctan|arccot|arcsec|arccsc|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|log|ln|exp|max|min|gcd|lcm|"
+    "sqrt|pi|theta|alpha|beta|gamma|delta|lambda|sigma|omega"
+)
+_ENVIRONMENTS = r"(?:align|aligned|equation|gather|gathered|split|displaymath|math)\*?"
+_FONTS = r"(?:text(?:bf|it|rm|tt|sf|sc|normal|up)?|mbox|hbox|math(?:rm|bf|it|sf|tt)|operatorname\*?|boldsymbol|bm|emph)"
+
+
+def _repeating(match: re.Match[str]) -> str:
+    """The exact fraction of a repeating decimal."""
+    whole, fixed, period = match["whole"] or "0", match["fixed"], match["period"]
+    if len(whole) + len(fixed) + len(period) > 200:
+        return match[0]
+    scale, cycle = 10 ** len(fixed), 10 ** len(period) - 1
+    value = int(whole) + Fraction(int(fixed or 0), scale) + Fraction(int(period), scale * cycle)
+    return f"\\frac{{{value.numerator}}}{{{value.denominator}}}"
+
+
+def _dotted_period(match: re.Match[str]) -> str:
+    return f"{match[1]}\\overline{{{match[2]}{match[3]}{match[4]}}}"
+
+
+def _font(match: re.Match[str]) -> str:
+    content = match["content"].strip()
+    if content in ("$", "\\$"):
+        return "\\$"
+    if re.fullmatch(_NAMES, content):
+        return f"\\{content} "
+    if re.fullmatch(r"[-+]?[\d,]*\.?\d+", content):
+        return content
+    upright_letter = match["font"] in ("mathbf", "boldsymbol", "bm", "mathit") or content in ("e", "i", "d")
+    if upright_letter and re.fullmatch(r"[A-Za-z]|\\[a-zA-Z]+", content):
+        return f" {content} "
+    return f"\\text{{{match['content']}}}"
+
+
+_LAYOUT_RULES = (
+    rule(r"\\(?:begin|end)\{" + _ENVIRONMENTS + r"\}", " ", "display environments carry no meaning"),
+    rule(r"\\(?:displaystyle|textstyle|scriptstyle|limits|nolimits|left\.|right\.)(?![a-zA-Z])", " ", "layout"),
+    rule(r"\\(?:left|right|[bB]igg?[lrm]?)(?![a-zA-Z])\s*", "", "sizes of brackets"),
+    rule(r"\\\\\[-?[\d.]+\s*(?:pt|em|ex|mm|cm)\]", r"\\\\ ", "extra space between rows of a matrix"),
+    rule(r"\\begin\{(?:array|[pbBvV]?smallmatrix)\}(?:\{[^{}]*\})?", r"\\begin{matrix}", "one kind of table"),
+    rule(r"\\end\{(?:array|[pbBvV]?smallmatrix)\}", r"\\end{matrix}", "one kind of table"),
+    rule(r"\\[hv](?:space|phantom)\*?\{[^{}]*\}|\\!\s*|\\phantom\{[^{}]*\}", "", "space without width or content"),
+    rule(r"(?<=\d)\s*\{\s*,\s*\}\s*(?=\d)|(?<=\d),\\[,;: ](?=\d{3})", ",", "thousands separators kept together"),
+    rule(
+        r"\\q?quad(?![a-zA-Z])\s*(?=\\(?:text|mbox|mathrm)|[.,;]|$|\\q?quad)", " ", "wide space before a unit or word"
+    ),
+    rule(r"[,;]?\s*\\q?quad(?![a-zA-Z])", ", ", "wide space between the parts of a list"),
+    rule(r"(?<!\\)\\[,;: >]|(?<!\\)~", " ", "spacing commands"),
+    rule(r"\\(?:dfrac|tfrac|cfrac)(?![a-zA-Z])", r"\\frac", "sizes of fractions"),
+    rule(r"\\[dt]binom(?![a-zA-Z])", r"\\binom", "sizes of binomials"),
+    rule(r"\\(?P<font>" + _FONTS + r")\s*\{(?P<content>[^{}]*)\}", _font, "fonts; bold letters are letters"),
+    rule(r"\{\\(?:rm|bf|it|sf)\s+([^{}]*)\}", r"\\text{\1}", "old-style fonts"),
+)
+
+_WORD_RULES = (
+    rule(r",?\s*\\text\{\s*,?\s*(?:and|or)\s*,?\s*\}\s*,?", ", ", "a list may say and/or"),
+    rule(r",?\s*(?<![a-zA-Z\\{])(?:and|or)(?![a-zA-Z])\s*,?", ", ", "a list may say and/or"),
+    rule(r",(?:\s*,)+", ",", "commas in a row"),
+    rule(r"\\text\{\s*(?:percentage|percent|per cent|pct)\.?\s*\}", r"\\%", "percent in words"),
+    rule(r"(?<![a-zA-Z\\])(?:percentage|percent|per cent|pct)(?![a-zA-Z])\.?", r"\\%", "percent in words"),
+    rule(r"(?<!\\)%", r"\\%", "a percent sign starts a comment only in LaTeX sources"),
+    rule(r"\^\s*\{?\s*\\(?:circ|degree)(?![a-zA-Z])\s*\}?|\\degree(?![a-zA-Z])", r"^{\\circ}", "one degree sign"),
+    rule(r"\\text\{\s*(?:degrees?|deg\.?)\s*\}|(?<=\d)\s*(?:degrees?|deg)(?![a-zA-Z])", r"^{\\circ}", "degrees"),
+)
+
+_QUANTIFIER = (
+    r",?\s*(?:\\text\{\s*for (?:all|every|any)(?: real(?: numbers?)?)?\s*\}|\\forall|for (?:all|every|any))"
+    r"\s*[a-z]\s*\\in\s*\\mathbb\{R\}\s*\.?$"
+)
+_SYMBOL_RULES = (
+    rule(_QUANTIFIER, "", "a function of a real variable is one without saying so"),
+    rule(r"\*\*", "^", "Python's power"),
+    rule(r"<=|\\leq(?:slant|q)?(?![a-zA-Z])|=<", r"\\le ", "one name a relation"),
+    rule(r">=|\\geq(?:slant|q)?(?![a-zA-Z])", r"\\ge ", "one name a relation"),
+    rule(r"!=|\\neq(?![a-zA-Z])|\\not\s*=", r"\\ne ", "one name a relation"),
+    rule(r"\\lt(?![a-zA-Z])", "<", "one name a relation"),
+    rule(r"\\gt(?![a-zA-Z])", ">", "one name a relation"),
+    rule(r"\\(?:colon\s*=|coloneqq)|:=", "=", "a definition is an equation"),
+    rule(r"\\(?:varnothing|O)(?![a-zA-Z])", r"\\emptyset ", "one empty set"),
+    rule(r"\\(?:infin|infinity)(?![a-zA-Z])|(?<![a-zA-Z\\])(?:infinity|inf|oo)(?![a-zA-Z])", r"\\infty ", "infinity"),
+    rule(r"\+\s*\\infty", r"\\infty", "infinity without a sign is positive"),
+    rule(r"(?<=[\])}])\s*[Uu]\s*(?=[\[(\\])", r" \\cup ", "a letter U between intervals"),
+    rule(r"\\var(?=phi|theta|epsilon|rho|sigma)", r"\\", "variant letters"),
+    rule(r"\\ast(?![a-zA-Z])|\*", r" \\cdot ", "programming's product"),
+    rule(r"\\[lr]?brace(?![a-zA-Z])", lambda m: "\\}" if m[0][1] == "r" else "\\{", "one kind of set brace"),
+    rule(r"\\[lr][vV]ert(?![a-zA-Z])|\\mid(?![a-zA-Z])|\\vert(?![a-zA-Z])", "|", "one kind of bar"),
+    rule(r"(?<![a-zA-Z\\])[aA]bs\(([^()]*)\)", r"|\1|", "programming's absolute value"),
+    rule(r"(?<![a-zA-Z\\])(arc)?(sin|cos|tan|ln|log)(?=[xyt](?![a-zA-Z]))", r"\\\1\2 ", "a function run into its x"),
+    rule(r"(?<![a-zA-Z\\])(?:" + _NAMES + r")(?![a-zA-Z])", lambda m: f"\\{m[0]} ", "functions without backslash"),
+    rule(r"\{([^{}]*)\\choose(?![a-zA-Z])([^{}]*)\}", r"\\binom{\1}{\2}", "the old binomial"),
+    rule(r"(?<![a-zA-Z\\])C_\{?(\d{1,4})\}?\^\{?(\d{1,4})\}?", r"\\binom{\1}{\2}", "combinations"),
+    rule(r"\{?\}?[_^]\{?(\d{1,4})\}?\s*C\s*_\{?(\d{1,4})\}?", r"\\binom{\1}{\2}", "combinations"),
+)
+
+_POWERS_OF_TEN = {"thousand": 3, "million": 6, "billion": 9, "trillion": 12}
+
+
+def _named_power(match: re.Match[str]) -> str:
+    return f"{match[1]}\\cdot 10^{{{_POWERS_OF_TEN[match[2]]}}}"
+
+
+_NUMBER_RULES = (
+    rule(r"(?<=\d)\s*[xX]\s*(?=10\s*\^)", r"\\times ", "a letter x for the times of scientific notation"),
+    rule(r"(\d)\s*(?:\\text\{\s*)?(thousand|million|billion|trillion)\s*(?:\})?", _named_power, "numbers in words"),
+    rule(r"(\d*\.\d*)\\dot\{?(\d)\}?(\d*)\\dot\{?(\d)\}?", _dotted_period, "dots mark the ends of a period"),
+    rule(r"(?P<whole>\d*)\.(?P<fixed>\d*)\\(?:overline|bar|dot)\s*\{?(?P<period>\d+)\}?", _repeating, "exact value"),
+    rule(r"(?P<whole>\d*)\.(?P<fixed>\d*)\((?P<period>\d+)\)", _repeating, "a period in brackets"),
+    rule(
+        r"(?P<whole>\d*)\.(?P<fixed>\d*?)(?P<period>\d{1,6})(?P=period){2,}\d*\s*(?:\.\.\.|\\[lc]?dots)",
+        _repeating,
+        "a period written three times and dots",
+    ),
+    rule(r"(?<![\d.,])\d{1,3}(?: \d{3})+(?![\d/])", lambda m: m[0].replace(" ", ""), "spaces between thousands"),
+    rule(r"(?<![\d.^{])(\d+)\s+(\d+)/(\d+)(?![\d.])", r"\1\\frac{\2}{\3}", "mixed numbers"),
+    rule(r"(?<![a-zA-Z\d.])(\d+\.?\d*|\.\d+)[eE]([-+]?\d{1,4})(?![\d.])", r"\1\\cdot 10^{\2}", "float notation"),
+    rule(r"(?<![\d.])\.(?=\d)", "0.", "a missing zero"),
+)
+
+
+def canonical(text: str) -> str:
+    """`text` (mathematics without dollar signs) in the dialect that the rest of the grader reads."""
+    text = re.sub(r"\s+", " ", _plain_characters(text))
+    if "matrix}" not in text and "array}" not in text and "cases}" not in text:
+        text = re.sub(r"\\\\(?=[a-zA-Z{}\[\]()])", r"\\", text)  # Backslashes doubled by someone's escaping.
+    for rules in (PRINTED_RULES, _LAYOUT_RULES, _WORD_RULES, _SYMBOL_RULES, _NUMBER_RULES):
+        text = rewritten(text, rules)
+    text = _brace_arguments(text)
+    text = re.sub(r"\s+", " ", text).strip()
+    return _without_outer_punctuation(text)
+
+
+def squeeze(text: str) -> str:
+    """`text` without the spaces that carry no meaning; those between two digits stay."""
+    text = re.sub(r"(\\[a-zA-Z]+) (?=[a-zA-Z])", r"\1\0", text)
+    text = re.sub(r"(?<!\d)\s+|\s+(?!\d)", "", text)
+    return text.replace("\0", " ")
+
+
+def words_of(text: str) -> str:
+    """The letters and digits of a verbal answer, lower case, without LaTeX around them."""
+    text = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text)
+    text = re.sub(r"[.,;:!?](?!\d)|[\s{}$\"`]+", "", text)
+    return text.lower() if len(text) > 1 else text
+
+
+def _plain_characters(text: str) -> str:
+    text = re.sub("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ⁽⁾]+", lambda m: "^{" + m[0].translate(_SUPERSCRIPTS) + "}", text)
+    text = re.sub("[₀₁₂₃₄₅₆₇₈₉₊₋ₙ₍₎]+", lambda m: "_{" + m[0].translate(_SUBSCRIPTS) + "}", text)
+    text = re.sub("[¼½¾⅐-⅞]", _vulgar_fraction, text)
+    return unicodedata.normalize("NFKC", text.translate(_CHARACTERS)).translate(_CHARACTERS).replace("\u200b", "")
+
+
+def _vulgar_fraction(match: re.Match[str]) -> str:
+    top, _, bottom = unicodedata.normalize("NFKC", match[0]).partition("⁄")
+    return f"\\frac{{{top}}}{{{bottom}}}"
+
+
+def _without_outer_punctuation(text: str) -> str:
+    stripped = text.strip(" ,;\n\t")
+    while stripped.endswith((".", ":")) and not stripped.endswith("..."):
+        stripped = stripped[:-1].rstrip(" ,;")
+    return stripped.lstrip(": ")
+
+
+def matching_brackets(text: str) -> dict[int, int]:
+    """For each opening bracket that is closed, where. Round and square ones may close each other: half-open intervals.
+
+    Escaped braces are brackets of their own kind; positions are those of the bracket characters.
+    """
+    closing: dict[int, int] = {}
+    stack: list[tuple[str, int]] = []
+    kinds = {")": "(", "]": "(", "}": "{", "\\}": "\\{", "\\rangle": "\\langle"}
+    for match in re.finditer(r"\\[a-zA-Z]+|\\.|[()\[\]{}]", text, re.DOTALL):
+        token = match[0]
+        if token in ("(", "[", "{", "\\{", "\\langle"):
+            stack.append(("(" if token == "[" else token, match.start()))
+        elif token in kinds:
+            # A stray opening bracket inside must not hide the pair around it.
+            while stack and stack[-1][0] != kinds[token]:
+                if not any(kind == kinds[token] for kind, _ in stack[-20:]):
+                    break
+                stack.pop()
+            if stack and stack[-1][0] == kinds[token]:
+                closing[stack.pop()[1]] = match.start()
+    return closing
+
+
+_ARGUMENT_COUNT = {"\\frac": 2, "\\binom": 2, "\\sqrt": 1, "^": 1, "_": 1}
+
+
+def _brace_arguments(text: str) -> str:
+    r"""Put braces around the arguments of `\frac12`, `\sqrt3`, `\sqrt(x)`, `x^10`, `x^(1/2)`, `x_1`."""
+    closing = matching_brackets(text)
+    insert: dict[int, str] = {}
+    replace: dict[int, str] = {}
+    for match in re.finditer(r"\\(?:frac|binom|sqrt)(?![a-zA-Z])|[\^_]", text):
+        position = match.end()
+        command = match[0]
+        for _ in range(_ARGUMENT_COUNT[command]):
+            position = _skip_optional(text, position, closing, command)
+            start, end, braced = _argument(text, position, closing, command)
+            if start == end:
+                break
+            if not braced:
+                if text[start] == "(" and text[end - 1] == ")" and command != "\\frac":
+                    replace[start], replace[end - 1] = "{", "}"
+                else:
+                    insert[start] = insert.get(start, "") + "{"
+                    insert[end] = "}" + insert.get(end, "")
+            position = end
+    if not insert and not replace:
+        return text
+    pieces = [insert.get(i, "") + replace.get(i, character) for i, character in enumerate(text)]
+    return "".join(pieces) + insert.get(len(text), "")
+
+
+def _skip_optional(text: str, position: int, closing: dict[int, int], command: str) -> int:
+    while position < len(text) and text[position] == " ":
+        position += 1
+    if command == "\\sqrt" and position < len(text) and text[position] == "[" and position in closing:
+        return _skip_optional(text, closing[position] + 1, closing, "")
+    return position
+
+
+def _argument(text: str, start: int, closing: dict[int, int], command: str) -> tuple[int, int, bool]:
+    """Start and end of the argument that begins at `start`, and whether it has braces already."""
+    if start >= len(text):
+        return start, start, False
+    if text[start] == "{":
+        return start, closing.get(start, start - 1) + 1, True
+    if text[start] == "(" and start in closing and command in ("\\sqrt", "^"):
+        return start, closing[start] + 1, False
+    run = re.compile(r"-?\d+(?:\.\d+)?" if command == "^" else r"\d+").match(text, start)
+    if run is not None and command in ("^", "\\sqrt", "_"):
+        lone_base = command == "_" and text[max(0, start - 6) : start].rstrip("_ ").endswith("log")
+        bare_end = run.end() >= len(text) or text[run.end()] not in "({ \\xyabtn"
+        return start, start + 1 if lone_base and bare_end and run[0] != "10" else run.end(), False
+    name = re.compile(r"-?\\[a-zA-Z]+|-[a-zA-Z]").match(text, start)
+    if name is None:
+        return start, start + 1, False
+    end = name.end()
+    groups = {"\\frac": 2, "\\sqrt": 1, "\\text": 1}.get(name[0].lstrip("-"), 0)
+    for _ in range(groups):
+        end = _skip_optional(text, end, closing, name[0])
+        if end < len(text) and text[end] == "{" and end in closing:
+            end = closing[end] + 1
+    return start, end, False
