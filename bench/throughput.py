@@ -44,7 +44,7 @@ NAMES = {"transformers": "embedded", "vllm": "vllm:embedded?block_size=32"}
 Asked = tuple[State, int, Sampling, int]
 
 
-class RecordingPolicy(WrappedPolicy[LocalPolicy]):
+class RecordingPolicy(WrappedPolicy):
     """A policy that notes what it is asked."""
 
     def __init__(self, policy: LocalPolicy) -> None:

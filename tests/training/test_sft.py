@@ -17,7 +17,7 @@ from support.tiny_model import save_tiny_model
 
 from treestar.policy import load_policy
 from treestar.policy.formats import BoundFormat
-from treestar.policy.load import LanguageModelPolicy
+from treestar.policy.language_model import LanguageModelPolicy
 from treestar.policy.models import shipped_path
 from treestar.training.renaming import name_tokens
 from treestar.training.run import Optimizer

@@ -9,8 +9,7 @@ from typing import Any, cast
 
 from treestar.benchmarks.matrix import Cell
 from treestar.benchmarks.samples import Row, make_row
-from treestar.policy import FormatName, TransformersPolicy, load_policy
-from treestar.policy.load import LanguageModelPolicy
+from treestar.policy import FormatName, LanguageModelPolicy, TransformersPolicy, load_policy
 from treestar.policy.models import Dtype
 from treestar.ppm import load_scorer
 from treestar.ppm.openai import server_remarks
@@ -105,13 +104,11 @@ def dtype_of(policy: LanguageModelPolicy) -> Dtype | None:
 
 
 def described(policy: LanguageModelPolicy, scorer: Scorer | None) -> dict[str, Any]:
-    """What results hang on besides the configuration."""
-    from treestar.policy.formats import EXAMPLES
-
+    """What results depend on besides the configuration."""
     return {
         "name": policy.name,
         "dtype": dtype_of(policy),
         "step_format": policy.format.name,
         "ppm": None if scorer is None else scorer.name,
-        "num_fewshot": len(EXAMPLES) if policy.format.name == "chat" else 0,
+        "num_fewshot": policy.format.examples,
     }

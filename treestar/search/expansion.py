@@ -30,6 +30,7 @@ from treestar.types import (
     Step,
     TreestarError,
     Verifier,
+    as_policy,
 )
 
 __all__ = ["Components", "Expansion", "Growth", "Search", "reopen"]
@@ -53,6 +54,10 @@ class Components:
     verifier: Verifier
     scorer: Scorer | None = None
     """The PPM, where there is one."""
+
+    def __post_init__(self) -> None:
+        """Raises TreestarError if the policy cannot propose steps."""
+        object.__setattr__(self, "policy", as_policy(self.policy))
 
     async def close(self) -> None:
         """Close those of them that hold anything."""

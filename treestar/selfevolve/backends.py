@@ -7,10 +7,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from treestar.policy import FormatName, load_policy
+from treestar.policy import FormatName, LanguageModelPolicy, load_policy
 from treestar.policy.backends.openai import OPENAI_PREFIX
 from treestar.policy.formats import StepFormat, step_format_for
-from treestar.policy.load import LanguageModelPolicy
 from treestar.policy.models import Dtype, loading, policy_path
 from treestar.ppm import load_scorer
 from treestar.search import Components

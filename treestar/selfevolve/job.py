@@ -24,7 +24,7 @@ from treestar.benchmarks.gym import LEVELS
 from treestar.config.values import config_from_values, config_to_values
 from treestar.policy.models import Dtype
 from treestar.search import MCTSConfig
-from treestar.selfevolve.bound.exploration import ExplorationConfig
+from treestar.selfevolve.bound import ExplorationConfig
 from treestar.training.ppm.config import PPMTrainingConfig
 from treestar.training.sft.train import SFTTrainingConfig
 from treestar.types import TreestarError

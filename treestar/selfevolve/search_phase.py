@@ -1,11 +1,10 @@
 """The searches of one round: every training problem, then again, with fresh seeds, what is still unsolved.
 
-Each finished tree is judged and stored at once, so a killed process loses the problems in flight and no others.
+Each finished tree is vetted and stored at once, so a killed process loses only the problems in flight.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from collections import defaultdict
@@ -14,21 +13,18 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from treestar.policy.load import LanguageModelPolicy
 from treestar.policy.models import Dtype
 from treestar.policy.wrapped import WrappedPolicy
 from treestar.ppm.trees import outcomes
 from treestar.search import SearchResult, Tree, search_one
 from treestar.selfevolve.backends import Backends, components_of
-from treestar.selfevolve.bound.exploration import ExploringPolicy
-from treestar.selfevolve.bound.grammar_search import right_programs
-from treestar.selfevolve.bound.resampling import resample
+from treestar.selfevolve.bound import programs_of
 from treestar.selfevolve.job import RoundConfig, SelectionConfig
-from treestar.selfevolve.judging import judge
 from treestar.selfevolve.problems import cell_of
 from treestar.selfevolve.selection import Difficulty, counted, difficulty
+from treestar.selfevolve.vetting import vet
 from treestar.storage.table import Row, Schema, Table, timed_appending
-from treestar.types import Problem, Proposal, Sampling, State
+from treestar.types import Policy, Problem, Proposal, Sampling, State
 from treestar.workers import Worker, Workers
 
 __all__ = [
@@ -88,7 +84,7 @@ class SearchJob:
 
 @dataclass(frozen=True)
 class RoundSearch:
-    """What a round's searches hang on besides models and problems."""
+    """The settings of a round's searches."""
 
     number: int
     config: RoundConfig
@@ -136,28 +132,26 @@ async def search_round(
 async def open_search_worker(
     search: RoundSearch, backends: Backends, policy: str, ppm: str | None, dtype: Dtype | None
 ) -> AsyncIterator[Worker[SearchJob, Row]]:
-    """What searches problems and judges their trees, with models by their names."""
+    """A worker that searches problems and vets their trees, with models by their names."""
     loaded = backends.policy(policy, dtype)
     scorer = None if ppm is None else backends.scorer(ppm, dtype)
     clock = GenerationClock(loaded)
     attempts, explorations = search.config.attempts(), search.config.explorations()
-    other_instances = resample if loaded.format.name == "bound" else None
+    programs = programs_of(loaded, search.selection.instances, explores=any(explorations))
     async with components_of(backends, loaded, scorer) as own:
 
-        async def policy_for(job: SearchJob, seed: int) -> LanguageModelPolicy:
+        async def policy_for(job: SearchJob, seed: int) -> Policy:
             exploration = explorations[job.attempt]
-            if exploration is None or not exploration.is_for(cell_of(job.problem)):
+            if programs is None or exploration is None or not exploration.is_for(cell_of(job.problem)):
                 return clock
-            tries, instances = exploration.tries, search.selection.instances
-            programs = await asyncio.to_thread(right_programs, job.problem, resample, tries, instances, seed)
-            return ExploringPolicy(clock, exploration, programs)
+            return await programs.exploring(clock, job.problem, exploration, seed)
 
         async def work(job: SearchJob) -> Row:
             seed = search.tree_seed(job.attempt)
             components = replace(own, policy=await policy_for(job, seed))
             result = await search_one(job.problem, attempts[job.attempt], components, seed)
             assert result.tree is not None
-            discarded = await judge(result.tree, components, search.selection, other_instances)
+            discarded = await vet(result.tree, components, search.selection, programs)
             return tree_row(search.number, job.attempt, result, discarded, clock.take())
 
         yield Worker(work, {"policy": loaded.name})
@@ -256,12 +250,11 @@ SUMMED = (
 )
 
 
-class GenerationClock(WrappedPolicy[LanguageModelPolicy]):
+class GenerationClock(WrappedPolicy):
     """A policy that measures how long it is busy: while at least one request for steps is being answered."""
 
-    def __init__(self, policy: LanguageModelPolicy) -> None:
+    def __init__(self, policy: Policy) -> None:
         super().__init__(policy)
-        self.format = policy.format
         self.requests = 0
         self.since = 0.0
         self.seconds = 0.0

@@ -16,7 +16,7 @@ from transformers.trainer_callback import PrinterCallback
 from treestar.ppm.model import PPM
 from treestar.training.ppm.batches import Batch, collate, term_logits
 from treestar.training.ppm.objectives import Loss
-from treestar.training.renaming import move_names, name_tokens
+from treestar.training.renaming import move_names
 from treestar.training.run import TrainingProgress, diverged
 
 __all__ = ["PPMTrainer", "ProgressReports", "pair_accuracy"]
@@ -55,7 +55,7 @@ class PPMTrainer(Trainer):  # type: ignore[misc]
         )
         self.remove_callback(PrinterCallback)
         self.ppm = ppm
-        self.names = name_tokens(ppm.tokenizer, ppm.step_format)
+        self.names = ppm.step_format.interchangeable_tokens(ppm.tokenizer)
         self.loss = loss
         self.held_out = held_out
         self.loss_is_scaled_for_ga = False  # a batch's loss is its own; the trainer averages accumulated ones

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
-from treestar.policy.formats import StepFormat, writes_prose, written_text
+from treestar.policy.formats import StepFormat, written_text
 from treestar.types import State, TreestarError
 
 __all__ = ["NO_LOSS", "SFTData", "SFTRow", "TokenRow", "prepare", "token_rows"]
@@ -113,8 +113,7 @@ def token_rows(tokenizer: Any, step_format: StepFormat, trajectory: State) -> li
         step_format.prompt(State(trajectory.problem, steps[:depth], executions[:depth])) for depth in range(len(steps))
     ]
     written = [written_text(step) for step in steps]
-    if step_format.name == "chat" and writes_prose(trajectory):
-        # Such a policy ends with its sequence; a tag would make one step of all its paragraphs.
+    if not step_format.ends_with_tag(trajectory):
         written[-1] = steps[-1].text
     tokens, starts = tokenize(tokenizer, prompts[-1] + written[-1])
     labels = [NO_LOSS] * len(tokens)

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from treestar.policy.backends.transformers import context_length
 from treestar.policy.formats import FormatName, StepFormat, step_format_for
 from treestar.policy.models import loading, policy_path
-from treestar.training.renaming import name_tokens
 from treestar.training.run import (
     FineTuningConfig,
     TrainingProgress,
@@ -167,7 +166,7 @@ def make_trainer(
         model = AutoModelForCausalLM.from_pretrained(
             base.path, **{"dtype": torch.float32, **(arguments.pop("model_init_kwargs", None) or {})}
         )
-    names = name_tokens(base.tokenizer, base.step_format) if config.move_names else range(0)
+    names = base.step_format.interchangeable_tokens(base.tokenizer) if config.move_names else range(0)
     try:
         return PolicyTrainer(
             model,
