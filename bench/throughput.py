@@ -47,6 +47,8 @@ Asked = tuple[State, int, Sampling, int]
 class RecordingPolicy(WrappedPolicy):
     """A policy that notes what it is asked."""
 
+    policy: LocalPolicy
+
     def __init__(self, policy: LocalPolicy) -> None:
         super().__init__(policy)
         self.asked: list[Asked] = []

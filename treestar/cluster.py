@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from treestar.policy import FormatName, load_policy
+from treestar.policy.models import DEFAULT_POLICY
 from treestar.ppm import load_scorer
 from treestar.ppm.openai import server_remarks
 from treestar.results_file import append_result, iter_results, result_key, settings_of
@@ -32,7 +33,7 @@ mean nothing in another process."""
 
 def solve_on_cluster(
     problems: Iterable[str | Problem],
-    policy: str = "embedded",
+    policy: str = DEFAULT_POLICY,
     search: SearchConfig | None = None,
     scorer: str | None = None,
     *,

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from treestar.policy import load_policy
+from treestar.policy.models import DEFAULT_POLICY
 from treestar.ppm import load_scorer
 from treestar.results_file import append_result, iter_results, result_key, settings_of
 from treestar.search import Components, MCTSConfig, SearchConfig, SearchResult, search_many
@@ -35,7 +36,7 @@ class Solver:
     """Searches for the answers of math problems.
 
     Args:
-        policy: `embedded`, a model folder, a Hugging Face hub id, `vllm:MODEL`, `openai:MODEL@URL`, or any
+        policy: a shipped policy, a model folder, a Hugging Face hub id, `vllm:MODEL`, `openai:MODEL@URL`, or any
             `treestar.types.Policy`.
         search: the configuration of a strategy: `MCTSConfig`, `BeamSearchConfig`, `MajorityConfig`, ... (those of
             `treestar.search.STRATEGIES`).
@@ -55,7 +56,7 @@ class Solver:
 
     def __init__(
         self,
-        policy: str | Policy = "embedded",
+        policy: str | Policy = DEFAULT_POLICY,
         search: SearchConfig | None = None,
         scorer: str | Scorer | None = None,
         executor: Executor | None = None,

@@ -9,7 +9,7 @@ from typing import Any
 from recipes.embedded.corpus import Share
 from recipes.embedded.evaluation import CellResult
 from recipes.embedded.training import ModelShape, TrainingConfig, TrainingLog
-from treestar.benchmarks.gym import GSM_HELDOUT, GSM_TAUGHT, GSM_UNTAUGHT, LEVELS, cells
+from treestar.benchmarks.gym_levels import GSM_GROUPS, LEVELS, cells
 
 __all__ = ["Run", "figures", "model_card"]
 
@@ -134,7 +134,9 @@ def model_card(
         positions=shape.positions,
         vocabulary=vocabulary,
         shares=_share_rows(run.shares),
-        templates=f"{len(GSM_TAUGHT)} taught, {len(GSM_UNTAUGHT)} untaught, {len(GSM_HELDOUT)} held out",
+        templates=", ".join(f"{len(templates)} {group}" for group, templates in GSM_GROUPS.items()).replace(
+            "heldout", "held out"
+        ),
         levels=_level_rows(),
         command=command,
         config=run.config,

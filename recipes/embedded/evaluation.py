@@ -12,7 +12,8 @@ from typing import Any
 
 from recipes.embedded.corpus import Example, prompt_text
 from recipes.embedded.execution import answers_match, run_steps
-from treestar.benchmarks.gym import LEVELS, Split, cells, make_problems
+from treestar.benchmarks.gym import Split, make_problems
+from treestar.benchmarks.gym_levels import LEVELS, cells
 from treestar.policy.formats import END_OF_CODE, END_OF_STEP
 from treestar.policy.formats.binding import bind_numbers
 from treestar.types import Problem

@@ -242,7 +242,7 @@ GSM_PROGRAMS: dict[int, tuple[Line, ...]] = {
         ("all together", "total = first + second"),
     ),
 }
-"""One program a template number; every template in `treestar.benchmarks.gym.GSM_TAUGHT` has one."""
+"""One program per template number; every template of the group `taught` has one."""
 
 GSM_VARIANTS: dict[int, tuple[str, tuple[Line, ...]]] = {
     85: (

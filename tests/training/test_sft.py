@@ -19,7 +19,6 @@ from treestar.policy import load_policy
 from treestar.policy.formats import BoundFormat
 from treestar.policy.language_model import LanguageModelPolicy
 from treestar.policy.models import shipped_path
-from treestar.training.renaming import name_tokens
 from treestar.training.run import Optimizer
 from treestar.training.sft.data import NO_LOSS, token_rows
 from treestar.training.sft.train import SFTTrainingConfig, train_policy
@@ -159,7 +158,7 @@ def test_a_rows_names_move_together_and_anew_each_epoch(tokenizer: Any, tmp_path
 
     from treestar.training.sft.trainer import PolicyTrainer
 
-    names = name_tokens(tokenizer, BoundFormat())
+    names = BoundFormat().interchangeable_tokens(tokenizer)
     [shown] = token_rows(tokenizer, BoundFormat(), sum_row(1, "bound").trajectory)
     arguments = SFTConfig(str(tmp_path), packing=packing, max_length=800 if packing else None, use_cpu=True, bf16=False)
     model = AutoModelForCausalLM.from_pretrained(MODEL_PATH)

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from treestar.benchmarks.gym import LEVELS, make_problems
+from treestar.benchmarks.gym import make_problems
+from treestar.benchmarks.gym_levels import LEVELS
 from treestar.types import Problem, TreestarError
 from treestar.verifier import extract_answer
 

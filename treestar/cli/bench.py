@@ -19,7 +19,7 @@ from typer.core import TyperGroup
 from treestar.cli.bench_progress import BenchmarkProgress
 from treestar.cli.components import Concurrency, PolicyName, PPMName, RayAddress, StepFormatName, ray_config
 from treestar.cli.options import with_config_options
-from treestar.policy.models import Dtype
+from treestar.policy.models import DEFAULT_POLICY, Dtype
 from treestar.search import STRATEGIES
 from treestar.search.engine import check_scorer
 from treestar.types import TreestarError
@@ -72,7 +72,7 @@ def run(
         Path | None, typer.Option(help="Folder with the named sets as JSON Lines; without it, the Hugging Face hub.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that --out holds.")] = False,
-    policy: PolicyName = "embedded",
+    policy: PolicyName = DEFAULT_POLICY,
     step_format: StepFormatName = None,
     ppm: PPMName = None,
     dtype: Annotated[

@@ -10,6 +10,7 @@ import typer
 
 from treestar.cli.options import config_from_options
 from treestar.policy import FormatName
+from treestar.policy.models import SHIPPED_NAMES
 from treestar.search import STRATEGIES, SearchConfig
 from treestar.search.engine import check_scorer
 from treestar.verifier.sandbox import Isolation
@@ -29,7 +30,9 @@ __all__ = [
 
 PolicyName = Annotated[
     str,
-    typer.Option(help="`embedded`, a model folder, a Hugging Face hub id, vllm:MODEL, or openai:MODEL@URL."),
+    typer.Option(
+        help=f"{SHIPPED_NAMES['policy']}, a model folder, a Hugging Face hub id, vllm:MODEL, or openai:MODEL@URL."
+    ),
 ]
 StepFormatName = Annotated[
     FormatName | None,

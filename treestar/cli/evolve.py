@@ -10,6 +10,7 @@ from rich.console import Console
 
 from treestar.cli.components import Concurrency, RayAddress, ray_config
 from treestar.cli.options import with_config_options
+from treestar.selfevolve import preset_names
 from treestar.types import TreestarError
 from treestar.workers import RayConfig
 
@@ -25,7 +26,7 @@ def evolve(
         Path | None, typer.Argument(help="A YAML file that says what the job is (docs/selfevolve.md).")
     ] = None,
     preset: Annotated[
-        str | None, typer.Option(help="A job that comes with treestar: embedded, embedded-quick, rstar-math.")
+        str | None, typer.Option(help=f"A job that comes with treestar: {', '.join(preset_names())}.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for all data, models and reports.")] = None,
     resume: Annotated[

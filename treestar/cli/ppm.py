@@ -13,6 +13,7 @@ from rich.console import Console
 
 from treestar.cli.options import config_from_options, with_config_options
 from treestar.cli.training_progress import TrainingDisplay
+from treestar.policy.models import DEFAULT_POLICY, SHIPPED_NAMES
 from treestar.training.ppm.config import PPMTrainingConfig
 from treestar.training.run import is_main_process
 from treestar.types import State, TreestarError
@@ -39,10 +40,10 @@ def train(
     policy: Annotated[
         str,
         typer.Option(
-            help="Whose backbone the PPM starts from: `embedded`, a model folder, or a hub id. Or a PPM, to train it "
-            "further."
+            help=f"Whose backbone the PPM starts from: {SHIPPED_NAMES['policy']}, a model folder, or a hub id. Or a "
+            "PPM, to train it further."
         ),
-    ] = "embedded",
+    ] = DEFAULT_POLICY,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.")] = False,
     training_arguments: Annotated[
         Path | None,
@@ -85,7 +86,10 @@ def train(
 
 @ppm.command("eval")
 def evaluate(
-    ppm: Annotated[str, typer.Option(help="A PPM: `embedded`, a folder that `treestar ppm train` wrote, or a hub id.")],
+    ppm: Annotated[
+        str,
+        typer.Option(help=f"A PPM: {SHIPPED_NAMES['PPM']}, a folder that `treestar ppm train` wrote, or a hub id."),
+    ],
     trees: TreesOption,
     out: Annotated[Path, typer.Option(help="Folder for evaluation.json and reliability.png.")],
     seed: Annotated[int, typer.Option(help="Of the resamples behind the intervals.")] = 0,

@@ -11,6 +11,7 @@ import typer
 from treestar.cli.components import IsolationLevel, PolicyName, PPMName, StepFormatName, StrategyName, search_config
 from treestar.cli.options import config_from_options, with_config_options
 from treestar.policy import load_policy
+from treestar.policy.models import DEFAULT_POLICY
 from treestar.search import STRATEGIES
 from treestar.serve import ServerConfig
 from treestar.solver import Solver
@@ -24,7 +25,7 @@ __all__ = ["serve"]
     ServerConfig, *(config_class for config_class, _ in reversed(STRATEGIES.values())), without={"gold"}
 )
 def serve(
-    policy: PolicyName = "embedded",
+    policy: PolicyName = DEFAULT_POLICY,
     step_format: StepFormatName = None,
     ppm: PPMName = None,
     strategy: StrategyName = "mcts",

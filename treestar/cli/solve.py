@@ -27,7 +27,7 @@ from treestar.cli.problem_file import read_problems
 from treestar.cli.show import SearchDisplay, result_view
 from treestar.cluster import solve_on_cluster
 from treestar.policy import load_policy
-from treestar.policy.models import PROBLEMS_PATH
+from treestar.policy.models import DEFAULT_POLICY, PROBLEMS_PATH
 from treestar.ppm.openai import server_remarks
 from treestar.results_file import ResultKey, result_key
 from treestar.search import STRATEGIES, SearchResult, Tree
@@ -51,7 +51,7 @@ def solve(
     out: Annotated[
         Path | None, typer.Option(help="Append each result here as it is finished; run again to go on.")
     ] = None,
-    policy: PolicyName = "embedded",
+    policy: PolicyName = DEFAULT_POLICY,
     step_format: StepFormatName = None,
     ppm: PPMName = None,
     strategy: StrategyName = "mcts",

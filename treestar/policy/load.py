@@ -24,7 +24,7 @@ def load_policy(
     """Load a policy over a Hugging Face causal language model, or connect to one behind a server.
 
     Args:
-        name: a shipped model (see `MODEL_NAMES`), a model folder, or the id of a model on the Hugging Face hub. With
+        name: a shipped model (see `SHIPPED_NAMES`), a model folder, or the id of a model on the Hugging Face hub. With
             `vllm:` in front, vLLM computes the model, on the device that vLLM was built for
             (`vllm:MODEL?argument=value` passes engine arguments). `openai:MODEL@URL` is a model behind an
             OpenAI-compatible server; `device` and `dtype` are then ignored.

@@ -20,7 +20,7 @@ def load_scorer(
     """Load a scorer over a process preference model, or find one behind a server.
 
     Args:
-        name: `embedded`, a model folder (also in the layout of the released rStar-Math code), or a hub id;
+        name: a shipped PPM, a model folder (also in the layout of the released rStar-Math code), or a hub id;
             `vllm:MODEL` and `openai:MODEL@URL` as for `load_policy`.
         device: `cpu`, `cuda`, `cuda:1`, ...; None takes CUDA where there is one.
         max_batch: most states read at the same time.

@@ -123,7 +123,7 @@ def ppm_from_policy(name: str, dtype: Dtype | None = None) -> PPM:
     """A new PPM: the backbone of a policy with a head of zeros, so that every score is 0. On the CPU.
 
     Args:
-        name: `embedded`, a model folder, or a hub id; as for `load_policy`.
+        name: a shipped policy, a model folder, or a hub id; as for `load_policy`.
         dtype: of the weights; None: float32, in which training updates them.
 
     Raises:
@@ -145,7 +145,7 @@ def load_ppm(name: str, device: str | None = None, dtype: Dtype | None = None) -
     language model).
 
     Args:
-        name: `embedded`, a model folder, or a hub id.
+        name: a shipped policy, a model folder, or a hub id.
         device: `cpu`, `cuda`, ...; None takes CUDA where there is one.
         dtype: the backbone's arithmetic; None takes what is fast on the device. The head is always read in float32.
 

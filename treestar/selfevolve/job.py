@@ -1,7 +1,7 @@
 """What a self-evolution job is: its policies, problems and rounds, as typed data that a YAML file says.
 
-    bootstrap: embedded
-    base: embedded
+    bootstrap: models/bootstrap
+    base: models/base
     problems:
       gym:
         - {family: chain_sum, level: mid, problems: 60}
@@ -20,9 +20,9 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
 
-from treestar.benchmarks.gym import LEVELS
+from treestar.benchmarks.gym_levels import LEVELS
 from treestar.config.values import config_from_values, config_to_values
-from treestar.policy.models import Dtype
+from treestar.policy.models import DEFAULT_POLICY, Dtype
 from treestar.search import MCTSConfig
 from treestar.selfevolve.bound import ExplorationConfig
 from treestar.training.ppm.config import PPMTrainingConfig
@@ -262,9 +262,9 @@ class EvaluationConfig:
 class Job:
     """Self-evolution from a bootstrap policy, round after round (rStar-Math, section 3.4)."""
 
-    bootstrap: str = "embedded"
-    """The policy that searches in round 1: `embedded`, a model folder, a hub id, or openai:MODEL@URL."""
-    base: str = "embedded"
+    bootstrap: str = DEFAULT_POLICY
+    """The policy that searches in round 1: a shipped policy, a model folder, a hub id, or openai:MODEL@URL."""
+    base: str = DEFAULT_POLICY
     """The checkpoint from which every round's SFT starts."""
     continue_policy: bool = False
     """SFT goes on from the policy of the round before instead."""

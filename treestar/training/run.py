@@ -51,7 +51,7 @@ class FineTuningConfig:
     optimizer: Optimizer = "adamw"
     """`adamw`, or for small models `muon`: Muon for the layers' matrices and AdamW for the rest (not with FSDP)."""
     learning_rate: float | None = None
-    """Highest rate, which then falls to 0. By default 1.5 / width^1.5 (4e-4 for the embedded model, 7e-6 for a width of
+    """Highest rate, which then falls to 0. By default 1.5 / width^1.5 (4e-4 for the shipped policy, 7e-6 for a width of
     3,584, which is 7 billion parameters), and five times that with `muon`."""
     warmup: float = 0.05
     """Share of the steps in which the learning rate rises from 0."""

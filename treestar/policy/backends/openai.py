@@ -196,7 +196,7 @@ class OpenAIPolicy(LanguageModelPolicy):
         return not self.refused.intersection(CONTINUE_REPLY)
 
     def stop_strings(self, state: State) -> list[str]:
-        """The end of a paragraph leaves no trace in the text, so only servers that say where they stopped may stop there."""
+        """A paragraph leaves no trace of its end, so only a server that says where it stopped may stop there."""
         wanted = self.format.stop_strings(state)
         return [
             CUT_TAGS[each][1] if each in CUT_TAGS else each for each in wanted if each in CUT_TAGS or self.names_stops

@@ -99,9 +99,9 @@ def limited(operation: Operation) -> Operation:
     """`operation` on exact numbers, which raises OverflowError where the result has more than LARGEST_BITS."""
 
     def result(left: Fraction, right: Fraction) -> Fraction:
-        found = Fraction(operation(left, right))
+        found: Fraction | int = operation(left, right)
         if max(found.numerator.bit_length(), found.denominator.bit_length()) > LARGEST_BITS:
             raise OverflowError(f"a number of more than {LARGEST_BITS} bits")
-        return found
+        return found if isinstance(found, Fraction) else Fraction(found)
 
     return result

@@ -31,6 +31,7 @@ _LEFT = re.compile(r"\bleaving (.+)$", re.MULTILINE)
 """What a step says is left to compute."""
 
 _ASSIGNMENT = re.compile(r"^([a-z]\w*) = (.+)$", re.MULTILINE)
+_EXPRESSION = re.compile(r"[a-z0-9 +*/()-]+")
 
 Values = dict[str, Fraction]
 
@@ -85,7 +86,7 @@ def misleaves(trajectory: State) -> bool:
 
 def value_of(expression: str, values: Values) -> Fraction | None:
     """The exact value of an expression in the four operations; None where it is not one, or has no value."""
-    found = formula(expression.replace("//", "/"), Fraction)
+    found = formula(expression.replace("//", "/"), Fraction) if _EXPRESSION.fullmatch(expression) else None
     try:
         return found and found(values)
     except (KeyError, ArithmeticError):

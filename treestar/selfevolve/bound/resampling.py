@@ -18,7 +18,8 @@ from itertools import islice
 from random import Random
 from typing import get_args
 
-from treestar.benchmarks.gym import LEVELS, Split, iter_problems, split_of
+from treestar.benchmarks.gym import Split, iter_problems, split_of
+from treestar.benchmarks.gym_levels import LEVELS
 from treestar.policy.formats.binding import Binding, bind_numbers, show_values
 from treestar.selfevolve.bound.arithmetic import formula
 from treestar.types import Problem

@@ -46,8 +46,8 @@ def train_ppm(
 
     Args:
         trees: searched with `gold`, so that every answer was judged.
-        policy: `embedded`, a model folder, or a hub id: whose backbone the PPM starts from. Or a PPM, which is then
-            trained further.
+        policy: a shipped policy, a model folder, or a hub id: whose backbone the PPM starts from. Or a PPM, which is
+            then trained further.
         skipped: what reading could not make a tree of (`TreeFolder.skipped`), for the counts.
         resume: go on from the last checkpoint in `out`.
         training_arguments: further fields of `transformers.TrainingArguments`, such as `fsdp`; they win over `config`.

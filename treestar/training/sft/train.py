@@ -46,7 +46,7 @@ class SFTTrainingConfig(FineTuningConfig):
     """Put several trajectories into one row of `max_length` tokens, each seeing only itself. Worth it where attention
     runs as FlashAttention; set it in `training_arguments`, as `model_init_kwargs: {attn_implementation: ...}`."""
     move_names: bool = True
-    """In the `bound` format, move a row's names by a random distance whenever it is shown."""
+    """Where the step format has interchangeable names, move those of a row at random each time it is shown."""
     step_format: FormatName | None = None
     """The form of the step format that the policy learns; by default the one that the base speaks."""
     lora: Mapping[str, Any] | None = None
@@ -88,7 +88,7 @@ def train_policy(
     and generation settings, and the step format in its config.json (which is there only once all is done).
 
     Args:
-        base: `embedded`, a model folder, or a hub id.
+        base: a shipped policy, a model folder, or a hub id.
         resume: go on from the last checkpoint in `out`, if there is one.
         on_progress: told after every step, in the main process.
 
