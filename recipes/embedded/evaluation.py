@@ -1,6 +1,6 @@
 """Accuracy of a policy by family and level: greedy, and how often one of several sampled solutions is right.
 
-Whole solutions are written in one go, without search: this measures what search starts from.
+Whole solutions are generated at once, without search: this measures what search starts from.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ __all__ = ["CellResult", "EvaluationConfig", "evaluate", "solution_output", "uns
 
 @dataclass(frozen=True, slots=True)
 class EvaluationConfig:
-    """How a policy is measured."""
+    """How a policy is evaluated."""
 
     problems: int = 40
-    """Problems a cell. gsm_symbolic's groups take this many or three a template, whichever is more."""
+    """Problems per cell. The groups of gsm_symbolic take this many or three per template, whichever is more."""
     samples: int = 16
     temperature: float = 1.0
     seed: int = 20_000
@@ -34,7 +34,7 @@ class EvaluationConfig:
     batch: int = 384
     """Sequences generated at a time."""
     longest: int = 320
-    """Most tokens of a solution."""
+    """Maximum tokens of a solution."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class CellResult:
     level: str
     problems: int
     prompts: int
-    """How many different texts the policy reads: problems that differ in their numbers alone read the same."""
+    """Number of different texts that the policy reads: problems that differ only in their numbers read the same."""
     greedy: float
     """Share of the problems that the most probable solution gets right."""
     mean: float
@@ -67,7 +67,7 @@ def evaluate(
     split: Split = "test",
     report: Callable[[CellResult], None] | None = None,
 ) -> list[CellResult]:
-    """Measure the given cells, all by default, on problems of one split."""
+    """Evaluate the given cells, all by default, on problems of one split."""
     results = []
     for family, level in chosen or cells():
         problems = cell_problems(family, level, split, config)
@@ -83,9 +83,9 @@ def evaluate(
 def outputs(
     model: Any, tokenizer: Any, problems: Sequence[Problem], samples: int, temperature: float, config: EvaluationConfig
 ) -> list[list[str | None]]:
-    """What each of each problem's solutions prints; None where it prints nothing."""
+    """What each solution of each problem prints; None where it prints nothing."""
     bindings = [bind_numbers(problem.question) for problem in problems]
-    # Problems that differ in their numbers alone have the same prompt, so they share its solutions; the answers differ.
+    # Problems that differ only in their numbers have the same prompt, so they share its solutions; the answers differ.
     prompts = [prompt_text(binding.question) for binding in bindings]
     distinct = list(dict.fromkeys(prompts))
     texts = write_solutions(model, tokenizer, [p for p in distinct for _ in range(samples)], temperature, config)
@@ -130,9 +130,9 @@ def solution_output(preamble: str, text: str) -> str | None:
 
 
 def unseen_texts(taught: Iterable[Example], config: EvaluationConfig) -> dict[tuple[str, str], int]:
-    """How many of each cell's test problems are, with names for the numbers, no text that was taught.
+    """How many of each cell's test problems, with names for the numbers, are not a text that was taught.
 
-    Questions are never shared, but a question of a narrow family differs from a taught one in its numbers alone.
+    Questions are never shared, but a question of a narrow family differs from a taught one only in its numbers.
     """
     seen = {example.prompt for example in taught}
     return {
@@ -145,7 +145,7 @@ def unseen_texts(taught: Iterable[Example], config: EvaluationConfig) -> dict[tu
 
 
 def cell_problems(family: str, level: str, split: Split, config: EvaluationConfig) -> list[Problem]:
-    """The problems that a cell is measured on."""
+    """The problems on which a cell is evaluated."""
     templates = LEVELS[family][level].get("templates", ())
     return make_problems(family, level, split, max(config.problems, 3 * len(templates)), config.seed)
 
