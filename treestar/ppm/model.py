@@ -19,7 +19,7 @@ from treestar.types import TreestarError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["PPM", "load_ppm", "ppm_from_policy", "ppm_to_train"]
+__all__ = ["PPM", "load_ppm", "ppm_from_policy"]
 
 VALUE_HEAD = "value_head.bin"
 """The head's file in the layout of the released rStar-Math code."""
@@ -102,21 +102,6 @@ class PPM:
         """Write the checkpoint into the folder `path`."""
         self.model.save_pretrained(path)
         self.tokenizer.save_pretrained(path)
-
-
-def ppm_to_train(name: str) -> PPM:
-    """The PPM that training starts from, in float32 on the CPU: `name` itself where it is a PPM in the layout that
-    `PPM.save` writes, else a new one above the policy of that name.
-
-    Raises:
-        TreestarError: as `load_ppm` and `ppm_from_policy` do.
-    """
-    from transformers import AutoConfig
-
-    with loading("policy", name):
-        config = AutoConfig.from_pretrained(policy_path(name))
-    is_ppm = (config.architectures or [""])[0].endswith("ForSequenceClassification")
-    return load_ppm(name, device="cpu", dtype="float32") if is_ppm else ppm_from_policy(name)
 
 
 def ppm_from_policy(name: str, dtype: Dtype | None = None) -> PPM:

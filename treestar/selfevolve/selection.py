@@ -22,7 +22,7 @@ from treestar.selfevolve.job import Copies, SelectionConfig
 from treestar.selfevolve.problems import cell_of
 from treestar.storage.table import Row, Schema
 from treestar.training.ppm.dataset import COLUMNS, row_of
-from treestar.training.sft.train import SFTRow
+from treestar.training.sft.data import SFTRow
 from treestar.types import Execution, Problem, State, Step
 
 __all__ = [

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import shlex
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +17,7 @@ from treestar.selfevolve.search_phase import TREES, trees_of
 from treestar.selfevolve.selection import SFT, sft_rows
 from treestar.storage.files import read_json
 from treestar.storage.table import Table
+from treestar.training.launch import launch
 from treestar.training.run import TrainingProgress
 from treestar.types import TreestarError
 
@@ -43,7 +42,7 @@ def train(kind: Kind, job: Job, out: Path, number: int, backends: Backends, lock
     folder = round_folder(out, number) / kind
     if not (folder / "config.json").exists():
         if job.launcher:
-            launch(kind, job.launcher, out, number, lock)
+            launch(job.launcher, __spec__.name, [str(out), str(number), kind], held=[lock])
         else:
             train_here(kind, job, out, number, backends, say)
     return read_json(folder / "training.json")
@@ -65,16 +64,6 @@ def train_here(kind: Kind, job: Job, out: Path, number: int, backends: Backends,
             training_arguments=job.ppm_training_arguments,
             on_progress=say,
         )
-
-
-def launch(kind: Kind, launcher: str, out: Path, number: int, lock: int) -> None:
-    command = [*shlex.split(launcher), "-m", __spec__.name, str(out), str(number), kind]
-    try:
-        code = subprocess.run(command, pass_fds=[lock]).returncode
-    except OSError as error:
-        raise TreestarError(f"the job's launcher {launcher!r} cannot be started: {error.strerror}") from error
-    if code != 0:
-        raise TreestarError(f"the training that {shlex.join(command)} started has failed with exit code {code}")
 
 
 def round_folder(out: Path, number: int) -> Path:

@@ -10,8 +10,10 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from math import isfinite
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -23,9 +25,11 @@ __all__ = [
     "Optimizer",
     "TrainingProgress",
     "check_folder",
+    "check_package",
     "diverged",
     "is_main_process",
     "last_checkpoint",
+    "making_trainer",
     "optimizer_of",
     "train",
     "trainer_arguments",
@@ -141,6 +145,21 @@ def optimizer_of(config: FineTuningConfig, width: int) -> tuple[Any, dict[str, A
     from treestar.training.muon import muon_with_adamw
 
     return muon_with_adamw, {"learning_rate": learning_rate(config, width)}
+
+
+def check_package(name: str, install: str = "'treestar[train]'") -> None:
+    """Raise TreestarError, saying what to install, unless the package `name` is there."""
+    if find_spec(name) is None:
+        raise TreestarError(f"this training needs the package {name}: pip install {install}")
+
+
+@contextmanager
+def making_trainer() -> Iterator[None]:
+    """Raises TreestarError where transformers, TRL or peft do not accept their settings."""
+    try:
+        yield
+    except (TypeError, ValueError, RuntimeError, ImportError) as error:
+        raise TreestarError(f"the trainer cannot be set up: {error}") from error
 
 
 def train(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from treestar.ppm.model import PPM, load_ppm, ppm_to_train
+from treestar.policy.models import loading, policy_path
+from treestar.ppm.model import PPM, load_ppm, ppm_from_policy
 from treestar.ppm.trees import SkippedTree
 from treestar.search import Tree
 from treestar.training.ppm.config import PPMTrainingConfig
@@ -17,12 +17,13 @@ from treestar.training.ppm.objectives import loss_of
 from treestar.training.run import (
     TrainingProgress,
     check_folder,
+    check_package,
     is_main_process,
+    making_trainer,
     optimizer_of,
     train,
     trainer_arguments,
 )
-from treestar.types import TreestarError
 
 if TYPE_CHECKING:
     from treestar.training.ppm.trainer import PPMTrainer
@@ -61,8 +62,7 @@ def train_ppm(
         TreestarError: the policy cannot be loaded, the trees give nothing to train on, `out` holds another run, or
             training diverged.
     """
-    if find_spec("accelerate") is None:
-        raise TreestarError("training needs an extra package: pip install 'treestar[train]'")
+    check_package("accelerate")
     config, out = config or PPMTrainingConfig(), Path(out)
     check_folder(out, resume)
     ppm = ppm_to_train(policy)
@@ -79,6 +79,21 @@ def train_ppm(
         return accuracies(trainer.state.log_history, folder, data)
 
     return train(lambda: make_trainer(ppm, data, config, arguments, on_progress), out, report, "trees", finish)
+
+
+def ppm_to_train(name: str) -> PPM:
+    """The PPM that training starts from, in float32 on the CPU: `name` itself where it is a PPM in the layout that
+    `PPM.save` writes, else a new one above the policy of that name.
+
+    Raises:
+        TreestarError: as `load_ppm` and `ppm_from_policy` do.
+    """
+    from transformers import AutoConfig
+
+    with loading("policy", name):
+        config = AutoConfig.from_pretrained(policy_path(name))
+    is_ppm = (config.architectures or [""])[0].endswith("ForSequenceClassification")
+    return load_ppm(name, device="cpu", dtype="float32") if is_ppm else ppm_from_policy(name)
 
 
 def accuracies(history: Iterable[Mapping[str, float]], folder: Path, data: TrainingData) -> dict[str, Any]:
@@ -114,7 +129,7 @@ def make_trainer(
 
     from treestar.training.ppm.trainer import PPMTrainer
 
-    try:
+    with making_trainer():
         return PPMTrainer(
             ppm,
             loss_of(config.objective, config.centering),
@@ -124,5 +139,3 @@ def make_trainer(
             optimizer_of(config, ppm.model.config.hidden_size),
             on_progress,
         )
-    except (TypeError, ValueError, RuntimeError, ImportError) as error:
-        raise TreestarError(f"the trainer cannot be set up: {error}") from error

@@ -7,59 +7,33 @@ processes give the same arguments, and the main one writes the files (docs/train
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
-from importlib.util import find_spec
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from treestar.policy.backends.transformers import context_length
-from treestar.policy.formats import FormatName, StepFormat, step_format_for
+from treestar.policy.formats import StepFormat, step_format_for
 from treestar.policy.models import loading, policy_path
 from treestar.training.renaming import name_tokens
 from treestar.training.run import (
-    FineTuningConfig,
     TrainingProgress,
     check_folder,
+    check_package,
+    is_main_process,
+    making_trainer,
     optimizer_of,
     train,
     trainer_arguments,
 )
+from treestar.training.sft.config import SFTTrainingConfig
 from treestar.training.sft.data import SFTData, SFTRow, prepare
 from treestar.types import TreestarError
 
 if TYPE_CHECKING:
     from treestar.training.sft.trainer import PolicyTrainer
 
-__all__ = ["SFTRow", "SFTTrainingConfig", "train_policy"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class SFTTrainingConfig(FineTuningConfig):
-    """How a policy is fine-tuned. A step's loss is the mean over the tokens that the policy writes, of all rows of
-    all processes and forward passes of that step."""
-
-    batch_size: int = 16
-    """Rows of a forward pass, in each process; with packing, packs."""
-    max_length: int = 4096
-    """Longer trajectories are left out, and those that exceed the model's context."""
-    packing: bool = False
-    """Put several trajectories into one row of `max_length` tokens, each seeing only itself. Worth it where attention
-    runs as FlashAttention; set it in `training_arguments`, as `model_init_kwargs: {attn_implementation: ...}`."""
-    move_names: bool = True
-    """In the `bound` format, move a row's names by a random distance whenever it is shown."""
-    step_format: FormatName | None = None
-    """The form of the step format that the policy learns; by default the one that the base speaks."""
-    lora: Mapping[str, Any] | None = None
-    """Fields of `peft.LoraConfig`: train only low-rank adapters, which are merged into the stored weights."""
-    training_arguments: Mapping[str, Any] = field(default_factory=dict)
-    """Further fields of `trl.SFTConfig`, such as `fsdp` or `optim`; they win over those above."""
-
-    def __post_init__(self) -> None:
-        """Raises ValueError naming the field, the value and what is allowed."""
-        super().__post_init__()
-        self.check("batch_size", self.batch_size >= 1, "a whole number, 1 or more")
-        self.check("max_length", self.max_length >= 2, "a whole number, 2 or more")
+__all__ = ["train_policy"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +55,7 @@ def train_policy(
     config: SFTTrainingConfig | None = None,
     *,
     resume: bool = False,
+    on_data: Callable[[SFTData], None] = lambda _: None,
     on_progress: Callable[[TrainingProgress], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Fine-tune a policy and write it into the folder `out`, with `training.json` beside it.
@@ -101,7 +76,9 @@ def train_policy(
             nothing to train on, `out` holds another run, or training diverged.
     """
     config, out = config or SFTTrainingConfig(), Path(out)
-    check_packages(config)
+    check_package("trl")
+    if config.lora is not None:
+        check_package("peft", install="peft")
     check_folder(out, resume)
     model = load_base(base, config)
     data = prepare(
@@ -110,6 +87,8 @@ def train_policy(
         model.step_format,
         min(config.max_length, context_length(model.config, model.tokenizer)),
     )
+    if is_main_process():
+        on_data(data)
     settings = {"base": base, **asdict(config)}
     report = {"settings": settings, "fingerprint": data.fingerprint, "data": data.to_json()}
 
@@ -118,14 +97,6 @@ def train_policy(
         return {}
 
     return train(lambda: make_trainer(model, data, out, config, on_progress), out, report, "rows", finish)
-
-
-def check_packages(config: SFTTrainingConfig) -> None:
-    """Raises TreestarError saying what to install."""
-    if find_spec("trl") is None:
-        raise TreestarError("training needs an extra package: pip install 'treestar[train]'")
-    if config.lora is not None and find_spec("peft") is None:
-        raise TreestarError("training with lora needs an extra package: pip install peft")
 
 
 def load_base(name: str, config: SFTTrainingConfig) -> Base:
@@ -168,7 +139,7 @@ def make_trainer(
             base.path, **{"dtype": torch.float32, **(arguments.pop("model_init_kwargs", None) or {})}
         )
     names = name_tokens(base.tokenizer, base.step_format) if config.move_names else range(0)
-    try:
+    with making_trainer():
         return PolicyTrainer(
             model,
             base.tokenizer,
@@ -179,8 +150,6 @@ def make_trainer(
             optimizer_of(config, base.config.hidden_size),
             on_progress,
         )
-    except (TypeError, ValueError, RuntimeError, ImportError) as error:
-        raise TreestarError(f"the trainer cannot be set up: {error}") from error
 
 
 def lora_config(config: SFTTrainingConfig) -> Any:
