@@ -16,11 +16,12 @@ from treestar.verifier.sandbox import Isolation
 from treestar.workers import RayConfig
 
 __all__ = [
+    "SCORER_FLAGS",
     "Concurrency",
     "IsolationLevel",
-    "PPMName",
     "PolicyName",
     "RayAddress",
+    "ScorerName",
     "StepFormatName",
     "StrategyName",
     "ray_config",
@@ -35,11 +36,15 @@ StepFormatName = Annotated[
     FormatName | None,
     typer.Option(help="The form of steps that the model speaks. [default: what its own files say]", show_default=False),
 ]
-PPMName = Annotated[
+SCORER_FLAGS = ("--scorer", "--ppm")
+"""A scorer's option and its second name, which was once its only one."""
+
+ScorerName = Annotated[
     str | None,
     typer.Option(
-        help="A process preference model: a folder that `treestar ppm train` wrote, a hub id, vllm:MODEL, or "
-        "openai:MODEL@URL."
+        *SCORER_FLAGS,
+        help="A process preference model: a folder that `treestar train ppm` wrote, a hub id, vllm:MODEL, or "
+        "openai:MODEL@URL.",
     ),
 ]
 Concurrency = Annotated[int, typer.Option(help="Most problems at the same time; with --ray in each actor.", min=1)]

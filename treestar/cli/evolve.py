@@ -47,7 +47,7 @@ def evolve(
     if out is None:
         raise typer.BadParameter("--out names the folder for the job's data, models and reports")
     from treestar.cli.evolve_progress import EvolutionProgress
-    from treestar.cli.ppm import quiet_transformers
+    from treestar.cli.progress import quiet_transformers
     from treestar.selfevolve.rounds import evolve as run_job
 
     quiet_transformers()

@@ -60,6 +60,14 @@ class SFTData:
         """Equal for equal rows."""
         return blake2b(repr(self.rows).encode(), digest_size=8).hexdigest()
 
+    def __str__(self) -> str:
+        found = self.to_json()
+        too_long = f"; left out {self.too_long:,} that are too long" if self.too_long else ""
+        return (
+            f"training on {self.trajectories:,} trajectories in {found['rows']:,} rows, {found['tokens']:,} tokens, "
+            f"{found['tokens_with_loss']:,} of them with a loss{too_long}"
+        )
+
     def to_json(self) -> dict[str, Any]:
         return {
             "trajectories": self.trajectories,
