@@ -25,7 +25,7 @@ __all__ = ["ppm"]
 ppm = typer.Typer(help="Measure a process preference model (PPM).")
 
 
-@ppm.command("train", deprecated=True)
+@ppm.command("train", hidden=True)
 @wraps(train_ppm)
 def train_by_old_name(**given: Any) -> None:
     if is_main_process():

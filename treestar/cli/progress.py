@@ -1,4 +1,4 @@
-"""The progress bar that every long command shows, and how it speaks where there is no terminal."""
+"""The progress bar of all long commands, and the lines that they print where there is no terminal."""
 
 from __future__ import annotations
 

@@ -163,7 +163,7 @@ def rows_of_trees(paths: Sequence[Path], count: int, display: TrainingDisplay) -
     trees, skipped = read_all(paths)
     best = best_trajectories(trees, count)
     if paths:
-        problems = len({each.state.problem for each in best})
+        problems = len({each.state.problem.question for each in best})
         display.say(
             f"{len(trees):,} trees read, {len(skipped):,} unreadable; "
             f"{len(best):,} right trajectories of {problems:,} problems"

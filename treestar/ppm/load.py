@@ -1,6 +1,8 @@
-"""From the string that names a process preference model to the scorer."""
+"""From the string that names a scorer to the scorer: a process preference model here, or one behind a server."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
 
 from treestar.policy.backends.openai import OPENAI_PREFIX
 from treestar.policy.backends.remote_server import RemoteServerConfig
@@ -13,24 +15,42 @@ from treestar.ppm.vllm import VLLMScorer, load_vllm_scorer
 
 __all__ = ["load_scorer"]
 
+LoadedScorer = TransformersScorer | VLLMScorer | OpenAIScorer
 
-def load_scorer(
-    name: str, device: str | None = None, max_batch: int = 128, dtype: Dtype | None = None
-) -> TransformersScorer | VLLMScorer | OpenAIScorer:
-    """Load a scorer over a process preference model, or find one behind a server.
+
+def load_scorer(name: str, device: str | None = None, max_batch: int = 128, dtype: Dtype | None = None) -> LoadedScorer:
+    """Load a scorer over a process preference model, or connect to one behind a server.
 
     Args:
         name: `embedded`, a model folder (also in the layout of the released rStar-Math code), or a hub id;
             `vllm:MODEL` and `openai:MODEL@URL` as for `load_policy`.
         device: `cpu`, `cuda`, `cuda:1`, ...; None takes CUDA where there is one.
-        max_batch: most states read at the same time.
+        max_batch: the most states that are read at the same time.
         dtype: the arithmetic; None takes what is fast on the device.
 
     Raises:
-        TreestarError: there is no such PPM, it cannot be read, or the device does not exist.
+        TreestarError: the model does not exist, cannot be read, or is not a PPM; or the device does not exist.
     """
-    if name.startswith(OPENAI_PREFIX):
-        return load_openai_scorer(name, RemoteServerConfig(concurrency=max_batch))
-    if name.startswith(VLLM_PREFIX):
-        return load_vllm_scorer(name, max_batch, dtype)
+    load = next(load for prefix, load in KINDS.items() if name.startswith(prefix))
+    return load(name, device, max_batch, dtype)
+
+
+def load_served(name: str, _device: str | None, max_batch: int, _dtype: Dtype | None) -> LoadedScorer:
+    return load_openai_scorer(name, RemoteServerConfig(concurrency=max_batch))
+
+
+def load_with_vllm(name: str, _device: str | None, max_batch: int, dtype: Dtype | None) -> LoadedScorer:
+    return load_vllm_scorer(name, max_batch, dtype)
+
+
+def load_here(name: str, device: str | None, max_batch: int, dtype: Dtype | None) -> LoadedScorer:
     return TransformersScorer(load_ppm(name, device, dtype), name, max_batch)
+
+
+KINDS: Mapping[str, Callable[[str, str | None, int, Dtype | None], LoadedScorer]] = {
+    OPENAI_PREFIX: load_served,
+    VLLM_PREFIX: load_with_vllm,
+    "": load_here,
+}
+"""How a scorer is loaded, by how its name begins; the first that fits. A new kind of reward model is a module beside
+this one and a line here, above the last."""

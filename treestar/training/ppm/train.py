@@ -1,4 +1,4 @@
-"""Trains a PPM from search trees: the run, what it leaves in its folder, and how an interrupted one goes on."""
+"""Trains a process preference model from search trees (rStar-Math, section 3.3)."""
 
 from __future__ import annotations
 
@@ -47,20 +47,20 @@ def train_ppm(
 
     Args:
         trees: searched with `gold`, so that every answer was judged.
-        policy: `embedded`, a model folder, or a hub id: whose backbone the PPM starts from. Or a PPM, which is then
-            trained further.
-        skipped: what reading could not make a tree of (`TreeFolder.skipped`), for the counts.
-        resume: go on from the last checkpoint in `out`.
-        training_arguments: further fields of `transformers.TrainingArguments`, such as `fsdp`; they win over `config`.
-        on_data: told what there is to train on, before training.
-        on_progress: told after every step.
+        policy: `embedded`, a model folder, or a hub id: the policy whose backbone the PPM starts from. Or a PPM, to
+            train it further.
+        skipped: files and lines from which no tree could be read (`TreeFolder.skipped`), for the counts.
+        resume: continue from the last checkpoint in `out`, if there is one.
+        training_arguments: further fields of `transformers.TrainingArguments`, such as `fsdp`; they override `config`.
+        on_data: called with the data before training, in the main process.
+        on_progress: called after every step, in the main process.
 
     Returns:
-        What `training.json` holds: configuration, counts, losses, held-out pair accuracy, seconds and tokens.
+        The content of `training.json`: settings, counts, losses, held-out pair accuracy, seconds and tokens.
 
     Raises:
-        TreestarError: the policy cannot be loaded, the trees give nothing to train on, `out` holds another run, or
-            training diverged.
+        TreestarError: a package is missing, the policy cannot be loaded, the trees give no pairs, `out` holds another
+            run, or training diverged.
     """
     check_package("accelerate")
     config, out = config or PPMTrainingConfig(), Path(out)
@@ -82,8 +82,8 @@ def train_ppm(
 
 
 def ppm_to_train(name: str) -> PPM:
-    """The PPM that training starts from, in float32 on the CPU: `name` itself where it is a PPM in the layout that
-    `PPM.save` writes, else a new one above the policy of that name.
+    """The PPM that training starts from, in float32 on the CPU: `name` itself if it is a PPM in the layout that
+    `PPM.save` writes, otherwise a new one on the backbone of the policy of that name.
 
     Raises:
         TreestarError: as `load_ppm` and `ppm_from_policy` do.
@@ -97,7 +97,7 @@ def ppm_to_train(name: str) -> PPM:
 
 
 def accuracies(history: Iterable[Mapping[str, float]], folder: Path, data: TrainingData) -> dict[str, Any]:
-    """Held-out pair accuracy after each epoch, and of the PPM as it is stored in `folder`."""
+    """Held-out pair accuracy after each epoch, and that of the PPM as it is stored in `folder`."""
     from treestar.training.ppm.trainer import pair_accuracy
 
     return {

@@ -15,24 +15,24 @@ __all__ = ["SFTTrainingConfig"]
 
 @dataclass(frozen=True, kw_only=True)
 class SFTTrainingConfig(FineTuningConfig):
-    """How a policy is fine-tuned. A step's loss is the mean over the tokens that the policy writes, of all rows of
-    all processes and forward passes of that step."""
+    """How a policy is fine-tuned. A step's loss is the mean over the tokens that the policy writes, in all rows of all
+    processes and forward passes of that step."""
 
     batch_size: int = 16
-    """Rows of a forward pass, in each process; with packing, packs."""
+    """Rows (with packing, packs) in a forward pass of each process."""
     max_length: int = 4096
-    """Longer trajectories are left out, and those that exceed the model's context."""
+    """The most tokens of a trajectory; longer ones, and those that exceed the model's context, are left out."""
     packing: bool = False
-    """Put several trajectories into one row of `max_length` tokens, each seeing only itself. Worth it where attention
-    runs as FlashAttention; set it in `training_arguments`, as `model_init_kwargs: {attn_implementation: ...}`."""
+    """Put several trajectories into one row of `max_length` tokens, each seeing only itself. Worth it with
+    FlashAttention, which is set in `training_arguments` as `model_init_kwargs: {attn_implementation: ...}`."""
     move_names: bool = True
     """In the `bound` format, move a row's names by a random distance whenever it is shown."""
     step_format: FormatName | None = None
-    """The form of the step format that the policy learns; by default the one that the base speaks."""
+    """The step format that the policy learns; by default the base's."""
     lora: Mapping[str, Any] | None = None
     """Fields of `peft.LoraConfig`: train only low-rank adapters, which are merged into the stored weights."""
     training_arguments: Mapping[str, Any] = field(default_factory=dict)
-    """Further fields of `trl.SFTConfig`, such as `fsdp` or `optim`; they win over those above."""
+    """Further fields of `trl.SFTConfig`, such as `fsdp` or `optim`; they override those above."""
 
     def __post_init__(self) -> None:
         """Raises ValueError naming the field, the value and what is allowed."""

@@ -1,7 +1,7 @@
 """Supervised fine-tuning of a policy on verified trajectories, with TRL's SFTTrainer.
 
-Start the program that calls `train_policy` with `accelerate launch` or `torchrun` to train on several devices; all
-processes give the same arguments, and the main one writes the files (docs/training.md).
+To train on several devices, start the program that calls `train_policy` with `accelerate launch` or `torchrun`: every
+process passes the same arguments, and the main process writes the files (docs/training.md).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Base:
     name: str
     path: str
     config: Any
-    """As its folder has it; training changes the model's own."""
+    """As in its folder; training changes the config of the loaded model."""
     tokenizer: Any
     step_format: StepFormat
 
@@ -61,19 +61,20 @@ def train_policy(
     """Fine-tune a policy and write it into the folder `out`, with `training.json` beside it.
 
     The folder is an ordinary Hugging Face checkpoint that `load_policy` loads: in the base's dtype, with its tokenizer
-    and generation settings, and the step format in its config.json (which is there only once all is done).
+    and generation settings, and the step format in its config.json, which is written last.
 
     Args:
-        base: `embedded`, a model folder, or a hub id.
-        resume: go on from the last checkpoint in `out`, if there is one.
-        on_progress: told after every step, in the main process.
+        base: the policy to fine-tune: `embedded`, a model folder, or a hub id.
+        resume: continue from the last checkpoint in `out`, if there is one.
+        on_data: called with the data before training, in the main process.
+        on_progress: called after every step, in the main process.
 
     Returns:
-        What `training.json` holds: settings, data, losses, seconds and tokens.
+        The content of `training.json`: settings, counts, losses, seconds and tokens.
 
     Raises:
-        TreestarError: a package is missing, the base cannot be loaded, a trajectory is not finished, the rows give
-            nothing to train on, `out` holds another run, or training diverged.
+        TreestarError: a package is missing, the base cannot be loaded, a trajectory is not finished, no row can be
+            trained on, `out` holds another run, or training diverged.
     """
     config, out = config or SFTTrainingConfig(), Path(out)
     check_package("trl")
@@ -100,7 +101,7 @@ def train_policy(
 
 
 def load_base(name: str, config: SFTTrainingConfig) -> Base:
-    """Raises TreestarError where it cannot be loaded."""
+    """Raises TreestarError if it cannot be loaded."""
     from transformers import AutoConfig, AutoTokenizer
 
     path = policy_path(name)
@@ -108,7 +109,7 @@ def load_base(name: str, config: SFTTrainingConfig) -> Base:
         model_config = AutoConfig.from_pretrained(path)
         tokenizer = AutoTokenizer.from_pretrained(path)
     if not tokenizer.is_fast:
-        raise TreestarError(f"policy {name!r} cannot be fine-tuned: its tokenizer has no fast (Rust) form")
+        raise TreestarError(f"policy {name!r} cannot be fine-tuned: it has no fast (Rust) tokenizer")
     return Base(name, path, model_config, tokenizer, step_format_for(model_config, tokenizer, config.step_format))
 
 
@@ -119,7 +120,7 @@ def make_trainer(
     config: SFTTrainingConfig,
     on_progress: Callable[[TrainingProgress], None],
 ) -> PolicyTrainer:
-    """Raises TreestarError where the weights cannot be read, or transformers, TRL or peft refuse the settings."""
+    """Raises TreestarError if the weights cannot be read, or transformers, TRL or peft reject the settings."""
     import torch
     from transformers import AutoModelForCausalLM
     from trl import SFTConfig
@@ -162,13 +163,13 @@ def lora_config(config: SFTTrainingConfig) -> Any:
 
 
 def write_policy(base: Base, folder: Path) -> None:
-    """Make of what the trainer saved in `folder` a checkpoint that differs from the base's in its weights alone, and
-    that says which step format it speaks."""
+    """Turn what the trainer saved in `folder` into a checkpoint that differs from the base's only in its weights, with
+    the step format in its config."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
     trained = folder.with_name("trained")
-    shutil.rmtree(trained, ignore_errors=True)  # of a run that was killed here
+    shutil.rmtree(trained, ignore_errors=True)  # left by a run that was killed here
     folder.rename(trained)
     config = AutoConfig.from_pretrained(base.path)
     config.treestar_format = base.step_format.name
@@ -182,7 +183,7 @@ def write_policy(base: Base, folder: Path) -> None:
         model = AutoModelForCausalLM.from_pretrained(trained, config=config, dtype=dtype)
     try:
         model.generation_config = GenerationConfig.from_pretrained(base.path)
-    except OSError:  # the base has none; transformers makes one of the config
+    except OSError:  # the base has none; transformers derives one from the config
         model.generation_config = GenerationConfig.from_model_config(config)
     model.save_pretrained(folder)
     AutoTokenizer.from_pretrained(base.path).save_pretrained(folder)

@@ -31,7 +31,7 @@ class PolicyTrainer(SFTTrainer):  # type: ignore[misc]
 
     Args:
         tokenizer: the model's; TRL may give it a padding token.
-        names: tokens that a row's own names may move among; may be empty (see `training.renaming`).
+        names: the tokens that a row's names may be moved to; may be empty (see `training.renaming`).
         lora: a `peft.LoraConfig`, or None to train all weights.
         optimizer: as `run.optimizer_of` returns it.
     """
@@ -74,7 +74,7 @@ class PolicyTrainer(SFTTrainer):  # type: ignore[misc]
         return tensors
 
     def moved(self, row: dict[str, Any]) -> dict[str, Any]:
-        """`row` with its names moved by a random distance; in a pack, each sequence by a distance of its own."""
+        """`row` with its names moved by a random distance; in a pack, each sequence by its own distance."""
         random = draws_for(row["row"], self)
         ids: list[int] = []
         labels: list[int] = []
