@@ -18,6 +18,15 @@ __all__ = ["load_scorer"]
 LoadedScorer = TransformersScorer | VLLMScorer | OpenAIScorer
 
 
+KINDS: Mapping[str, Callable[[str, str | None, int, Dtype | None], LoadedScorer]] = {
+    OPENAI_PREFIX: lambda name, _, size, __: load_openai_scorer(name, RemoteServerConfig(concurrency=size)),
+    VLLM_PREFIX: lambda name, _, size, dtype: load_vllm_scorer(name, size, dtype),
+    "": lambda name, device, size, dtype: TransformersScorer(load_ppm(name, device, dtype), name, size),
+}
+"""How to load a scorer from its name, the device, the batch size and the dtype, by the prefix of the name; the first
+prefix that fits counts. A new kind of reward model is a module beside this one and a line above the last."""
+
+
 def load_scorer(name: str, device: str | None = None, max_batch: int = 128, dtype: Dtype | None = None) -> LoadedScorer:
     """Load a scorer over a process preference model, or connect to one behind a server.
 
@@ -33,24 +42,3 @@ def load_scorer(name: str, device: str | None = None, max_batch: int = 128, dtyp
     """
     load = next(load for prefix, load in KINDS.items() if name.startswith(prefix))
     return load(name, device, max_batch, dtype)
-
-
-def load_served(name: str, _device: str | None, max_batch: int, _dtype: Dtype | None) -> LoadedScorer:
-    return load_openai_scorer(name, RemoteServerConfig(concurrency=max_batch))
-
-
-def load_with_vllm(name: str, _device: str | None, max_batch: int, dtype: Dtype | None) -> LoadedScorer:
-    return load_vllm_scorer(name, max_batch, dtype)
-
-
-def load_here(name: str, device: str | None, max_batch: int, dtype: Dtype | None) -> LoadedScorer:
-    return TransformersScorer(load_ppm(name, device, dtype), name, max_batch)
-
-
-KINDS: Mapping[str, Callable[[str, str | None, int, Dtype | None], LoadedScorer]] = {
-    OPENAI_PREFIX: load_served,
-    VLLM_PREFIX: load_with_vllm,
-    "": load_here,
-}
-"""How a scorer is loaded, by how its name begins; the first that fits. A new kind of reward model is a module beside
-this one and a line here, above the last."""
