@@ -156,7 +156,7 @@ def test_a_broken_line_is_named_and_the_others_are_solved(treestar, tmp_path: Pa
         (["solve", "q", "--rule", "ucb"], 2, "ucb"),
         (["solve", "q", "--strategy", "beams"], 2, "there is no strategy 'beams'"),
         (["solve", "q", "--strategy", "greedy", "--rollouts", "4"], 2, "--rollouts is not an option of"),
-        (["solve", "q", "--strategy", "beam"], 2, "beam needs a process preference model: name one with --ppm"),
+        (["solve", "q", "--strategy", "beam"], 2, "beam needs a process preference model: name one with --scorer"),
         (
             ["solve", "q", "--strategy", "dvts", "--ppm", "x", "--beam-width", "2"],
             2,

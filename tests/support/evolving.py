@@ -24,7 +24,7 @@ from treestar.selfevolve.job import Job, read_job
 from treestar.selfevolve.rounds import evolve
 from treestar.storage.files import read_json, write_json
 from treestar.storage.table import Row
-from treestar.training.sft.train import SFTRow
+from treestar.training.sft.data import SFTRow
 from treestar.types import Proposal, Sampling, State
 
 JOB = """

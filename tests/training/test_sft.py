@@ -20,8 +20,9 @@ from treestar.policy.formats import BoundFormat
 from treestar.policy.language_model import LanguageModelPolicy
 from treestar.policy.models import shipped_path
 from treestar.training.run import Optimizer
+from treestar.training.sft.config import SFTTrainingConfig
 from treestar.training.sft.data import NO_LOSS, token_rows
-from treestar.training.sft.train import SFTTrainingConfig, train_policy
+from treestar.training.sft.train import train_policy
 from treestar.types import Problem, Sampling, State, Step, TreestarError
 
 MODEL_PATH = shipped_path("policy", "embedded")
@@ -185,7 +186,7 @@ def test_a_rows_names_move_together_and_anew_each_epoch(tokenizer: Any, tmp_path
 
 
 def test_every_epoch_shows_every_row_once_in_an_order_of_its_own() -> None:
-    from treestar.training.sft.trainer import SimilarLengths
+    from treestar.training.order import SimilarLengths
 
     lengths = [10] * 30 + [100] * 30 + [1000] * 3
     epoch = [0]

@@ -16,6 +16,7 @@ from treestar.cli.grade import grade
 from treestar.cli.ppm import ppm
 from treestar.cli.serve import serve
 from treestar.cli.solve import solve
+from treestar.cli.train import train
 from treestar.types import TreestarError
 
 __all__ = ["app", "main"]
@@ -35,6 +36,7 @@ app.command(context_settings={"ignore_unknown_options": True})(grade)  # `grade 
 app.command("exec")(execute)
 app.command()(doctor)
 app.add_typer(bench, name="bench")
+app.add_typer(train, name="train")
 app.add_typer(ppm, name="ppm")
 
 

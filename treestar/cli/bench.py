@@ -17,7 +17,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from treestar.cli.bench_progress import BenchmarkProgress
-from treestar.cli.components import Concurrency, PolicyName, PPMName, RayAddress, StepFormatName, ray_config
+from treestar.cli.components import Concurrency, PolicyName, RayAddress, ScorerName, StepFormatName, ray_config
 from treestar.cli.options import with_config_options
 from treestar.policy.models import DEFAULT_POLICY, Dtype
 from treestar.search import STRATEGIES
@@ -74,7 +74,7 @@ def run(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that --out holds.")] = False,
     policy: PolicyName = DEFAULT_POLICY,
     step_format: StepFormatName = None,
-    ppm: PPMName = None,
+    ppm: ScorerName = None,
     dtype: Annotated[
         Dtype | None,
         typer.Option(help="The models' arithmetic. [default: float32 on a CPU, else the model's own]"),

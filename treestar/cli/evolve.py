@@ -22,17 +22,16 @@ __all__ = ["evolve"]
 
 @with_config_options(RayConfig, without=("address",))
 def evolve(
-    job: Annotated[
-        Path | None, typer.Argument(help="A YAML file that says what the job is (docs/selfevolve.md).")
-    ] = None,
+    job: Annotated[Path | None, typer.Argument(help="A YAML file that describes the job (docs/selfevolve.md).")] = None,
     preset: Annotated[
         str | None, typer.Option(help=f"A job that comes with treestar: {', '.join(preset_names())}.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for all data, models and reports.")] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the job that --out holds; without a job or a preset, as it is.")
+        bool,
+        typer.Option("--resume", help="Continue the job in --out; without a job file or a preset, as it is there."),
     ] = False,
-    show: Annotated[bool, typer.Option("--show", help="Print the job with all its fields, and do nothing.")] = False,
+    show: Annotated[bool, typer.Option("--show", help="Print the job with all its fields, and exit.")] = False,
     concurrency: Concurrency = 64,
     ray: RayAddress = None,
     options: dict[str, Any] = {},  # noqa: B006  # filled by with_config_options
@@ -48,7 +47,7 @@ def evolve(
     if out is None:
         raise typer.BadParameter("--out names the folder for the job's data, models and reports")
     from treestar.cli.evolve_progress import EvolutionProgress
-    from treestar.cli.ppm import quiet_transformers
+    from treestar.cli.progress import quiet_transformers
     from treestar.selfevolve.rounds import evolve as run_job
 
     quiet_transformers()
@@ -57,16 +56,16 @@ def evolve(
         with EvolutionProgress(console) as progress:
             run_job(chosen, out, resume=resume, concurrency=concurrency, ray=cluster, progress=progress)
     except KeyboardInterrupt:
-        raise TreestarError(f"interrupted; the same command with --resume goes on: {out}") from None
+        raise TreestarError(f"interrupted; the same command with --resume continues: {out}") from None
     console.print(f"written: {out}", highlight=False)
 
 
 def chosen_job(job: Path | None, preset: str | None, resumed: Path | None) -> Job:
-    """The job in a file, a preset, or the one in the folder that is resumed.
+    """The job in a file, a preset, or the folder that is resumed.
 
     Raises:
-        typer.BadParameter: none or several of them are named.
-        TreestarError: there is no such file or preset, or it is no job.
+        typer.BadParameter: none or both of them are given.
+        TreestarError: the file or preset does not exist, or is not a job.
     """
     from treestar.selfevolve.job import JOB, load_job, preset_path
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from treestar.cli.components import IsolationLevel, PolicyName, PPMName, StepFormatName, StrategyName, search_config
+from treestar.cli.components import IsolationLevel, PolicyName, ScorerName, StepFormatName, StrategyName, search_config
 from treestar.cli.options import config_from_options, with_config_options
 from treestar.policy import load_policy
 from treestar.policy.models import DEFAULT_POLICY
@@ -27,7 +27,7 @@ __all__ = ["serve"]
 def serve(
     policy: PolicyName = DEFAULT_POLICY,
     step_format: StepFormatName = None,
-    ppm: PPMName = None,
+    ppm: ScorerName = None,
     strategy: StrategyName = "mcts",
     isolation: IsolationLevel = "full",
     seed: Annotated[int, typer.Option(help="The seed of requests that name none.")] = 0,

@@ -15,8 +15,8 @@ from rich.console import Console
 from treestar.cli.components import (
     IsolationLevel,
     PolicyName,
-    PPMName,
     RayAddress,
+    ScorerName,
     StepFormatName,
     StrategyName,
     ray_config,
@@ -53,7 +53,7 @@ def solve(
     ] = None,
     policy: PolicyName = DEFAULT_POLICY,
     step_format: StepFormatName = None,
-    ppm: PPMName = None,
+    ppm: ScorerName = None,
     strategy: StrategyName = "mcts",
     isolation: IsolationLevel = "full",
     seed: Annotated[int, typer.Option(help="Same seed, problem and model: same tree.")] = 0,

@@ -130,7 +130,7 @@ def check_scorer(strategy: str, has_scorer: bool) -> None:
     config_class, _ = STRATEGIES[strategy]
     if config_class.needs_scorer and not has_scorer:
         raise ValueError(
-            f"the strategy {strategy} needs a process preference model: name one with --ppm, in Python with `scorer`"
+            f"the strategy {strategy} needs a process preference model: name one with --scorer, in Python with `scorer`"
         )
 
 

@@ -26,7 +26,7 @@ from treestar.policy.models import DEFAULT_POLICY, Dtype
 from treestar.search import MCTSConfig
 from treestar.selfevolve.bound import ExplorationConfig
 from treestar.training.ppm.config import PPMTrainingConfig
-from treestar.training.sft.train import SFTTrainingConfig
+from treestar.training.sft.config import SFTTrainingConfig
 from treestar.types import TreestarError
 
 __all__ = [

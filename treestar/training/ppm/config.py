@@ -1,4 +1,4 @@
-"""Every tunable of a PPM's training, as a dataclass that checks itself. The command line's options are made from it."""
+"""Every setting of a PPM's training, as a dataclass that checks itself. The command line's options are made from it."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ class PPMTrainingConfig(FineTuningConfig):
     """How a PPM is trained."""
 
     objective: Objective = "pairs"
-    """`pairs`: the paper's. For comparison, `orm`: outcomes of whole trajectories; `q_regression`: Q of every node."""
+    """`pairs`: the paper's (equation 4). For comparison, `orm`: outcomes of whole trajectories; `q_regression`: Q of
+    every node."""
     minimum_margin: float = 0.0
-    """Only pairs whose Q differ by at least this; the released rStar-Math code takes 0.5."""
+    """Use only pairs whose Q differs by at least this much; the released rStar-Math code uses 0.5."""
     centering: float = 0.1
-    """Of `pairs`: weight of the square of the sum of a pair's two scores before tanh. It keeps them from standing at
-    the same end of [-1, 1], where tanh has no gradient left to tell them apart. 0 is equation 4 alone."""
+    """For `pairs`: weight of the square of the sum of a pair's two scores before tanh. It keeps both from ending up at
+    the same end of [-1, 1], where tanh has no gradient left to separate them. 0 is equation 4 alone."""
     held_out: float = 0.1
-    """Share of the problems whose pairs measure accuracy and are not trained on; the seed says which."""
+    """Share of the problems whose pairs are used to measure accuracy and not to train; the seed decides which."""
     epochs: float = 4.0
     """Passes over the training problems."""
     batch_tokens: int = 2048
-    """Most tokens of a forward pass, padding included; bounds the memory."""
+    """The most tokens in a forward pass, padding included; limits the memory."""
     bf16: bool = False
     """Compute in bfloat16, and store the PPM in it; the weights are updated in float32."""
 
