@@ -175,7 +175,9 @@ def test_a_full_disk_is_one_sentence_and_leaves_a_job_that_goes_on(
         append(self, row)
 
     monkeypatch.setattr(Table, "append", append_until_full)
-    sentence = r"trees cannot be written: the disk is full\. Nothing .* lost: make room, and go on with --resume"
+    sentence = (
+        r"trees cannot be written: the disk is full\. Nothing .* lost: free some space and continue \(with --resume"
+    )
     with pytest.raises(TreestarError, match=sentence):
         evolve(job, tmp_path, backends=scripted_backends())
     monkeypatch.undo()
@@ -189,9 +191,9 @@ def test_another_job_in_the_folder_is_refused_but_rounds_may_be_added(job: Job, 
 
     shorter = replace(job, rounds=job.rounds[:1])
     evolve(shorter, tmp_path, backends=scripted_backends())
-    with pytest.raises(TreestarError, match="holds a job: go on with it by --resume"):
+    with pytest.raises(TreestarError, match="holds a job: give --resume"):
         evolve(shorter, tmp_path, backends=scripted_backends())
-    with pytest.raises(TreestarError, match=r"holds a job with other selection, seed"):
+    with pytest.raises(TreestarError, match=r"other settings \(seed, selection\.trajectories\)"):
         evolve(
             replace(job, seed=1, selection=replace(job.selection, trajectories=1)),
             tmp_path,

@@ -15,13 +15,13 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any
 
 from treestar.storage.files import move_into_place, read_json, write_json, writing
+from treestar.storage.lines import append_line, iter_lines, open_lines
 
 __all__ = ["Row", "Schema", "Table", "timed_appending"]
 
@@ -73,7 +73,7 @@ class Table:
                 self.write_manifest()
             self.keys = {self.schema.key_of(row) for row in self.shard_rows(list(schema.key))}
             self.pending = self.journal_rows(say)
-            self.journal: IO[bytes] = (folder / JOURNAL).open("ab", buffering=0)
+            self.journal: IO[bytes] = open_lines(folder / JOURNAL)
 
     def __contains__(self, key: tuple[Any, ...]) -> bool:
         return key in self.keys
@@ -86,7 +86,7 @@ class Table:
         assert set(row) == set(self.schema.columns), set(row) ^ set(self.schema.columns)
         row = {name: valid_text(value) if isinstance(value, str) else value for name, value in row.items()}
         with writing(self.folder):
-            write_line(self.journal, json.dumps(row).encode())
+            append_line(self.journal, row)
         self.keys.add(self.schema.key_of(row))
         self.pending.append(row)
         if len(self.pending) >= SHARD_ROWS or self.journal.tell() >= SHARD_BYTES:
@@ -209,17 +209,12 @@ class Table:
         return {"rows": table.num_rows, "sha256": checksum(file)}
 
     def journal_rows(self, say: Callable[[str], None]) -> list[Row]:
-        """The journal's rows that are in no shard. A last line without its line break, which a killed process left, is
-        cut off."""
+        """The journal's rows that are not in a shard."""
         path = self.folder / JOURNAL
         if not path.exists():
             return []
-        text = path.read_bytes()
-        whole, line_break, partial = text.rpartition(b"\n")
-        if partial:
-            os.truncate(path, len(whole + line_break))
         rows = []
-        for number, line in enumerate(whole.splitlines(), start=1):
+        for number, line in iter_lines(path):
             try:
                 row = json.loads(line)
                 key = self.schema.key_of({name: row[name] for name in self.schema.columns})
@@ -246,18 +241,6 @@ def timed_appending(table: Table, on_row: Callable[[Row], None]) -> Callable[[ob
         on_row(row)
 
     return append
-
-
-def write_line(file: IO[bytes], line: bytes) -> None:
-    """Append `line` and a line break, or nothing. Raises OSError."""
-    before, left = file.seek(0, os.SEEK_END), line + b"\n"
-    try:
-        while left:
-            left = left[file.write(left) :]
-    except OSError:
-        with suppress(OSError):
-            file.truncate(before)
-        raise
 
 
 def valid_text(text: str) -> str:
