@@ -15,6 +15,9 @@ from support.ppm_trees import telling_tree
 from support.tiny_model import save_tiny_model
 
 from treestar.cli import main
+from treestar.search import Tree
+from treestar.selfevolve.search_phase import TREES
+from treestar.storage.table import Row, Table
 from treestar.training.run import last_checkpoint
 
 COMMAND = str(Path(sys.executable).parent / "treestar")
@@ -68,6 +71,35 @@ def test_train_and_eval(treestar, trees: Path, tmp_path: Path) -> None:
     evaluation = json.loads((tmp_path / "eval" / "evaluation.json").read_text())
     assert evaluation["pair_accuracy"]["problems"] == 13
     assert (tmp_path / "eval" / "reliability.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_trees_of_an_evolve_job_are_trees_like_others(treestar, tmp_path: Path) -> None:
+    with Table(tmp_path / "out" / "round-1" / "trees", TREES) as table:
+        for number in range(12):
+            table.append(row_of(telling_tree(number)))
+            if number == 9:
+                table.seal()
+    (tmp_path / "out" / "round-1" / "phases").mkdir()
+    (tmp_path / "out" / "round-1" / "phases" / "search.json").write_text("{}")
+    code, _, said = treestar("train", "--trees", tmp_path / "out", "--out", tmp_path / "ppm", "--epochs", "0.1")
+    assert code == 0, said
+    assert "12 trees read" in said
+    assert "skipped" not in said
+    shard = tmp_path / "out" / "round-1" / "trees" / "00000.parquet"
+    code, _, said = treestar("eval", "--ppm", tmp_path / "ppm", "--trees", shard, "--out", tmp_path / "eval")
+    assert code == 0, said
+    assert json.loads((tmp_path / "eval" / "evaluation.json").read_text())["pair_accuracy"]["problems"] == 10
+    shard.write_bytes(shard.read_bytes()[:-9])
+    code, _, said = treestar("eval", "--ppm", "embedded", "--trees", tmp_path / "out", "--out", tmp_path / "eval")
+    assert code == 0, said
+    assert json.loads((tmp_path / "eval" / "evaluation.json").read_text())["pair_accuracy"]["problems"] == 2
+
+
+def row_of(tree: Tree) -> Row:
+    """A row of the table `trees`, with what readers of trees do not look at left empty."""
+    empty = {"string": "", "int64": 0, "float64": 0.0, "bool": False}
+    values = {name: empty[kind] for name, kind in TREES.columns.items()}
+    return {**values, "problem_id": tree.problem.id, "seed": tree.seed, "tree": json.dumps(tree.to_json())}
 
 
 def test_a_killed_process_is_resumed(treestar, trees: Path, tmp_path: Path) -> None:

@@ -22,8 +22,9 @@ from typing import IO, Any
 
 from treestar.storage.files import move_into_place, read_json, write_json, writing
 from treestar.storage.lines import append_line, iter_lines, open_lines
+from treestar.types import TreestarError
 
-__all__ = ["Row", "Schema", "Table", "timed_appending"]
+__all__ = ["JOURNAL", "MANIFEST", "Row", "Schema", "Table", "checksum", "shard_rows", "timed_appending"]
 
 Row = dict[str, Any]
 
@@ -33,6 +34,9 @@ MANIFEST, JOURNAL = "_manifest.json", "_journal.jsonl"
 SHARD_ROWS = 512
 SHARD_BYTES = 32 * 2**20
 """The journal becomes a shard when it has so many rows, or so many bytes of JSON."""
+
+READ_ROWS = 16
+"""Rows in memory at a time while a shard is read. A tree may have megabytes of JSON."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,7 @@ class Table:
         self.keys = {self.schema.key_of(row) for row in rows}
 
     def rows(self, columns: Iterable[str] | None = None) -> Iterator[Row]:
-        """The rows, or some columns of them, in the order in which they were appended; a shard in memory at a time."""
+        """The rows, or some columns of them, in the order in which they were appended; few in memory at a time."""
         wanted = list(self.schema.columns) if columns is None else list(columns)
         yield from self.shard_rows(wanted)
         for row in self.pending:
@@ -138,10 +142,8 @@ class Table:
         self.close()
 
     def shard_rows(self, columns: list[str]) -> Iterator[Row]:
-        from pyarrow.parquet import read_table
-
         for name in sorted(self.shards):
-            yield from read_table(self.folder / name, columns=columns, partitioning=None).to_pylist()
+            yield from shard_rows(self.folder / name, columns)
 
     def write_shard(self, name: str, rows: list[Row]) -> Mapping[str, Any]:
         """Write a shard, and say what the manifest holds of it."""
@@ -226,6 +228,31 @@ class Table:
                 self.keys.add(key)
                 rows.append(row)
         return rows
+
+
+def shard_rows(shard: Path, columns: list[str]) -> Iterator[Row]:
+    """Some columns of the rows of a Parquet file, few in memory at a time.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is not a whole Parquet file, or lacks a column.
+        TreestarError: pyarrow is not installed.
+    """
+    try:
+        import pyarrow
+        from pyarrow.parquet import ParquetFile
+    except ImportError as error:
+        raise TreestarError("Parquet files need an extra package: pip install 'treestar[train]'") from error
+
+    try:
+        with ParquetFile(shard) as file:
+            missing = [name for name in columns if name not in file.schema_arrow.names]
+            if missing:
+                raise ValueError(f"it has no column {missing[0]!r}")
+            for batch in file.iter_batches(READ_ROWS, columns=columns):
+                yield from batch.to_pylist()
+    except pyarrow.ArrowException as error:
+        raise ValueError(f"damaged: {error}") from error
 
 
 def timed_appending(table: Table, on_row: Callable[[Row], None]) -> Callable[[object, Row], None]:
