@@ -25,6 +25,7 @@ from treestar.benchmarks.report import render_report
 from treestar.benchmarks.results import compute_results
 from treestar.policy import load_policy
 from treestar.search import Components
+from treestar.storage import lines as storage_lines
 from treestar.types import State
 from treestar.verifier import AnswerVerifier
 from treestar.verifier.sandbox import SandboxExecutor
@@ -87,7 +88,7 @@ def main() -> None:
     sets = [load_problems(name, limit=arguments.problems) for name in DATASETS]
     lines = Stopwatch()
     job.make_row = lines.awaited(job.make_row)
-    runner.append_row = lines.called(runner.append_row)
+    storage_lines.append_line = lines.called(storage_lines.append_line)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
         settings = runner.begin_run(out, config, sets, {"name": "embedded", "num_fewshot": 0}, resume=False)

@@ -35,7 +35,7 @@ LAYERS = [
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 
 KNOWS_ONLY = {
-    "search": {"types", "config", "search"},
+    "search": {"types", "config", "storage", "search"},
     "policy": {"types", "config", "verifier", "policy"},
     "verifier": {"types", "config", "verifier"},
     "workers": {"types", "config", "workers"},

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from itertools import count
@@ -19,7 +19,8 @@ from treestar.results_file import append_result, iter_results, result_key, setti
 from treestar.search import Components, MCTSConfig, SearchConfig, SearchResult, Tree, search_one
 from treestar.search.engine import check_scorer, strategy_of
 from treestar.solver import as_problem
-from treestar.types import Problem, TreestarError
+from treestar.storage.lines import appending
+from treestar.types import Problem
 from treestar.verifier import AnswerVerifier
 from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
 from treestar.workers import RayConfig, Worker, open_workers
@@ -81,29 +82,17 @@ def solve_on_cluster(
                 for result in iter_results(Path(out), settings):
                     if wanted.pop(result_key(result.problem), None) is not None:
                         on_result(result)
-            with appending(out) as append:
+            with nullcontext() if out is None else appending(Path(out)) as append:
 
                 def keep(_: Problem, found: Found) -> None:
                     result, tree = found
-                    append(result, settings)
+                    if append is not None:
+                        append_result(append, result, settings)
                     on_result(result if tree is None else replace(result, tree=Tree.from_json(tree)))
 
                 await workers.run(wanted.values(), keep)
 
     asyncio.run(work())
-
-
-@contextmanager
-def appending(out: str | Path | None) -> Iterator[Callable[[SearchResult, dict[str, Any]], None]]:
-    """What appends a result, made with some settings, to `out`. Raises TreestarError where that cannot be written."""
-    if out is None:
-        yield lambda _result, _settings: None
-        return
-    try:
-        with Path(out).open("a", encoding="utf-8") as file:
-            yield partial(append_result, file)
-    except OSError as error:
-        raise TreestarError(f"results cannot be written to {out}: {error.strerror or error}") from error
 
 
 @asynccontextmanager

@@ -20,7 +20,8 @@ from treestar.ppm import load_scorer
 from treestar.results_file import append_result, iter_results, result_key, settings_of
 from treestar.search import Components, MCTSConfig, SearchConfig, SearchResult, search_many
 from treestar.search.engine import Progress, check_scorer, strategy_of
-from treestar.types import Executor, Policy, Problem, Scorer, TreestarError, Verifier
+from treestar.storage.lines import appending
+from treestar.types import Executor, Policy, Problem, Scorer, Verifier
 from treestar.verifier import AnswerVerifier
 from treestar.verifier.sandbox import SandboxExecutor
 
@@ -117,16 +118,13 @@ class Solver:
             if key in finished:
                 on_result(finished[key])
         missing = [problem for problem, key in zip(wanted, keys, strict=True) if key not in finished]
-        try:
-            with Path(out).open("a", encoding="utf-8") as file:
+        with appending(Path(out)) as append:
 
-                def keep(result: SearchResult) -> None:
-                    append_result(file, result, settings)
-                    on_result(result)
+            def keep(result: SearchResult) -> None:
+                append_result(append, result, settings)
+                on_result(result)
 
-                solved = self.run(missing, keep)
-        except OSError as error:
-            raise TreestarError(f"results cannot be written to {out}: {error.strerror or error}") from error
+            solved = self.run(missing, keep)
         finished.update({result_key(result.problem): result for result in solved})
         return [finished[key] for key in keys]
 

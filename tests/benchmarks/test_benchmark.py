@@ -195,7 +195,7 @@ def test_a_line_that_is_no_sample_is_named(tmp_path: Path) -> None:
     run(tmp_path, config())
     with (tmp_path / "samples.jsonl").open("a") as file:
         file.write("{}\n")
-    with pytest.raises(TreestarError, match="line 19, is no sample"):
+    with pytest.raises(TreestarError, match="line 19, is not a sample"):
         run(tmp_path, config(), resume=True)
 
 

@@ -8,10 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.ppm_trees import save_one_sided_tree, save_telling_trees
+from support.ppm_trees import save_one_sided_tree, save_telling_trees, telling_tree
 from support.tiny_model import save_tiny_model
 
 from treestar.cli import main
+from treestar.search import Tree
+from treestar.selfevolve.search_phase import TREES
+from treestar.storage.table import Row, Table
 
 
 @pytest.fixture
@@ -41,6 +44,34 @@ def test_both_names_of_the_option_measure(evaluate, tmp_path: Path, flag: str) -
     assert evaluation["ppm"] == "embedded"
     assert evaluation["pair_accuracy"]["problems"] == 13
     assert (out / "reliability.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_trees_of_an_evolve_job_are_trees_like_others(evaluate, tmp_path: Path) -> None:
+    with Table(tmp_path / "job" / "round-1" / "trees", TREES) as table:
+        for number in range(12):
+            table.append(row_of(telling_tree(number)))
+            if number == 9:
+                table.seal()
+    (tmp_path / "job" / "round-1" / "phases").mkdir()
+    (tmp_path / "job" / "round-1" / "phases" / "search.json").write_text("{}")
+    shard = tmp_path / "job" / "round-1" / "trees" / "00000.parquet"
+
+    def problems(trees: Path) -> int:
+        code, _, said = evaluate("--scorer", "embedded", "--trees", trees, "--out", tmp_path / "eval")
+        assert code == 0, said
+        return json.loads((tmp_path / "eval" / "evaluation.json").read_text())["pair_accuracy"]["problems"]
+
+    assert problems(tmp_path / "job") == 12
+    assert problems(shard) == 10
+    shard.write_bytes(shard.read_bytes()[:-9])
+    assert problems(tmp_path / "job") == 2
+
+
+def row_of(tree: Tree) -> Row:
+    """A row of the table `trees`, with what readers of trees do not look at left empty."""
+    empty = {"string": "", "int64": 0, "float64": 0.0, "bool": False}
+    values = {name: empty[kind] for name, kind in TREES.columns.items()}
+    return {**values, "problem_id": tree.problem.id, "seed": tree.seed, "tree": json.dumps(tree.to_json())}
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ number.
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,13 +23,16 @@ from typing import Any
 from treestar.benchmarks.datasets import ProblemSet
 from treestar.benchmarks.job import Job
 from treestar.benchmarks.matrix import BenchmarkConfig, Cell, matrix
-from treestar.benchmarks.samples import Row, append_row, doc_hash, finished_keys, tokens_of_searches
+from treestar.benchmarks.samples import Row, doc_hash, finished_keys, tokens_of_searches
 from treestar.search.engine import check_scorer
+from treestar.storage.files import read_json, write_json, writing
+from treestar.storage.lines import appending
 from treestar.storage.record import machine, versions
+from treestar.storage.settings import check_same_settings
 from treestar.types import Problem, TreestarError
 from treestar.workers import Workers
 
-__all__ = ["Progress", "add_session", "begin_run", "run_benchmark", "unfinished_problems", "write_json"]
+__all__ = ["Progress", "add_session", "begin_run", "run_benchmark", "unfinished_problems"]
 
 CONFIG, SAMPLES, PROVENANCE = "config.json", "samples.jsonl", "provenance.json"
 
@@ -66,30 +68,17 @@ def begin_run(
     }
     settings = json.loads(json.dumps(settings))  # as it is read back
     path = out / CONFIG
-    try:
-        if path.exists() and (out / SAMPLES).exists():
-            if not resume:
-                raise TreestarError(f"{out} holds a benchmark run: give --resume to go on with it, or another --out")
-            check_same(json.loads(path.read_text(encoding="utf-8")), settings, out)
+    if path.exists() and (out / SAMPLES).exists():
+        if not resume:
+            raise TreestarError(f"{out} holds a benchmark run: give --resume to continue it, or another --out")
+        try:
+            check_same_settings(out, read_json(path), settings)
+        except (OSError, ValueError, AttributeError) as error:
+            raise TreestarError(f"{path} cannot be read: {error}") from error
+    with writing(path):
         out.mkdir(parents=True, exist_ok=True)
         write_json(path, settings)
-    except (OSError, ValueError) as error:
-        raise TreestarError(f"{path} cannot be read or written: {error}") from error
     return settings
-
-
-def check_same(found: Any, wanted: Mapping[str, Any], out: Path) -> None:
-    changed = [
-        f"{part}.{name}"
-        for part in wanted
-        for name in wanted[part].keys() | found[part].keys()
-        if found[part].get(name) != wanted[part].get(name)
-    ]
-    if changed:
-        raise TreestarError(
-            f"{out} was made with another configuration ({', '.join(sorted(changed))}): "
-            "give the same to go on with it, or another --out"
-        )
 
 
 def digest(problems: ProblemSet) -> str:
@@ -156,30 +145,19 @@ def unfinished_jobs(
 
 async def run_jobs(jobs: Iterator[Job], workers: Workers[Job, Row], out: Path, on_row: Progress) -> None:
     """Run `jobs`, and append a line to samples.jsonl as each is finished."""
-    try:
-        file = (out / SAMPLES).open("a", encoding="utf-8")
-    except OSError as error:
-        raise TreestarError(f"samples cannot be written to {out / SAMPLES}: {error.strerror or error}") from error
+    with appending(out / SAMPLES) as append:
 
-    def keep(job: Job, row: Row) -> None:
-        append_row(file, row)
-        on_row(job, row)
+        def keep(job: Job, row: Row) -> None:
+            append(row)
+            on_row(job, row)
 
-    with file:
         await workers.run(jobs, keep)
 
 
-def write_json(path: Path, data: Any) -> None:
-    """Write `data` so that `path` always holds either the old or the new text. Raises OSError."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(partial, path)
-
-
 def add_session(out: Path, command: str, started: float, problems: int) -> None:
-    """Append to provenance.json that a session of this run has ended. Raises OSError."""
+    """Append to provenance.json that a session of this run has ended. Raises TreestarError if it cannot."""
     path = out / PROVENANCE
-    sessions = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    sessions = read_json(path) if path.exists() else []
     session = {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "command": command,
@@ -188,4 +166,5 @@ def add_session(out: Path, command: str, started: float, problems: int) -> None:
         "machine": machine(),
         "versions": versions(),
     }
-    write_json(path, [*sessions, session])
+    with writing(path):
+        write_json(path, [*sessions, session])

@@ -1,29 +1,27 @@
 """samples.jsonl: one line for each finished problem of a cell, with the prompt, every completion and how it was graded.
 
 From these lines alone every figure is computed, so others can grade again with rules of their own. Field names are
-those of lm-evaluation-harness where it has them. A line is appended when its problem is finished; a last line without
-its line break (the run was killed while it wrote) is cut off when the run goes on.
+those of lm-evaluation-harness where it has them. A line is appended when its problem is finished.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from treestar.benchmarks.matrix import Cell
 from treestar.policy.formats import trajectory_text
 from treestar.search import AnswerGroups, Node, SearchResult, Tree
 from treestar.search.answer import mean_log_probability, trajectory_score
-from treestar.types import Problem, TreestarError, Verifier
+from treestar.storage.lines import read_lines
+from treestar.types import Problem, Verifier
 from treestar.verifier.grading.unit_tests import candidate_program
 
-__all__ = ["Row", "append_row", "doc_hash", "finished_keys", "iter_rows", "make_row", "tokens_of_searches"]
+__all__ = ["Row", "doc_hash", "finished_keys", "iter_rows", "make_row", "tokens_of_searches"]
 
 Row = dict[str, Any]
 """One line of samples.jsonl. Its lists `resps`, `filtered_resps`, `right`, `group`, `tokens` and `ended` have one entry
@@ -153,32 +151,18 @@ def doc_hash(problem: Problem) -> str:
     return hashlib.sha256(f"{problem.question}\0{problem.answer}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def append_row(file: TextIO, row: Row) -> None:
-    """Write one line at once. Raises TreestarError where that fails, as on a full disk."""
-    try:
-        file.write(json.dumps(row) + "\n")
-        file.flush()
-    except OSError as error:
-        raise TreestarError(f"samples cannot be written to {file.name}: {error.strerror or error}") from error
-
-
 def iter_rows(path: Path) -> Iterator[Row]:
     """The lines of a samples.jsonl, one after another.
 
     Raises:
-        TreestarError: the file cannot be read, or a line is not one of its lines.
+        TreestarError: the file cannot be read, or a line is not a sample.
     """
-    try:
-        with path.open("rb") as lines:
-            for number, line in enumerate(lines, start=1):
-                try:
-                    row = json.loads(line)
-                    row["cell"], row["doc_id"]
-                except (ValueError, KeyError, TypeError) as error:
-                    raise TreestarError(f"{path}, line {number}, is no sample of a benchmark run") from error
-                yield row
-    except OSError as error:
-        raise TreestarError(f"samples cannot be read from {path}: {error.strerror or error}") from error
+
+    def parse(row: Row) -> Row:
+        row["cell"], row["doc_id"]
+        return row
+
+    return read_lines(path, parse, "a sample of a benchmark run")
 
 
 def tokens_of_searches(path: Path, cells: Mapping[str, Cell]) -> dict[tuple[str, float, int, int], dict[int, int]]:
@@ -200,23 +184,5 @@ def tokens_of_searches(path: Path, cells: Mapping[str, Cell]) -> dict[tuple[str,
 
 
 def finished_keys(path: Path) -> set[RowKey]:
-    """The problems that a run has finished; cuts off a last line that was not written to its end. Empty where there is
-    no file. Raises TreestarError as `iter_rows` does."""
-    if not path.exists():
-        return set()
-    cut_partial_line(path)
-    return {(row["cell"], row["doc_id"]) for row in iter_rows(path)}
-
-
-def cut_partial_line(path: Path) -> None:
-    with path.open("rb+") as file:
-        end = file.seek(0, os.SEEK_END)
-        while end > 0:
-            start = max(0, end - 65_536)
-            file.seek(start)
-            found = file.read(end - start).rfind(b"\n")
-            if found >= 0:
-                file.truncate(start + found + 1)
-                return
-            end = start
-        file.truncate(0)
+    """The problems that a run has finished; empty if there is no file. Raises TreestarError as `iter_rows` does."""
+    return {(row["cell"], row["doc_id"]) for row in iter_rows(path)} if path.exists() else set()

@@ -194,10 +194,10 @@ def conclude(out: Path, config: BenchmarkConfig, settings: dict[str, Any], conso
     from treestar.benchmarks.plots import draw_plots
     from treestar.benchmarks.report import render_report, summary_lines
     from treestar.benchmarks.results import compute_results
-    from treestar.benchmarks.runner import write_json
+    from treestar.storage.files import write_json, write_text, writing
 
     results = compute_results(out / "samples.jsonl", settings, config)
-    try:
+    with writing(out):
         write_json(out / "results.json", results)
         files: Sequence[Path] = []
         try:
@@ -205,9 +205,7 @@ def conclude(out: Path, config: BenchmarkConfig, settings: dict[str, Any], conso
         except TreestarError as error:
             console.print(f"no plots: {error}", highlight=False)
         report = render_report(results, config, [str(path.relative_to(out)) for path in files])
-        (out / "report.md").write_text(report, encoding="utf-8")
-    except OSError as error:
-        raise TreestarError(f"results cannot be written to {out}: {error.strerror or error}") from error
+        write_text(out / "report.md", report)
     for line in summary_lines(results):
         print(line)
     console.print(f"written: {out / 'report.md'}", highlight=False)

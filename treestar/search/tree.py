@@ -7,22 +7,28 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from treestar.storage.files import write_text
+from treestar.storage.tree_files import tree_files, tree_texts
 from treestar.types import Execution, Problem, State, Step
 
 if TYPE_CHECKING:
     import networkx
 
-__all__ = ["Node", "TerminalReason", "Tree"]
+__all__ = ["Node", "TerminalReason", "Tree", "stored_trees"]
 
 TerminalReason = Literal["answer", "dead_end", "max_depth", "context", "error", "truncated", "unrepeatable"]
 """Why a path ends: it states an answer; no valid child was found; it is as deep as allowed; it no longer fits the
 policy's context; its code failed; its last step was cut at the token limit; it stated an answer, was chosen, and gave
 something else when it was run again (`confirm.py`)."""
+
+NAMED = 5
+"""How many trees an error message names."""
 
 XML_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -175,13 +181,32 @@ class Tree:
         return tree
 
     def save(self, path: str | Path) -> None:
-        """Write the tree to `path` as JSON. Raises OSError where that cannot be written."""
-        Path(path).write_text(json.dumps(self.to_json(), allow_nan=False) + "\n", encoding="utf-8")
+        """Write the tree to `path` as JSON, atomically. Raises OSError if `path` cannot be written."""
+        write_text(Path(path), json.dumps(self.to_json(), allow_nan=False) + "\n")
 
     @classmethod
-    def load(cls, path: str | Path) -> Tree:
-        """Read a tree that `save` wrote."""
-        return cls.from_json(json.loads(Path(path).read_text(encoding="utf-8")))
+    def load(cls, path: str | Path, problem: str | None = None) -> Tree:
+        """Read a tree from a .json, .jsonl or .parquet file, or from a folder of them.
+
+        Args:
+            problem: the id of the tree's problem; only needed if there are several trees.
+
+        Raises:
+            OSError: a file cannot be read.
+            ValueError: there is not exactly one such tree, or a file is damaged. As `from_json`, where a node is.
+            TreestarError: a folder holds no trees, or pyarrow, which Parquet files need, is not installed.
+        """
+        found, ids, seeds = None, [], []
+        for data in stored_trees(path):
+            ids.append(data["problem"]["id"])
+            if problem is None or ids[-1] == problem:
+                found = found or data
+                seeds.append(data["seed"])
+            if len(seeds) > NAMED:
+                break
+        if found is None or len(seeds) > 1:
+            raise ValueError(not_one_tree(path, problem, ids, seeds))
+        return cls.from_json(found)
 
     def to_networkx(self) -> networkx.DiGraph[int]:
         """A directed graph from parents to children with every statistic as a node attribute.
@@ -208,6 +233,40 @@ class Tree:
             if parent is not None:
                 graph.add_edge(parent, node.index, prior=node.prior)
         return graph
+
+
+def stored_trees(path: str | Path) -> Iterator[dict[str, Any]]:
+    """What `Tree.to_json` gave for each tree in a file or folder, one in memory at a time. Raises as `Tree.load`."""
+    path = Path(path)
+    for file in tree_files(path) if path.is_dir() else [path]:
+        where = str(file)
+        try:
+            for place, text in tree_texts(file):
+                where = f"{file}, {place}" if place else str(file)
+                data = json.loads(text)
+                Problem(**data["problem"]), data["seed"], data["nodes"]
+                yield data
+                where = str(file)
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{where} is not a tree: {type(error).__name__}: {error}") from error
+
+
+def not_one_tree(path: str | Path, problem: str | None, ids: Sequence[str], seeds: Sequence[int]) -> str:
+    """Why `Tree.load` cannot choose a tree."""
+    if not ids:
+        return f"{path} holds no tree"
+    if problem is None:
+        return f"{path} holds several trees: choose one with problem=ID, where ID is {first_of(ids)}"
+    if not seeds:
+        return f"{path} holds no tree of problem {problem!r}; it holds those of {first_of(ids)}"
+    return (
+        f"{path} holds several trees of problem {problem!r}, with the seeds {first_of(seeds)}: read all of them with "
+        "treestar.ppm.read_trees"
+    )
+
+
+def first_of(names: Sequence[object]) -> str:
+    return ", ".join(map(repr, names[:NAMED])) + (", ..." if len(names) > NAMED else "")
 
 
 def node_to_json(node: Node) -> dict[str, Any]:

@@ -165,7 +165,7 @@ class Round:
         difficulties = difficulties_of(self.trees, self.job.selection)
         selection = select(
             self.number,
-            trees_of(self.trees),
+            trees_of(self.folder),
             difficulties,
             self.rows_before(),
             self.job.selection,
@@ -173,7 +173,7 @@ class Round:
         )
         self.selected.replace(selection.rows)
         margin = 0.0 if self.job.ppm is None else self.job.ppm.minimum_margin
-        pairs, counts = make_pairs(trees_of(self.trees), minimum_margin=margin)
+        pairs, counts = make_pairs(trees_of(self.folder), minimum_margin=margin)
         self.pairs.replace(pair_rows(self.number, pairs, step_format))
         return {
             "trajectories": selection.added,

@@ -27,6 +27,7 @@ from treestar.selfevolve.listener import EvolutionListener
 from treestar.selfevolve.phases import Models, Round, Run, measure_bootstrap, write_job_report
 from treestar.selfevolve.problems import evaluation_problems, training_problems
 from treestar.storage.files import locked, write_text, writing
+from treestar.storage.settings import check_same_settings
 from treestar.types import TreestarError
 from treestar.workers import RayConfig
 
@@ -96,19 +97,9 @@ def begin(job: Job, out: Path, resume: bool) -> None:
     path = out / JOB
     if path.exists():
         if not resume:
-            raise TreestarError(f"{out} holds a job: go on with it by --resume, or give another folder")
-        changed = differences(load_job(path), job)
-        if changed:
-            raise TreestarError(
-                f"{out} holds a job with other {', '.join(changed)}: go on with the same (--resume without a job takes "
-                f"{path}), or give another folder"
-            )
+            raise TreestarError(f"{out} holds a job: give --resume to continue it, or another folder")
+        before, now = config_to_values(load_job(path)), config_to_values(job)
+        now["rounds"] = now["rounds"][: len(before["rounds"])]  # rounds may be added
+        check_same_settings(out, before, now, f"use the same settings (--resume without a job takes {path})")
     with writing(path):
         write_text(path, job_text(job))
-
-
-def differences(begun: Job, job: Job) -> list[str]:
-    """The fields in which two jobs differ. Rounds after those of the first one are no difference."""
-    before, now = config_to_values(begun), config_to_values(job)
-    now["rounds"] = now["rounds"][: len(before["rounds"])]
-    return [name for name in before if before[name] != now[name]]

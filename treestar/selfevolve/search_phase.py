@@ -11,12 +11,14 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from treestar.policy.models import Dtype
 from treestar.policy.wrapped import WrappedPolicy
 from treestar.ppm.trees import outcomes
 from treestar.search import SearchResult, Tree, search_one
+from treestar.search.tree import stored_trees
 from treestar.selfevolve.backends import Backends, components_of
 from treestar.selfevolve.bound import programs_of
 from treestar.selfevolve.job import RoundConfig, SelectionConfig
@@ -187,10 +189,9 @@ def tree_row(number: int, attempt: int, result: SearchResult, discarded: int, ge
     }
 
 
-def trees_of(table: Table) -> Iterator[Tree]:
+def trees_of(round_folder: Path) -> Iterator[Tree]:
     """The trees of a round, one in memory at a time."""
-    for row in table.rows(["tree"]):
-        yield Tree.from_json(json.loads(row["tree"]))
+    return map(Tree.from_json, stored_trees(round_folder / TREES.name))
 
 
 def difficulties_of(table: Table, config: SelectionConfig) -> dict[str, Difficulty]:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from treestar.search import Tree
 from treestar.selfevolve.backends import Backends, local_backends
 from treestar.selfevolve.job import JOB, Job, load_job
-from treestar.selfevolve.search_phase import TREES, trees_of
+from treestar.selfevolve.search_phase import trees_of
 from treestar.selfevolve.selection import SFT, sft_rows
 from treestar.storage.files import read_json
 from treestar.storage.table import Table
@@ -90,8 +90,7 @@ def ppm_base_of(job: Job, out: Path, number: int) -> str:
 def latest_trees(job: Job, out: Path, number: int) -> Iterator[Tree]:
     """The trees of the rounds that a PPM learns from; round `number` is the last of them."""
     for each in range(max(1, number - job.ppm_rounds + 1), number + 1):
-        with Table(round_folder(out, each) / TREES.name, TREES) as trees:
-            yield from trees_of(trees)
+        yield from trees_of(round_folder(out, each))
 
 
 def main() -> None:

@@ -18,6 +18,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from treestar.storage.files import noticing_full_disk, read_json, write_json
+from treestar.storage.settings import check_same_settings
 from treestar.types import TreestarError
 
 __all__ = [
@@ -190,22 +192,23 @@ def train(
         check_same_run(out, report, data)
     trainer = make_trainer()
     if is_main_process():
-        write_report(out, report)
+        write_json(out / REPORT, report)
     started = time.perf_counter()
-    trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
-    seconds = time.perf_counter() - started
-    save_whole_model(trainer, out / "finished")
-    if is_main_process():
-        report |= {
-            "seconds": seconds,
-            "steps": trainer.state.global_step,
-            "resumed_from": checkpoint and checkpoint.name,
-            "tokens": round(report["data"]["tokens"] * trainer.state.epoch),
-            "losses": [[entry["step"], entry["loss"]] for entry in trainer.state.log_history if "loss" in entry],
-        }
-        report |= finish(trainer, out / "finished")
-        write_report(out, report)
-        publish(out / "finished", out)
+    with noticing_full_disk(out):
+        trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
+        seconds = time.perf_counter() - started
+        save_whole_model(trainer, out / "finished")
+        if is_main_process():
+            report |= {
+                "seconds": seconds,
+                "steps": trainer.state.global_step,
+                "resumed_from": checkpoint and checkpoint.name,
+                "tokens": round(report["data"]["tokens"] * trainer.state.epoch),
+                "losses": [[entry["step"], entry["loss"]] for entry in trainer.state.log_history if "loss" in entry],
+            }
+            report |= finish(trainer, out / "finished")
+            write_json(out / REPORT, report)
+            publish(out / "finished", out)
     return gathered(report)
 
 
@@ -248,26 +251,17 @@ def is_json(file: Path) -> bool:
 
 def check_same_run(out: Path, report: Mapping[str, Any], data: str) -> None:
     """Raise TreestarError unless the training in `out` was begun with the settings and the fingerprint of `report`."""
+    now = json.loads(json.dumps(report["settings"]))
     try:
-        begun = json.loads((out / REPORT).read_text(encoding="utf-8"))
-        before, now = begun["settings"], json.loads(json.dumps(report["settings"]))
-        changed = [name for name in now if before.get(name) != now[name]]
-        if begun["fingerprint"] != report["fingerprint"] and not changed:
-            changed = [data]
+        begun = read_json(out / REPORT)
+        before = {name: begun["settings"].get(name) for name in now}
+        fingerprint = begun["fingerprint"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise TreestarError(f"{out / REPORT} is damaged, so this training cannot go on: give another folder") from error
-    if changed:
         raise TreestarError(
-            f"the training in {out} was begun with other {', '.join(changed)}: go on with the same, or give another "
-            "folder"
-        )
-
-
-def write_report(out: Path, report: Mapping[str, Any]) -> None:
-    """Write the report in one go: a killed run leaves the one before or this one, never a half."""
-    partial = out / f"{REPORT}.partial"
-    partial.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    partial.replace(out / REPORT)
+            f"{out / REPORT} is damaged, so this training cannot be continued: give another folder"
+        ) from error
+    check_same_settings(out, before, now)
+    check_same_settings(out, {data: fingerprint}, {data: report["fingerprint"]}, f"use the same {data}")
 
 
 def save_whole_model(trainer: Any, folder: Path) -> None:
