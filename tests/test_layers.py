@@ -23,7 +23,6 @@ LAYERS = [
     {"selfevolve"},
     {"results_file"},
     {"solver"},
-    {"cluster"},
     {"serve"},
     {"treestar"},
     {"cli"},

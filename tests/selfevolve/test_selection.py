@@ -234,7 +234,7 @@ async def judge_in_sandbox(tree: Tree) -> int:
     try:
         return await judge(tree, parts, SelectionConfig(), other_numbers)
     finally:
-        await parts.close()
+        await parts.executor.close()
 
 
 def test_a_program_that_is_wrong_on_other_instances_is_no_solution() -> None:

@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from treestar.benchmarks.datasets import ProblemSet
-from treestar.benchmarks.job import Job
 from treestar.benchmarks.matrix import BenchmarkConfig, Cell, matrix
 from treestar.benchmarks.samples import Row, append_row, doc_hash, finished_keys, tokens_of_searches
+from treestar.benchmarks.task import BenchmarkTask
 from treestar.search.engine import check_scorer
 from treestar.storage.record import machine, versions
 from treestar.types import Problem, TreestarError
@@ -34,7 +34,7 @@ __all__ = ["Progress", "add_session", "begin_run", "run_benchmark", "unfinished_
 
 CONFIG, SAMPLES, PROVENANCE = "config.json", "samples.jsonl", "provenance.json"
 
-Progress = Callable[[Job, Row], None]
+Progress = Callable[[BenchmarkTask, Row], None]
 """Called with each problem as it is finished."""
 
 
@@ -114,15 +114,15 @@ async def run_benchmark(
     out: Path,
     config: BenchmarkConfig,
     sets: Sequence[ProblemSet],
-    workers: Workers[Job, Row],
-    on_row: Progress = lambda _job, _row: None,
+    workers: Workers[BenchmarkTask, Row],
+    on_row: Progress = lambda _task, _row: None,
 ) -> None:
-    """Run every job that is not finished yet: first the searches, then the sampling, which gets the tokens of a search
+    """Run every task that is not finished yet: first the searches, then the sampling, which gets the tokens of a search
     where it is compared with one.
 
     Args:
         out: a folder that `begin_run` has made or checked.
-        workers: opened with `job.open_benchmark_worker`.
+        workers: opened with `task.open_benchmark_worker`.
 
     Raises:
         ValueError: a strategy needs a PPM, and the workers have none.
@@ -133,13 +133,13 @@ async def run_benchmark(
         check_scorer(strategy, workers.about["ppm"] is not None)
     for sampling in (False, True):
         cells = [cell for cell in matrix(config) if (cell.method == "sampling") == sampling]
-        await run_jobs(unfinished_jobs(out, config, sets, cells), workers, out, on_row)
+        await run_tasks(unfinished_tasks(out, config, sets, cells), workers, out, on_row)
 
 
-def unfinished_jobs(
+def unfinished_tasks(
     out: Path, config: BenchmarkConfig, sets: Sequence[ProblemSet], cells: Sequence[Cell]
-) -> Iterator[Job]:
-    """The jobs of `cells` that are left to do, one after another."""
+) -> Iterator[BenchmarkTask]:
+    """The tasks of `cells` that are left to do, one after another."""
     finished = finished_keys(out / SAMPLES)
     spent = tokens_of_searches(out / SAMPLES, {cell.key: cell for cell in matrix(config)})
     of_set = {each.name: each.problems for each in sets}
@@ -151,22 +151,24 @@ def unfinished_jobs(
             if cell.method == "sampling":
                 searched = spent.get((cell.dataset, cell.temperature, cell.seed, doc_id), {})
                 tokens = max((*config.budget_tokens, *searched.values()), default=0)
-            yield Job(cell, doc_id, problem, tokens)
+            yield BenchmarkTask(cell, doc_id, problem, tokens)
 
 
-async def run_jobs(jobs: Iterator[Job], workers: Workers[Job, Row], out: Path, on_row: Progress) -> None:
-    """Run `jobs`, and append a line to samples.jsonl as each is finished."""
+async def run_tasks(
+    tasks: Iterator[BenchmarkTask], workers: Workers[BenchmarkTask, Row], out: Path, on_row: Progress
+) -> None:
+    """Run `tasks`, and append a line to samples.jsonl as each is finished."""
     try:
         file = (out / SAMPLES).open("a", encoding="utf-8")
     except OSError as error:
         raise TreestarError(f"samples cannot be written to {out / SAMPLES}: {error.strerror or error}") from error
 
-    def keep(job: Job, row: Row) -> None:
+    def keep(task: BenchmarkTask, row: Row) -> None:
         append_row(file, row)
-        on_row(job, row)
+        on_row(task, row)
 
     with file:
-        await workers.run(jobs, keep)
+        await workers.run(tasks, keep)
 
 
 def write_json(path: Path, data: Any) -> None:

@@ -19,7 +19,6 @@ from treestar.search.config import SearchConfig
 from treestar.search.result import SearchStats
 from treestar.search.tree import Node, TerminalReason, Tree
 from treestar.types import (
-    Closable,
     ContextOverflow,
     Execution,
     Executor,
@@ -53,12 +52,6 @@ class Components:
     verifier: Verifier
     scorer: Scorer | None = None
     """The PPM, where there is one."""
-
-    async def close(self) -> None:
-        """Close those of them that hold anything."""
-        for part in (self.policy, self.executor, self.verifier, self.scorer):
-            if isinstance(part, Closable):
-                await part.close()
 
 
 @dataclass(slots=True)
