@@ -37,9 +37,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from treestar.components import ComponentsConfig, open_components
-
 from treestar.benchmarks.gym import make_problems
+from treestar.components import ComponentsConfig, open_components
 from treestar.search import MCTSConfig, search_one
 from treestar.selfevolve.problems import problem_of_set
 from treestar.selfevolve.search_phase import TREES, tree_row

@@ -195,7 +195,7 @@ def test_a_line_that_is_no_sample_is_named(tmp_path: Path) -> None:
     run(tmp_path, config())
     with (tmp_path / "samples.jsonl").open("a") as file:
         file.write("{}\n")
-    with pytest.raises(TreestarError, match="line 19, is no sample"):
+    with pytest.raises(TreestarError, match="line 19, is not a sample"):
         run(tmp_path, config(), resume=True)
 
 
@@ -247,8 +247,8 @@ def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:
     run(tmp_path / "a", config())
     run(tmp_path / "b", config(datasets=("other",)))
     for first, second, pair, sentence in (
-        ("a", "nothing", None, "holds no benchmark run"),
-        ("a", "b", None, "no answer in common"),
+        ("a", "nothing", None, "is not a benchmark run"),
+        ("a", "b", None, "no answers in common"),
         ("a", "a", ("own/beam", "own/greedy"), "has no answer 'own/beam'"),
         ("a", "b", ("own/greedy", "other/greedy"), "not measured on the same problems"),
     ):

@@ -1,13 +1,13 @@
-"""Runs the cells of a benchmark and writes down every finished problem at once, so that a killed run can go on.
+"""Runs the cells of a benchmark and writes each finished problem at once, so that a killed run can be resumed.
 
-    OUT/config.json       what is measured: written first, compared when a run goes on
+    OUT/config.json       what is measured: written first, compared when a run is resumed
     OUT/samples.jsonl     a line for each finished problem of each cell
-    OUT/provenance.json   when, where and how long: a list of sessions; nothing else depends on time or machine
-    OUT/results.json      the figures, computed from config.json and samples.jsonl alone (`results`)
-    OUT/report.md, OUT/plots/*.png   the same for people
+    OUT/provenance.json   when, where and how long: one entry per session; nothing else depends on time or machine
+    OUT/results.json      the metrics, computed from config.json and samples.jsonl alone (`results`)
+    OUT/report.md, OUT/plots/*.png   the same for human readers
 
-Problems are fed to the workers one by one; nothing of a finished one is kept, so memory does not grow with their
-number.
+Tasks are fed to the workers one by one, and nothing of a finished task is kept, so memory does not grow with the number
+of problems.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ __all__ = ["Progress", "add_session", "begin_run", "run_benchmark", "unfinished_
 CONFIG, SAMPLES, PROVENANCE = "config.json", "samples.jsonl", "provenance.json"
 
 Progress = Callable[[BenchmarkTask, Row], None]
-"""Called with each problem as it is finished."""
+"""Called with each task and its row as it finishes."""
 
 
 def begin_run(
     out: Path, config: BenchmarkConfig, sets: Sequence[ProblemSet], model: Mapping[str, Any], resume: bool
 ) -> dict[str, Any]:
-    """Make the folder of a run, or check that the run in it is the same; returns what config.json holds.
+    """Make the folder of a run, or check that it holds the same run; returns the content of config.json.
 
     Args:
-        model: what is known of the policy and the PPM: their names and settings, `num_fewshot`.
-        resume: go on with the run that `out` holds, where it holds one.
+        model: what is known about the policy and the PPM: their names and settings, `num_fewshot`.
+        resume: continue the run that `out` holds, if any.
 
     Raises:
-        TreestarError: `out` holds a run and `resume` is false, or it was made with another configuration, or it cannot
-            be written.
+        TreestarError: `out` holds a run and `resume` is false, the run has another configuration, or `out` cannot be
+            written.
     """
     settings: dict[str, Any] = {
         "config": config.to_json(),
@@ -93,15 +93,15 @@ def check_same(found: Any, wanted: Mapping[str, Any], out: Path) -> None:
 
 
 def digest(problems: ProblemSet) -> str:
-    """A digest of all problems of a set, in their order."""
+    """A digest of all problems of a set, in order."""
     return doc_hash(Problem("".join(map(doc_hash, problems.problems)), problems.name))
 
 
 def unfinished_problems(out: Path, config: BenchmarkConfig, sets: Sequence[ProblemSet]) -> Counter[str]:
-    """How many problems of every cell are left to do.
+    """How many problems of each cell are unfinished.
 
     Raises:
-        TreestarError: samples.jsonl is no such file.
+        TreestarError: samples.jsonl cannot be read.
     """
     finished = finished_keys(out / SAMPLES)
     sizes = {each.name: len(each.problems) for each in sets}
@@ -117,17 +117,17 @@ async def run_benchmark(
     workers: Workers[BenchmarkTask, Row],
     on_row: Progress = lambda _task, _row: None,
 ) -> None:
-    """Run every task that is not finished yet: first the searches, then the sampling, which gets the tokens of a search
-    where it is compared with one.
+    """Run every unfinished task: first the searches, then the sampling, which gets as many tokens as the search that it
+    is compared with.
 
     Args:
-        out: a folder that `begin_run` has made or checked.
+        out: a folder that `begin_run` made or checked.
         workers: opened with `task.open_benchmark_worker`.
 
     Raises:
         ValueError: a strategy needs a PPM, and the workers have none.
-        TreestarError: the policy or the sandbox failed for good, or samples.jsonl cannot be written. What was written
-            before stays valid.
+        TreestarError: the policy or the sandbox failed permanently, or samples.jsonl cannot be written. What was
+            already written stays valid.
     """
     for strategy in config.strategies:
         check_scorer(strategy, workers.about["ppm"] is not None)
@@ -139,7 +139,7 @@ async def run_benchmark(
 def unfinished_tasks(
     out: Path, config: BenchmarkConfig, sets: Sequence[ProblemSet], cells: Sequence[Cell]
 ) -> Iterator[BenchmarkTask]:
-    """The tasks of `cells` that are left to do, one after another."""
+    """The unfinished tasks of `cells`, one by one."""
     finished = finished_keys(out / SAMPLES)
     spent = tokens_of_searches(out / SAMPLES, {cell.key: cell for cell in matrix(config)})
     of_set = {each.name: each.problems for each in sets}
@@ -157,7 +157,7 @@ def unfinished_tasks(
 async def run_tasks(
     tasks: Iterator[BenchmarkTask], workers: Workers[BenchmarkTask, Row], out: Path, on_row: Progress
 ) -> None:
-    """Run `tasks`, and append a line to samples.jsonl as each is finished."""
+    """Run `tasks`, and append a line to samples.jsonl as each finishes."""
     try:
         file = (out / SAMPLES).open("a", encoding="utf-8")
     except OSError as error:
@@ -179,7 +179,7 @@ def write_json(path: Path, data: Any) -> None:
 
 
 def add_session(out: Path, command: str, started: float, problems: int) -> None:
-    """Append to provenance.json that a session of this run has ended. Raises OSError."""
+    """Append the session that ended to provenance.json. Raises OSError."""
     path = out / PROVENANCE
     sessions = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     session = {
