@@ -194,7 +194,7 @@ async def simulate(model: Model, problems: int, rows: list[Row], copies: int, ou
     last: dict[int, tuple[float, float]] = {}
     taken = done = 0
 
-    def jobs() -> Iterator[int]:
+    def tasks() -> Iterator[int]:
         nonlocal taken
         while taken < problems:
             taken += 1
@@ -219,7 +219,7 @@ async def simulate(model: Model, problems: int, rows: list[Row], copies: int, ou
         async with open_workers(partial(open_modelled_worker, model, rows, copies), places, ray, print) as workers:
             started = time.time()
             warm = started + 2 * model.mean_seconds
-            await workers.run(jobs(), on_result)
+            await workers.run(tasks(), on_result)
             seconds = time.time() - started
         table.seal()
         processor_seconds = time.process_time() - processor_seconds
