@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from treestar.benchmarks import job, load_problems, runner, write_record
+from treestar.benchmarks import load_problems, runner, task, write_record
 from treestar.benchmarks.matrix import BenchmarkConfig
 from treestar.benchmarks.plots import draw_plots
 from treestar.benchmarks.report import render_report
@@ -71,7 +71,7 @@ async def run(config: BenchmarkConfig, out: Path, sets: list[Any]) -> float:
     await interpreter.close()
     started = time.perf_counter()
     try:
-        worker = job.benchmark_worker(components, lambda problem: policy.format.prompt(State(problem)), {})
+        worker = task.benchmark_worker(components, lambda problem: policy.format.prompt(State(problem)), {})
         await runner.run_benchmark(out, config, sets, LocalWorkers(worker, 64))
         return time.perf_counter() - started
     finally:
@@ -87,7 +87,7 @@ def main() -> None:
     config = BenchmarkConfig(datasets=DATASETS, samples=arguments.samples, k=ks, limit=arguments.problems)
     sets = [load_problems(name, limit=arguments.problems) for name in DATASETS]
     lines = Stopwatch()
-    job.make_row = lines.awaited(job.make_row)
+    task.make_row = lines.awaited(task.make_row)
     storage_lines.append_line = lines.called(storage_lines.append_line)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)

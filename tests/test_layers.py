@@ -24,7 +24,6 @@ LAYERS = [
     {"selfevolve"},
     {"results_file"},
     {"solver"},
-    {"cluster"},
     {"serve"},
     {"treestar"},
     {"cli"},

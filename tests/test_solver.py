@@ -74,6 +74,15 @@ def test_a_run_that_was_cut_off_goes_on_where_it_stopped(tmp_path: Path) -> None
     assert len(lines) == len({json.loads(line)["id"] for line in lines}) == len(PROBLEMS)
 
 
+def test_results_without_trees_are_the_same_results(tmp_path: Path) -> None:
+    seen: list[treestar.SearchResult] = []
+    with scripted_solver() as solver:
+        whole = solver.solve_many(PROBLEMS)
+        bare = solver.solve_many(PROBLEMS, on_result=seen.append, trees=False)
+    assert [without_time(each) for each in bare] == [without_time(each) for each in whole]
+    assert all(each.tree is None for each in [*bare, *seen])
+
+
 def without_time(result: treestar.SearchResult) -> dict:
     data = result.to_json()
     data["stats"].pop("seconds")

@@ -5,7 +5,6 @@
 >>> result.answer, result.confidence, result.trajectory
 """
 
-from treestar.cluster import solve_on_cluster
 from treestar.search import (
     AdaptiveBranchingConfig,
     BeamSearchConfig,
@@ -69,5 +68,4 @@ __all__ = [
     "Verifier",
     "WeightedVoteConfig",
     "__version__",
-    "solve_on_cluster",
 ]

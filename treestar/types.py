@@ -22,6 +22,7 @@ __all__ = [
     "Policy",
     "Problem",
     "Proposal",
+    "Reporting",
     "Sampling",
     "Scorer",
     "Scores",
@@ -267,4 +268,13 @@ class Closable(Protocol):
 
     async def close(self) -> None:
         """End and free them."""
+        ...
+
+
+@runtime_checkable
+class Reporting(Protocol):
+    """A component with something to tell the user when the work is done."""
+
+    def report(self) -> str:
+        """What went wrong and was recovered, such as repeated requests, in one line; "" if nothing did."""
         ...

@@ -15,7 +15,7 @@ from typing import Any
 
 from recipes.embedded.card import Run, figures, model_card
 from recipes.embedded.corpus import LEAPS_AFTER, Example, Share, build_examples, encode_examples, train_tokenizer
-from recipes.embedded.evaluation import CellResult, EvaluationConfig, evaluate, unseen_texts
+from recipes.embedded.evaluation import BootstrapEvaluationConfig, CellResult, evaluate, unseen_texts
 from recipes.embedded.recipe import SHARES, TRAINING
 from recipes.embedded.training import ModelShape, Tokenized, TrainingConfig, TrainingLog, new_model, train
 from treestar.benchmarks.gym import make_problems
@@ -138,14 +138,14 @@ def document(
         )
 
     began = time.monotonic()
-    results = evaluate(model, tokenizer, EvaluationConfig(), report=report)
+    results = evaluate(model, tokenizer, BootstrapEvaluationConfig(), report=report)
     taught = build_examples(run.shares, run.config.seed)
-    unseen = unseen_texts(taught, EvaluationConfig())
+    unseen = unseen_texts(taught, BootstrapEvaluationConfig())
     parameters = count_parameters(model)
     card = model_card(parameters, len(tokenizer), ModelShape(), run, results, unseen, command)
     (folder / "README.md").write_text(card, encoding="utf-8")
     if record is not None:
-        evaluation = asdict(EvaluationConfig()) | {"seconds": round(time.monotonic() - began, 1)}
+        evaluation = asdict(BootstrapEvaluationConfig()) | {"seconds": round(time.monotonic() - began, 1)}
         write_record(record, figures(parameters, run, results, unseen, evaluation), run.config.seed, command)
     return results
 

@@ -18,11 +18,11 @@ from treestar.policy.formats import END_OF_CODE, END_OF_STEP
 from treestar.policy.formats.binding import bind_numbers
 from treestar.types import Problem
 
-__all__ = ["CellResult", "EvaluationConfig", "evaluate", "solution_output", "unseen_texts", "write_solutions"]
+__all__ = ["BootstrapEvaluationConfig", "CellResult", "evaluate", "solution_output", "unseen_texts", "write_solutions"]
 
 
 @dataclass(frozen=True, slots=True)
-class EvaluationConfig:
+class BootstrapEvaluationConfig:
     """How a policy is evaluated."""
 
     problems: int = 40
@@ -62,7 +62,7 @@ class CellResult:
 def evaluate(
     model: Any,
     tokenizer: Any,
-    config: EvaluationConfig,
+    config: BootstrapEvaluationConfig,
     chosen: Iterable[tuple[str, str]] | None = None,
     split: Split = "test",
     report: Callable[[CellResult], None] | None = None,
@@ -81,7 +81,12 @@ def evaluate(
 
 
 def outputs(
-    model: Any, tokenizer: Any, problems: Sequence[Problem], samples: int, temperature: float, config: EvaluationConfig
+    model: Any,
+    tokenizer: Any,
+    problems: Sequence[Problem],
+    samples: int,
+    temperature: float,
+    config: BootstrapEvaluationConfig,
 ) -> list[list[str | None]]:
     """What each solution of each problem prints; None where it prints nothing."""
     bindings = [bind_numbers(problem.question) for problem in problems]
@@ -97,7 +102,7 @@ def outputs(
 
 
 def write_solutions(
-    model: Any, tokenizer: Any, prompts: Sequence[str], temperature: float, config: EvaluationConfig
+    model: Any, tokenizer: Any, prompts: Sequence[str], temperature: float, config: BootstrapEvaluationConfig
 ) -> list[str]:
     """One continuation for each prompt, up to the tag that ends the code; at temperature 0 the most probable one."""
     import torch
@@ -129,7 +134,7 @@ def solution_output(preamble: str, text: str) -> str | None:
     return run_steps(preamble, body.split(END_OF_STEP)) if end else None
 
 
-def unseen_texts(taught: Iterable[Example], config: EvaluationConfig) -> dict[tuple[str, str], int]:
+def unseen_texts(taught: Iterable[Example], config: BootstrapEvaluationConfig) -> dict[tuple[str, str], int]:
     """How many of each cell's test problems, with names for the numbers, are not a text that was taught.
 
     Questions are never shared, but a question of a narrow family differs from a taught one only in its numbers.
@@ -144,7 +149,7 @@ def unseen_texts(taught: Iterable[Example], config: EvaluationConfig) -> dict[tu
     }
 
 
-def cell_problems(family: str, level: str, split: Split, config: EvaluationConfig) -> list[Problem]:
+def cell_problems(family: str, level: str, split: Split, config: BootstrapEvaluationConfig) -> list[Problem]:
     """The problems on which a cell is evaluated."""
     templates = LEVELS[family][level].get("templates", ())
     return make_problems(family, level, split, max(config.problems, 3 * len(templates)), config.seed)

@@ -119,7 +119,7 @@ def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
         (["gsm8k", "--out", "x", "--gold"], 2, "No such option"),
         (["gsm9k", "--out", "x"], 1, "there is no data set 'gsm9k'"),
         (["gsm8k", "--out", "x", "--data-dir", "nowhere"], 1, "No such file"),
-        (["compare", "nothing", "nowhere"], 1, "nothing holds no benchmark run"),
+        (["compare", "nothing", "nowhere"], 1, "nothing is not a benchmark run"),
     ],
 )
 def test_wrong_usage_is_one_clear_sentence(

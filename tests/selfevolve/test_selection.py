@@ -235,7 +235,7 @@ async def vet_in_sandbox(tree: Tree) -> int:
     try:
         return await vet(tree, parts, SelectionConfig(), BoundPrograms(3, other_numbers))
     finally:
-        await parts.close()
+        await parts.executor.close()
 
 
 def test_a_program_that_is_wrong_on_other_instances_is_no_solution() -> None:

@@ -26,9 +26,9 @@ from treestar.types import TreestarError
 from treestar.workers import RayConfig, Workers, open_workers
 
 if TYPE_CHECKING:
-    from treestar.benchmarks.job import Job
     from treestar.benchmarks.matrix import BenchmarkConfig
     from treestar.benchmarks.samples import Row
+    from treestar.benchmarks.task import BenchmarkTask
 
 __all__ = ["bench"]
 
@@ -88,10 +88,10 @@ def run(
     `treestar bench compare A B` compares two such runs on the same problems.
     """
     from treestar.benchmarks.datasets import load_problems
-    from treestar.benchmarks.job import open_benchmark_worker
     from treestar.benchmarks.matrix import BenchmarkConfig, matrix
     from treestar.benchmarks.runner import add_session, begin_run, run_benchmark, unfinished_problems
     from treestar.benchmarks.scoring import own_answer_right
+    from treestar.benchmarks.task import open_benchmark_worker
 
     cluster = ray_config(ray, options)
     try:
@@ -118,16 +118,16 @@ def run(
     def remark(line: str) -> None:
         console.print(line, highlight=False, markup=False)
 
-    async def measure(workers: Workers[Job, Row]) -> dict[str, Any]:
+    async def measure(workers: Workers[BenchmarkTask, Row]) -> dict[str, Any]:
         settings = begin_run(out, config, sets, workers.about, resume)
         left = unfinished_problems(out, config, sets)
         remark(f"{total:,} problems in {len(cells)} cells, {left.total():,} of them left to do")
         started = time.perf_counter()
         progress = BenchmarkProgress(console, total, total - left.total())
 
-        def on_row(job: Job, row: Row) -> None:
+        def on_row(task: BenchmarkTask, row: Row) -> None:
             right = own_answer_right(row, config)
-            progress.on_row(job.cell.key, left[job.cell.key], right, row["stats"]["generated_tokens"])
+            progress.on_row(task.cell.key, left[task.cell.key], right, row["stats"]["generated_tokens"])
 
         try:
             with progress:

@@ -10,13 +10,12 @@ import typer
 
 from treestar.cli.components import IsolationLevel, PolicyName, ScorerName, StepFormatName, StrategyName, search_config
 from treestar.cli.options import config_from_options, with_config_options
-from treestar.policy import load_policy
 from treestar.policy.models import DEFAULT_POLICY
 from treestar.search import STRATEGIES
 from treestar.serve import ServerConfig
 from treestar.solver import Solver
 from treestar.types import TreestarError
-from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
+from treestar.verifier.sandbox import SandboxConfig
 
 __all__ = ["serve"]
 
@@ -49,6 +48,6 @@ def serve(
         raise TreestarError("serving needs extra packages: pip install 'treestar[serve]'") from error
     with serving.bind(server) as listener:
         print(f"loading policy {policy}", file=sys.stderr, flush=True)
-        executor = SandboxExecutor(SandboxConfig(isolation=isolation))
-        with Solver(load_policy(policy, step_format), search, ppm, executor=executor, seed=seed) as solver:
+        sandbox = SandboxConfig(isolation=isolation)
+        with Solver(policy, search, ppm, sandbox, seed=seed, step_format=step_format) as solver:
             serving.serve(solver, server, listener)

@@ -25,15 +25,12 @@ from treestar.cli.components import (
 from treestar.cli.options import with_config_options
 from treestar.cli.problem_file import read_problems
 from treestar.cli.show import SearchDisplay, result_view
-from treestar.cluster import solve_on_cluster
-from treestar.policy import load_policy
 from treestar.policy.models import DEFAULT_POLICY, PROBLEMS_PATH
-from treestar.ppm.openai import server_remarks
 from treestar.results_file import ResultKey, result_key
 from treestar.search import STRATEGIES, SearchResult, Tree
 from treestar.solver import Solver, as_problem
 from treestar.types import Problem, TreestarError
-from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
+from treestar.verifier.sandbox import SandboxConfig
 from treestar.workers import RayConfig
 
 __all__ = ["solve"]
@@ -94,38 +91,28 @@ def solve(
     def remark(line: str) -> None:
         errors.print(line, highlight=False, markup=False)
 
-    sandbox = SandboxConfig(isolation=isolation)
-    if cluster is not None:
-        try:
-            with display:
-                solve_on_cluster(
-                    problems,
-                    policy,
-                    config,
-                    ppm,
-                    ray=cluster,
-                    step_format=step_format,
-                    sandbox=sandbox,
-                    seed=seed,
-                    with_trees=save_tree is not None,
-                    out=out,
-                    on_result=on_result,
-                    remark=remark,
-                )
-        except KeyboardInterrupt:
-            raise TreestarError("interrupted; a run with --out goes on by the same command") from None
-    else:
+    try:
         with errors.status(f"loading policy {policy}") if errors.is_terminal else nullcontext():
-            executor = SandboxExecutor(sandbox)
-            loaded = load_policy(policy, step_format)
-            solver = Solver(loaded, config, ppm, executor=executor, seed=seed, on_progress=display.on_progress)
+            solver = Solver(
+                policy,
+                config,
+                ppm,
+                SandboxConfig(isolation=isolation),
+                seed=seed,
+                on_progress=display.on_progress,
+                on_remark=remark,
+                step_format=step_format,
+                ray=cluster,
+            )
         with solver, display:
-            results = solver.solve_many(problems, out, on_result)
-        for line in server_remarks(loaded, solver.components.scorer):
-            remark(line)
-        if not json_:
-            for result in results:
-                console.print(result_view(result))
+            results = solver.solve_many(problems, out, on_result, trees=save_tree is not None)
+    except KeyboardInterrupt:
+        if cluster is None:
+            raise
+        raise TreestarError("interrupted; a run with --out continues with the same command") from None
+    if cluster is None and not json_:
+        for result in results:
+            console.print(result_view(result))
     if not json_:
         console.print(display.summary())
     if read_back:

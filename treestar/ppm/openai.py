@@ -16,7 +16,6 @@ from typing import Any
 from treestar.policy.backends.openai import (
     OPENAI_PREFIX,
     OVERFLOW,
-    OpenAIPolicy,
     parse_openai_name,
 )
 from treestar.policy.backends.remote_server import Refusal, RemoteServer, RemoteServerConfig, UnusableAnswer
@@ -25,7 +24,7 @@ from treestar.policy.models import model_config, shipped_path
 from treestar.ppm.encoding import segments
 from treestar.types import Scores, State, TreestarError
 
-__all__ = ["OpenAIScorer", "load_openai_scorer", "server_remarks"]
+__all__ = ["OpenAIScorer", "load_openai_scorer"]
 
 
 class OpenAIScorer:
@@ -131,8 +130,3 @@ def load_openai_scorer(name: str, config: RemoteServerConfig) -> OpenAIScorer:
         found.get("treestar_ppm_bias", 0.0),
         found.get("treestar_ppm_scale", 1.0),
     )
-
-
-def server_remarks(*models: object) -> list[str]:
-    """What those of a search's models that are behind a server had to repeat, a line for each that had to."""
-    return [said for each in models if isinstance(each, OpenAIPolicy | OpenAIScorer) and (said := each.report())]

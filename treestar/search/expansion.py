@@ -19,7 +19,6 @@ from treestar.search.config import SearchConfig
 from treestar.search.result import SearchStats
 from treestar.search.tree import Node, TerminalReason, Tree
 from treestar.types import (
-    Closable,
     ContextOverflow,
     Execution,
     Executor,
@@ -58,12 +57,6 @@ class Components:
     def __post_init__(self) -> None:
         """Raises TreestarError if the policy cannot propose steps."""
         object.__setattr__(self, "policy", as_policy(self.policy))
-
-    async def close(self) -> None:
-        """Close those of them that hold anything."""
-        for part in (self.policy, self.executor, self.verifier, self.scorer):
-            if isinstance(part, Closable):
-                await part.close()
 
 
 @dataclass(slots=True)

@@ -24,7 +24,7 @@ from treestar.config.values import config_to_values
 from treestar.selfevolve.backends import Backends, local_backends
 from treestar.selfevolve.job import JOB, Job, job_text, load_job
 from treestar.selfevolve.listener import EvolutionListener
-from treestar.selfevolve.phases import Models, Round, Run, measure_bootstrap, write_job_report
+from treestar.selfevolve.phases import Models, Round, RunningJob, measure_bootstrap, write_job_report
 from treestar.selfevolve.problems import evaluation_problems, training_problems
 from treestar.storage.files import locked, write_text, writing
 from treestar.storage.settings import check_same_settings
@@ -54,7 +54,7 @@ def evolve(
         concurrency: most problems at the same time, on a cluster in each actor.
         ray: search on this cluster, whose nodes all find `out` at the same place; in this process if None. Data,
             trainings and reports are this process's either way.
-        backends: what names of models and the like mean; those of this machine if None.
+        backends: what the names of models stand for, and the trainings; those of this machine if None.
         progress: told what happens; nobody if None.
 
     Raises:
@@ -68,7 +68,7 @@ def evolve(
         measured = evaluation_problems(job.evaluation)
         training = training_problems(job, [problem for each in measured.values() for problem in each])
         progress.say(str(training))
-        run = Run(job, out, training, measured, concurrency, backends or local_backends(), ray, progress, lock)
+        run = RunningJob(job, out, training, measured, concurrency, backends or local_backends(), ray, progress, lock)
         measure_bootstrap(run)
         models = Models(policy=job.bootstrap, ppm=None)
         for number in range(1, len(job.rounds) + 1):
@@ -76,7 +76,7 @@ def evolve(
             write_job_report(run)
 
 
-def run_round(run: Run, number: int, models: Models) -> Models:
+def run_round(run: RunningJob, number: int, models: Models) -> Models:
     """Search with `models`, select what is to be learned, train a policy and a PPM on it, and measure both."""
     with Round(run, number, models) as round_:
         round_.phase("search", round_.search, round_.trees)

@@ -12,14 +12,16 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from treestar.components import open_components
+from treestar.policy import LanguageModelPolicy
 from treestar.policy.models import Dtype
 from treestar.policy.wrapped import WrappedPolicy
 from treestar.ppm.trees import outcomes
 from treestar.search import SearchResult, Tree, search_one
 from treestar.search.tree import stored_trees
-from treestar.selfevolve.backends import Backends, components_of
+from treestar.selfevolve.backends import Backends
 from treestar.selfevolve.bound import programs_of
 from treestar.selfevolve.job import RoundConfig, SelectionConfig
 from treestar.selfevolve.problems import cell_of
@@ -32,7 +34,7 @@ from treestar.workers import Worker, Workers
 __all__ = [
     "TREES",
     "RoundSearch",
-    "SearchJob",
+    "SearchTask",
     "difficulties_of",
     "open_search_worker",
     "search_report",
@@ -77,7 +79,7 @@ SEEDS_OF_A_ROUND = 100
 
 
 @dataclass(frozen=True, slots=True)
-class SearchJob:
+class SearchTask:
     """One problem, searched for the first time or in an escalation."""
 
     attempt: int
@@ -102,7 +104,7 @@ class RoundSearch:
 async def search_round(
     search: RoundSearch,
     problems: Sequence[Problem],
-    workers: Workers[SearchJob, Row],
+    workers: Workers[SearchTask, Row],
     trees: Table,
     on_attempt: Callable[[int, int, int, int], None],
     on_tree: Callable[[Row], None],
@@ -126,35 +128,34 @@ async def search_round(
         missing = [problem for problem in wanted if (problem.id, seed) not in trees]
         searched = {row["problem_id"] for row in trees.rows(["problem_id", "seed"]) if row["seed"] == seed}
         on_attempt(config.rollouts, len(searched) + len(missing), len(searched), len(searched & solved))
-        await workers.run([SearchJob(attempt, problem) for problem in missing], timed_appending(trees, on_tree))
+        await workers.run([SearchTask(attempt, problem) for problem in missing], timed_appending(trees, on_tree))
     trees.seal()
 
 
 @asynccontextmanager
 async def open_search_worker(
     search: RoundSearch, backends: Backends, policy: str, ppm: str | None, dtype: Dtype | None
-) -> AsyncIterator[Worker[SearchJob, Row]]:
-    """A worker that searches problems and vets their trees, with models by their names."""
-    loaded = backends.policy(policy, dtype)
-    scorer = None if ppm is None else backends.scorer(ppm, dtype)
-    clock = GenerationClock(loaded)
+) -> AsyncIterator[Worker[SearchTask, Row]]:
+    """A worker that searches problems and vets their trees, with models given by name."""
     attempts, explorations = search.config.attempts(), search.config.explorations()
-    programs = programs_of(loaded, search.selection.instances, explores=any(explorations))
-    async with components_of(backends, loaded, scorer) as own:
+    async with open_components(backends.components(policy, ppm, dtype)) as own:
+        loaded = cast(LanguageModelPolicy, own.policy)
+        clock = GenerationClock(loaded)
+        programs = programs_of(loaded, search.selection.instances, explores=any(explorations))
 
-        async def policy_for(job: SearchJob, seed: int) -> Policy:
-            exploration = explorations[job.attempt]
-            if programs is None or exploration is None or not exploration.is_for(cell_of(job.problem)):
+        async def policy_for(task: SearchTask, seed: int) -> Policy:
+            exploration = explorations[task.attempt]
+            if programs is None or exploration is None or not exploration.is_for(cell_of(task.problem)):
                 return clock
-            return await programs.exploring(clock, job.problem, exploration, seed)
+            return await programs.exploring(clock, task.problem, exploration, seed)
 
-        async def work(job: SearchJob) -> Row:
-            seed = search.tree_seed(job.attempt)
-            components = replace(own, policy=await policy_for(job, seed))
-            result = await search_one(job.problem, attempts[job.attempt], components, seed)
+        async def work(task: SearchTask) -> Row:
+            seed = search.tree_seed(task.attempt)
+            components = replace(own, policy=await policy_for(task, seed))
+            result = await search_one(task.problem, attempts[task.attempt], components, seed)
             assert result.tree is not None
             discarded = await vet(result.tree, components, search.selection, programs)
-            return tree_row(search.number, job.attempt, result, discarded, clock.take())
+            return tree_row(search.number, task.attempt, result, discarded, clock.take())
 
         yield Worker(work, {"policy": loaded.name})
 

@@ -1,7 +1,7 @@
 """From the body of a chat completions request to the search that it asks for.
 
-What a search cannot do is refused, never passed over in silence: an unknown field is an error unless it says nothing
-(null, or the value that means "as usual").
+What a search cannot do is rejected, never ignored: an unknown field is an error unless its value has no effect (null,
+or the default).
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from treestar.types import Problem
 __all__ = ["MODEL", "Defaults", "SearchRequest", "read_request"]
 
 MODEL = "treestar"
-"""The one model that a server has."""
+"""The name of a server's only model."""
 
 WITHOUT_MEANING = frozenset({"user", "metadata", "safety_identifier", "prompt_cache_key", "service_tier"})
-"""Fields that say nothing about the answer; any value is taken."""
+"""Fields that do not affect the answer; any value is accepted."""
 
 AS_USUAL: dict[str, tuple[Any, ...]] = {
     "n": (1,),
@@ -41,19 +41,19 @@ AS_USUAL: dict[str, tuple[Any, ...]] = {
     "tool_choice": ("none", "auto"),
     "tools": ([],),
 }
-"""Fields that a search cannot honour, with the values that ask nothing of it."""
+"""Fields that a search cannot honor, with the values that do not ask for anything."""
 
 CEILINGS = ("generated_tokens", "executed_seconds", "wall_seconds")
 """Budgets that a request may lower below the server's, but not raise above it."""
 
 WIDTHS = ("children", "in_flight", "beam_width", "subtrees")
-"""What multiplies to the candidates of one wave."""
+"""Their product is the number of candidates in one wave."""
 
 WIDEST_WAVE = 4096
 """Most candidates that a request may ask for at the same time, unless the server's own search has more."""
 
 NOT_FOR_REQUESTS = frozenset({"gold"})
-"""Fields of a search's configuration that mean nothing here: a request has no gold answer."""
+"""Fields of a search's configuration that do not apply: a request has no gold answer."""
 
 
 class ContentPart(BaseModel):
@@ -97,7 +97,7 @@ class ChatRequest(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """The search that the server was started with: what a request gets where it asks for nothing else."""
+    """The search that the server was started with: the default of each request."""
 
     search: SearchConfig
     seed: int
@@ -115,7 +115,7 @@ class SearchRequest:
     """Strings before which the answer's text ends."""
     stream: bool
     include_usage: bool
-    """Whether a stream's last chunk says what the search cost."""
+    """Whether the last chunk of a stream has the usage."""
     not_used: tuple[str, ...]
     """The messages that the search does not see, in words."""
 
@@ -124,7 +124,7 @@ def read_request(body: bytes, defaults: Defaults) -> SearchRequest:
     """The search that a request's body asks for.
 
     Raises:
-        RequestError: it is no chat completions request, or asks for what a search cannot do.
+        RequestError: it is not a chat completions request, or asks for what a search cannot do.
     """
     try:
         chat = ChatRequest.model_validate_json(body)
@@ -144,17 +144,17 @@ def read_request(body: bytes, defaults: Defaults) -> SearchRequest:
 
 
 def check_supported(chat: ChatRequest) -> None:
-    """Raises RequestError for another model, or a field that a search cannot honour."""
+    """Raises RequestError for another model, or a field that a search cannot honor."""
     if chat.model != MODEL:
         raise RequestError(404, f"there is no model {chat.model!r} here: it is {MODEL!r}", "model", "model_not_found")
     for name, value in (chat.model_extra or {}).items():
         if value is None or name in WITHOUT_MEANING or value in AS_USUAL.get(name, ()):
             continue
-        raise invalid(f"a search cannot honour {name}; leave it out", name, "unsupported_parameter")
+        raise invalid(f"a search cannot honor {name}; leave it out", name, "unsupported_parameter")
 
 
 def problem_of(chat: ChatRequest) -> Problem:
-    """The last message as a problem. Raises RequestError where that is not a question that can be searched."""
+    """The last message as a problem. Raises RequestError if it is not a question that can be searched."""
     place = len(chat.messages) - 1
     message = chat.messages[place]
     if message.role != "user":

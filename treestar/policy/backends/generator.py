@@ -46,7 +46,7 @@ class Request:
     stop_strings: tuple[str, ...]
     done: Future[Generation] = field(default_factory=Future)
     """Resolved when all continuations have ended; canceling it drops them."""
-    ended: list[Candidate] = field(default_factory=list)
+    ended: list[CandidateRow] = field(default_factory=list)
     """Continuations that have ended."""
     tokens: int = 0
     """New tokens computed so far."""
@@ -63,14 +63,14 @@ class Request:
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Candidate(Continuation):
+class CandidateRow(Continuation):
     """Continuation `index` of a request, or one of the beginnings that its distinct continuations come from."""
 
     request: Request
     index: int
     beam: Beam = field(default_factory=Beam)
 
-    def twin(self) -> Candidate:
+    def twin(self) -> CandidateRow:
         """A beginning with the same tokens."""
         tokens, log_probabilities = list(self.tokens), list(self.log_probabilities)
         return replace(self, tokens=tokens, log_probabilities=log_probabilities, row=-1, shared=None)
@@ -102,10 +102,10 @@ class Generator:
         self.end_tokens = end_tokens
         self.max_batch = max_batch
         self.prefixes = PrefixCache(prefix_cache_bytes)
-        self.batch: DecodingBatch[Candidate] = DecodingBatch(model)
-        self.joining: list[Candidate] = []
+        self.batch: DecodingBatch[CandidateRow] = DecodingBatch(model)
+        self.joining: list[CandidateRow] = []
         """Candidates whose prompts are being read."""
-        self.waiting: deque[Candidate] = deque()
+        self.waiting: deque[CandidateRow] = deque()
         self.lock = threading.Lock()
         """Guards `waiting` and `running`."""
         self.running = False
@@ -120,14 +120,14 @@ class Generator:
                 self.running = True
                 self.thread.submit(self.run)
 
-    def candidates(self, request: Request) -> list[Candidate]:
+    def candidates(self, request: Request) -> list[CandidateRow]:
         """What a request starts with: its continuations, or the common beginning of all distinct ones."""
         prompt, sampling = request.prompt, request.sampling
         if sampling.distinct:
-            return [Candidate(list(prompt), len(prompt), sampling, [], request=request, index=0)]
+            return [CandidateRow(list(prompt), len(prompt), sampling, [], request=request, index=0)]
         numbers = [uniforms(request.seed, index, sampling.max_tokens) for index in range(request.n)]
         return [
-            Candidate(list(prompt), len(prompt), sampling, each, request=request, index=index)
+            CandidateRow(list(prompt), len(prompt), sampling, each, request=request, index=index)
             for index, each in enumerate(numbers)
         ]
 
@@ -166,7 +166,7 @@ class Generator:
             self.continue_rows(self.batch.step())
             self.let_go()
 
-    def take_waiting(self) -> list[Candidate]:
+    def take_waiting(self) -> list[CandidateRow]:
         """The longest-waiting candidates that should join now."""
         with self.lock:
             self.waiting = deque(candidate for candidate in self.waiting if not candidate.request.done.done())
@@ -175,16 +175,16 @@ class Generator:
                 return []
             return [self.waiting.popleft() for _ in range(room)]
 
-    def join(self, candidates: Sequence[Candidate]) -> None:
+    def join(self, candidates: Sequence[CandidateRow]) -> None:
         """Read the prompts, give every candidate its first token, and let it join the batch."""
-        by_prompt: dict[tuple[int, ...], list[Candidate]] = {}
+        by_prompt: dict[tuple[int, ...], list[CandidateRow]] = {}
         for candidate in candidates:
             by_prompt.setdefault(tuple(candidate.request.prompt), []).append(candidate)
         sequences = read(self.forward, list(by_prompt), self.prefixes, self.model.device)
         for same, sequence in zip(by_prompt.values(), sequences, strict=True):
             self.batch.join(self.begin(same, sequence.output[None]), sequence.keys_values)
 
-    def begin(self, candidates: Sequence[Candidate], logits: torch.Tensor) -> list[Candidate]:
+    def begin(self, candidates: Sequence[CandidateRow], logits: torch.Tensor) -> list[CandidateRow]:
         """Give candidates of one prompt their first tokens; beginnings of distinct continuations branch into several.
 
         Args:
@@ -212,14 +212,14 @@ class Generator:
                 self.branch(rows, following.of(slice(first, first + len(rows))))
                 first += len(rows)
 
-    def sample(self, rows: Sequence[Candidate], logits: torch.Tensor) -> None:
+    def sample(self, rows: Sequence[CandidateRow], logits: torch.Tensor) -> None:
         """Give independent continuations their next tokens; `logits` has shape (rows, vocabulary)."""
         if rows:
             choose_next(rows, logits)
         for row in rows:
             row.request.tokens += 1
 
-    def branch(self, rows: Sequence[Candidate], following: NextTokens) -> None:
+    def branch(self, rows: Sequence[CandidateRow], following: NextTokens) -> None:
         """Continue the beginnings of one request as their best branches."""
         children: dict[int, list[Branch]] = {}
         for branch in self.branches(rows, following):
@@ -236,7 +236,7 @@ class Generator:
         if not children:  # those that have ended leave no place for others
             self.hand_over(rows[0].request)
 
-    def branches(self, rows: Sequence[Candidate], following: NextTokens) -> list[Branch]:
+    def branches(self, rows: Sequence[CandidateRow], following: NextTokens) -> list[Branch]:
         """How the beginnings of one request continue; continuations that have ended may lose their places."""
         request = rows[0].request
         # In order of their keys, so that the noise does not depend on which row a beginning has.
@@ -272,11 +272,11 @@ class Generator:
             if complete:
                 self.hand_over(request)
 
-    def leave(self, candidates: Iterable[Candidate]) -> None:
+    def leave(self, candidates: Iterable[CandidateRow]) -> None:
         for candidate in list(candidates):
             self.batch.leave(candidate)
 
-    def has_ended(self, candidate: Candidate) -> bool:
+    def has_ended(self, candidate: CandidateRow) -> bool:
         last, new = candidate.tokens[-1], len(candidate.tokens) - candidate.prompt
         if last in self.end_tokens or new >= candidate.sampling.max_tokens:
             return True
@@ -301,7 +301,7 @@ class Generator:
         if request.done.set_running_or_notify_cancel():
             request.done.set_result(generated)
 
-    def generated(self, candidate: Candidate) -> Generated:
+    def generated(self, candidate: CandidateRow) -> Generated:
         new = candidate.tokens[candidate.prompt :]
         ended = new[-1] in self.end_tokens
         text = self.tokenizer.decode(new[:-1] if ended else new, skip_special_tokens=False)
@@ -326,7 +326,7 @@ class Generator:
         with self.lock:
             self.waiting.extendleft(reversed(again))
 
-    def begin_again(self, request: Request) -> list[Candidate]:
+    def begin_again(self, request: Request) -> list[CandidateRow]:
         """All candidates of a request, from the start; those that were waiting are dropped."""
         request.begin()
         with self.lock:
@@ -341,7 +341,7 @@ class Generator:
             if not candidate.request.done.done() and candidate.request.done.set_running_or_notify_cancel():
                 candidate.request.done.set_exception(error)
 
-    def active(self) -> list[Candidate]:
+    def active(self) -> list[CandidateRow]:
         """All candidates that are in the batch or joining it."""
         return self.batch.rows + [candidate for candidate in self.joining if candidate not in self.batch.rows]
 

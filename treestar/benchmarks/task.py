@@ -1,95 +1,90 @@
-"""What a benchmark run is made of: one problem of one cell, and the worker that searches it and makes its line."""
+"""A benchmark task is one problem of one cell. The worker here searches it and makes its line of samples.jsonl."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, cast
 
 from treestar.benchmarks.matrix import Cell
 from treestar.benchmarks.samples import Row, make_row
+from treestar.components import ComponentsConfig, open_components, remarks_of
 from treestar.policy import FormatName, LanguageModelPolicy, TransformersPolicy, load_policy
 from treestar.policy.models import Dtype
-from treestar.ppm import load_scorer
-from treestar.ppm.openai import server_remarks
 from treestar.search import Components, SearchResult, search_one
 from treestar.types import Problem, Scorer, State
-from treestar.verifier import AnswerVerifier
 from treestar.verifier.grading.unit_tests import UnitTestVerifier
-from treestar.verifier.sandbox import SandboxExecutor
 from treestar.workers import Worker
 
-__all__ = ["Job", "benchmark_worker", "open_benchmark_worker"]
+__all__ = ["BenchmarkTask", "benchmark_worker", "open_benchmark_worker"]
 
 SEED_STRIDE = 1_000_000
-"""Distance between the seeds of a cell's searches where a token budget needs more samples than `samples`."""
+"""Distance between the seeds of a task's searches when a token budget needs more samples than `samples`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class BenchmarkTask:
     """One problem of one cell."""
 
     cell: Cell
     doc_id: int
-    """The problem's place in its data set."""
+    """The index of the problem in its data set."""
     problem: Problem
     tokens: int = 0
-    """Sampling goes on until at least this many tokens are generated, so that every budget can be served from it."""
+    """Sampling continues until at least this many tokens are generated, so that it covers every budget."""
 
 
 @asynccontextmanager
 async def open_benchmark_worker(
     policy: str, step_format: FormatName | None, ppm: str | None, dtype: Dtype | None
-) -> AsyncIterator[Worker[Job, Row]]:
-    """Models by their names, a sandbox and a grader; all are closed afterwards.
+) -> AsyncIterator[Worker[BenchmarkTask, Row]]:
+    """A worker with models given by name, a sandbox and a grader; all are closed when the context exits.
 
     Raises:
         TreestarError: a model cannot be loaded.
     """
     loaded = load(policy, step_format, dtype)
-    scorer = None if ppm is None else load_scorer(ppm, dtype=dtype_of(loaded))
-    components = Components(loaded, SandboxExecutor(), AnswerVerifier(), scorer)
-    try:
-        yield benchmark_worker(
-            components, lambda problem: loaded.format.prompt(State(problem)), described(loaded, scorer)
-        )
-    finally:
-        await components.close()
+    config = ComponentsConfig(policy=loaded, scorer=ppm, dtype=dtype_of(loaded))
+    async with open_components(config) as components:
+        about = described(loaded, components.scorer)
+        yield benchmark_worker(components, lambda problem: loaded.format.prompt(State(problem)), about)
 
 
 def benchmark_worker(
     components: Components, prompt: Callable[[Problem], str], about: dict[str, Any]
-) -> Worker[Job, Row]:
-    """
+) -> Worker[BenchmarkTask, Row]:
+    """The worker that searches with `components`.
+
     Args:
         prompt: the text from which the policy continues a problem's first step.
-        about: what is known of the models.
+        about: what is known about the models.
     """
     tests = replace(components, verifier=UnitTestVerifier(components.executor))
 
-    async def work(job: Job) -> Row:
-        parts = tests if job.problem.kind == "code" else components
-        results = await search(job, parts)
+    async def work(task: BenchmarkTask) -> Row:
+        parts = tests if task.problem.kind == "code" else components
+        results = await search(task, parts)
         has_scorer = parts.scorer is not None
-        return await make_row(job.cell, job.doc_id, prompt(job.problem), results, parts.verifier, has_scorer)
+        return await make_row(task.cell, task.doc_id, prompt(task.problem), results, parts.verifier, has_scorer)
 
-    return Worker(work, about, lambda: server_remarks(components.policy, components.scorer))
+    return Worker(work, about, partial(remarks_of, components))
 
 
-async def search(job: Job, components: Components) -> list[SearchResult]:
-    """One search; more of them with other seeds while the samples have fewer tokens than the largest budget."""
+async def search(task: BenchmarkTask, components: Components) -> list[SearchResult]:
+    """One search, and more with other seeds while the samples have fewer tokens than `task.tokens`."""
     results: list[SearchResult] = []
     spent = 0
-    while not results or (spent < job.tokens and results[-1].stats.generated_tokens > 0):
-        seed = job.cell.seed + SEED_STRIDE * len(results)
-        results.append(await search_one(job.problem, job.cell.config, components, seed))
+    while not results or (spent < task.tokens and results[-1].stats.generated_tokens > 0):
+        seed = task.cell.seed + SEED_STRIDE * len(results)
+        results.append(await search_one(task.problem, task.cell.config, components, seed))
         spent += results[-1].stats.generated_tokens
     return results
 
 
 def load(policy: str, step_format: FormatName | None, dtype: Dtype | None) -> LanguageModelPolicy:
-    """The policy; on a CPU by default in float32, in which a text hardly ever hangs on what else is in the batch."""
+    """The policy; on a CPU in float32 by default, so that a text hardly ever depends on the rest of the batch."""
     loaded = load_policy(policy, step_format, dtype=dtype)
     if dtype is None and isinstance(loaded, TransformersPolicy) and loaded.model.device.type == "cpu":
         loaded.model.float()
@@ -97,7 +92,7 @@ def load(policy: str, step_format: FormatName | None, dtype: Dtype | None) -> La
 
 
 def dtype_of(policy: LanguageModelPolicy) -> Dtype | None:
-    """The policy's arithmetic; None behind a server, which does not tell."""
+    """The policy's arithmetic; None for a server, which does not say."""
     if not isinstance(policy, TransformersPolicy):
         return None
     return cast(Dtype, str(policy.model.dtype).removeprefix("torch."))
