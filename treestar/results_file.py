@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
+from treestar.config.renamed import current_names
 from treestar.search import SearchConfig, SearchResult
 from treestar.types import Problem, TreestarError
 
@@ -57,12 +58,13 @@ def iter_results(path: Path, settings: dict[str, Any]) -> Iterator[SearchResult]
 def read_result(line: bytes, file: str, number: int, settings: dict[str, Any]) -> SearchResult:
     try:
         data = json.loads(line)
-        made_with = data.pop("settings")
+        made_with = current_names(data.pop("settings"))
         result = SearchResult.from_json(data)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise TreestarError(f"{file}, line {number}, is not a treestar result: mend or move the file") from error
-    if made_with != settings:
-        changed = [name for name in settings if made_with.get(name) != settings[name]]
+    # A setting that did not exist yet has the value None in it.
+    changed = [name for name in settings | made_with if made_with.get(name) != settings.get(name)]
+    if changed:
         raise TreestarError(
             f"{file} was made with other settings ({', '.join(changed)}): give another path, or the same settings to "
             "go on with it"

@@ -25,6 +25,7 @@ from treestar.benchmarks.datasets import ProblemSet
 from treestar.benchmarks.job import Job
 from treestar.benchmarks.matrix import BenchmarkConfig, Cell, matrix
 from treestar.benchmarks.samples import Row, append_row, doc_hash, finished_keys, tokens_of_searches
+from treestar.config.renamed import current_names
 from treestar.search.engine import check_scorer
 from treestar.storage.record import machine, versions
 from treestar.types import Problem, TreestarError
@@ -79,6 +80,7 @@ def begin_run(
 
 
 def check_same(found: Any, wanted: Mapping[str, Any], out: Path) -> None:
+    found["config"]["search"] = current_names(found["config"]["search"])
     changed = [
         f"{part}.{name}"
         for part in wanted

@@ -67,7 +67,7 @@ def chosen_job(job: Path | None, preset: str | None, resumed: Path | None) -> Jo
         typer.BadParameter: none or several of them are named.
         TreestarError: there is no such file or preset, or it is no job.
     """
-    from treestar.selfevolve.job import JOB, load_job, preset_path
+    from treestar.selfevolve.job import JOB, begun_job, load_job, preset_path
 
     if job is not None and preset is not None:
         raise typer.BadParameter("give a job file or a --preset, not both")
@@ -77,4 +77,4 @@ def chosen_job(job: Path | None, preset: str | None, resumed: Path | None) -> Jo
         return load_job(preset_path(preset))
     if resumed is None or not (resumed / JOB).exists():
         raise typer.BadParameter("give a job file, or a --preset")
-    return load_job(resumed / JOB)
+    return begun_job(resumed)

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from treestar.config.values import config_to_values
 from treestar.selfevolve.backends import Backends, local_backends
-from treestar.selfevolve.job import JOB, Job, job_text, load_job
+from treestar.selfevolve.job import JOB, Job, begun_job, job_text
 from treestar.selfevolve.listener import EvolutionListener
 from treestar.selfevolve.phases import Models, Round, Run, measure_bootstrap, write_job_report
 from treestar.selfevolve.problems import evaluation_problems, training_problems
@@ -97,7 +97,7 @@ def begin(job: Job, out: Path, resume: bool) -> None:
     if path.exists():
         if not resume:
             raise TreestarError(f"{out} holds a job: go on with it by --resume, or give another folder")
-        changed = differences(load_job(path), job)
+        changed = differences(begun_job(out), job)
         if changed:
             raise TreestarError(
                 f"{out} holds a job with other {', '.join(changed)}: go on with the same (--resume without a job takes "

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from treestar.config.checks import check_whole
 from treestar.policy.backends.transformers import context_length
 from treestar.policy.formats import FormatName, StepFormat, step_format_for
 from treestar.policy.models import loading, policy_path
@@ -58,8 +59,8 @@ class SFTTrainingConfig(FineTuningConfig):
     def __post_init__(self) -> None:
         """Raises ValueError naming the field, the value and what is allowed."""
         super().__post_init__()
-        self.check("batch_size", self.batch_size >= 1, "a whole number, 1 or more")
-        self.check("max_length", self.max_length >= 2, "a whole number, 2 or more")
+        check_whole(self, "batch_size")
+        check_whole(self, "max_length", at_least=2)
 
 
 @dataclass(frozen=True, slots=True)
