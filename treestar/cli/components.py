@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from treestar.cli.options import config_from_options
+from treestar.cli.options import CLUSTER, EXECUTION, MODELS, SEARCH, config_from_options
 from treestar.policy import FormatName
 from treestar.search import STRATEGIES, SearchConfig
 from treestar.search.engine import check_scorer
@@ -29,32 +29,49 @@ __all__ = [
 
 PolicyName = Annotated[
     str,
-    typer.Option(help="`embedded`, a model folder, a Hugging Face hub id, vllm:MODEL, or openai:MODEL@URL."),
+    typer.Option(
+        help="`embedded`, a model folder, a Hugging Face hub id, vllm:MODEL, or openai:MODEL@URL.",
+        rich_help_panel=MODELS,
+    ),
 ]
 StepFormatName = Annotated[
     FormatName | None,
-    typer.Option(help="The form of steps that the model speaks. [default: what its own files say]", show_default=False),
+    typer.Option(
+        help="The form of steps that the model speaks. [default: what its own files say]",
+        show_default=False,
+        rich_help_panel=MODELS,
+    ),
 ]
 PPMName = Annotated[
     str | None,
     typer.Option(
         help="A process preference model: a folder that `treestar ppm train` wrote, a hub id, vllm:MODEL, or "
-        "openai:MODEL@URL."
+        "openai:MODEL@URL.",
+        rich_help_panel=MODELS,
     ),
 ]
-Concurrency = Annotated[int, typer.Option(help="Most problems at the same time; with --ray in each actor.", min=1)]
+Concurrency = Annotated[
+    int,
+    typer.Option(help="Most problems at the same time; with --ray in each actor.", min=1, rich_help_panel=EXECUTION),
+]
 RayAddress = Annotated[
     str | None,
     typer.Option(
         "--ray",
         metavar="local|ADDRESS",
         help="Search in actors of Ray: on this machine's cores and GPUs, or on the cluster whose head is at HOST:PORT.",
+        rich_help_panel=CLUSTER,
     ),
 ]
-StrategyName = Annotated[str, typer.Option(help=f"How the budget is spent: {', '.join(STRATEGIES)}.")]
+StrategyName = Annotated[
+    str, typer.Option(help=f"How the budget is spent: {', '.join(STRATEGIES)}.", rich_help_panel=SEARCH)
+]
 IsolationLevel = Annotated[
     Isolation,
-    typer.Option(help="`full`: steps run in a jail, or not at all. `process`: where a system has no jail; see docs."),
+    typer.Option(
+        help="`full`: steps run in a jail, or not at all. `process`: where a system has no jail; see docs.",
+        rich_help_panel=EXECUTION,
+    ),
 ]
 
 

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from treestar.cli.components import Concurrency, RayAddress, ray_config
-from treestar.cli.options import with_config_options
+from treestar.cli.options import CLUSTER, with_config_options
 from treestar.types import TreestarError
 from treestar.workers import RayConfig
 
@@ -19,19 +19,32 @@ if TYPE_CHECKING:
 __all__ = ["evolve"]
 
 
-@with_config_options(RayConfig, without=("address",))
+JOB = "Job and output"
+
+
+@with_config_options(RayConfig, without=("address",), group=CLUSTER)
 def evolve(
     job: Annotated[
         Path | None, typer.Argument(help="A YAML file that says what the job is (docs/selfevolve.md).")
     ] = None,
     preset: Annotated[
-        str | None, typer.Option(help="A job that comes with treestar: embedded, embedded-quick, rstar-math.")
+        str | None,
+        typer.Option(help="A job that comes with treestar: embedded, embedded-quick, rstar-math.", rich_help_panel=JOB),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for all data, models and reports.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for all data, models and reports.", rich_help_panel=JOB)
+    ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the job that --out holds; without a job or a preset, as it is.")
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with the job that --out holds; without a job or a preset, as it is.",
+            rich_help_panel=JOB,
+        ),
     ] = False,
-    show: Annotated[bool, typer.Option("--show", help="Print the job with all its fields, and do nothing.")] = False,
+    show: Annotated[
+        bool, typer.Option("--show", help="Print the job with all its fields, and do nothing.", rich_help_panel=JOB)
+    ] = False,
     concurrency: Concurrency = 64,
     ray: RayAddress = None,
     options: dict[str, Any] = {},  # noqa: B006  # filled by with_config_options

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from treestar.cli.options import config_from_options, with_config_options
+from treestar.cli.options import MODELS, GroupedCommand, config_from_options, with_config_options
 from treestar.cli.training_progress import TrainingDisplay
 from treestar.training.ppm.config import PPMTrainingConfig
 from treestar.training.run import is_main_process
@@ -25,28 +25,39 @@ __all__ = ["ppm"]
 
 ppm = typer.Typer(help="Train a process preference model (PPM) from search trees, or measure one.")
 
+DATA, TRAINING = "Data and output", "Training"
+
 TreesOption = Annotated[
     list[Path],
-    typer.Option(help="A folder of trees (.json, or .jsonl with one a line), or such a file; may be repeated."),
+    typer.Option(
+        help="A folder of trees (.json, or .jsonl with one a line), or such a file; may be repeated.",
+        rich_help_panel=DATA,
+    ),
 ]
 
 
-@ppm.command()
-@with_config_options(PPMTrainingConfig)
+@ppm.command(cls=GroupedCommand)
+@with_config_options(PPMTrainingConfig, group=TRAINING)
 def train(
     trees: TreesOption,
-    out: Annotated[Path, typer.Option(help="Folder for the PPM and training.json.")],
+    out: Annotated[Path, typer.Option(help="Folder for the PPM and training.json.", rich_help_panel=DATA)],
     policy: Annotated[
         str,
         typer.Option(
             help="Whose backbone the PPM starts from: `embedded`, a model folder, or a hub id. Or a PPM, to train it "
-            "further."
+            "further.",
+            rich_help_panel=MODELS,
         ),
     ] = "embedded",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.", rich_help_panel=DATA)
+    ] = False,
     training_arguments: Annotated[
         Path | None,
-        typer.Option(help="YAML or JSON file with further fields of transformers.TrainingArguments, such as fsdp."),
+        typer.Option(
+            help="YAML or JSON file with further fields of transformers.TrainingArguments, such as fsdp.",
+            rich_help_panel=TRAINING,
+        ),
     ] = None,
     options: dict[str, Any] = {},  # noqa: B006  # filled by with_config_options, never changed
 ) -> None:
