@@ -13,8 +13,9 @@ pytest.importorskip("reasoning_gym")
 
 from treestar.benchmarks.gym import split_of
 from treestar.selfevolve.bound.exploration import ExplorationConfig
-from treestar.selfevolve.job import Job, job_text, load_as, load_job, preset_names, preset_path, read_job
+from treestar.selfevolve.job import Job, begun_job, job_text, load_as, load_job, preset_names, preset_path, read_job
 from treestar.selfevolve.problems import cell_of, evaluation_problems, training_problems
+from treestar.selfevolve.rounds import begin
 from treestar.selfevolve.trainings import ppm_base_of
 from treestar.types import TreestarError
 
@@ -200,3 +201,13 @@ def test_models_that_a_job_has_trained_are_loaded_as_it_says(tmp_path: Path) -> 
     job = read_job(SMALL + "load_as: 'vllm:{model}?seed=1'", "job")
     assert load_as(job, f"{tmp_path}/round-1/policy", tmp_path) == f"vllm:{tmp_path}/round-1/policy?seed=1"
     assert load_as(job, "embedded", tmp_path) == "embedded"
+
+
+@pytest.mark.filterwarnings("error::FutureWarning")
+def test_a_job_by_old_names_is_said_once_and_an_old_jobs_folder_is_read_without_a_word(tmp_path: Path) -> None:
+    job, before = read_job(SMALL, "job"), SMALL.replace("max_rollouts", "rollouts")
+    with pytest.warns(FutureWarning, match="`rollouts` is now `max_rollouts`"):
+        assert read_job(before, "job") == job
+    (tmp_path / "job.yaml").write_text(before)
+    assert begun_job(tmp_path) == job
+    begin(job, tmp_path, resume=True)

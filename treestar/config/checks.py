@@ -6,7 +6,7 @@ A field whose type allows None may be None.
 
 from __future__ import annotations
 
-from math import isfinite
+from math import inf
 from numbers import Real
 from typing import Any
 
@@ -32,7 +32,7 @@ def check_number(
 ) -> None:
     """The fields must be finite numbers in the given range. It needs a lower bound; an upper one is optional."""
     for name, value in given(config, names):
-        is_number = isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
+        is_number = isinstance(value, Real) and not isinstance(value, bool) and -inf < value < inf
         if not (
             is_number
             and (at_least is None or value >= at_least)
