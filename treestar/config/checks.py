@@ -32,9 +32,10 @@ def check_number(
 ) -> None:
     """The fields must be finite numbers in the given range. It needs a lower bound; an upper one is optional."""
     for name, value in given(config, names):
-        is_number = isinstance(value, Real) and not isinstance(value, bool) and -inf < value < inf
+        is_number = isinstance(value, Real) and not isinstance(value, bool)
         if not (
             is_number
+            and -inf < value < inf
             and (at_least is None or value >= at_least)
             and (above is None or value > above)
             and (at_most is None or value <= at_most)
