@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from treestar.config.renamed import current_names
 from treestar.search import SearchConfig, SearchResult
 from treestar.storage.lines import read_lines
 from treestar.storage.settings import check_same_settings
@@ -39,7 +40,7 @@ def iter_results(path: Path, settings: dict[str, Any]) -> Iterator[SearchResult]
     """
 
     def parse(line: dict[str, Any]) -> SearchResult:
-        made_with = line.pop("settings")
+        made_with = current_names(line.pop("settings"))
         result = SearchResult.from_json(line)
         check_same_settings(path, made_with, settings)
         return result

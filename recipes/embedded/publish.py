@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from treestar.selfevolve.job import JOB, load_job
+from treestar.selfevolve.job import begun_job
 from treestar.selfevolve.report import render_report
 from treestar.selfevolve.round_reports import RoundReport
 from treestar.selfevolve.trainings import policy_of, round_folder
@@ -98,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--ppm", type=Path, required=True, help="folder for the published PPM")
     options = parser.parse_args(arguments)
     out = options.job.resolve()
-    job = load_job(out / JOB)
+    job = begun_job(out)
     last = len(job.rounds)
     if not (round_folder(out, last) / "report.json").exists():
         parser.error(f"the job in {out} has not finished its {last} rounds: continue it with treestar evolve --resume")

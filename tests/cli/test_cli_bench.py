@@ -135,7 +135,7 @@ def test_wrong_usage_is_one_clear_sentence(
 def test_help_is_that_of_the_run_and_names_compare(said) -> None:
     code, text = said("--help")
     assert code == 0
-    for name in ("--budget-tokens", "--data-dir", "--resume", "--rollouts", "treestar bench compare A B"):
+    for name in ("--budget-tokens", "--data-dir", "--resume", "--max-rollouts", "treestar bench compare A B"):
         assert name in text
     assert "--generated-tokens" not in text
     assert "MCNEMAR" in said("compare", "--help")[1].upper()

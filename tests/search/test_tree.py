@@ -26,7 +26,7 @@ numbers = st.floats(allow_nan=False, allow_infinity=False)
 def trees(draw: st.DrawFn) -> Tree:
     """Any tree at all, with any text in it."""
     tree = Tree(
-        Problem(draw(texts), draw(st.none() | texts), draw(texts)), "mcts", {"rollouts": 3}, draw(st.integers())
+        Problem(draw(texts), draw(st.none() | texts), draw(texts)), "mcts", {"max_rollouts": 3}, draw(st.integers())
     )
     tree.add_root(Execution(output=draw(texts)))
     for _ in range(draw(st.integers(0, 8))):
@@ -60,7 +60,7 @@ def test_graphml_can_always_be_written(tree: Tree) -> None:
 
 
 def test_a_searched_tree_as_a_graph_carries_every_statistic(tmp_path: Path) -> None:
-    config = MCTSConfig(rollouts=6, children=3)
+    config = MCTSConfig(max_rollouts=6, children=3)
     tree = asyncio.run(search_one(Problem("q", "1"), config, components(random_script()))).tree
     assert tree is not None
     graph = tree.to_networkx()

@@ -24,6 +24,7 @@ from treestar.benchmarks.datasets import ProblemSet
 from treestar.benchmarks.matrix import BenchmarkConfig, Cell, matrix
 from treestar.benchmarks.samples import Row, doc_hash, finished_keys, tokens_of_searches
 from treestar.benchmarks.task import BenchmarkTask
+from treestar.config.renamed import current_names
 from treestar.search.engine import check_scorer
 from treestar.storage.files import read_json, write_json, writing
 from treestar.storage.lines import appending
@@ -72,8 +73,10 @@ def begin_run(
         if not resume:
             raise TreestarError(f"{out} holds a benchmark run: give --resume to continue it, or another --out")
         try:
-            check_same_settings(out, read_json(path), settings)
-        except (OSError, ValueError, AttributeError) as error:
+            begun = read_json(path)
+            begun["config"]["search"] = current_names(begun["config"]["search"])
+            check_same_settings(out, begun, settings)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise TreestarError(f"{path} cannot be read: {error}") from error
     with writing(path):
         out.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ from typer.core import TyperGroup
 
 from treestar.cli.bench_progress import BenchmarkProgress
 from treestar.cli.components import Concurrency, PolicyName, RayAddress, ScorerName, StepFormatName, ray_config
-from treestar.cli.options import with_config_options
+from treestar.cli.options import CLUSTER, MODELS, GroupedCommand, with_config_options
 from treestar.policy.models import DEFAULT_POLICY, Dtype
 from treestar.search import STRATEGIES
 from treestar.search.engine import check_scorer
@@ -43,41 +43,65 @@ class RunByDefault(TyperGroup):
         return super().parse_args(ctx, args if known else ["run", *args])
 
 
+MEASUREMENT = "What is measured"
+
 bench = typer.Typer(cls=RunByDefault, help="Measure strategies on data sets, or compare two such runs.")
 
 
-@bench.command()
+@bench.command(cls=GroupedCommand)
 @with_config_options(
     *(config_class for config_class, _ in STRATEGIES.values()),
     RayConfig,
-    without=("samples", "temperature", "generated_tokens", "gold", "address"),
+    without=("samples", "temperature", "max_generated_tokens", "gold", "address"),
+    group=CLUSTER,
 )
 def run(
     datasets: Annotated[
         list[str], typer.Argument(help="gsm8k, math500, ..., rg:FAMILY[:LEVEL], jsonl:PATH, hf:NAME[:CONFIG][@SPLIT].")
     ],
-    out: Annotated[Path, typer.Option(help="Folder for results.json, samples.jsonl, report.md and plots.")],
+    out: Annotated[
+        Path,
+        typer.Option(help="Folder for results.json, samples.jsonl, report.md and plots.", rich_help_panel=MEASUREMENT),
+    ],
     strategy: Annotated[
-        str, typer.Option(help=f"Strategies, with commas, of {', '.join(STRATEGIES)}.")
+        str, typer.Option(help=f"Strategies, with commas, of {', '.join(STRATEGIES)}.", rich_help_panel=MEASUREMENT)
     ] = "greedy,majority,best_of_n,mcts",
-    samples: Annotated[int, typer.Option(help="Independent trajectories a problem.")] = 16,
-    k: Annotated[str, typer.Option(help="The ks of pass@k, consensus@k and best-of-k, with commas.")] = "1,4,16",
-    temperature: Annotated[str, typer.Option(help="Sampling temperatures, with commas.")] = "1.0",
+    samples: Annotated[int, typer.Option(help="Independent trajectories a problem.", rich_help_panel=MEASUREMENT)] = 16,
+    k: Annotated[
+        str, typer.Option(help="The ks of pass@k, consensus@k and best-of-k, with commas.", rich_help_panel=MEASUREMENT)
+    ] = "1,4,16",
+    temperature: Annotated[
+        str, typer.Option(help="Sampling temperatures, with commas.", rich_help_panel=MEASUREMENT)
+    ] = "1.0",
     budget_tokens: Annotated[
-        str, typer.Option(help="Generated tokens a problem at which all strategies are compared, with commas.")
+        str,
+        typer.Option(
+            help="Generated tokens a problem at which all strategies are compared, with commas.",
+            rich_help_panel=MEASUREMENT,
+        ),
     ] = "",
-    seeds: Annotated[int, typer.Option(help="Repetitions, with seeds 0, 1, ...")] = 1,
-    limit: Annotated[int | None, typer.Option(help="Only the first so many problems of each data set.")] = None,
-    data_dir: Annotated[
-        Path | None, typer.Option(help="Folder with the named sets as JSON Lines; without it, the Hugging Face hub.")
+    seeds: Annotated[int, typer.Option(help="Repetitions, with seeds 0, 1, ...", rich_help_panel=MEASUREMENT)] = 1,
+    limit: Annotated[
+        int | None, typer.Option(help="Only the first so many problems of each data set.", rich_help_panel=MEASUREMENT)
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that --out holds.")] = False,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder with the named sets as JSON Lines; without it, the Hugging Face hub.",
+            rich_help_panel=MEASUREMENT,
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the run that --out holds.", rich_help_panel=MEASUREMENT)
+    ] = False,
     policy: PolicyName = DEFAULT_POLICY,
     step_format: StepFormatName = None,
     ppm: ScorerName = None,
     dtype: Annotated[
         Dtype | None,
-        typer.Option(help="The models' arithmetic. [default: float32 on a CPU, else the model's own]"),
+        typer.Option(
+            help="The models' arithmetic. [default: float32 on a CPU, else the model's own]", rich_help_panel=MODELS
+        ),
     ] = None,
     concurrency: Concurrency = 64,
     ray: RayAddress = None,

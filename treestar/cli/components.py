@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from treestar.cli.options import config_from_options
+from treestar.cli.options import CLUSTER, EXECUTION, MODELS, SEARCH, config_from_options
 from treestar.policy import FormatName
 from treestar.policy.models import SHIPPED_NAMES
 from treestar.search import STRATEGIES, SearchConfig
@@ -32,12 +32,17 @@ __all__ = [
 PolicyName = Annotated[
     str,
     typer.Option(
-        help=f"{SHIPPED_NAMES['policy']}, a model folder, a Hugging Face hub id, vllm:MODEL, or openai:MODEL@URL."
+        help=f"{SHIPPED_NAMES['policy']}, a model folder, a Hugging Face hub id, vllm:MODEL, or openai:MODEL@URL.",
+        rich_help_panel=MODELS,
     ),
 ]
 StepFormatName = Annotated[
     FormatName | None,
-    typer.Option(help="The step format that the model was trained on. [default: as its files say]", show_default=False),
+    typer.Option(
+        help="The step format that the model was trained on. [default: as its files say]",
+        show_default=False,
+        rich_help_panel=MODELS,
+    ),
 ]
 SCORER_FLAGS = ("--scorer", "--ppm")
 """A scorer's option and its second name, which was once its only one."""
@@ -48,22 +53,32 @@ ScorerName = Annotated[
         *SCORER_FLAGS,
         help="A process preference model: a folder that `treestar train ppm` wrote, a hub id, vllm:MODEL, or "
         "openai:MODEL@URL.",
+        rich_help_panel=MODELS,
     ),
 ]
-Concurrency = Annotated[int, typer.Option(help="The most problems at the same time; with --ray, in each actor.", min=1)]
+Concurrency = Annotated[
+    int,
+    typer.Option(
+        help="The most problems at the same time; with --ray, in each actor.", min=1, rich_help_panel=EXECUTION
+    ),
+]
 RayAddress = Annotated[
     str | None,
     typer.Option(
         "--ray",
         metavar="local|ADDRESS",
         help="Search in Ray actors: on this machine's cores and GPUs, or on the cluster whose head is at HOST:PORT.",
+        rich_help_panel=CLUSTER,
     ),
 ]
-StrategyName = Annotated[str, typer.Option(help=f"The search strategy: {', '.join(STRATEGIES)}.")]
+StrategyName = Annotated[
+    str, typer.Option(help=f"The search strategy: {', '.join(STRATEGIES)}.", rich_help_panel=SEARCH)
+]
 IsolationLevel = Annotated[
     Isolation,
     typer.Option(
-        help="`full`: steps run in a jail or not at all. `process`: for systems without a jail; see the docs."
+        help="`full`: steps run in a jail or not at all. `process`: for systems without a jail; see the docs.",
+        rich_help_panel=EXECUTION,
     ),
 ]
 

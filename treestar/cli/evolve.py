@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from treestar.cli.components import Concurrency, RayAddress, ray_config
-from treestar.cli.options import with_config_options
+from treestar.cli.options import CLUSTER, with_config_options
 from treestar.selfevolve import preset_names
 from treestar.types import TreestarError
 from treestar.workers import RayConfig
@@ -20,18 +20,30 @@ if TYPE_CHECKING:
 __all__ = ["evolve"]
 
 
-@with_config_options(RayConfig, without=("address",))
+JOB = "Job and output"
+
+
+@with_config_options(RayConfig, without=("address",), group=CLUSTER)
 def evolve(
     job: Annotated[Path | None, typer.Argument(help="A YAML file that describes the job (docs/selfevolve.md).")] = None,
     preset: Annotated[
-        str | None, typer.Option(help=f"A job that comes with treestar: {', '.join(preset_names())}.")
+        str | None,
+        typer.Option(help=f"A job that comes with treestar: {', '.join(preset_names())}.", rich_help_panel=JOB),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for all data, models and reports.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for all data, models and reports.", rich_help_panel=JOB)
+    ] = None,
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="Continue the job in --out; without a job file or a preset, as it is there."),
+        typer.Option(
+            "--resume",
+            help="Continue the job in --out; without a job file or a preset, as it is there.",
+            rich_help_panel=JOB,
+        ),
     ] = False,
-    show: Annotated[bool, typer.Option("--show", help="Print the job with all its fields, and exit.")] = False,
+    show: Annotated[
+        bool, typer.Option("--show", help="Print the job with all its fields, and exit.", rich_help_panel=JOB)
+    ] = False,
     concurrency: Concurrency = 64,
     ray: RayAddress = None,
     options: dict[str, Any] = {},  # noqa: B006  # filled by with_config_options
@@ -67,7 +79,7 @@ def chosen_job(job: Path | None, preset: str | None, resumed: Path | None) -> Jo
         typer.BadParameter: none or both of them are given.
         TreestarError: the file or preset does not exist, or is not a job.
     """
-    from treestar.selfevolve.job import JOB, load_job, preset_path
+    from treestar.selfevolve.job import JOB, begun_job, load_job, preset_path
 
     if job is not None and preset is not None:
         raise typer.BadParameter("give a job file or a --preset, not both")
@@ -77,4 +89,4 @@ def chosen_job(job: Path | None, preset: str | None, resumed: Path | None) -> Jo
         return load_job(preset_path(preset))
     if resumed is None or not (resumed / JOB).exists():
         raise typer.BadParameter("give a job file, or a --preset")
-    return load_job(resumed / JOB)
+    return begun_job(resumed)

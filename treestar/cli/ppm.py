@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from treestar.cli.components import SCORER_FLAGS
+from treestar.cli.options import DATA, MODELS, GroupedCommand
 from treestar.cli.progress import quiet_transformers
 from treestar.cli.train import ppm as train_ppm
 from treestar.cli.tree_files import TreesOption, read_all
@@ -25,7 +26,7 @@ __all__ = ["ppm"]
 ppm = typer.Typer(help="Measure a process preference model (PPM).")
 
 
-@ppm.command("train", hidden=True)
+@ppm.command("train", hidden=True, cls=GroupedCommand)
 @wraps(train_ppm)
 def train_by_old_name(**given: Any) -> None:
     if is_main_process():
@@ -33,17 +34,21 @@ def train_by_old_name(**given: Any) -> None:
     train_ppm(**given)
 
 
-@ppm.command("eval")
+@ppm.command("eval", cls=GroupedCommand)
 def evaluate(
     scorer: Annotated[
         str,
         typer.Option(
-            *SCORER_FLAGS, help="The PPM: a folder that `treestar train ppm` wrote, or as for `treestar solve`."
+            *SCORER_FLAGS,
+            help="The PPM: a folder that `treestar train ppm` wrote, or as for `treestar solve`.",
+            rich_help_panel=MODELS,
         ),
     ],
     trees: TreesOption,
-    out: Annotated[Path, typer.Option(help="Folder for evaluation.json and reliability.png.")],
-    seed: Annotated[int, typer.Option(help="Of the resamples behind the intervals.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder for evaluation.json and reliability.png.", rich_help_panel=DATA)],
+    seed: Annotated[
+        int, typer.Option(help="The seed of the resamples behind the intervals.", rich_help_panel=DATA)
+    ] = 0,
 ) -> None:
     """Measure a PPM on trees that it was not trained on: pair accuracy, AUC of step correctness, reliability."""
     console = Console(stderr=True, soft_wrap=True)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from treestar.cli.components import IsolationLevel, PolicyName, ScorerName, StepFormatName, StrategyName, search_config
-from treestar.cli.options import config_from_options, with_config_options
+from treestar.cli.options import SEARCH, config_from_options, with_config_options
 from treestar.policy.models import DEFAULT_POLICY
 from treestar.search import STRATEGIES
 from treestar.serve import ServerConfig
@@ -21,7 +21,7 @@ __all__ = ["serve"]
 
 
 @with_config_options(
-    ServerConfig, *(config_class for config_class, _ in reversed(STRATEGIES.values())), without={"gold"}
+    ServerConfig, *(config_class for config_class, _ in reversed(STRATEGIES.values())), without={"gold"}, group="Server"
 )
 def serve(
     policy: PolicyName = DEFAULT_POLICY,
@@ -29,7 +29,7 @@ def serve(
     ppm: ScorerName = None,
     strategy: StrategyName = "mcts",
     isolation: IsolationLevel = "full",
-    seed: Annotated[int, typer.Option(help="The seed of requests that name none.")] = 0,
+    seed: Annotated[int, typer.Option(help="The seed of requests that name none.", rich_help_panel=SEARCH)] = 0,
     options: dict[str, Any] = {},  # noqa: B006  # filled by with_config_options, never changed
 ) -> None:
     """Serve an OpenAI-compatible chat completions endpoint: each request is a search that answers its last message.

@@ -120,7 +120,8 @@ class SearchDisplay:
 
 def progress_row(search: Search[SearchConfig]) -> list[RenderableType]:
     stats, groups = search.stats, search.groups.groups
-    wanted: int = getattr(search.config, "rollouts", getattr(search.config, "samples", 1))
+    samples: int = getattr(search.config, "samples", 1)
+    wanted = search.config.max_rollouts or samples
     leader = max(groups, key=lambda group: group.mass).answer if groups else "…"
     question = Text(" ".join(search.tree.problem.question.split()), overflow="ellipsis", no_wrap=True)
     question.truncate(48, overflow="ellipsis")

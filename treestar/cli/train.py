@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from treestar.cli.options import config_from_options, with_config_options
+from treestar.cli.options import DATA, MODELS, TRAINING, GroupedCommand, config_from_options, with_config_options
 from treestar.cli.progress import quiet_transformers
 from treestar.cli.training_progress import TrainingDisplay
 from treestar.cli.tree_files import TREES_HELP, TreesOption, read_all
@@ -28,23 +28,31 @@ SKIPPED_NAMED = 10
 
 train = typer.Typer(help="Fine-tune a policy (sft), or train a process preference model (ppm), from search trees.")
 
-ResumeOption = Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint in --out.")]
+ResumeOption = Annotated[
+    bool, typer.Option("--resume", help="Continue from the last checkpoint in --out.", rich_help_panel=DATA)
+]
 
 
-@train.command()
-@with_config_options(SFTTrainingConfig, without=("lora", "training_arguments"))
+@train.command(cls=GroupedCommand)
+@with_config_options(SFTTrainingConfig, without=("lora", "training_arguments"), group=TRAINING)
 def sft(
-    out: Annotated[Path, typer.Option(help="Folder for the policy and training.json.")],
-    trees: Annotated[list[Path] | None, typer.Option(help=f"{TREES_HELP} Needed unless --rows is given.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the policy and training.json.", rich_help_panel=DATA)],
+    trees: Annotated[
+        list[Path] | None, typer.Option(help=f"{TREES_HELP} Needed unless --rows is given.", rich_help_panel=DATA)
+    ] = None,
     rows: Annotated[
         list[Path] | None,
         typer.Option(
             help="Training rows that `treestar evolve` selected: OUT/round-K/sft, or a Parquet file in it; may be "
-            "repeated."
+            "repeated.",
+            rich_help_panel=DATA,
         ),
     ] = None,
     base: Annotated[
-        str, typer.Option(help=f"The policy to fine-tune: `{DEFAULT_POLICY}`, a model folder, or a hub id.")
+        str,
+        typer.Option(
+            help=f"The policy to fine-tune: `{DEFAULT_POLICY}`, a model folder, or a hub id.", rich_help_panel=MODELS
+        ),
     ] = DEFAULT_POLICY,
     trajectories: Annotated[
         int,
@@ -52,6 +60,7 @@ def sft(
             help="The most trajectories of each problem in --trees: the right ones with the highest mean Q, no two of "
             "them with the same program.",
             min=1,
+            rich_help_panel=DATA,
         ),
     ] = 2,
     resume: ResumeOption = False,
@@ -59,7 +68,8 @@ def sft(
         Path | None,
         typer.Option(
             help="YAML or JSON file with further fields of trl.SFTConfig, such as fsdp; its field `lora` holds fields "
-            "of peft.LoraConfig."
+            "of peft.LoraConfig.",
+            rich_help_panel=TRAINING,
         ),
     ] = None,
     options: dict[str, Any] = {},  # noqa: B006  # filled by with_config_options, never changed
@@ -92,22 +102,26 @@ def sft(
     run_training(out, work)
 
 
-@train.command()
-@with_config_options(PPMTrainingConfig)
+@train.command(cls=GroupedCommand)
+@with_config_options(PPMTrainingConfig, group=TRAINING)
 def ppm(
     trees: TreesOption,
-    out: Annotated[Path, typer.Option(help="Folder for the PPM and training.json.")],
+    out: Annotated[Path, typer.Option(help="Folder for the PPM and training.json.", rich_help_panel=DATA)],
     policy: Annotated[
         str,
         typer.Option(
             help=f"The policy whose backbone the PPM starts from: `{DEFAULT_POLICY}`, a model folder, or a hub id. Or "
-            "a PPM, to train it further."
+            "a PPM, to train it further.",
+            rich_help_panel=MODELS,
         ),
     ] = DEFAULT_POLICY,
     resume: ResumeOption = False,
     training_arguments: Annotated[
         Path | None,
-        typer.Option(help="YAML or JSON file with further fields of transformers.TrainingArguments, such as fsdp."),
+        typer.Option(
+            help="YAML or JSON file with further fields of transformers.TrainingArguments, such as fsdp.",
+            rich_help_panel=TRAINING,
+        ),
     ] = None,
     options: dict[str, Any] = {},  # noqa: B006  # filled by with_config_options, never changed
 ) -> None:

@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from treestar.cli.options import DATA
+
 if TYPE_CHECKING:
     from treestar.ppm.trees import SkippedTree
     from treestar.search import Tree
 
 __all__ = ["TREES_HELP", "TreesOption", "read_all"]
 
-TREES_HELP = "A folder of trees (.json, or .jsonl with one a line), or such a file; may be repeated."
+TREES_HELP = (
+    "A folder of trees (.json; .jsonl with one a line; .parquet, as in the folder of an evolve job), or such a file; may "
+    "be repeated."
+)
 
-TreesOption = Annotated[list[Path], typer.Option(help=TREES_HELP)]
+TreesOption = Annotated[list[Path], typer.Option(help=TREES_HELP, rich_help_panel=DATA)]
 
 
 def read_all(paths: Sequence[Path]) -> tuple[list[Tree], list[SkippedTree]]:

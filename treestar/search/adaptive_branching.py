@@ -12,6 +12,7 @@ scores. A rollout goes on to a terminal node; a trajectory without an answer cou
 
 from __future__ import annotations
 
+from math import inf
 from random import Random
 
 from treestar.search.config import AdaptiveBranchingConfig
@@ -24,7 +25,8 @@ __all__ = ["adaptive_branching"]
 
 async def adaptive_branching(search: Search[AdaptiveBranchingConfig]) -> str:
     """Run rollouts one after another; returns what ended the search."""
-    while search.stats.rollouts < search.config.rollouts:
+    most = inf if search.config.max_rollouts is None else search.config.max_rollouts
+    while search.stats.rollouts < most:
         node = search.tree.root
         while node.terminal is None:
             if (spent := search.budget_spent()) is not None:

@@ -34,7 +34,7 @@ async def dvts(search: Search[DVTSConfig]) -> str:
 
 async def grow_beams(search: Search[BeamSearchConfig] | Search[DVTSConfig], beams: int, width: int) -> str:
     config, root = search.config, search.tree.root
-    rounds = config.rounds or (1 if config.generated_tokens is None else inf)
+    rounds = config.rounds or (1 if config.max_generated_tokens is None else inf)
     standing: list[list[Node]] = []  # the open states of each beam
     while True:
         if (spent := search.budget_spent()) is not None:

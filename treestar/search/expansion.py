@@ -134,18 +134,9 @@ class Search(Generic[ConfigT_co]):
         return execution
 
     def budget_spent(self) -> str | None:
-        """What ends the search now: `interrupted`, the name of a budget, or None."""
-        config, stats = self.config, self.stats
-        stats.seconds = time.perf_counter() - self.started
-        if self.stop.is_set():
-            return "interrupted"
-        if config.generated_tokens is not None and stats.generated_tokens >= config.generated_tokens:
-            return "generated_tokens"
-        if config.executed_seconds is not None and stats.executed_seconds >= config.executed_seconds:
-            return "executed_seconds"
-        if config.wall_seconds is not None and stats.seconds >= config.wall_seconds:
-            return "wall_seconds"
-        return None
+        """What ends the search now: `interrupted`, the name of a limit in its budget, or None."""
+        self.stats.seconds = time.perf_counter() - self.started
+        return "interrupted" if self.stop.is_set() else self.config.spent(self.stats)
 
     async def expand(self, wanted: Mapping[Node, int], merge: bool, keep_failures: bool) -> list[Growth]:
         """Expand every leaf in `wanted` by the given number of candidates, in order. A leaf may be expanded again.

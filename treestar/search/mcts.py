@@ -6,6 +6,8 @@ children, and so on. Every terminal child that an expansion finds is backed up a
 
 from __future__ import annotations
 
+from math import inf
+
 from treestar.search.answer import trajectory_score
 from treestar.search.config import MCTSConfig
 from treestar.search.expansion import Growth, Search, reopen
@@ -16,25 +18,28 @@ __all__ = ["backpropagate", "mcts"]
 
 
 async def mcts(search: Search[MCTSConfig]) -> str:
-    """Run rollouts until the budget, the rollouts, the tree or the doubt is used up; returns which of them it was."""
+    """Run rollouts until they are done (`finished`), another limit is spent, the tree is exhausted, or the answer is
+    decided; returns what ended the search."""
     config, root = search.config, search.tree.root
+    most = inf if config.max_rollouts is None else config.max_rollouts
     started = 0
     rollouts: list[Node] = []  # the leaf at which each rollout in flight stands
     while True:
-        going_on = bool(rollouts) or started < config.rollouts
-        stopped = search.budget_spent() or ("decided" if going_on and is_decided(search) else None)
-        if stopped is not None:
+        stopped = search.budget_spent()
+        if stopped is None and (rollouts or started < most) and is_decided(search):
+            stopped = "decided"
+        if stopped is not None and stopped != "max_rollouts":
             for leaf in rollouts:
                 leave(leaf)
             return stopped
-        while len(rollouts) < config.in_flight and started < config.rollouts and not root.closed:
+        while len(rollouts) < config.in_flight and started < most and not root.closed:
             started += 1
             root.in_flight += 1
             rollouts += descend(search, root)
         if not rollouts:
             if not root.closed:
                 return "finished"
-            if started == config.rollouts or not widen(search):
+            if started == most or not widen(search):
                 return "exhausted"
             continue
         leaves = dict.fromkeys(rollouts, config.children)

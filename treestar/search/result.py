@@ -57,7 +57,8 @@ class SearchResult:
     trajectory: tuple[TrajectoryStep, ...]
     stats: SearchStats
     stopped: str
-    """What ended the search: `finished`, `decided`, `exhausted`, `interrupted`, or the budget that ran out."""
+    """What ended the search: `finished`, `decided`, `exhausted`, `interrupted`, or the name of the limit
+    that was reached, such as `max_generated_tokens`."""
     tree: Tree | None = field(default=None, repr=False)
     """None in a result read back from a file."""
 

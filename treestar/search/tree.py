@@ -13,6 +13,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from treestar.config.renamed import current_names
 from treestar.storage.files import write_text
 from treestar.storage.tree_files import tree_files, tree_texts
 from treestar.types import Execution, Problem, State, Step
@@ -170,12 +171,12 @@ class Tree:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Tree:
-        """The tree that `to_json` wrote.
+        """The tree that `to_json` wrote; old names of settings in its `config` become the current ones.
 
         Raises:
             KeyError, TypeError: `data` is not such an object.
         """
-        tree = cls(Problem(**data["problem"]), data["strategy"], data["config"], data["seed"])
+        tree = cls(Problem(**data["problem"]), data["strategy"], current_names(data["config"]), data["seed"])
         for fields in data["nodes"]:
             add_node_from_json(tree, fields)
         return tree

@@ -147,8 +147,9 @@ class Round:
             self.job.dtype,
         )
 
-        def on_attempt(rollouts: int, problems: int, searched: int, solved: int) -> None:
-            run.progress.begin(f"round {self.number} search, {rollouts} rollouts", problems, searched, solved)
+        def on_attempt(rollouts: int | None, problems: int, searched: int, solved: int) -> None:
+            place = f"round {self.number} search" + ("" if rollouts is None else f", {rollouts} rollouts")
+            run.progress.begin(place, problems, searched, solved)
 
         async def work() -> None:
             async with run.open_workers(opening) as workers:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from treestar.config.values import config_to_values
 from treestar.selfevolve.backends import Backends, local_backends
-from treestar.selfevolve.job import JOB, Job, job_text, load_job
+from treestar.selfevolve.job import JOB, Job, begun_job, job_text
 from treestar.selfevolve.listener import EvolutionListener
 from treestar.selfevolve.phases import Models, Round, RunningJob, measure_bootstrap, write_job_report
 from treestar.selfevolve.problems import evaluation_problems, training_problems
@@ -98,7 +98,7 @@ def begin(job: Job, out: Path, resume: bool) -> None:
     if path.exists():
         if not resume:
             raise TreestarError(f"{out} holds a job: give --resume to continue it, or another folder")
-        before, now = config_to_values(load_job(path)), config_to_values(job)
+        before, now = config_to_values(begun_job(out)), config_to_values(job)
         now["rounds"] = now["rounds"][: len(before["rounds"])]  # rounds may be added
         check_same_settings(out, before, now, f"use the same settings (--resume without a job takes {path})")
     with writing(path):

@@ -106,7 +106,7 @@ async def search_round(
     problems: Sequence[Problem],
     workers: Workers[SearchTask, Row],
     trees: Table,
-    on_attempt: Callable[[int, int, int, int], None],
+    on_attempt: Callable[[int | None, int, int, int], None],
     on_tree: Callable[[Row], None],
 ) -> None:
     """Search `problems`, and the unsolved ones again for each escalation, into `trees`. What is there already is not
@@ -127,7 +127,7 @@ async def search_round(
         wanted = problems if attempt == 0 else [problem for problem in problems if problem.id not in solved]
         missing = [problem for problem in wanted if (problem.id, seed) not in trees]
         searched = {row["problem_id"] for row in trees.rows(["problem_id", "seed"]) if row["seed"] == seed}
-        on_attempt(config.rollouts, len(searched) + len(missing), len(searched), len(searched & solved))
+        on_attempt(config.max_rollouts, len(searched) + len(missing), len(searched), len(searched & solved))
         await workers.run([SearchTask(attempt, problem) for problem in missing], timed_appending(trees, on_tree))
     trees.seal()
 

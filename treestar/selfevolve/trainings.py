@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from treestar.search import Tree
 from treestar.selfevolve.backends import Backends, local_backends
-from treestar.selfevolve.job import JOB, Job, load_job
+from treestar.selfevolve.job import Job, begun_job
 from treestar.selfevolve.search_phase import trees_of
 from treestar.selfevolve.selection import SFT, sft_rows
 from treestar.storage.files import read_json
@@ -101,7 +101,7 @@ def main() -> None:
     out, number, kind = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     assert kind in ("policy", "ppm")
     try:
-        train_here(kind, load_job(out / JOB), out, number, local_backends(), lambda _: None)  # type: ignore[arg-type]
+        train_here(kind, begun_job(out), out, number, local_backends(), lambda _: None)  # type: ignore[arg-type]
     except TreestarError as error:
         sys.exit(f"error: {error}")
 

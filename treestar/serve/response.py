@@ -107,6 +107,7 @@ def details(result: SearchResult, request: SearchRequest) -> dict[str, Any]:
         "config": result.tree.config,
         "seed": request.seed,
         "not_used": list(request.not_used),
+        **({"deprecated": list(request.deprecated)} if request.deprecated else {}),
     }
 
 

@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
-from math import isfinite
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
+from treestar.config.checks import check_choice, check_number, check_whole
 from treestar.storage.files import noticing_full_disk, read_json, write_json
 from treestar.storage.settings import check_same_settings
 from treestar.types import TreestarError
@@ -76,17 +76,10 @@ class FineTuningConfig:
 
     def __post_init__(self) -> None:
         """Raises ValueError naming the field, the value and what is allowed."""
-        rate, every = self.learning_rate, self.save_steps
-        self.check("optimizer", self.optimizer in get_args(Optimizer), f"one of {', '.join(get_args(Optimizer))}")
-        self.check("epochs", isfinite(self.epochs) and self.epochs > 0, "a finite number above 0")
-        self.check("learning_rate", rate is None or (isfinite(rate) and rate > 0), "a finite number above 0")
-        self.check("warmup", 0 <= self.warmup < 1, "at least 0 and below 1")
-        self.check("accumulation", self.accumulation >= 1, "a whole number, 1 or more")
-        self.check("save_steps", every is None or every >= 1, "a whole number, 1 or more")
-
-    def check(self, name: str, is_allowed: bool, allowed: str) -> None:
-        if not is_allowed:
-            raise ValueError(f"{type(self).__name__}.{name} must be {allowed}, not {getattr(self, name)!r}")
+        check_choice(self, "optimizer")
+        check_number(self, "epochs", "learning_rate", above=0)
+        check_number(self, "warmup", at_least=0, below=1)
+        check_whole(self, "accumulation", "save_steps")
 
 
 @dataclass(frozen=True, slots=True)

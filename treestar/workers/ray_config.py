@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from treestar.config.checks import check_number, check_whole
+
 __all__ = ["RayConfig"]
 
 
@@ -33,13 +35,9 @@ class RayConfig:
     """Seconds within which the first actor must be placed and have loaded its models."""
 
     def __post_init__(self) -> None:
-        if self.actors is not None and self.actors < 1:
-            raise ValueError(f"actors must be at least 1, not {self.actors}")
-        for name in ("actor_cpus", "actor_gpus", "actor_retries"):
-            value = getattr(self, name)
-            if value is not None and value < 0:
-                raise ValueError(f"{name} must be at least 0, not {value}")
+        check_whole(self, "actors")
+        check_number(self, "actor_cpus", "actor_gpus", at_least=0)
+        check_whole(self, "actor_retries", at_least=0)
+        check_number(self, "actor_start_seconds", above=0)
         if self.actor_cpus == 0 and self.actor_gpus == 0 and self.actors is None:
             raise ValueError("an actor with neither CPUs nor GPUs fits everywhere: set the number of actors")
-        if self.actor_start_seconds <= 0:
-            raise ValueError(f"actor_start_seconds must be above 0, not {self.actor_start_seconds}")

@@ -20,6 +20,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
+from treestar.config.checks import check_number, check_whole
 from treestar.types import TreestarError
 
 if TYPE_CHECKING:
@@ -53,9 +54,8 @@ class RemoteServerConfig:
 
     def __post_init__(self) -> None:
         """Raises ValueError naming the field, the value and what is allowed."""
-        for name in ("concurrency", "timeout_seconds", "patience_seconds"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"RemoteServerConfig.{name} must be above 0, not {getattr(self, name)!r}")
+        check_whole(self, "concurrency")
+        check_number(self, "timeout_seconds", "patience_seconds", above=0)
 
 
 class UnusableAnswer(ValueError):

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from math import floor, log
 from random import Random
 
+from treestar.config.checks import check_number, check_whole
 from treestar.policy.formats import trajectory_text
 from treestar.policy.wrapped import WrappedPolicy
 from treestar.search.expansion import code_without_comments
@@ -43,10 +44,8 @@ class ExplorationConfig:
     """Only problems that reports count under these, such as `gsm_symbolic/untaught`; by default all."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.share <= 1:
-            raise ValueError(f"ExplorationConfig.share must be above 0 and at most 1, not {self.share!r}")
-        if self.tries < 0:
-            raise ValueError(f"ExplorationConfig.tries must be 0 or more, not {self.tries!r}")
+        check_number(self, "share", above=0, at_most=1)
+        check_whole(self, "tries", at_least=0)
 
     def is_for(self, cell: str) -> bool:
         return not self.cells or cell in self.cells

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isfinite
-from typing import get_args
 
+from treestar.config.checks import check_choice, check_number, check_whole
 from treestar.training.ppm.objectives import Objective
 from treestar.training.run import FineTuningConfig
 
@@ -36,8 +35,8 @@ class PPMTrainingConfig(FineTuningConfig):
     def __post_init__(self) -> None:
         """Raises ValueError naming the field, the value and what is allowed."""
         super().__post_init__()
-        self.check("objective", self.objective in get_args(Objective), f"one of {', '.join(get_args(Objective))}")
-        self.check("minimum_margin", 0 <= self.minimum_margin < 2, "at least 0 and below 2")
-        self.check("centering", isfinite(self.centering) and self.centering >= 0, "a finite number, 0 or more")
-        self.check("held_out", 0 <= self.held_out < 1, "at least 0 and below 1")
-        self.check("batch_tokens", self.batch_tokens >= 1, "a whole number, 1 or more")
+        check_choice(self, "objective")
+        check_number(self, "minimum_margin", at_least=0, below=2)
+        check_number(self, "centering", at_least=0)
+        check_number(self, "held_out", at_least=0, below=1)
+        check_whole(self, "batch_tokens")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from treestar.config.checks import check_whole
 from treestar.policy.formats import FormatName
 from treestar.training.run import FineTuningConfig
 
@@ -37,5 +38,5 @@ class SFTTrainingConfig(FineTuningConfig):
     def __post_init__(self) -> None:
         """Raises ValueError naming the field, the value and what is allowed."""
         super().__post_init__()
-        self.check("batch_size", self.batch_size >= 1, "a whole number, 1 or more")
-        self.check("max_length", self.max_length >= 2, "a whole number, 2 or more")
+        check_whole(self, "batch_size")
+        check_whole(self, "max_length", at_least=2)

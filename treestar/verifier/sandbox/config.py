@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import os
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal
+
+from treestar.config.checks import check_choice, check_number, check_whole
 
 __all__ = ["Isolation", "SandboxConfig"]
 
@@ -58,20 +59,11 @@ class SandboxConfig:
     """Seconds the sandbox may take to start, which is mostly importing sympy. Then starting it counts as failed."""
 
     def __post_init__(self) -> None:
-        if self.isolation not in get_args(Isolation):
-            raise ValueError(f"SandboxConfig.isolation must be 'full' or 'process', not {self.isolation!r}")
+        check_choice(self, "isolation")
         if self.isolation == "process" and not self.restricted:
             raise ValueError(
                 "SandboxConfig(isolation='process', restricted=False) would leave nothing between a step and this "
                 "machine: choose one of the two"
             )
-        for name in ("seconds", "start_seconds"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise ValueError(f"SandboxConfig.{name} must be a number of seconds, not {value!r}")
-            if not math.isfinite(value) or value <= 0:
-                raise ValueError(f"SandboxConfig.{name} must be a finite number of seconds above 0, not {value!r}")
-        for name in ("memory_mb", "output_limit", "code_limit", "concurrency", "workers"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"SandboxConfig.{name} must be a whole number of at least 1, not {value!r}")
+        check_number(self, "seconds", "start_seconds", above=0)
+        check_whole(self, "memory_mb", "output_limit", "code_limit", "concurrency", "workers")
