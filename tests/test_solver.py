@@ -10,7 +10,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -187,14 +186,18 @@ from support.scripted import *
 from treestar.types import *
 
 class SlowPolicy(ScriptedPolicy):
+    calls = 0
+
     async def propose(self, *request):
         import asyncio
         await asyncio.sleep(0.02)
+        self.calls += 1
+        if self.calls == 100:
+            print("searching", flush=True)
         return await super().propose(*request)
 
 config = treestar.MCTSConfig(rollouts=100000, early_stop=False, children=4)
 solver = treestar.Solver(SlowPolicy(random_script(0.1)), config, executor=ScriptedExecutor(), verifier=ExactVerifier())
-print("ready", flush=True)
 result = solver.solve("question 1")
 print(result.stopped, result.answer is not None, result.stats.rollouts > 0)
 solver.close()
@@ -205,8 +208,7 @@ def test_ctrl_c_ends_a_search_with_what_it_has() -> None:
     script = textwrap.dedent(INTERRUPTED)
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    time.sleep(2)
+    assert process.stdout.readline() == "searching\n"
     os.kill(process.pid, signal.SIGINT)
     out, _ = process.communicate(timeout=60)
     assert out.split() == ["interrupted", "True", "True"]

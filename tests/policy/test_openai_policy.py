@@ -239,7 +239,8 @@ class TestFaults:
             "unusable answer": 3,
         }
         assert len(proxy.bodies) > sum(failures.values())
-        assert policy.report().startswith("requests repeated: 3 x unusable answer, 2 x connection failed")
+        assert policy.report().startswith("requests repeated: ")
+        assert "3 x unusable answer, 2 x connection failed" in policy.report()
 
     def test_a_server_that_is_killed_and_comes_back_loses_no_problem(
         self, server: ServerProcess, undisturbed: list[Any]

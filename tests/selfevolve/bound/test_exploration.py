@@ -60,7 +60,7 @@ class BoundPolicy(LanguageModelPolicy):
 
 @pytest.fixture(scope="module")
 def executor() -> Iterator[SandboxExecutor]:
-    made = SandboxExecutor(SandboxConfig(seconds=2.0, concurrency=1))
+    made = SandboxExecutor(SandboxConfig(seconds=60.0, concurrency=1))
     yield made
     asyncio.run(made.close())
 

@@ -29,7 +29,7 @@ TAUGHT_CELLS = [cell for cell in cells() if cell[1] not in ("untaught", "heldout
 
 @pytest.fixture(scope="module")
 def executor() -> Iterator[SandboxExecutor]:
-    made = SandboxExecutor(SandboxConfig(seconds=2.0, concurrency=1))
+    made = SandboxExecutor(SandboxConfig(seconds=60.0, concurrency=1))
     yield made
     asyncio.run(made.close())
 

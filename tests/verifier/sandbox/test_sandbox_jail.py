@@ -120,7 +120,7 @@ def test_limits_alone_bound_memory_and_files(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def jail() -> object:
-    made = SandboxExecutor(SandboxConfig(seconds=5.0, restricted=False))
+    made = SandboxExecutor(SandboxConfig(seconds=60.0, restricted=False))
     yield made
     asyncio.run(made.close())
 

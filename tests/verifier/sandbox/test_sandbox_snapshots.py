@@ -23,7 +23,7 @@ from treestar.verifier.sandbox.frames import Frame
 
 @pytest.fixture(scope="module")
 def executor() -> Iterator[SandboxExecutor]:
-    made = SandboxExecutor(SandboxConfig(seconds=10.0))
+    made = SandboxExecutor(SandboxConfig(seconds=60.0))
     yield made
     asyncio.run(made.close())
 

@@ -122,7 +122,8 @@ keeps for itself, such as the state of its random numbers (`worker/library_state
 
 _facades: dict[str, ModuleType] = {}
 _stars: dict[str, dict[str, Any]] = {}
-_library: set[int] = set()
+_library: dict[int, object] = {}
+"""By id, and kept alive: the address of an object that is gone may be given to another one."""
 
 
 class _Facade(ModuleType):
@@ -140,8 +141,8 @@ def belongs_to_library(value: object) -> bool:
 
 
 def add_to_library(values: Iterable[object]) -> None:
-    """Let `belongs_to_library` say yes of `values`, which must live as long as this process."""
-    _library.update(map(id, values))
+    """Let `belongs_to_library` say yes of `values`, which then live as long as this process."""
+    _library.update((id(value), value) for value in values)
 
 
 def prepare_modules() -> None:
