@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["TREES_HELP", "TreesOption", "read_all"]
 
 TREES_HELP = (
-    "A folder of trees (.json; .jsonl with one a line; .parquet, as in the folder of an evolve job), or such a file; may "
-    "be repeated."
+    "A folder of trees (.json; .jsonl with one a line; .parquet, as in the folder of an evolve job), or such a file; "
+    "may be repeated."
 )
 
 TreesOption = Annotated[list[Path], typer.Option(help=TREES_HELP, rich_help_panel=DATA)]
