@@ -38,6 +38,6 @@ def test_other_settings_are_named() -> None:
     with pytest.raises(TreestarError) as raised:
         check_same_settings("OUT", {"seed": 0, "search": {"c": 1, "d": 2}}, {"seed": 0, "search": {"c": 2}, "k": [4]})
     assert str(raised.value) == (
-        "OUT was made with other settings (search.c, search.d, k): to continue it, use the same settings; otherwise "
-        "give another place"
+        "OUT was made with other settings (search.c, search.d, k): use the same settings to continue it, or choose "
+        "another path"
     )

@@ -121,7 +121,7 @@ def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(tmp_pa
         train_policy(rows, "embedded", out, config)
     with pytest.raises(TreestarError, match=r"made with other settings \(seed\)"):
         train_policy(rows, "embedded", out, SFTTrainingConfig(**QUICK, save_steps=1, seed=1), resume=True)
-    with pytest.raises(TreestarError, match=r"made with other settings \(rows\): to continue it, use the same rows"):
+    with pytest.raises(TreestarError, match=r"made with other settings \(rows\): use the same rows to continue it"):
         train_policy(rows[1:], "embedded", out, config, resume=True)
     resumed = train_policy(rows, "embedded", out, config, resume=True)
     assert (resumed["resumed_from"], resumed["steps"]) == ("checkpoint-4", 6)

@@ -199,7 +199,7 @@ class Tree:
         """
         found, ids, seeds = None, [], []
         for data in stored_trees(path):
-            ids.append(data["problem"]["id"])
+            ids.append(Problem(**data["problem"]).id)
             if problem is None or ids[-1] == problem:
                 found = found or data
                 seeds.append(data["seed"])

@@ -9,7 +9,7 @@ What one round does otherwise than another is data (`job.RoundConfig`); what a r
 a job:
 
     OUT/job.yaml                 the job with all its fields
-    OUT/round-K/trees/, sft/, pairs/, evaluation/   tables as Parquet (`store.py`)
+    OUT/round-K/trees/, sft/, pairs/, evaluation/   tables as Parquet (`storage/table.py`)
     OUT/round-K/policy/, ppm/    models as Hugging Face folders
     OUT/round-K/phases/*.json    what came of each phase; a phase that has one is done
     OUT/round-K/report.json      the same together; round 0 is the bootstrap policy, which is only measured

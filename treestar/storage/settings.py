@@ -23,8 +23,7 @@ def check_same_settings(
     names = list(differences(made_with, wanted))
     if names:
         raise TreestarError(
-            f"{place} was made with other settings ({', '.join(names)}): to continue it, {hint}; otherwise give "
-            "another place"
+            f"{place} was made with other settings ({', '.join(names)}): {hint} to continue it, or choose another path"
         )
 
 
