@@ -208,7 +208,7 @@ def test_the_verifier_accepts_the_gold_answer_and_nothing_without_one() -> None:
 def test_closing_a_pool_ends_its_workers_and_a_later_call_starts_anew() -> None:
     pool = GradingPool(1)
     assert pool.ask("x", "x + 0", 5.0) is True
-    worker = next(iter(pool._all))
+    worker = next(iter(pool.all))
     pool.close()
     assert not worker.alive
     assert pool.ask("x", "x + 1", 5.0) is False
@@ -220,7 +220,7 @@ def test_no_process_outlives_the_interpreter(ending: str) -> None:
     code = (
         "from treestar.verifier.grading import answers\n"
         "answers.equivalent('x + 1', '1 + x')\n"
-        "print(next(iter(answers._pool._all))._process.pid, flush=True)\n" + ending
+        "print(next(iter(answers.pool.all)).process.pid, flush=True)\n" + ending
     )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120).stdout
     keeper = int(output)
@@ -307,7 +307,7 @@ def test_any_two_answers_get_one_verdict_whatever_the_order(first: str, second: 
     from treestar.verifier.grading import answers
 
     forward = equivalent(first, second, PATIENCE)
-    answers._verdicts.clear()  # Or the second call would only remember the first.
+    answers.verdicts.clear()  # Or the second call would only remember the first.
     assert equivalent(second, first, PATIENCE) == forward
 
 

@@ -230,7 +230,7 @@ def test_what_is_copied_and_what_is_run_again(executor: SandboxExecutor, first: 
     async def use(interpreter: SandboxInterpreter) -> int:
         parent = await interpreter.run(first, None)
         assert parent.error is None
-        worker = interpreter._worker
+        worker = interpreter.worker
         assert worker is not None
         replays = 0
         receive = worker._channel.receive
