@@ -104,7 +104,9 @@ def sampled_mass(node: Node) -> float:
     """
     mass = 1.0
     while (parent := node.parent) is not None:
-        mass *= node.mass / sum([sibling.mass for sibling in parent.children])
+        if parent.children_mass is None:
+            parent.children_mass = sum([child.mass for child in parent.children])
+        mass *= node.mass / parent.children_mass
         node = parent
     return mass
 

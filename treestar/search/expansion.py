@@ -26,6 +26,7 @@ from treestar.types import (
     Interpreter,
     Policy,
     Proposal,
+    Sampling,
     Scorer,
     Step,
     TreestarError,
@@ -112,6 +113,11 @@ class Search(Generic[ConfigT_co]):
     """Called after every wave."""
     stats: SearchStats = field(default_factory=SearchStats)
     started: float = field(default_factory=time.perf_counter)
+    sampling: Sampling = field(init=False)
+    """How the policy draws steps; the same for every expansion, so made once."""
+
+    def __post_init__(self) -> None:
+        self.sampling = self.config.sampling()
 
     async def begin(self) -> None:
         """Run the policy's preamble and plant the root.
@@ -163,7 +169,7 @@ class Search(Generic[ConfigT_co]):
         return [self.grow(leaf, each, keep_failures) for leaf, each in zip(wanted, expansions, strict=True)]
 
     async def propose_and_run(self, leaf: Node, n: int, merge: bool) -> Expansion:
-        policy, tree, sampling = self.components.policy, self.tree, self.config.sampling()
+        policy, tree, sampling = self.components.policy, self.tree, self.sampling
         seed = tree.draw_seed(leaf)
         leaf.drawn += n
         if sampling.distinct:
@@ -180,16 +186,18 @@ class Search(Generic[ConfigT_co]):
         else:
             candidates = await self.merge_and_run(leaf, proposal.steps)
         for candidate in candidates:
-            judge(candidate, policy)
+            classify(candidate, policy)
         return Expansion(proposal, candidates)
 
     async def merge_and_run(self, leaf: Node, steps: Sequence[Step]) -> list[Candidate]:
         known = {step_key(child.step): child for child in leaf.children if child.step is not None}
         candidates = []
-        for places in merge_duplicates(steps):
-            # Of several wordings the most probable: one that names the wrong thing may have the right code too.
-            step = max((steps[place] for place in places), key=lambda each: each.log_probability)
-            child = known.get(step_key(step))
+        for key, places in merge_duplicates(steps).items():
+            step = steps[places[0]]
+            if len(places) > 1:
+                # Keep the most probable wording: one that names the wrong thing can have the right code too.
+                step = max((steps[place] for place in places), key=lambda each: each.log_probability)
+            child = known.get(key)
             execution = await self.execute(step, leaf) if child is None else child.execution
             candidates.append(Candidate(step, places, execution, child))
         return candidates
@@ -203,10 +211,13 @@ class Search(Generic[ConfigT_co]):
 
     async def score(self, nodes: Sequence[Node]) -> None:
         """Give every one of `nodes` that has none its PPM score, where there is a PPM."""
-        unscored = [node for node in nodes if node.score is None]
-        if self.components.scorer is None or not unscored:
+        scorer = self.components.scorer
+        if scorer is None:
             return
-        scores = await self.components.scorer.score([self.tree.state(node) for node in unscored])
+        unscored = [node for node in nodes if node.score is None]
+        if not unscored:
+            return
+        scores = await scorer.score([self.tree.state(node) for node in unscored])
         self.stats.scored_tokens += scores.tokens
         for node, value in zip(unscored, scores.values, strict=True):
             node.score = value
@@ -223,7 +234,7 @@ class Search(Generic[ConfigT_co]):
         """Add an expansion's candidates to the tree; a leaf left without children becomes terminal."""
         self.stats.prompt_tokens += expansion.proposal.prompt_tokens
         self.stats.generated_tokens += expansion.proposal.generated_tokens
-        steps, distinct = expansion.proposal.steps, self.config.sampling().distinct
+        steps, distinct = expansion.proposal.steps, self.sampling.distinct
         growth = Growth(leaf, [None] * len(steps), [])
         if distinct:
             leaf.seen = max(leaf.seen, sum(map(probability, steps)))
@@ -236,6 +247,7 @@ class Search(Generic[ConfigT_co]):
                 growth.new.append(child)
             else:
                 child.multiplicity += len(candidate.places)
+                leaf.children_mass = None
             if distinct:
                 # Drawn again, a child stands for the same texts and maybe more.
                 child.probability = max(child.probability or 0.0, sum(probability(steps[i]) for i in candidate.places))
@@ -266,12 +278,12 @@ class Search(Generic[ConfigT_co]):
         return child
 
 
-def merge_duplicates(steps: Sequence[Step]) -> list[list[int]]:
-    """The places of the distinct steps among `steps`, in order of first appearance."""
+def merge_duplicates(steps: Sequence[Step]) -> dict[StepKey, list[int]]:
+    """The indices at which each distinct step occurs in `steps`, by its key, in order of first appearance."""
     merged: dict[StepKey, list[int]] = {}
     for place, step in enumerate(steps):
         merged.setdefault(step_key(step), []).append(place)
-    return list(merged.values())
+    return merged
 
 
 def step_key(step: Step) -> StepKey:
@@ -285,12 +297,14 @@ def code_without_comments(code: str) -> str:
     lines may mean something, stays as it is."""
     if '"""' in code or "'''" in code:
         return code
+    if "\n" not in code and "#" not in code:
+        return code.rstrip()
     lines = [line.rstrip() for line in code.split("\n")]
     return "\n".join([line for line in lines if line and not line.lstrip().startswith("#")])
 
 
-def judge(candidate: Candidate, policy: Policy) -> None:
-    """Say whether a candidate failed, and whether it ends its trajectory with an answer."""
+def classify(candidate: Candidate, policy: Policy) -> None:
+    """Decide whether a candidate failed, and whether it ends its trajectory with an answer."""
     if candidate.step.ending == "truncated":
         candidate.failure = "truncated"
     elif candidate.execution.error is not None:
@@ -309,10 +323,11 @@ def probability(step: Step) -> float:
 
 def prior_weight(child: Node, step: Step) -> float:
     """What `child` weighs as a prior: the policy's probability of it where that is known, else how often it was sampled
-    times its length-normalised probability, the geometric mean over the tokens."""
+    times its length-normalized probability, the geometric mean over the tokens."""
     if child.probability is not None:
         return child.probability
-    return child.multiplicity * exp(max(step.log_probability / max(step.tokens, 1), -700.0))
+    per_token = step.log_probability / step.tokens if step.tokens > 1 else step.log_probability
+    return child.multiplicity * exp(max(per_token, -700.0))
 
 
 def close(node: Node) -> None:

@@ -134,9 +134,9 @@ def is_decided(search: Search[MCTSConfig]) -> bool:
     config, groups = search.config, search.groups
     if not groups.groups:
         return False
-    confidence = max(group.mass for group in groups.groups) / groups.mass
-    enough_is_finished = 1.0 - groups.open_mass >= config.stop_mass
-    if config.stop_confidence is not None and enough_is_finished and confidence >= config.stop_confidence:
-        return True
+    if config.stop_confidence is not None and 1.0 - groups.open_mass >= config.stop_mass:
+        confidence = max(group.mass for group in groups.groups) / groups.mass
+        if confidence >= config.stop_confidence:
+            return True
     weighs_by_mass = search.components.scorer is None and config.choice == "weighted"
     return config.early_stop and weighs_by_mass and groups.decided()

@@ -56,6 +56,8 @@ def select_child(
             value = uct(value_sum, visits, parent_visits, exploration)
         else:
             value = unvisited_value
+        if value == inf:
+            return child  # no later child can be better, and ties go to the first
         if best is None or value > best_value:
             best, best_value = child, value
     return best

@@ -55,6 +55,8 @@ class Node:
     correct: bool | None = None
     """Whether the verifier accepted `answer`; None where it was not asked."""
     children: list[Node] = field(default_factory=list)
+    children_mass: float | None = None
+    """The children's masses added up; None while nobody needs it or after one of them changed. Not kept in JSON."""
     drawn: int = 0
     """Candidates that were asked of the policy here so far; not kept in JSON."""
     times_drawn: int = 0
@@ -122,6 +124,7 @@ class Tree:
         node = Node(len(self.nodes), parent, step, execution, parent.depth + 1)
         self.nodes.append(node)
         parent.children.append(node)
+        parent.children_mass = None
         return node
 
     def state(self, node: Node) -> State:
