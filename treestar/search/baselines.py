@@ -1,4 +1,4 @@
-"""The baselines that search is measured against: independent trajectories, grown step by step beside each other."""
+"""The baselines that search is measured against: independent trajectories, grown step by step in parallel."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def sample(search: Search[SamplesConfig]) -> str:
 async def grow_trajectories(search: Search[GreedyConfig] | Search[SamplesConfig], samples: int, in_flight: int) -> str:
     root = search.tree.root
     started = 0
-    ends: list[Node] = []  # the last node of each trajectory in flight; a new one stands at the root
+    ends: list[Node] = []  # the last node of each trajectory in flight; a new one starts at the root
     while True:
         if (spent := search.budget_spent()) is not None:
             return spent

@@ -1,7 +1,7 @@
-"""One search in progress: growing its tree by what the policy proposes and the interpreter runs.
+"""One search in progress: how its tree grows by the steps that the policy proposes and the interpreter runs.
 
 Growth happens in waves. All leaves of a wave are expanded concurrently and their children are added in the order of the
-leaves, so a tree does not depend on which request came back first.
+leaves, so a tree does not depend on which request finished first.
 """
 
 from __future__ import annotations
@@ -39,24 +39,24 @@ ConfigT_co = TypeVar("ConfigT_co", bound=SearchConfig, covariant=True)
 
 
 PREAMBLE_RETRIES = 2
-"""A preamble only assigns numbers: where it fails, the machine was too busy to run it in time."""
+"""A preamble only assigns numbers: if it fails, the machine was too busy to run it in time."""
 
 StepKey = tuple[str, str, str | None]
-"""What a step is compared by; see `step_key`."""
+"""What steps are compared by; see `step_key`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """What a search is put together from."""
+    """The parts that a search works with."""
 
     policy: Policy
     executor: Executor
     verifier: Verifier
     scorer: Scorer | None = None
-    """The PPM, where there is one."""
+    """The PPM, if there is one."""
 
     async def close(self) -> None:
-        """Close those of them that hold anything."""
+        """Close the parts that hold processes, connections or an engine."""
         for part in (self.policy, self.executor, self.verifier, self.scorer):
             if isinstance(part, Closable):
                 await part.close()
@@ -64,14 +64,14 @@ class Components:
 
 @dataclass(slots=True)
 class Candidate:
-    """A proposed step, and what running it did."""
+    """A proposed step, and the result of running it."""
 
     step: Step
     places: list[int]
-    """Where it stands among the sampled candidates; several where equal ones were merged."""
+    """Its indices among the sampled candidates; several if equal ones were merged."""
     execution: Execution
     known: Node | None = None
-    """The child that this step already is."""
+    """The existing child for this step, if there is one."""
     failure: TerminalReason | None = None
     answer: str | None = None
 
@@ -92,15 +92,14 @@ class Growth:
 
     leaf: Node
     draws: list[Node | None]
-    """For each sampled candidate, in sampling order, the child that it is; None where its code failed and it was
-    dropped."""
+    """For each sampled candidate, in sampling order, its child; None if its code failed and it was dropped."""
     new: list[Node]
-    """The children that were not there before, in order."""
+    """The newly added children, in order."""
 
 
 @dataclass(slots=True)
 class Search(Generic[ConfigT_co]):
-    """A search in progress: its tree, and what it has used so far."""
+    """A search in progress: its tree, and the resources it has used so far."""
 
     config: ConfigT_co
     components: Components
@@ -108,7 +107,7 @@ class Search(Generic[ConfigT_co]):
     interpreter: Interpreter
     groups: AnswerGroups
     stop: Event
-    """Set from any thread to end the search with what it has."""
+    """Can be set from any thread, to end the search and return what it has found."""
     on_progress: Callable[[Search[SearchConfig]], None] = lambda _: None
     """Called after every wave."""
     stats: SearchStats = field(default_factory=SearchStats)
@@ -120,10 +119,10 @@ class Search(Generic[ConfigT_co]):
         self.sampling = self.config.sampling()
 
     async def begin(self) -> None:
-        """Run the policy's preamble and plant the root.
+        """Run the policy's preamble and add the root.
 
         Raises:
-            TreestarError: the preamble failed, so that no step could run.
+            TreestarError: the preamble failed, so no step could run.
         """
         code = self.components.policy.preamble(self.tree.problem)
         execution = await self.run(code, None) if code else Execution()
@@ -142,7 +141,7 @@ class Search(Generic[ConfigT_co]):
         return execution
 
     def budget_spent(self) -> str | None:
-        """What ends the search now: `interrupted`, the name of a budget, or None."""
+        """The reason to end the search now: `interrupted`, the name of a budget, or None."""
         config, stats = self.config, self.stats
         stats.seconds = time.perf_counter() - self.started
         if self.stop.is_set():
@@ -156,16 +155,15 @@ class Search(Generic[ConfigT_co]):
         return None
 
     async def expand(self, wanted: Mapping[Node, int], merge: bool, keep_failures: bool) -> list[Growth]:
-        """Expand every leaf in `wanted` by the given number of candidates, in order. A leaf may be expanded again.
+        """Expand each leaf in `wanted` with the given number of candidates, in order. A leaf can be expanded again.
 
         Args:
-            merge: join candidates with the same code into one child, also with a child that is already there.
+            merge: merge candidates with the same code into one child, or into a child that already exists.
             keep_failures: keep candidates whose code failed as terminal children instead of dropping them.
         """
-        if len(wanted) == 1:
-            expansions = [await self.propose_and_run(*leaf, merge) for leaf in wanted.items()]
-        else:
-            expansions = await asyncio.gather(*(self.propose_and_run(*leaf, merge) for leaf in wanted.items()))
+        growing = [self.propose_and_run(leaf, n, merge) for leaf, n in wanted.items()]
+        # A single leaf needs no task of its own, which would cost more than the rest of its expansion.
+        expansions = [await growing[0]] if len(growing) == 1 else await asyncio.gather(*growing)
         return [self.grow(leaf, each, keep_failures) for leaf, each in zip(wanted, expansions, strict=True)]
 
     async def propose_and_run(self, leaf: Node, n: int, merge: bool) -> Expansion:
@@ -173,7 +171,8 @@ class Search(Generic[ConfigT_co]):
         seed = tree.draw_seed(leaf)
         leaf.drawn += n
         if sampling.distinct:
-            # Without replacement, n more are the first and n others, if need be less probable ones each time.
+            # Without replacement, drawing n more means drawing the earlier ones again and n others. Each time, less
+            # probable ones are allowed.
             n = leaf.drawn
             leaf.times_drawn += 1
             sampling = replace(sampling, min_share=sampling.min_share**leaf.times_drawn)
@@ -210,7 +209,7 @@ class Search(Generic[ConfigT_co]):
         return await self.run(step.code, leaf.execution)
 
     async def score(self, nodes: Sequence[Node]) -> None:
-        """Give every one of `nodes` that has none its PPM score, where there is a PPM."""
+        """If there is a PPM, score those of `nodes` that have no score yet."""
         scorer = self.components.scorer
         if scorer is None:
             return
@@ -223,15 +222,14 @@ class Search(Generic[ConfigT_co]):
             node.score = value
 
     async def finish(self, ends: Sequence[Node]) -> None:
-        """Score the steps of the finished trajectories that have an answer, and put them among those from which it is
-        chosen."""
+        """Score all steps of the finished trajectories that have an answer, and add these to the answer groups."""
         answered = [node for node in ends if node.answer is not None]
         await self.score(list(dict.fromkeys(each for node in answered for each in node.path())))
         for node in answered:
             await self.groups.add(node)
 
     def grow(self, leaf: Node, expansion: Expansion, keep_failures: bool) -> Growth:
-        """Add an expansion's candidates to the tree; a leaf left without children becomes terminal."""
+        """Add an expansion's candidates to the tree; a leaf that still has no children becomes terminal."""
         self.stats.prompt_tokens += expansion.proposal.prompt_tokens
         self.stats.generated_tokens += expansion.proposal.generated_tokens
         steps, distinct = expansion.proposal.steps, self.sampling.distinct
@@ -249,7 +247,7 @@ class Search(Generic[ConfigT_co]):
                 child.multiplicity += len(candidate.places)
                 leaf.children_mass = None
             if distinct:
-                # Drawn again, a child stands for the same texts and maybe more.
+                # A child that is drawn again stands for the same texts and possibly more.
                 child.probability = max(child.probability or 0.0, sum(probability(steps[i]) for i in candidate.places))
             for place in candidate.places:
                 growth.draws[place] = child
@@ -287,14 +285,14 @@ def merge_duplicates(steps: Sequence[Step]) -> dict[StepKey, list[int]]:
 
 
 def step_key(step: Step) -> StepKey:
-    """What tells the steps of one state apart: the code they run, for the same code run in the same interpreter state
-    leaves the same variables. Comments do not count; steps without code are compared by their text."""
+    """What distinguishes the steps of one state: the code they run, because the same code in the same interpreter state
+    leaves the same variables. Comments do not count. Steps without code are compared by their text."""
     return code_without_comments(step.code) or step.text.strip(), step.ending, step.answer
 
 
 def code_without_comments(code: str) -> str:
-    """`code` without comment lines, empty lines and spaces at line ends. Code with multi-line strings, where such
-    lines may mean something, stays as it is."""
+    """`code` without comment lines, empty lines and trailing spaces. Code with multi-line strings, where such lines can
+    have a meaning, is returned unchanged."""
     if '"""' in code or "'''" in code:
         return code
     if "\n" not in code and "#" not in code:
@@ -322,16 +320,16 @@ def probability(step: Step) -> float:
 
 
 def prior_weight(child: Node, step: Step) -> float:
-    """What `child` weighs as a prior: the policy's probability of it where that is known, else how often it was sampled
-    times its length-normalized probability, the geometric mean over the tokens."""
+    """The weight of `child` in the prior: the policy's probability of it if known, else how often it was sampled times
+    its length-normalized probability (the geometric mean over the tokens)."""
     if child.probability is not None:
         return child.probability
     per_token = step.log_probability / step.tokens if step.tokens > 1 else step.log_probability
-    return child.multiplicity * exp(max(per_token, -700.0))
+    return child.multiplicity * exp(per_token if per_token > -700.0 else -700.0)
 
 
 def close(node: Node) -> None:
-    """Close `node`, and every ancestor that has no open child left with it."""
+    """Close `node`, and every ancestor that then has no open child left."""
     node.closed = True
     while (parent := node.parent) is not None:
         parent.open_children -= 1
@@ -342,7 +340,7 @@ def close(node: Node) -> None:
 
 
 def reopen(node: Node) -> None:
-    """Open a closed `node` that has a new open child, and every ancestor that was closed with it."""
+    """Reopen a closed `node`, and every ancestor that was closed with it."""
     while node.closed:
         node.closed = False
         if node.parent is None:
