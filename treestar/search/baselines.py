@@ -1,4 +1,4 @@
-"""The baselines that search is measured against: independent trajectories, grown step by step beside each other."""
+"""The baselines that search is measured against: independent trajectories, grown step by step in parallel."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def grow_trajectories(search: Search[GreedyConfig] | Search[SamplesConfig]
     root = search.tree.root
     most = min(samples, search.config.max_rollouts or samples)
     started = 0
-    ends: list[Node] = []  # the last node of each trajectory in flight; a new one stands at the root
+    ends: list[Node] = []  # the last node of each trajectory in flight; a new one starts at the root
     while True:
         if (spent := search.budget_spent()) is not None:
             return spent
