@@ -27,7 +27,7 @@ def sums(count: int, seed: int) -> list[treestar.Problem]:
 
 
 def main() -> None:
-    # Trees to learn from: values come from the gold answer, candidates are distinct, and the search does not stop early.
+    # Trees to learn from: gold answers give the values, candidates are distinct, and nothing stops early.
     search = treestar.MCTSConfig(max_rollouts=8, children=4, gold=True, distinct=True, early_stop=False)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
