@@ -17,9 +17,9 @@ from treestar.training import PPMTrainingConfig, train_ppm
 
 
 def sums(count: int, seed: int) -> list[treestar.Problem]:
-    """Sums of six numbers."""
+    """Sums of four numbers."""
     random = Random(seed)
-    terms = [[random.randint(10, 99) for _ in range(6)] for _ in range(count)]
+    terms = [[random.randint(10, 99) for _ in range(4)] for _ in range(count)]
     return [
         treestar.Problem(f"Calculate {' + '.join(map(str, each))}.", str(sum(each)), f"{seed}-{i}")
         for i, each in enumerate(terms)
@@ -28,12 +28,12 @@ def sums(count: int, seed: int) -> list[treestar.Problem]:
 
 def main() -> None:
     # Trees to learn from: gold answers give the values, candidates are distinct, and nothing stops early.
-    search = treestar.MCTSConfig(max_rollouts=8, children=4, gold=True, distinct=True, early_stop=False)
+    search = treestar.MCTSConfig(max_rollouts=4, children=4, gold=True, distinct=True, early_stop=False)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "trees").mkdir()
         with treestar.Solver("embedded-bootstrap", search) as solver:
-            for result in solver.solve_many(sums(12, seed=1)):
+            for result in solver.solve_many(sums(6, seed=1)):
                 assert result.tree is not None
                 result.tree.save(folder / "trees" / f"{result.problem.id}.json")
 
@@ -47,8 +47,8 @@ def main() -> None:
         report = train_ppm(trees, "embedded-bootstrap", folder / "ppm", config)
         print("losses:", [round(loss, 3) for _, loss in report["losses"]])
 
-        with treestar.Solver("embedded-bootstrap", treestar.MCTSConfig(max_rollouts=4), str(folder / "ppm")) as solver:
-            results = solver.solve_many(sums(4, seed=2))
+        with treestar.Solver("embedded-bootstrap", treestar.MCTSConfig(max_rollouts=2), str(folder / "ppm")) as solver:
+            results = solver.solve_many(sums(2, seed=2))
         print(f"guided by it: {sum(bool(result.correct) for result in results)} of {len(results)} right")
 
 
