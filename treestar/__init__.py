@@ -38,7 +38,7 @@ from treestar.types import (
 )
 from treestar.workers import RayConfig
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "AdaptiveBranchingConfig",

@@ -18,7 +18,7 @@ __all__ = ["backpropagate", "mcts"]
 
 
 async def mcts(search: Search[MCTSConfig]) -> str:
-    """Run rollouts until a limit is reached, the tree is exhausted or the answer is decided; returns what ended the search
+    """Run rollouts until a limit is reached, the tree is exhausted or the answer is decided; returns what ended it
     (`finished` if it was the number of rollouts)."""
     config, root = search.config, search.tree.root
     most = inf if config.max_rollouts is None else config.max_rollouts

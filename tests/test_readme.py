@@ -1,0 +1,55 @@
+"""Nothing in the README fails when pasted: its Python, with the output shown, and its commands that need no network."""
+
+import contextlib
+import io
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCK = re.compile(r"(<!-- not run: [^\n]+ -->\n)?^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@dataclass
+class Block:
+    language: str
+    text: str
+    is_run: bool
+
+
+BLOCKS = [Block(language, text, not marker) for marker, language, text in BLOCK.findall(README)]
+COMMANDS = [line for block in BLOCKS if block.language == "bash" and block.is_run for line in block.text.splitlines()]
+
+
+def test_every_block_is_run_or_says_why_not() -> None:
+    assert {block.language for block in BLOCKS} == {"python", "bash", "text"}
+    assert all(block.is_run for block in BLOCKS if block.language == "python")
+    assert README.count("```") == 2 * len(BLOCKS)
+
+
+def test_python_prints_what_is_shown() -> None:
+    for block, following in pairwise(BLOCKS):
+        if block.language == "python":
+            assert following.language == "text", "the README shows what its Python prints"
+            printed = io.StringIO()
+            with contextlib.redirect_stdout(printed):
+                exec(compile(block.text, "README.md", "exec"), {"__name__": "__main__"})
+            assert printed.getvalue().rstrip() == following.text.rstrip()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_succeed(command: str, tmp_path: Path) -> None:
+    assert command.startswith("treestar ")
+    here = command.replace("treestar", f"{sys.executable} -m treestar", 1)
+    result = subprocess.run(["bash", "-c", here], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+
+
+def test_it_is_short() -> None:
+    assert len(README.split()) <= 700
