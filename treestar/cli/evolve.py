@@ -19,32 +19,19 @@ if TYPE_CHECKING:
 __all__ = ["evolve"]
 
 
-JOB = "Job and output"
-
-
-@with_config_options(RayConfig, without=("address",), group=CLUSTER)
+@with_config_options(RayConfig, without=("address",), group=CLUSTER, own_group="Job and output")
 def evolve(
     job: Annotated[
         Path | None, typer.Argument(help="A YAML file that says what the job is (docs/selfevolve.md).")
     ] = None,
     preset: Annotated[
-        str | None,
-        typer.Option(help="A job that comes with treestar: embedded, embedded-quick, rstar-math.", rich_help_panel=JOB),
+        str | None, typer.Option(help="A job that comes with treestar: embedded, embedded-quick, rstar-math.")
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for all data, models and reports.", rich_help_panel=JOB)
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for all data, models and reports.")] = None,
     resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume",
-            help="Go on with the job that --out holds; without a job or a preset, as it is.",
-            rich_help_panel=JOB,
-        ),
+        bool, typer.Option("--resume", help="Go on with the job that --out holds; without a job or a preset, as it is.")
     ] = False,
-    show: Annotated[
-        bool, typer.Option("--show", help="Print the job with all its fields, and do nothing.", rich_help_panel=JOB)
-    ] = False,
+    show: Annotated[bool, typer.Option("--show", help="Print the job with all its fields, and do nothing.")] = False,
     concurrency: Concurrency = 64,
     ray: RayAddress = None,
     options: dict[str, Any] = {},  # noqa: B006  # filled by with_config_options

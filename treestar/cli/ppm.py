@@ -25,22 +25,17 @@ __all__ = ["ppm"]
 
 ppm = typer.Typer(help="Train a process preference model (PPM) from search trees, or measure one.")
 
-DATA, TRAINING = "Data and output", "Training"
-
 TreesOption = Annotated[
     list[Path],
-    typer.Option(
-        help="A folder of trees (.json, or .jsonl with one a line), or such a file; may be repeated.",
-        rich_help_panel=DATA,
-    ),
+    typer.Option(help="A folder of trees (.json, or .jsonl with one a line), or such a file; may be repeated."),
 ]
 
 
 @ppm.command(cls=GroupedCommand)
-@with_config_options(PPMTrainingConfig, group=TRAINING)
+@with_config_options(PPMTrainingConfig, group="Training", own_group="Data and output")
 def train(
     trees: TreesOption,
-    out: Annotated[Path, typer.Option(help="Folder for the PPM and training.json.", rich_help_panel=DATA)],
+    out: Annotated[Path, typer.Option(help="Folder for the PPM and training.json.")],
     policy: Annotated[
         str,
         typer.Option(
@@ -49,15 +44,10 @@ def train(
             rich_help_panel=MODELS,
         ),
     ] = "embedded",
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.", rich_help_panel=DATA)
-    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.")] = False,
     training_arguments: Annotated[
         Path | None,
-        typer.Option(
-            help="YAML or JSON file with further fields of transformers.TrainingArguments, such as fsdp.",
-            rich_help_panel=TRAINING,
-        ),
+        typer.Option(help="YAML or JSON file with further fields of transformers.TrainingArguments, such as fsdp."),
     ] = None,
     options: dict[str, Any] = {},  # noqa: B006  # filled by with_config_options, never changed
 ) -> None:
