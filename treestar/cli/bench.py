@@ -43,8 +43,6 @@ class RunByDefault(TyperGroup):
         return super().parse_args(ctx, args if known else ["run", *args])
 
 
-MEASUREMENT = "What is measured"
-
 bench = typer.Typer(cls=RunByDefault, help="Measure strategies on data sets, or compare two such runs.")
 
 
@@ -54,46 +52,28 @@ bench = typer.Typer(cls=RunByDefault, help="Measure strategies on data sets, or 
     RayConfig,
     without=("samples", "temperature", "max_generated_tokens", "gold", "address"),
     group=CLUSTER,
+    own_group="What is measured",
 )
 def run(
     datasets: Annotated[
         list[str], typer.Argument(help="gsm8k, math500, ..., rg:FAMILY[:LEVEL], jsonl:PATH, hf:NAME[:CONFIG][@SPLIT].")
     ],
-    out: Annotated[
-        Path,
-        typer.Option(help="Folder for results.json, samples.jsonl, report.md and plots.", rich_help_panel=MEASUREMENT),
-    ],
+    out: Annotated[Path, typer.Option(help="Folder for results.json, samples.jsonl, report.md and plots.")],
     strategy: Annotated[
-        str, typer.Option(help=f"Strategies, with commas, of {', '.join(STRATEGIES)}.", rich_help_panel=MEASUREMENT)
+        str, typer.Option(help=f"Strategies, with commas, of {', '.join(STRATEGIES)}.")
     ] = "greedy,majority,best_of_n,mcts",
-    samples: Annotated[int, typer.Option(help="Independent trajectories a problem.", rich_help_panel=MEASUREMENT)] = 16,
-    k: Annotated[
-        str, typer.Option(help="The ks of pass@k, consensus@k and best-of-k, with commas.", rich_help_panel=MEASUREMENT)
-    ] = "1,4,16",
-    temperature: Annotated[
-        str, typer.Option(help="Sampling temperatures, with commas.", rich_help_panel=MEASUREMENT)
-    ] = "1.0",
+    samples: Annotated[int, typer.Option(help="Independent trajectories a problem.")] = 16,
+    k: Annotated[str, typer.Option(help="The ks of pass@k, consensus@k and best-of-k, with commas.")] = "1,4,16",
+    temperature: Annotated[str, typer.Option(help="Sampling temperatures, with commas.")] = "1.0",
     budget_tokens: Annotated[
-        str,
-        typer.Option(
-            help="Generated tokens a problem at which all strategies are compared, with commas.",
-            rich_help_panel=MEASUREMENT,
-        ),
+        str, typer.Option(help="Generated tokens a problem at which all strategies are compared, with commas.")
     ] = "",
-    seeds: Annotated[int, typer.Option(help="Repetitions, with seeds 0, 1, ...", rich_help_panel=MEASUREMENT)] = 1,
-    limit: Annotated[
-        int | None, typer.Option(help="Only the first so many problems of each data set.", rich_help_panel=MEASUREMENT)
-    ] = None,
+    seeds: Annotated[int, typer.Option(help="Repetitions, with seeds 0, 1, ...")] = 1,
+    limit: Annotated[int | None, typer.Option(help="Only the first so many problems of each data set.")] = None,
     data_dir: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder with the named sets as JSON Lines; without it, the Hugging Face hub.",
-            rich_help_panel=MEASUREMENT,
-        ),
+        Path | None, typer.Option(help="Folder with the named sets as JSON Lines; without it, the Hugging Face hub.")
     ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Continue the run that --out holds.", rich_help_panel=MEASUREMENT)
-    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run that --out holds.")] = False,
     policy: PolicyName = DEFAULT_POLICY,
     step_format: StepFormatName = None,
     ppm: ScorerName = None,

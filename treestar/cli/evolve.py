@@ -20,30 +20,18 @@ if TYPE_CHECKING:
 __all__ = ["evolve"]
 
 
-JOB = "Job and output"
-
-
-@with_config_options(RayConfig, without=("address",), group=CLUSTER)
+@with_config_options(RayConfig, without=("address",), group=CLUSTER, own_group="Job and output")
 def evolve(
     job: Annotated[Path | None, typer.Argument(help="A YAML file that describes the job (docs/selfevolve.md).")] = None,
     preset: Annotated[
-        str | None,
-        typer.Option(help=f"A job that comes with treestar: {', '.join(preset_names())}.", rich_help_panel=JOB),
+        str | None, typer.Option(help=f"A job that comes with treestar: {', '.join(preset_names())}.")
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for all data, models and reports.", rich_help_panel=JOB)
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for all data, models and reports.")] = None,
     resume: Annotated[
         bool,
-        typer.Option(
-            "--resume",
-            help="Continue the job in --out; without a job file or a preset, as it is there.",
-            rich_help_panel=JOB,
-        ),
+        typer.Option("--resume", help="Continue the job in --out; without a job file or a preset, as it is there."),
     ] = False,
-    show: Annotated[
-        bool, typer.Option("--show", help="Print the job with all its fields, and exit.", rich_help_panel=JOB)
-    ] = False,
+    show: Annotated[bool, typer.Option("--show", help="Print the job with all its fields, and do nothing.")] = False,
     concurrency: Concurrency = 64,
     ray: RayAddress = None,
     options: dict[str, Any] = {},  # noqa: B006  # filled by with_config_options

@@ -10,10 +10,11 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import MISSING, Field, fields
 from functools import wraps
-from typing import Annotated, Any, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast, get_args
 
 import typer
 from typer.core import TyperCommand
+from typer.models import OptionInfo
 
 from treestar.config.fields import field_docstrings, field_types
 from treestar.config.renamed import RENAMED, renaming
@@ -22,12 +23,9 @@ from treestar.search import STRATEGIES, Budget, SearchConfig
 __all__ = [
     "BUDGET",
     "CLUSTER",
-    "DATA",
     "EXECUTION",
     "MODELS",
-    "PROBLEM",
     "SEARCH",
-    "TRAINING",
     "GroupedCommand",
     "config_from_options",
     "with_config_options",
@@ -36,9 +34,8 @@ __all__ = [
 ResultT = TypeVar("ResultT")
 ConfigT = TypeVar("ConfigT")
 
-PROBLEM, MODELS, BUDGET, EXECUTION, CLUSTER = "Problem and output", "Models", "Budget", "Execution", "Cluster"
-DATA, TRAINING = "Data and output", "Training"
-SEARCH, OTHER = "Search: all strategies", "Other options"
+MODELS, BUDGET, SEARCH = "Models", "Budget", "Search: all strategies"
+EXECUTION, CLUSTER, OTHER = "Execution", "Cluster", "Other options"
 SHARED = (MODELS, BUDGET, SEARCH, EXECUTION, CLUSTER, OTHER)
 """The groups that several commands have, in the order of `--help`."""
 
@@ -70,7 +67,7 @@ def place_in_help(group: str) -> tuple[int, int]:
 
 
 def with_config_options(
-    *classes: type[Any], without: Collection[str] = (), group: str = ""
+    *classes: type[Any], without: Collection[str] = (), group: str, own_group: str
 ) -> Callable[[Callable[..., ResultT]], Callable[..., ResultT]]:
     """Decorate a typer command whose last parameter is `options: dict[str, Any]`: the fields of `classes`, except those
     named in `without`, become its options, and those that the user gives arrive in that dictionary.
@@ -79,6 +76,7 @@ def with_config_options(
 
     Args:
         group: the heading under which `--help` lists the fields of classes that do not configure a search.
+        own_group: the heading of the command's own options that name none (`rich_help_panel`).
     """
     by_name: dict[str, type[Any]] = {}
     for config_class in classes:
@@ -89,6 +87,10 @@ def with_config_options(
 
     def decorate(command: Callable[..., ResultT]) -> Callable[..., ResultT]:
         own = list(inspect.signature(command, eval_str=True).parameters.values())[:-1]
+        for each in own:
+            for about in get_args(each.annotation):
+                if isinstance(about, OptionInfo):
+                    about.rich_help_panel = about.rich_help_panel or own_group
         made = [option(name, config_class, classes, group) for name, config_class in by_name.items()]
         hidden = [hidden_option(old, by_name[name], name) for old, name in old_names.items()]
 

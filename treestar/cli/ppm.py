@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from treestar.cli.components import SCORER_FLAGS
-from treestar.cli.options import DATA, MODELS, GroupedCommand
+from treestar.cli.options import MODELS, GroupedCommand
 from treestar.cli.progress import quiet_transformers
 from treestar.cli.train import ppm as train_ppm
 from treestar.cli.tree_files import TreesOption, read_all
@@ -45,9 +45,11 @@ def evaluate(
         ),
     ],
     trees: TreesOption,
-    out: Annotated[Path, typer.Option(help="Folder for evaluation.json and reliability.png.", rich_help_panel=DATA)],
+    out: Annotated[
+        Path, typer.Option(help="Folder for evaluation.json and reliability.png.", rich_help_panel="Data and output")
+    ],
     seed: Annotated[
-        int, typer.Option(help="The seed of the resamples behind the intervals.", rich_help_panel=DATA)
+        int, typer.Option(help="The seed of the resamples behind the intervals.", rich_help_panel="Data and output")
     ] = 0,
 ) -> None:
     """Measure a PPM on trees that it was not trained on: pair accuracy, AUC of step correctness, reliability."""

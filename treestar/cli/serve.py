@@ -21,7 +21,11 @@ __all__ = ["serve"]
 
 
 @with_config_options(
-    ServerConfig, *(config_class for config_class, _ in reversed(STRATEGIES.values())), without={"gold"}, group="Server"
+    ServerConfig,
+    *(config_class for config_class, _ in reversed(STRATEGIES.values())),
+    without={"gold"},
+    group="Server",
+    own_group=SEARCH,
 )
 def serve(
     policy: PolicyName = DEFAULT_POLICY,
@@ -29,7 +33,7 @@ def serve(
     ppm: ScorerName = None,
     strategy: StrategyName = "mcts",
     isolation: IsolationLevel = "full",
-    seed: Annotated[int, typer.Option(help="The seed of requests that name none.", rich_help_panel=SEARCH)] = 0,
+    seed: Annotated[int, typer.Option(help="The seed of requests that name none.")] = 0,
     options: dict[str, Any] = {},  # noqa: B006  # filled by with_config_options, never changed
 ) -> None:
     """Serve an OpenAI-compatible chat completions endpoint: each request is a search that answers its last message.

@@ -22,7 +22,7 @@ from treestar.cli.components import (
     ray_config,
     search_config,
 )
-from treestar.cli.options import CLUSTER, PROBLEM, SEARCH, with_config_options
+from treestar.cli.options import CLUSTER, SEARCH, with_config_options
 from treestar.cli.problem_file import read_problems
 from treestar.cli.show import SearchDisplay, result_view
 from treestar.policy.models import DEFAULT_POLICY, PROBLEMS_PATH
@@ -37,20 +37,20 @@ __all__ = ["solve"]
 
 
 @with_config_options(
-    *(config_class for config_class, _ in reversed(STRATEGIES.values())), RayConfig, without=("address",), group=CLUSTER
+    *(config_class for config_class, _ in reversed(STRATEGIES.values())),
+    RayConfig,
+    without=("address",),
+    group=CLUSTER,
+    own_group="Problem and output",
 )
 def solve(
     question: Annotated[str | None, typer.Argument(help="The question; or give --file or --examples.")] = None,
     file: Annotated[
-        Path | None,
-        typer.Option(help="JSON Lines with `question`, and where known `answer`, `id`.", rich_help_panel=PROBLEM),
+        Path | None, typer.Option(help="JSON Lines with `question`, and where known `answer`, `id`.")
     ] = None,
-    examples: Annotated[
-        bool, typer.Option("--examples", help="Solve a handful of built-in problems.", rich_help_panel=PROBLEM)
-    ] = False,
+    examples: Annotated[bool, typer.Option("--examples", help="Solve a handful of built-in problems.")] = False,
     out: Annotated[
-        Path | None,
-        typer.Option(help="Append each result here as it is finished; run again to go on.", rich_help_panel=PROBLEM),
+        Path | None, typer.Option(help="Append each result here as it is finished; run again to go on.")
     ] = None,
     policy: PolicyName = DEFAULT_POLICY,
     step_format: StepFormatName = None,
@@ -58,15 +58,10 @@ def solve(
     strategy: StrategyName = "mcts",
     isolation: IsolationLevel = "full",
     seed: Annotated[int, typer.Option(help="Same seed, problem and model: same tree.", rich_help_panel=SEARCH)] = 0,
-    json_: Annotated[
-        bool, typer.Option("--json", help="One JSON object a problem on stdout.", rich_help_panel=PROBLEM)
-    ] = False,
+    json_: Annotated[bool, typer.Option("--json", help="One JSON object a problem on stdout.")] = False,
     save_tree: Annotated[
         Path | None,
-        typer.Option(
-            help="Write the tree here as JSON; with several problems, a file each into this folder.",
-            rich_help_panel=PROBLEM,
-        ),
+        typer.Option(help="Write the tree here as JSON; with several problems, a file each into this folder."),
     ] = None,
     ray: RayAddress = None,
     options: dict[str, Any] = {},  # noqa: B006  # filled by with_config_options

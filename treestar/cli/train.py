@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from treestar.cli.options import DATA, MODELS, TRAINING, GroupedCommand, config_from_options, with_config_options
+from treestar.cli.options import MODELS, GroupedCommand, config_from_options, with_config_options
 from treestar.cli.progress import quiet_transformers
 from treestar.cli.training_progress import TrainingDisplay
 from treestar.cli.tree_files import TREES_HELP, TreesOption, read_all
@@ -28,24 +28,21 @@ SKIPPED_NAMED = 10
 
 train = typer.Typer(help="Fine-tune a policy (sft), or train a process preference model (ppm), from search trees.")
 
-ResumeOption = Annotated[
-    bool, typer.Option("--resume", help="Continue from the last checkpoint in --out.", rich_help_panel=DATA)
-]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint in --out.")]
 
 
 @train.command(cls=GroupedCommand)
-@with_config_options(SFTTrainingConfig, without=("lora", "training_arguments"), group=TRAINING)
+@with_config_options(
+    SFTTrainingConfig, without=("lora", "training_arguments"), group="Training", own_group="Data and output"
+)
 def sft(
-    out: Annotated[Path, typer.Option(help="Folder for the policy and training.json.", rich_help_panel=DATA)],
-    trees: Annotated[
-        list[Path] | None, typer.Option(help=f"{TREES_HELP} Needed unless --rows is given.", rich_help_panel=DATA)
-    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the policy and training.json.")],
+    trees: Annotated[list[Path] | None, typer.Option(help=f"{TREES_HELP} Needed unless --rows is given.")] = None,
     rows: Annotated[
         list[Path] | None,
         typer.Option(
             help="Training rows that `treestar evolve` selected: OUT/round-K/sft, or a Parquet file in it; may be "
             "repeated.",
-            rich_help_panel=DATA,
         ),
     ] = None,
     base: Annotated[
@@ -60,7 +57,6 @@ def sft(
             help="The most trajectories of each problem in --trees: the right ones with the highest mean Q, no two of "
             "them with the same program.",
             min=1,
-            rich_help_panel=DATA,
         ),
     ] = 2,
     resume: ResumeOption = False,
@@ -69,7 +65,6 @@ def sft(
         typer.Option(
             help="YAML or JSON file with further fields of trl.SFTConfig, such as fsdp; its field `lora` holds fields "
             "of peft.LoraConfig.",
-            rich_help_panel=TRAINING,
         ),
     ] = None,
     options: dict[str, Any] = {},  # noqa: B006  # filled by with_config_options, never changed
@@ -103,10 +98,10 @@ def sft(
 
 
 @train.command(cls=GroupedCommand)
-@with_config_options(PPMTrainingConfig, group=TRAINING)
+@with_config_options(PPMTrainingConfig, group="Training", own_group="Data and output")
 def ppm(
     trees: TreesOption,
-    out: Annotated[Path, typer.Option(help="Folder for the PPM and training.json.", rich_help_panel=DATA)],
+    out: Annotated[Path, typer.Option(help="Folder for the PPM and training.json.")],
     policy: Annotated[
         str,
         typer.Option(
@@ -120,7 +115,6 @@ def ppm(
         Path | None,
         typer.Option(
             help="YAML or JSON file with further fields of transformers.TrainingArguments, such as fsdp.",
-            rich_help_panel=TRAINING,
         ),
     ] = None,
     options: dict[str, Any] = {},  # noqa: B006  # filled by with_config_options, never changed

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from treestar.cli.options import DATA
-
 if TYPE_CHECKING:
     from treestar.ppm.trees import SkippedTree
     from treestar.search import Tree
@@ -21,7 +19,7 @@ TREES_HELP = (
     "may be repeated."
 )
 
-TreesOption = Annotated[list[Path], typer.Option(help=TREES_HELP, rich_help_panel=DATA)]
+TreesOption = Annotated[list[Path], typer.Option(help=TREES_HELP, rich_help_panel="Data and output")]
 
 
 def read_all(paths: Sequence[Path]) -> tuple[list[Tree], list[SkippedTree]]:
