@@ -31,8 +31,8 @@ from support import frame_fuzzing
 from support import sandbox_fuzzing as fuzzing
 
 from treestar.storage.record import write_record
+from treestar.verifier.language.warm_up import load_libraries
 from treestar.verifier.sandbox.frames import FrameBuffer, FrameError
-from treestar.verifier.sandbox.language.warm_up import load_libraries
 
 RESULTS = Path(__file__).parent / "results" / "fuzz.json"
 ROUND = settings(max_examples=500, deadline=None, database=None, suppress_health_check=list(HealthCheck))

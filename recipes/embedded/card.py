@@ -108,10 +108,10 @@ def figures(
     """What was trained and measured, as JSON values."""
     return {
         "parameters": parameters,
-        "training": _run_facts(run),
+        "training": run_facts(run),
         "evaluation": dict(evaluation),
         "cells": [
-            _rounded(asdict(result)) | {"unseen_texts": unseen[result.family, result.level]} for result in results
+            rounded(asdict(result)) | {"unseen_texts": unseen[result.family, result.level]} for result in results
         ],
     }
 
@@ -133,11 +133,11 @@ def model_card(
         shape=f"{shape.layers} layers, width {shape.width}, {shape.heads} heads, feed-forward {shape.feed_forward}",
         positions=shape.positions,
         vocabulary=vocabulary,
-        shares=_share_rows(run.shares),
+        shares=share_rows(run.shares),
         templates="{taught} taught, {untaught} untaught, {heldout} held out".format_map(
             {group: len(templates) for group, templates in GSM_GROUPS.items()}
         ),
-        levels=_level_rows(),
+        levels=level_rows(),
         command=command,
         config=run.config,
         device=log.device,
@@ -146,11 +146,11 @@ def model_card(
         speed=f"{log.tokens / log.seconds:.0f}",
         loss=f"{log.losses[-1][2]:.4f}",
         samples=results[0].samples if results else 0,
-        results=_result_rows(results, unseen),
+        results=result_rows(results, unseen),
     )
 
 
-def _run_facts(run: Run) -> dict[str, Any]:
+def run_facts(run: Run) -> dict[str, Any]:
     """The training as JSON values."""
     log = run.log
     return {
@@ -164,11 +164,11 @@ def _run_facts(run: Run) -> dict[str, Any]:
     }
 
 
-def _rounded(values: Mapping[str, Any]) -> dict[str, Any]:
+def rounded(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: round(value, 4) if isinstance(value, float) else value for key, value in values.items()}
 
 
-def _share_rows(shares: Sequence[Share]) -> str:
+def share_rows(shares: Sequence[Share]) -> str:
     """Each cell's percentage of the examples, and its number of problems."""
     total = sum(share.weight for share in shares)
     by_cell = {(share.family, share.level): share for share in shares}
@@ -178,7 +178,7 @@ def _share_rows(shares: Sequence[Share]) -> str:
     )
 
 
-def _level_rows() -> str:
+def level_rows() -> str:
     """What reasoning-gym is asked for at each level."""
     rows = []
     for family, levels in LEVELS.items():
@@ -189,7 +189,7 @@ def _level_rows() -> str:
     return "\n".join(rows)
 
 
-def _result_rows(results: Sequence[CellResult], unseen: Mapping[tuple[str, str], int]) -> str:
+def result_rows(results: Sequence[CellResult], unseen: Mapping[tuple[str, str], int]) -> str:
     rows = []
     for result in results:
         shares = (result.greedy, result.mean, result.majority, result.pass_at_n)

@@ -19,7 +19,16 @@ from treestar.benchmarks.rewording import reworded
 from treestar.policy.formats import ANSWER, END_OF_ANSWER, END_OF_CODE, END_OF_OUTPUT, END_OF_STEP, OPENING, OUTPUT
 from treestar.policy.formats.binding import NAME_COUNT, bind_numbers
 
-__all__ = ["LEAPS_AFTER", "Example", "Share", "build_examples", "prompt_text", "solution_text", "train_tokenizer"]
+__all__ = [
+    "LEAPS_AFTER",
+    "Example",
+    "Share",
+    "build_examples",
+    "encode_examples",
+    "prompt_text",
+    "solution_text",
+    "train_tokenizer",
+]
 
 USER = "<|user|>:"
 ASSISTANT = f"<|assistant|>: {OPENING.rstrip()}"
@@ -121,7 +130,7 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int = 1536) -> Any:
         show_progress=False,
         min_frequency=2,
     )
-    tokenizer.train_from_iterator(_without(texts, [*TAGS, *names]), trainer)
+    tokenizer.train_from_iterator(without(texts, [*TAGS, *names]), trainer)
     tokenizer.add_special_tokens([AddedToken(END_OF_TEXT, special=True, normalized=False)])
     tokenizer.add_tokens(added)
     return PreTrainedTokenizerFast(
@@ -134,7 +143,7 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int = 1536) -> Any:
     )
 
 
-def _without(texts: Iterable[str], added: Sequence[str]) -> Iterable[str]:
+def without(texts: Iterable[str], added: Sequence[str]) -> Iterable[str]:
     """The texts cut at the tokens that are added by hand, so that no merge is spent on them."""
     pattern = re.compile("|".join(rf"\b{re.escape(t)}\b" if t.isalnum() else re.escape(t) for t in added))
     for text in texts:

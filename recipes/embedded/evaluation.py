@@ -73,7 +73,7 @@ def evaluate(
         problems = cell_problems(family, level, split, config)
         greedy = outputs(model, tokenizer, problems, 1, 0.0, config)
         sampled = outputs(model, tokenizer, problems, config.samples, config.temperature, config)
-        result = _summary(family, level, problems, greedy, sampled)
+        result = summary(family, level, problems, greedy, sampled)
         results.append(result)
         if report is not None:
             report(result)
@@ -155,7 +155,7 @@ def cell_problems(family: str, level: str, split: Split, config: BootstrapEvalua
     return make_problems(family, level, split, max(config.problems, 3 * len(templates)), config.seed)
 
 
-def _summary(
+def summary(
     family: str,
     level: str,
     problems: Sequence[Problem],

@@ -18,12 +18,12 @@ from types import CodeType
 
 __all__ = ["answers_match", "run_steps"]
 
-_ALLOWED = (
+ALLOWED = (
     ast.Module, ast.Assign, ast.AugAssign, ast.Expr, ast.ImportFrom, ast.alias, ast.Call, ast.Name, ast.Load, ast.Store,
     ast.Constant, ast.BinOp, ast.UnaryOp, ast.operator, ast.unaryop, ast.JoinedStr, ast.FormattedValue, ast.Tuple,
 )  # fmt: skip
-_IMPORTS = {("math", "gcd"), ("math", "lcm"), ("sympy", "primerange")}
-_LARGEST = 10**9
+IMPORTS = {("math", "gcd"), ("math", "lcm"), ("sympy", "primerange")}
+LARGEST = 10**9
 
 
 def answers_match(output: str, gold: str) -> bool:
@@ -40,7 +40,7 @@ def answers_match(output: str, gold: str) -> bool:
 def run_steps(preamble: str, steps: Sequence[str], seconds: float = 1.0) -> str | None:
     """What the steps print, or None if the code is rejected, fails, prints nothing or takes too long."""
     try:
-        code = _compiled("\n".join([preamble, *steps]))
+        code = compiled("\n".join([preamble, *steps]))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     printed: list[str] = []
@@ -50,40 +50,40 @@ def run_steps(preamble: str, steps: Sequence[str], seconds: float = 1.0) -> str 
         print(*values, file=buffer)
         printed.append(buffer.getvalue())
 
-    builtins = {"print": write, "__import__": _import, "list": list, "len": len, "round": round, "int": int, "abs": abs,
+    builtins = {"print": write, "__import__": import_allowed, "list": list, "len": len, "round": round, "int": int, "abs": abs,
                 "sum": sum, "min": min, "max": max}  # fmt: skip
     try:
-        with _time_limit(seconds):
+        with time_limit(seconds):
             exec(code, {"__builtins__": builtins})
     except Exception:
         return None
     return "".join(printed).strip() or None
 
 
-def _compiled(source: str) -> CodeType:
+def compiled(source: str) -> CodeType:
     """The source as code, if it contains only plain arithmetic, printing and the teachers' imports."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
-        if not isinstance(node, _ALLOWED) or isinstance(node, ast.Pow | ast.LShift):
+        if not isinstance(node, ALLOWED) or isinstance(node, ast.Pow | ast.LShift):
             raise ValueError(f"{type(node).__name__} is not allowed here")
-        if isinstance(node, ast.ImportFrom) and not all((node.module, n.name) in _IMPORTS for n in node.names):
+        if isinstance(node, ast.ImportFrom) and not all((node.module, n.name) in IMPORTS for n in node.names):
             raise ValueError("this import is not allowed here")
         if isinstance(node, ast.Name) and node.id.startswith("_"):
             raise ValueError("this name is not allowed here")
     return compile(tree, "<steps>", "exec")
 
 
-def _import(name: str, _globals: object = None, _locals: object = None, fromlist: Sequence[str] = (), _level: int = 0
+def import_allowed(name: str, _globals: object = None, _locals: object = None, fromlist: Sequence[str] = (), _level: int = 0
             ) -> object:  # fmt: skip
-    """The import of a step: only the functions in `_IMPORTS`."""
-    if any((name, item) not in _IMPORTS for item in fromlist) or not fromlist:
+    """The import of a step: only the functions in `IMPORTS`."""
+    if any((name, item) not in IMPORTS for item in fromlist) or not fromlist:
         raise ImportError(name)
     if name == "sympy":
-        return _Sympy
+        return Sympy
     return math
 
 
-class _Sympy:
+class Sympy:
     """sympy's primerange, with a bound on how far it counts."""
 
     @staticmethod
@@ -91,13 +91,13 @@ class _Sympy:
         """The primes in [low, high)."""
         from sympy import primerange
 
-        if high - low > _LARGEST or high > _LARGEST:
+        if high - low > LARGEST or high > LARGEST:
             raise ValueError("the range is too large")
         yield from primerange(low, high)
 
 
 @contextlib.contextmanager
-def _time_limit(seconds: float) -> Iterator[None]:
+def time_limit(seconds: float) -> Iterator[None]:
     """Raise TimeoutError in the main thread after `seconds`; elsewhere the whitelist alone bounds the work."""
     if threading.current_thread() is not threading.main_thread():
         yield

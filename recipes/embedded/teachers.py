@@ -21,10 +21,10 @@ Teacher = Callable[[str], "list[str] | None"]
 """From a question with names to the texts of the steps, or None if the teacher does not know its wording."""
 
 MOST_STEPS = 16
-_NAME = re.compile(r"\bn\d+\b")
-_LETTERS = "abcdefghijklm"
+NAME = re.compile(r"\bn\d+\b")
+LETTERS = "abcdefghijklm"
 
-_LEGS = {
+LEGS = {
     0: ("snake", "sea slug", "jellyfish", "flatworm", "leech"),
     2: ("chicken", "bird", "human", "duck"),
     4: ("dog", "cat", "cow", "horse", "lion", "elephant", "giraffe", "tiger", "deer", "sheep"),
@@ -35,7 +35,7 @@ _LEGS = {
     10: ("crab", "lobster", "shrimp"),
     14: ("woodlouse",),
 }  # fmt: skip
-_LEGS_OF = {animal: legs for legs, animals in _LEGS.items() for animal in animals}
+LEGS_OF = {animal: legs for legs, animals in LEGS.items() for animal in animals}
 
 
 def teach(problem: Problem, binding: Binding | None = None) -> list[str] | None:
@@ -59,13 +59,13 @@ def teach(problem: Problem, binding: Binding | None = None) -> list[str] | None:
     return steps
 
 
-def _finish(lines: Sequence[tuple[str, str]], answer: str) -> list[str]:
+def finish(lines: Sequence[tuple[str, str]], answer: str) -> list[str]:
     """Step texts from (comment, code) pairs, with the printing step at the end."""
     steps = [f"# Step {index}: {comment}\n{code}" for index, (comment, code) in enumerate(lines, start=1)]
     return [*steps, f"# Now print the final answer\nprint({answer})"]
 
 
-def _chain_sum(question: str) -> list[str] | None:
+def chain_sum(question: str) -> list[str] | None:
     """Process the terms one by one: 'n0 + n1 - n2 ='."""
     expression = question.partition("problem:")[2]
     terms = re.findall(r"([+-]?)\s*(n\d+)", expression)
@@ -75,12 +75,12 @@ def _chain_sum(question: str) -> list[str] | None:
     for sign, name in terms[1:]:
         verb = "add" if sign == "+" else "subtract"
         lines.append((f"{verb} {name}", f"total = total {sign} {name}"))
-    return _finish(lines, "total")
+    return finish(lines, "total")
 
 
-def _folded(question: str, function: str, first: str) -> list[str] | None:
+def folded(question: str, function: str, first: str) -> list[str] | None:
     """Apply gcd or lcm to the first two numbers, then to the result and each remaining number."""
-    names = _NAME.findall(question)
+    names = NAME.findall(question)
     if len(names) < 2:
         return None
     lines = [
@@ -90,28 +90,28 @@ def _folded(question: str, function: str, first: str) -> list[str] | None:
         )
     ]
     lines += [(f"now with {name}", f"result = {function}(result, {name})") for name in names[2:]]
-    return _finish(lines, "result")
+    return finish(lines, "result")
 
 
-def _gcd(question: str) -> list[str] | None:
-    return _folded(question, "gcd", "greatest common divisor")
+def gcd(question: str) -> list[str] | None:
+    return folded(question, "gcd", "greatest common divisor")
 
 
-def _lcm(question: str) -> list[str] | None:
-    return _folded(question, "lcm", "least common multiple")
+def lcm(question: str) -> list[str] | None:
+    return folded(question, "lcm", "least common multiple")
 
 
-def _products(question: str) -> list[str] | None:
-    names = _NAME.findall(question)
+def products(question: str) -> list[str] | None:
+    names = NAME.findall(question)
     if len(names) < 2:
         return None
     lines = [(f"multiply {names[0]} by {names[1]}", f"product = {names[0]} * {names[1]}")]
     lines += [(f"multiply by {name}", f"product = product * {name}") for name in names[2:]]
-    return _finish(lines, "product")
+    return finish(lines, "product")
 
 
-def _count_primes(question: str) -> list[str] | None:
-    names = _NAME.findall(question)
+def count_primes(question: str) -> list[str] | None:
+    names = NAME.findall(question)
     if len(names) != 2:
         return None
     low, high = names
@@ -122,10 +122,10 @@ def _count_primes(question: str) -> list[str] | None:
         ),
         ("count them", "count = len(primes)"),
     ]
-    return _finish(lines, "count")
+    return finish(lines, "count")
 
 
-def _simple_equations(question: str) -> list[str] | None:
+def simple_equations(question: str) -> list[str] | None:
     """Solve 'k*x + c = r' (in any order and with any signs) by moving c and dividing by k."""
     equation = question.rpartition(": ")[2]
     left, _, right = equation.partition(" = ")
@@ -149,33 +149,33 @@ def _simple_equations(question: str) -> list[str] | None:
         lines.append((f"divide by {minus}{factor}", f"{variable} = {right} // {minus}{factor}"))
     else:
         lines.append((f"that is {minus}{variable}", f"{variable} = {minus}{right}"))
-    return _finish(lines, variable)
+    return finish(lines, variable)
 
 
-def _simple_geometry(question: str) -> list[str] | None:
+def simple_geometry(question: str) -> list[str] | None:
     """The angle sum minus each known angle. The first two numbers count the sides and the known angles."""
-    names = _NAME.findall(question)
+    names = NAME.findall(question)
     if len(names) < 4:
         return None
     lines = [(f"the angle sum of {names[0]} sides", f"rest = ({names[0]} - 2) * 180")]
     lines += [(f"subtract the angle {name}", f"rest = rest - {name}") for name in names[2:]]
-    return _finish(lines, "rest")
+    return finish(lines, "rest")
 
 
-def _leg_counting(question: str) -> list[str] | None:
+def leg_counting(question: str) -> list[str] | None:
     """One animal per step: '... if you have n0 woodlouses, n1 leechs?'."""
     lines: list[tuple[str, str]] = []
     for name, animals in re.findall(r"(n\d+) ([a-z ]+)", question.partition("have ")[2]):
-        legs = _LEGS_OF.get(animals.removesuffix("s"), _LEGS_OF.get(animals))
+        legs = LEGS_OF.get(animals.removesuffix("s"), LEGS_OF.get(animals))
         if legs is None:
             return None
         before = "legs + " if lines else ""
         lines.append((f"{name} {animals} have {legs} legs each", f"legs = {before}{name} * {legs}"))
-    return _finish(lines, "legs") if lines else None
+    return finish(lines, "legs") if lines else None
 
 
-def _fraction_simplification(question: str) -> list[str] | None:
-    names = _NAME.findall(question)
+def fraction_simplification(question: str) -> list[str] | None:
+    names = NAME.findall(question)
     if len(names) != 2:
         return None
     top, bottom = names
@@ -184,31 +184,31 @@ def _fraction_simplification(question: str) -> list[str] | None:
         ("divide the numerator", f"top = {top} // result"),
         ("divide the denominator", f"bottom = {bottom} // result"),
     ]
-    return _finish(lines, 'f"{top}/{bottom}"')
+    return finish(lines, 'f"{top}/{bottom}"')
 
 
-def _basic_arithmetic(question: str) -> list[str] | None:
+def basic_arithmetic(question: str) -> list[str] | None:
     """Rewrite the expression one operation at a time, innermost parentheses first, and state what is left of it."""
     match = re.search(r"(?:Calculate|Solve|What is|Compute|Evaluate:) (.+?)[.?]?$", question)
     if match is None:
         return None
-    tokens = _operands(match.group(1))
-    letters = iter(_LETTERS)
+    tokens = operands(match.group(1))
+    letters = iter(LETTERS)
     lines = []
     while len(tokens) > 1:
-        place = _next_operation(tokens)
+        place = next_operation(tokens)
         letter = next(letters, None)
         if place is None or letter is None:
             return None
         left, operator, right = tokens[place : place + 3]
         tokens[place : place + 3] = [letter]
-        _drop_brackets(tokens, place)
+        drop_brackets(tokens, place)
         code = f"{letter} = {left} {operator.replace('/', '//')} {right}"
         lines.append((f"{left} {operator} {right} is {letter}, leaving {' '.join(tokens)}", code))
-    return _finish(lines, tokens[0])
+    return finish(lines, tokens[0])
 
 
-def _operands(expression: str) -> list[str]:
+def operands(expression: str) -> list[str]:
     """'( -n0 - n1 ) * n2' as operands with their signs, operators and parentheses, which may have a sign too."""
     tokens: list[str] = []
     for sign, body in re.findall(r"(-?)(n\d+|\(|\)|[+*/])|(?<=\s)-(?=\s)", expression):
@@ -216,7 +216,7 @@ def _operands(expression: str) -> list[str]:
     return tokens
 
 
-def _drop_brackets(tokens: list[str], place: int) -> None:
+def drop_brackets(tokens: list[str], place: int) -> None:
     """Remove all parentheses that contain nothing but the operand at `place`; two signs cancel."""
     while place > 0 and tokens[place - 1] in ("(", "-(") and tokens[place + 1] == ")":
         operand = tokens[place]
@@ -226,7 +226,7 @@ def _drop_brackets(tokens: list[str], place: int) -> None:
         place -= 1
 
 
-def _next_operation(tokens: Sequence[str]) -> int | None:
+def next_operation(tokens: Sequence[str]) -> int | None:
     """The index at which the next operation begins: in the first innermost parentheses, * and / before + and -."""
     close = tokens.index(")") if ")" in tokens else len(tokens)
     opening = [index for index in range(close) if tokens[index] in ("(", "-(")]
@@ -240,15 +240,15 @@ def _next_operation(tokens: Sequence[str]) -> int | None:
 
 
 TEACHERS: dict[str, Teacher] = {
-    "chain_sum": _chain_sum,
-    "gcd": _gcd,
-    "lcm": _lcm,
-    "products": _products,
-    "count_primes": _count_primes,
-    "simple_equations": _simple_equations,
-    "simple_geometry": _simple_geometry,
-    "basic_arithmetic": _basic_arithmetic,
-    "leg_counting": _leg_counting,
-    "fraction_simplification": _fraction_simplification,
+    "chain_sum": chain_sum,
+    "gcd": gcd,
+    "lcm": lcm,
+    "products": products,
+    "count_primes": count_primes,
+    "simple_equations": simple_equations,
+    "simple_geometry": simple_geometry,
+    "basic_arithmetic": basic_arithmetic,
+    "leg_counting": leg_counting,
+    "fraction_simplification": fraction_simplification,
 }
 """One teacher per family; gsm_symbolic has one program per template, in `gsm_teachers`."""

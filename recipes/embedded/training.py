@@ -129,11 +129,11 @@ def train(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device, torch.bfloat16).train()
     usual_attention = model.config._attn_implementation
-    model.set_attn_implementation(_short_attention())
+    model.set_attn_implementation(short_attention())
     live = [parameter for parameter in model.parameters() if parameter.requires_grad]
     # bf16 weights lose updates smaller than 1/256 of their size; the fp32 copies keep them.
     masters = [parameter.detach().float().clone() for parameter in live]
-    optimizers = _optimizers(model, live, masters, config)
+    optimizers = make_optimizers(model, live, masters, config)
     batches = draw_batches(cells, weights, first_name, name_count, config, leaps_after)
     log = TrainingLog(torch.cuda.get_device_name() if device.type == "cuda" else "CPU")
     begin = time.monotonic()
@@ -153,7 +153,7 @@ def train(
         torch.nn.utils.clip_grad_norm_(masters, 1.0)
         for optimizer, rate in optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = rate * _schedule(progress, config)
+                group["lr"] = rate * schedule(progress, config)
             optimizer.step()
         with torch.no_grad():
             for parameter, master in zip(live, masters, strict=True):
@@ -194,7 +194,7 @@ def draw_batches(
     while True:
         drawn = [random.choice(cells[key]) for key in random.choices(keys, shares, k=DRAWN)]
         drawn.sort(key=lambda example: len(example.ids) + random.random() * 8)
-        for rows in _shuffled(_grouped(drawn, config.batch_tokens), random):
+        for rows in shuffled(grouped(drawn, config.batch_tokens), random):
             lengths = torch.tensor([[len(row.ids)] for row in rows])
             prompts = torch.tensor([[row.prompt] for row in rows])
             shifts = torch.tensor([[random.randint(0, name_count - row.names)] for row in rows])
@@ -203,11 +203,11 @@ def draw_batches(
             ids = torch.where((ids >= first_name) & (ids < first_name + name_count), ids + shifts, ids)
             places = torch.arange(ids.shape[1])
             labels = ids.roll(-1, 1).masked_fill((places < prompts - 1) | (places >= lengths - 1), -100)
-            leaps = _leaps(torch.isin(ids, leaping), config.longest_gap, generator)
+            leaps = position_leaps(torch.isin(ids, leaping), config.longest_gap, generator)
             yield ids, labels, offsets + places + leaps.cumsum(1) - leaps, int(lengths.sum())
 
 
-def _leaps(places: Any, longest: int, generator: Any) -> Any:
+def position_leaps(places: Any, longest: int, generator: Any) -> Any:
     """How far positions skip ahead after each place: int64 [rows, length], 0 to `longest` where `places` is true.
 
     A quarter of the rows, drawn at random, has no skips, as at inference; each other row has its own maximum.
@@ -219,7 +219,7 @@ def _leaps(places: Any, longest: int, generator: Any) -> Any:
     return (torch.rand(places.shape, generator=generator) * (most + 1)).long() * places
 
 
-def _grouped(drawn: Sequence[Tokenized], batch_tokens: int) -> list[list[Tokenized]]:
+def grouped(drawn: Sequence[Tokenized], batch_tokens: int) -> list[list[Tokenized]]:
     """Examples sorted by length, cut into batches of about `batch_tokens` tokens each, padding included."""
     groups: list[list[Tokenized]] = [[]]
     for example in drawn:
@@ -229,12 +229,12 @@ def _grouped(drawn: Sequence[Tokenized], batch_tokens: int) -> list[list[Tokeniz
     return groups
 
 
-def _shuffled(groups: list[list[Tokenized]], random: Random) -> list[list[Tokenized]]:
+def shuffled(groups: list[list[Tokenized]], random: Random) -> list[list[Tokenized]]:
     random.shuffle(groups)
     return groups
 
 
-def _short_attention() -> str:
+def short_attention() -> str:
     """The name of a causal attention without a mask, so that skipped positions are not mistaken for packed rows.
 
     On a CPU it is plain matrix products: on short sequences its backward pass takes a third of the fused kernel's time
@@ -257,7 +257,7 @@ def _short_attention() -> str:
     return "treestar_short"
 
 
-def _optimizers(
+def make_optimizers(
     model: Any, live: Sequence[Any], masters: Sequence[Any], config: TrainingConfig
 ) -> list[tuple[Any, float]]:
     """Muon for the matrices of the layers, AdamW for embeddings and norms, each with its full learning rate."""
@@ -274,7 +274,7 @@ def _optimizers(
     return [(muon, config.matrix_rate), (adam, config.other_rate)]
 
 
-def _schedule(progress: float, config: TrainingConfig) -> float:
+def schedule(progress: float, config: TrainingConfig) -> float:
     """The factor of the learning rate: rises, stays, and falls to 0 along a half cosine at the end."""
     if progress < config.warmup:
         return progress / config.warmup

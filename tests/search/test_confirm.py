@@ -85,7 +85,7 @@ def test_what_repeats_is_not_discarded() -> None:
 
 POISON = """
 import sys
-guards = sys.modules["treestar.verifier.sandbox.language.guards"]
+guards = sys.modules["treestar.verifier.language.guards"]
 guards.Output.text = lambda self: "1000000\\n"
 raise ValueError("and nobody saw it")
 """

@@ -19,7 +19,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from treestar.verifier.sandbox.language.compiler import (
+from treestar.verifier.language.compiler import (
     METHOD_NAMES,
     OWN_MODULE,
     NotAllowed,
@@ -27,9 +27,9 @@ from treestar.verifier.sandbox.language.compiler import (
     compile_step,
     words,
 )
-from treestar.verifier.sandbox.language.guards import Output, step_builtins
-from treestar.verifier.sandbox.language.hardening import refuse_system_calls
-from treestar.verifier.sandbox.language.modules import is_facade
+from treestar.verifier.language.guards import Output, step_builtins
+from treestar.verifier.language.hardening import refuse_system_calls
+from treestar.verifier.language.modules import is_facade
 
 HERE = Path(__file__).parents[1]
 SHARED = HERE.parents[1] / "shared" / "data"

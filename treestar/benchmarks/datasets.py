@@ -22,7 +22,16 @@ from treestar.benchmarks.gym_levels import LEVELS
 from treestar.types import Problem, TreestarError
 from treestar.verifier import extract_answer
 
-__all__ = ["NAMED_SETS", "NamedSet", "ProblemSet", "load_problems", "numbered_lines", "problem_from_line"]
+__all__ = [
+    "NAMED_SETS",
+    "NamedSet",
+    "ProblemSet",
+    "from_hub",
+    "load_problems",
+    "numbered_lines",
+    "problem_from_line",
+    "read_jsonl",
+]
 
 GYM_PROBLEMS = 100
 """Problems of each reasoning-gym level without a limit."""

@@ -28,12 +28,12 @@ Split = Literal["train", "validation", "test"]
 SEED_STRIDE = 1_000_000
 """Distance between the first seeds of two sets."""
 
-_INSTRUCTION = re.compile(
+INSTRUCTION = re.compile(
     r"\s*(?:Give only the [A-Za-z ]+ as your final answer\."
     r"|Return only the angle as your answer\."
     r"|Do not give the units in your answer\.)\s*"
 )
-_LEG_PREFIX = "Your task is to count how many legs there are in total when given a list of animals.\n\nNow, how"
+LEG_PREFIX = "Your task is to count how many legs there are in total when given a list of animals.\n\nNow, how"
 
 
 def split_of(question: str) -> Split:
@@ -66,8 +66,8 @@ def iter_problems(family: str, level: str, split: Split, seed: int = 0) -> Itera
         raise ValueError(f"no split {split!r}; the splits are {', '.join(get_args(Split))}")
     first_seed = (seed * len(cells()) + cells().index((family, level))) * SEED_STRIDE
     seen: set[str] = set()
-    for item in _items(family, LEVELS[family][level], first_seed):
-        question = _tidy(str(item["question"]))
+    for item in items(family, LEVELS[family][level], first_seed):
+        question = tidy(str(item["question"]))
         if question in seen or split_of(question) != split:
             continue
         seen.add(question)
@@ -78,14 +78,14 @@ def iter_problems(family: str, level: str, split: Split, seed: int = 0) -> Itera
         yield Problem(question, str(item["answer"]), f"{family}-{level}-{digest}", "math", metadata)
 
 
-def _items(family: str, config: Mapping[str, Any], first_seed: int) -> Iterator[Mapping[str, Any]]:
+def items(family: str, config: Mapping[str, Any], first_seed: int) -> Iterator[Mapping[str, Any]]:
     """reasoning-gym's own items, `SEED_STRIDE` of them."""
     try:
         import reasoning_gym
     except ImportError as error:
         raise ImportError("reasoning-gym problems need an extra package: pip install 'treestar[gym]'") from error
     if family != "gsm_symbolic":
-        yield from _seeded(reasoning_gym.create_dataset(family, seed=first_seed, size=SEED_STRIDE, **config))
+        yield from seeded(reasoning_gym.create_dataset(family, seed=first_seed, size=SEED_STRIDE, **config))
         return
     generators = reasoning_gym.create_dataset(family, seed=first_seed, size=1).generators
     templates = config["templates"]
@@ -94,7 +94,7 @@ def _items(family: str, config: Mapping[str, Any], first_seed: int) -> Iterator[
         yield {**generators[template](Random(first_seed + index), 1.0), "template": template}
 
 
-def _seeded(dataset: Any) -> Iterator[Mapping[str, Any]]:
+def seeded(dataset: Any) -> Iterator[Mapping[str, Any]]:
     """A data set's items one by one; the few seeds for which reasoning-gym fails to build an item are skipped."""
     for index in range(SEED_STRIDE):
         try:
@@ -103,7 +103,7 @@ def _seeded(dataset: Any) -> Iterator[Mapping[str, Any]]:
             continue
 
 
-def _tidy(question: str) -> str:
+def tidy(question: str) -> str:
     """A question without the sentences that only say how to format the answer."""
-    question = question.replace(_LEG_PREFIX, "How")
-    return _INSTRUCTION.sub("", question).strip()
+    question = question.replace(LEG_PREFIX, "How")
+    return INSTRUCTION.sub("", question).strip()

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "NO_ANSWER",
     "Consensus",
     "best_of_k",
     "consensus_at_k",

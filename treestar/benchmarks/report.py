@@ -8,7 +8,13 @@ from typing import Any
 
 from treestar.benchmarks.matrix import SAMPLING_STRATEGIES, BenchmarkConfig, Cell, matrix
 
-__all__ = ["percent", "render_report", "slug", "summary_lines"]
+__all__ = [
+    "percent",
+    "render_report",
+    "slug",
+    "summary_lines",
+    "table",
+]
 
 Results = Mapping[str, Any]
 

@@ -33,7 +33,7 @@ from treestar.storage.settings import check_same_settings
 from treestar.types import Problem, TreestarError
 from treestar.workers import Workers
 
-__all__ = ["Progress", "add_session", "begin_run", "run_benchmark", "unfinished_problems"]
+__all__ = ["CONFIG", "SAMPLES", "Progress", "add_session", "begin_run", "run_benchmark", "unfinished_problems"]
 
 CONFIG, SAMPLES, PROVENANCE = "config.json", "samples.jsonl", "provenance.json"
 

@@ -24,6 +24,7 @@ __all__ = [
     "MCTSConfig",
     "MajorityConfig",
     "SamplesConfig",
+    "SamplingConfig",
     "SearchConfig",
     "TreeSearchConfig",
     "WeightedVoteConfig",

@@ -31,7 +31,7 @@ from treestar.search.result import SearchResult, TrajectoryStep
 from treestar.search.tree import Node, Tree
 from treestar.types import Problem
 
-__all__ = ["STRATEGIES", "Progress", "check_scorer", "search_many", "search_one"]
+__all__ = ["STRATEGIES", "Progress", "check_scorer", "search_many", "search_one", "strategy_of"]
 
 Progress = Callable[[Search[SearchConfig]], None]
 """Called after every wave of a search, with the search."""

@@ -33,7 +33,14 @@ from treestar.types import (
     as_policy,
 )
 
-__all__ = ["Components", "Expansion", "Growth", "Search", "reopen"]
+__all__ = [
+    "Components",
+    "Expansion",
+    "Growth",
+    "Search",
+    "code_without_comments",
+    "reopen",
+]
 
 ConfigT_co = TypeVar("ConfigT_co", bound=SearchConfig, covariant=True)
 

@@ -13,7 +13,13 @@ from treestar.benchmarks.rewording import reworded
 from treestar.selfevolve.job import DataSource, EvaluationConfig, GymSource, Job
 from treestar.types import Problem, TreestarError
 
-__all__ = ["TrainingProblems", "cell_of", "evaluation_problems", "training_problems"]
+__all__ = [
+    "TrainingProblems",
+    "cell_of",
+    "evaluation_problems",
+    "problem_of_set",
+    "training_problems",
+]
 
 TRAINING_SEED = 1000
 """reasoning-gym's set number for training problems is this plus the job's seed: other problems than the bootstrap

@@ -39,6 +39,7 @@ __all__ = [
     "open_search_worker",
     "search_report",
     "search_round",
+    "tree_row",
     "trees_of",
 ]
 

@@ -29,7 +29,13 @@ from treestar.policy.language_model import LanguageModelPolicy
 from treestar.policy.models import model_config, shipped_path
 from treestar.types import ContextOverflow, Proposal, Sampling, State, Step, TreestarError
 
-__all__ = ["OPENAI_PREFIX", "OpenAIPolicy", "load_openai_policy"]
+__all__ = [
+    "OPENAI_PREFIX",
+    "OVERFLOW",
+    "OpenAIPolicy",
+    "load_openai_policy",
+    "parse_openai_name",
+]
 
 OPENAI_PREFIX = "openai:"
 

@@ -9,7 +9,10 @@ from treestar.policy.backends.local import Generation, LocalPolicy
 from treestar.policy.formats import StepFormat
 from treestar.types import Sampling
 
-__all__ = ["TransformersPolicy"]
+__all__ = [
+    "TransformersPolicy",
+    "context_length",
+]
 
 
 class TransformersPolicy(LocalPolicy):

@@ -25,7 +25,7 @@ FIXED_START = 3
 LONGEST_NUMBER = 300
 """Numbers with more characters stay digits: Python refuses to read integers of more than 4300 digits."""
 
-_NUMBER = re.compile(
+NUMBER = re.compile(
     r"""
     (?<![A-Za-z_0-9.])                        # not x2, B12, or the tail of another number
     (?P<number>
@@ -38,7 +38,7 @@ _NUMBER = re.compile(
     """,
     re.VERBOSE,
 )
-_NAME = re.compile(r"\bn([0-9]{1,3})\b", re.ASCII)
+NAME = re.compile(r"\bn([0-9]{1,3})\b", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def bind_numbers(question: str, start: int = FIXED_START) -> Binding:
 
     A name that the question itself uses as a word is skipped. Numbers beyond the last name stay digits.
     """
-    taken = {match.group() for match in _NAME.finditer(question)}
+    taken = {match.group() for match in NAME.finditer(question)}
     free = iter([name for name in (f"n{index}" for index in range(start, NAME_COUNT)) if name not in taken])
     values: list[tuple[str, str]] = []
 
@@ -70,10 +70,10 @@ def bind_numbers(question: str, start: int = FIXED_START) -> Binding:
         name = next(free, None) if len(number) <= LONGEST_NUMBER else None
         if name is None:
             return match.group()
-        values.append((name, _literal(number)))
+        values.append((name, python_literal(number)))
         return name if match.group("letter") is None else name + " "
 
-    bound = _NUMBER.sub(name_of, question)
+    bound = NUMBER.sub(name_of, question)
     return Binding(bound, tuple(values))
 
 
@@ -88,10 +88,10 @@ def show_values(text: str, binding: Binding) -> str:
         literal = values.get(match.group(), match.group())
         return f"({literal})" if literal.startswith("-") else literal
 
-    return _NAME.sub(value_of, text)
+    return NAME.sub(value_of, text)
 
 
-def _literal(number: str) -> str:
+def python_literal(number: str) -> str:
     """A number from a question as a Python literal: without thousands separators and leading zeros."""
     whole, point, decimals = number.replace(",", "").partition(".")
     return (whole.lstrip("0") or "0") + point + decimals

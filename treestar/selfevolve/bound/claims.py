@@ -17,21 +17,21 @@ from treestar.types import State
 
 __all__ = ["misstates"]
 
-_NAMED = re.compile(r"\b(n\d+) ([a-z]+)")
+NAMED = re.compile(r"\b(n\d+) ([a-z]+)")
 """A number of the question and the word after it."""
 
-_JOINING = frozenset((
+JOINING = frozenset((
     "a", "an", "and", "are", "as", "at", "by", "divided", "each", "equals", "for", "from", "give", "gives", "goes",
     "have", "in", "into", "is", "leaves", "leaving", "less", "makes", "minus", "more", "multiplied", "of", "off",
     "on", "or", "over", "per", "percent", "plus", "than", "that", "the", "then", "times", "to", "with",
 ))  # fmt: skip
 """Words that continue the sentence after a number instead of naming what it counts."""
 
-_LEFT = re.compile(r"\bleaving (.+)$", re.MULTILINE)
+LEFT = re.compile(r"\bleaving (.+)$", re.MULTILINE)
 """What a step says is left to compute."""
 
-_ASSIGNMENT = re.compile(r"^([a-z]\w*) = (.+)$", re.MULTILINE)
-_EXPRESSION = re.compile(r"[a-z0-9 +*/()-]+")
+ASSIGNMENT = re.compile(r"^([a-z]\w*) = (.+)$", re.MULTILINE)
+EXPRESSION = re.compile(r"[a-z0-9 +*/()-]+")
 
 Values = dict[str, Fraction]
 
@@ -53,11 +53,11 @@ def misquotes(trajectory: State) -> bool:
     """Whether a step puts another word after one of the question's numbers than the question does, plural endings
     aside."""
     question = bind_numbers(trajectory.problem.question).question
-    named = {name: singular(word) for name, word in _NAMED.findall(question) if word not in _JOINING}
+    named = {name: singular(word) for name, word in NAMED.findall(question) if word not in JOINING}
     return any(
-        word not in _JOINING and named.get(name, singular(word)) != singular(word)
+        word not in JOINING and named.get(name, singular(word)) != singular(word)
         for step in trajectory.steps
-        for name, word in _NAMED.findall(step.text)
+        for name, word in NAMED.findall(step.text)
     )
 
 
@@ -71,12 +71,12 @@ def misleaves(trajectory: State) -> bool:
     values: Values = {name: Fraction(literal) for name, literal in bind_numbers(trajectory.problem.question).values}
     worth: set[Fraction] = set()
     for step in trajectory.steps:
-        for name, expression in _ASSIGNMENT.findall(step.code):
+        for name, expression in ASSIGNMENT.findall(step.code):
             value = value_of(expression, values)
             if value is None:
                 return False
             values[name] = value
-        for expression in _LEFT.findall(step.text):
+        for expression in LEFT.findall(step.text):
             left = value_of(expression, values)
             if left is None:
                 return True
@@ -86,7 +86,7 @@ def misleaves(trajectory: State) -> bool:
 
 def value_of(expression: str, values: Values) -> Fraction | None:
     """The exact value of an expression in the four operations; None where it is not one, or has no value."""
-    found = formula(expression.replace("//", "/"), Fraction) if _EXPRESSION.fullmatch(expression) else None
+    found = formula(expression.replace("//", "/"), Fraction) if EXPRESSION.fullmatch(expression) else None
     try:
         return found and found(values)
     except (KeyError, ArithmeticError):

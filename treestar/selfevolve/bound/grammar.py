@@ -58,13 +58,13 @@ CONSTANTS = {
 }
 """The constants, and the words that suggest them."""
 
-_ASKS = {
+ASKS = {
     constant: re.compile(rf"(?<![A-Za-z])(?:{words})(?![A-Za-z])", re.IGNORECASE)
     for constant, words in CONSTANTS.items()
 }
-_PERCENTAGE = re.compile(r"(n\d+) ?(?:%|percent)", re.ASCII)
-_FRACTION = re.compile(r"(n\d+)/(n\d+)", re.ASCII)
-_NUMERIC_FUNCTIONS = {"abs", "float", "gcd", "int", "lcm", "len", "max", "min", "round", "sum"}
+PERCENTAGE = re.compile(r"(n\d+) ?(?:%|percent)", re.ASCII)
+FRACTION = re.compile(r"(n\d+)/(n\d+)", re.ASCII)
+NUMERIC_FUNCTIONS = {"abs", "float", "gcd", "int", "lcm", "len", "max", "min", "round", "sum"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,9 +286,9 @@ def scope_of(state: State) -> Scope:
         tuple(results),
         frozenset(read),
         frozenset(taken),
-        tuple(name for name in _PERCENTAGE.findall(binding.question) if name in numbers),
-        tuple(pair for pair in _FRACTION.findall(binding.question) if {*pair} <= {*numbers}),
-        frozenset(constant for constant, asks in _ASKS.items() if asks.search(binding.question)),
+        tuple(name for name in PERCENTAGE.findall(binding.question) if name in numbers),
+        tuple(pair for pair in FRACTION.findall(binding.question) if {*pair} <= {*numbers}),
+        frozenset(constant for constant, asks in ASKS.items() if asks.search(binding.question)),
     )
 
 
@@ -313,5 +313,5 @@ def is_arithmetic(expression: ast.expr, known: set[str]) -> bool:
     return (
         isinstance(expression, ast.Call)
         and isinstance(expression.func, ast.Name)
-        and expression.func.id in _NUMERIC_FUNCTIONS
+        and expression.func.id in NUMERIC_FUNCTIONS
     )

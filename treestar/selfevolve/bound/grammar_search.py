@@ -35,7 +35,7 @@ arithmetic in a less natural order."""
 LONGEST = 6
 """Maximum number of computations in a program."""
 
-_NAME = re.compile(r"[a-z]\w*")
+NAME = re.compile(r"[a-z]\w*")
 
 Values = dict[str, float]
 
@@ -152,7 +152,7 @@ def after(scope: Scope, step: Draft) -> Scope:
     return replace(
         scope,
         results=(*scope.results, variable(step)),
-        read=scope.read | set(_NAME.findall(expression(step))),
+        read=scope.read | set(NAME.findall(expression(step))),
         taken=scope.taken | {variable(step)},
     )
 

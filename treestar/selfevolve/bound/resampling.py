@@ -35,7 +35,7 @@ POOL_OF_A_FAMILY, POOL_OF_A_TEMPLATE = 400, 60
 TRIES = 5000
 """How often numbers are drawn again until every division of an expression is exact."""
 
-_QUANTITY = re.compile(
+QUANTITY = re.compile(
     r"n\d+|%|percent"
     r"|(?:half|twice|double|triple|thrice|third|fourth|fifth|quarter|dozen|pair|couple|hundred|thousand)\w*"
     r"|once|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|fifteen|twenty|thirty|forty|fifty"
@@ -44,9 +44,9 @@ _QUANTITY = re.compile(
     r"|(?:gallon|quart|pint|cup|(?:milli)?liter|cent|penn|nickel|dime)\w*",
     re.IGNORECASE,
 )
-_WORD = re.compile(r"[A-Za-z]\w*|%")
-_EXPRESSION = re.compile(r"(?:problem:|multiplication:|Calculate) ([n\d ()+*/-]+?) ?[=.]")
-_ANIMALS = re.compile(r"(n\d+) ([a-z ]+)")
+WORD = re.compile(r"[A-Za-z]\w*|%")
+EXPRESSION = re.compile(r"(?:problem:|multiplication:|Calculate) ([n\d ()+*/-]+?) ?[=.]")
+ANIMAL_LIST = re.compile(r"(n\d+) ([a-z ]+)")
 
 Structure = tuple[object, ...]
 Solve = Callable[[Mapping[str, int]], "int | None"]
@@ -91,7 +91,7 @@ def structure(problem: Problem) -> Structure:
     bound = bind_numbers(problem.question).question
     family = problem.metadata["family"]
     if family == "gsm_symbolic":
-        words = [word for word in _WORD.findall(bound.lower()) if _QUANTITY.fullmatch(word)]
+        words = [word for word in WORD.findall(bound.lower()) if QUANTITY.fullmatch(word)]
         return (problem.metadata["template"], *words)
     if family == "simple_equations":  # without the name of the unknown and the wording around the equation
         return (re.sub(r"\b[a-z]\b", "x", bound.rpartition(": ")[2]),)
@@ -115,7 +115,7 @@ def exchange_numbers(problem: Problem, binding: Binding, solve: Solve | None, se
 
 def expression_solver(question: str) -> Solve | None:
     """Evaluates the expression in a question with names, where every division must be exact."""
-    found = _EXPRESSION.search(question)
+    found = EXPRESSION.search(question)
     if found is None:
         return None
     exact, whole = formula(found[1], Fraction), formula(found[1].replace("/", "//"), Fraction)
@@ -137,7 +137,7 @@ def leg_solver(question: str) -> Solve | None:
     """Counts the legs of '... if you have n3 woodlouses, n4 leechs?'."""
     from reasoning_gym.arithmetic.leg_counting import ANIMALS
 
-    found = _ANIMALS.findall(question.partition("have ")[2])
+    found = ANIMAL_LIST.findall(question.partition("have ")[2])
     legs = {name: ANIMALS.get(animal, ANIMALS.get(animal.removesuffix("s"))) for name, animal in found}
     if None in legs.values():
         return None

@@ -14,7 +14,13 @@ from treestar.types import TreestarError
 if TYPE_CHECKING:
     from datasets import Dataset
 
-__all__ = ["pairs_dataset", "read_pairs", "write_pairs"]
+__all__ = [
+    "COLUMNS",
+    "pairs_dataset",
+    "read_pairs",
+    "row_of",
+    "write_pairs",
+]
 
 COLUMNS = {
     "prompt": "string",

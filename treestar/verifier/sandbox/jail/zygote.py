@@ -23,10 +23,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from treestar.verifier.language.warm_up import load_libraries
 from treestar.verifier.sandbox.frames import Frame, FrameBuffer, encode
 from treestar.verifier.sandbox.jail.layers import SOCKET, Unsupported, jail_worker, jail_zygote, require_support
 from treestar.verifier.sandbox.jail.privileges import die_with_parent
-from treestar.verifier.sandbox.language.warm_up import load_libraries
 from treestar.verifier.sandbox.worker.loop import serve
 
 __all__: list[str] = []

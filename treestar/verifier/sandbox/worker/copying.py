@@ -23,7 +23,7 @@ from typing import Any, ClassVar, TypeVar, cast
 import numpy
 import sympy
 
-from treestar.verifier.sandbox.language.modules import SeededRandom, belongs_to_library
+from treestar.verifier.language.modules import SeededRandom, belongs_to_library
 from treestar.verifier.sandbox.worker.sharing import is_library_class, is_shared
 
 __all__ = ["NotCopyable", "copy_namespace"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from treestar.verifier.sandbox.language.compiler import NotAllowed
+from treestar.verifier.language.compiler import NotAllowed
 
 __all__ = ["describe", "without_addresses"]
 

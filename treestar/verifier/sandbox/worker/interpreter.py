@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from types import CodeType, ModuleType
 from typing import Any
 
-from treestar.verifier.sandbox.language.compiler import OWN_MODULE, compile_freely, compile_step
-from treestar.verifier.sandbox.language.guards import Output, show_function, step_builtins
-from treestar.verifier.sandbox.language.modules import add_to_library, handed_out
-from treestar.verifier.sandbox.language.wear import forget_wear, worn_by
+from treestar.verifier.language.compiler import OWN_MODULE, compile_freely, compile_step
+from treestar.verifier.language.guards import Output, show_function, step_builtins
+from treestar.verifier.language.modules import add_to_library, handed_out
+from treestar.verifier.language.wear import forget_wear, worn_by
 from treestar.verifier.sandbox.worker.copying import NotCopyable, copy_namespace
 from treestar.verifier.sandbox.worker.errors import describe, without_addresses
 from treestar.verifier.sandbox.worker.library_state import EVERY_MODULE, LibraryState, LibraryValues

@@ -14,8 +14,8 @@ import resource
 import sys
 from dataclasses import asdict
 
+from treestar.verifier.language.hardening import refuse_system_calls
 from treestar.verifier.sandbox.frames import Frame, FrameBuffer, encode
-from treestar.verifier.sandbox.language.hardening import refuse_system_calls
 from treestar.verifier.sandbox.worker.interpreter import Interpreter, Outcome
 
 __all__ = ["serve"]

@@ -8,8 +8,8 @@ from typing import Any
 import numpy
 import sympy
 
-from treestar.verifier.sandbox.language.compiler import OWN_MODULE
-from treestar.verifier.sandbox.language.modules import belongs_to_library
+from treestar.verifier.language.compiler import OWN_MODULE
+from treestar.verifier.language.modules import belongs_to_library
 
 __all__ = ["is_library_class", "is_shared"]
 

@@ -21,8 +21,8 @@ from RestrictedPython.PrintCollector import PrintCollector
 from support.sandbox_support import plain_output
 
 from treestar.types import Execution
+from treestar.verifier.language.compiler import words
 from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
-from treestar.verifier.sandbox.language.compiler import words
 
 PROGRAMS = (Path(__file__).parents[2] / "data" / "constructs.txt").read_text(encoding="utf-8")
 """Each program behind a line `=== its name`."""

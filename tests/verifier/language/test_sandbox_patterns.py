@@ -8,8 +8,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.sandbox_support import plain_output
 
-from treestar.verifier.sandbox.language.compiler import OWN_MODULE, compile_step
-from treestar.verifier.sandbox.language.guards import Output, step_builtins
+from treestar.verifier.language.compiler import OWN_MODULE, compile_step
+from treestar.verifier.language.guards import Output, step_builtins
 
 PRELUDE = """
 from dataclasses import dataclass

@@ -20,8 +20,8 @@ from contextlib import suppress
 from types import FunctionType, ModuleType
 from typing import Any
 
-from treestar.verifier.sandbox.language.classes import Array
-from treestar.verifier.sandbox.language.compiler import OWN_MODULE, NotAllowed, is_reserved, words
+from treestar.verifier.language.classes import Array
+from treestar.verifier.language.compiler import OWN_MODULE, NotAllowed, is_reserved, words
 
 __all__ = [
     "ROOTS",

@@ -13,7 +13,7 @@ from typing import Any
 
 from RestrictedPython.Guards import safe_builtins
 
-from treestar.verifier.sandbox.language.attributes import (
+from treestar.verifier.language.attributes import (
     guarded_attribute_write,
     guarded_delattr,
     guarded_getattr,
@@ -22,10 +22,10 @@ from treestar.verifier.sandbox.language.attributes import (
     guarded_write,
     type_of,
 )
-from treestar.verifier.sandbox.language.classes import build_class
-from treestar.verifier.sandbox.language.compiler import NotAllowed, compile_expression, words
-from treestar.verifier.sandbox.language.modules import add_to_library, import_module, import_star, missing_attribute
-from treestar.verifier.sandbox.language.patterns import matched
+from treestar.verifier.language.classes import build_class
+from treestar.verifier.language.compiler import NotAllowed, compile_expression, words
+from treestar.verifier.language.modules import add_to_library, import_module, import_star, missing_attribute
+from treestar.verifier.language.patterns import matched
 
 __all__ = ["Output", "show_function", "step_builtins"]
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 from support.sandbox_support import run, run_steps
 
+from treestar.verifier.language.compiler import NotAllowed, compile_step
 from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
-from treestar.verifier.sandbox.language.compiler import NotAllowed, compile_step
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import random
 import sys
 import warnings
 
-from treestar.verifier.sandbox.language.hardening import harden_enum, harden_sympy
-from treestar.verifier.sandbox.language.modules import prepare_modules
+from treestar.verifier.language.hardening import harden_enum, harden_sympy
+from treestar.verifier.language.modules import prepare_modules
 
 __all__ = ["load_libraries"]
 

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.sandbox_fuzzing import PROGRAMS, breach, check_code, mutants, unguarded_breach
 
-from treestar.verifier.sandbox.language.compiler import PLAIN, StepTransformer, words
-from treestar.verifier.sandbox.language.warm_up import load_libraries
+from treestar.verifier.language.compiler import PLAIN, StepTransformer, words
+from treestar.verifier.language.warm_up import load_libraries
 
 pytestmark = pytest.mark.filterwarnings("ignore::SyntaxWarning", "ignore:Generating overly large repr")
 FUZZING = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))

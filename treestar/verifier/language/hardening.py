@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from types import CodeType, ModuleType
 from typing import Any, cast
 
-from treestar.verifier.sandbox.language.compiler import OWN_MODULE, NotAllowed, compile_expression, words
+from treestar.verifier.language.compiler import OWN_MODULE, NotAllowed, compile_expression, words
 
 __all__ = ["harden_enum", "harden_sympy", "refuse_system_calls"]
 
@@ -90,7 +90,7 @@ def keep_expression(tree: ast.Expression, *_: Any) -> str:
 
 def import_sympy_names(_: str, scope: dict[str, Any]) -> None:
     """What sympy's parser gets for `exec("from sympy import *", scope)`: the names that steps get, too."""
-    from treestar.verifier.sandbox.language.modules import import_star
+    from treestar.verifier.language.modules import import_star
 
     scope.update(import_star("sympy"))
 
@@ -98,8 +98,8 @@ def import_sympy_names(_: str, scope: dict[str, Any]) -> None:
 def eval_expression(code: Any, local_dict: Mapping[str, Any], global_dict: Mapping[str, Any]) -> Any:
     """sympy's `eval_expr`, with the step's own language and sympy's exported names instead of all of Python."""
     del global_dict  # all of Python's builtins are in there
-    from treestar.verifier.sandbox.language.attributes import guarded_getattr
-    from treestar.verifier.sandbox.language.modules import import_star
+    from treestar.verifier.language.attributes import guarded_getattr
+    from treestar.verifier.language.modules import import_star
 
     if not isinstance(code, str):
         raise NotAllowed("sympy may evaluate text only")
@@ -144,7 +144,7 @@ def compile_generated(source: str, filename: str, mode: str) -> CodeType:
 
 
 def check_generated_name(node: ast.Name | ast.arg | ast.Attribute, own: set[str]) -> None:
-    from treestar.verifier.sandbox.language.attributes import DENIED_ATTRIBUTES
+    from treestar.verifier.language.attributes import DENIED_ATTRIBUTES
 
     if isinstance(node, ast.Attribute):
         name = node.attr
@@ -162,7 +162,7 @@ def check_generated_name(node: ast.Name | ast.arg | ast.Attribute, own: set[str]
 
 def is_denied(name: str) -> bool:
     """Whether `name` is one of the names of numpy or mpmath that steps may not use."""
-    from treestar.verifier.sandbox.language.modules import import_module
+    from treestar.verifier.language.modules import import_module
 
     if any(isinstance(getattr(sys.modules[root], name, None), ModuleType) for root in GENERATED_ROOTS):
         return True

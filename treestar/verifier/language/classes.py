@@ -10,8 +10,8 @@ from typing import Any
 import numpy
 import sympy
 
-from treestar.verifier.sandbox.language.compiler import OWN_MODULE, NotAllowed, words
-from treestar.verifier.sandbox.language.wear import wear
+from treestar.verifier.language.compiler import OWN_MODULE, NotAllowed, words
+from treestar.verifier.language.wear import wear
 
 __all__ = ["Array", "build_class", "is_builtin_base"]
 

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from RestrictedPython.transformer import INSPECT_ATTRIBUTES, IOPERATOR_TO_STR, RestrictingNodeTransformer
 
-from treestar.verifier.sandbox.language.patterns import check_patterns, guard_of, reads_attributes
+from treestar.verifier.language.patterns import check_patterns, guard_of, reads_attributes
 
 __all__ = [
     "METHOD_NAMES",

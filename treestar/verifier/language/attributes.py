@@ -19,10 +19,10 @@ import numpy
 import sympy
 from RestrictedPython.transformer import INSPECT_ATTRIBUTES
 
-from treestar.verifier.sandbox.language.classes import Array, is_builtin_base
-from treestar.verifier.sandbox.language.compiler import METHOD_NAMES, OWN_MODULE, NotAllowed, words
-from treestar.verifier.sandbox.language.modules import belongs_to_library, handed_out, is_facade, missing_attribute
-from treestar.verifier.sandbox.language.wear import wear
+from treestar.verifier.language.classes import Array, is_builtin_base
+from treestar.verifier.language.compiler import METHOD_NAMES, OWN_MODULE, NotAllowed, words
+from treestar.verifier.language.modules import belongs_to_library, handed_out, is_facade, missing_attribute
+from treestar.verifier.language.wear import wear
 
 __all__ = [
     "DENIED_ATTRIBUTES",

@@ -1,1 +1,0 @@
-"""The Python that steps are written in: what they may write, and which names and modules they meet."""
