@@ -114,8 +114,8 @@ def sampled_mass(node: Node) -> float:
 def mean_log_probability(node: Node) -> float:
     """Log-probability of the trajectory that ends at `node`, divided by its tokens; <= 0."""
     steps = [each.step for each in node.path() if each.step is not None]
-    tokens = sum(step.tokens for step in steps)
-    return sum(step.log_probability for step in steps) / max(tokens, 1)
+    tokens = sum([step.tokens for step in steps])
+    return sum([step.log_probability for step in steps]) / max(tokens, 1)
 
 
 def trajectory_score(node: Node) -> float | None:
@@ -153,7 +153,7 @@ def choose(groups: AnswerGroups, choice: Choice) -> tuple[Node, float] | None:
     """
     if not groups.groups:
         return None
-    weights = [sum(trajectory_weight(node, choice) for node in group.members) for group in groups.groups]
+    weights = [sum([trajectory_weight(node, choice) for node in group.members]) for group in groups.groups]
     if choice == "best":
         chosen = max(groups.groups, key=lambda group: max(map(trajectory_quality, group.members)))
     else:

@@ -130,17 +130,17 @@ class Search(Generic[ConfigT_co]):
             TreestarError: the preamble failed, so no step could run.
         """
         code = self.components.policy.preamble(self.tree.problem)
-        execution = await self.run(code, None) if code else Execution()
+        execution = self.count(await self.interpreter.run(code, None)) if code else Execution()
         for _ in range(PREAMBLE_RETRIES):
             if execution.error is not None:
-                execution = await self.run(code, None)
+                execution = self.count(await self.interpreter.run(code, None))
         if execution.error is not None:
             raise TreestarError(f"the code that prepares problem {self.tree.problem.id!r} failed: {execution.error}")
         self.tree.add_root(execution)
         self.stats.nodes = 1
 
-    async def run(self, code: str, parent: Execution | None) -> Execution:
-        execution = await self.interpreter.run(code, None if parent is None else parent.snapshot)
+    def count(self, execution: Execution) -> Execution:
+        """Add what `execution` took to the statistics."""
         self.stats.executions += 1
         self.stats.executed_seconds += execution.seconds
         return execution
@@ -202,7 +202,7 @@ class Search(Generic[ConfigT_co]):
             return Execution(error="the step was cut at the token limit")
         if not step.code:
             return Execution(snapshot=leaf.execution.snapshot)
-        return await self.run(step.code, leaf.execution)
+        return self.count(await self.interpreter.run(step.code, leaf.execution.snapshot))
 
     async def score(self, nodes: Sequence[Node]) -> None:
         """If there is a PPM, score those of `nodes` that have no score yet."""
