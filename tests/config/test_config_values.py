@@ -60,7 +60,7 @@ def values_of(kind: Any) -> st.SearchStrategy[Any]:
     }[kind]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_every_configuration_is_read_back_from_its_values(data: st.DataObject) -> None:
     config_class = data.draw(st.sampled_from(CLASSES))
