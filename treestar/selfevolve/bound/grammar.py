@@ -263,8 +263,8 @@ FORMS: tuple[tuple[float, Callable[[Scope, Plausibility], Iterable[Computation]]
 
 
 def scope_of(state: State) -> Scope:
-    """What the next step of `state` may compute with. Never raises; everything in a step but assignments of arithmetic to
-    names is ignored."""
+    """What the next step of `state` may compute with. Never raises; anything in a step but assignments of arithmetic
+    to names is ignored."""
     binding = binding_of(state.problem.question)
     numbers = [name for name, _ in binding.values]
     results: list[str] = []
