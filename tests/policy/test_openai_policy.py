@@ -350,7 +350,7 @@ class TestNames:
         [
             ("openai:@http://localhost", "names no model"),
             ("openai:", "names no model"),
-            ("openai:m@http://user:word@host/v1", "must not hold a key or password"),
+            ("openai:m@http://user:word@host/v1", "must not contain a key or password"),
             ("openai:m@http:///v1", "is not the URL of a server"),
         ],
     )
@@ -361,6 +361,6 @@ class TestNames:
 
     def test_a_key_that_cannot_be_sent_is_said_without_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("OPENAI_API_KEY", "sk-with\nline")
-        with pytest.raises(TreestarError, match="OPENAI_API_KEY holds characters") as caught:
+        with pytest.raises(TreestarError, match="OPENAI_API_KEY contains characters") as caught:
             policy_at(1)
         assert "sk-with" not in str(caught.value)
