@@ -70,6 +70,7 @@ def test_train_and_eval(treestar, trees: Path, tmp_path: Path) -> None:
     assert (tmp_path / "eval" / "reliability.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_a_killed_process_is_resumed(treestar, trees: Path, tmp_path: Path) -> None:
     policy, out = save_tiny_model(tmp_path / "policy", treestar_format="rstar"), tmp_path / "ppm"
     arguments = ["train", "--trees", trees, "--policy", policy, "--out", out, "--batch-tokens", 300, "--save-steps", 4]

@@ -17,8 +17,8 @@ from types import BuiltinFunctionType, CodeType, FrameType, ModuleType
 from typing import Any
 
 from hypothesis import strategies as st
-
 from support.paths import DATA, SHARED
+
 from treestar.verifier.sandbox.language.compiler import (
     METHOD_NAMES,
     OWN_MODULE,

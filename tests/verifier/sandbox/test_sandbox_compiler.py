@@ -16,7 +16,8 @@ from treestar.verifier.sandbox.language.compiler import _PLAIN, _StepTransformer
 from treestar.verifier.sandbox.language.warm_up import load_libraries
 
 pytestmark = pytest.mark.filterwarnings("ignore::SyntaxWarning", "ignore:Generating overly large repr")
-FUZZING = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+FUZZING = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+"""Few at a time, and others in every run; `bench/fuzz.py` is for long ones."""
 
 
 @pytest.fixture(scope="module")
