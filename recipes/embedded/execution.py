@@ -50,8 +50,8 @@ def run_steps(preamble: str, steps: Sequence[str], seconds: float = 1.0) -> str 
         print(*values, file=buffer)
         printed.append(buffer.getvalue())
 
-    builtins = {"print": write, "__import__": import_allowed, "list": list, "len": len, "round": round, "int": int, "abs": abs,
-                "sum": sum, "min": min, "max": max}  # fmt: skip
+    builtins = {"print": write, "__import__": allow_import, "list": list, "len": len, "round": round, "int": int,
+                "abs": abs, "sum": sum, "min": min, "max": max}  # fmt: skip
     try:
         with time_limit(seconds):
             exec(code, {"__builtins__": builtins})
@@ -73,8 +73,9 @@ def compiled(source: str) -> CodeType:
     return compile(tree, "<steps>", "exec")
 
 
-def import_allowed(name: str, _globals: object = None, _locals: object = None, fromlist: Sequence[str] = (), _level: int = 0
-            ) -> object:  # fmt: skip
+def allow_import(
+    name: str, _globals: object = None, _locals: object = None, fromlist: Sequence[str] = (), _level: int = 0
+) -> object:
     """The import of a step: only the functions in `IMPORTS`."""
     if any((name, item) not in IMPORTS for item in fromlist) or not fromlist:
         raise ImportError(name)

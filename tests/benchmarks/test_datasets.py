@@ -6,13 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from support.paths import SHARED, needs_shared
 
 from treestar.benchmarks.datasets import NAMED_SETS, load_problems, problem_from_hub
 from treestar.benchmarks.gym import split_of
 from treestar.types import TreestarError
-
-SETS = Path(__file__).parents[3] / "shared" / "data" / "sets"
-needs_sets = pytest.mark.skipif(not SETS.is_dir(), reason=f"the test sets are not at {SETS}")
 
 
 def write_jsonl(path: Path, *records: object) -> Path:
@@ -20,10 +18,10 @@ def write_jsonl(path: Path, *records: object) -> Path:
     return path
 
 
-@needs_sets
+@needs_shared("sets")
 @pytest.mark.parametrize("name", NAMED_SETS)
 def test_every_named_set_is_whole(name: str) -> None:
-    found = load_problems(name, SETS)
+    found = load_problems(name, SHARED / "sets")
     assert found.original == NAMED_SETS[name].count
     assert len(found.problems) + found.without_answer == found.original
     assert found.without_answer == {"gaokao2023en": 2, "omni-math": 9}.get(name, 0)

@@ -40,6 +40,7 @@ def kill_after(process: subprocess.Popen[str], samples: Path, lines: int) -> Non
     process.communicate()
 
 
+@pytest.mark.slow
 def test_killed_at_several_moments_and_resumed_gives_the_same_results(tmp_path: Path) -> None:
     whole = start(tmp_path / "whole")
     samples = tmp_path / "cut" / "samples.jsonl"
@@ -76,7 +77,7 @@ def test_a_ppm_is_measured_and_another_is_not_mixed_in(tmp_path: Path) -> None:
 
     for name in ("ppm", "other"):
         ppm_from_policy("embedded").save(tmp_path / name)
-    strategies = ("--strategy", "mcts,best_of_n,weighted_vote,beam", "--budget-tokens", "150")
+    strategies = ("--strategy", "mcts,best_of_n,weighted_vote,beam", "--budget-tokens", "150", "--limit", "1")
     said = finish(start(tmp_path / "run", *strategies, "--ppm", str(tmp_path / "ppm")))
     assert "sampling/t=1, weighted_vote: " in said
     settings = json.loads((tmp_path / "run" / "config.json").read_text())

@@ -111,6 +111,7 @@ def test_sft_from_the_rows_that_self_evolution_selected(treestar, trees: Path, b
     assert report_of(tmp_path / "0")["fingerprint"] == report_of(tmp_path / "1")["fingerprint"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ppm", "sft"])
 def test_a_killed_process_is_resumed(treestar, trees: Path, base: Path, tmp_path: Path, kind: str) -> None:
     out = tmp_path / "out"

@@ -48,7 +48,7 @@ def test_what_is_drawn_first_and_second_follows_the_distribution() -> None:
     """P(i, then j) = p_i p_j / (1 - p_i), by chi-square at 1e-6; every order of two occurs."""
     shares = torch.tensor([0.5, 0.25, 0.15, 0.1])
     rng = np.random.default_rng(3)
-    draws = 20_000
+    draws = 6000
     counts = Counter(tuple(draw(shares.log(), 2, rng, Sampling())) for _ in range(draws))
     p = shares.tolist()
     expected = {(i, j): draws * p[i] * p[j] / (1 - p[i]) for i in range(4) for j in range(4) if i != j}
@@ -61,7 +61,7 @@ def test_two_tokens_are_drawn_like_one() -> None:
     first, second = np.array([0.7, 0.3]), np.array([[0.6, 0.4], [0.1, 0.9]])
     shares = (first[:, None] * second).ravel()
     rng = np.random.default_rng(5)
-    draws = 6000
+    draws = 3000
     counts: Counter[tuple[int, int]] = Counter()
     for _ in range(draws):
         start = next_tokens(torch.tensor(first[None]).log(), [Sampling()])
@@ -131,7 +131,7 @@ def test_no_text_comes_twice_and_probabilities_are_the_models(monkeypatch: pytes
 def test_distinct_candidates_do_not_depend_on_what_shares_their_batch() -> None:
     policy = load_policy("embedded", dtype="float32", max_batch=12)
     requests = [
-        (State(Problem(question)), n, Sampling(1.0, 1.0, 48, distinct=distinct, min_share=share), seed)
+        (State(Problem(question)), n, Sampling(1.0, 1.0, 24, distinct=distinct, min_share=share), seed)
         for seed, question in enumerate(QUESTIONS)
         for n, distinct, share in ((4, True, 0.0), (3, False, 0.0), (6, True, 0.01))
     ]
@@ -214,7 +214,7 @@ def test_a_tree_of_distinct_candidates_weighs_them_by_their_probability() -> Non
 def test_an_exhausted_tree_takes_in_less_probable_candidates() -> None:
     """With so high a bar the tree is a path; widened, it has the steps of that path and others, none twice."""
     unsure = "Tom has 3 apples and buys 4 more. How many has he?"
-    narrow = MCTSConfig(rollouts=30, children=3, distinct=True, min_share=0.9, max_depth=3, widen_above=None)
+    narrow = MCTSConfig(rollouts=10, children=3, distinct=True, min_share=0.9, max_depth=3, widen_above=None)
     path = distinct_tree(narrow, unsure)
     assert len(path.nodes) == len(path.nodes[-1].path()) + 1
     wide = distinct_tree(MCTSConfig(**{**narrow.to_json(), "unvisited_value": math.inf, "widen_above": 1e-4}), unsure)

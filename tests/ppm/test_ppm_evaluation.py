@@ -196,6 +196,7 @@ def test_the_plot_is_a_picture(tmp_path: Path) -> None:
         assert len(np.unique(picture.reshape(-1, picture.shape[-1]), axis=0)) > 50
 
 
+@pytest.mark.slow
 def test_real_trees_and_a_ppm_that_was_not_trained(tmp_path: Path) -> None:
     """The bootstrap policy's own trees, read back from files; a new PPM scores 0 everywhere."""
     problems = [problem for level in ("mid", "hard") for problem in make_problems("chain_sum", level, "train", 3, 1)]

@@ -168,6 +168,7 @@ def test_what_exceeds_the_context_scores_as_its_part_that_fits(scorer: Transform
     assert scores.values[0] == pytest.approx(scores.values[1], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_the_embedded_ppm_knows_right_steps_from_wrong_ones() -> None:
     problems = make_problems("leg_counting", "hard", "validation", 16, seed=60_000)
     config = MCTSConfig(

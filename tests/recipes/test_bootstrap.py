@@ -134,6 +134,7 @@ def test_a_text_has_the_same_tokens_however_far_it_is_written(tokenizer: object)
             assert parts[0] + parts[1] == whole
 
 
+@pytest.mark.slow
 def test_a_short_training_run_lowers_the_loss_and_saves_a_folder_that_loads(tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

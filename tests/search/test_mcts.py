@@ -8,12 +8,12 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
 from threading import Event
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.paths import DATA
 from support.scripted import Script, SlowPolicy, components, random_script
 from support.textbook import textbook_mcts
 
@@ -22,7 +22,7 @@ from treestar.search.answer import sampled_mass
 from treestar.types import ContextOverflow, Problem, State, Step
 
 PROBLEM = Problem("which?", answer="1")
-GOLDEN = Path(__file__).parents[1] / "data" / "golden" / "mcts_tree.json"
+GOLDEN = DATA / "golden" / "mcts_tree.json"
 
 
 def search(

@@ -13,11 +13,11 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import BuiltinFunctionType, CodeType, FrameType, ModuleType
 from typing import Any
 
 from hypothesis import strategies as st
+from support.paths import DATA, SHARED
 
 from treestar.verifier.language.compiler import (
     METHOD_NAMES,
@@ -30,9 +30,6 @@ from treestar.verifier.language.compiler import (
 from treestar.verifier.language.guards import Output, step_builtins
 from treestar.verifier.language.hardening import refuse_system_calls
 from treestar.verifier.language.modules import is_facade
-
-HERE = Path(__file__).parents[1]
-SHARED = HERE.parents[1] / "shared" / "data"
 
 # --- programs of a grammar -------------------------------------------------------------------------------------------
 
@@ -172,7 +169,7 @@ PROGRAMS = st.lists(STATEMENTS, min_size=1, max_size=5).map(lambda lines: PRELUD
 
 def seeds() -> list[str]:
     """Programs to mutate: the attacks there are, and ordinary constructs."""
-    found = [part.partition("\n")[2] for part in (HERE / "data" / "constructs.txt").read_text().split("=== ")[1:]]
+    found = [part.partition("\n")[2] for part in (DATA / "constructs.txt").read_text().split("=== ")[1:]]
     for path in (SHARED / "attack_payloads.json", SHARED / "hostile_steps.json"):
         if path.exists():
             found += [entry["code"] for entry in json.loads(path.read_text()) if len(entry["code"]) < 2000]

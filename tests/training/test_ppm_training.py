@@ -129,7 +129,14 @@ def test_what_the_other_objectives_take_from_a_tree() -> None:
         assert sum(term.weight for term in terms) == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize(("objective", "least"), [("pairs", 0.9), ("orm", 0.6), ("q_regression", 0.9)])
+@pytest.mark.parametrize(
+    ("objective", "least"),
+    [
+        ("pairs", 0.9),
+        pytest.param("orm", 0.6, marks=pytest.mark.slow),
+        pytest.param("q_regression", 0.9, marks=pytest.mark.slow),
+    ],
+)
 def test_training_lowers_the_loss_and_ranks_held_out_pairs(
     policy: str, tmp_path: Path, objective: Objective, least: float
 ) -> None:

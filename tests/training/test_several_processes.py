@@ -25,6 +25,7 @@ def launched(launcher: list[str], command: list[str]) -> subprocess.CompletedPro
     return result
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one(tmp_path: Path) -> None:
     """Two processes with a forward pass a step each are one with two: the global batch is what all of them read."""
     said: list[str] = []

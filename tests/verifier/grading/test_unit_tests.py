@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from support.paths import SHARED, needs_shared
 
 from treestar.benchmarks.datasets import load_problems
 from treestar.types import Execution, Problem, TreestarError
 from treestar.verifier.grading.unit_tests import UnitTestVerifier, candidate_program
 from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
-
-SETS = Path(__file__).parents[4] / "shared" / "data" / "sets"
 
 ADD = Problem(
     question='import math\n\n\ndef add(a, b):\n    """The sum."""\n',
@@ -90,9 +88,9 @@ def test_the_program_is_found_in_what_a_trajectory_wrote(executor: SandboxExecut
     assert [execution.error for execution in executions] == [None] * len(wrote)
 
 
-@pytest.mark.skipif(not SETS.is_dir(), reason=f"the test sets are not at {SETS}")
+@needs_shared("sets")
 def test_humaneval_s_own_solutions_pass_and_empty_ones_do_not(executor: SandboxExecutor) -> None:
-    problems = load_problems("humaneval", SETS).problems
+    problems = load_problems("humaneval", SHARED / "sets").problems
 
     async def main() -> tuple[set[str], list[str]]:
         verifier = UnitTestVerifier(executor)

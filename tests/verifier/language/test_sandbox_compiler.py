@@ -16,7 +16,8 @@ from treestar.verifier.language.compiler import PLAIN, StepTransformer, words
 from treestar.verifier.language.warm_up import load_libraries
 
 pytestmark = pytest.mark.filterwarnings("ignore::SyntaxWarning", "ignore:Generating overly large repr")
-FUZZING = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+FUZZING = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+"""Few at a time, and others in every run; `bench/fuzz.py` is for long ones."""
 
 
 @pytest.fixture(scope="module")

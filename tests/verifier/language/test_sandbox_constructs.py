@@ -11,20 +11,20 @@ import warnings
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from multiprocessing import get_context
-from pathlib import Path
 
 import pytest
 from RestrictedPython import compile_restricted, safe_globals
 from RestrictedPython.Eval import default_guarded_getitem, default_guarded_getiter
 from RestrictedPython.Guards import guarded_iter_unpack_sequence, guarded_unpack_sequence, safer_getattr_raise
 from RestrictedPython.PrintCollector import PrintCollector
+from support.paths import DATA
 from support.sandbox_support import plain_output
 
 from treestar.types import Execution
 from treestar.verifier.language.compiler import words
 from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
 
-PROGRAMS = (Path(__file__).parents[2] / "data" / "constructs.txt").read_text(encoding="utf-8")
+PROGRAMS = (DATA / "constructs.txt").read_text(encoding="utf-8")
 """Each program behind a line `=== its name`."""
 
 CONSTRUCTS: dict[str, str] = {

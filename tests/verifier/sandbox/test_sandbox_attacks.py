@@ -22,14 +22,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from support.paths import DATA, SHARED
 from support.sandbox_support import children, eventually, linux, zygote_pid
 
 from treestar.types import Execution, Snapshot
 from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
 from treestar.verifier.sandbox.executor import SandboxInterpreter
 
-CORPORA = Path(__file__).parents[2] / "data" / "attacks"
-SHARED = Path(__file__).parents[4] / "shared" / "data"
+CORPORA = DATA / "attacks"
 SECRET = "TS-4f1c-secret"
 SECONDS = (1.0, 5.0, 25.0)
 """Deadlines of a step. Where a step that has little to do misses one, as it may on a loaded machine, the attack is

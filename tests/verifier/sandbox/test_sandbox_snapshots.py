@@ -294,7 +294,7 @@ def assert_equal_to_fresh_runs(executor: SandboxExecutor, steps: list[tuple[int 
         assert (execution.error or "").split(" (line")[0] == (whole.error or "").split(" (line")[0], program
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps=trees())
 def test_every_step_gives_what_its_whole_path_gives(
     executor: SandboxExecutor, steps: list[tuple[int | None, str]]
