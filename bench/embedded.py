@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from treestar import GreedyConfig, MajorityConfig, MCTSConfig, Problem, SearchResult
-from treestar.benchmarks.gym import cells, make_problems
+from treestar.benchmarks.gym import make_problems
+from treestar.benchmarks.gym_levels import cells
 from treestar.policy import load_policy
 from treestar.search import Components, SearchConfig, search_one
 from treestar.statistics import paired_difference

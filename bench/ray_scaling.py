@@ -38,16 +38,14 @@ from pathlib import Path
 from typing import Any
 
 from treestar.benchmarks.gym import make_problems
-from treestar.cluster import open_search_worker
-from treestar.policy import load_policy
-from treestar.search import Components, MCTSConfig, search_one
+from treestar.components import ComponentsConfig, open_components
+from treestar.search import MCTSConfig, search_one
 from treestar.selfevolve.problems import problem_of_set
 from treestar.selfevolve.search_phase import TREES, tree_row
+from treestar.solver import SolveTask, open_solve_worker
 from treestar.storage.record import write_record
 from treestar.storage.table import Row, Table, timed_appending
 from treestar.types import Problem
-from treestar.verifier import AnswerVerifier
-from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
 from treestar.workers import RayConfig, Worker, open_workers
 
 RESULTS = Path(__file__).parent / "results"
@@ -69,14 +67,15 @@ def embedded_problems(count: int) -> list[Problem]:
 
 async def seconds_of(problems: list[Problem], concurrency: int, ray: RayConfig | None) -> dict[str, float]:
     """Until all is open, and from then on until all is searched."""
-    opening = partial(open_search_worker, "embedded", None, None, SEARCH, 0, SandboxConfig(), False)
+    opening = partial(open_solve_worker, ComponentsConfig(), SEARCH, 0)
+    tasks = [SolveTask(place, problem, with_tree=False) for place, problem in enumerate(problems)]
     answers: dict[str, str | None] = {}
     begun = time.perf_counter()
     async with open_workers(opening, concurrency, ray) as workers:
         # The sandboxes, the graders and the models' caches start with the first problems, in every worker.
-        await workers.run(problems[: 2 * concurrency], lambda _problem, _found: None)
+        await workers.run(tasks[: 2 * concurrency], lambda _task, _found: None)
         started = time.perf_counter()
-        await workers.run(problems, lambda problem, found: answers.update({problem.id: found[0].answer}))
+        await workers.run(tasks, lambda task, found: answers.update({task.problem.id: found[0].answer}))
         ended = time.perf_counter()
     assert len(answers) == len(problems)
     return {"start_seconds": round(started - begun, 1), "seconds": round(ended - started, 1)}
@@ -163,12 +162,9 @@ def exchanged_digits(number: int) -> dict[int, str]:
 
 async def real_rows(count: int) -> list[Row]:
     """Rows of the table `trees` as searches with the embedded policy make them."""
-    parts = Components(load_policy("embedded"), SandboxExecutor(), AnswerVerifier())
-    try:
-        config = MCTSConfig(rollouts=16, children=8, early_stop=False, gold=True)
+    config = MCTSConfig(rollouts=16, children=8, early_stop=False, gold=True)
+    async with open_components(ComponentsConfig()) as parts:
         results = [await search_one(problem, config, parts) for problem in embedded_problems(count)]
-    finally:
-        await parts.close()
     return [tree_row(1, 0, result, 0, 0.1) for result in results]
 
 
@@ -198,7 +194,7 @@ async def simulate(model: Model, problems: int, rows: list[Row], copies: int, ou
     last: dict[int, tuple[float, float]] = {}
     taken = done = 0
 
-    def jobs() -> Iterator[int]:
+    def tasks() -> Iterator[int]:
         nonlocal taken
         while taken < problems:
             taken += 1
@@ -223,7 +219,7 @@ async def simulate(model: Model, problems: int, rows: list[Row], copies: int, ou
         async with open_workers(partial(open_modelled_worker, model, rows, copies), places, ray, print) as workers:
             started = time.time()
             warm = started + 2 * model.mean_seconds
-            await workers.run(jobs(), on_result)
+            await workers.run(tasks(), on_result)
             seconds = time.time() - started
         table.seal()
         processor_seconds = time.process_time() - processor_seconds

@@ -26,8 +26,9 @@ from typing import Any
 
 from treestar import MCTSConfig, Problem, SearchResult, Solver
 from treestar.benchmarks.gym import make_problems
-from treestar.policy import BoundFormat, OpenAIPolicy
+from treestar.policy import OpenAIPolicy
 from treestar.policy.backends.remote_server import RemoteServerConfig
+from treestar.policy.formats import BoundFormat
 from treestar.policy.models import shipped_path
 from treestar.storage.record import write_record
 

@@ -18,13 +18,14 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from treestar.benchmarks import job, load_problems, runner, write_record
+from treestar.benchmarks import load_problems, runner, task, write_record
 from treestar.benchmarks.matrix import BenchmarkConfig
 from treestar.benchmarks.plots import draw_plots
 from treestar.benchmarks.report import render_report
 from treestar.benchmarks.results import compute_results
 from treestar.policy import load_policy
 from treestar.search import Components
+from treestar.storage import lines as storage_lines
 from treestar.types import State
 from treestar.verifier import AnswerVerifier
 from treestar.verifier.sandbox import SandboxExecutor
@@ -70,7 +71,7 @@ async def run(config: BenchmarkConfig, out: Path, sets: list[Any]) -> float:
     await interpreter.close()
     started = time.perf_counter()
     try:
-        worker = job.benchmark_worker(components, lambda problem: policy.format.prompt(State(problem)), {})
+        worker = task.benchmark_worker(components, lambda problem: policy.format.prompt(State(problem)), {})
         await runner.run_benchmark(out, config, sets, LocalWorkers(worker, 64))
         return time.perf_counter() - started
     finally:
@@ -86,8 +87,8 @@ def main() -> None:
     config = BenchmarkConfig(datasets=DATASETS, samples=arguments.samples, k=ks, limit=arguments.problems)
     sets = [load_problems(name, limit=arguments.problems) for name in DATASETS]
     lines = Stopwatch()
-    job.make_row = lines.awaited(job.make_row)
-    runner.append_row = lines.called(runner.append_row)
+    task.make_row = lines.awaited(task.make_row)
+    storage_lines.append_line = lines.called(storage_lines.append_line)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
         settings = runner.begin_run(out, config, sets, {"name": "embedded", "num_fewshot": 0}, resume=False)

@@ -21,13 +21,12 @@ import torch
 
 from treestar import MCTSConfig, SearchResult
 from treestar.benchmarks.gym import make_problems
+from treestar.components import ComponentsConfig, open_components
 from treestar.policy import load_policy
 from treestar.policy.backends.transformers import TransformersPolicy
 from treestar.ppm import TransformersScorer, ppm_from_policy
-from treestar.search import Components, search_many
+from treestar.search import search_many
 from treestar.storage.record import write_record
-from treestar.verifier import AnswerVerifier
-from treestar.verifier.sandbox import SandboxExecutor
 
 CELLS = (("chain_sum", "mid"), ("basic_arithmetic", "mid"), ("leg_counting", "mid"))
 REPEATS = 3
@@ -74,11 +73,8 @@ async def measure(config: MCTSConfig, seed: int) -> dict[str, float]:
     generating, scoring = Timed(policy.generator.advance), Timed(scorer.answer)
     policy.generator.advance, scorer.answer = generating, scoring  # type: ignore[method-assign]
     problems = [problem for cell in CELLS for problem in make_problems(*cell, "validation", 32, seed=seed)]
-    components = Components(policy, SandboxExecutor(), AnswerVerifier(), scorer)
-    try:
+    async with open_components(ComponentsConfig(policy=policy, scorer=scorer)) as components:
         results: list[SearchResult] = await search_many(problems, config, components, seed)
-    finally:
-        await components.close()
     return {
         "scoring_over_generating": scoring.seconds / generating.seconds,
         "scored_tokens_over_generated": sum(each.stats.scored_tokens for each in results)

@@ -39,7 +39,8 @@ from treestar.selfevolve.trainings import policy_of, round_folder
 from treestar.statistics import bootstrap_intervals
 from treestar.storage.record import write_record
 from treestar.storage.table import Table
-from treestar.training.sft.train import SFTRow, train_policy
+from treestar.training.sft.data import SFTRow
+from treestar.training.sft.train import train_policy
 from treestar.verifier import AnswerVerifier
 
 PROBLEM_SEED = 77_000

@@ -44,8 +44,10 @@ NAMES = {"transformers": "embedded", "vllm": "vllm:embedded?block_size=32"}
 Asked = tuple[State, int, Sampling, int]
 
 
-class RecordingPolicy(WrappedPolicy[LocalPolicy]):
+class RecordingPolicy(WrappedPolicy):
     """A policy that notes what it is asked."""
+
+    policy: LocalPolicy
 
     def __init__(self, policy: LocalPolicy) -> None:
         super().__init__(policy)

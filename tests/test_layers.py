@@ -1,6 +1,7 @@
 """Imports only point downwards: a room knows the rooms below it and none above (docs/architecture.md)."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -23,7 +24,6 @@ LAYERS = [
     {"selfevolve"},
     {"results_file"},
     {"solver"},
-    {"cluster"},
     {"serve"},
     {"treestar"},
     {"cli"},
@@ -34,7 +34,7 @@ LAYERS = [
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 
 KNOWS_ONLY = {
-    "search": {"types", "config", "search"},
+    "search": {"types", "config", "storage", "search"},
     "policy": {"types", "config", "verifier", "policy"},
     "verifier": {"types", "config", "verifier"},
     "workers": {"types", "config", "workers"},
@@ -78,6 +78,19 @@ def test_the_check_sees_an_upward_import(tmp_path: Path) -> None:
     source = tmp_path / "bad.py"
     source.write_text("def f():\n    from treestar.search import mcts\n")
     assert imported_rooms(source) == {"search"}
+
+
+NAMES_FORMS_AND_MODELS = ("policy/formats", "policy/models", "selfevolve/bound")
+"""Where the bound format and the shipped models may be named; and in recipes/."""
+
+
+def test_no_other_room_names_the_bound_format_or_a_shipped_model() -> None:
+    named = re.compile(r"""[`'"]bound[`'"]|BoundFormat|formats\.(?:bound|binding)|bound (?:form|step)|[Ee]mbedded""")
+    for path in SOURCES:
+        name = path.relative_to(PACKAGE).as_posix()
+        if not name.startswith(NAMES_FORMS_AND_MODELS):
+            found = named.findall(path.read_text(encoding="utf-8"))
+            assert not found, f"{name} names {found}: ask the format (StepFormat) or take DEFAULT_POLICY"
 
 
 @pytest.mark.parametrize("statement", ["import treestar", "import treestar.cli"])

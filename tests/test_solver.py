@@ -10,7 +10,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -72,6 +71,15 @@ def test_a_run_that_was_cut_off_goes_on_where_it_stopped(tmp_path: Path) -> None
     assert [without_time(each) for each in again] == [without_time(each) for each in whole]
     lines = out.read_text().splitlines()
     assert len(lines) == len({json.loads(line)["id"] for line in lines}) == len(PROBLEMS)
+
+
+def test_results_without_trees_are_the_same_results(tmp_path: Path) -> None:
+    seen: list[treestar.SearchResult] = []
+    with scripted_solver() as solver:
+        whole = solver.solve_many(PROBLEMS)
+        bare = solver.solve_many(PROBLEMS, on_result=seen.append, trees=False)
+    assert [without_time(each) for each in bare] == [without_time(each) for each in whole]
+    assert all(each.tree is None for each in [*bare, *seen])
 
 
 def without_time(result: treestar.SearchResult) -> dict:
@@ -178,14 +186,18 @@ from support.scripted import *
 from treestar.types import *
 
 class SlowPolicy(ScriptedPolicy):
+    calls = 0
+
     async def propose(self, *request):
         import asyncio
         await asyncio.sleep(0.02)
+        self.calls += 1
+        if self.calls == 100:
+            print("searching", flush=True)
         return await super().propose(*request)
 
 config = treestar.MCTSConfig(rollouts=100000, early_stop=False, children=4)
 solver = treestar.Solver(SlowPolicy(random_script(0.1)), config, executor=ScriptedExecutor(), verifier=ExactVerifier())
-print("ready", flush=True)
 result = solver.solve("question 1")
 print(result.stopped, result.answer is not None, result.stats.rollouts > 0)
 solver.close()
@@ -196,8 +208,7 @@ def test_ctrl_c_ends_a_search_with_what_it_has() -> None:
     script = textwrap.dedent(INTERRUPTED)
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    time.sleep(2)
+    assert process.stdout.readline() == "searching\n"
     os.kill(process.pid, signal.SIGINT)
     out, _ = process.communicate(timeout=60)
     assert out.split() == ["interrupted", "True", "True"]

@@ -5,11 +5,11 @@
 >>> result.answer, result.confidence, result.trajectory
 """
 
-from treestar.cluster import solve_on_cluster
 from treestar.search import (
     AdaptiveBranchingConfig,
     BeamSearchConfig,
     BestOfNConfig,
+    Budget,
     DVTSConfig,
     GreedyConfig,
     MajorityConfig,
@@ -44,6 +44,7 @@ __all__ = [
     "AdaptiveBranchingConfig",
     "BeamSearchConfig",
     "BestOfNConfig",
+    "Budget",
     "DVTSConfig",
     "Execution",
     "Executor",
@@ -69,5 +70,4 @@ __all__ = [
     "Verifier",
     "WeightedVoteConfig",
     "__version__",
-    "solve_on_cluster",
 ]

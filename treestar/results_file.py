@@ -6,14 +6,15 @@ settings that made it, and a file made with other settings is refused rather tha
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
+from treestar.config.renamed import current_names
 from treestar.search import SearchConfig, SearchResult
-from treestar.types import Problem, TreestarError
+from treestar.storage.lines import read_lines
+from treestar.storage.settings import check_same_settings
+from treestar.types import Problem
 
 __all__ = ["ResultKey", "append_result", "iter_results", "result_key", "settings_of"]
 
@@ -32,47 +33,27 @@ def settings_of(policy: str, ppm: str | None, search: SearchConfig, seed: int) -
 
 
 def iter_results(path: Path, settings: dict[str, Any]) -> Iterator[SearchResult]:
-    """The finished results in `path`, one in memory at a time; none where there is no such file.
-
-    A last line without its line break (the run was killed while it wrote) is cut off.
+    """The finished results in `path`, one in memory at a time; none if there is no such file.
 
     Raises:
-        TreestarError: the file cannot be read, a line is no result, or it was made with other settings.
+        TreestarError: the file cannot be read, a line is not a result, or it was made with other settings.
     """
-    if not path.exists():
-        return
-    try:
-        with path.open("rb") as file:
-            end = 0
-            for number, line in enumerate(file, start=1):
-                if not line.endswith(b"\n"):
-                    os.truncate(path, end)
-                    return
-                end += len(line)
-                yield read_result(line, f"results file {path}", number, settings)
-    except OSError as error:
-        raise TreestarError(f"results file {path} cannot be read: {error}") from error
+
+    def parse(line: dict[str, Any]) -> SearchResult:
+        made_with = current_names(line.pop("settings"))
+        result = SearchResult.from_json(line)
+        check_same_settings(path, made_with, settings)
+        return result
+
+    if path.exists():
+        yield from read_lines(path, parse, "a treestar result")
 
 
-def read_result(line: bytes, file: str, number: int, settings: dict[str, Any]) -> SearchResult:
-    try:
-        data = json.loads(line)
-        made_with = data.pop("settings")
-        result = SearchResult.from_json(data)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise TreestarError(f"{file}, line {number}, is not a treestar result: mend or move the file") from error
-    if made_with != settings:
-        changed = [name for name in settings if made_with.get(name) != settings[name]]
-        raise TreestarError(
-            f"{file} was made with other settings ({', '.join(changed)}): give another path, or the same settings to "
-            "go on with it"
-        )
-    return result
+def append_result(append: Callable[[Any], None], result: SearchResult, settings: dict[str, Any]) -> None:
+    """Append a finished result; one that Ctrl-C cut short is left to the next run.
 
-
-def append_result(file: TextIO, result: SearchResult, settings: dict[str, Any]) -> None:
-    """Append a finished result; one that Ctrl-C cut short is left to the next run."""
-    if result.stopped == "interrupted":
-        return
-    file.write(json.dumps({**result.to_json(), "settings": settings}) + "\n")
-    file.flush()
+    Args:
+        append: what `storage.lines.appending` gives.
+    """
+    if result.stopped != "interrupted":
+        append({**result.to_json(), "settings": settings})

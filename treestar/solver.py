@@ -1,68 +1,112 @@
-"""`Solver`: one object that holds a policy, a sandbox, a verifier and a search strategy, and answers questions.
+"""`Solver`: holds a policy, a sandbox, a verifier and a search strategy, and answers questions.
 
-It owns an event loop in a thread of its own, so it works the same from a script, a notebook and inside asyncio.
+It owns an event loop in its own thread, so it works the same in a script, a notebook and inside asyncio. With `ray` the
+searches run in actors on a Ray cluster instead, with the same results and files.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import Future
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from threading import Event
 from types import TracebackType
 from typing import Any, TypeVar
 
-from treestar.policy import load_policy
-from treestar.ppm import load_scorer
+from treestar.components import ComponentsConfig, load_components, open_components, remarks_of
+from treestar.policy import FormatName
+from treestar.policy.models import DEFAULT_POLICY
 from treestar.results_file import append_result, iter_results, result_key, settings_of
-from treestar.search import Components, MCTSConfig, SearchConfig, SearchResult, search_many
+from treestar.search import Components, MCTSConfig, SearchConfig, SearchResult, Tree, search_one
 from treestar.search.engine import Progress, check_scorer, strategy_of
-from treestar.types import Executor, Policy, Problem, Scorer, TreestarError, Verifier
-from treestar.verifier import AnswerVerifier
-from treestar.verifier.sandbox import SandboxExecutor
+from treestar.storage.lines import appending
+from treestar.types import Executor, Policy, Problem, Scorer, Verifier
+from treestar.verifier.sandbox import SandboxConfig
+from treestar.workers import LocalWorkers, RayConfig, Worker, Workers, open_workers
+from treestar.workers.ray_actors import connect
 
-__all__ = ["LONGEST_QUESTION", "Solver"]
+__all__ = ["LONGEST_QUESTION", "SolveTask", "Solver", "as_problem", "open_solve_worker"]
 
 LONGEST_QUESTION = 100_000
 """Characters; far beyond any problem that a person would write."""
 
+CANCEL_SECONDS = 60.0
+"""Seconds that interrupted work on a cluster has to end its actors."""
+
 ResultT = TypeVar("ResultT")
+
+OnResult = Callable[[int, SearchResult], None]
+"""Called with the place of a problem among those of the call, and its result."""
+
+Found = tuple[SearchResult, dict[str, Any] | None]
+"""A result without its tree, and the tree as JSON if it is wanted: its nodes hold handles to interpreters, which mean
+nothing in another process."""
+
+
+@dataclass(frozen=True, slots=True)
+class SolveTask:
+    """What an actor is asked to solve."""
+
+    place: int
+    """The place of the problem among those of the call."""
+    problem: Problem
+    with_tree: bool
+    """Whether the tree is sent back. It is most of what an actor sends."""
 
 
 class Solver:
     """Searches for the answers of math problems.
 
     Args:
-        policy: `embedded`, a model folder, a Hugging Face hub id, `vllm:MODEL`, `openai:MODEL@URL`, or any
+        policy: a shipped policy, a model folder, a Hugging Face hub id, `vllm:MODEL`, `openai:MODEL@URL`, or any
             `treestar.types.Policy`.
         search: the configuration of a strategy: `MCTSConfig`, `BeamSearchConfig`, `MajorityConfig`, ... (those of
             `treestar.search.STRATEGIES`).
         scorer: a PPM: named like a policy, or any `treestar.types.Scorer`. With one, MCTS is PPM-augmented.
-        executor: runs the steps' code; the sandbox if None.
-        verifier: judges answers; mathematical equivalence if None.
+        executor: runs the code of steps: the settings of a sandbox, or any `treestar.types.Executor`. The default
+            sandbox if None.
+        verifier: compares answers; mathematical equivalence if None.
         seed: same seed, same problem, same model: same tree.
-        concurrency: most problems searched at the same time.
-        on_progress: called with each running search after every wave of expansions, from the solver's thread.
+        concurrency: most problems searched at the same time, on a cluster in each actor.
+        on_progress: called with each running search after every wave of expansions, from the solver's thread; not on a
+            cluster.
+        on_remark: called with each line about what went wrong and was recovered: repeated requests to servers (when the
+            solver is closed), lost actors.
+        step_format: the step format of a policy given by name; None for what the model's own files say.
+        ray: the cluster whose actors search; None for this process. Each actor loads its own components, so policy and
+            scorer must be names (folders must be at the same path on every node), the executor the settings of a
+            sandbox, and the verifier the default.
 
-    A solver is a context manager; leaving it (or `close`) ends its processes, and those of what it was given.
+    A solver is a context manager. Leaving it (or `close`) ends its processes or actors, and closes the components that
+    it was given.
 
     Raises:
-        ValueError: the strategy needs a PPM, and none is given.
-        TreestarError: the policy or the PPM cannot be loaded.
+        ValueError: the strategy needs a PPM, and none is given; or an object is given where actors need a name.
+        TreestarError: the policy or the PPM cannot be loaded, or the cluster is unreachable or has no room.
     """
+
+    components: Components
+    """What searches run on. On a cluster each actor has its own, and the solver none."""
 
     def __init__(
         self,
-        policy: str | Policy = "embedded",
+        policy: str | Policy = DEFAULT_POLICY,
         search: SearchConfig | None = None,
         scorer: str | Scorer | None = None,
-        executor: Executor | None = None,
+        executor: SandboxConfig | Executor | None = None,
         verifier: Verifier | None = None,
         seed: int = 0,
         concurrency: int = 64,
         on_progress: Progress = lambda _: None,
+        on_remark: Callable[[str], None] = lambda _: None,
+        *,
+        step_format: FormatName | None = None,
+        ray: RayConfig | None = None,
     ) -> None:
         self.search = search if search is not None else MCTSConfig()
         strategy, _ = strategy_of(self.search)
@@ -70,14 +114,31 @@ class Solver:
         self.seed = seed
         self.concurrency = concurrency
         self.on_progress = on_progress
-        # The sandbox starts in the background while the model loads.
-        executor = executor if executor is not None else SandboxExecutor()
-        policy = load_policy(policy) if isinstance(policy, str) else policy
-        scorer = load_scorer(scorer) if isinstance(scorer, str) else scorer
-        self.components = Components(policy, executor, verifier or AnswerVerifier(), scorer)
+        self.on_remark = on_remark
+        config = ComponentsConfig(
+            policy=policy,
+            scorer=scorer,
+            executor=executor if executor is not None else SandboxConfig(),
+            verifier=verifier,
+            step_format=step_format,
+        )
+        if ray is not None:
+            check_names(config)
+        self.opened = AsyncExitStack()
+        self.workers: Workers[SolveTask, Found] | None = None
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, name="treestar-solver", daemon=True)
         self.thread.start()
+        try:
+            if ray is None:
+                self.components = load_components(config, self.opened)
+                self.opened.callback(self.tell_remarks)
+            else:
+                connect(ray.address)  # here, because Ray handles SIGTERM only if it starts in the main thread
+                self.workers = self.wait_for(self.open_actors(config, ray))
+        except BaseException:
+            self.close()
+            raise
 
     def solve(self, problem: str | Problem) -> SearchResult:
         """Search for the answer of one problem; see `solve_many`."""
@@ -88,61 +149,61 @@ class Solver:
         problems: Iterable[str | Problem],
         out: str | Path | None = None,
         on_result: Callable[[SearchResult], None] = lambda _: None,
+        trees: bool = True,
     ) -> list[SearchResult]:
-        """Search for the answers of many problems beside each other.
+        """Search for the answers of many problems concurrently.
 
-        Ctrl-C ends every search with what it has found so far; a second one gives up.
+        Ctrl-C ends every search with what it has found so far; a second one gives up. On a cluster the first one gives
+        up, and closes the solver. A run with `out` continues where it ended.
 
         Args:
-            out: a JSON Lines file to which each result is appended as it is finished. Problems whose result is already
-                there are not solved again: their results are read back, without trees.
-            on_result: called with each result as it is finished or read back, from the solver's thread.
+            out: a JSON Lines file to which each result is appended as soon as it is finished. Problems whose result is
+                already there are not solved again: their results are read back, without trees.
+            on_result: called with each result as it is finished or read back, one at a time.
+            trees: whether results keep their trees, which take by far the most memory, and on a cluster most of the
+                traffic.
 
         Returns:
             One result for each problem, in the order given.
 
         Raises:
             ValueError: a question is empty or longer than `LONGEST_QUESTION`.
-            TreestarError: the policy or the sandbox failed for good, or `out` cannot be read or written.
+            TreestarError: the policy or the sandbox failed permanently, a problem was being searched when actors died
+                too often, or `out` cannot be read or written. On a cluster the solver can then only be closed.
         """
         wanted = [as_problem(problem, index) for index, problem in enumerate(problems)]
-        if out is None:
-            return self.run(wanted, on_result)
-        policy, scorer = self.components.policy, self.components.scorer
-        settings = settings_of(policy.name, None if scorer is None else scorer.name, self.search, self.seed)
-        finished = {result_key(result.problem): result for result in iter_results(Path(out), settings)}
-        keys = [result_key(problem) for problem in wanted]
-        for key in keys:
-            if key in finished:
-                on_result(finished[key])
-        missing = [problem for problem, key in zip(wanted, keys, strict=True) if key not in finished]
-        try:
-            with Path(out).open("a", encoding="utf-8") as file:
+        results: dict[int, SearchResult] = {}
+        settings = self.settings()
+        if out is not None:
+            keys = {result_key(problem) for problem in wanted}
+            read = {
+                key: each for each in iter_results(Path(out), settings) if (key := result_key(each.problem)) in keys
+            }
+            results = {place: read[key] for place, each in enumerate(wanted) if (key := result_key(each)) in read}
+            for place in sorted(results):
+                on_result(results[place])
+        missing = [SolveTask(place, each, trees) for place, each in enumerate(wanted) if place not in results]
+        with nullcontext(ignore) if out is None else appending(Path(out)) as append:
 
-                def keep(result: SearchResult) -> None:
-                    append_result(file, result, settings)
-                    on_result(result)
+            def keep(place: int, result: SearchResult) -> None:
+                results[place] = result if trees else replace(result, tree=None)
+                append_result(append, result, settings)
+                on_result(results[place])
 
-                solved = self.run(missing, keep)
-        except OSError as error:
-            raise TreestarError(f"results cannot be written to {out}: {error.strerror or error}") from error
-        finished.update({result_key(result.problem): result for result in solved})
-        return [finished[key] for key in keys]
+            if self.workers is None:
+                self.search_here(missing, keep)
+            else:
+                self.search_on_cluster(self.workers, missing, keep)
+        return [results[place] for place in range(len(wanted))]
 
-    def run(self, problems: Sequence[Problem], on_result: Callable[[SearchResult], None]) -> list[SearchResult]:
+    def search_here(self, tasks: Sequence[SolveTask], keep: OnResult) -> None:
         stop = Event()
-        future = self.submit(
-            search_many(
-                problems,
-                self.search,
-                self.components,
-                self.seed,
-                self.concurrency,
-                stop,
-                self.on_progress,
-                lambda _, result: on_result(result),
-            )
-        )
+
+        async def work(task: SolveTask) -> SearchResult:
+            return await search_one(task.problem, self.search, self.components, self.seed, stop, self.on_progress)
+
+        workers = LocalWorkers(Worker(work, {}), self.concurrency)
+        future = self.submit(workers.run(tasks, lambda task, result: keep(task.place, result)))
         try:
             return future.result()
         except KeyboardInterrupt:
@@ -153,18 +214,68 @@ class Solver:
             future.cancel()
             raise
 
+    def search_on_cluster(self, workers: Workers[SolveTask, Found], tasks: Sequence[SolveTask], keep: OnResult) -> None:
+        def on_found(task: SolveTask, found: Found) -> None:
+            result, tree = found
+            keep(task.place, result if tree is None else replace(result, tree=Tree.from_json(tree)))
+
+        async def run() -> None:
+            async with self.turn:
+                await workers.run(tasks, on_found)
+
+        try:
+            self.wait_for(run())
+        except KeyboardInterrupt:
+            self.close()  # else its actors would continue with the tasks that are left
+            raise
+
+    async def open_actors(self, config: ComponentsConfig, ray: RayConfig) -> Workers[SolveTask, Found]:
+        opening = partial(open_solve_worker, config, self.search, self.seed)
+        self.turn = asyncio.Lock()
+        return await self.opened.enter_async_context(open_workers(opening, self.concurrency, ray, self.on_remark))
+
+    def settings(self) -> dict[str, Any]:
+        """What results depend on besides their problems."""
+        models = models_of(self.components) if self.workers is None else self.workers.about
+        return settings_of(models["policy"], models["ppm"], self.search, self.seed)
+
+    def tell_remarks(self) -> None:
+        for each in remarks_of(self.components):
+            self.on_remark(each)
+
     def submit(self, work: Coroutine[Any, Any, ResultT]) -> Future[ResultT]:
+        """Run `work` on the solver's event loop."""
         return asyncio.run_coroutine_threadsafe(work, self.loop)
 
+    def wait_for(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
+        """Run `work` on the solver's event loop. Ctrl-C cancels it, and waits until it has cleaned up."""
+        ended = Event()
+
+        async def run() -> ResultT:
+            try:
+                return await work
+            finally:
+                ended.set()
+
+        future = self.submit(run())
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            future.cancel()
+            ended.wait(CANCEL_SECONDS)
+            raise
+
     def close(self) -> None:
-        """End the sandbox, the grader, the models' engines and connections, and the solver's thread; a closed solver
-        solves no more."""
+        """End the sandbox, the grader, the models' engines and connections (on a cluster the actors), and the solver's
+        thread. A closed solver cannot solve; closing it again does nothing."""
         if self.loop.is_closed():
             return
-        self.submit(self.components.close()).result()
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join()
-        self.loop.close()
+        try:
+            self.submit(self.opened.aclose()).result()
+        finally:
+            self.loop.call_soon_threadsafe(self.loop.stop)
+            self.thread.join()
+            self.loop.close()
 
     def __enter__(self) -> Solver:
         return self
@@ -176,7 +287,7 @@ class Solver:
 
 
 def as_problem(problem: str | Problem, index: int) -> Problem:
-    """`problem` as a Problem whose question can be searched. Raises ValueError where it cannot."""
+    """`problem` as a Problem whose question can be searched. Raises ValueError if it cannot."""
     problem = Problem(problem, id=str(index)) if isinstance(problem, str) else problem
     if not problem.question.strip():
         raise ValueError(f"problem {problem.id!r}: the question is empty")
@@ -186,3 +297,47 @@ def as_problem(problem: str | Problem, index: int) -> Problem:
             f"more than the {LONGEST_QUESTION:,} that are allowed"
         )
     return problem
+
+
+def ignore(_: Any) -> None:
+    """Where results go without a file."""
+
+
+def check_names(config: ComponentsConfig) -> None:
+    """Raises ValueError if `config` holds an object that actors would have to share."""
+    allowed = {
+        "policy": isinstance(config.policy, str),
+        "scorer": isinstance(config.scorer, str | None),
+        "executor": isinstance(config.executor, SandboxConfig),
+        "verifier": config.verifier is None,
+    }
+    for name, is_allowed in allowed.items():
+        if not is_allowed:
+            kind = type(getattr(config, name)).__name__
+            raise ValueError(
+                f"Solver(ray=...): {name} is a {kind} object, but each actor loads its own components: give policy and "
+                "scorer by name, executor as a SandboxConfig, and no verifier"
+            )
+
+
+def models_of(components: Components) -> dict[str, Any]:
+    """The names of the models."""
+    return {
+        "policy": components.policy.name,
+        "ppm": None if components.scorer is None else components.scorer.name,
+    }
+
+
+@asynccontextmanager
+async def open_solve_worker(
+    config: ComponentsConfig, search: SearchConfig, seed: int
+) -> AsyncIterator[Worker[SolveTask, Found]]:
+    """The worker in an actor: its own components, closed when the context exits."""
+    async with open_components(config) as components:
+
+        async def work(task: SolveTask) -> Found:
+            result = await search_one(task.problem, search, components, seed)
+            assert result.tree is not None
+            return replace(result, tree=None), result.tree.to_json() if task.with_tree else None
+
+        yield Worker(work, models_of(components), partial(remarks_of, components))

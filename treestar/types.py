@@ -1,15 +1,17 @@
 """The words every room shares: what a question, a step and its execution are, and what a policy, an interpreter,
 a scorer and a verifier promise.
 
-Search code depends on the Protocols below and on nothing else, so any model, sandbox or grader can be put in, and
-tests put in scripted ones.
+Search code depends on nothing but the interfaces below, so any model, sandbox or grader can be plugged in, and tests
+plug in scripted ones.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NewType, Protocol, runtime_checkable
+from functools import cached_property
+from typing import Any, Literal, NewType, Protocol, cast, runtime_checkable
 
 __all__ = [
     "Closable",
@@ -20,6 +22,7 @@ __all__ = [
     "Policy",
     "Problem",
     "Proposal",
+    "Reporting",
     "Sampling",
     "Scorer",
     "Scores",
@@ -29,6 +32,7 @@ __all__ = [
     "StepEnding",
     "TreestarError",
     "Verifier",
+    "as_policy",
 ]
 
 StepEnding = Literal["step", "code", "answer", "truncated"]
@@ -56,7 +60,7 @@ class Problem:
     id: str = ""
     kind: Literal["math", "code", "qa"] = "math"
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    """What the data set says beside it, such as family and level. Never shown to the policy."""
+    """What else the data set says about it, such as family and level. Never shown to the policy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +114,10 @@ class Sampling:
     """0 takes the most probable token at every place."""
     top_p: float = 1.0
     max_tokens: int = 256
-    """The longest step, in tokens; a longer one comes back as `truncated`."""
+    """The longest step, in tokens; a longer one is returned as `truncated`."""
     distinct: bool = False
-    """Candidates are drawn without replacement, so no text comes twice; there may be fewer than were asked for. Not
-    every policy can."""
+    """Candidates are drawn without replacement, so no text appears twice; there may be fewer than were asked for. Not
+    every policy supports it."""
     min_share: float = 0.0
     """With `distinct`: a candidate less than this times as probable as the most probable one is left out."""
 
@@ -137,38 +141,76 @@ class Scores:
     values: tuple[float, ...]
     """One in [-1, 1] for each state, in their order."""
     tokens: int = 0
-    """Tokens that the PPM read for them; what it did not have to read again does not count."""
+    """Tokens that the PPM read for them; cached ones do not count."""
 
 
-@runtime_checkable
-class Policy(Protocol):
-    """Proposes candidate next steps for a state."""
+class Policy(ABC):
+    """Proposes candidate next steps for a state.
 
-    name: str
+    A subclass writes `propose`; everything else has a default. An object that does not inherit works in a search as
+    well: see `as_policy`.
+    """
+
+    @cached_property
+    def name(self) -> str:
+        """What results and errors call the policy; by default the name of its class."""
+        return type(self).__name__
 
     def preamble(self, problem: Problem) -> str:
-        """Python that runs before the first step (a `bound` question's numbers), or ""."""
-        ...
+        """Python that runs before the first step, or "" (the default)."""
+        return ""
 
     def display(self, problem: Problem, text: str) -> str:
-        """`text` as people should read it: with the values in place of the names that a `bound` form gave them."""
-        ...
+        """`text`, which the policy wrote, as people should read it; by default unchanged."""
+        return text
 
     def final_answer(self, step: Step, execution: Execution) -> str | None:
-        """The answer with which `step` ends the trajectory, or None where the trajectory goes on."""
-        ...
+        """The answer with which `step` ends the trajectory, "" where it ends without one, or None where the trajectory
+        continues. By default the answer that the step states."""
+        return step.answer
 
+    @abstractmethod
     async def propose(self, state: State, n: int, sampling: Sampling, seed: int) -> Proposal:
         """Draw `n` candidate next steps for `state`.
 
-        Candidate i depends on `state`, `sampling`, `seed` and i alone (distinct candidates on `n` too), not on what
+        Candidate i depends only on `state`, `sampling`, `seed` and i (distinct candidates also on `n`), not on what
         else the backend is computing.
 
         Raises:
             TreestarError: the policy cannot draw distinct candidates and was asked to.
             ContextOverflow: the state leaves no room for a step in the policy's context window.
         """
-        ...
+
+
+class CompletedPolicy(Policy):
+    """Delegates to `source` whatever `source` has, and takes the defaults for the rest."""
+
+    def __init__(self, source: Any) -> None:
+        self.source = source
+        self.name = type(source).__name__
+        for member in ("name", "preamble", "display", "final_answer", "close"):
+            if hasattr(source, member):
+                setattr(self, member, getattr(source, member))
+
+    async def propose(self, state: State, n: int, sampling: Sampling, seed: int) -> Proposal:
+        proposal: Proposal = await self.source.propose(state, n, sampling, seed)
+        return proposal
+
+
+def as_policy(policy: Any) -> Policy:
+    """`policy` itself if it is a `Policy` or has all members of one, else a policy with the defaults for the others.
+
+    Raises:
+        TreestarError: it has no method `propose`.
+    """
+    if isinstance(policy, Policy):
+        return policy
+    if not callable(getattr(policy, "propose", None)):
+        raise TreestarError(
+            f"a policy needs a method `propose`, and {policy!r:.80} has none: give a subclass of treestar.Policy"
+        )
+    has_all = all(hasattr(policy, member) for member in ("name", "preamble", "display", "final_answer"))
+    return cast(Policy, policy) if has_all else CompletedPolicy(policy)
 
 
 class Interpreter(Protocol):
@@ -177,7 +219,7 @@ class Interpreter(Protocol):
     async def run(self, code: str, parent: Snapshot | None) -> Execution:
         """Run `code` in the state `parent` (None: a fresh interpreter). `parent` itself is left as it was.
 
-        Never raises on account of the code: refusals, exceptions, limits and crashes come back in `Execution.error`.
+        Never raises because of the code: refusals, exceptions, limits and crashes come back in `Execution.error`.
         """
         ...
 
@@ -204,7 +246,7 @@ class Scorer(Protocol):
     name: str
 
     async def score(self, states: Sequence[State]) -> Scores:
-        """Score `states`. A state's score hangs on that state alone, not on what else is being scored."""
+        """Score `states`. A state's score depends only on that state, not on what else is being scored."""
         ...
 
 
@@ -222,8 +264,17 @@ class Verifier(Protocol):
 
 @runtime_checkable
 class Closable(Protocol):
-    """What holds processes, connections or an engine."""
+    """Anything that holds processes, connections or an engine."""
 
     async def close(self) -> None:
         """End and free them."""
+        ...
+
+
+@runtime_checkable
+class Reporting(Protocol):
+    """A component with something to tell the user when the work is done."""
+
+    def report(self) -> str:
+        """What went wrong and was recovered, such as repeated requests, in one line; "" if nothing did."""
         ...

@@ -1,4 +1,4 @@
-"""Makes the embedded policy from nothing: data, tokenizer, training, evaluation, model card, with one command.
+"""Make the bootstrap policy from scratch with one command: data, tokenizer, training, evaluation, model card.
 
 python -m recipes.embedded.bootstrap --out DIR [--tokens N] [--seed S]
 """
@@ -15,7 +15,7 @@ from typing import Any
 
 from recipes.embedded.card import Run, figures, model_card
 from recipes.embedded.corpus import LEAPS_AFTER, Example, Share, build_examples, encode_examples, train_tokenizer
-from recipes.embedded.evaluation import CellResult, EvaluationConfig, evaluate, unseen_texts
+from recipes.embedded.evaluation import BootstrapEvaluationConfig, CellResult, evaluate, unseen_texts
 from recipes.embedded.recipe import SHARES, TRAINING
 from recipes.embedded.training import ModelShape, Tokenized, TrainingConfig, TrainingLog, new_model, train
 from treestar.benchmarks.gym import make_problems
@@ -32,20 +32,24 @@ LADDER = (
     ("basic_arithmetic", "mid"),
     ("leg_counting", "mid"),
 )
-"""Cells that search can climb: the built-in problems show some of them."""
+"""Cells that search improves on; the built-in problems include some of them."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     import argparse
 
-    parser = argparse.ArgumentParser(description="Train the embedded policy from nothing.")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the finished model")
-    parser.add_argument("--tokens", type=int, default=TRAINING.tokens, help=f"to train on ({TRAINING.tokens:,})")
-    parser.add_argument("--seed", type=int, default=TRAINING.seed)
-    parser.add_argument("--early", type=Path, help="folder that gets a usable copy of the model every few minutes")
-    parser.add_argument("--record", type=Path, help="JSON file that gets the figures, with machine and versions")
-    parser.add_argument("--problems", type=Path, help="JSONL file that gets six test problems for a first try")
+    parser = argparse.ArgumentParser(description="Train the bootstrap policy from scratch.")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the finished model")
+    parser.add_argument(
+        "--tokens", type=int, default=TRAINING.tokens, help=f"number of training tokens (default: {TRAINING.tokens:,})"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=TRAINING.seed, help=f"of data and training (default: {TRAINING.seed})"
+    )
+    parser.add_argument("--early", type=Path, help="folder for a usable copy of the model, updated every few minutes")
+    parser.add_argument("--record", type=Path, help="JSON file for the results, with machine and versions")
+    parser.add_argument("--problems", type=Path, help="JSONL file for six test problems for a first try")
     options = parser.parse_args(arguments)
     if options.problems is not None:
         write_problems(options.problems, options.seed)
@@ -64,10 +68,10 @@ def train_bootstrap(
     shape: ModelShape | None = None,
     early: Path | None = None,
 ) -> tuple[Any, Any, TrainingLog]:
-    """Data, tokenizer and training: the model, its tokenizer, and what the training did.
+    """Build data and tokenizer, and train: returns the model, its tokenizer, and the log of the training.
 
     Args:
-        early: a folder that gets a usable copy of the model every two minutes.
+        early: a folder for a usable copy of the model, updated every two minutes.
     """
     began = time.monotonic()
     examples = build_examples(shares, config.seed)
@@ -77,7 +81,7 @@ def train_bootstrap(
     cells = tokenized_cells(tokenizer, examples)
     lengths = [len(item.ids) for items in cells.values() for item in items]
     print(f"{count_parameters(model)} parameters, vocabulary {len(tokenizer)}", flush=True)
-    print(f"tokens an example: mean {sum(lengths) / len(lengths):.0f}, longest {max(lengths)}", flush=True)
+    print(f"tokens per example: mean {sum(lengths) / len(lengths):.0f}, longest {max(lengths)}", flush=True)
     saved = 0.0
 
     def report(log: TrainingLog, model: Any) -> None:
@@ -103,7 +107,7 @@ def tokenized_cells(tokenizer: Any, examples: Sequence[Example]) -> dict[tuple[s
 
 
 def save_policy(model: Any, tokenizer: Any, folder: Path) -> None:
-    """Write an ordinary Hugging Face folder in bf16; its config says which step format the model speaks."""
+    """Write an ordinary Hugging Face folder in bf16; its config says which step format the model writes."""
     import torch
     from transformers import GenerationConfig, LlamaForCausalLM
 
@@ -124,7 +128,7 @@ def save_policy(model: Any, tokenizer: Any, folder: Path) -> None:
 def document(
     folder: Path, model: Any, tokenizer: Any, run: Run, command: str, record: Path | None = None
 ) -> list[CellResult]:
-    """Measure the finished model, write its card into its folder and its figures to `record`."""
+    """Evaluate the finished model, write its card into its folder and its results to `record`."""
 
     def report(result: CellResult) -> None:
         print(
@@ -134,25 +138,25 @@ def document(
         )
 
     began = time.monotonic()
-    results = evaluate(model, tokenizer, EvaluationConfig(), report=report)
+    results = evaluate(model, tokenizer, BootstrapEvaluationConfig(), report=report)
     taught = build_examples(run.shares, run.config.seed)
-    unseen = unseen_texts(taught, EvaluationConfig())
+    unseen = unseen_texts(taught, BootstrapEvaluationConfig())
     parameters = count_parameters(model)
     card = model_card(parameters, len(tokenizer), ModelShape(), run, results, unseen, command)
     (folder / "README.md").write_text(card, encoding="utf-8")
     if record is not None:
-        evaluation = asdict(EvaluationConfig()) | {"seconds": round(time.monotonic() - began, 1)}
+        evaluation = asdict(BootstrapEvaluationConfig()) | {"seconds": round(time.monotonic() - began, 1)}
         write_record(record, figures(parameters, run, results, unseen, evaluation), run.config.seed, command)
     return results
 
 
 def count_parameters(model: Any) -> int:
-    """How many numbers the model has; tied weights count once."""
+    """The number of parameters; tied weights count once."""
     return sum(parameter.numel() for parameter in model.parameters())
 
 
 def write_problems(path: Path, seed: int) -> None:
-    """Six problems of the test split for a first try: three of taught templates, three of the ladder, drawn by seed."""
+    """Write six test problems for a first try: three from taught templates, three from the ladder, drawn by seed."""
     random = Random(seed)
     pool = make_problems("gsm_symbolic", "taught", "test", 43, seed)
     chosen = random.sample(pool, 3)

@@ -1,4 +1,4 @@
-"""What is written down about a trained bootstrap policy: its model card and the record of its figures."""
+"""The documentation of a trained bootstrap policy: its model card and the record of its results."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 from recipes.embedded.corpus import Share
 from recipes.embedded.evaluation import CellResult
 from recipes.embedded.training import ModelShape, TrainingConfig, TrainingLog
-from treestar.benchmarks.gym import GSM_HELDOUT, GSM_TAUGHT, GSM_UNTAUGHT, LEVELS, cells
+from treestar.benchmarks.gym_levels import GSM_GROUPS, LEVELS, cells
 
 __all__ = ["Run", "figures", "model_card"]
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A training as it was."""
+    """A finished training."""
 
     config: TrainingConfig
     log: TrainingLog
@@ -134,7 +134,9 @@ def model_card(
         positions=shape.positions,
         vocabulary=vocabulary,
         shares=_share_rows(run.shares),
-        templates=f"{len(GSM_TAUGHT)} taught, {len(GSM_UNTAUGHT)} untaught, {len(GSM_HELDOUT)} held out",
+        templates="{taught} taught, {untaught} untaught, {heldout} held out".format_map(
+            {group: len(templates) for group, templates in GSM_GROUPS.items()}
+        ),
         levels=_level_rows(),
         command=command,
         config=run.config,
@@ -167,7 +169,7 @@ def _rounded(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _share_rows(shares: Sequence[Share]) -> str:
-    """How much of the examples each cell is, in percent, and of how many problems."""
+    """Each cell's percentage of the examples, and its number of problems."""
     total = sum(share.weight for share in shares)
     by_cell = {(share.family, share.level): share for share in shares}
     return "\n".join(
@@ -177,7 +179,7 @@ def _share_rows(shares: Sequence[Share]) -> str:
 
 
 def _level_rows() -> str:
-    """What the levels ask reasoning-gym for."""
+    """What reasoning-gym is asked for at each level."""
     rows = []
     for family, levels in LEVELS.items():
         if family == "gsm_symbolic":

@@ -1,8 +1,8 @@
 """The bootstrap policy's training text: taught problems rendered in the bound step format, and its tokenizer.
 
 Every text here is exactly what the runtime builds at inference: prompt, steps, tags. A text is tokenized once with the
-names n0, n1, ...; a training batch then moves all its names by one random offset, which is adding a number to their
-token ids because the names' ids follow one another.
+names n0, n1, ...; a training batch then moves all its names by one random offset. That adds a number to their token
+ids, because the ids of the names are consecutive.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ USER = "<|user|>:"
 ASSISTANT = f"<|assistant|>: {OPENING.rstrip()}"
 END_OF_TEXT = "<|endoftext|>"
 LEAPS_AFTER = (END_OF_STEP, ASSISTANT, ",")
-"""Tokens after which positions may leap in training: between steps, before the first, and between what a question
-enumerates. What is to be copied is then found by its name, not so many tokens back."""
+"""Tokens after which positions may skip ahead in training: between steps, before the first one, and between the items
+of a question. The model then learns to find what it copies by its name, not by its distance."""
 TAGS = (USER, ASSISTANT, END_OF_STEP, END_OF_CODE, END_OF_ANSWER, OUTPUT, END_OF_OUTPUT, ANSWER)
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """How much of the training data one cell makes up."""
+    """The share of one cell in the training data."""
 
     family: str
     level: str
     weight: float
     """Its share of the drawn examples, relative to the other cells' weights."""
     examples: int
-    """How many different problems it has."""
+    """Number of different problems."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Example:
     prompt: str
     solution: str
     names: int
-    """How many numbers are bound."""
+    """How many numbers have names."""
 
 
 def prompt_text(bound_question: str) -> str:
@@ -65,7 +65,7 @@ def solution_text(steps: Sequence[str]) -> str:
 
 
 def build_examples(shares: Iterable[Share], seed: int) -> list[Example]:
-    """The taught problems of every cell, in the training split. A problem that its teacher gets wrong is left out."""
+    """The taught problems of every cell, in the training split. Problems that their teacher gets wrong are left out."""
     examples: list[Example] = []
     for share in shares:
         found = 0
@@ -95,14 +95,14 @@ def build_examples(shares: Iterable[Share], seed: int) -> list[Example]:
 def train_tokenizer(texts: Iterable[str], vocabulary: int = 1536) -> Any:
     """A byte-level BPE tokenizer (a transformers fast tokenizer) whose tags and names n0 ... n39 are single tokens.
 
-    The names' ids follow one another. Digits are single tokens, each word carries the blank before it. Decoding gives
-    back every text byte for byte.
+    The ids of the names are consecutive. Digits are single tokens, and each word includes the space before it. Decoding
+    restores every text byte for byte.
     """
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(models.BPE())
-    # A line break is a token of its own: a prompt ends with one, and its tokens must not depend on what follows.
+    # A line break is a separate token: a prompt ends with one, and its tokens must not depend on what follows.
     pieces = Regex(r" ?[A-Za-z']+| ?[0-9]|\n|[^\sA-Za-z0-9]+(?=\s|$)| ?[^\sA-Za-z0-9]|\s+")
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [

@@ -1,6 +1,6 @@
 """Accuracy of a policy by family and level: greedy, and how often one of several sampled solutions is right.
 
-Whole solutions are written in one go, without search: this measures what search starts from.
+Whole solutions are generated at once, without search: this measures what search starts from.
 """
 
 from __future__ import annotations
@@ -12,20 +12,21 @@ from typing import Any
 
 from recipes.embedded.corpus import Example, prompt_text
 from recipes.embedded.execution import answers_match, run_steps
-from treestar.benchmarks.gym import LEVELS, Split, cells, make_problems
+from treestar.benchmarks.gym import Split, make_problems
+from treestar.benchmarks.gym_levels import LEVELS, cells
 from treestar.policy.formats import END_OF_CODE, END_OF_STEP
 from treestar.policy.formats.binding import bind_numbers
 from treestar.types import Problem
 
-__all__ = ["CellResult", "EvaluationConfig", "evaluate", "solution_output", "unseen_texts", "write_solutions"]
+__all__ = ["BootstrapEvaluationConfig", "CellResult", "evaluate", "solution_output", "unseen_texts", "write_solutions"]
 
 
 @dataclass(frozen=True, slots=True)
-class EvaluationConfig:
-    """How a policy is measured."""
+class BootstrapEvaluationConfig:
+    """How a policy is evaluated."""
 
     problems: int = 40
-    """Problems a cell. gsm_symbolic's groups take this many or three a template, whichever is more."""
+    """Problems per cell. The groups of gsm_symbolic take this many or three per template, whichever is more."""
     samples: int = 16
     temperature: float = 1.0
     seed: int = 20_000
@@ -33,7 +34,7 @@ class EvaluationConfig:
     batch: int = 384
     """Sequences generated at a time."""
     longest: int = 320
-    """Most tokens of a solution."""
+    """Maximum tokens of a solution."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class CellResult:
     level: str
     problems: int
     prompts: int
-    """How many different texts the policy reads: problems that differ in their numbers alone read the same."""
+    """Number of different texts that the policy reads: problems that differ only in their numbers read the same."""
     greedy: float
     """Share of the problems that the most probable solution gets right."""
     mean: float
@@ -61,12 +62,12 @@ class CellResult:
 def evaluate(
     model: Any,
     tokenizer: Any,
-    config: EvaluationConfig,
+    config: BootstrapEvaluationConfig,
     chosen: Iterable[tuple[str, str]] | None = None,
     split: Split = "test",
     report: Callable[[CellResult], None] | None = None,
 ) -> list[CellResult]:
-    """Measure the given cells, all by default, on problems of one split."""
+    """Evaluate the given cells, all by default, on problems of one split."""
     results = []
     for family, level in chosen or cells():
         problems = cell_problems(family, level, split, config)
@@ -80,11 +81,16 @@ def evaluate(
 
 
 def outputs(
-    model: Any, tokenizer: Any, problems: Sequence[Problem], samples: int, temperature: float, config: EvaluationConfig
+    model: Any,
+    tokenizer: Any,
+    problems: Sequence[Problem],
+    samples: int,
+    temperature: float,
+    config: BootstrapEvaluationConfig,
 ) -> list[list[str | None]]:
-    """What each of each problem's solutions prints; None where it prints nothing."""
+    """What each solution of each problem prints; None where it prints nothing."""
     bindings = [bind_numbers(problem.question) for problem in problems]
-    # Problems that differ in their numbers alone have the same prompt, so they share its solutions; the answers differ.
+    # Problems that differ only in their numbers have the same prompt, so they share its solutions; the answers differ.
     prompts = [prompt_text(binding.question) for binding in bindings]
     distinct = list(dict.fromkeys(prompts))
     texts = write_solutions(model, tokenizer, [p for p in distinct for _ in range(samples)], temperature, config)
@@ -96,7 +102,7 @@ def outputs(
 
 
 def write_solutions(
-    model: Any, tokenizer: Any, prompts: Sequence[str], temperature: float, config: EvaluationConfig
+    model: Any, tokenizer: Any, prompts: Sequence[str], temperature: float, config: BootstrapEvaluationConfig
 ) -> list[str]:
     """One continuation for each prompt, up to the tag that ends the code; at temperature 0 the most probable one."""
     import torch
@@ -128,10 +134,10 @@ def solution_output(preamble: str, text: str) -> str | None:
     return run_steps(preamble, body.split(END_OF_STEP)) if end else None
 
 
-def unseen_texts(taught: Iterable[Example], config: EvaluationConfig) -> dict[tuple[str, str], int]:
-    """How many of each cell's test problems are, with names for the numbers, no text that was taught.
+def unseen_texts(taught: Iterable[Example], config: BootstrapEvaluationConfig) -> dict[tuple[str, str], int]:
+    """How many of each cell's test problems, with names for the numbers, are not a text that was taught.
 
-    Questions are never shared, but a question of a narrow family differs from a taught one in its numbers alone.
+    Questions are never shared, but a question of a narrow family differs from a taught one only in its numbers.
     """
     seen = {example.prompt for example in taught}
     return {
@@ -143,8 +149,8 @@ def unseen_texts(taught: Iterable[Example], config: EvaluationConfig) -> dict[tu
     }
 
 
-def cell_problems(family: str, level: str, split: Split, config: EvaluationConfig) -> list[Problem]:
-    """The problems that a cell is measured on."""
+def cell_problems(family: str, level: str, split: Split, config: BootstrapEvaluationConfig) -> list[Problem]:
+    """The problems on which a cell is evaluated."""
     templates = LEVELS[family][level].get("templates", ())
     return make_problems(family, level, split, max(config.problems, 3 * len(templates)), config.seed)
 

@@ -1,7 +1,7 @@
-"""Runs the code of whole solutions while the bootstrap policy is made: a whitelist of syntax and a time limit.
+"""Run the code of whole solutions while the bootstrap policy is made: a whitelist of syntax and a time limit.
 
-This serves the project's own teachers and the project's own model on its own problems. Search runs steps in the
-sandbox of `treestar.verifier`, never here.
+This is for the recipe's own teachers and its own model on its own problems. Search never runs steps here but in the
+sandbox of `treestar.verifier`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def answers_match(output: str, gold: str) -> bool:
 
 
 def run_steps(preamble: str, steps: Sequence[str], seconds: float = 1.0) -> str | None:
-    """What the steps print, or None where the code is refused, fails, prints nothing or takes too long."""
+    """What the steps print, or None if the code is rejected, fails, prints nothing or takes too long."""
     try:
         code = _compiled("\n".join([preamble, *steps]))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -61,7 +61,7 @@ def run_steps(preamble: str, steps: Sequence[str], seconds: float = 1.0) -> str 
 
 
 def _compiled(source: str) -> CodeType:
-    """The source as code, if it holds nothing but plain arithmetic, printing and the imports of the teachers."""
+    """The source as code, if it contains only plain arithmetic, printing and the teachers' imports."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
         if not isinstance(node, _ALLOWED) or isinstance(node, ast.Pow | ast.LShift):

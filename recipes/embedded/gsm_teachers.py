@@ -2,7 +2,7 @@
 
 A program is a list of (comment, code) lines; q0, q1, ... stand for the numbers of the question in their order, other
 words are the program's own variables. The last line's variable is the answer. `teachers.teach` runs each program on
-each instance and keeps it only where the answer is right.
+each instance and keeps it only if the answer is right.
 """
 
 from __future__ import annotations
@@ -242,7 +242,7 @@ GSM_PROGRAMS: dict[int, tuple[Line, ...]] = {
         ("all together", "total = first + second"),
     ),
 }
-"""One program a template number; every template in `treestar.benchmarks.gym.GSM_TAUGHT` has one."""
+"""One program per template number; every template of the group `taught` has one."""
 
 GSM_VARIANTS: dict[int, tuple[str, tuple[Line, ...]]] = {
     85: (
@@ -262,11 +262,11 @@ GSM_VARIANTS: dict[int, tuple[str, tuple[Line, ...]]] = {
         ),
     ),
 }
-"""Other programs for instances whose question has a certain word in it."""
+"""Other programs for instances whose question contains a certain word."""
 
 
 def gsm_steps(template: int, question: str, names: Sequence[str]) -> list[str] | None:
-    """The steps for one instance of a template, whose numbers have these names; None where they do not fit."""
+    """The steps for one instance of a template, whose numbers have these names; None if they do not fit."""
     program = GSM_PROGRAMS.get(template)
     word, variant = GSM_VARIANTS.get(template, ("", None))
     if variant is not None and word in question:

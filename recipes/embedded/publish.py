@@ -1,4 +1,4 @@
-"""Makes the package's evolved models of a finished job: its last policy and PPM, each with a model card.
+"""Make the shipped models from a finished self-evolution job: its last policy and PPM, each with a model card.
 
 python -m recipes.embedded.publish JOB_FOLDER --policy DIR --ppm DIR
 """
@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from treestar.selfevolve.job import JOB, load_job
+from treestar.selfevolve.job import begun_job
 from treestar.selfevolve.report import render_report
 from treestar.selfevolve.round_reports import RoundReport
 from treestar.selfevolve.trainings import policy_of, round_folder
@@ -93,15 +93,15 @@ It has seen the embedded policy's steps on a few families of short problems and 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("job", type=Path)
-    parser.add_argument("--policy", type=Path, required=True, help="folder of the published policy")
-    parser.add_argument("--ppm", type=Path, required=True, help="folder of the published PPM")
+    parser.add_argument("job", type=Path, help="folder of the finished job")
+    parser.add_argument("--policy", type=Path, required=True, help="folder for the published policy")
+    parser.add_argument("--ppm", type=Path, required=True, help="folder for the published PPM")
     options = parser.parse_args(arguments)
     out = options.job.resolve()
-    job = load_job(out / JOB)
+    job = begun_job(out)
     last = len(job.rounds)
     if not (round_folder(out, last) / "report.json").exists():
-        parser.error(f"the job in {out} has not finished its {last} rounds: go on with it by treestar evolve --resume")
+        parser.error(f"the job in {out} has not finished its {last} rounds: continue it with treestar evolve --resume")
     reports = [read_json(round_folder(out, number) / "report.json") for number in range(last + 1)]
     publish(Path(policy_of(job, out, last)), options.policy, policy_card(reports))
     publish(round_folder(out, last) / "ppm", options.ppm, ppm_card(reports))
@@ -137,7 +137,7 @@ def ppm_card(reports: Sequence[RoundReport]) -> str:
 
 
 def report_below(reports: Sequence[RoundReport]) -> str:
-    """The job's report, one level of headings further down."""
+    """The job's report, with its headings one level lower."""
     return (
         "\n".join(f"#{line}" if line.startswith("#") else line for line in render_report(reports).splitlines()) + "\n"
     )

@@ -1,4 +1,4 @@
-"""What the bootstrap policy is taught, in which shares, and how it is trained."""
+"""What the bootstrap policy is taught, in which proportions, and how it is trained."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ SHARES: tuple[Share, ...] = (
     Share("leg_counting", "mid", 1.0, 1500),
     Share("leg_counting", "hard", 0.3, 400),
 )
-"""What is taught: the easy levels, a part of the gsm_symbolic templates, and a thin tail of longer problems, so that
-search meets right paths there at all: of a length never seen the policy solves next to nothing."""
+"""What is taught: the easy levels, some of the gsm_symbolic templates, and a thin tail of longer problems, so that
+search finds right paths there at all: the policy solves almost no problem of a length that it has never seen."""
 
 TRAINING = TrainingConfig(tokens=64_063_437, matrix_rate=4e-3, other_rate=2e-3, cooldown=0.45, longest_gap=24)
-"""The embedded model's own training: minutes on a GPU, some four hours on two cores."""
+"""The training of the shipped bootstrap policy: minutes on a GPU, about four hours on two cores."""

@@ -1,8 +1,8 @@
-"""Small scripted teachers: the steps that solve one problem, for every family the bootstrap policy is taught.
+"""Small scripted teachers: the steps that solve one problem, for every family that the bootstrap policy is taught.
 
-A teacher reads the bound question (names in place of numbers) and returns the steps' texts; it never sees a value, so
-it can only teach what the words and the names say. `teach` runs what a teacher wrote and keeps it only where the
-answer is right.
+A teacher reads the question with names in place of numbers and returns the texts of the steps. It never sees a value,
+so it can only teach what follows from the words and the names. `teach` runs what a teacher wrote and keeps it only if
+the answer is right.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from treestar.types import Problem
 __all__ = ["TEACHERS", "Teacher", "teach"]
 
 Teacher = Callable[[str], "list[str] | None"]
-"""From a bound question to the steps' texts, or None where it does not know the form."""
+"""From a question with names to the texts of the steps, or None if the teacher does not know its wording."""
 
 MOST_STEPS = 16
 _NAME = re.compile(r"\bn\d+\b")
@@ -39,10 +39,10 @@ _LEGS_OF = {animal: legs for legs, animals in _LEGS.items() for animal in animal
 
 
 def teach(problem: Problem, binding: Binding | None = None) -> list[str] | None:
-    """The texts of the steps that solve `problem`, or None where no teacher gets the right answer.
+    """The texts of the steps that solve `problem`, or None if no teacher gets the right answer.
 
     Args:
-        problem: needs a gold answer and its family (gsm_symbolic: its template, too) in the metadata.
+        problem: with a gold answer, and its family (for gsm_symbolic also its template) in the metadata.
         binding: the names to use; `bind_numbers(problem.question)` by default.
     """
     binding = binding or bind_numbers(problem.question)
@@ -66,7 +66,7 @@ def _finish(lines: Sequence[tuple[str, str]], answer: str) -> list[str]:
 
 
 def _chain_sum(question: str) -> list[str] | None:
-    """Take the terms one by one: 'n0 + n1 - n2 ='."""
+    """Process the terms one by one: 'n0 + n1 - n2 ='."""
     expression = question.partition("problem:")[2]
     terms = re.findall(r"([+-]?)\s*(n\d+)", expression)
     if not terms:
@@ -79,7 +79,7 @@ def _chain_sum(question: str) -> list[str] | None:
 
 
 def _folded(question: str, function: str, first: str) -> list[str] | None:
-    """Apply gcd or lcm to the first two numbers, then to the result and each further number."""
+    """Apply gcd or lcm to the first two numbers, then to the result and each remaining number."""
     names = _NAME.findall(question)
     if len(names) < 2:
         return None
@@ -153,7 +153,7 @@ def _simple_equations(question: str) -> list[str] | None:
 
 
 def _simple_geometry(question: str) -> list[str] | None:
-    """The angle sum, less each known angle. The first two numbers are the sides and how many angles are known."""
+    """The angle sum minus each known angle. The first two numbers count the sides and the known angles."""
     names = _NAME.findall(question)
     if len(names) < 4:
         return None
@@ -163,7 +163,7 @@ def _simple_geometry(question: str) -> list[str] | None:
 
 
 def _leg_counting(question: str) -> list[str] | None:
-    """One animal a step: '... if you have n0 woodlouses, n1 leechs?'."""
+    """One animal per step: '... if you have n0 woodlouses, n1 leechs?'."""
     lines: list[tuple[str, str]] = []
     for name, animals in re.findall(r"(n\d+) ([a-z ]+)", question.partition("have ")[2]):
         legs = _LEGS_OF.get(animals.removesuffix("s"), _LEGS_OF.get(animals))
@@ -188,7 +188,7 @@ def _fraction_simplification(question: str) -> list[str] | None:
 
 
 def _basic_arithmetic(question: str) -> list[str] | None:
-    """Rewrite the expression one operation at a time, innermost brackets first, and say what is left of it."""
+    """Rewrite the expression one operation at a time, innermost parentheses first, and state what is left of it."""
     match = re.search(r"(?:Calculate|Solve|What is|Compute|Evaluate:) (.+?)[.?]?$", question)
     if match is None:
         return None
@@ -209,7 +209,7 @@ def _basic_arithmetic(question: str) -> list[str] | None:
 
 
 def _operands(expression: str) -> list[str]:
-    """'( -n0 - n1 ) * n2' as operands with their signs, operators and brackets; a bracket may carry a sign, too."""
+    """'( -n0 - n1 ) * n2' as operands with their signs, operators and parentheses, which may have a sign too."""
     tokens: list[str] = []
     for sign, body in re.findall(r"(-?)(n\d+|\(|\)|[+*/])|(?<=\s)-(?=\s)", expression):
         tokens.append(sign + body if body else "-")
@@ -217,7 +217,7 @@ def _operands(expression: str) -> list[str]:
 
 
 def _drop_brackets(tokens: list[str], place: int) -> None:
-    """Take away all brackets that hold nothing but the operand at `place`; two signs cancel."""
+    """Remove all parentheses that contain nothing but the operand at `place`; two signs cancel."""
     while place > 0 and tokens[place - 1] in ("(", "-(") and tokens[place + 1] == ")":
         operand = tokens[place]
         if tokens[place - 1] == "-(":
@@ -227,7 +227,7 @@ def _drop_brackets(tokens: list[str], place: int) -> None:
 
 
 def _next_operation(tokens: Sequence[str]) -> int | None:
-    """Where the operation to be done first begins: in the first innermost bracket, * and / before + and -."""
+    """The index at which the next operation begins: in the first innermost parentheses, * and / before + and -."""
     close = tokens.index(")") if ")" in tokens else len(tokens)
     opening = [index for index in range(close) if tokens[index] in ("(", "-(")]
     begin = opening[-1] + 1 if opening else 0
@@ -251,4 +251,4 @@ TEACHERS: dict[str, Teacher] = {
     "leg_counting": _leg_counting,
     "fraction_simplification": _fraction_simplification,
 }
-"""One teacher a family; gsm_symbolic has one program a template, in `gsm_teachers`."""
+"""One teacher per family; gsm_symbolic has one program per template, in `gsm_teachers`."""

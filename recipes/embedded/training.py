@@ -1,4 +1,4 @@
-"""Trains a small Llama from nothing: batches of similar length, Muon and AdamW on fp32 masters, a budget of tokens."""
+"""Train a small Llama from scratch: batches of similar length, Muon and AdamW on fp32 masters, a token budget."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 __all__ = ["ModelShape", "Tokenized", "TrainingConfig", "TrainingLog", "draw_batches", "new_model", "train"]
 
 DRAWN = 8192
-"""Examples drawn at a time, to be sorted by length and cut into batches."""
+"""Examples drawn at a time, which are sorted by length and cut into batches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +29,12 @@ class ModelShape:
 
 @dataclass(frozen=True, slots=True)
 class TrainingConfig:
-    """How a policy is trained from nothing."""
+    """How a policy is trained from scratch."""
 
     tokens: int
-    """The budget: the run ends after this many tokens, padding left out."""
+    """The budget: the run ends after this many tokens, padding excluded."""
     batch_tokens: int = 24_576
-    """Tokens of a batch, padding included."""
+    """Tokens per batch, padding included."""
     matrix_rate: float = 4e-3
     """Muon's learning rate, for the matrices."""
     other_rate: float = 2e-3
@@ -45,10 +45,10 @@ class TrainingConfig:
     cooldown: float = 0.45
     """Share of the budget at its end in which the learning rate falls to 0."""
     longest_offset: int = 200
-    """Positions start at random between 0 and this, so that long solutions meet positions that were trained."""
+    """Positions start at random between 0 and this, so that the positions of long solutions are trained as well."""
     longest_gap: int = 0
-    """Positions leap by up to this where the caller of `train` allows it. A policy that may rely on distances copies
-    the word that stands so far back, and fails where a problem is longer than taught; with leaps it goes by names."""
+    """Positions skip ahead by up to this where the caller of `train` allows it. A policy that can rely on distances
+    copies the word at a certain distance, and fails on problems longer than taught; with skips it relies on names."""
     threads: int = 2
     seed: int = 0
 
@@ -66,7 +66,7 @@ class Tokenized:
 
 @dataclass(slots=True)
 class TrainingLog:
-    """What a run did."""
+    """The log of a run."""
 
     device: str = ""
     """The GPU's name, or "CPU"."""
@@ -112,15 +112,15 @@ def train(
     report: Callable[[TrainingLog, Any], None] | None = None,
     leaps_after: Sequence[int] = (),
 ) -> TrainingLog:
-    """Train `model` in place, on a GPU where there is one; it ends on the CPU and in bf16.
+    """Train `model` in place, on a GPU where available; it ends on the CPU and in bf16.
 
     Args:
         cells: the examples of each cell.
         weights: how often a cell is drawn, relative to the others.
-        first_name: token id of the name n0; the other names' ids follow.
+        first_name: token id of the name n0; the ids of the other names follow.
         name_count: how many names there are.
         report: called about every 20 seconds with the log so far and the model.
-        leaps_after: token ids after which positions leap (`TrainingConfig.longest_gap`).
+        leaps_after: token ids after which positions skip ahead (`TrainingConfig.longest_gap`).
     """
     import torch
     import torch.nn.functional as functional
@@ -183,7 +183,7 @@ def draw_batches(
     leaps_after: Sequence[int],
 ) -> Iterator[tuple[Any, Any, Any, int]]:
     """Endless batches: ids, labels (-100: no loss) and positions, all int64 [rows, length], and the number of tokens
-    without padding. A position is at most the offset, the length and all leaps together; RoPE has no end."""
+    without padding. A position is at most the sum of offset, length and skips; RoPE has no upper limit."""
     import torch
 
     random = Random(config.seed)
@@ -208,10 +208,9 @@ def draw_batches(
 
 
 def _leaps(places: Any, longest: int, generator: Any) -> Any:
-    """How far the positions leap after each place: int64 [rows, length], 0 to `longest` at the true ones of `places`.
+    """How far positions skip ahead after each place: int64 [rows, length], 0 to `longest` where `places` is true.
 
-    A quarter of the rows, drawn at random, has no leaps, for at inference there are none; each other row has its own
-    longest one.
+    A quarter of the rows, drawn at random, has no skips, as at inference; each other row has its own maximum.
     """
     import torch
 
@@ -236,10 +235,10 @@ def _shuffled(groups: list[list[Tokenized]], random: Random) -> list[list[Tokeni
 
 
 def _short_attention() -> str:
-    """The name of a causal attention that knows no mask, so positions may leap without being taken for packed rows.
+    """The name of a causal attention without a mask, so that skipped positions are not mistaken for packed rows.
 
-    On a CPU it is written out in plain products: there, on short sequences, its backward pass takes a third of the
-    fused kernel's time (a fifth of a whole step).
+    On a CPU it is plain matrix products: on short sequences its backward pass takes a third of the fused kernel's time
+    there (a fifth of a whole step).
     """
     import torch
     from transformers import AttentionInterface
@@ -276,7 +275,7 @@ def _optimizers(
 
 
 def _schedule(progress: float, config: TrainingConfig) -> float:
-    """The learning rate's factor: rises, stays, and falls to 0 along a half cosine at the end."""
+    """The factor of the learning rate: rises, stays, and falls to 0 along a half cosine at the end."""
     if progress < config.warmup:
         return progress / config.warmup
     left = (1.0 - progress) / config.cooldown

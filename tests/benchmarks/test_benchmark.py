@@ -14,13 +14,13 @@ from support.scripted import components, random_script
 
 from treestar.benchmarks.compare import compare_runs
 from treestar.benchmarks.datasets import ProblemSet
-from treestar.benchmarks.job import Job, benchmark_worker
 from treestar.benchmarks.matrix import BenchmarkConfig, matrix
 from treestar.benchmarks.plots import draw_plots
 from treestar.benchmarks.report import render_report
 from treestar.benchmarks.results import compute_results
 from treestar.benchmarks.runner import begin_run, run_benchmark, write_json
 from treestar.benchmarks.samples import Row, iter_rows
+from treestar.benchmarks.task import BenchmarkTask, benchmark_worker
 from treestar.search import STRATEGIES, Components
 from treestar.types import Problem, State, TreestarError
 from treestar.workers import LocalWorkers
@@ -41,7 +41,7 @@ def config(**changes: Any) -> BenchmarkConfig:
     return BenchmarkConfig(**settings)
 
 
-def scripted_workers(parts: Components, concurrency: int) -> LocalWorkers[Job, Row]:
+def scripted_workers(parts: Components, concurrency: int) -> LocalWorkers[BenchmarkTask, Row]:
     about = {"ppm": None if parts.scorer is None else parts.scorer.name}
     return LocalWorkers(benchmark_worker(parts, lambda problem: f"Q: {problem.question}", about), concurrency)
 
@@ -61,7 +61,7 @@ def run(
     settings = begin_run(out, wanted, sets, model, resume)
     left = stop_after
 
-    def on_row(_job: object, _row: object) -> None:
+    def on_row(_task: object, _row: object) -> None:
         nonlocal left
         if left is not None and (left := left - 1) == 0:
             raise RuntimeError("killed")
@@ -195,7 +195,7 @@ def test_a_line_that_is_no_sample_is_named(tmp_path: Path) -> None:
     run(tmp_path, config())
     with (tmp_path / "samples.jsonl").open("a") as file:
         file.write("{}\n")
-    with pytest.raises(TreestarError, match="line 19, is no sample"):
+    with pytest.raises(TreestarError, match="line 19, is not a sample"):
         run(tmp_path, config(), resume=True)
 
 
@@ -247,8 +247,8 @@ def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:
     run(tmp_path / "a", config())
     run(tmp_path / "b", config(datasets=("other",)))
     for first, second, pair, sentence in (
-        ("a", "nothing", None, "holds no benchmark run"),
-        ("a", "b", None, "no answer in common"),
+        ("a", "nothing", None, "is not a benchmark run"),
+        ("a", "b", None, "no answers in common"),
         ("a", "a", ("own/beam", "own/greedy"), "has no answer 'own/beam'"),
         ("a", "b", ("own/greedy", "other/greedy"), "not measured on the same problems"),
     ):
@@ -359,7 +359,7 @@ def test_nothing_of_a_finished_problem_is_kept(tmp_path: Path) -> None:
         sets, wanted, most = [problem_set(count=count)], config(strategies=("majority",)), 0
         begin_run(out, wanted, sets, MODEL, resume=False)
 
-        def on_row(_job: object, _row: object) -> None:
+        def on_row(_task: object, _row: object) -> None:
             nonlocal most
             gc.collect()
             most = max(most, sum(isinstance(each, Tree) for each in gc.get_objects()))

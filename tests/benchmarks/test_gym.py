@@ -6,28 +6,19 @@ import pytest
 
 pytest.importorskip("reasoning_gym")
 
-from treestar.benchmarks.gym import (
-    FAMILIES,
-    GSM_HELDOUT,
-    GSM_TAUGHT,
-    GSM_UNTAUGHT,
-    LEVELS,
-    cells,
-    iter_problems,
-    make_problems,
-    split_of,
-)
+from treestar.benchmarks.gym import iter_problems, make_problems, split_of
+from treestar.benchmarks.gym_levels import GSM_GROUPS, LEVELS, cells
 
 SPLITS = ("train", "validation", "test")
 
 
 def test_there_are_gsm_symbolic_and_at_least_eight_more_families() -> None:
-    assert "gsm_symbolic" in FAMILIES
-    assert len(FAMILIES) >= 9
+    assert "gsm_symbolic" in LEVELS
+    assert len(LEVELS) >= 9
 
 
 def test_gsm_templates_are_split_into_three_groups_that_share_none() -> None:
-    groups = [set(GSM_TAUGHT), set(GSM_UNTAUGHT), set(GSM_HELDOUT)]
+    groups = [set(templates) for templates in GSM_GROUPS.values()]
     assert [len(group) for group in groups] == [43, 24, 18]
     assert len(set.union(*groups)) == 85
 
@@ -67,7 +58,7 @@ def test_a_problem_is_in_the_split_that_its_text_names() -> None:
 
 
 def test_gsm_groups_use_their_own_templates_only() -> None:
-    for group, templates in (("taught", GSM_TAUGHT), ("untaught", GSM_UNTAUGHT), ("heldout", GSM_HELDOUT)):
+    for group, templates in GSM_GROUPS.items():
         problems = make_problems("gsm_symbolic", group, "test", 30)
         assert {problem.metadata["template"] for problem in problems} <= set(templates)
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from treestar.cli import main
-from treestar.cli.options import field_docstrings
 from treestar.cli.problem_file import read_problems
+from treestar.config.fields import field_docstrings
 from treestar.policy.models import PROBLEMS_PATH
 from treestar.search import STRATEGIES, Tree
 
@@ -155,8 +155,8 @@ def test_a_broken_line_is_named_and_the_others_are_solved(treestar, tmp_path: Pa
         (["solve", "q", "--rollouts", "many"], 2, "Invalid value for '--rollouts'"),
         (["solve", "q", "--rule", "ucb"], 2, "ucb"),
         (["solve", "q", "--strategy", "beams"], 2, "there is no strategy 'beams'"),
-        (["solve", "q", "--strategy", "greedy", "--rollouts", "4"], 2, "--rollouts is not an option of"),
-        (["solve", "q", "--strategy", "beam"], 2, "beam needs a process preference model: name one with --ppm"),
+        (["solve", "q", "--strategy", "greedy", "--children", "4"], 2, "--children is not an option of"),
+        (["solve", "q", "--strategy", "beam"], 2, "beam needs a process preference model: name one with --scorer"),
         (
             ["solve", "q", "--strategy", "dvts", "--ppm", "x", "--beam-width", "2"],
             2,

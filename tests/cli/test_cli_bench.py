@@ -119,7 +119,7 @@ def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
         (["gsm8k", "--out", "x", "--gold"], 2, "No such option"),
         (["gsm9k", "--out", "x"], 1, "there is no data set 'gsm9k'"),
         (["gsm8k", "--out", "x", "--data-dir", "nowhere"], 1, "No such file"),
-        (["compare", "nothing", "nowhere"], 1, "nothing holds no benchmark run"),
+        (["compare", "nothing", "nowhere"], 1, "nothing is not a benchmark run"),
     ],
 )
 def test_wrong_usage_is_one_clear_sentence(
@@ -135,7 +135,7 @@ def test_wrong_usage_is_one_clear_sentence(
 def test_help_is_that_of_the_run_and_names_compare(said) -> None:
     code, text = said("--help")
     assert code == 0
-    for name in ("--budget-tokens", "--data-dir", "--resume", "--rollouts", "treestar bench compare A B"):
+    for name in ("--budget-tokens", "--data-dir", "--resume", "--max-rollouts", "treestar bench compare A B"):
         assert name in text
     assert "--generated-tokens" not in text
     assert "MCNEMAR" in said("compare", "--help")[1].upper()

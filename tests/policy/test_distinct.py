@@ -17,7 +17,7 @@ from support.tiny_model import tiny_model
 from treestar.policy import RStarFormat, TransformersPolicy, load_policy
 from treestar.policy.backends.decoding import DecodingBatch
 from treestar.policy.backends.distinct import Beam, extend, next_tokens
-from treestar.policy.backends.generator import Candidate, Generator
+from treestar.policy.backends.generator import CandidateRow, Generator
 from treestar.search import Components, MCTSConfig, Tree, search_one
 from treestar.search.answer import sampled_mass
 from treestar.types import Problem, Proposal, Sampling, State, TreestarError
@@ -112,7 +112,7 @@ def test_extending_keeps_the_best_keys_and_no_beginning_exceeds_its_own(
 def test_no_text_comes_twice_and_probabilities_are_the_models(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compared with a plain forward pass over each continuation's own tokens, which went through many branchings."""
     policy = load_policy("embedded", dtype="float32")
-    kept: list[Candidate] = []
+    kept: list[CandidateRow] = []
     monkeypatch.setattr(
         policy.generator, "generated", lambda each: kept.append(each) or Generator.generated(policy.generator, each)
     )
@@ -183,7 +183,7 @@ def test_memory_that_runs_out_on_distinct_continuations_is_said(monkeypatch: pyt
 def test_a_model_with_attention_of_its_own_is_refused() -> None:
     model, tokenizer = tiny_model()
     kind = type("OwnAttention", (type(model),), {"_supports_attention_backend": False})
-    with pytest.raises(TreestarError, match="OwnAttention computes attention in a way of its own"):
+    with pytest.raises(TreestarError, match="OwnAttention has its own attention implementation"):
         TransformersPolicy(kind(model.config), tokenizer, RStarFormat(), "own")
 
 

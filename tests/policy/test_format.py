@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from treestar.policy import BoundFormat, ChatFormat, RStarFormat, StepFormat
-from treestar.policy.formats import plain_template
+from treestar.policy import ChatFormat, RStarFormat, StepFormat
+from treestar.policy.formats import BoundFormat, plain_template
 from treestar.types import Execution, Problem, State, Step
 
 QUESTION = "James gets 160 emails a day. 30% need no response. How many does he answer in 5 days?"

@@ -15,10 +15,10 @@ from support.served_policy import ServerProcess, policy_at
 from support.vllm_server import VLLMServer
 
 from treestar.cli.problem_file import read_problems
-from treestar.policy import BoundFormat, load_policy
+from treestar.policy import load_policy
 from treestar.policy.backends.transformers import TransformersPolicy
-from treestar.policy.formats import ENDINGS
-from treestar.policy.load import LanguageModelPolicy
+from treestar.policy.formats import ENDINGS, BoundFormat
+from treestar.policy.language_model import LanguageModelPolicy
 from treestar.policy.models import PROBLEMS_PATH, shipped_path
 from treestar.types import Closable, ContextOverflow, Execution, Problem, Proposal, Sampling, State, Step, TreestarError
 

@@ -17,8 +17,9 @@ from support.served_policy import PROBLEMS, SEARCH, policy_at, shape
 from support.vllm_server import VLLMServer
 
 from treestar import MCTSConfig, Solver, TreestarError
-from treestar.policy import BoundFormat, load_policy
+from treestar.policy import load_policy
 from treestar.policy.backends.vllm_engine import parse_vllm_name
+from treestar.policy.formats import BoundFormat
 from treestar.policy.models import shipped_path
 from treestar.ppm import load_scorer, ppm_from_policy
 from treestar.ppm.openai import OpenAIScorer

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.tiny_model import tiny_model
 
-from treestar.policy import BoundFormat, ChatFormat, RStarFormat, StepFormat
-from treestar.policy.formats import plain_template
+from treestar.policy import ChatFormat, RStarFormat, StepFormat
+from treestar.policy.formats import BoundFormat, plain_template
 from treestar.policy.models import shipped_path
 from treestar.ppm.encoding import check_step_ends, encode, segments
 from treestar.types import Execution, Problem, State, Step, TreestarError

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,9 +17,12 @@ from hypothesis import strategies as st
 from support.random_trees import end, judged_trees
 
 from treestar.ppm.pairs import pairs_of_tree
-from treestar.ppm.trees import outcomes, read_trees, skip_reason
+from treestar.ppm.trees import TreeFolder, outcomes, read_trees, skip_reason
 from treestar.search import Tree
+from treestar.storage.table import Row, Schema, Table
 from treestar.types import Execution, Problem, Step, TreestarError
+
+TREES = Schema("trees", {"problem_id": "string", "seed": "int64", "tree": "string"}, key=("problem_id", "seed"))
 
 
 def small_tree(name: str = "p", ends: tuple[str, ...] = ("right", "wrong")) -> Tree:
@@ -89,8 +96,126 @@ def test_bytes_that_are_no_text_are_skipped(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_bytes(b"\xff\xfe\x00")
     (tmp_path / "b.jsonl").write_bytes(line(small_tree("first")).encode() + b"\n\xff\xfe\n")
     trees = read_trees(tmp_path)
-    assert len(list(trees)) <= 1  # a text file is decoded in blocks, the first line may be lost with the second
-    assert [each.name for each in trees.skipped] == ["a.json", "b.jsonl"]
+    assert [tree.problem.id for tree in trees] == ["first"]
+    assert [each.name for each in trees.skipped] == ["a.json", "b.jsonl, line 2"]
+
+
+def tree_row(tree: Tree) -> Row:
+    return {"problem_id": tree.problem.id, "seed": tree.seed, "tree": line(tree)}
+
+
+def filled_table(folder: Path, names: Sequence[str], sealed: int) -> Path:
+    """A table of trees, of which the first `sealed` are in shards of two and the others in the journal."""
+    with Table(folder, replace(TREES, name=folder.name)) as table:
+        for count, name in enumerate(names, start=1):
+            table.append(tree_row(small_tree(name)))
+            if count in (2, sealed):
+                table.seal()
+    return folder
+
+
+def ids(trees: TreeFolder) -> list[str]:
+    return [tree.problem.id for tree in trees]
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Path:
+    """The folder of an evolve job as it is laid out on disk, with a round that is not finished."""
+    out = tmp_path / "out"
+    filled_table(out / "round-1" / "trees", ["a", "b", "c", "d"], sealed=4)
+    filled_table(out / "round-2" / "trees", ["a", "e", "f", "g"], sealed=3)
+    for name in ("sft", "pairs", "evaluation"):
+        filled_table(out / "round-1" / name, ["x"], sealed=1)
+    filled_table(out / "round-0" / "evaluation", ["x"], sealed=0)
+    for file in ("round-0/phases/evaluation.json", "round-0/report.json", "round-1/phases/search.json"):
+        (out / file).parent.mkdir(exist_ok=True)
+        (out / file).write_text("{}")
+    (out / "round-1" / "policy").mkdir()
+    (out / "round-1" / "policy" / "config.json").write_text("{}")
+    (out / "job.yaml").write_text("seed: 0\n")
+    return out
+
+
+def test_the_trees_of_an_evolve_job_are_read(job: Path) -> None:
+    for _ in range(2):
+        trees = read_trees(job)
+        assert (ids(trees), trees.skipped) == (["a", "b", "c", "d", "a", "e", "f", "g"], [])
+    assert ids(read_trees(job / "round-2")) == ids(read_trees(job / "round-2" / "trees")) == ["a", "e", "f", "g"]
+    assert ids(read_trees(job / "round-1" / "trees" / "00001.parquet")) == ["c", "d"]
+    assert ids(read_trees(job / "round-2" / "trees" / "_journal.jsonl")) == ["g"]
+    for other in ("round-0", "round-1/sft", "round-1/evaluation", "round-1/policy/missing"):
+        with pytest.raises(TreestarError, match=f"no trees in .*{other}"):
+            read_trees(job / other)
+
+
+def test_reading_changes_nothing_in_the_job(job: Path) -> None:
+    journal = job / "round-2" / "trees" / "_journal.jsonl"
+    journal.write_bytes(journal.read_bytes() + b'{"problem_id": "cut o')
+    (job / "round-2" / "trees" / "_00002.parquet.partial").write_bytes(b"half a shard")
+    before = {file: file.read_bytes() for file in job.rglob("*") if file.is_file()}
+    trees = read_trees(job / "round-2")
+    assert (ids(trees), trees.skipped) == (["a", "e", "f", "g"], [])
+    assert {file: file.read_bytes() for file in job.rglob("*") if file.is_file()} == before
+
+
+def test_a_row_in_shard_and_journal_is_read_once(job: Path) -> None:
+    folder = job / "round-2" / "trees"
+    journal = (folder / "_journal.jsonl").read_bytes()
+    with Table(folder, TREES) as table:
+        table.seal()
+    (folder / "_journal.jsonl").write_bytes(journal)  # killed before the journal was emptied
+    assert ids(read_trees(folder)) == ["a", "e", "f", "g"]
+    (folder / "_manifest.json").unlink()  # and before the shard was listed
+    assert ids(read_trees(folder)) == ["a", "e", "f", "g"]
+    (folder / "00002.parquet").write_bytes(b"half a shard")
+    trees = read_trees(folder)
+    assert (ids(trees), [each.name for each in trees.skipped]) == (["a", "e", "f", "g"], ["00002.parquet"])
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "missing", "journal"])
+def test_damaged_shards_are_skipped_and_named(damage: str, job: Path) -> None:
+    folder = job / "round-2" / "trees"
+    shard = folder / ("_journal.jsonl" if damage == "journal" else "00000.parquet")
+    content = bytearray(shard.read_bytes())
+    if damage == "missing":
+        shard.unlink()
+    else:
+        content[100] ^= 255
+        shard.write_bytes(content[:90] + b"\n" if damage in ("cut", "journal") else content)
+    trees = read_trees(job)
+    assert ids(trees) == [*"abcd", *("aef" if damage == "journal" else "fg")]
+    [skipped] = trees.skipped
+    assert skipped.name.startswith(f"round-2/trees/{shard.name}")
+    assert (skipped.reason, bool(skipped.detail)) == ("unreadable", True)
+
+
+def test_parquet_files_from_elsewhere_need_a_column_of_trees(tmp_path: Path) -> None:
+    import pyarrow
+    from pyarrow.parquet import write_table
+
+    small_tree("json").save(tmp_path / "_json.json")
+    write_table(
+        pyarrow.table({"tree": [line(small_tree("a")), "{}", None, line(small_tree("b"))]}), tmp_path / "a.parquet"
+    )
+    write_table(pyarrow.table({"text": ["?"]}), tmp_path / "b.parquet")
+    trees = read_trees(tmp_path)
+    assert ids(trees) == ["json", "a", "b"]
+    assert {each.name: each.detail for each in trees.skipped}["b.parquet"] == "it has no column 'tree'"
+    assert [each.name for each in trees.skipped] == ["a.parquet, row 2", "a.parquet, row 3", "b.parquet"]
+
+
+def test_a_copied_table_may_have_another_name(job: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(job / "round-1" / "trees", tmp_path / "mine" / "first")
+    small_tree("z").save(tmp_path / "mine" / "z.json")
+    assert ids(read_trees(tmp_path / "mine")) == ["a", "b", "c", "d", "z"]
+    monkeypatch.chdir(job / "round-2" / "trees")
+    assert ids(read_trees(".")) == ["a", "e", "f", "g"]
+
+
+def test_parquet_without_pyarrow_says_what_to_install(job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(TreestarError, match=r"pip install 'treestar\[train\]'"):
+        list(read_trees(job))
 
 
 @pytest.mark.parametrize("folder", ["missing", "empty"])

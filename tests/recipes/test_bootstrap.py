@@ -17,7 +17,8 @@ from recipes.embedded.gsm_teachers import GSM_PROGRAMS
 from recipes.embedded.recipe import SHARES
 from recipes.embedded.teachers import TEACHERS, teach
 from recipes.embedded.training import ModelShape, Tokenized, TrainingConfig, draw_batches
-from treestar.benchmarks.gym import GSM_TAUGHT, LEVELS, make_problems, split_of
+from treestar.benchmarks.gym import make_problems, split_of
+from treestar.benchmarks.gym_levels import GSM_GROUPS, LEVELS
 from treestar.policy.formats import BoundFormat
 from treestar.policy.formats.binding import NAME_COUNT, bind_numbers
 from treestar.policy.models import PROBLEMS_PATH, shipped_path
@@ -39,12 +40,13 @@ def test_a_teacher_solves_its_family_in_short_steps(family: str, level: str) -> 
 
 
 def test_every_taught_template_has_a_program_that_solves_most_instances() -> None:
-    assert sorted(GSM_PROGRAMS) == sorted(GSM_TAUGHT)
-    solved = dict.fromkeys(GSM_TAUGHT, 0)
-    for problem in make_problems("gsm_symbolic", "taught", "train", 6 * len(GSM_TAUGHT), seed=5):
+    taught = GSM_GROUPS["taught"]
+    assert sorted(GSM_PROGRAMS) == sorted(taught)
+    solved = dict.fromkeys(taught, 0)
+    for problem in make_problems("gsm_symbolic", "taught", "train", 6 * len(taught), seed=5):
         solved[problem.metadata["template"]] += teach(problem) is not None
     assert min(solved.values()) >= 3
-    assert sum(solved.values()) > 0.95 * 6 * len(GSM_TAUGHT)
+    assert sum(solved.values()) > 0.95 * 6 * len(taught)
 
 
 def test_brackets_are_worked_off_from_the_inside() -> None:

@@ -107,7 +107,7 @@ def test_the_subtrees_of_dvts_never_compete() -> None:
 def test_a_token_budget_is_spent_in_further_rounds() -> None:
     for config in (BeamSearchConfig(generated_tokens=100), DVTSConfig(generated_tokens=100)):
         result = run(config, counting)
-        assert result.stopped == "generated_tokens"
+        assert result.stopped == "max_generated_tokens"
         assert 100 <= result.stats.generated_tokens < 100 + 16
         assert result.tree is not None
         assert len(result.tree.root.children) == 32, "the second round has candidates of its own"

@@ -22,8 +22,8 @@ NAN = float("nan")
 @pytest.mark.parametrize(
     ("config_class", "field", "value"),
     [
-        (MCTSConfig, "rollouts", 0),
-        (MCTSConfig, "rollouts", 1.5),
+        (MCTSConfig, "max_rollouts", 0),
+        (MCTSConfig, "max_rollouts", 1.5),
         (MCTSConfig, "children", -1),
         (MCTSConfig, "children", True),
         (MCTSConfig, "temperature", NAN),
@@ -37,9 +37,9 @@ NAN = float("nan")
         (MCTSConfig, "on_error", "ignore"),
         (MCTSConfig, "stop_confidence", NAN),
         (MCTSConfig, "virtual_loss", -1),
-        (GreedyConfig, "wall_seconds", NAN),
-        (GreedyConfig, "wall_seconds", 0),
-        (GreedyConfig, "generated_tokens", 0),
+        (GreedyConfig, "max_wall_seconds", NAN),
+        (GreedyConfig, "max_wall_seconds", 0),
+        (GreedyConfig, "max_generated_tokens", 0),
         (GreedyConfig, "max_depth", 0),
         (MajorityConfig, "samples", 0),
         (BestOfNConfig, "temperature", float("inf")),
@@ -50,7 +50,7 @@ NAN = float("nan")
         (DVTSConfig, "children", 0),
         (AdaptiveBranchingConfig, "beta_prior", 0.0),
         (AdaptiveBranchingConfig, "beta_prior", NAN),
-        (AdaptiveBranchingConfig, "rollouts", 0),
+        (AdaptiveBranchingConfig, "max_rollouts", 0),
     ],
 )
 def test_senseless_values_are_refused(config_class: Any, field: str, value: Any) -> None:

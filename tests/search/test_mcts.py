@@ -192,8 +192,8 @@ def golden_tree() -> Tree:
 
 
 def test_golden_tree() -> None:
-    """A whole tree compared with a stored one; `python tests/test_mcts.py` stores it anew after a wanted change."""
-    assert golden_tree().to_json() == json.loads(GOLDEN.read_text(encoding="utf-8"))
+    """A whole tree compared with a stored one; run this file as a program to store it again after a wanted change."""
+    assert golden_tree().to_json() == Tree.load(GOLDEN).to_json()
 
 
 def test_same_tree_alone_and_among_fifty() -> None:
@@ -325,7 +325,7 @@ def test_an_exhausted_tree_is_widened_where_steps_are_probably_unseen() -> None:
 
 @pytest.mark.parametrize(
     ("budget", "name"),
-    [({"generated_tokens": 50}, "generated_tokens"), ({"wall_seconds": 1e-9}, "wall_seconds")],
+    [({"max_generated_tokens": 50}, "max_generated_tokens"), ({"max_wall_seconds": 1e-9}, "max_wall_seconds")],
 )
 def test_budgets_end_a_search_with_what_it_has(budget: dict, name: str) -> None:
     config = MCTSConfig(rollouts=1000, children=4, early_stop=False, **budget)
@@ -333,7 +333,7 @@ def test_budgets_end_a_search_with_what_it_has(budget: dict, name: str) -> None:
     assert result.stopped == name
     assert result.tree is not None
     assert all(node.in_flight == 0 for node in result.tree.nodes)
-    if name == "generated_tokens":
+    if name == "max_generated_tokens":
         assert result.answer is not None
         assert 50 <= result.stats.generated_tokens < 50 + 4 * 4
 

@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import math
+import re
 from pathlib import Path
 
 import networkx
@@ -25,7 +26,7 @@ numbers = st.floats(allow_nan=False, allow_infinity=False)
 def trees(draw: st.DrawFn) -> Tree:
     """Any tree at all, with any text in it."""
     tree = Tree(
-        Problem(draw(texts), draw(st.none() | texts), draw(texts)), "mcts", {"rollouts": 3}, draw(st.integers())
+        Problem(draw(texts), draw(st.none() | texts), draw(texts)), "mcts", {"max_rollouts": 3}, draw(st.integers())
     )
     tree.add_root(Execution(output=draw(texts)))
     for _ in range(draw(st.integers(0, 8))):
@@ -59,7 +60,7 @@ def test_graphml_can_always_be_written(tree: Tree) -> None:
 
 
 def test_a_searched_tree_as_a_graph_carries_every_statistic(tmp_path: Path) -> None:
-    config = MCTSConfig(rollouts=6, children=3)
+    config = MCTSConfig(max_rollouts=6, children=3)
     tree = asyncio.run(search_one(Problem("q", "1"), config, components(random_script()))).tree
     assert tree is not None
     graph = tree.to_networkx()
@@ -71,6 +72,47 @@ def test_a_searched_tree_as_a_graph_carries_every_statistic(tmp_path: Path) -> N
     )
     tree.save(tmp_path / "tree.json")
     assert Tree.load(tmp_path / "tree.json").to_json() == tree.to_json()
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet", "folder"])
+def test_one_of_several_trees_is_chosen_by_its_problem(kind: str, tmp_path: Path) -> None:
+    import pyarrow
+    from pyarrow.parquet import write_table
+
+    trees = [Tree(Problem("q", id=name), "mcts", {}, seed) for seed, name in enumerate("abcdefgg")]
+    texts = [json.dumps(tree.to_json()) for tree in trees]
+    path = tmp_path / f"trees.{kind}"
+    if kind == "jsonl":
+        path.write_text("\n".join(texts))
+    elif kind == "parquet":
+        write_table(pyarrow.table({"tree": texts}), path)
+    else:
+        path.mkdir()
+        for tree in trees:
+            tree.save(path / f"{tree.problem.id}-{tree.seed}.json")
+    assert Tree.load(path, problem="c").to_json() == trees[2].to_json()
+    for problem, sentence in (
+        (None, "holds several trees: choose one with problem=ID, where ID is 'a', 'b', 'c', 'd', 'e', ..."),
+        ("x", "holds no tree of problem 'x'; it holds those of 'a', 'b', 'c', 'd', 'e', ..."),
+        ("g", "holds several trees of problem 'g', with the seeds 6, 7: read all of them with treestar.ppm.read_trees"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(f"{path} {sentence}")):
+            Tree.load(path, problem=problem)
+
+
+def test_a_file_with_one_tree_needs_no_name_and_a_damaged_one_is_named(tmp_path: Path) -> None:
+    tree = Tree(Problem("q", id="a"), "mcts", {}, 0)
+    for name in ("tree.jsonl", "tree"):
+        tree.save(tmp_path / name)
+        assert Tree.load(tmp_path / name).to_json() == Tree.load(tmp_path / name, problem="a").to_json()
+    (tmp_path / "cut.jsonl").write_text(json.dumps(tree.to_json()) + '\n{"problem"')
+    with pytest.raises(ValueError, match=r"cut\.jsonl, line 2 is not a tree: JSONDecodeError"):
+        Tree.load(tmp_path / "cut.jsonl")
+    (tmp_path / "empty.jsonl").touch()
+    with pytest.raises(ValueError, match=r"empty\.jsonl holds no tree$"):
+        Tree.load(tmp_path / "empty.jsonl")
+    with pytest.raises(FileNotFoundError):
+        Tree.load(tmp_path / "missing.json")
 
 
 def test_the_config_is_plain_json() -> None:

@@ -17,6 +17,7 @@ from rich.console import Console
 from support.evolving import content_of, rows_of, scripted_backends, small_job
 
 from treestar.cli.evolve_progress import EvolutionProgress
+from treestar.ppm.trees import read_trees
 from treestar.search import Tree
 from treestar.selfevolve.job import Job, job_text
 from treestar.selfevolve.rounds import evolve
@@ -85,6 +86,16 @@ def test_the_tables_are_what_the_reports_say(whole: dict[str, object], folder: P
         tree = Tree.from_json(json.loads(by_tree[row["round"], row["problem_id"], row["seed"]]["tree"]))
         assert tree.nodes[row["node"]].correct
     assert len(rows_of(out / "round-2" / "pairs")) == read_json(out / "round-2/report.json")["selection"]["pairs"]
+
+
+def test_the_trees_of_a_job_can_be_read_like_saved_ones(whole: dict[str, object], folder: Path) -> None:
+    out = folder / "whole"
+    rows = [row for number in (1, 2) for row in rows_of(out / f"round-{number}" / "trees")]
+    trees = read_trees(out)
+    assert [tree.to_json() for tree in trees] == [json.loads(row["tree"]) for row in rows]
+    assert trees.skipped == []
+    first = out / "round-1" / "trees" / "00000.parquet"
+    assert Tree.load(first, problem=rows[3]["problem_id"]).to_json() == json.loads(rows[3]["tree"])
 
 
 def test_the_tables_open_in_datasets_and_pandas(whole: dict[str, object], folder: Path, tmp_path: Path) -> None:
@@ -175,7 +186,9 @@ def test_a_full_disk_is_one_sentence_and_leaves_a_job_that_goes_on(
         append(self, row)
 
     monkeypatch.setattr(Table, "append", append_until_full)
-    sentence = r"trees cannot be written: the disk is full\. Nothing .* lost: make room, and go on with --resume"
+    sentence = (
+        r"trees cannot be written: the disk is full\. Nothing .* lost: free some space and continue \(with --resume"
+    )
     with pytest.raises(TreestarError, match=sentence):
         evolve(job, tmp_path, backends=scripted_backends())
     monkeypatch.undo()
@@ -189,9 +202,9 @@ def test_another_job_in_the_folder_is_refused_but_rounds_may_be_added(job: Job, 
 
     shorter = replace(job, rounds=job.rounds[:1])
     evolve(shorter, tmp_path, backends=scripted_backends())
-    with pytest.raises(TreestarError, match="holds a job: go on with it by --resume"):
+    with pytest.raises(TreestarError, match="holds a job: give --resume"):
         evolve(shorter, tmp_path, backends=scripted_backends())
-    with pytest.raises(TreestarError, match=r"holds a job with other selection, seed"):
+    with pytest.raises(TreestarError, match=r"other settings \(selection\.trajectories, seed\)"):
         evolve(
             replace(job, seed=1, selection=replace(job.selection, trajectories=1)),
             tmp_path,

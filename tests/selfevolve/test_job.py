@@ -13,8 +13,9 @@ pytest.importorskip("reasoning_gym")
 
 from treestar.benchmarks.gym import split_of
 from treestar.selfevolve.bound.exploration import ExplorationConfig
-from treestar.selfevolve.job import Job, job_text, load_as, load_job, preset_names, preset_path, read_job
+from treestar.selfevolve.job import Job, begun_job, job_text, load_as, load_job, preset_names, preset_path, read_job
 from treestar.selfevolve.problems import cell_of, evaluation_problems, training_problems
+from treestar.selfevolve.rounds import begin
 from treestar.selfevolve.trainings import ppm_base_of
 from treestar.types import TreestarError
 
@@ -24,17 +25,17 @@ problems:
     - {family: chain_sum, level: easy, problems: 3}
     - {family: gcd, level: mid, problems: 2, from_round: 2}
 rounds:
-  - {mode: terminal, search: {rollouts: 4}}
-  - {mode: ppm, escalation: [{rollouts: 64}, {rollouts: 128, temperature: 1.2}]}
+  - {mode: terminal, search: {max_rollouts: 4}}
+  - {mode: ppm, escalation: [{max_rollouts: 64}, {max_rollouts: 128, temperature: 1.2}]}
 """
 
 
 def test_an_escalation_explores_as_its_round_does_unless_it_says_otherwise() -> None:
     job = read_job(
         SMALL.replace(
-            "search: {rollouts: 4}",
+            "search: {max_rollouts: 4}",
             "search: {}, exploration: {}, "
-            "escalation: [{rollouts: 4}, {rollouts: 4, exploration: {share: 1.0, tries: 9}}]",
+            "escalation: [{max_rollouts: 4}, {max_rollouts: 4, exploration: {share: 1.0, tries: 9}}]",
         ),
         "job",
     )
@@ -51,8 +52,8 @@ def test_a_preset_is_a_job_that_is_written_and_read_back(name: str) -> None:
 def test_the_papers_preset_has_the_papers_numbers_and_cites_them() -> None:
     job = load_job(preset_path("rstar-math"))
     assert [each.mode for each in job.rounds] == ["terminal", "terminal", "ppm", "ppm"]
-    assert [each.search.rollouts for each in job.rounds] == [8, 16, 16, 16]
-    assert [each.rollouts for each in job.rounds[3].escalation] == [64, 128]
+    assert [each.search.max_rollouts for each in job.rounds] == [8, 16, 16, 16]
+    assert [each.max_rollouts for each in job.rounds[3].escalation] == [64, 128]
     assert {(each.search.children, each.search.max_depth, each.search.exploration) for each in job.rounds} == {
         (8, 16, 2.0)
     }
@@ -65,8 +66,8 @@ def test_the_papers_preset_has_the_papers_numbers_and_cites_them() -> None:
 def test_what_is_not_given_has_its_default_also_inside_of_what_is() -> None:
     job = read_job(SMALL, "job")
     assert job.rounds[0].search.gold  # a search that makes data, unlike the default of a search
-    assert (job.rounds[0].search.rollouts, job.rounds[1].search.rollouts) == (4, 16)
-    assert [(each.rollouts, each.temperature) for each in job.rounds[1].attempts()] == [
+    assert (job.rounds[0].search.max_rollouts, job.rounds[1].search.max_rollouts) == (4, 16)
+    assert [(each.max_rollouts, each.temperature) for each in job.rounds[1].attempts()] == [
         (16, 1.0),
         (64, 1.0),
         (128, 1.2),
@@ -81,16 +82,22 @@ def test_what_is_not_given_has_its_default_also_inside_of_what_is() -> None:
         ("rounds: [{mode: terminal}]", "problems is missing"),
         ("problems: {}\nrounds: [{mode: terminal}]", "problems.gym and .data are both empty"),
         (SMALL + "round: 4", "round is not a field: a job has bootstrap, base, "),
-        (SMALL.replace("rollouts: 4", "rolouts: 4"), "rounds[0].search.rolouts is not a field: rounds[0].search has "),
         (
-            SMALL.replace("rollouts: 4", "rollouts: many"),
-            "rounds[0].search.rollouts must be a whole number, not 'many'",
+            SMALL.replace("max_rollouts: 4", "rolouts: 4"),
+            "rounds[0].search.rolouts is not a field: rounds[0].search has ",
         ),
         (
-            SMALL.replace("rollouts: 4", "rollouts: 0"),
-            "rounds[0].search.rollouts must be a whole number, 1 or more, not 0",
+            SMALL.replace("max_rollouts: 4", "max_rollouts: many"),
+            "rounds[0].search.max_rollouts must be a whole number, not 'many'",
         ),
-        (SMALL.replace("rollouts: 4", "gold: false"), "rounds[0].search.gold must be true: trees that nobody judged"),
+        (
+            SMALL.replace("max_rollouts: 4", "max_rollouts: 0"),
+            "rounds[0].search.max_rollouts must be a whole number, 1 or more, not 0",
+        ),
+        (
+            SMALL.replace("max_rollouts: 4", "gold: false"),
+            "rounds[0].search.gold must be true: trees that nobody judged",
+        ),
         (SMALL.replace("mode: ppm", "mode: fast"), "rounds[1].mode must be terminal or ppm, not 'fast'"),
         (SMALL.replace("mode: terminal", "mode: ppm"), "rounds[0].mode is ppm, but no PPM is trained before it"),
         (SMALL + "ppm: null", "rounds[1].mode is ppm, but no PPM is trained before it"),
@@ -194,3 +201,13 @@ def test_models_that_a_job_has_trained_are_loaded_as_it_says(tmp_path: Path) -> 
     job = read_job(SMALL + "load_as: 'vllm:{model}?seed=1'", "job")
     assert load_as(job, f"{tmp_path}/round-1/policy", tmp_path) == f"vllm:{tmp_path}/round-1/policy?seed=1"
     assert load_as(job, "embedded", tmp_path) == "embedded"
+
+
+@pytest.mark.filterwarnings("error::FutureWarning")
+def test_a_job_by_old_names_is_said_once_and_an_old_jobs_folder_is_read_without_a_word(tmp_path: Path) -> None:
+    job, before = read_job(SMALL, "job"), SMALL.replace("max_rollouts", "rollouts")
+    with pytest.warns(FutureWarning, match="`rollouts` is now `max_rollouts`"):
+        assert read_job(before, "job") == job
+    (tmp_path / "job.yaml").write_text(before)
+    assert begun_job(tmp_path) == job
+    begin(job, tmp_path, resume=True)

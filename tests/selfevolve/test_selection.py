@@ -17,8 +17,8 @@ from support.scripted import ExactVerifier, ScriptedPolicy, components, random_s
 from treestar.policy.formats import BoundFormat, RStarFormat
 from treestar.ppm.trees import outcomes
 from treestar.search import Components, MCTSConfig, Tree, search_one
+from treestar.selfevolve.bound import BoundPrograms
 from treestar.selfevolve.job import Copies, SelectionConfig
-from treestar.selfevolve.judging import judge, overrule
 from treestar.selfevolve.selection import (
     Difficulty,
     difficulty,
@@ -28,6 +28,7 @@ from treestar.selfevolve.selection import (
     sft_rows,
     state_from_json,
 )
+from treestar.selfevolve.vetting import overrule, vet
 from treestar.storage.table import Row
 from treestar.types import Execution, Problem, Step
 from treestar.verifier.sandbox import SandboxExecutor
@@ -180,9 +181,9 @@ def search(answer: str | None, seed: int, share: float = 0.5) -> Tree:
     return found.tree
 
 
-def judged(tree: Tree, config: SelectionConfig) -> int:
+def vetted(tree: Tree, config: SelectionConfig) -> int:
     parts = Components(ScriptedPolicy(random_script()), components(random_script()).executor, ExactVerifier())
-    return asyncio.run(judge(tree, parts, config, None))
+    return asyncio.run(vet(tree, parts, config, None))
 
 
 def test_without_a_gold_answer_the_answer_of_enough_trajectories_is_right() -> None:
@@ -190,7 +191,7 @@ def test_without_a_gold_answer_the_answer_of_enough_trajectories_is_right() -> N
     for seed in range(30):
         tree = search(None, seed)
         assert all(node.correct is None for node in tree.nodes)
-        judged(tree, SelectionConfig(agreement=0.45))
+        vetted(tree, SelectionConfig(agreement=0.45))
         right = {node.answer for node in tree.terminals() if node.correct}
         if right:
             agreed += 1
@@ -208,9 +209,9 @@ def test_without_a_gold_answer_the_answer_of_enough_trajectories_is_right() -> N
 
 def test_a_right_answer_that_one_program_alone_reached_can_be_refused() -> None:
     kept = two_ways(0, "print(5)", "print(2 + 3)")
-    assert judged(kept, SelectionConfig(agreeing_programs=2)) == 0
+    assert vetted(kept, SelectionConfig(agreeing_programs=2)) == 0
     alone = two_ways(0, "print(5)", "# the same\nprint(5)")
-    assert judged(alone, SelectionConfig(agreeing_programs=2)) == 2
+    assert vetted(alone, SelectionConfig(agreeing_programs=2)) == 2
     assert outcomes(alone)[0].correct == 0
 
 
@@ -229,12 +230,12 @@ def other_numbers(problem: Problem, seed: int) -> Problem:
     return replace(problem, question=f"What is {numbers[0]} + {numbers[1]} + {numbers[2]}?", answer=str(sum(numbers)))
 
 
-async def judge_in_sandbox(tree: Tree) -> int:
+async def vet_in_sandbox(tree: Tree) -> int:
     parts = Components(ScriptedPolicy(random_script()), SandboxExecutor(), ExactVerifier())
     try:
-        return await judge(tree, parts, SelectionConfig(), other_numbers)
+        return await vet(tree, parts, SelectionConfig(), BoundPrograms(3, other_numbers))
     finally:
-        await parts.close()
+        await parts.executor.close()
 
 
 def test_a_program_that_is_wrong_on_other_instances_is_no_solution() -> None:
@@ -244,7 +245,7 @@ def test_a_program_that_is_wrong_on_other_instances_is_no_solution() -> None:
     tree = bound_tree(
         "print(9)", "# nine\nprint(9)", f"print({names[1]} * 3)", f"print({total})", f"x = {total}\nprint(x)"
     )
-    assert asyncio.run(judge_in_sandbox(tree)) == 3
+    assert asyncio.run(vet_in_sandbox(tree)) == 3
     assert [node.correct for node in tree.nodes[1:]] == [False, False, False, True, True]
     assert [row["completion"].splitlines()[0] for row in rows_of_round([tree])] == [f"print({total})", f"x = {total}"]
     assert tree.root.value_sum == 5 - 2 * 3
@@ -257,7 +258,7 @@ def test_a_right_answer_under_wrong_words_is_no_solution() -> None:
         for sign in "+-"
     )
     tree = bound_tree(right, wrong)
-    assert asyncio.run(judge_in_sandbox(tree)) == 1
+    assert asyncio.run(vet_in_sandbox(tree)) == 1
     assert [node.correct for node in tree.nodes[1:]] == [True, False]
 
 

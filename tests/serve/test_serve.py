@@ -141,7 +141,7 @@ def test_a_budget_that_ends_the_search_without_an_answer(client: OpenAI) -> None
     assert completion.choices[0].finish_reason == "length"
     assert completion.choices[0].message.content == "No answer was found."
     assert completion.treestar["answer"] is None
-    assert completion.treestar["stopped"] == "generated_tokens"
+    assert completion.treestar["stopped"] == "max_generated_tokens"
 
 
 def test_a_request_chooses_its_search(client: OpenAI) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from treestar.search import GreedyConfig, MajorityConfig, MCTSConfig, SearchConfig, SearchResult, SearchStats
@@ -17,7 +17,7 @@ from treestar.serve.request import Defaults, SearchRequest, read_request
 from treestar.serve.response import cut_before, finish_reason, solution
 from treestar.types import Problem
 
-SERVED = MCTSConfig(rollouts=8, generated_tokens=1000, wall_seconds=60, max_step_tokens=99)
+SERVED = MCTSConfig(max_rollouts=8, max_generated_tokens=1000, max_wall_seconds=60, max_step_tokens=99)
 
 
 def read(search: SearchConfig = SERVED, **fields: Any) -> SearchRequest:
@@ -38,26 +38,26 @@ def test_a_request_that_asks_for_nothing_gets_the_servers_search() -> None:
     [
         ({"max_tokens": 50}, 50),
         ({"max_completion_tokens": 50, "max_tokens": 70}, 50),
-        ({"max_tokens": 50, "treestar": {"generated_tokens": 20}}, 20),
+        ({"max_tokens": 50, "treestar": {"max_generated_tokens": 20}}, 20),
         ({"max_tokens": 5000}, 1000),
-        ({"treestar": {"generated_tokens": 5000}}, 1000),
-        ({"treestar": {"generated_tokens": None}}, 1000),
+        ({"treestar": {"max_generated_tokens": 5000}}, 1000),
+        ({"treestar": {"max_generated_tokens": None}}, 1000),
     ],
 )
 def test_the_smallest_budget_holds(fields: dict[str, Any], tokens: int) -> None:
-    assert read(**fields).config == replace(SERVED, generated_tokens=tokens)
+    assert read(**fields).config == replace(SERVED, max_generated_tokens=tokens)
 
 
 def test_a_server_without_budgets_takes_those_of_the_request() -> None:
-    assert read(MCTSConfig(), max_tokens=50, treestar={"wall_seconds": 2}).config == MCTSConfig(
-        generated_tokens=50, wall_seconds=2
+    assert read(MCTSConfig(), max_tokens=50, treestar={"max_wall_seconds": 2}).config == MCTSConfig(
+        max_generated_tokens=50, max_wall_seconds=2
     )
 
 
 def test_another_strategy_has_its_own_defaults_and_the_servers_budgets() -> None:
     config = read(temperature=0.7, treestar={"strategy": "majority", "samples": 5}).config
     assert config == MajorityConfig(
-        samples=5, temperature=0.7, generated_tokens=1000, wall_seconds=60, max_step_tokens=99
+        samples=5, temperature=0.7, max_generated_tokens=1000, max_wall_seconds=60, max_step_tokens=99
     )
 
 
@@ -101,8 +101,8 @@ def test_fields_that_ask_for_nothing_are_taken(fields: dict[str, Any]) -> None:
         ({"seed": 1.5}, "seed"),
         ({"stream": "yes"}, "stream"),
         ({"treestar": {"gold": True}}, "treestar.gold"),
-        ({"treestar": {"rollouts": True}}, "treestar.rollouts"),
-        ({"treestar": {"rollouts": 0}}, "treestar"),
+        ({"treestar": {"max_rollouts": True}}, "treestar.max_rollouts"),
+        ({"treestar": {"max_rollouts": 0}}, "treestar"),
         ({"treestar": {"rule": "best"}}, "treestar.rule"),
         ({"treestar": {"seed": "x"}}, "treestar.seed"),
         ({"treestar": {"strategy": "magic"}}, "treestar.strategy"),
@@ -131,9 +131,20 @@ JSON = st.recursive(
     max_leaves=8,
 )
 NAMES = ("messages", "max_tokens", "temperature", "top_p", "seed", "stop", "stream", "stream_options", "n", "tools")
-SEARCH_NAMES = ("strategy", "seed", "rollouts", "children", "in_flight", "wall_seconds", "rule", "early_stop", "gold")
+SEARCH_NAMES = (
+    "strategy",
+    "seed",
+    "max_rollouts",
+    "children",
+    "in_flight",
+    "max_wall_seconds",
+    "rule",
+    "early_stop",
+    "gold",
+)
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(st.sampled_from(NAMES), JSON, max_size=4),
     st.dictionaries(st.sampled_from(SEARCH_NAMES), JSON, max_size=4),
@@ -144,10 +155,10 @@ def test_any_request_is_read_or_refused(fields: dict[str, Any], search: dict[str
     except RequestError as refused:
         error = refused
     else:
-        assert config.generated_tokens is not None
-        assert config.generated_tokens <= 1000
-        assert config.wall_seconds is not None
-        assert config.wall_seconds <= 60
+        assert config.max_generated_tokens is not None
+        assert config.max_generated_tokens <= 1000
+        assert config.max_wall_seconds is not None
+        assert config.max_wall_seconds <= 60
         return
     assert error.status == 400
     json.dumps(error.to_json())
@@ -178,10 +189,10 @@ def test_a_solution_reads_like_one() -> None:
     ("answer", "stopped", "reason"),
     [
         ("1", "decided", "stop"),
-        ("1", "generated_tokens", "stop"),
+        ("1", "max_generated_tokens", "stop"),
         (None, "exhausted", "stop"),
-        (None, "generated_tokens", "length"),
-        (None, "wall_seconds", "length"),
+        (None, "max_generated_tokens", "length"),
+        (None, "max_wall_seconds", "length"),
         (None, "finished", "length"),
         (None, "interrupted", "length"),
     ],

@@ -17,6 +17,7 @@ from typing import Any
 
 from support.scripted import ExactVerifier, ScriptedExecutor, ScriptedPolicy, ScriptedScorer, random_script
 
+from treestar.components import ComponentsConfig
 from treestar.policy import RStarFormat
 from treestar.search import Tree
 from treestar.selfevolve.backends import Backends
@@ -24,7 +25,7 @@ from treestar.selfevolve.job import Job, read_job
 from treestar.selfevolve.rounds import evolve
 from treestar.storage.files import read_json, write_json
 from treestar.storage.table import Row
-from treestar.training.sft.train import SFTRow
+from treestar.training.sft.data import SFTRow
 from treestar.types import Proposal, Sampling, State
 
 JOB = """
@@ -65,10 +66,16 @@ class FormattedPolicy(ScriptedPolicy):
 def scripted_backends(seconds: float = 0.0) -> Backends:
     """`seconds`: what every request for steps and every step of a training takes."""
 
-    def load(name: str, dtype: Any) -> FormattedPolicy:
-        policy = FormattedPolicy(random_script(answer_share=0.4, distinct=50), name)
-        policy.seconds = seconds
-        return policy
+    def components(policy: str, ppm: str | None, dtype: Any) -> ComponentsConfig:
+        scripted = FormattedPolicy(random_script(answer_share=0.4, distinct=50), policy)
+        scripted.seconds = seconds
+        scorer = ScriptedScorer(lambda state: (len(repr(state.steps)) % 17) / 8 - 1)
+        return ComponentsConfig(
+            policy=scripted,
+            scorer=None if ppm is None else scorer,
+            executor=ScriptedExecutor(),
+            verifier=ExactVerifier(),
+        )
 
     def train(out: Path, content: Any, on_progress: Any) -> dict[str, Any]:
         """Like a real training: a model follows from its data, and stands in its folder when all is done."""
@@ -87,11 +94,8 @@ def scripted_backends(seconds: float = 0.0) -> Backends:
         return train(out, sorted(json.dumps(tree.to_json()) for tree in trees), on_progress)
 
     return Backends(
-        policy=load,
-        scorer=lambda name, dtype: ScriptedScorer(lambda state: (len(repr(state.steps)) % 17) / 8 - 1),
+        components=components,
         step_format=lambda name, wanted: RStarFormat(),
-        executor=ScriptedExecutor,
-        verifier=ExactVerifier,
         train_policy=train_policy,
         train_ppm=train_ppm,
     )

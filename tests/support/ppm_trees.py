@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from random import Random
 
 from support.random_trees import end
@@ -26,3 +28,25 @@ def telling_tree(number: int, seed: int = 0) -> Tree:
 def step(kind: str, random: Random, ending: str = "step") -> Step:
     text = f"{kind} = {random.randint(0, 9)}"
     return Step(text, text, "code" if ending == "code" else "step")
+
+
+def save_telling_trees(folder: Path) -> Path:
+    """12 trees as `--save-tree` writes them, one more in a .jsonl file, a truncated one, and one that nobody judged."""
+    for number in range(12):
+        telling_tree(number).save(folder / f"{number}.json")
+    (folder / "more.jsonl").write_text(json.dumps(telling_tree(12).to_json()) + "\n")
+    (folder / "cut.json").write_text((folder / "1.json").read_text()[:700])
+    unjudged = telling_tree(13)
+    for node in unjudged.terminals():
+        node.correct = None
+    unjudged.save(folder / "unjudged.json")
+    return folder
+
+
+def save_one_sided_tree(file: Path) -> Path:
+    """A tree in which every answer is wrong."""
+    tree = telling_tree(0)
+    for node in tree.terminals():
+        node.correct = False
+    tree.save(file)
+    return file

@@ -93,4 +93,4 @@ async def open_no_worker() -> AsyncIterator[Worker[int, int]]:
 async def open_dying_worker() -> AsyncIterator[Worker[int, int]]:
     """A process that dies as it loads its model."""
     os.kill(os.getpid(), signal.SIGKILL)
-    yield Worker(lambda job: job, {})  # type: ignore[arg-type, return-value]
+    yield Worker(lambda task: task, {})  # type: ignore[arg-type, return-value]

@@ -285,12 +285,15 @@ def compiled(source: str) -> CodeType | None:
 # --- what must hold when it runs -------------------------------------------------------------------------------------
 
 _SECONDS = 2
-_REACHED_NEVER = frozenset(map(id, (open, eval, exec, compile, __import__, globals, vars, type, object.__subclasses__)))
+"""Processor time a program may take. A loaded machine gives it later, which must not hide a breach."""
+_MOST_SECONDS = 60.0
+"""Wall-clock seconds after which a program is given up that waits and does not compute."""
+_NEVER_REACHED = (open, eval, exec, compile, __import__, globals, vars, type)
 
 
 def is_forbidden(value: Any) -> bool:
     """Whether no step may ever hold `value`."""
-    if isinstance(value, (FrameType, CodeType)) or id(value) in _REACHED_NEVER:
+    if isinstance(value, (FrameType, CodeType)) or any(value is each for each in _NEVER_REACHED):
         return True
     if isinstance(value, ModuleType):
         return not is_facade(value)
@@ -316,12 +319,12 @@ def breach_of_code(code: CodeType) -> str | None:
     child = os.fork()
     if child == 0:
         try:
-            os.write(writing, _breach_here(code).encode()[:4000])
+            os.write(writing, _breach_here(code).encode(errors="backslashreplace")[:4000])
         finally:
             os._exit(0)
     os.close(writing)
     found = b""
-    if select.select([reading], [], [], _SECONDS)[0]:
+    if select.select([reading], [], [], _MOST_SECONDS)[0]:
         found = os.read(reading, 4096)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
@@ -331,6 +334,7 @@ def breach_of_code(code: CodeType) -> str | None:
 
 def _breach_here(code: CodeType) -> str:
     resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+    resource.setrlimit(resource.RLIMIT_CPU, (_SECONDS, _SECONDS))
     broken: list[str] = []
     namespace: dict[str, Any] = {"__name__": OWN_MODULE, "__doc__": None}
     made = step_builtins(Output(1000), lambda: namespace)

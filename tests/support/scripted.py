@@ -9,28 +9,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from treestar.search import Components, Node
-from treestar.types import Execution, Problem, Proposal, Sampling, Scores, Snapshot, State, Step
+from treestar.types import Execution, Policy, Problem, Proposal, Sampling, Scores, Snapshot, State, Step
 
 Script = Callable[[State, int, int], Sequence[Step]]
 """(state, n, seed) -> the n candidate steps."""
 
 
 @dataclass
-class ScriptedPolicy:
+class ScriptedPolicy(Policy):
     """Proposes what `script` says. Tokens: one a character of text; the prompt counts one a step."""
 
     script: Script
     name: str = "scripted"
     calls: int = 0
-
-    def preamble(self, problem: Problem) -> str:
-        return ""
-
-    def display(self, problem: Problem, text: str) -> str:
-        return text
-
-    def final_answer(self, step: Step, execution: Execution) -> str | None:
-        return step.answer
 
     async def propose(self, state: State, n: int, sampling: Sampling, seed: int) -> Proposal:
         self.calls += 1

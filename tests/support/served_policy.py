@@ -10,8 +10,9 @@ from typing import Any
 
 from treestar import MCTSConfig, SearchResult, Solver
 from treestar.cli.problem_file import read_problems
-from treestar.policy import BoundFormat, OpenAIPolicy
+from treestar.policy import OpenAIPolicy
 from treestar.policy.backends.remote_server import RemoteServerConfig
+from treestar.policy.formats import BoundFormat
 from treestar.policy.models import PROBLEMS_PATH
 from treestar.types import Policy, Proposal, Sampling, State
 

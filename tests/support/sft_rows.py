@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from treestar.policy.formats import FormatName
-from treestar.training.sft.train import SFTRow
+from treestar.training.sft.data import SFTRow
 from treestar.types import Execution, Problem, State, Step
 
 

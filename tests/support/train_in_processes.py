@@ -14,7 +14,8 @@ from support.sft_rows import sum_row
 
 from treestar.training import PPMTrainingConfig, train_ppm
 from treestar.training.run import TrainingProgress
-from treestar.training.sft.train import SFTTrainingConfig, train_policy
+from treestar.training.sft.config import SFTTrainingConfig
+from treestar.training.sft.train import train_policy
 
 PLAIN = {"optim": "sgd", "logging_steps": 1, "max_grad_norm": 0.0}
 """Adam would blow up the rounding of gradients that are nearly 0."""

@@ -12,7 +12,7 @@ from treestar.policy import load_policy
 from treestar.policy.formats import BoundFormat, RStarFormat
 from treestar.policy.formats.binding import NAME_COUNT
 from treestar.training.ppm.batches import Batch, TokenTerm
-from treestar.training.renaming import move_names, name_tokens
+from treestar.training.renaming import move_names
 
 NAMES = range(100, 100 + NAME_COUNT)
 tokens = st.lists(st.one_of(st.integers(0, 99), st.integers(100, 112), st.integers(140, 150)), min_size=1, max_size=9)
@@ -51,7 +51,7 @@ def test_rows_move_to_different_places_and_reach_both_ends() -> None:
 
 def test_only_the_bound_format_has_names_to_move() -> None:
     embedded = load_policy("embedded").tokenizer
-    names = name_tokens(embedded, BoundFormat())
+    names = BoundFormat().interchangeable_tokens(embedded)
     assert embedded.convert_ids_to_tokens(list(names)) == [f"n{index}" for index in range(NAME_COUNT)]
-    assert not name_tokens(embedded, RStarFormat())
-    assert not name_tokens(tiny_model()[1], BoundFormat())
+    assert not RStarFormat().interchangeable_tokens(embedded)
+    assert not BoundFormat().interchangeable_tokens(tiny_model()[1])

@@ -210,9 +210,9 @@ def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(
         train_ppm(trees(12), policy, out, config, on_progress=kill)
     with pytest.raises(TreestarError, match="--resume"):
         train_ppm(trees(12), policy, out, config)
-    with pytest.raises(TreestarError, match="begun with other seed"):
+    with pytest.raises(TreestarError, match=r"made with other settings \(seed\)"):
         train_ppm(trees(12), policy, out, replace(config, seed=1), resume=True)
-    with pytest.raises(TreestarError, match="begun with other trees"):
+    with pytest.raises(TreestarError, match=r"made with other settings \(trees\): use the same trees to continue it"):
         train_ppm(trees(11), policy, out, config, resume=True)
     resumed = train_ppm(trees(12), policy, out, config, resume=True)
     assert resumed["resumed_from"] == "checkpoint-2"

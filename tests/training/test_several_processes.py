@@ -54,7 +54,7 @@ def test_accelerate_launches_the_command(tmp_path: Path) -> None:
     (tmp_path / "trees").mkdir()
     for number in range(10):
         telling_tree(number).save(tmp_path / "trees" / f"{number}.json")
-    command = ["-m", "treestar", "ppm", "train", "--trees", str(tmp_path / "trees"), "--out", str(tmp_path / "ppm")]
+    command = ["-m", "treestar", "train", "ppm", "--trees", str(tmp_path / "trees"), "--out", str(tmp_path / "ppm")]
     launcher = ["accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--main_process_port=0"]
     result = launched(launcher, [*command, "--batch-tokens", "130", "--epochs", "1"])
     assert result.stderr.count("10 trees read") == 1

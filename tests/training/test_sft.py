@@ -17,12 +17,12 @@ from support.tiny_model import save_tiny_model
 
 from treestar.policy import load_policy
 from treestar.policy.formats import BoundFormat
-from treestar.policy.load import LanguageModelPolicy
+from treestar.policy.language_model import LanguageModelPolicy
 from treestar.policy.models import shipped_path
-from treestar.training.renaming import name_tokens
 from treestar.training.run import Optimizer
+from treestar.training.sft.config import SFTTrainingConfig
 from treestar.training.sft.data import NO_LOSS, token_rows
-from treestar.training.sft.train import SFTTrainingConfig, train_policy
+from treestar.training.sft.train import train_policy
 from treestar.types import Problem, Sampling, State, Step, TreestarError
 
 MODEL_PATH = shipped_path("policy", "embedded")
@@ -119,9 +119,9 @@ def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(tmp_pa
     assert not (out / "config.json").exists()
     with pytest.raises(TreestarError, match="--resume"):
         train_policy(rows, "embedded", out, config)
-    with pytest.raises(TreestarError, match="begun with other seed"):
+    with pytest.raises(TreestarError, match=r"made with other settings \(seed\)"):
         train_policy(rows, "embedded", out, SFTTrainingConfig(**QUICK, save_steps=1, seed=1), resume=True)
-    with pytest.raises(TreestarError, match="begun with other rows"):
+    with pytest.raises(TreestarError, match=r"made with other settings \(rows\): use the same rows to continue it"):
         train_policy(rows[1:], "embedded", out, config, resume=True)
     resumed = train_policy(rows, "embedded", out, config, resume=True)
     assert (resumed["resumed_from"], resumed["steps"]) == ("checkpoint-4", 6)
@@ -159,7 +159,7 @@ def test_a_rows_names_move_together_and_anew_each_epoch(tokenizer: Any, tmp_path
 
     from treestar.training.sft.trainer import PolicyTrainer
 
-    names = name_tokens(tokenizer, BoundFormat())
+    names = BoundFormat().interchangeable_tokens(tokenizer)
     [shown] = token_rows(tokenizer, BoundFormat(), sum_row(1, "bound").trajectory)
     arguments = SFTConfig(str(tmp_path), packing=packing, max_length=800 if packing else None, use_cpu=True, bf16=False)
     model = AutoModelForCausalLM.from_pretrained(MODEL_PATH)
@@ -186,7 +186,7 @@ def test_a_rows_names_move_together_and_anew_each_epoch(tokenizer: Any, tmp_path
 
 
 def test_every_epoch_shows_every_row_once_in_an_order_of_its_own() -> None:
-    from treestar.training.sft.trainer import SimilarLengths
+    from treestar.training.order import SimilarLengths
 
     lengths = [10] * 30 + [100] * 30 + [1000] * 3
     epoch = [0]

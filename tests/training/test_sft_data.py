@@ -18,8 +18,7 @@ from treestar.policy.backends.generator import Generated, Generation, Request
 from treestar.policy.backends.transformers import TransformersPolicy
 from treestar.policy.formats import BoundFormat, ChatFormat, RStarFormat, StepFormat, plain_template, written_text
 from treestar.policy.load import load_policy
-from treestar.training.sft.data import NO_LOSS, TokenRow, prepare, token_rows
-from treestar.training.sft.train import SFTRow
+from treestar.training.sft.data import NO_LOSS, SFTRow, TokenRow, prepare, token_rows
 from treestar.types import Execution, Problem, Sampling, State, Step, TreestarError
 
 

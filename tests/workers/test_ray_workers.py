@@ -21,8 +21,8 @@ from support.ray_cluster import (
 
 from treestar.types import Problem, TreestarError
 from treestar.workers import RayConfig, open_workers
-from treestar.workers.job_queue import JobQueue
 from treestar.workers.ray_actors import placement
+from treestar.workers.task_queue import TaskQueue
 
 pytest.importorskip("ray")
 
@@ -37,17 +37,17 @@ def cluster():
 
 def run(
     opening: Any,
-    jobs: Iterable[Any],
+    tasks: Iterable[Any],
     config: RayConfig | None,
     on_result: Callable[[Any, Any], None],
     concurrency: int = 4,
 ) -> list[str]:
-    """Do all jobs, and return what is said beside the results."""
+    """Do all tasks, and return what is said beside the results."""
     said: list[str] = []
 
     async def work() -> None:
         async with open_workers(opening, concurrency, config, said.append) as workers:
-            await workers.run(jobs, on_result)
+            await workers.run(tasks, on_result)
 
     asyncio.run(work())
     return said
@@ -57,36 +57,36 @@ def run(
 def test_an_address_without_a_cluster_is_said_at_once(address: str) -> None:
     """Before the tests that connect this process to the cluster."""
     with pytest.raises(TreestarError, match=f"there is no Ray cluster at {address}: "):
-        run(open_deadly_worker, [1], RayConfig(address), lambda _job, _result: None)
+        run(open_deadly_worker, [1], RayConfig(address), lambda _task, _result: None)
 
 
 def test_a_job_that_kills_every_actor_is_named_and_ends_the_run(cluster: Any) -> None:
     done: list[int] = []
-    sentence = r"2 actors have died while they were at 7: .*leave it out"
+    sentence = r"2 actors died while working on 7: .*leave it out"
     with pytest.raises(TreestarError, match=sentence):
-        run(open_deadly_worker, range(8), RayConfig(actors=1, actor_retries=1), lambda job, _: done.append(job), 1)
+        run(open_deadly_worker, range(8), RayConfig(actors=1, actor_retries=1), lambda task, _: done.append(task), 1)
     assert sorted(done) == [0, 1, 2, 3, 4, 5, 6]
 
 
 @pytest.mark.slow
 def test_a_failure_of_the_worker_itself_is_said_as_in_one_process(cluster: Any) -> None:
     with pytest.raises(TreestarError, match=r"^the server is gone$"):
-        run(open_deadly_worker, [1, 8], RayConfig(actors=1), lambda _job, _result: None)
+        run(open_deadly_worker, [1, 8], RayConfig(actors=1), lambda _task, _result: None)
     with pytest.raises(TreestarError, match=r"^policy 'x' cannot be loaded$"):
-        run(open_no_worker, [1], RayConfig(actors=1), lambda _job, _result: None)
-    with pytest.raises(TreestarError, match="no actor can start: each has died 2 times"):
-        run(open_dying_worker, [1], RayConfig(actors=1, actor_retries=1), lambda _job, _result: None)
+        run(open_no_worker, [1], RayConfig(actors=1), lambda _task, _result: None)
+    with pytest.raises(TreestarError, match="no actor can start: each died 2 times"):
+        run(open_dying_worker, [1], RayConfig(actors=1, actor_retries=1), lambda _task, _result: None)
 
 
 def test_a_failure_to_write_ends_the_run_and_workers_say_their_remarks(cluster: Any) -> None:
     said: list[str] = []
 
-    def full(_job: int, _result: int) -> None:
+    def full(_task: int, _result: int) -> None:
         raise TreestarError("the disk is full")
 
     async def work() -> None:
         async with open_workers(open_deadly_worker, 2, RayConfig(actors=1), said.append) as workers:
-            await workers.run([1, 2, 3], lambda job, result: said.append(f"{job} {result}"))
+            await workers.run([1, 2, 3], lambda task, result: said.append(f"{task} {result}"))
             await workers.run([], full)
             await workers.run([4], full)
 
@@ -97,10 +97,10 @@ def test_a_failure_to_write_ends_the_run_and_workers_say_their_remarks(cluster: 
 
 @pytest.mark.slow
 def test_jobs_are_taken_as_there_is_room_for_them(cluster: Any) -> None:
-    """Of a million jobs no more exist than are in flight, and no result is kept."""
+    """Of a million tasks no more exist than are in flight, and no result is kept."""
     taken = 0
 
-    def jobs() -> Any:
+    def tasks() -> Any:
         nonlocal taken
         while taken < 1_000_000:
             taken += 1
@@ -108,7 +108,7 @@ def test_jobs_are_taken_as_there_is_room_for_them(cluster: Any) -> None:
 
     done = 0
 
-    def on_result(_job: int, _result: int) -> None:
+    def on_result(_task: int, _result: int) -> None:
         nonlocal done
         done += 1
         assert taken - done < 2 * 3
@@ -116,15 +116,15 @@ def test_jobs_are_taken_as_there_is_room_for_them(cluster: Any) -> None:
             raise TreestarError("enough")
 
     with pytest.raises(TreestarError, match="enough"):
-        run(open_deadly_worker, jobs(), RayConfig(actors=2), on_result, concurrency=3)
+        run(open_deadly_worker, tasks(), RayConfig(actors=2), on_result, concurrency=3)
 
 
 def test_no_room_is_said_at_once(cluster: Any) -> None:
     with pytest.raises(TreestarError, match="no node of the Ray cluster has room for an actor of 5 CPUs and 0 GPUs"):
-        run(open_deadly_worker, [1], RayConfig(actor_cpus=5), lambda _job, _result: None)
+        run(open_deadly_worker, [1], RayConfig(actor_cpus=5), lambda _task, _result: None)
     config = RayConfig(actors=1, actor_cpus=5, actor_start_seconds=0.5)
-    with pytest.raises(TreestarError, match=r"no actor could start within 0 s: each takes 5 CPUs .*'CPU': 8"):
-        run(open_deadly_worker, [1], config, lambda _job, _result: None)
+    with pytest.raises(TreestarError, match=r"no actor could start within 0 s: each needs 5 CPUs .*'CPU': 8"):
+        run(open_deadly_worker, [1], config, lambda _task, _result: None)
 
 
 def test_an_actor_killed_and_a_node_removed_lose_nothing(cluster: Any) -> None:
@@ -184,24 +184,24 @@ def test_a_queue_whose_takers_fail_ends_with_every_job_done_once(seed: int) -> N
     numbers = random.Random(seed)
     done: list[int] = []
 
-    async def take(queue: JobQueue[int]) -> None:
+    async def take(queue: TaskQueue[int]) -> None:
         while True:
             attempt = await queue.take()
             await asyncio.sleep(numbers.random() / 1000)
             if numbers.random() < 0.3:
                 queue.give_back(attempt)
             else:
-                done.append(attempt.job)
+                done.append(attempt.task)
                 queue.finish()
 
     async def work() -> None:
-        queue: JobQueue[int] = JobQueue(retries=100)
+        queue: TaskQueue[int] = TaskQueue(retries=100)
         takers = [asyncio.create_task(take(queue)) for _ in range(7)]
-        for jobs in (range(50), range(0), range(50, 60)):
-            queue.fill(jobs)
+        for tasks in (range(50), range(0), range(50, 60)):
+            queue.fill(tasks)
             await queue.drained.wait()
             assert sorted(done) == list(range(len(done)))
-            assert jobs.stop in (0, len(done))
+            assert tasks.stop in (0, len(done))
         for each in takers:
             each.cancel()
 
@@ -211,4 +211,4 @@ def test_a_queue_whose_takers_fail_ends_with_every_job_done_once(seed: int) -> N
 def test_without_ray_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(TreestarError, match=r"pip install 'treestar\[ray\]'"):
-        run(open_deadly_worker, [1], RayConfig(), lambda _job, _result: None)
+        run(open_deadly_worker, [1], RayConfig(), lambda _task, _result: None)

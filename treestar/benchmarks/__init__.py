@@ -4,7 +4,8 @@ The modules that compute (`metrics`, `runner`, `results`, `plots`) load numpy an
 """
 
 from treestar.benchmarks.datasets import NAMED_SETS, ProblemSet, load_problems
-from treestar.benchmarks.gym import cells, make_problems
+from treestar.benchmarks.gym import make_problems
+from treestar.benchmarks.gym_levels import cells
 from treestar.storage.record import write_record
 
 __all__ = ["NAMED_SETS", "ProblemSet", "cells", "load_problems", "make_problems", "write_record"]

@@ -15,28 +15,28 @@ __all__ = ["compare_runs", "read_config"]
 
 
 def read_config(out: Path) -> tuple[BenchmarkConfig, dict[str, Any]]:
-    """The configuration of the run in `out`, and all that its config.json holds. Raises TreestarError."""
+    """The configuration of the run in `out`, and the content of its config.json. Raises TreestarError."""
     try:
         settings: dict[str, Any] = json.loads((out / CONFIG).read_text(encoding="utf-8"))
         return BenchmarkConfig.from_json(settings["config"]), settings
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise TreestarError(f"{out} holds no benchmark run: {out / CONFIG} cannot be read ({error})") from error
+        raise TreestarError(f"{out} is not a benchmark run: {out / CONFIG} cannot be read ({error})") from error
 
 
 def compare_runs(first: Path, second: Path, pair: tuple[str, str] | None = None) -> list[dict[str, Any]]:
-    """The paired differences first - second, problem by problem.
+    """The paired differences first - second, over problems.
 
     Args:
-        first: folder of a run.
-        second: folder of another, or of the same.
-        pair: the two answers that are compared, each as `TASK` or `TASK,FILTER`; without them, every strategy's own
-            answer that both runs have.
+        first: the folder of a run.
+        second: the folder of another run, or the same.
+        pair: the two answers to compare, each as `TASK` or `TASK,FILTER`; None for each strategy's own answer that both
+            runs have.
 
     Returns:
-        For each pair the two names, n, difference, interval, and where the values are right or wrong McNemar's test.
+        For each pair: the two names, n, difference, interval, and McNemar's test if all values are right or wrong.
 
     Raises:
-        TreestarError: a folder holds no run, the runs' problems are not the same, or there is no such answer.
+        TreestarError: a folder is not a run, the runs have different problems, or an answer does not exist.
     """
     ones, others = accuracies(first), accuracies(second)
     pairs = [pair] if pair is not None else []
@@ -44,7 +44,7 @@ def compare_runs(first: Path, second: Path, pair: tuple[str, str] | None = None)
         pairs = [(name, name) for name in ones if name in others and ("@" not in name or name.endswith("tokens"))]
         if not pairs:
             raise TreestarError(
-                f"{first} and {second} have no answer in common; name them with --pair. The first has "
+                f"{first} and {second} have no answers in common; choose two with --pair. The first has "
                 f"{', '.join(ones)}; the second has {', '.join(others)}"
             )
     found = []

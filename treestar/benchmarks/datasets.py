@@ -1,12 +1,12 @@
-"""Problems to measure with, by name: the field's test sets, reasoning-gym families, and anybody's own files.
+"""Problems to measure with, by name: common test sets, reasoning-gym families, and your own files.
 
     gsm8k, math500, ...     a named set: its JSON Lines file in a data folder, else from the Hugging Face hub
-    rg:FAMILY[:LEVEL]       reasoning-gym problems of the test split; every level where none is given
-    jsonl:PATH              a JSON Lines file: `question`, `answer`, and where known `id`, `level`, `subject`
-    hf:NAME[:CONFIG][@SPLIT]  a data set on the hub, or a folder in its layout; the split is `test` where none is given
+    rg:FAMILY[:LEVEL]       reasoning-gym problems of the test split; by default of every level
+    jsonl:PATH              a JSON Lines file: `question`, `answer`, and optionally `id`, `level`, `subject`
+    hf:NAME[:CONFIG][@SPLIT]  a data set on the hub, or a folder in its layout; the default split is `test`
 
-Every named set has a count, and a set with another number of problems is an error: an accuracy over half of a test set,
-or over another version of it, looks like any other accuracy.
+Every named set has a count, and a different number of problems is an error: an accuracy over half of a test set, or
+over another version, looks like any other accuracy.
 """
 
 from __future__ import annotations
@@ -17,25 +17,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from treestar.benchmarks.gym import LEVELS, make_problems
+from treestar.benchmarks.gym import make_problems
+from treestar.benchmarks.gym_levels import LEVELS
 from treestar.types import Problem, TreestarError
 from treestar.verifier import extract_answer
 
 __all__ = ["NAMED_SETS", "NamedSet", "ProblemSet", "load_problems", "numbered_lines", "problem_from_line"]
 
 GYM_PROBLEMS = 100
-"""Problems of a reasoning-gym level where no limit is given."""
+"""Problems of each reasoning-gym level without a limit."""
 GYM_SEED = 4
 """Set number for reasoning-gym. The split, not the seed, keeps test questions out of training."""
 
 FIELDS = {"id", "question", "answer"}
 CODE_FIELDS = {"entry_point", "tests"}
-"""A problem that has these is a program to be written."""
+"""A problem with these fields asks for a program."""
 
 
 @dataclass(frozen=True)
 class NamedSet:
-    """Where a test set comes from, and how many problems it has."""
+    """Where a test set comes from, and its number of problems."""
 
     file: str
     """Its file in the data folder, one JSON object a line with `id`, `question` and `answer`."""
@@ -46,7 +47,7 @@ class NamedSet:
     split: str = "test"
     config: str | None = None
     hub_count: int | None = None
-    """Problems on the hub where they are not as many."""
+    """Problems on the hub, if different."""
 
 
 NAMED_SETS: Mapping[str, NamedSet] = {
@@ -66,7 +67,7 @@ NAMED_SETS: Mapping[str, NamedSet] = {
     "svamp": NamedSet("svamp.jsonl", 1000, "ChilleD/SVAMP", "train+test"),
     "humaneval": NamedSet("humaneval.jsonl", 164, "openai/openai_humaneval"),
 }
-"""The hub's repositories are named from their pages and others' loaders; only the files were counted here."""
+"""The names of the hub's repositories come from their pages and from other loaders; only the files were counted."""
 
 
 @dataclass(frozen=True)
@@ -75,23 +76,23 @@ class ProblemSet:
 
     name: str
     problems: tuple[Problem, ...]
-    """Those with a gold answer, within the limit."""
+    """Those within the limit that have a gold answer."""
     original: int
-    """How many the set has altogether, without a limit."""
+    """Number of problems in the whole set."""
     without_answer: int
-    """Problems within the limit that were left out because the set has no gold answer for them."""
+    """Problems within the limit that were left out because they have no gold answer."""
 
 
 def load_problems(name: str, data_dir: Path | None = None, limit: int | None = None) -> ProblemSet:
     """The problems of the data set `name` (see this module).
 
     Args:
-        data_dir: a folder with the named sets' files; without one they come from the hub.
-        limit: take only the first so many problems; of a reasoning-gym family, as evenly over its levels as it goes.
+        data_dir: a folder with the files of the named sets; None loads them from the hub.
+        limit: only the first problems, at most this many; a reasoning-gym family's levels share it evenly.
 
     Raises:
-        TreestarError: there is no such set, it cannot be had, a line is no problem, its count is wrong, or it has no
-            gold answers.
+        TreestarError: the set does not exist or cannot be loaded, a line is not a problem, the count is wrong, or there
+            are no gold answers.
     """
     kind, _, rest = name.partition(":")
     if kind == "rg":
@@ -127,14 +128,14 @@ def read_set(kind: str, rest: str, name: str, data_dir: Path | None) -> list[Pro
         expected = named.hub_count or named.count
     if len(problems) != expected:
         raise TreestarError(
-            f"{name} has {expected:,} problems, but {place} holds {len(problems):,}: it is another version or a "
-            "part of it (to measure on it all the same, name it as jsonl:PATH or hf:NAME)"
+            f"{name} has {expected:,} problems, but {place} holds {len(problems):,}: it is another version or only a "
+            "part (to measure on it anyway, give it as jsonl:PATH or hf:NAME)"
         )
     return problems
 
 
 def gym_problems(cell: str, limit: int | None) -> list[Problem]:
-    """Problems of the cell FAMILY or FAMILY:LEVEL, level after level."""
+    """Problems of the cell FAMILY or FAMILY:LEVEL, level by level."""
     family, _, level = cell.partition(":")
     levels = LEVELS.get(family)
     if levels is None or (level and level not in levels):
@@ -154,7 +155,7 @@ def gym_problems(cell: str, limit: int | None) -> list[Problem]:
 
 
 def read_jsonl(path: Path) -> list[Problem]:
-    """The problems in a JSON Lines file. Raises TreestarError where it cannot be read or a line is no problem."""
+    """The problems in a JSON Lines file. Raises TreestarError if it cannot be read or a line is not a problem."""
     problems = []
     for number, line in numbered_lines(path):
         try:
@@ -165,9 +166,9 @@ def read_jsonl(path: Path) -> list[Problem]:
 
 
 def numbered_lines(path: Path) -> list[tuple[int, str]]:
-    """The lines of a JSON Lines file that hold something, with their numbers. Raises TreestarError."""
+    """The non-empty lines of a JSON Lines file, with their numbers. Raises TreestarError."""
     try:
-        # Not splitlines(): JSON text may hold U+2028 and its like, which end no line of JSON Lines.
+        # Not splitlines(): JSON text may contain characters such as U+2028, which do not end a line of JSON Lines.
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
@@ -176,7 +177,7 @@ def numbered_lines(path: Path) -> list[tuple[int, str]]:
 
 
 def problem_from_line(line: str, number: int) -> Problem:
-    """The problem in one line; its id is `number` unless it has one. Raises ValueError saying what is wrong with it."""
+    """The problem in one line; its id defaults to `number`. Raises ValueError saying what is wrong."""
     try:
         data = json.loads(line)
     except json.JSONDecodeError as error:
@@ -199,7 +200,7 @@ def from_hub(repository: str, config: str | None, split: str) -> list[Problem]:
     """The problems of a data set on the Hugging Face hub, or of a folder in the hub's layout.
 
     Raises:
-        TreestarError: the library is not installed, the set cannot be had, or its fields are not understood.
+        TreestarError: the library is not installed, the set cannot be loaded, or its fields are not understood.
     """
     try:
         import datasets
@@ -211,7 +212,7 @@ def from_hub(repository: str, config: str | None, split: str) -> list[Problem]:
     datasets.disable_progress_bars()
     try:
         rows: Iterable[Mapping[str, Any]] = datasets.load_dataset(repository, config, split=split)
-    except Exception as error:  # the hub client, pyarrow and fsspec raise what they like
+    except Exception as error:  # the hub client, pyarrow and fsspec raise exceptions of any kind
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise TreestarError(
             f"data set {repository!r} cannot be loaded: {first_line} (without a network, give --data-dir FOLDER with "
@@ -221,7 +222,7 @@ def from_hub(repository: str, config: str | None, split: str) -> list[Problem]:
 
 
 def problem_from_hub(row: Mapping[str, Any], repository: str, number: int) -> Problem:
-    """One row of a hub data set as a problem, whatever that set calls its fields. Raises TreestarError."""
+    """One row of a hub data set as a problem, whatever the names of its fields. Raises TreestarError."""
 
     def first(*names: str) -> Any:
         return next((row[name] for name in names if row.get(name) is not None), None)

@@ -1,9 +1,8 @@
 """Problems of the package reasoning-gym, by family and level, in splits that never share a question.
 
-A question belongs to the split that a hash of its text names, so the splits are disjoint whatever seeds and sizes are
-used, and also against sets made later. reasoning-gym's item i is drawn with seed + i; the sets made here start
-`SEED_STRIDE` apart, further than any set is large. The instructions about answer formatting at the end of some
-questions are left out.
+A question belongs to the split that a hash of its text selects, so the splits are disjoint for all seeds and sizes, and
+also from sets made later. reasoning-gym draws item i with seed + i; the sets made here start `SEED_STRIDE` apart, more
+than any set is large. Instructions about answer formatting at the end of some questions are left out.
 """
 
 from __future__ import annotations
@@ -14,16 +13,11 @@ from collections.abc import Iterator, Mapping
 from random import Random
 from typing import Any, Literal, get_args
 
+from treestar.benchmarks.gym_levels import LEVELS, cells
 from treestar.types import Problem
 
 __all__ = [
-    "FAMILIES",
-    "GSM_HELDOUT",
-    "GSM_TAUGHT",
-    "GSM_UNTAUGHT",
-    "LEVELS",
     "Split",
-    "cells",
     "iter_problems",
     "make_problems",
     "split_of",
@@ -34,77 +28,6 @@ Split = Literal["train", "validation", "test"]
 SEED_STRIDE = 1_000_000
 """Distance between the first seeds of two sets."""
 
-GSM_TAUGHT = (1, 3, 4, 5, 8, 9, 12, 16, 18, 19, 20, 21, 22, 23, 24, 25, 27, 29, 31, 33, 36, 38, 40, 42, 45, 47, 48, 50,
-              54, 55, 57, 60, 62, 64, 72, 73, 85, 89, 91, 93, 94, 95, 96)  # fmt: skip
-"""gsm_symbolic templates that the bootstrap policy is taught."""
-GSM_UNTAUGHT = (2, 6, 7, 11, 17, 26, 34, 41, 44, 46, 49, 51, 52, 53, 58, 66, 67, 69, 75, 78, 82, 84, 92, 99)
-"""Templates without a teacher, left for self-evolution to discover by search."""
-GSM_HELDOUT = (0, 10, 13, 14, 15, 28, 30, 39, 43, 56, 59, 68, 70, 71, 80, 81, 83, 88)
-"""Templates that nothing is ever trained on: drawn at random (seed 2026) before any teacher was written."""
-
-_GSM_GROUPS: Mapping[str, tuple[int, ...]] = {
-    "taught": GSM_TAUGHT,
-    "untaught": GSM_UNTAUGHT,
-    "heldout": GSM_HELDOUT,
-}
-
-LEVELS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
-    "chain_sum": {
-        "easy": {"min_terms": 2, "max_terms": 4, "max_digits": 5},
-        "mid": {"min_terms": 5, "max_terms": 6, "max_digits": 5},
-        "hard": {"min_terms": 7, "max_terms": 9, "max_digits": 6},
-    },
-    "gcd": {
-        "easy": {"min_numbers": 2, "max_numbers": 3, "max_value": 1000},
-        "mid": {"min_numbers": 4, "max_numbers": 4, "max_value": 10_000},
-        "hard": {"min_numbers": 5, "max_numbers": 6, "max_value": 1_000_000},
-    },
-    "lcm": {
-        "easy": {"min_numbers": 2, "max_numbers": 3, "max_value": 100},
-        "mid": {"min_numbers": 4, "max_numbers": 4, "max_value": 100},
-        "hard": {"min_numbers": 5, "max_numbers": 6, "max_value": 1000},
-    },
-    "products": {
-        "easy": {"min_terms": 2, "max_terms": 3, "max_digits": 5},
-        "mid": {"min_terms": 4, "max_terms": 5, "max_digits": 5},
-        "hard": {"min_terms": 6, "max_terms": 8, "max_digits": 6},
-    },
-    "count_primes": {
-        "easy": {"max_n": 1000},
-        "mid": {"max_n": 10_000},
-        "hard": {"max_n": 100_000},
-    },
-    "simple_equations": {
-        "easy": {"min_terms": 2, "max_terms": 3, "max_value": 100},
-        "mid": {"min_terms": 3, "max_terms": 4, "max_value": 1000},
-        "hard": {"min_terms": 5, "max_terms": 6, "max_value": 10_000},
-    },
-    "simple_geometry": {
-        "easy": {"min_sides": 3, "max_sides": 5},
-        "mid": {"min_sides": 6, "max_sides": 7},
-        "hard": {"min_sides": 8, "max_sides": 10},
-    },
-    "basic_arithmetic": {
-        "easy": {"min_terms": 2, "max_terms": 3},
-        "mid": {"min_terms": 4, "max_terms": 4},
-        "hard": {"min_terms": 5, "max_terms": 6},
-    },
-    "leg_counting": {
-        "easy": {"min_animals": 2, "max_animals": 4, "max_instances": 50},
-        "mid": {"min_animals": 5, "max_animals": 6, "max_instances": 50},
-        "hard": {"min_animals": 7, "max_animals": 9, "max_instances": 50},
-    },
-    "fraction_simplification": {
-        "easy": {"styles": ("plain",), "max_value": 100, "max_factor": 20},
-        "mid": {"styles": ("plain",), "max_value": 1000, "max_factor": 100},
-        "hard": {"styles": ("plain",), "max_value": 100_000, "max_factor": 1000},
-    },
-    "gsm_symbolic": {group: {"templates": templates} for group, templates in _GSM_GROUPS.items()},
-}
-"""Each family's levels and what reasoning-gym is asked for there. gsm_symbolic's "levels" are groups of templates."""
-
-FAMILIES: tuple[str, ...] = tuple(LEVELS)
-
 _INSTRUCTION = re.compile(
     r"\s*(?:Give only the [A-Za-z ]+ as your final answer\."
     r"|Return only the angle as your answer\."
@@ -113,13 +36,8 @@ _INSTRUCTION = re.compile(
 _LEG_PREFIX = "Your task is to count how many legs there are in total when given a list of animals.\n\nNow, how"
 
 
-def cells() -> tuple[tuple[str, str], ...]:
-    """Every (family, level) there is, in a fixed order."""
-    return tuple((family, level) for family, levels in LEVELS.items() for level in levels)
-
-
 def split_of(question: str) -> Split:
-    """The one split that a question may appear in: 8 of 10 train, the others validation and test."""
+    """The only split in which a question may appear: 8 of 10 are train, the others validation and test."""
     bucket = hashlib.sha256(question.encode()).digest()[0] % 10
     return "train" if bucket < 8 else "validation" if bucket == 8 else "test"
 
@@ -128,7 +46,7 @@ def make_problems(family: str, level: str, split: Split, count: int, seed: int =
     """The first `count` distinct problems of `iter_problems`.
 
     Raises:
-        ValueError: the family has no such level, or not so many distinct questions.
+        ValueError: the family has no such level, or too few distinct questions.
     """
     problems: list[Problem] = []
     for problem in iter_problems(family, level, split, seed):
@@ -177,7 +95,7 @@ def _items(family: str, config: Mapping[str, Any], first_seed: int) -> Iterator[
 
 
 def _seeded(dataset: Any) -> Iterator[Mapping[str, Any]]:
-    """A data set's items one by one; the few seeds for which reasoning-gym fails to build an item are passed over."""
+    """A data set's items one by one; the few seeds for which reasoning-gym fails to build an item are skipped."""
     for index in range(SEED_STRIDE):
         try:
             yield dataset[index]
@@ -186,6 +104,6 @@ def _seeded(dataset: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def _tidy(question: str) -> str:
-    """A question without the sentences that only tell how to write the answer down."""
+    """A question without the sentences that only say how to format the answer."""
     question = question.replace(_LEG_PREFIX, "How")
     return _INSTRUCTION.sub("", question).strip()

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
+from treestar.config.renamed import current_names, warn_of_renaming
 from treestar.search import (
     STRATEGIES,
     AdaptiveBranchingConfig,
@@ -49,8 +50,8 @@ CONFIG_OF: Mapping[Method, type[SearchConfig]] = {
 """In the order in which they are run: sampling comes last, because it gets the tokens that the searches spent."""
 
 WITHOUT_LIMIT: Mapping[Method, Mapping[str, Any]] = {
-    "mcts": {"rollouts": 1_000_000, "early_stop": False},
-    "adaptive_branching": {"rollouts": 1_000_000},
+    "mcts": {"max_rollouts": None, "early_stop": False},
+    "adaptive_branching": {"max_rollouts": None},
 }
 """With a token budget, the budget ends a search and not its rollouts."""
 
@@ -80,6 +81,7 @@ class BenchmarkConfig:
 
     def __post_init__(self) -> None:
         """Raises ValueError saying what is wrong."""
+        object.__setattr__(self, "search", current_names(self.search, warn_of_renaming))
         for name in ("datasets", "strategies", "k", "temperatures"):
             if not getattr(self, name):
                 raise ValueError(f"{name} must name at least one")
@@ -115,7 +117,7 @@ class BenchmarkConfig:
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in data.items()
         }
-        return cls(**values)
+        return cls(**{**values, "search": current_names(values.get("search", {}))})
 
     def to_json(self) -> dict[str, Any]:
         """The configuration as JSON values."""
@@ -179,12 +181,19 @@ def cells_of(config: BenchmarkConfig, dataset: str, method: Method) -> list[Cell
                 continue
             for budget in config.budget_tokens or (None,):
                 limits = {} if budget is None else WITHOUT_LIMIT.get(method, {})
-                settings = {"temperature": temperature, "generated_tokens": budget, **limits, **given}
+                settings = {"temperature": temperature, "max_generated_tokens": budget, **limits, **given}
                 search = CONFIG_OF[method](**settings)
                 cells.append(Cell(dataset, method, temperature, budget, seed, search))
     return cells
 
 
 def field_names(method: Method) -> set[str]:
-    """The settings of a method that a run may give, besides those that the matrix itself varies."""
-    return {each.name for each in fields(CONFIG_OF[method])} - {"samples", "temperature", "generated_tokens", "gold"}
+    """The settings of a method that a run may give, besides those that the matrix itself varies. The number of rollouts
+    is for the methods that have one by default: it does not cut `samples` short."""
+    names = {each.name for each in fields(CONFIG_OF[method])} - {
+        "samples",
+        "temperature",
+        "max_generated_tokens",
+        "gold",
+    }
+    return names if method in WITHOUT_LIMIT else names - {"max_rollouts"}

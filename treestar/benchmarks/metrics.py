@@ -28,12 +28,12 @@ __all__ = [
 ]
 
 NO_ANSWER = -1
-"""The group of a sample that ended without an answer: it casts no vote."""
+"""The group of a sample that ended without an answer: it does not vote."""
 
 PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 SUBSETS = 1000
-"""Subsets over which a weighted vote is averaged; fewer where there are no more."""
+"""Maximum number of subsets over which a weighted vote is averaged."""
 
 
 def check_k(n: int, k: int) -> None:
@@ -49,7 +49,7 @@ def pass_at_k(n: int, c: int, k: int) -> float:
     Args:
         n: samples.
         c: how many of them are right.
-        k: samples that are drawn, at most n.
+        k: number of samples drawn, at most n.
 
     Raises:
         ValueError: k is not in [1, n], or c not in [0, n].
@@ -65,12 +65,12 @@ def pass_at_k(n: int, c: int, k: int) -> float:
 
 
 class Consensus(NamedTuple):
-    """What the majority of k samples scores."""
+    """The result of a majority vote of k samples."""
 
     accuracy: float
     """The probability that the majority's answer is right, in [0, 1]."""
     tied: float
-    """The probability that two or more answers share the first place, in [0, 1]."""
+    """The probability that two or more answers tie for first place, in [0, 1]."""
 
 
 def consensus_at_k(groups: Sequence[int], right: Sequence[bool], k: int) -> Consensus:
@@ -81,8 +81,8 @@ def consensus_at_k(groups: Sequence[int], right: Sequence[bool], k: int) -> Cons
     answers among the tied ones.
 
     Args:
-        groups: for each sample the number of its group of equivalent answers, from 0, or -1 where it has no answer.
-        right: for each group whether its answer is right.
+        groups: for each sample the index of its group of equivalent answers, or -1 if it has no answer.
+        right: whether the answer of each group is right.
         k: samples that vote, at most `len(groups)`.
 
     Raises:
@@ -184,15 +184,15 @@ def weighted_vote_at_k(
     """The probability that the heaviest answer of k samples is right, each sample voting with its weight (weighted
     self-consistency; Li et al. 2023, DIVERSE).
 
-    The mean over all subsets of k samples where there are at most `SUBSETS`, else over that many drawn at random, which
-    leaves it unbiased. Equal weights count as the share of right answers among them.
+    The mean over all subsets of k samples if there are at most `SUBSETS`, otherwise over that many random subsets,
+    which is still unbiased. Equal weights count as the share of right answers among them.
 
     Args:
         groups: as in `consensus_at_k`.
         right: as in `consensus_at_k`.
-        weights: for each sample, 0 or more.
+        weights: weight of each sample, 0 or more.
         k: samples that vote, at most `len(groups)`.
-        seed: of the subsets.
+        seed: seed of the random subsets.
 
     Raises:
         ValueError: k is not in [1, n].

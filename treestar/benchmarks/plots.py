@@ -1,4 +1,4 @@
-"""The pictures of a run, from results.json alone: accuracy against tokens, pass@k by temperature, accuracy by level."""
+"""The plots of a run, from results.json alone: accuracy against tokens, pass@k by temperature, accuracy by level."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ COLORS = (
     *("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb"),
     *("#000000", "#332288", "#999933"),
 )
-"""Paul Tol's bright scheme, which colour-blind readers can tell apart, black, and two of his muted one."""
+"""Paul Tol's bright scheme, which color-blind readers can tell apart, black, and two colors of his muted scheme."""
 HATCHES = ("", "///", "...")
-"""Mark bars whose colours come again."""
+"""Mark bars whose colors repeat."""
 
 Results = Mapping[str, Any]
 Series = list[tuple[float, float, float, float]]
@@ -28,7 +28,7 @@ Series = list[tuple[float, float, float, float]]
 
 
 def draw_plots(results: Results, config: BenchmarkConfig, folder: Path) -> list[Path]:
-    """Draw every plot that the run has figures for, as PNG into `folder`; returns the files.
+    """Draw every plot that the run has data for, as PNG into `folder`; returns the files.
 
     Raises:
         TreestarError: matplotlib is not installed.
@@ -166,7 +166,7 @@ def point(found: Results, key: str, cost: str | None = None) -> tuple[float, flo
 
 
 def draw_series(axes: Any, series: Series, label: str, color: str, dashed: bool = False) -> None:
-    """A line with a band, or a point with a bar where there is only one."""
+    """A line with a band, or a point with a bar if there is only one point."""
     xs, means, lows, highs = zip(*series, strict=True)
     if len(series) == 1:
         bars = [[means[0] - lows[0]], [highs[0] - means[0]]]

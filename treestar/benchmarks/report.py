@@ -1,4 +1,4 @@
-"""report.md: a run's results for people, from results.json alone."""
+"""report.md: the results of a run for human readers, from results.json alone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def render_report(results: Results, config: BenchmarkConfig, plots: Sequence[str
 
     Args:
         results: the content of results.json.
-        plots: paths of the plots, seen from the report's folder.
+        plots: paths of the plots, relative to the report's folder.
     """
     tasks = {cell.task: cell for cell in matrix(config)}
     parts = [
@@ -47,7 +47,7 @@ def problems_sentence(results: Results, task: str) -> str:
 
 
 def accuracy_table(results: Results, tasks: Iterable[str]) -> str:
-    """The strategies' own answers, at their own cost."""
+    """Each strategy's own answer, at its own cost."""
     columns = {"tokens": "generated_tokens", "read by the PPM": "scored_tokens", "trajectories": "trajectories"}
     if results["config"]["model_args"].get("ppm") is None:
         del columns["read by the PPM"]
@@ -116,7 +116,7 @@ def level_table(results: Results, tasks: Iterable[str]) -> str:
 
 
 def difference_table(results: Results, tasks: Iterable[str]) -> str:
-    """What tree search gains over each other strategy; with a budget, over the same tokens on every problem."""
+    """What tree search gains over each other strategy; with a budget, at the same tokens on every problem."""
     rows = []
     for each in results["comparisons"]:
         if each["first"].rpartition(",")[0] in tasks:
@@ -133,7 +133,7 @@ def difference_table(results: Results, tasks: Iterable[str]) -> str:
 
 
 def summary_lines(results: Results) -> list[str]:
-    """One line for each strategy's own answer: accuracy in percent with its interval, and tokens a problem."""
+    """One line for each strategy's own answer: accuracy in percent with its interval, and tokens per problem."""
     return [
         f"{system_name(task, chosen)}: {percent(found, f'acc,{chosen}')}, "
         f"{found.get(f'generated_tokens,{chosen}', found['generated_tokens,none']):,.0f} tokens"
@@ -143,7 +143,7 @@ def summary_lines(results: Results) -> list[str]:
 
 
 def own_filters(found: Results) -> list[str]:
-    """The filters that stand for a strategy's own answer."""
+    """The filters that give a strategy's own answer."""
     filters = [key.removeprefix("acc,") for key in found if key.startswith("acc,")]
     return [name for name in filters if name in ("none", *SAMPLING_STRATEGIES) or name.endswith("tokens")]
 
@@ -158,14 +158,14 @@ def short_name(results: Results, task: str, chosen: str) -> str:
 
 
 def percent(found: Results, key: str) -> str:
-    """A figure in percent with its interval."""
+    """A metric in percent with its interval."""
     metric, _, chosen = key.partition(",")
     low, high = found[f"{metric}_interval,{chosen}"]
     return f"{100 * found[key]:.1f} ({100 * low:.1f} to {100 * high:.1f})"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table, "" without rows."""
+    """A Markdown table; "" without rows."""
     if not rows:
         return ""
     lines = [head, ["---"] * len(head), *rows]

@@ -1,4 +1,4 @@
-"""From samples.jsonl to results.json: every figure of a run, and nothing that depends on time, machine or order.
+"""From samples.jsonl to results.json: every metric of a run, and nothing that depends on time, machine or order.
 
 The layout and the field names are lm-evaluation-harness's: `results[task]["metric,filter"]` with
 `"metric_stderr,filter"`, `configs`, `versions`, `n-shot`, `n-samples`, `higher_is_better`. treestar adds
@@ -34,15 +34,15 @@ BOOTSTRAP_SEED = 0
 LOWER_IS_BETTER = {"brier", "ece", "executions", "generated_tokens", "prompt_tokens", "scored_tokens", "tied"}
 
 TaskValues = dict[tuple[int, int], Metrics]
-"""(doc_id, seed) -> the figures of that problem with that seed."""
+"""(doc_id, seed) -> the metrics of that problem with that seed."""
 
 
 def compute_results(samples: Path, settings: Mapping[str, Any], config: BenchmarkConfig) -> dict[str, Any]:
     """The content of results.json.
 
     Args:
-        samples: the run's samples.jsonl, in which every cell is finished.
-        settings: what its config.json holds.
+        samples: the samples.jsonl of the run, with every cell finished.
+        settings: the content of its config.json.
 
     Raises:
         TreestarError: `samples` cannot be read.
@@ -73,7 +73,7 @@ def compute_results(samples: Path, settings: Mapping[str, Any], config: Benchmar
 
 
 def read_values(samples: Path, config: BenchmarkConfig) -> tuple[dict[str, TaskValues], dict[str, dict[int, str]]]:
-    """The figures of every problem by task, and the level of every problem by data set. Raises TreestarError."""
+    """The metrics of every problem by task, and the level of every problem by data set. Raises TreestarError."""
     cells = {cell.key: cell for cell in matrix(config)}
     spent = tokens_of_searches(samples, cells)
     values: dict[str, TaskValues] = {cell.task: {} for cell in cells.values()}
@@ -87,7 +87,7 @@ def read_values(samples: Path, config: BenchmarkConfig) -> tuple[dict[str, TaskV
 
 
 def level_of(doc: Mapping[str, Any]) -> str:
-    """How difficult a problem is, in the words of its data set; "" where that says nothing."""
+    """The difficulty of a problem, in the words of its data set; "" if it has none."""
     parts = [str(doc[name]) for name in ("family", "level") if doc.get(name) not in (None, "")]
     return " ".join(parts) if "level" in doc else ""
 
@@ -96,7 +96,7 @@ def level_of(doc: Mapping[str, Any]) -> str:
 
 
 def summary(values: TaskValues) -> dict[str, Any]:
-    """Mean, standard error and interval of every figure of a task; problems are averaged over their seeds first."""
+    """Mean, standard error and interval of every metric of a task; each problem is averaged over its seeds first."""
     names = sorted(next(iter(values.values())))
     docs, seeds = sorted({doc for doc, _ in values}), sorted({seed for _, seed in values})
     table = np.array([[[values[doc, seed][name] for name in names] for seed in seeds] for doc in docs])
@@ -117,7 +117,7 @@ def summary(values: TaskValues) -> dict[str, Any]:
 
 
 def level_summary(values: TaskValues, levels: Mapping[int, str]) -> dict[str, Any]:
-    """Accuracy by the levels of a data set, for the filters that stand for a strategy's own answer."""
+    """Accuracy by level of a data set, for the filters that give a strategy's own answer."""
     by_level: dict[str, TaskValues] = defaultdict(dict)
     for (doc, seed), metrics in values.items():
         if levels[doc]:
@@ -153,10 +153,10 @@ def task_config(cell: Cell, config: BenchmarkConfig) -> dict[str, Any]:
 
 
 def compare_values(first: TaskValues, second: TaskValues, first_name: str, second_name: str) -> dict[str, Any]:
-    """The paired difference first - second of two figures (`metric,filter`) over the problems that both tasks have.
+    """The paired difference first - second of two metrics (`metric,filter`) over the problems that both tasks have.
 
-    The interval is a bootstrap over problems, averaged over the seeds of each side. McNemar's test takes one pair a
-    problem, those of the first seed of each side, and only where each value is right or wrong.
+    The interval is a bootstrap over problems, averaged over the seeds of each side. McNemar's test uses one pair per
+    problem, that of the first seed of each side, and requires that each value is right or wrong.
     """
 
     def by_doc(values: TaskValues, name: str) -> dict[int, list[float]]:
@@ -185,7 +185,7 @@ def compare_values(first: TaskValues, second: TaskValues, first_name: str, secon
 def budget_comparisons(
     values: Mapping[str, TaskValues], tasks: Mapping[str, Cell], config: BenchmarkConfig
 ) -> list[dict[str, Any]]:
-    """MCTS minus each other strategy with the same tokens, temperature and problems; without budgets, with its own."""
+    """MCTS minus each other strategy at the same tokens, temperature and problems; without budgets, at its own."""
     found = []
     for task, cell in tasks.items():
         if cell.method != "mcts":

@@ -1,19 +1,18 @@
-"""Runs the cells of a benchmark and writes down every finished problem at once, so that a killed run can go on.
+"""Runs the cells of a benchmark and writes each finished problem at once, so that a killed run can be resumed.
 
-    OUT/config.json       what is measured: written first, compared when a run goes on
+    OUT/config.json       what is measured: written first, compared when a run is resumed
     OUT/samples.jsonl     a line for each finished problem of each cell
-    OUT/provenance.json   when, where and how long: a list of sessions; nothing else depends on time or machine
-    OUT/results.json      the figures, computed from config.json and samples.jsonl alone (`results`)
-    OUT/report.md, OUT/plots/*.png   the same for people
+    OUT/provenance.json   when, where and how long: one entry per session; nothing else depends on time or machine
+    OUT/results.json      the metrics, computed from config.json and samples.jsonl alone (`results`)
+    OUT/report.md, OUT/plots/*.png   the same for human readers
 
-Problems are fed to the workers one by one; nothing of a finished one is kept, so memory does not grow with their
-number.
+Tasks are fed to the workers one by one, and nothing of a finished task is kept, so memory does not grow with the number
+of problems.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,34 +21,38 @@ from pathlib import Path
 from typing import Any
 
 from treestar.benchmarks.datasets import ProblemSet
-from treestar.benchmarks.job import Job
 from treestar.benchmarks.matrix import BenchmarkConfig, Cell, matrix
-from treestar.benchmarks.samples import Row, append_row, doc_hash, finished_keys, tokens_of_searches
+from treestar.benchmarks.samples import Row, doc_hash, finished_keys, tokens_of_searches
+from treestar.benchmarks.task import BenchmarkTask
+from treestar.config.renamed import current_names
 from treestar.search.engine import check_scorer
+from treestar.storage.files import read_json, write_json, writing
+from treestar.storage.lines import appending
 from treestar.storage.record import machine, versions
+from treestar.storage.settings import check_same_settings
 from treestar.types import Problem, TreestarError
 from treestar.workers import Workers
 
-__all__ = ["Progress", "add_session", "begin_run", "run_benchmark", "unfinished_problems", "write_json"]
+__all__ = ["Progress", "add_session", "begin_run", "run_benchmark", "unfinished_problems"]
 
 CONFIG, SAMPLES, PROVENANCE = "config.json", "samples.jsonl", "provenance.json"
 
-Progress = Callable[[Job, Row], None]
-"""Called with each problem as it is finished."""
+Progress = Callable[[BenchmarkTask, Row], None]
+"""Called with each task and its row as it finishes."""
 
 
 def begin_run(
     out: Path, config: BenchmarkConfig, sets: Sequence[ProblemSet], model: Mapping[str, Any], resume: bool
 ) -> dict[str, Any]:
-    """Make the folder of a run, or check that the run in it is the same; returns what config.json holds.
+    """Make the folder of a run, or check that it holds the same run; returns the content of config.json.
 
     Args:
-        model: what is known of the policy and the PPM: their names and settings, `num_fewshot`.
-        resume: go on with the run that `out` holds, where it holds one.
+        model: what is known about the policy and the PPM: their names and settings, `num_fewshot`.
+        resume: continue the run that `out` holds, if any.
 
     Raises:
-        TreestarError: `out` holds a run and `resume` is false, or it was made with another configuration, or it cannot
-            be written.
+        TreestarError: `out` holds a run and `resume` is false, the run has another configuration, or `out` cannot be
+            written.
     """
     settings: dict[str, Any] = {
         "config": config.to_json(),
@@ -66,42 +69,31 @@ def begin_run(
     }
     settings = json.loads(json.dumps(settings))  # as it is read back
     path = out / CONFIG
-    try:
-        if path.exists() and (out / SAMPLES).exists():
-            if not resume:
-                raise TreestarError(f"{out} holds a benchmark run: give --resume to go on with it, or another --out")
-            check_same(json.loads(path.read_text(encoding="utf-8")), settings, out)
+    if path.exists() and (out / SAMPLES).exists():
+        if not resume:
+            raise TreestarError(f"{out} holds a benchmark run: give --resume to continue it, or another --out")
+        try:
+            begun = read_json(path)
+            begun["config"]["search"] = current_names(begun["config"]["search"])
+            check_same_settings(out, begun, settings)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise TreestarError(f"{path} cannot be read: {error}") from error
+    with writing(path):
         out.mkdir(parents=True, exist_ok=True)
         write_json(path, settings)
-    except (OSError, ValueError) as error:
-        raise TreestarError(f"{path} cannot be read or written: {error}") from error
     return settings
 
 
-def check_same(found: Any, wanted: Mapping[str, Any], out: Path) -> None:
-    changed = [
-        f"{part}.{name}"
-        for part in wanted
-        for name in wanted[part].keys() | found[part].keys()
-        if found[part].get(name) != wanted[part].get(name)
-    ]
-    if changed:
-        raise TreestarError(
-            f"{out} was made with another configuration ({', '.join(sorted(changed))}): "
-            "give the same to go on with it, or another --out"
-        )
-
-
 def digest(problems: ProblemSet) -> str:
-    """A digest of all problems of a set, in their order."""
+    """A digest of all problems of a set, in order."""
     return doc_hash(Problem("".join(map(doc_hash, problems.problems)), problems.name))
 
 
 def unfinished_problems(out: Path, config: BenchmarkConfig, sets: Sequence[ProblemSet]) -> Counter[str]:
-    """How many problems of every cell are left to do.
+    """How many problems of each cell are unfinished.
 
     Raises:
-        TreestarError: samples.jsonl is no such file.
+        TreestarError: samples.jsonl cannot be read.
     """
     finished = finished_keys(out / SAMPLES)
     sizes = {each.name: len(each.problems) for each in sets}
@@ -114,32 +106,32 @@ async def run_benchmark(
     out: Path,
     config: BenchmarkConfig,
     sets: Sequence[ProblemSet],
-    workers: Workers[Job, Row],
-    on_row: Progress = lambda _job, _row: None,
+    workers: Workers[BenchmarkTask, Row],
+    on_row: Progress = lambda _task, _row: None,
 ) -> None:
-    """Run every job that is not finished yet: first the searches, then the sampling, which gets the tokens of a search
-    where it is compared with one.
+    """Run every unfinished task: first the searches, then the sampling, which gets as many tokens as the search that it
+    is compared with.
 
     Args:
-        out: a folder that `begin_run` has made or checked.
-        workers: opened with `job.open_benchmark_worker`.
+        out: a folder that `begin_run` made or checked.
+        workers: opened with `task.open_benchmark_worker`.
 
     Raises:
         ValueError: a strategy needs a PPM, and the workers have none.
-        TreestarError: the policy or the sandbox failed for good, or samples.jsonl cannot be written. What was written
-            before stays valid.
+        TreestarError: the policy or the sandbox failed permanently, or samples.jsonl cannot be written. What was
+            already written stays valid.
     """
     for strategy in config.strategies:
         check_scorer(strategy, workers.about["ppm"] is not None)
     for sampling in (False, True):
         cells = [cell for cell in matrix(config) if (cell.method == "sampling") == sampling]
-        await run_jobs(unfinished_jobs(out, config, sets, cells), workers, out, on_row)
+        await run_tasks(unfinished_tasks(out, config, sets, cells), workers, out, on_row)
 
 
-def unfinished_jobs(
+def unfinished_tasks(
     out: Path, config: BenchmarkConfig, sets: Sequence[ProblemSet], cells: Sequence[Cell]
-) -> Iterator[Job]:
-    """The jobs of `cells` that are left to do, one after another."""
+) -> Iterator[BenchmarkTask]:
+    """The unfinished tasks of `cells`, one by one."""
     finished = finished_keys(out / SAMPLES)
     spent = tokens_of_searches(out / SAMPLES, {cell.key: cell for cell in matrix(config)})
     of_set = {each.name: each.problems for each in sets}
@@ -151,35 +143,26 @@ def unfinished_jobs(
             if cell.method == "sampling":
                 searched = spent.get((cell.dataset, cell.temperature, cell.seed, doc_id), {})
                 tokens = max((*config.budget_tokens, *searched.values()), default=0)
-            yield Job(cell, doc_id, problem, tokens)
+            yield BenchmarkTask(cell, doc_id, problem, tokens)
 
 
-async def run_jobs(jobs: Iterator[Job], workers: Workers[Job, Row], out: Path, on_row: Progress) -> None:
-    """Run `jobs`, and append a line to samples.jsonl as each is finished."""
-    try:
-        file = (out / SAMPLES).open("a", encoding="utf-8")
-    except OSError as error:
-        raise TreestarError(f"samples cannot be written to {out / SAMPLES}: {error.strerror or error}") from error
+async def run_tasks(
+    tasks: Iterator[BenchmarkTask], workers: Workers[BenchmarkTask, Row], out: Path, on_row: Progress
+) -> None:
+    """Run `tasks`, and append a line to samples.jsonl as each finishes."""
+    with appending(out / SAMPLES) as append:
 
-    def keep(job: Job, row: Row) -> None:
-        append_row(file, row)
-        on_row(job, row)
+        def keep(task: BenchmarkTask, row: Row) -> None:
+            append(row)
+            on_row(task, row)
 
-    with file:
-        await workers.run(jobs, keep)
-
-
-def write_json(path: Path, data: Any) -> None:
-    """Write `data` so that `path` always holds either the old or the new text. Raises OSError."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+        await workers.run(tasks, keep)
 
 
 def add_session(out: Path, command: str, started: float, problems: int) -> None:
-    """Append to provenance.json that a session of this run has ended. Raises OSError."""
+    """Append to provenance.json that a session of this run has ended. Raises TreestarError if it cannot."""
     path = out / PROVENANCE
-    sessions = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    sessions = read_json(path) if path.exists() else []
     session = {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "command": command,
@@ -188,4 +171,5 @@ def add_session(out: Path, command: str, started: float, problems: int) -> None:
         "machine": machine(),
         "versions": versions(),
     }
-    write_json(path, [*sessions, session])
+    with writing(path):
+        write_json(path, [*sessions, session])

@@ -1,39 +1,37 @@
 """samples.jsonl: one line for each finished problem of a cell, with the prompt, every completion and how it was graded.
 
-From these lines alone every figure is computed, so others can grade again with rules of their own. Field names are
-those of lm-evaluation-harness where it has them. A line is appended when its problem is finished; a last line without
-its line break (the run was killed while it wrote) is cut off when the run goes on.
+Every metric is computed from these lines alone, so you can grade them again with your own rules. Field names are those
+of lm-evaluation-harness where it has them. A line is appended when its problem is finished.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from treestar.benchmarks.matrix import Cell
 from treestar.policy.formats import trajectory_text
 from treestar.search import AnswerGroups, Node, SearchResult, Tree
 from treestar.search.answer import mean_log_probability, trajectory_score
-from treestar.types import Problem, TreestarError, Verifier
+from treestar.storage.lines import read_lines
+from treestar.types import Problem, Verifier
 from treestar.verifier.grading.unit_tests import candidate_program
 
-__all__ = ["Row", "append_row", "doc_hash", "finished_keys", "iter_rows", "make_row", "tokens_of_searches"]
+__all__ = ["Row", "doc_hash", "finished_keys", "iter_rows", "make_row", "tokens_of_searches"]
 
 Row = dict[str, Any]
 """One line of samples.jsonl. Its lists `resps`, `filtered_resps`, `right`, `group`, `tokens` and `ended` have one entry
 for each trajectory, in the order in which the trajectories were begun."""
 
 SCORE_DIGITS = 4
-"""Decimals of a score. The last digits of a log-probability hang on what else was in the batch; these do not."""
+"""Decimals of a score. Later digits of a log-probability depend on what else was in the batch; these do not."""
 
 RowKey = tuple[str, int]
-"""A cell's key and a problem's place in its data set."""
+"""A cell's key, and the index of a problem in its data set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +48,7 @@ async def make_row(
     """The line for one problem.
 
     Args:
-        results: of one search; of several one after another where a budget needed more samples.
+        results: of one search, or of several in a row if a budget needed more samples.
         has_scorer: whether a PPM scored the trajectories. One without an answer counts as -1, its lowest score.
     """
     problem = results[0].problem
@@ -93,7 +91,7 @@ async def make_row(
 
 
 def trajectories(cell: Cell, results: Sequence[SearchResult]) -> list[End]:
-    """The ends of the trajectories that count: all that were sampled, or those of a tree that have an answer."""
+    """The ends of the trajectories that count: all sampled ones, or those of a tree that have an answer."""
     ends = []
     for result in results:
         tree = result.tree
@@ -102,17 +100,17 @@ def trajectories(cell: Cell, results: Sequence[SearchResult]) -> list[End]:
         if cell.is_tree_search:
             ends += [End(node, tree) for node in terminals if node.terminal == "answer"]
             continue
-        # A trajectory's first node has the place at which it was begun; ends are found in the order of their length.
+        # The first node of a trajectory has the index at which it started; ends are found in order of their length.
         terminals.sort(key=lambda node: node.path()[0].index if node.parent is not None else 0)
         wanted: int = getattr(cell.config, "samples", 1)
-        # Where the question alone fills the context, the root is the end of all of them.
+        # If the question alone fills the context, the root is the end of all of them.
         repeats = wanted if terminals == [tree.root] else 1
         ends += [End(node, tree) for node in terminals] * repeats
     return ends
 
 
 def answer_of(problem: Problem, end: End) -> str | None:
-    """What a trajectory proposes: the answer it states; for a program to be written, its code."""
+    """What a trajectory proposes: the answer it states, or its code if the problem asks for a program."""
     if end.node.terminal != "answer":
         return None
     if problem.kind != "code":
@@ -122,7 +120,7 @@ def answer_of(problem: Problem, end: End) -> str | None:
 
 
 async def chosen_answer(result: SearchResult, verifier: Verifier) -> Row:
-    """What a search chose, whether that is right, and how sure it was."""
+    """The answer a search chose, whether it is right, and the confidence."""
     answer, right = result.answer, bool(result.correct)
     if result.problem.kind == "code" and answer is not None:
         steps = result.trajectory
@@ -134,7 +132,7 @@ async def chosen_answer(result: SearchResult, verifier: Verifier) -> Row:
 
 
 def completion(end: End) -> str:
-    """All that the policy wrote on the way to a trajectory's end, with what its code printed."""
+    """Everything the policy wrote up to the end of a trajectory, with what its code printed."""
     node = end.node
     if node.parent is None or node.terminal == "answer":
         return trajectory_text(end.tree.state(node))
@@ -144,48 +142,34 @@ def completion(end: End) -> str:
 
 
 def doc_metadata(problem: Problem) -> dict[str, Any]:
-    """What the data set says beside question and answer, without its worked solution."""
+    """What the data set has besides question and answer, without its worked solution."""
     return {name: value for name, value in problem.metadata.items() if name != "solution"}
 
 
 def doc_hash(problem: Problem) -> str:
-    """A digest of question and gold answer."""
+    """A digest of the question and its gold answer."""
     return hashlib.sha256(f"{problem.question}\0{problem.answer}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def append_row(file: TextIO, row: Row) -> None:
-    """Write one line at once. Raises TreestarError where that fails, as on a full disk."""
-    try:
-        file.write(json.dumps(row) + "\n")
-        file.flush()
-    except OSError as error:
-        raise TreestarError(f"samples cannot be written to {file.name}: {error.strerror or error}") from error
-
-
 def iter_rows(path: Path) -> Iterator[Row]:
-    """The lines of a samples.jsonl, one after another.
+    """The lines of a samples.jsonl, one by one.
 
     Raises:
-        TreestarError: the file cannot be read, or a line is not one of its lines.
+        TreestarError: the file cannot be read, or a line is not a sample.
     """
-    try:
-        with path.open("rb") as lines:
-            for number, line in enumerate(lines, start=1):
-                try:
-                    row = json.loads(line)
-                    row["cell"], row["doc_id"]
-                except (ValueError, KeyError, TypeError) as error:
-                    raise TreestarError(f"{path}, line {number}, is no sample of a benchmark run") from error
-                yield row
-    except OSError as error:
-        raise TreestarError(f"samples cannot be read from {path}: {error.strerror or error}") from error
+
+    def parse(row: Row) -> Row:
+        row["cell"], row["doc_id"]
+        return row
+
+    return read_lines(path, parse, "a sample of a benchmark run")
 
 
 def tokens_of_searches(path: Path, cells: Mapping[str, Cell]) -> dict[tuple[str, float, int, int], dict[int, int]]:
     """What MCTS with a token budget spent: (data set, temperature, seed, doc_id) -> budget -> tokens.
 
     A search ends at the first expansion after its budget is spent, or when nothing is left to search; the samples that
-    it is compared with get the same. {} where there is no such search. Raises TreestarError as `iter_rows` does.
+    it is compared with get the same number. {} without such searches. Raises TreestarError as `iter_rows` does.
     """
     spent: dict[tuple[str, float, int, int], dict[int, int]] = defaultdict(dict)
     budgeted = {key for key, cell in cells.items() if cell.method == "mcts" and cell.budget is not None}
@@ -200,23 +184,5 @@ def tokens_of_searches(path: Path, cells: Mapping[str, Cell]) -> dict[tuple[str,
 
 
 def finished_keys(path: Path) -> set[RowKey]:
-    """The problems that a run has finished; cuts off a last line that was not written to its end. Empty where there is
-    no file. Raises TreestarError as `iter_rows` does."""
-    if not path.exists():
-        return set()
-    cut_partial_line(path)
-    return {(row["cell"], row["doc_id"]) for row in iter_rows(path)}
-
-
-def cut_partial_line(path: Path) -> None:
-    with path.open("rb+") as file:
-        end = file.seek(0, os.SEEK_END)
-        while end > 0:
-            start = max(0, end - 65_536)
-            file.seek(start)
-            found = file.read(end - start).rfind(b"\n")
-            if found >= 0:
-                file.truncate(start + found + 1)
-                return
-            end = start
-        file.truncate(0)
+    """The problems that a run has finished; empty if there is no file. Raises TreestarError as `iter_rows` does."""
+    return {(row["cell"], row["doc_id"]) for row in iter_rows(path)} if path.exists() else set()

@@ -1,15 +1,15 @@
-"""The figures of one problem, from its line in samples.jsonl.
+"""The metrics of one problem, from its line in samples.jsonl.
 
-A figure is named `metric,filter`, as in lm-evaluation-harness. The filter says how an answer comes from the
+A metric is named `metric,filter`, as in lm-evaluation-harness. The filter says how an answer is chosen from the
 trajectories:
 
-    none                        the answer that greedy or the tree search gave
+    none                        the answer of greedy or of the tree search
     majority, best_of_n, weighted_vote    of all n samples: the answer that most of them give, the one with the highest
                                 score, the one with the highest sum of e^score
-    majority@Ntokens, ...       of the samples that, one after another, are finished within N tokens
-    majority@mcts:Ntokens, ...  of those that are finished within what MCTS with budget N spent on this very problem
+    majority@Ntokens, ...       of the samples that are finished within N tokens, in order
+    majority@mcts:Ntokens, ...  of those finished within the tokens that MCTS with budget N spent on this problem
     consensus@k                 the majority of k of the n samples, in expectation
-    best_of@k:SCORER, weighted@k:SCORER    likewise by score: `log_probability`, or `ppm` where there is one
+    best_of@k:SCORER, weighted@k:SCORER    likewise by score: `log_probability`, or `ppm` if there is one
 """
 
 from __future__ import annotations
@@ -38,38 +38,38 @@ Metrics = dict[str, float]
 """`metric,filter` -> value."""
 
 SpentTokens = Mapping[int, int]
-"""Token budget -> the tokens that MCTS with that budget generated on this problem, with this temperature and seed."""
+"""Token budget -> the tokens that MCTS with that budget generated on this problem, temperature and seed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a filter made of a problem's trajectories."""
+    """The answer that a filter chooses from a problem's trajectories."""
 
     text: str | None
     right: bool
     confidence: float | None = None
-    """In [0, 1]; None where the filter reports none."""
+    """In [0, 1]; None if the filter does not report one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Votes:
-    """The first samples of a problem: a list entry for each."""
+    """The first samples of a problem; each list has one entry per sample."""
 
     texts: list[str | None]
     right: list[bool]
     groups: list[int]
     scores: dict[str, list[float]]
-    """By the scorer's name."""
+    """By name of the scorer."""
 
     @property
     def quality(self) -> list[float]:
-        """The PPM's scores, or the log-probabilities where there is no PPM; -inf for a sample without an answer."""
+        """The PPM's scores, or the log-probabilities without a PPM; -inf for a sample without an answer."""
         scores = self.scores.get("ppm", self.scores["log_probability"])
         return [-inf if group == NO_ANSWER else score for group, score in zip(self.groups, scores, strict=True)]
 
     @property
     def group_right(self) -> list[bool]:
-        """For each group whether its answer, as the first sample wrote it, is right."""
+        """Whether the answer of each group, as its first sample wrote it, is right."""
         return [self.right[self.groups.index(group)] for group in range(max(self.groups, default=NO_ANSWER) + 1)]
 
 
@@ -79,7 +79,7 @@ def first_votes(row: Row, count: int) -> Votes:
 
 
 def problem_metrics(row: Row, cell: Cell, config: BenchmarkConfig, spent: SpentTokens) -> Metrics:
-    """Every figure of one line of samples.jsonl."""
+    """Every metric of one line of samples.jsonl."""
     metrics: Metrics = {
         "prompt_tokens,none": float(row["stats"]["prompt_tokens"]),
         "scored_tokens,none": float(scored_tokens(row)),
@@ -95,7 +95,7 @@ def problem_metrics(row: Row, cell: Cell, config: BenchmarkConfig, spent: SpentT
 
 
 def scored_tokens(row: Row) -> int:
-    """Tokens that the PPM read; runs made before there were PPMs do not say."""
+    """Tokens that the PPM read; runs from before there were PPMs do not have the field."""
     return int(row["stats"].get("scored_tokens", 0))
 
 
@@ -112,7 +112,7 @@ def answer_metrics(name: str, answer: Answer, gold: str) -> Metrics:
 
 
 def sampling_metrics(row: Row, config: BenchmarkConfig, spent: SpentTokens) -> Metrics:
-    """What n independent samples say about every k, and about every token budget."""
+    """Metrics of n independent samples at every k and every token budget."""
     n = config.samples
     votes = first_votes(row, n)
     tokens = list(accumulate(row["tokens"]))
@@ -131,19 +131,19 @@ def sampling_metrics(row: Row, config: BenchmarkConfig, spent: SpentTokens) -> M
         chosen = first_votes(row, count)
         for strategy in chosen_strategies(config):
             metrics |= answer_metrics(f"{strategy}{suffix}", CHOOSE[strategy](chosen), row["target"])
-            # The majority needs no PPM. The others read as many of the samples as they choose from.
+            # The majority does not need a PPM. The others score the samples that they choose from.
             read = 0.0 if strategy == "majority" else count / len(tokens)
             metrics[f"scored_tokens,{strategy}{suffix}"] = read * scored_tokens(row)
     return metrics
 
 
 def chosen_strategies(config: BenchmarkConfig) -> list[str]:
-    """Which of the strategies that choose among samples are compared."""
+    """The compared strategies that choose among samples."""
     return [strategy for strategy in SAMPLING_STRATEGIES if strategy in config.strategies]
 
 
 def metrics_at_k(votes: Votes, k: int, tokens_a_sample: float, seed: int) -> Metrics:
-    """The unbiased estimates for k of the samples."""
+    """The unbiased estimates for k samples."""
     consensus = consensus_at_k(votes.groups, votes.group_right, k)
     metrics: Metrics = {
         f"pass@{k},none": pass_at_k(len(votes.right), sum(votes.right), k),
@@ -160,12 +160,12 @@ def metrics_at_k(votes: Votes, k: int, tokens_a_sample: float, seed: int) -> Met
 
 
 def majority(votes: Votes) -> Answer:
-    """The answer that most samples give, the one found first where several have as many; its best-scored wording."""
+    """The answer of most samples (of tied ones the first found), in its best-scored wording."""
     return heaviest(votes, [1.0] * len(votes.groups))
 
 
 def weighted_vote(votes: Votes) -> Answer:
-    """The answer whose samples have the highest sum of e^score; its best-scored wording."""
+    """The answer whose samples have the highest sum of e^score, in its best-scored wording."""
     return heaviest(votes, [exp(score) for score in votes.scores["ppm"]])
 
 
@@ -185,7 +185,7 @@ def heaviest(votes: Votes, weights: list[float]) -> Answer:
 
 
 def best(votes: Votes) -> Answer:
-    """The answer of the sample with the highest score, the first where several have it."""
+    """The answer of the sample with the highest score; of tied samples the first."""
     if not votes.groups or max(votes.groups) == NO_ANSWER:
         return Answer(None, False)
     place = max(range(len(votes.groups)), key=votes.quality.__getitem__)

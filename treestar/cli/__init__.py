@@ -13,9 +13,11 @@ from treestar.cli.doctor import doctor
 from treestar.cli.evolve import evolve
 from treestar.cli.execute import execute
 from treestar.cli.grade import grade
+from treestar.cli.options import GroupedCommand
 from treestar.cli.ppm import ppm
 from treestar.cli.serve import serve
 from treestar.cli.solve import solve
+from treestar.cli.train import train
 from treestar.types import TreestarError
 
 __all__ = ["app", "main"]
@@ -28,13 +30,14 @@ app = typer.Typer(
     rich_markup_mode=None,  # the boxes of the other modes cut long names and sentences short
     pretty_exceptions_enable=False,
 )
-app.command()(solve)
-app.command()(serve)
-app.command()(evolve)
+app.command(cls=GroupedCommand)(solve)
+app.command(cls=GroupedCommand)(serve)
+app.command(cls=GroupedCommand)(evolve)
 app.command(context_settings={"ignore_unknown_options": True})(grade)  # `grade -1 1`: a number is no option
-app.command("exec")(execute)
+app.command("exec", cls=GroupedCommand)(execute)
 app.command()(doctor)
 app.add_typer(bench, name="bench")
+app.add_typer(train, name="train")
 app.add_typer(ppm, name="ppm")
 
 

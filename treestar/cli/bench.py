@@ -17,18 +17,18 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from treestar.cli.bench_progress import BenchmarkProgress
-from treestar.cli.components import Concurrency, PolicyName, PPMName, RayAddress, StepFormatName, ray_config
-from treestar.cli.options import with_config_options
-from treestar.policy.models import Dtype
+from treestar.cli.components import Concurrency, PolicyName, RayAddress, ScorerName, StepFormatName, ray_config
+from treestar.cli.options import CLUSTER, MODELS, GroupedCommand, with_config_options
+from treestar.policy.models import DEFAULT_POLICY, Dtype
 from treestar.search import STRATEGIES
 from treestar.search.engine import check_scorer
 from treestar.types import TreestarError
 from treestar.workers import RayConfig, Workers, open_workers
 
 if TYPE_CHECKING:
-    from treestar.benchmarks.job import Job
     from treestar.benchmarks.matrix import BenchmarkConfig
     from treestar.benchmarks.samples import Row
+    from treestar.benchmarks.task import BenchmarkTask
 
 __all__ = ["bench"]
 
@@ -46,11 +46,13 @@ class RunByDefault(TyperGroup):
 bench = typer.Typer(cls=RunByDefault, help="Measure strategies on data sets, or compare two such runs.")
 
 
-@bench.command()
+@bench.command(cls=GroupedCommand)
 @with_config_options(
     *(config_class for config_class, _ in STRATEGIES.values()),
     RayConfig,
-    without=("samples", "temperature", "generated_tokens", "gold", "address"),
+    without=("samples", "temperature", "max_generated_tokens", "gold", "address"),
+    group=CLUSTER,
+    own_group="What is measured",
 )
 def run(
     datasets: Annotated[
@@ -71,13 +73,15 @@ def run(
     data_dir: Annotated[
         Path | None, typer.Option(help="Folder with the named sets as JSON Lines; without it, the Hugging Face hub.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that --out holds.")] = False,
-    policy: PolicyName = "embedded",
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run that --out holds.")] = False,
+    policy: PolicyName = DEFAULT_POLICY,
     step_format: StepFormatName = None,
-    ppm: PPMName = None,
+    ppm: ScorerName = None,
     dtype: Annotated[
         Dtype | None,
-        typer.Option(help="The models' arithmetic. [default: float32 on a CPU, else the model's own]"),
+        typer.Option(
+            help="The models' arithmetic. [default: float32 on a CPU, else the model's own]", rich_help_panel=MODELS
+        ),
     ] = None,
     concurrency: Concurrency = 64,
     ray: RayAddress = None,
@@ -88,10 +92,10 @@ def run(
     `treestar bench compare A B` compares two such runs on the same problems.
     """
     from treestar.benchmarks.datasets import load_problems
-    from treestar.benchmarks.job import open_benchmark_worker
     from treestar.benchmarks.matrix import BenchmarkConfig, matrix
     from treestar.benchmarks.runner import add_session, begin_run, run_benchmark, unfinished_problems
     from treestar.benchmarks.scoring import own_answer_right
+    from treestar.benchmarks.task import open_benchmark_worker
 
     cluster = ray_config(ray, options)
     try:
@@ -118,16 +122,16 @@ def run(
     def remark(line: str) -> None:
         console.print(line, highlight=False, markup=False)
 
-    async def measure(workers: Workers[Job, Row]) -> dict[str, Any]:
+    async def measure(workers: Workers[BenchmarkTask, Row]) -> dict[str, Any]:
         settings = begin_run(out, config, sets, workers.about, resume)
         left = unfinished_problems(out, config, sets)
         remark(f"{total:,} problems in {len(cells)} cells, {left.total():,} of them left to do")
         started = time.perf_counter()
         progress = BenchmarkProgress(console, total, total - left.total())
 
-        def on_row(job: Job, row: Row) -> None:
+        def on_row(task: BenchmarkTask, row: Row) -> None:
             right = own_answer_right(row, config)
-            progress.on_row(job.cell.key, left[job.cell.key], right, row["stats"]["generated_tokens"])
+            progress.on_row(task.cell.key, left[task.cell.key], right, row["stats"]["generated_tokens"])
 
         try:
             with progress:
@@ -194,10 +198,10 @@ def conclude(out: Path, config: BenchmarkConfig, settings: dict[str, Any], conso
     from treestar.benchmarks.plots import draw_plots
     from treestar.benchmarks.report import render_report, summary_lines
     from treestar.benchmarks.results import compute_results
-    from treestar.benchmarks.runner import write_json
+    from treestar.storage.files import write_json, write_text, writing
 
     results = compute_results(out / "samples.jsonl", settings, config)
-    try:
+    with writing(out):
         write_json(out / "results.json", results)
         files: Sequence[Path] = []
         try:
@@ -205,9 +209,7 @@ def conclude(out: Path, config: BenchmarkConfig, settings: dict[str, Any], conso
         except TreestarError as error:
             console.print(f"no plots: {error}", highlight=False)
         report = render_report(results, config, [str(path.relative_to(out)) for path in files])
-        (out / "report.md").write_text(report, encoding="utf-8")
-    except OSError as error:
-        raise TreestarError(f"results cannot be written to {out}: {error.strerror or error}") from error
+        write_text(out / "report.md", report)
     for line in summary_lines(results):
         print(line)
     console.print(f"written: {out / 'report.md'}", highlight=False)

@@ -1,4 +1,4 @@
-"""What `solve`, `serve` and `bench` ask for alike: the models, the strategy, and how steps are run."""
+"""Options that several commands share: the models, the strategy, and how steps are run."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ from typing import Annotated, Any
 
 import typer
 
-from treestar.cli.options import config_from_options
+from treestar.cli.options import CLUSTER, EXECUTION, MODELS, SEARCH, config_from_options
 from treestar.policy import FormatName
+from treestar.policy.models import SHIPPED_NAMES
 from treestar.search import STRATEGIES, SearchConfig
 from treestar.search.engine import check_scorer
 from treestar.verifier.sandbox import Isolation
 from treestar.workers import RayConfig
 
 __all__ = [
+    "SCORER_FLAGS",
     "Concurrency",
     "IsolationLevel",
-    "PPMName",
     "PolicyName",
     "RayAddress",
+    "ScorerName",
     "StepFormatName",
     "StrategyName",
     "ray_config",
@@ -29,32 +31,55 @@ __all__ = [
 
 PolicyName = Annotated[
     str,
-    typer.Option(help="`embedded`, a model folder, a Hugging Face hub id, vllm:MODEL, or openai:MODEL@URL."),
+    typer.Option(
+        help=f"{SHIPPED_NAMES['policy']}, a model folder, a Hugging Face hub id, vllm:MODEL, or openai:MODEL@URL.",
+        rich_help_panel=MODELS,
+    ),
 ]
 StepFormatName = Annotated[
     FormatName | None,
-    typer.Option(help="The form of steps that the model speaks. [default: what its own files say]", show_default=False),
-]
-PPMName = Annotated[
-    str | None,
     typer.Option(
-        help="A process preference model: a folder that `treestar ppm train` wrote, a hub id, vllm:MODEL, or "
-        "openai:MODEL@URL."
+        help="The step format that the model was trained on. [default: as its files say]",
+        show_default=False,
+        rich_help_panel=MODELS,
     ),
 ]
-Concurrency = Annotated[int, typer.Option(help="Most problems at the same time; with --ray in each actor.", min=1)]
+SCORER_FLAGS = ("--scorer", "--ppm")
+"""A scorer's option and its second name, which was once its only one."""
+
+ScorerName = Annotated[
+    str | None,
+    typer.Option(
+        *SCORER_FLAGS,
+        help="A process preference model: a folder that `treestar train ppm` wrote, a hub id, vllm:MODEL, or "
+        "openai:MODEL@URL.",
+        rich_help_panel=MODELS,
+    ),
+]
+Concurrency = Annotated[
+    int,
+    typer.Option(
+        help="The most problems at the same time; with --ray, in each actor.", min=1, rich_help_panel=EXECUTION
+    ),
+]
 RayAddress = Annotated[
     str | None,
     typer.Option(
         "--ray",
         metavar="local|ADDRESS",
-        help="Search in actors of Ray: on this machine's cores and GPUs, or on the cluster whose head is at HOST:PORT.",
+        help="Search in Ray actors: on this machine's cores and GPUs, or on the cluster whose head is at HOST:PORT.",
+        rich_help_panel=CLUSTER,
     ),
 ]
-StrategyName = Annotated[str, typer.Option(help=f"How the budget is spent: {', '.join(STRATEGIES)}.")]
+StrategyName = Annotated[
+    str, typer.Option(help=f"The search strategy: {', '.join(STRATEGIES)}.", rich_help_panel=SEARCH)
+]
 IsolationLevel = Annotated[
     Isolation,
-    typer.Option(help="`full`: steps run in a jail, or not at all. `process`: where a system has no jail; see docs."),
+    typer.Option(
+        help="`full`: steps run in a jail or not at all. `process`: for systems without a jail; see the docs.",
+        rich_help_panel=EXECUTION,
+    ),
 ]
 
 
@@ -62,7 +87,7 @@ def search_config(strategy: str, has_scorer: bool, options: Mapping[str, Any]) -
     """The strategy's configuration with the options that were given.
 
     Raises:
-        typer.BadParameter: there is no such strategy, it needs a PPM and has none, or an option does not suit it.
+        typer.BadParameter: the strategy does not exist, needs a PPM and has none, or does not have an option.
     """
     if strategy not in STRATEGIES:
         raise typer.BadParameter(f"there is no strategy {strategy!r}: it is one of {', '.join(STRATEGIES)}")
@@ -75,10 +100,10 @@ def search_config(strategy: str, has_scorer: bool, options: Mapping[str, Any]) -
 
 
 def ray_config(address: str | None, options: dict[str, Any]) -> RayConfig | None:
-    """The cluster at `address` with those of `options` that are for it, which are taken out of them.
+    """The cluster at `address`, with its own options, which are removed from `options`.
 
     Raises:
-        typer.BadParameter: there are such options without an address, or one has a value that is not allowed.
+        typer.BadParameter: such options are given without an address, or have a value that is not allowed.
     """
     own = {field.name: options.pop(field.name) for field in fields(RayConfig) if field.name in options}
     if address is not None:

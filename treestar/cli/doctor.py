@@ -89,11 +89,11 @@ def devices() -> list[tuple[str, str]]:
 
 def backends() -> list[tuple[str, str]]:
     weights = Path(policy_path(DEFAULT_POLICY)) / "model.safetensors"
-    embedded = "ready" if weights.is_file() else "its weights are missing: reinstall treestar"
+    shipped = "ready" if weights.is_file() else "its weights are missing: reinstall treestar"
     gym = "ready" if find_spec("reasoning_gym") else "pip install 'treestar[gym]'"
     openai = "ready: --policy openai:MODEL@URL" if find_spec("openai") else "pip install 'treestar[openai]'"
     return [
-        ("embedded policy", embedded),
+        (f"{DEFAULT_POLICY} policy", shipped),
         ("Hugging Face policies", "ready: --policy FOLDER or HUB_ID"),
         ("policies behind a server", openai),
         ("reasoning-gym problems", gym),

@@ -9,7 +9,8 @@ import typer
 from rich.console import Console
 
 from treestar.cli.components import Concurrency, RayAddress, ray_config
-from treestar.cli.options import with_config_options
+from treestar.cli.options import CLUSTER, with_config_options
+from treestar.selfevolve import preset_names
 from treestar.types import TreestarError
 from treestar.workers import RayConfig
 
@@ -19,17 +20,16 @@ if TYPE_CHECKING:
 __all__ = ["evolve"]
 
 
-@with_config_options(RayConfig, without=("address",))
+@with_config_options(RayConfig, without=("address",), group=CLUSTER, own_group="Job and output")
 def evolve(
-    job: Annotated[
-        Path | None, typer.Argument(help="A YAML file that says what the job is (docs/selfevolve.md).")
-    ] = None,
+    job: Annotated[Path | None, typer.Argument(help="A YAML file that describes the job (docs/selfevolve.md).")] = None,
     preset: Annotated[
-        str | None, typer.Option(help="A job that comes with treestar: embedded, embedded-quick, rstar-math.")
+        str | None, typer.Option(help=f"A job that comes with treestar: {', '.join(preset_names())}.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for all data, models and reports.")] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the job that --out holds; without a job or a preset, as it is.")
+        bool,
+        typer.Option("--resume", help="Continue the job in --out; without a job file or a preset, as it is there."),
     ] = False,
     show: Annotated[bool, typer.Option("--show", help="Print the job with all its fields, and do nothing.")] = False,
     concurrency: Concurrency = 64,
@@ -47,7 +47,7 @@ def evolve(
     if out is None:
         raise typer.BadParameter("--out names the folder for the job's data, models and reports")
     from treestar.cli.evolve_progress import EvolutionProgress
-    from treestar.cli.ppm import quiet_transformers
+    from treestar.cli.progress import quiet_transformers
     from treestar.selfevolve.rounds import evolve as run_job
 
     quiet_transformers()
@@ -56,18 +56,18 @@ def evolve(
         with EvolutionProgress(console) as progress:
             run_job(chosen, out, resume=resume, concurrency=concurrency, ray=cluster, progress=progress)
     except KeyboardInterrupt:
-        raise TreestarError(f"interrupted; the same command with --resume goes on: {out}") from None
+        raise TreestarError(f"interrupted; the same command with --resume continues: {out}") from None
     console.print(f"written: {out}", highlight=False)
 
 
 def chosen_job(job: Path | None, preset: str | None, resumed: Path | None) -> Job:
-    """The job in a file, a preset, or the one in the folder that is resumed.
+    """The job in a file, a preset, or the folder that is resumed.
 
     Raises:
-        typer.BadParameter: none or several of them are named.
-        TreestarError: there is no such file or preset, or it is no job.
+        typer.BadParameter: none or both of them are given.
+        TreestarError: the file or preset does not exist, or is not a job.
     """
-    from treestar.selfevolve.job import JOB, load_job, preset_path
+    from treestar.selfevolve.job import JOB, begun_job, load_job, preset_path
 
     if job is not None and preset is not None:
         raise typer.BadParameter("give a job file or a --preset, not both")
@@ -77,4 +77,4 @@ def chosen_job(job: Path | None, preset: str | None, resumed: Path | None) -> Jo
         return load_job(preset_path(preset))
     if resumed is None or not (resumed / JOB).exists():
         raise typer.BadParameter("give a job file, or a --preset")
-    return load_job(resumed / JOB)
+    return begun_job(resumed)

@@ -13,7 +13,7 @@ from rich.console import Console, Group, RenderableType
 from rich.syntax import Syntax
 from rich.text import Text
 
-from treestar.cli.options import config_from_options, with_config_options
+from treestar.cli.options import EXECUTION, config_from_options, with_config_options
 from treestar.policy.formats import END_OF_STEP
 from treestar.types import Execution, Snapshot, TreestarError
 from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
@@ -21,7 +21,7 @@ from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
 __all__ = ["execute"]
 
 
-@with_config_options(SandboxConfig, without=("concurrency", "workers"))
+@with_config_options(SandboxConfig, without=("concurrency", "workers"), group=EXECUTION, own_group="Output")
 def execute(
     file: Annotated[Path, typer.Argument(help=f"Python steps, separated by lines that say {END_OF_STEP}.")],
     json_: Annotated[bool, typer.Option("--json", help="One JSON object a step on stdout.")] = False,

@@ -16,7 +16,7 @@ __all__ = ["grade"]
 DONE, FAILED, MISUSED = 0, 1, 2
 
 
-class _Case(NamedTuple):
+class Case(NamedTuple):
     """One line of a file of cases."""
 
     id: Any
@@ -26,7 +26,7 @@ class _Case(NamedTuple):
     """What the file says, where it says anything."""
 
 
-class _BrokenLine(NamedTuple):
+class BrokenLine(NamedTuple):
     """A line that is no case, and why."""
 
     number: int
@@ -48,25 +48,25 @@ def grade(
     when the command was misused.
     """
     if file is not None and gold is None and prediction is None:
-        raise typer.Exit(_grade_file(file, as_json, seconds))
+        raise typer.Exit(grade_file(file, as_json, seconds))
     if file is not None or gold is None or prediction is None:
         print("give two answers, GOLD and PREDICTION, or a file of them with --file", file=sys.stderr)
         raise typer.Exit(MISUSED)
-    equal, elapsed = _timed(gold, prediction, seconds)
-    _print_verdict(None, equal, elapsed, as_json)
+    equal, elapsed = timed(gold, prediction, seconds)
+    print_verdict(None, equal, elapsed, as_json)
     raise typer.Exit(DONE)
 
 
-def _grade_file(file: Path, as_json: bool, seconds: float) -> int:
+def grade_file(file: Path, as_json: bool, seconds: float) -> int:
     broken = labelled = correct = false_accepts = graded = 0
     try:
-        for case in _read_cases(file):
-            if isinstance(case, _BrokenLine):
+        for case in read_cases(file):
+            if isinstance(case, BrokenLine):
                 print(f"{file}, line {case.number}: {case.reason}", file=sys.stderr)
                 broken += 1
                 continue
-            equal, elapsed = _timed(case.gold, case.prediction, seconds)
-            _print_verdict(case.id, equal, elapsed, as_json)
+            equal, elapsed = timed(case.gold, case.prediction, seconds)
+            print_verdict(case.id, equal, elapsed, as_json)
             graded += 1
             if case.equal is not None:
                 labelled += 1
@@ -86,28 +86,28 @@ def _grade_file(file: Path, as_json: bool, seconds: float) -> int:
     return FAILED if broken else DONE
 
 
-def _read_cases(file: Path) -> Iterator[_Case | _BrokenLine]:
+def read_cases(file: Path) -> Iterator[Case | BrokenLine]:
     with file.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             if line.strip():
-                yield _read_case(number, line)
+                yield read_case(number, line)
 
 
-def _read_case(number: int, line: bytes) -> _Case | _BrokenLine:
+def read_case(number: int, line: bytes) -> Case | BrokenLine:
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
-        return _BrokenLine(number, f"not JSON: {error}")
+        return BrokenLine(number, f"not JSON: {error}")
     if not isinstance(record, dict):
-        return _BrokenLine(number, "not a JSON object")
+        return BrokenLine(number, "not a JSON object")
     gold, prediction = record.get("gold"), record.get("pred")
     if not isinstance(gold, str) or not isinstance(prediction, str):
-        return _BrokenLine(number, 'needs the strings "gold" and "pred"')
+        return BrokenLine(number, 'needs the strings "gold" and "pred"')
     label = record.get("equal")
-    return _Case(record.get("id", number), gold, prediction, label if isinstance(label, bool) else None)
+    return Case(record.get("id", number), gold, prediction, label if isinstance(label, bool) else None)
 
 
-def _timed(gold: str, prediction: str, seconds: float) -> tuple[bool, float]:
+def timed(gold: str, prediction: str, seconds: float) -> tuple[bool, float]:
     from treestar.verifier.grading.answers import equivalent, prepare
 
     prepare(gold, prediction)
@@ -116,7 +116,7 @@ def _timed(gold: str, prediction: str, seconds: float) -> tuple[bool, float]:
     return equal, time.perf_counter() - started
 
 
-def _print_verdict(identifier: Any, equal: bool, elapsed: float, as_json: bool) -> None:
+def print_verdict(identifier: Any, equal: bool, elapsed: float, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"id": identifier, "equal": equal, "seconds": round(elapsed, 6)}), flush=True)
         return

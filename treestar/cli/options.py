@@ -1,44 +1,110 @@
-"""Command-line options made from configuration dataclasses: a field is an option, its docstring the help text."""
+"""Command-line options made from configuration dataclasses, and `--help` grouped by subject.
+
+A field is an option, its docstring the help text. The dataclass that a field belongs to says the group.
+"""
 
 from __future__ import annotations
 
-import ast
 import inspect
-import textwrap
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import MISSING, Field, fields
-from functools import cache, wraps
-from typing import Annotated, Any, TypeVar, cast, get_type_hints
+from functools import wraps
+from typing import Annotated, Any, TypeVar, cast, get_args
 
 import typer
+from typer.core import TyperCommand
+from typer.models import OptionInfo
 
-__all__ = ["config_from_options", "with_config_options"]
+from treestar.config.fields import field_docstrings, field_types
+from treestar.config.renamed import RENAMED, renaming
+from treestar.search import STRATEGIES, Budget, SearchConfig
+
+__all__ = [
+    "BUDGET",
+    "CLUSTER",
+    "EXECUTION",
+    "MODELS",
+    "SEARCH",
+    "GroupedCommand",
+    "config_from_options",
+    "with_config_options",
+]
 
 ResultT = TypeVar("ResultT")
 ConfigT = TypeVar("ConfigT")
 
+MODELS, BUDGET, SEARCH = "Models", "Budget", "Search: all strategies"
+EXECUTION, CLUSTER, OTHER = "Execution", "Cluster", "Other options"
+SHARED = (MODELS, BUDGET, SEARCH, EXECUTION, CLUSTER, OTHER)
+"""The groups that several commands have, in the order of `--help`."""
+
+OLD_NAMES = {new: old for old, new in RENAMED.items()}
+
+
+class GroupedCommand(TyperCommand):
+    """A command whose `--help` lists the options under their groups (`rich_help_panel`), without the boxes of typer's
+    other modes, which would cut long names."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for each in self.get_params(ctx):
+            record = each.get_help_record(ctx)
+            if record is not None:
+                group = "Arguments" if each.param_type_name == "argument" else getattr(each, "rich_help_panel", None)
+                groups.setdefault(group or OTHER, []).append(record)
+        for group in sorted(groups, key=place_in_help):
+            with formatter.section(group):
+                formatter.write_dl(groups[group])
+
+
+def place_in_help(group: str) -> tuple[int, int]:
+    """Sorts the groups: a command's own subjects, then those that several commands share. Of the groups of search
+    settings, those that more strategies have come first."""
+    if group.startswith("Search"):
+        return SHARED.index(SEARCH), -len(STRATEGIES) if group.startswith(SEARCH) else -group.count(",")
+    return (SHARED.index(group) if group in SHARED else -1), 0
+
 
 def with_config_options(
-    *classes: type[Any], without: Collection[str] = ()
+    *classes: type[Any], without: Collection[str] = (), group: str, own_group: str
 ) -> Callable[[Callable[..., ResultT]], Callable[..., ResultT]]:
-    """Decorate a typer command whose last parameter is `options: dict[str, Any]`: the fields of `classes`, but those
-    named in `without`, become its options, and those that the user gives arrive in that dictionary."""
+    """Decorate a typer command whose last parameter is `options: dict[str, Any]`: the fields of `classes`, except those
+    named in `without`, become its options, and those that the user gives arrive in that dictionary.
+
+    Old names of fields are options too, which `--help` does not show.
+
+    Args:
+        group: the heading under which `--help` lists the fields of classes that do not configure a search.
+        own_group: the heading of the command's own options that name none (`rich_help_panel`).
+    """
     by_name: dict[str, type[Any]] = {}
     for config_class in classes:
         for field in fields(config_class):
             if field.name not in without:
                 by_name.setdefault(field.name, config_class)
+    old_names = {OLD_NAMES[name]: name for name in by_name if name in OLD_NAMES}
 
     def decorate(command: Callable[..., ResultT]) -> Callable[..., ResultT]:
         own = list(inspect.signature(command, eval_str=True).parameters.values())[:-1]
-        made = [option(name, config_class, classes) for name, config_class in by_name.items()]
+        for each in own:
+            for about in get_args(each.annotation):
+                if isinstance(about, OptionInfo):
+                    about.rich_help_panel = about.rich_help_panel or own_group
+        made = [option(name, config_class, classes, group) for name, config_class in by_name.items()]
+        hidden = [hidden_option(old, by_name[name], name) for old, name in old_names.items()]
 
         @wraps(command)
         def wrapped(**given: Any) -> ResultT:
             options = {name: given.pop(name) for name in by_name}
+            for old, name in old_names.items():
+                value = given.pop(old)
+                if value is not None:
+                    print(f"warning: {renaming(flag(old), flag(name))}", file=sys.stderr)
+                    options[name] = value
             return command(**given, options={name: value for name, value in options.items() if value is not None})
 
-        parameters = [*own, *made]
+        parameters = [*own, *made, *hidden]
         wrapped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         wrapped.__annotations__ = {each.name: each.annotation for each in parameters}
         return wrapped
@@ -46,35 +112,48 @@ def with_config_options(
     return decorate
 
 
-def option(name: str, config_class: type[Any], classes: Iterable[type[Any]]) -> inspect.Parameter:
+def option(name: str, config_class: type[Any], classes: Iterable[type[Any]], group: str) -> inspect.Parameter:
     """One field as a keyword-only option that is None unless given; the help names its default in each class, unless
     the field's docstring does."""
-    kind: Any = get_type_hints(config_class)[name]
     defaults = {default_text(field) for each in classes for field in fields(each) if field.name == name}
     help_text = field_docstrings(cast(type, config_class)).get(name, "")
     if "by default" not in help_text.lower():
         help_text += f" [default: {' or '.join(sorted(defaults))}]"
-    annotation: Any = Annotated[kind | None, typer.Option(help=help_text.strip(), show_default=False)]
+    panel = search_group(name) if issubclass(config_class, SearchConfig) else group
+    return parameter(name, config_class, name, help=help_text.strip(), show_default=False, rich_help_panel=panel)
+
+
+def hidden_option(old: str, config_class: type[Any], name: str) -> inspect.Parameter:
+    """The field under its old name."""
+    return parameter(old, config_class, name, hidden=True)
+
+
+def parameter(name: str, config_class: type[Any], field: str, **about: Any) -> inspect.Parameter:
+    annotation: Any = Annotated[field_types(config_class)[field] | None, typer.Option(**about)]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def search_group(name: str) -> str:
+    """The heading of a search's setting: the strategies that have it."""
+    if any(field.name == name for field in fields(Budget)):
+        return BUDGET
+    have = {each: any(field.name == name for field in fields(config)) for each, (config, _) in STRATEGIES.items()}
+    without = [each for each in have if not have[each]]
+    if not without:
+        return SEARCH
+    if len(without) == 1:
+        return f"{SEARCH} but {without[0]}"
+    return f"Search: {', '.join(each for each in have if have[each])}"
 
 
 def default_text(field: Field[Any]) -> str:
     if field.default is MISSING:
-        return "required" if field.default_factory is MISSING else "hangs on this machine"
+        return "required" if field.default_factory is MISSING else "depends on this machine"
     return "no limit" if field.default is None else str(field.default)
 
 
-@cache
-def field_docstrings(config_class: type) -> dict[str, str]:
-    """The string literals that stand under the fields of a dataclass and of its bases."""
-    found: dict[str, str] = {}
-    for each in reversed(config_class.__mro__[:-1]):
-        [definition] = ast.parse(textwrap.dedent(inspect.getsource(each))).body
-        assert isinstance(definition, ast.ClassDef)
-        for line, after in zip(definition.body, definition.body[1:], strict=False):
-            if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and isinstance(after, ast.Expr):
-                found[line.target.id] = " ".join(str(ast.literal_eval(after.value)).split())
-    return found
+def flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
 def config_from_options(config_class: type[ConfigT], user: str, options: Mapping[str, Any]) -> ConfigT:
@@ -86,8 +165,7 @@ def config_from_options(config_class: type[ConfigT], user: str, options: Mapping
     known = {field.name for field in fields(cast(Any, config_class))}
     for name in options:
         if name not in known:
-            flag = "--" + name.replace("_", "-")
-            raise typer.BadParameter(f"{flag} is not an option of {user}")
+            raise typer.BadParameter(f"{flag(name)} is not an option of {user}")
     try:
         return config_class(**options)
     except ValueError as error:

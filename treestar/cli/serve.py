@@ -8,25 +8,29 @@ from typing import Annotated, Any
 
 import typer
 
-from treestar.cli.components import IsolationLevel, PolicyName, PPMName, StepFormatName, StrategyName, search_config
-from treestar.cli.options import config_from_options, with_config_options
-from treestar.policy import load_policy
+from treestar.cli.components import IsolationLevel, PolicyName, ScorerName, StepFormatName, StrategyName, search_config
+from treestar.cli.options import SEARCH, config_from_options, with_config_options
+from treestar.policy.models import DEFAULT_POLICY
 from treestar.search import STRATEGIES
 from treestar.serve import ServerConfig
 from treestar.solver import Solver
 from treestar.types import TreestarError
-from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
+from treestar.verifier.sandbox import SandboxConfig
 
 __all__ = ["serve"]
 
 
 @with_config_options(
-    ServerConfig, *(config_class for config_class, _ in reversed(STRATEGIES.values())), without={"gold"}
+    ServerConfig,
+    *(config_class for config_class, _ in reversed(STRATEGIES.values())),
+    without={"gold"},
+    group="Server",
+    own_group=SEARCH,
 )
 def serve(
-    policy: PolicyName = "embedded",
+    policy: PolicyName = DEFAULT_POLICY,
     step_format: StepFormatName = None,
-    ppm: PPMName = None,
+    ppm: ScorerName = None,
     strategy: StrategyName = "mcts",
     isolation: IsolationLevel = "full",
     seed: Annotated[int, typer.Option(help="The seed of requests that name none.")] = 0,
@@ -48,6 +52,6 @@ def serve(
         raise TreestarError("serving needs extra packages: pip install 'treestar[serve]'") from error
     with serving.bind(server) as listener:
         print(f"loading policy {policy}", file=sys.stderr, flush=True)
-        executor = SandboxExecutor(SandboxConfig(isolation=isolation))
-        with Solver(load_policy(policy, step_format), search, ppm, executor=executor, seed=seed) as solver:
+        sandbox = SandboxConfig(isolation=isolation)
+        with Solver(policy, search, ppm, sandbox, seed=seed, step_format=step_format) as solver:
             serving.serve(solver, server, listener)

@@ -1,4 +1,4 @@
-"""What a person sees on the terminal: results with their executed trajectories, and the progress of searches."""
+"""Results with their executed trajectories, and the progress of running searches, on a terminal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from treestar.search import Search, SearchConfig, SearchResult, TrajectoryStep
 __all__ = ["SearchDisplay", "result_view"]
 
 MOST_ROWS = 12
-"""Running searches shown at the same time; with more problems only the totals are."""
+"""The most problems whose searches are shown one by one; with more, only the totals are."""
 
 
 def result_view(result: SearchResult) -> RenderableType:
@@ -64,8 +64,8 @@ class SearchDisplay:
     """The live display of running searches; its methods may be called from any thread.
 
     Args:
-        console: where to draw; nothing is drawn where that is not a terminal.
-        total: problems to be solved.
+        console: where to draw; nothing is drawn if it is not a terminal.
+        total: how many problems are solved.
     """
 
     def __init__(self, console: Console, total: int) -> None:
@@ -120,7 +120,8 @@ class SearchDisplay:
 
 def progress_row(search: Search[SearchConfig]) -> list[RenderableType]:
     stats, groups = search.stats, search.groups.groups
-    wanted: int = getattr(search.config, "rollouts", getattr(search.config, "samples", 1))
+    samples: int = getattr(search.config, "samples", 1)
+    wanted = search.config.max_rollouts or samples
     leader = max(groups, key=lambda group: group.mass).answer if groups else "…"
     question = Text(" ".join(search.tree.problem.question.split()), overflow="ellipsis", no_wrap=True)
     question.truncate(48, overflow="ellipsis")

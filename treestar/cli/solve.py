@@ -15,32 +15,33 @@ from rich.console import Console
 from treestar.cli.components import (
     IsolationLevel,
     PolicyName,
-    PPMName,
     RayAddress,
+    ScorerName,
     StepFormatName,
     StrategyName,
     ray_config,
     search_config,
 )
-from treestar.cli.options import with_config_options
+from treestar.cli.options import CLUSTER, SEARCH, with_config_options
 from treestar.cli.problem_file import read_problems
 from treestar.cli.show import SearchDisplay, result_view
-from treestar.cluster import solve_on_cluster
-from treestar.policy import load_policy
-from treestar.policy.models import PROBLEMS_PATH
-from treestar.ppm.openai import server_remarks
+from treestar.policy.models import DEFAULT_POLICY, PROBLEMS_PATH
 from treestar.results_file import ResultKey, result_key
 from treestar.search import STRATEGIES, SearchResult, Tree
 from treestar.solver import Solver, as_problem
 from treestar.types import Problem, TreestarError
-from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
+from treestar.verifier.sandbox import SandboxConfig
 from treestar.workers import RayConfig
 
 __all__ = ["solve"]
 
 
 @with_config_options(
-    *(config_class for config_class, _ in reversed(STRATEGIES.values())), RayConfig, without=("address",)
+    *(config_class for config_class, _ in reversed(STRATEGIES.values())),
+    RayConfig,
+    without=("address",),
+    group=CLUSTER,
+    own_group="Problem and output",
 )
 def solve(
     question: Annotated[str | None, typer.Argument(help="The question; or give --file or --examples.")] = None,
@@ -51,12 +52,12 @@ def solve(
     out: Annotated[
         Path | None, typer.Option(help="Append each result here as it is finished; run again to go on.")
     ] = None,
-    policy: PolicyName = "embedded",
+    policy: PolicyName = DEFAULT_POLICY,
     step_format: StepFormatName = None,
-    ppm: PPMName = None,
+    ppm: ScorerName = None,
     strategy: StrategyName = "mcts",
     isolation: IsolationLevel = "full",
-    seed: Annotated[int, typer.Option(help="Same seed, problem and model: same tree.")] = 0,
+    seed: Annotated[int, typer.Option(help="Same seed, problem and model: same tree.", rich_help_panel=SEARCH)] = 0,
     json_: Annotated[bool, typer.Option("--json", help="One JSON object a problem on stdout.")] = False,
     save_tree: Annotated[
         Path | None,
@@ -94,38 +95,28 @@ def solve(
     def remark(line: str) -> None:
         errors.print(line, highlight=False, markup=False)
 
-    sandbox = SandboxConfig(isolation=isolation)
-    if cluster is not None:
-        try:
-            with display:
-                solve_on_cluster(
-                    problems,
-                    policy,
-                    config,
-                    ppm,
-                    ray=cluster,
-                    step_format=step_format,
-                    sandbox=sandbox,
-                    seed=seed,
-                    with_trees=save_tree is not None,
-                    out=out,
-                    on_result=on_result,
-                    remark=remark,
-                )
-        except KeyboardInterrupt:
-            raise TreestarError("interrupted; a run with --out goes on by the same command") from None
-    else:
+    try:
         with errors.status(f"loading policy {policy}") if errors.is_terminal else nullcontext():
-            executor = SandboxExecutor(sandbox)
-            loaded = load_policy(policy, step_format)
-            solver = Solver(loaded, config, ppm, executor=executor, seed=seed, on_progress=display.on_progress)
+            solver = Solver(
+                policy,
+                config,
+                ppm,
+                SandboxConfig(isolation=isolation),
+                seed=seed,
+                on_progress=display.on_progress,
+                on_remark=remark,
+                step_format=step_format,
+                ray=cluster,
+            )
         with solver, display:
-            results = solver.solve_many(problems, out, on_result)
-        for line in server_remarks(loaded, solver.components.scorer):
-            remark(line)
-        if not json_:
-            for result in results:
-                console.print(result_view(result))
+            results = solver.solve_many(problems, out, on_result, trees=save_tree is not None)
+    except KeyboardInterrupt:
+        if cluster is None:
+            raise
+        raise TreestarError("interrupted; a run with --out continues with the same command") from None
+    if cluster is None and not json_:
+        for result in results:
+            console.print(result_view(result))
     if not json_:
         console.print(display.summary())
     if read_back:

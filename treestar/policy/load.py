@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from treestar.policy.backends.openai import OPENAI_PREFIX, load_openai_policy
 from treestar.policy.backends.remote_server import RemoteServerConfig
 from treestar.policy.backends.transformers import TransformersPolicy
 from treestar.policy.backends.vllm import VLLMPolicy
 from treestar.policy.backends.vllm_engine import VLLM_PREFIX, VLLMEngine, parse_vllm_name
-from treestar.policy.formats import FormatName, StepFormat, step_format_for
+from treestar.policy.formats import FormatName, step_format_for
+from treestar.policy.language_model import LanguageModelPolicy
 from treestar.policy.models import DEFAULT_POLICY, Dtype, device_for, dtype_for, loading, policy_path
-from treestar.types import Policy
 
-__all__ = ["LanguageModelPolicy", "load_policy"]
-
-
-class LanguageModelPolicy(Policy, Protocol):
-    """A policy over a language model that speaks the step format."""
-
-    format: StepFormat
+__all__ = ["load_policy"]
 
 
 def load_policy(
@@ -29,20 +21,20 @@ def load_policy(
     max_batch: int = 128,
     dtype: Dtype | None = None,
 ) -> LanguageModelPolicy:
-    """Load a policy over a Hugging Face causal language model, or find one behind a server.
+    """Load a policy over a Hugging Face causal language model, or connect to one behind a server.
 
     Args:
-        name: `embedded` (or `embedded-bootstrap`, where self-evolution starts), a model folder, or a model's id on the
-            Hugging Face hub; with `vllm:` before it, vLLM computes it, on the device that it was built for
-            (`vllm:MODEL?argument=value` gives it engine arguments); `openai:MODEL@URL` for a model behind an
-            OpenAI-compatible server, where device and dtype mean nothing.
-        step_format: the form of the step format; None asks the model's own files (see `step_format_for`).
-        device: `cpu`, `cuda`, `cuda:1`, ...; None takes CUDA where there is one.
-        max_batch: most sequences generated at the same time.
+        name: a shipped model (see `SHIPPED_NAMES`), a model folder, or the id of a model on the Hugging Face hub. With
+            `vllm:` in front, vLLM computes the model, on the device that vLLM was built for
+            (`vllm:MODEL?argument=value` passes engine arguments). `openai:MODEL@URL` is a model behind an
+            OpenAI-compatible server; `device` and `dtype` are then ignored.
+        step_format: the format of the steps; None asks the model's own files (see `step_format_for`).
+        device: `cpu`, `cuda`, `cuda:1`, ...; None takes CUDA where available.
+        max_batch: maximum number of sequences generated at the same time.
         dtype: the arithmetic; None takes what is fast on the device (see `dtype_for`).
 
     Raises:
-        TreestarError: there is no such model, it cannot be read, or the device does not exist.
+        TreestarError: the model does not exist or cannot be read, or the device does not exist.
     """
     if name.startswith(OPENAI_PREFIX):
         return load_openai_policy(name, step_format, RemoteServerConfig(concurrency=max_batch))

@@ -1,20 +1,16 @@
-"""A policy over another one, which it asks for all that it does not do itself."""
+"""A policy that delegates to another."""
 
 from __future__ import annotations
-
-from typing import Generic, TypeVar
 
 from treestar.types import Execution, Policy, Problem, Step
 
 __all__ = ["WrappedPolicy"]
 
-PolicyT = TypeVar("PolicyT", bound=Policy)
 
+class WrappedPolicy(Policy):
+    """Delegates to `policy` everything but `propose`, which a subclass writes."""
 
-class WrappedPolicy(Generic[PolicyT]):
-    """Of `treestar.types.Policy` all but `propose`, which is what a wrapping policy is there for."""
-
-    def __init__(self, policy: PolicyT) -> None:
+    def __init__(self, policy: Policy) -> None:
         self.policy = policy
         self.name = policy.name
 

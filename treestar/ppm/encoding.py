@@ -1,7 +1,7 @@
 """From a state to the tokens that the process preference model reads, and the places where it is scored.
 
 Invariant: the tokens of a state are a prefix of those of every state that continues it, and so are the step ends.
-What a step adds is tokenised on its own, so the score of a state is the same read alone or within a longer trajectory.
+What a step adds is tokenized separately, so a state has the same score read alone or within a longer trajectory.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["Encoded", "check_step_ends", "encode", "fitting_part", "segments"]
 
 
 SEGMENTS_REMEMBERED = 50_000
-"""The tokens of so many segments are kept: all states of a tree begin with the same ones."""
+"""How many segments' tokens are cached: all states of a tree begin with the same segments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Encoded:
 def encode(tokenizer: Any, step_format: StepFormat, state: State) -> Encoded:
     """The tokens of `state`, and its step ends.
 
-    A step without a token of its own (a blank paragraph) ends where the step before it does.
+    A step that adds no token (a blank paragraph) ends where the step before it does.
 
     Raises:
         TreestarError: a step changes the text of the steps before it (see `segments`).
@@ -48,15 +48,15 @@ def encode(tokenizer: Any, step_format: StepFormat, state: State) -> Encoded:
 
 @lru_cache(SEGMENTS_REMEMBERED)
 def tokens_of(tokenizer: Any, segment: str) -> tuple[int, ...]:
-    """The tokens of a segment on its own."""
+    """The tokens of a segment alone."""
     return tuple(tokenizer(segment, add_special_tokens=False, verbose=False)["input_ids"])
 
 
 def fitting_part(encoded: Encoded, context: int, name: str) -> list[int]:
-    """The tokens of a state, or where they exceed the context of the PPM `name` the longest part that fits: up to the
+    """The tokens of a state or, where they exceed the context of the PPM `name`, the longest part that fits: up to the
     last step end within the context or, where the problem alone is longer, up to the context's end.
 
-    So such a state scores as its ancestor, and search goes on; the policy, whose context is rarely longer, ends the
+    So such a state scores as its ancestor and search continues; the policy, whose context is rarely longer, ends the
     branch.
     """
     if len(encoded.ids) <= context:
@@ -90,8 +90,8 @@ def segments(step_format: StepFormat, state: State) -> list[str]:
 def scored_text(step_format: StepFormat, state: State, depth: int) -> str:
     """The policy's prompt after `depth` steps, up to the tag that ends the last of them.
 
-    The line break after the tag, and the `<answer>` after an output, open the next step and are read with it: the
-    released rStar-Math models are trained and scored at the tag, and text cut there gives the same tokens as the whole.
+    The line break after the tag, and the `<answer>` after an output, open the next step and are read with it. The
+    released rStar-Math models are trained and scored at the tag, and cutting the text there does not change its tokens.
     """
     prefix = State(state.problem, state.steps[:depth], state.executions[:depth])
     return step_format.prompt(prefix).rstrip().removesuffix(ANSWER).rstrip()
@@ -101,7 +101,7 @@ def check_step_ends(tokenizer: Any, step_format: StepFormat, name: str) -> None:
     """Try the format and the tokenizer of the model `name` on two steps.
 
     Raises:
-        TreestarError: the steps' ends cannot be told apart from what comes before them.
+        TreestarError: the ends of steps cannot be distinguished from what precedes them.
     """
     steps = (Step("x = 1", "x = 1"), Step("print(x)", "print(x)", "code"))
     encoded = encode(tokenizer, step_format, State(Problem("1?"), steps, (Execution(), Execution("1"))))
@@ -110,6 +110,6 @@ def check_step_ends(tokenizer: Any, step_format: StepFormat, name: str) -> None:
     if not ends_are_places or (unknown is not None and unknown in [encoded.ids[end] for end in encoded.ends[1:]]):
         raise TreestarError(
             f"{name!r} has no step ends: its tokenizer cannot write the tags of the {step_format.name} format, so "
-            "there is no place at which to score a step. Use a tokenizer that has a token for every text (byte-level "
+            "there is no token at which to score a step. Use a tokenizer that has a token for every text (byte-level "
             "BPE, byte fallback), or add to it the tags <end_of_step>, <end_of_code>, <end_of_answer>, <end_of_output>"
         )

@@ -1,7 +1,7 @@
-"""How good a PPM is on trees it was not trained on: how often it prefers the better state, how well it tells correct
-steps from wrong ones, and what success rate a score stands for.
+"""How good a PPM is on trees it was not trained on: how often it prefers the better state, how well it distinguishes
+correct steps from wrong ones, and which success rate a score corresponds to.
 
-Problems are what is resampled for every interval: states of one problem have much in common.
+Intervals resample whole problems, because states of one problem have much in common.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from treestar.types import State, TreestarError
 __all__ = ["Estimate", "PPMEvaluation", "ReliabilityBin", "ScoreStates", "auc", "evaluate"]
 
 ScoreStates = Callable[[Sequence[State]], Sequence[float]]
-"""Gives each state its score in [-1, 1]. It is asked about the states of a whole tree at a time, parents first."""
+"""Returns each state's score in [-1, 1]. Called with the states of a whole tree at a time, parents first."""
 
 RESAMPLES = 1000
 BINS = 10
-"""Bins of equal width that the reliability cuts [-1, 1] into."""
+"""How many bins of equal width the reliability divides [-1, 1] into."""
 
 Array = NDArray[np.float64]
 
@@ -39,39 +39,39 @@ class Estimate:
     value: float
     interval: tuple[float, float]
     count: int
-    """Pairs or states that it is made from."""
+    """Pairs or states that it is computed from."""
     problems: int
     """Problems that these belong to."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReliabilityBin:
-    """The states whose score lies between two values."""
+    """The states whose score is between two values."""
 
     low: float
     high: float
-    """Belongs to the bin above, except for 1."""
+    """Not included, except for 1."""
     mean_score: float
     success: Estimate
-    """The mean, over these states, of the share of right answers among the trajectories that went on from there."""
+    """The mean, over these states, of the share of right answers among the trajectories that continue from there."""
 
 
 @dataclass(frozen=True, slots=True)
 class PPMEvaluation:
-    """What a PPM makes of held-out trees."""
+    """The figures of a PPM on held-out trees."""
 
     counts: PairCounts
     pair_accuracy: Estimate
-    """Share of pairs whose chosen state scores higher; equal scores count half."""
+    """Share of pairs whose chosen state scores higher; a tie counts half."""
     accuracy_by_source: dict[PairSource, Estimate]
     accuracy_by_step: dict[PairSource, dict[int, Estimate]]
     auc: Estimate
-    """Probability that a correct step scores higher than a wrong one, each drawn from all trees; equal scores count
-    half. A step is correct if at least half of the trajectories that went on from it ended in a right answer."""
+    """Probability that a correct step scores higher than a wrong one, each drawn from all trees; a tie counts half. A
+    step is correct if at least half of the trajectories that continue from it end in a right answer."""
     auc_within_problem: Estimate
-    """The same with both steps drawn from one problem, averaged over problems: what search asks of a PPM."""
+    """The same with both steps drawn from one problem, averaged over problems: what search uses a PPM for."""
     reliability: list[ReliabilityBin]
-    """Bins that hold a state, from low to high."""
+    """The bins that hold any state, from low to high."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -107,13 +107,13 @@ NAMES: dict[PairSource, str] = {"step": "of steps", "answer": "of trajectories"}
 def evaluate(
     trees: Iterable[Tree], score: ScoreStates, skipped: Sequence[SkippedTree] = (), seed: int = 0
 ) -> PPMEvaluation:
-    """Compare the scores of a PPM with what search found out about the same states.
+    """Compare the scores of a PPM with the outcomes that search found for the same states.
 
     Args:
-        trees: held out from training, searched with `gold`. Trees with one outcome give no pairs, but states.
+        trees: held out from training, searched with `gold`. Trees with one outcome give states but no pairs.
         score: the PPM.
-        skipped: what reading could not make a tree of, for the counts.
-        seed: of the resamples.
+        skipped: files and lines from which no tree could be read, for the counts.
+        seed: seed of the resamples.
 
     Raises:
         TreestarError: the trees give no pair at all or contradict each other, or a score is not a number in [-1, 1].
@@ -143,8 +143,8 @@ def evaluate(
 
 
 def rollouts_from_states(trees: Iterable[Tree]) -> dict[StateKey, Outcomes]:
-    """For every state after a step from which a trajectory went on to its end, what such trajectories came to, in all
-    trees of its problem together."""
+    """The outcomes of the trajectories that continue from each state after a step, over all trees of its problem. Only
+    states from which some trajectory reached its end."""
     found: defaultdict[StateKey, Outcomes] = defaultdict(Outcomes)
     for tree in trees:
         for node, below in zip(tree.nodes[1:], outcomes(tree)[1:], strict=True):
@@ -199,7 +199,7 @@ def mean_over(values: Array, problems: NDArray[np.intp], chosen: NDArray[np.bool
 
 
 def pooled_auc(values: Array, correct: NDArray[np.bool_], problems: NDArray[np.intp], seed: int) -> Estimate:
-    """The AUC over the states of all problems; a resample that holds one kind of step alone is left out."""
+    """The AUC over the states of all problems; a resample with only one kind of step is left out."""
     found = []
     for draw in resamples(int(problems.max()) + 1, seed):
         weights = draw[problems]
@@ -209,7 +209,7 @@ def pooled_auc(values: Array, correct: NDArray[np.bool_], problems: NDArray[np.i
 
 
 def mean_auc(values: Array, correct: NDArray[np.bool_], problems: NDArray[np.intp], seed: int) -> Estimate:
-    """The mean over problems, of those with correct and wrong steps, of the AUC within the problem."""
+    """The mean, over problems with correct and wrong steps, of the AUC within the problem."""
     own: list[float] = []
     count = 0
     for problem in np.unique(problems):
@@ -231,7 +231,7 @@ def auc(
 ) -> float:
     """The area under the ROC curve: the probability that a positive scores higher than a negative, ties counted half.
 
-    Exact for weights that are whole numbers: no curve is drawn, pairs are counted.
+    Exact for integer weights: pairs are counted, no curve is integrated.
 
     Args:
         weights: how often each item counts; once if None.

@@ -1,6 +1,6 @@
 """The process preference model: a policy's backbone with a scalar head, read at every step's end.
 
-On disk it is an ordinary one-label sequence classification checkpoint. config.json says three things more:
+On disk it is an ordinary one-label sequence classification checkpoint. config.json has three more entries:
 `treestar_format` (the step format whose text it reads), and `treestar_ppm_bias` and `treestar_ppm_scale`, with which
 score = tanh((logit + bias) / scale).
 """
@@ -19,7 +19,7 @@ from treestar.types import TreestarError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["PPM", "load_ppm", "ppm_from_policy", "ppm_to_train"]
+__all__ = ["PPM", "load_ppm", "ppm_from_policy"]
 
 VALUE_HEAD = "value_head.bin"
 """The head's file in the layout of the released rStar-Math code."""
@@ -59,8 +59,8 @@ class PPM:
             ids: tokens, shape (rows, columns), padded on the right.
             attention_mask: 1 for tokens and 0 for padding, same shape; or which columns each column sees, boolean,
                 shape (rows, 1, columns, columns).
-            ends: columns of the step ends (`Encoded.ends`), shape (rows, steps). Fill short rows with any column and
-                ignore what comes back there.
+            ends: columns of the step ends (`Encoded.ends`), shape (rows, steps). Fill short rows with any column, and
+                ignore the outputs there.
             forward: the model as training wraps it (DDP, FSDP, compiled); None: the model itself.
             position_ids: each token's position, same shape as `ids`; None: its column.
 
@@ -72,10 +72,10 @@ class PPM:
         def read_step_ends(head: Any, inputs: tuple[torch.Tensor, ...], _: torch.Tensor) -> None:
             hidden = inputs[0]
             at_ends = hidden.gather(1, ends[..., None].expand(-1, -1, hidden.shape[-1]))
-            # In float32 also above a bf16 backbone: with bf16's three digits many siblings would score the same.
+            # In float32 even above a bf16 backbone: with bf16's three digits, many siblings would score the same.
             found.append((at_ends.float() * head.weight[0].float()).sum(-1))
 
-        # A hook, because a wrapped model's weights are whole only inside its forward pass.
+        # A hook, because the weights of a wrapped model are complete only inside its forward pass.
         hook = self.model.score.register_forward_hook(read_step_ends)
         try:
             (forward or self.model)(
@@ -92,7 +92,7 @@ class PPM:
         return (self.logits(ids, attention_mask, ends, forward) / self.scale).tanh()
 
     def scores_of_last(self, **inputs: Any) -> torch.Tensor:
-        """Scores at the last column alone, shape (rows, 1), from one forward pass over `inputs`."""
+        """Scores at the last column only, shape (rows, 1), from one forward pass over `inputs`."""
         hidden = self.model.base_model(**inputs, use_cache=True).last_hidden_state[:, -1:]
         logits = (hidden.float() * self.model.score.weight[0].float()).sum(-1)
         scores: torch.Tensor = ((logits + self.bias) / self.scale).tanh()
@@ -104,26 +104,11 @@ class PPM:
         self.tokenizer.save_pretrained(path)
 
 
-def ppm_to_train(name: str) -> PPM:
-    """The PPM that training starts from, in float32 on the CPU: `name` itself where it is a PPM in the layout that
-    `PPM.save` writes, else a new one above the policy of that name.
-
-    Raises:
-        TreestarError: as `load_ppm` and `ppm_from_policy` do.
-    """
-    from transformers import AutoConfig
-
-    with loading("policy", name):
-        config = AutoConfig.from_pretrained(policy_path(name))
-    is_ppm = (config.architectures or [""])[0].endswith("ForSequenceClassification")
-    return load_ppm(name, device="cpu", dtype="float32") if is_ppm else ppm_from_policy(name)
-
-
 def ppm_from_policy(name: str, dtype: Dtype | None = None) -> PPM:
     """A new PPM: the backbone of a policy with a head of zeros, so that every score is 0. On the CPU.
 
     Args:
-        name: `embedded`, a model folder, or a hub id; as for `load_policy`.
+        name: a shipped policy, a model folder, or a hub id; as for `load_policy`.
         dtype: of the weights; None: float32, in which training updates them.
 
     Raises:
@@ -145,12 +130,12 @@ def load_ppm(name: str, device: str | None = None, dtype: Dtype | None = None) -
     language model).
 
     Args:
-        name: `embedded`, a model folder, or a hub id.
+        name: a shipped policy, a model folder, or a hub id.
         device: `cpu`, `cuda`, ...; None takes CUDA where there is one.
-        dtype: the backbone's arithmetic; None takes what is fast on the device. The head is always read in float32.
+        dtype: the backbone's arithmetic; None takes what is fast on the device. The head is always computed in float32.
 
     Raises:
-        TreestarError: there is no such PPM, it cannot be read, or the model is none.
+        TreestarError: the model does not exist, cannot be read, or is not a PPM.
     """
     device, path = device_for(device), ppm_path(name)
     from transformers import AutoConfig
@@ -179,13 +164,13 @@ def load_ppm(name: str, device: str | None = None, dtype: Dtype | None = None) -
 
 
 def assemble(name: str, model: Any, tokenizer: Any, bias: float, scale: float) -> PPM:
-    """The PPM of these parts; writes into the model's config what a reader of its checkpoint needs."""
+    """The PPM with these parts. Writes into the model's config what a reader of its checkpoint needs."""
     step_format = step_format_for(model.config, tokenizer)
     check_step_ends(tokenizer, step_format, name)
     model.config.treestar_format = step_format.name
     model.config.treestar_ppm_bias = bias
     model.config.treestar_ppm_scale = scale
-    # Without it transformers' own forward refuses batches, for it looks for a row's last token before the padding.
+    # Without it, transformers' own forward pass rejects batches: it looks for a row's last token before the padding.
     model.config.pad_token_id = tokenizer.pad_token_id
     return PPM(model, tokenizer, step_format)
 
@@ -207,7 +192,7 @@ def load_classifier(path: str, dtype: Any) -> tuple[Any, set[str]]:
 
 
 def load_tokenizer(path: str) -> Any:
-    """The tokenizer, set to pad on the right, with which a step's end stays where it is."""
+    """The tokenizer, set to pad on the right, so that step ends keep their columns."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(path)
@@ -221,7 +206,7 @@ def read_value_head(name: str, path: str) -> tuple[torch.Tensor, float]:
     """The weight, shape (1, width), and the bias of the released layout's value head.
 
     Raises:
-        TreestarError: there is no such file beside the model, or it holds something else.
+        TreestarError: the file is missing beside the model, or holds something else.
     """
     import torch
     from transformers.utils import cached_file
@@ -244,5 +229,6 @@ def expect_weights(name: str, missing: set[str]) -> None:
 
 def not_a_ppm(name: str, reason: str) -> TreestarError:
     return TreestarError(
-        f"{name!r} is no process preference model: {reason}. Give a folder that `treestar train ppm` wrote, or a hub id"
+        f"{name!r} is not a process preference model: {reason}. Give a folder that `treestar train ppm` wrote, or a "
+        "hub id"
     )

@@ -1,7 +1,7 @@
-"""A scorer behind a server: a PPM that `vllm serve MODEL --runner pooling` offers (docs/backends.md).
+"""A scorer behind a server: a PPM that `vllm serve MODEL --runner pooling` serves (docs/backends.md).
 
-OpenAI's protocol knows no reward models. vLLM's `/classify`, asked to leave out the activation, gives the head's output
-at the last token, which is all a score needs.
+OpenAI's protocol has no reward models. vLLM's `/classify` without the activation returns the head's output at the last
+token, which is all that a score needs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from typing import Any
 from treestar.policy.backends.openai import (
     OPENAI_PREFIX,
     OVERFLOW,
-    OpenAIPolicy,
     parse_openai_name,
 )
 from treestar.policy.backends.remote_server import Refusal, RemoteServer, RemoteServerConfig, UnusableAnswer
@@ -25,7 +24,7 @@ from treestar.policy.models import model_config, shipped_path
 from treestar.ppm.encoding import segments
 from treestar.types import Scores, State, TreestarError
 
-__all__ = ["OpenAIScorer", "load_openai_scorer", "server_remarks"]
+__all__ = ["OpenAIScorer", "load_openai_scorer"]
 
 
 class OpenAIScorer:
@@ -38,7 +37,7 @@ class OpenAIScorer:
         bias, scale: score = tanh((logit + bias) / scale).
 
     Raises:
-        TreestarError: the URL or the key cannot be one, or the `openai` package is missing.
+        TreestarError: the URL or the key is malformed, or the `openai` package is missing.
     """
 
     def __init__(
@@ -58,10 +57,10 @@ class OpenAIScorer:
         self.scale = scale
 
     async def score(self, states: Sequence[State]) -> Scores:
-        """See `Scorer.score`. Each state is a request; its tokens count in full, for servers do not say what they knew.
+        """See `Scorer.score`. Each state is a request. All its tokens count: servers do not report cached ones.
 
         Raises:
-            TreestarError: the server has no `/classify`, refuses, or failed for longer than the patience.
+            TreestarError: the server has no `/classify`, refuses, or failed for longer than the configured patience.
         """
         tasks = [asyncio.create_task(self.score_one(state)) for state in states]
         try:
@@ -81,19 +80,19 @@ class OpenAIScorer:
             "use_activation": False,
         }
         try:
-            # vLLM has it beside /v1, not below.
+            # vLLM has it beside /v1, not below it.
             logit, tokens = await self.server.post(self.server.url.removesuffix("/v1") + "/classify", body, read_logit)
         except Refusal as refusal:
             if OVERFLOW.search(refusal.message) and state.steps:
                 return await self.score_one(replace(state, steps=state.steps[:-1], executions=state.executions[:-1]))
             raise TreestarError(
-                f"{self.server.url} gives no scores for {self.model!r} ({refusal.status}: {refusal.message}): it takes "
-                "a server of the PPM's own, such as vllm serve MODEL --runner pooling"
+                f"{self.server.url} gives no scores for {self.model!r} ({refusal.status}: {refusal.message}): a PPM "
+                "needs its own server, such as vllm serve MODEL --runner pooling"
             ) from None
         return tanh((logit + self.bias) / self.scale), tokens
 
     def report(self) -> str:
-        """What went wrong at the server and was mended, in one line; "" where nothing did."""
+        """One line about failed requests that were repeated, or "" where none failed."""
         failed = self.server.failures_text()
         return f"PPM requests repeated: {failed}" if failed else ""
 
@@ -103,7 +102,7 @@ class OpenAIScorer:
 
 
 def read_logit(answer: Any) -> tuple[float, int]:
-    """The head's output, and the tokens read. Raises UnusableAnswer if the answer is another."""
+    """The head's output, and the tokens read. Raises UnusableAnswer if the answer has another form."""
     try:
         [classified] = answer["data"]
         [logit] = classified["probs"]
@@ -119,7 +118,7 @@ def load_openai_scorer(name: str, config: RemoteServerConfig) -> OpenAIScorer:
     default name for a model), else `rstar`, 0 and 1.
 
     Raises:
-        TreestarError: there is no MODEL in it, or as `OpenAIScorer`.
+        TreestarError: the name has no MODEL, or as `OpenAIScorer`.
     """
     model, url = parse_openai_name(name)
     found = model_config(shipped_path("PPM", model) or Path(model).expanduser())
@@ -131,8 +130,3 @@ def load_openai_scorer(name: str, config: RemoteServerConfig) -> OpenAIScorer:
         found.get("treestar_ppm_bias", 0.0),
         found.get("treestar_ppm_scale", 1.0),
     )
-
-
-def server_remarks(*models: object) -> list[str]:
-    """What those of a search's models that are behind a server had to repeat, a line for each that had to."""
-    return [said for each in models if isinstance(each, OpenAIPolicy | OpenAIScorer) and (said := each.report())]

@@ -28,10 +28,10 @@ PairSource = Literal["step", "answer"]
 """What is compared: two steps after the same steps; two whole trajectories."""
 
 StateKey = tuple[str, str]
-"""A question, and steps as they stand in a policy's context."""
+"""A question, and steps as a policy's context shows them."""
 
 POSITIVES = NEGATIVES = 2
-"""The most that are preferred, and that others are preferred to, at one place of a tree (the paper's numbers)."""
+"""The most preferred and the most rejected nodes at one place of a tree (the paper's numbers)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Pair:
     """The same of the rejected one; less than `q_chosen`."""
     source: PairSource
     group: str
-    """Names the place in a tree that this pair and at most three others come from; equation 4 averages over them."""
+    """Names the place in a tree that this pair and up to three others come from; equation 4 averages over them."""
     weight: float
     """Its share of its tree, in (0, 1]. The weights of a tree sum to 1, those of its groups are equal, and so are those
     of a group's pairs."""
@@ -66,7 +66,7 @@ class Pair:
 
 @dataclass(slots=True)
 class PairCounts:
-    """What became of the trees that pairs were made from."""
+    """How many pairs the trees gave, and why some gave none."""
 
     trees: int = 0
     """Trees that were read, whether they gave pairs or not."""
@@ -75,7 +75,7 @@ class PairCounts:
     pairs: Counter[tuple[PairSource, int]] = field(default_factory=Counter)
     """Pairs by source and by the step at which they differ."""
     duplicates: int = 0
-    """Pairs left out because the same one was found elsewhere, mostly in another tree of the problem."""
+    """Pairs left out because the same pair was found elsewhere, mostly in another tree of the problem."""
     contradictions: int = 0
     """Pairs left out because trees of the problem disagree on which of the two states is the better."""
 
@@ -112,15 +112,15 @@ class PairCounts:
 def make_pairs(
     trees: Iterable[Tree], skipped: Sequence[SkippedTree] = (), minimum_margin: float = 0.0
 ) -> tuple[list[Pair], PairCounts]:
-    """The pairs of all `trees`, without duplicates, and what became of the trees.
+    """The pairs of all `trees`, without duplicates, and counts of pairs and of skipped trees.
 
     The result does not depend on the order of the trees. Where trees of one problem give the same pair, the one with
     the greatest margin stays; where they contradict each other, the preference with the greater sum of margins stays.
 
     Args:
         trees: searched with `gold`, so that every answer was judged; others are skipped and counted.
-        skipped: what reading could not make a tree of (`TreeFolder.skipped`), for the counts. Looked at after the last
-            tree.
+        skipped: files and lines from which no tree could be read (`TreeFolder.skipped`), for the counts. Read after
+            the last tree.
         minimum_margin: as in `pairs_of_tree`.
     """
     counts = PairCounts()
@@ -144,8 +144,8 @@ def pairs_of_tree(tree: Tree, minimum_margin: float = 0.0) -> list[Pair]:
     """The pairs of one tree: those of each node's children in creation order, then those of its trajectories.
 
     Only answers that were compared with the gold answer count as right or wrong. A path that ended without an answer
-    lowers the Q of the steps that led there, but is itself no negative: its failure shows when it is run, and no PPM is
-    asked about it.
+    lowers the Q of the steps that led there, but is not itself a negative: its failure shows when it is run, and no PPM
+    is asked about it.
 
     Args:
         minimum_margin: the least q_chosen - q_rejected; the released rStar-Math code trains on 0.5 and more.
@@ -165,8 +165,8 @@ def best_against_worst(
 ) -> list[Pair]:
     """Pairs of the best of `nodes` that reach a right answer with the worst that reach a wrong one.
 
-    A node that reaches both may stand on both sides: then Q decides which of two such nodes is the better. Of nodes
-    with the same Q the one visited more often comes first, then the older.
+    A node that reaches both may be on both sides: then Q decides which of two such nodes is better. Of nodes with the
+    same Q, the one visited more often comes first, then the older one.
     """
     value = node_q if source == "step" else mean_q
     positives = [node for node in nodes if below[node.index].correct]
@@ -232,12 +232,12 @@ def margin(pair: Pair) -> float:
 
 
 def state_key(state: State) -> StateKey:
-    """What tells two states apart."""
+    """What distinguishes two states."""
     return state.problem.question, trajectory_text(state)
 
 
 def digest(tree: Tree) -> str:
-    """A short name of what pairs are made from, the same for equal trees."""
+    """A short hash of what pairs are made from, the same for equal trees."""
     content = [
         (
             None if node.parent is None else node.parent.index,

@@ -1,4 +1,4 @@
-"""The reliability plot of a PPM: what success rate a score stands for."""
+"""The reliability plot of a PPM: which success rate a score corresponds to."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from treestar.types import TreestarError
 __all__ = ["draw_reliability"]
 
 SIZE = (6.4, 5.6)
-BLUE, GREY = "#4477aa", "#999999"
+BLUE, GRAY = "#4477aa", "#999999"
 
 
 def draw_reliability(evaluation: PPMEvaluation, path: str | Path) -> None:
-    """Draw the success rate of the trajectories that went on from a state against the state's score, as PNG.
+    """Draw the success rate of the trajectories that continue from a state against the state's score, as PNG.
 
     Raises:
         TreestarError: matplotlib is not installed.
@@ -27,12 +27,12 @@ def draw_reliability(evaluation: PPMEvaluation, path: str | Path) -> None:
     bins = evaluation.reliability
     figure = Figure(SIZE, layout="constrained")
     rates, counts = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
-    rates.plot([-1, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="score = 2 · success rate - 1")
+    rates.plot([-1, 1], [0, 1], color=GRAY, linestyle="--", linewidth=1, label="score = 2 · success rate - 1")
     successes = [each.success for each in bins]
     rates.errorbar(
         [each.mean_score for each in bins],
         [success.value for success in successes],
-        yerr=[  # rounding may put the mean a hair outside an interval without width
+        yerr=[  # rounding may put the mean slightly outside an interval of width 0
             [max(success.value - success.interval[0], 0.0) for success in successes],
             [max(success.interval[1] - success.value, 0.0) for success in successes],
         ],
@@ -47,7 +47,7 @@ def draw_reliability(evaluation: PPMEvaluation, path: str | Path) -> None:
     rates.set_ylim(-0.03, 1.03)
     rates.set_ylabel("success rate of rollouts from the state")
     states = sum(each.success.count for each in bins)
-    rates.set_title(f"What a score stands for: {states:,} states of {evaluation.auc.problems:,} problems")
+    rates.set_title(f"Success rate by score: {states:,} states of {evaluation.auc.problems:,} problems")
     rates.legend(loc="upper left", fontsize="small", frameon=False)
 
     sizes = [each.success.count for each in bins]

@@ -1,8 +1,8 @@
 """A scorer over a process preference model, on CPU or CUDA.
 
-The states of all running searches wait in one queue; whenever the model is free it reads all that wait in batches, each
-state only beyond what it has read of its ancestors. Reading runs in a thread of its own, so the event loop goes on
-executing steps meanwhile.
+The states of all running searches wait in one queue. Whenever the model is free, it reads those that wait in batches,
+each state only beyond what it has already read of its ancestors. It runs in its own thread, so the event loop continues
+to execute steps.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from treestar.types import Scores, State, TreestarError
 __all__ = ["TransformersScorer"]
 
 LINGER_SECONDS = 0.004
-"""How long a free model waits for further states while they keep coming; one forward pass takes longer."""
+"""How long a free model waits for more states while they keep coming; one forward pass takes longer."""
 
 
 @dataclass(slots=True)
@@ -38,8 +38,8 @@ class TransformersScorer:
     A state that exceeds the model's context scores as the longest part of it that fits (`encoding.fitting_part`).
 
     Args:
-        max_batch: most states of one forward pass.
-        prefix_cache_bytes: memory for what the model has read and may have to read again (keys and values).
+        max_batch: the most states in one forward pass.
+        prefix_cache_bytes: memory for the keys and values of prefixes that may be read again.
     """
 
     def __init__(self, ppm: PPM, name: str, max_batch: int = 128, prefix_cache_bytes: int = 2**30) -> None:
@@ -66,16 +66,16 @@ class TransformersScorer:
         return await future
 
     async def serve(self) -> None:
-        """Score whatever waits until nothing does."""
+        """Score waiting states until none are left."""
         loop = asyncio.get_running_loop()
         while self.waiting:
             await self.gather_requests()
-            # A search that gave up meanwhile has cancelled its future.
+            # A search that was stopped in the meantime has canceled its future.
             requests = [request for request in self.waiting if not request.scores.done()]
             self.waiting.clear()
             try:
                 outcome: list[Scores] | Exception = await loop.run_in_executor(self.thread, self.answer, requests)
-            except Exception as error:  # whatever the model raises belongs to those who wait for it
+            except Exception as error:  # whatever the model raises is passed to the searches that wait
                 outcome = error
             for index, request in enumerate(requests):
                 if request.scores.done():
@@ -86,7 +86,7 @@ class TransformersScorer:
                     request.scores.set_result(outcome[index])
 
     async def gather_requests(self) -> None:
-        """Wait while further requests keep coming and one batch has room for them."""
+        """Wait while more requests keep coming and one batch has room for them."""
         seen = 0
         while seen < len(self.waiting) and sum(len(request.states) for request in self.waiting) < self.max_batch:
             seen = len(self.waiting)
@@ -108,7 +108,7 @@ class TransformersScorer:
         return fitting_part(encode(self.ppm.tokenizer, self.ppm.step_format, state), self.context, self.name)
 
     def score_batch(self, rows: Sequence[list[int]]) -> list[tuple[float, int]]:
-        """`read`, but a batch too big for the memory is halved.
+        """`read`, but a batch that is too big for the memory is halved.
 
         Raises:
             TreestarError: not even one sequence fits.
@@ -128,7 +128,7 @@ class TransformersScorer:
         return self.score_batch(rows[:half]) + self.score_batch(rows[half:])
 
     def read(self, rows: Sequence[list[int]]) -> list[tuple[float, int]]:
-        """For each token sequence the score at its last token, and how many of its tokens were read for that."""
+        """For each token sequence, the score at its last token and how many of its tokens were read for it."""
         sequences = read(self.ppm.scores_of_last, rows, self.prefixes, self.ppm.model.device)
         scores = [float(sequence.output) for sequence in sequences]
         return [

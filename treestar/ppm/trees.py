@@ -1,6 +1,6 @@
 """Search trees as training data: folders of them read one by one, and what the trajectories below each node came to.
 
-A file that is no whole tree is skipped and named, never half used.
+A file that is not a whole tree is skipped and named, never half used.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from treestar.search import Node, Tree
-from treestar.types import TreestarError
+from treestar.storage.tree_files import tree_files, tree_texts
 
 __all__ = ["Outcomes", "SkipReason", "SkippedTree", "TreeFolder", "is_judged", "outcomes", "read_trees", "skip_reason"]
 
@@ -27,7 +27,7 @@ class SkippedTree:
     """A tree that was left out, and why."""
 
     name: str
-    """The file (in a .jsonl file also the line), or the problem's id."""
+    """The file (with the line or row if it holds several trees), or the problem's id."""
     reason: SkipReason
     detail: str = ""
 
@@ -45,20 +45,12 @@ class TreeFolder:
         for file in tree_files(self.path):
             name = file.relative_to(self.path).as_posix() if file != self.path else file.name
             try:
-                yield from self.read_file(file, name)
-            except (OSError, UnicodeDecodeError) as error:
+                for place, text in tree_texts(file):
+                    yield from self.parse(text, f"{name}, {place}" if place else name)
+            except (OSError, ValueError) as error:
                 self.skipped.append(SkippedTree(name, "unreadable", str(error)))
 
-    def read_file(self, file: Path, name: str) -> Iterator[Tree]:
-        if file.suffix == ".json":
-            yield from self.parse(file.read_text(encoding="utf-8"), name)
-            return
-        with file.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.strip():
-                    yield from self.parse(line, f"{name}, line {number}")
-
-    def parse(self, text: str, name: str) -> Iterator[Tree]:
+    def parse(self, text: str | bytes, name: str) -> Iterator[Tree]:
         try:
             data = json.loads(text)
             tree = Tree.from_json(data)
@@ -70,30 +62,22 @@ class TreeFolder:
 
 
 def read_trees(path: str | Path) -> TreeFolder:
-    """The trees that `Tree.save` wrote in `path` and the folders below it.
+    """The trees in `path` and the folders below it.
 
     Args:
-        path: a folder with *.json files (a tree each) and *.jsonl files (a tree a line), or one such file.
+        path: a folder of .json files (a tree each), .jsonl files (a tree a line) and .parquet files (a tree a row, in
+            the column `tree`), or one such file; or the folder of an evolve job or of one of its rounds, of which the
+            tables named `trees` are read, with the rows that are not in a shard yet.
 
     Returns:
-        An iterable of `Tree`; afterwards its `skipped` names what was truncated or was no tree at all.
+        An iterable of `Tree`; afterwards its `skipped` names what was damaged, truncated or not a tree at all.
 
     Raises:
-        TreestarError: there is no such file in `path`.
+        TreestarError: there is no such file in `path`. While iterating: there are Parquet files, and pyarrow is not
+            installed.
     """
-    path = Path(path)
-    if not tree_files(path):
-        raise TreestarError(
-            f"no trees in {path}: give a folder of .json files (a tree each) or .jsonl files (a tree a line), as "
-            "`treestar solve --gold --save-tree FOLDER` writes them"
-        )
-    return TreeFolder(path)
-
-
-def tree_files(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path]
-    return sorted(file for file in path.rglob("*") if file.suffix in (".json", ".jsonl") and file.is_file())
+    tree_files(path)
+    return TreeFolder(Path(path))
 
 
 def check_tree(tree: Tree, parents: list[int | None]) -> None:

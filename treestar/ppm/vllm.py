@@ -1,4 +1,4 @@
-"""A scorer that vLLM computes in this process, by its pooling runner (docs/backends.md)."""
+"""A scorer that runs on vLLM's pooling runner in this process (docs/backends.md)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Tree search over reasoning steps: the tree, selection rules, strategies, and the engine that runs many searches."""
 
 from treestar.search.answer import AnswerGroup, AnswerGroups, choose
+from treestar.search.budget import Budget
 from treestar.search.config import (
     AdaptiveBranchingConfig,
     BeamSearchConfig,
@@ -26,6 +27,7 @@ __all__ = [
     "AnswerGroups",
     "BeamSearchConfig",
     "BestOfNConfig",
+    "Budget",
     "Components",
     "DVTSConfig",
     "GreedyConfig",

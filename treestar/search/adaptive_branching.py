@@ -1,17 +1,18 @@
 """Adaptive branching: AB-MCTS-A (Inoue et al. 2025, arXiv 2503.04412, section 3.3) at the level of steps.
 
 At each node a rollout either widens (samples one more step there) or goes deeper into an open child. Thompson sampling
-says which: each option's value has a Beta posterior, of which one value is drawn, and the highest draw wins. The
+decides: each option's value has a Beta posterior, one value is drawn from each, and the highest draw wins. The
 observations are PPM scores mapped to [0, 1]. For widening they are those of the node's children (a step that was
 sampled twice counts twice), for going deeper those of everything below the children, and for one child those of the
 child and everything below it.
 
 Invariant: a node's visits are the scored nodes of its subtree, itself included, and its value sum is that of their
-scores. A rollout goes on to a terminal node; a trajectory without an answer counts as a score of -1.
+scores. A rollout continues to a terminal node; a trajectory without an answer counts as a score of -1.
 """
 
 from __future__ import annotations
 
+from math import inf
 from random import Random
 
 from treestar.search.config import AdaptiveBranchingConfig
@@ -24,7 +25,8 @@ __all__ = ["adaptive_branching"]
 
 async def adaptive_branching(search: Search[AdaptiveBranchingConfig]) -> str:
     """Run rollouts one after another; returns what ended the search."""
-    while search.stats.rollouts < search.config.rollouts:
+    most = inf if search.config.max_rollouts is None else search.config.max_rollouts
+    while search.stats.rollouts < most:
         node = search.tree.root
         while node.terminal is None:
             if (spent := search.budget_spent()) is not None:
@@ -60,7 +62,7 @@ def draw_value(rng: Random, prior: float, visits: int, value_sum: float) -> floa
 
 async def widen(search: Search[AdaptiveBranchingConfig], node: Node) -> Node:
     """Sample one step at `node`, and score and back up the child if it is new; returns the child, or `node` itself
-    where that has become terminal because no step can follow."""
+    if it has become terminal because no step can follow."""
     [growth] = await search.expand({node: 1}, merge=True, keep_failures=True)
     for child in growth.new:
         if child.terminal is None:
@@ -71,5 +73,5 @@ async def widen(search: Search[AdaptiveBranchingConfig], node: Node) -> Node:
 
 
 def own_value(node: Node) -> float:
-    """What a node itself was worth when it was sampled, in [-1, 1]."""
+    """The node's own score from when it was sampled, in [-1, 1]; -1 without one."""
     return -1.0 if node.score is None else node.score

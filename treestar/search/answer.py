@@ -30,7 +30,7 @@ class AnswerGroup:
     """The first of them as it was written."""
     members: list[Node] = field(default_factory=list)
     mass: float = 0.0
-    """Share of the policy's trajectories that end here, as far as the tree has sampled them (`sampled_mass`)."""
+    """Share of the policy's trajectories that end here, estimated from the tree's samples (`sampled_mass`)."""
 
 
 @dataclass(slots=True)
@@ -43,7 +43,7 @@ class AnswerGroups:
     mass: float = 0.0
     """The groups' masses added up."""
     open_mass: float = 1.0
-    """Share of the policy's trajectories for which no finished path stands yet."""
+    """Share of the policy's trajectories that no finished path accounts for yet."""
 
     async def add(self, node: Node) -> AnswerGroup:
         """Put a terminal node that has an answer into its group."""
@@ -65,7 +65,7 @@ class AnswerGroups:
         return mass
 
     def discard(self, node: Node) -> None:
-        """Take a terminal node out again, as if its trajectory had not stated an answer."""
+        """Remove a terminal node, as if its trajectory had not stated an answer."""
         assert node.answer is not None
         group = self.group_of[node.answer]
         group.members.remove(node)
@@ -89,7 +89,7 @@ class AnswerGroups:
         return 2.0 * group.mass / self.mass - 1.0
 
     def decided(self) -> bool:
-        """Whether the leading group stays the heaviest whatever the open paths still find."""
+        """Whether the leading group stays the heaviest, whatever the open paths find."""
         masses = sorted([group.mass for group in self.groups], reverse=True)
         second = masses[1] if len(masses) > 1 else 0.0
         return bool(masses) and masses[0] - second > self.open_mass + 1e-9
@@ -98,13 +98,15 @@ class AnswerGroups:
 def sampled_mass(node: Node) -> float:
     """The share of the policy's trajectories that the tree's samples give to the path to `node`, in (0, 1].
 
-    A product over the path: how many of the candidates sampled there (and not pruned) were this step, or, where they
-    were distinct, this step's share of their probability. A tree samples probable and improbable branches alike; by
-    this share they count as often as the policy itself would take them.
+    A product over the path: the fraction of the candidates sampled there (and not pruned) that were this step, or, if
+    they were distinct, this step's share of their probability. A tree samples probable and improbable branches alike;
+    with this share they count as often as the policy itself would take them.
     """
     mass = 1.0
     while (parent := node.parent) is not None:
-        mass *= node.mass / sum([sibling.mass for sibling in parent.children])
+        if parent.children_mass is None:
+            parent.children_mass = sum([child.mass for child in parent.children])
+        mass *= node.mass / parent.children_mass
         node = parent
     return mass
 
@@ -117,17 +119,17 @@ def mean_log_probability(node: Node) -> float:
 
 
 def trajectory_score(node: Node) -> float | None:
-    """What the PPM says of the trajectory that ends at `node`: the sum of its steps' scores; None without a PPM.
+    """The PPM's score of the trajectory that ends at `node`: the sum of its steps' scores; None without a PPM.
 
-    A PPM is trained on siblings. Its score says how good a step is after the steps before it, and forgets what was
-    wrong with those, so no single score stands for a trajectory, not even the last.
+    A PPM is trained on siblings. Its score says how good a step is given the steps before it, and ignores what was
+    wrong with those, so no single score represents a trajectory, not even the last.
     """
     scores = [each.score for each in node.path() if each.score is not None]
     return sum(scores) if scores else None
 
 
 def trajectory_quality(node: Node) -> float:
-    """What ranks single trajectories: the PPM's score, or without one the mean log-probability."""
+    """What single trajectories are ranked by: the PPM's score, or without a PPM the mean log-probability."""
     score = trajectory_score(node)
     return mean_log_probability(node) if score is None else score
 
@@ -138,16 +140,16 @@ def trajectory_weight(node: Node, choice: Choice) -> float:
         return float(node.multiplicity)
     if choice == "best":
         return exp(trajectory_quality(node))
-    # What a PPM prefers by a score of s more, it holds to be e^s times as likely (rStar-Math, equation 4); the policy's
-    # share is what was likely before. A tree samples probable and improbable branches alike.
+    # A PPM considers a step with a score higher by s to be e^s times as likely (rStar-Math, equation 4). The sampled
+    # mass is the prior, because a tree samples probable and improbable branches alike.
     return sampled_mass(node) * exp(trajectory_score(node) or 0.0)
 
 
 def choose(groups: AnswerGroups, choice: Choice) -> tuple[Node, float] | None:
-    """The chosen trajectory's terminal node and the confidence in its answer, or None where nothing was finished.
+    """The chosen trajectory's terminal node and the confidence in its answer, or None if nothing was finished.
 
-    `weighted` and `majority` take the heaviest group and in it the best trajectory; `best` takes the best trajectory
-    of all. Ties go to the group found first. The confidence is the chosen group's share of all weight, in [0, 1].
+    `weighted` and `majority` take the best trajectory of the heaviest group; `best` takes the best trajectory of all.
+    Ties go to the group found first. The confidence is the chosen group's share of all weight, in [0, 1].
     """
     if not groups.groups:
         return None

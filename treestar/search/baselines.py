@@ -1,4 +1,4 @@
-"""The baselines that search is measured against: independent trajectories, grown step by step beside each other."""
+"""The baselines that search is measured against: independent trajectories, grown step by step in parallel."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ async def sample(search: Search[SamplesConfig]) -> str:
 
 async def grow_trajectories(search: Search[GreedyConfig] | Search[SamplesConfig], samples: int, in_flight: int) -> str:
     root = search.tree.root
+    most = min(samples, search.config.max_rollouts or samples)
     started = 0
-    ends: list[Node] = []  # the last node of each trajectory in flight; a new one stands at the root
+    ends: list[Node] = []  # the last node of each trajectory in flight; a new one starts at the root
     while True:
         if (spent := search.budget_spent()) is not None:
             return spent
-        fresh = min(in_flight - len(ends), samples - started)
+        fresh = min(in_flight - len(ends), most - started)
         started += fresh
         ends += [root] * fresh
         if not ends:

@@ -1,10 +1,10 @@
-"""Beams of steps, rated by a PPM: step-level beam search (Snell et al. 2024, arXiv 2408.03314, section 5.1) and diverse
-verifier tree search (Beeching et al. 2024), which is several beams of width 1.
+"""Beams of steps, scored by a PPM: step-level beam search (Snell et al. 2024, arXiv 2408.03314, section 5.1) and
+diverse verifier tree search (Beeching et al. 2024), which is several beams of width 1.
 
-A beam stands on its best states. At each step it samples candidates at all of them and keeps the best of these.
-Finished trajectories are kept as answers, whether among the best or not; one that is among the best holds its place, so
-the beam narrows, and a round is over when no beam has an open state. Further rounds begin at the root with fresh
-candidates; states that were reached before are neither run nor scored again.
+A beam holds its best states. At each step it samples candidates at all of them and keeps the best of these. Finished
+trajectories are kept as answers, whether among the best or not. One that is among the best keeps its place, so the beam
+narrows, and a round ends when no beam has an open state. Further rounds begin at the root with fresh candidates; states
+that were reached before are neither run nor scored again.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ async def dvts(search: Search[DVTSConfig]) -> str:
 
 async def grow_beams(search: Search[BeamSearchConfig] | Search[DVTSConfig], beams: int, width: int) -> str:
     config, root = search.config, search.tree.root
-    rounds = config.rounds or (1 if config.generated_tokens is None else inf)
+    rounds = config.rounds or (1 if config.max_generated_tokens is None else inf)
     standing: list[list[Node]] = []  # the open states of each beam
     while True:
         if (spent := search.budget_spent()) is not None:
@@ -46,14 +46,14 @@ async def grow_beams(search: Search[BeamSearchConfig] | Search[DVTSConfig], beam
                 return "finished"
             rounds -= 1
             standing = [[root]] * beams
-        # At the root a beam has one state, and not yet `width` of them, at which to draw its candidates.
+        # At the root a beam has one state instead of `width` of them, so it draws all its candidates there.
         share = {leaf: config.children * (width if leaf is root else 1) for states in standing for leaf in states}
         wanted = Counter[Node]()
         for leaf in chain.from_iterable(standing):
             wanted[leaf] += share[leaf]
         grown = await search.expand(wanted, merge=True, keep_failures=False)
         await evaluate(search, grown)
-        # Beams that stand at the same node share its candidates out, so that they stay independent.
+        # Beams at the same node divide its candidates among them, so that they stay independent.
         drawn = {growth.leaf: iter(growth.draws) for growth in grown}
         standing = [
             keep_best([child for leaf in states for child in islice(drawn[leaf], share[leaf])], width)
@@ -75,7 +75,8 @@ async def evaluate(search: Search[BeamSearchConfig] | Search[DVTSConfig], grown:
 def keep_best(candidates: Iterable[Node | None], width: int) -> list[Node]:
     """The open ones among the `width` distinct candidates with the best trajectories; ties go to the one drawn first.
 
-    All steps count, for candidates of different parents are compared, and a step's own score forgets its parents'.
+    All steps count, because candidates of different parents are compared, and a step's own score ignores the steps
+    before it.
     """
     distinct = dict.fromkeys(child for child in candidates if child is not None and is_candidate(child))
     ranked = sorted(distinct, key=lambda child: trajectory_score(child) or 0.0, reverse=True)
@@ -83,5 +84,5 @@ def keep_best(candidates: Iterable[Node | None], width: int) -> list[Node]:
 
 
 def is_candidate(child: Node) -> bool:
-    """Whether a state is open or has an answer, and so may stand in a beam."""
+    """Whether a state is open or has an answer, and so may be part of a beam."""
     return child.terminal is None or child.answer is not None

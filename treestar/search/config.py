@@ -9,7 +9,9 @@ from dataclasses import dataclass, fields, replace
 from math import inf, isfinite, isnan
 from typing import Any, ClassVar, Literal
 
+from treestar.config.checks import check_choice, check_number, check_whole, invalid
 from treestar.search.answer import Choice
+from treestar.search.budget import Budget
 from treestar.search.selection import Rule
 from treestar.types import Sampling
 
@@ -29,8 +31,12 @@ __all__ = [
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchConfig:
-    """What every strategy has: the shape of a path, and the budget that ends a search with what it has."""
+class SearchConfig(Budget):
+    """What every strategy has: the shape of a path, and the budget that ends a search with what it has.
+
+    Raises:
+        ValueError: a setting's value is not allowed; the message names the field, the value and what is allowed.
+    """
 
     needs_scorer: ClassVar[bool] = False
     """Whether the strategy cannot work without a PPM."""
@@ -39,17 +45,10 @@ class SearchConfig:
     """Most steps of one trajectory."""
     max_step_tokens: int = 256
     """Most tokens of one step."""
-    generated_tokens: int | None = None
-    """Stop once this many tokens are generated; checked between expansions."""
-    executed_seconds: float | None = None
-    """Stop once steps have run this long in the sandbox."""
-    wall_seconds: float | None = None
-    """Stop after this long; checked between expansions."""
 
     def __post_init__(self) -> None:
-        """Raises ValueError naming the field, the value and what is allowed."""
-        check_at_least(self, 1, "max_depth", "max_step_tokens", "generated_tokens")
-        check_above_zero(self, "executed_seconds", "wall_seconds")
+        super().__post_init__()
+        check_whole(self, "max_depth", "max_step_tokens")
 
     def sampling(self) -> Sampling:
         """How the policy draws steps under this configuration."""
@@ -80,10 +79,8 @@ class SamplingConfig(SearchConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (isfinite(self.temperature) and self.temperature >= 0):
-            raise invalid(self, "temperature", "a finite number, 0 or more")
-        if not 0 < self.top_p <= 1:
-            raise invalid(self, "top_p", "above 0 and at most 1")
+        check_number(self, "temperature", at_least=0)
+        check_number(self, "top_p", above=0, at_most=1)
 
     def sampling(self) -> Sampling:
         return Sampling(self.temperature, self.top_p, self.max_step_tokens)
@@ -100,7 +97,7 @@ class SamplesConfig(SamplingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_at_least(self, 1, "samples", "in_flight")
+        check_whole(self, "samples", "in_flight")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,11 +133,10 @@ class TreeSearchConfig(SamplingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choice(self, "choice", "weighted", "majority", "best")
+        check_choice(self, "choice")
         if self.distinct and self.temperature == 0:
             raise invalid(self, "temperature", "above 0 where candidates are distinct")
-        if not 0 <= self.min_share < 1:
-            raise invalid(self, "min_share", "0 or more and below 1")
+        check_number(self, "min_share", at_least=0, below=1)
 
     def sampling(self) -> Sampling:
         return replace(super().sampling(), distinct=self.distinct, min_share=self.min_share)
@@ -156,11 +152,11 @@ class RoundsConfig(TreeSearchConfig):
     """Candidate steps sampled at each expansion."""
     rounds: int | None = None
     """Independent rounds, one after another, each with fresh candidates. Without a number: one, or with
-    `generated_tokens` as many as that allows."""
+    `max_generated_tokens` as many as that allows."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_at_least(self, 1, "children", "rounds")
+        check_whole(self, "children", "rounds")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +169,7 @@ class BeamSearchConfig(RoundsConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_at_least(self, 1, "beam_width")
+        check_whole(self, "beam_width")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,7 +181,7 @@ class DVTSConfig(RoundsConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_at_least(self, 1, "subtrees")
+        check_whole(self, "subtrees")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,16 +191,14 @@ class AdaptiveBranchingConfig(TreeSearchConfig):
 
     needs_scorer: ClassVar[bool] = True
 
-    rollouts: int = 16
-    """Passes from the root to a terminal node."""
+    max_rollouts: int | None = 16
     beta_prior: float = 0.5
     """Both parameters of the Beta prior on values in [0, 1]; 0.5 is Jeffreys'."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_at_least(self, 1, "rollouts")
-        if not (isfinite(self.beta_prior) and self.beta_prior > 0):
-            raise invalid(self, "beta_prior", "a finite number above 0")
+        check_ends(self)
+        check_number(self, "beta_prior", above=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,8 +208,7 @@ class MCTSConfig(TreeSearchConfig):
     Given a PPM it is PPM-augmented (rounds 3, 4 and test time); without one it is terminal-guided (rounds 1, 2).
     """
 
-    rollouts: int = 16
-    """Passes from the root to a terminal node."""
+    max_rollouts: int | None = 16
     children: int = 8
     """Candidate steps sampled at each expansion (8 to make data, 32 at test time in the paper)."""
     rule: Rule = "uct"
@@ -245,42 +238,19 @@ class MCTSConfig(TreeSearchConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_at_least(self, 1, "rollouts", "children", "in_flight")
-        check_at_least(self, 0, "virtual_loss")
-        check_choice(self, "rule", "uct", "puct")
-        check_choice(self, "on_error", "prune", "penalise")
-        if not (isfinite(self.exploration) and self.exploration >= 0):
-            raise invalid(self, "exploration", "a finite number, 0 or more")
+        check_whole(self, "children", "in_flight")
+        check_ends(self)
+        check_whole(self, "virtual_loss", at_least=0)
+        check_choice(self, "rule", "on_error")
+        check_number(self, "exploration", at_least=0)
         if isnan(self.unvisited_value) or self.unvisited_value == -inf:
             raise invalid(self, "unvisited_value", "a number or inf")
-        if self.widen_above is not None and not 0 < self.widen_above < 1:
-            raise invalid(self, "widen_above", "above 0 and below 1")
-        if self.stop_confidence is not None and not 0 < self.stop_confidence <= 1:
-            raise invalid(self, "stop_confidence", "above 0 and at most 1")
-        if not 0 <= self.stop_mass <= 1:
-            raise invalid(self, "stop_mass", "between 0 and 1")
+        check_number(self, "widen_above", above=0, below=1)
+        check_number(self, "stop_confidence", above=0, at_most=1)
+        check_number(self, "stop_mass", at_least=0, at_most=1)
 
 
-def invalid(config: SearchConfig, name: str, allowed: str) -> ValueError:
-    return ValueError(f"{type(config).__name__}.{name} must be {allowed}, not {getattr(config, name)!r}")
-
-
-def check_at_least(config: SearchConfig, least: int, *names: str) -> None:
-    for name in names:
-        value = getattr(config, name)
-        if value is None and name in ("generated_tokens", "rounds"):
-            continue
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise invalid(config, name, f"a whole number, {least} or more")
-
-
-def check_above_zero(config: SearchConfig, *names: str) -> None:
-    for name in names:
-        value = getattr(config, name)
-        if value is not None and not (isfinite(value) and value > 0):
-            raise invalid(config, name, "a finite number of seconds above 0")
-
-
-def check_choice(config: SearchConfig, name: str, *allowed: str) -> None:
-    if getattr(config, name) not in allowed:
-        raise invalid(config, name, " or ".join(repr(each) for each in allowed))
+def check_ends(config: SearchConfig) -> None:
+    """A search that has neither a number of rollouts nor another limit might not end."""
+    if all(getattr(config, each.name) is None for each in fields(Budget)):
+        raise invalid(config, "max_rollouts", "a whole number, 1 or more, where no other limit is given")

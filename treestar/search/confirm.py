@@ -1,7 +1,7 @@
-"""Before an answer is believed: its trajectory is run once more, from nothing, in an interpreter of its own.
+"""Before an answer is accepted, its trajectory is run again from the start in its own interpreter.
 
-A search runs the steps of all branches in one process, so a step could have been helped by a neighbour, or by code that
-got out of its step and answers for it. What a trajectory says must come from the trajectory alone.
+A search runs the steps of all branches in one process, so a step's output could depend on another branch, or on code
+that escaped from its step. What a trajectory prints must come from that trajectory alone.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ __all__ = ["choose_confirmed", "repeats"]
 async def choose_confirmed(
     groups: AnswerGroups, choice: Choice, problem: Problem, components: Components
 ) -> tuple[tuple[Node, float] | None, int]:
-    """`choose`, but a chosen trajectory that does not give the same again is discarded and the choice made anew.
+    """Like `choose`, but a chosen trajectory that gives other results when run again is discarded, and another chosen.
 
     Returns:
-        What `choose` returns, and how many trajectories were discarded. They end as `unrepeatable`, without an answer.
+        What `choose` returns, and how many trajectories were discarded. Those become `unrepeatable`, without an answer.
 
     Raises:
-        TreestarError: the executor failed for good.
+        TreestarError: the executor failed permanently.
     """
     discarded = 0
     while (chosen := choose(groups, choice)) is not None:
@@ -37,7 +37,7 @@ async def choose_confirmed(
 
 
 async def repeats(node: Node, problem: Problem, components: Components) -> bool:
-    """Whether the path to `node`, run in a fresh interpreter, prints at every step what it printed in the search and
+    """Whether the path to `node`, run in a fresh interpreter, prints the same output at every step as in the search and
     ends in the same answer."""
     interpreter = await components.executor.open()
     try:

@@ -1,4 +1,4 @@
-"""Runs the searches of many problems side by side on one event loop, over one policy, executor and verifier."""
+"""Runs the searches of many problems concurrently on one event loop, with one policy, executor and verifier."""
 
 from __future__ import annotations
 
@@ -62,18 +62,18 @@ async def search_many(
     on_progress: Progress = lambda _: None,
     on_result: Callable[[int, SearchResult], None] = lambda _index, _result: None,
 ) -> list[SearchResult]:
-    """Search for the answers of `problems`, at most `concurrency` of them at the same time.
+    """Search for the answers to `problems`, at most `concurrency` of them at the same time.
 
     Args:
-        stop: set it from any thread, and every search ends with what it has.
-        on_result: called with a problem's index and result as each is finished, in any order.
+        stop: can be set from any thread; every search then ends and returns what it has found.
+        on_result: called with a problem's index and result as each finishes, in any order.
 
     Returns:
         One result for each problem, in the order of `problems`.
 
     Raises:
-        ValueError: the strategy needs a PPM, and `components` has none.
-        TreestarError: the policy or the executor failed for good; results given to `on_result` before stay valid.
+        ValueError: the strategy needs a PPM and `components` has none.
+        TreestarError: the policy or the executor failed permanently; results already given to `on_result` stay valid.
     """
     stop = stop or Event()
     places = asyncio.Semaphore(concurrency)
@@ -101,7 +101,7 @@ async def search_one(
     stop: Event | None = None,
     on_progress: Progress = lambda _: None,
 ) -> SearchResult:
-    """Search for the answer of one problem; see `search_many`."""
+    """Search for the answer to one problem; see `search_many`."""
     name, grow = strategy_of(config)
     check_scorer(name, components.scorer is not None)
     tree = Tree(problem, name, config.to_json(), seed)
@@ -126,11 +126,11 @@ def strategy_of(config: SearchConfig) -> tuple[str, Strategy]:
 
 
 def check_scorer(strategy: str, has_scorer: bool) -> None:
-    """Raises ValueError where the strategy of that name needs a PPM and there is none."""
+    """Raises ValueError if the strategy of that name needs a PPM and there is none."""
     config_class, _ = STRATEGIES[strategy]
     if config_class.needs_scorer and not has_scorer:
         raise ValueError(
-            f"the strategy {strategy} needs a process preference model: name one with --ppm, in Python with `scorer`"
+            f"the strategy {strategy} needs a process preference model: name one with --scorer, in Python with `scorer`"
         )
 
 

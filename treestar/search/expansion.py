@@ -1,7 +1,7 @@
-"""One search in progress: growing its tree by what the policy proposes and the interpreter runs.
+"""One search in progress: how its tree grows by the steps that the policy proposes and the interpreter runs.
 
 Growth happens in waves. All leaves of a wave are expanded concurrently and their children are added in the order of the
-leaves, so a tree does not depend on which request came back first.
+leaves, so a tree does not depend on which request finished first.
 """
 
 from __future__ import annotations
@@ -19,17 +19,18 @@ from treestar.search.config import SearchConfig
 from treestar.search.result import SearchStats
 from treestar.search.tree import Node, TerminalReason, Tree
 from treestar.types import (
-    Closable,
     ContextOverflow,
     Execution,
     Executor,
     Interpreter,
     Policy,
     Proposal,
+    Sampling,
     Scorer,
     Step,
     TreestarError,
     Verifier,
+    as_policy,
 )
 
 __all__ = ["Components", "Expansion", "Growth", "Search", "reopen"]
@@ -38,39 +39,37 @@ ConfigT_co = TypeVar("ConfigT_co", bound=SearchConfig, covariant=True)
 
 
 PREAMBLE_RETRIES = 2
-"""A preamble only assigns numbers: where it fails, the machine was too busy to run it in time."""
+"""A preamble only assigns numbers: if it fails, the machine was too busy to run it in time."""
 
 StepKey = tuple[str, str, str | None]
-"""What a step is compared by; see `step_key`."""
+"""What steps are compared by; see `step_key`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """What a search is put together from."""
+    """The parts that a search works with."""
 
     policy: Policy
     executor: Executor
     verifier: Verifier
     scorer: Scorer | None = None
-    """The PPM, where there is one."""
+    """The PPM, if there is one."""
 
-    async def close(self) -> None:
-        """Close those of them that hold anything."""
-        for part in (self.policy, self.executor, self.verifier, self.scorer):
-            if isinstance(part, Closable):
-                await part.close()
+    def __post_init__(self) -> None:
+        """Raises TreestarError if the policy cannot propose steps."""
+        object.__setattr__(self, "policy", as_policy(self.policy))
 
 
 @dataclass(slots=True)
 class Candidate:
-    """A proposed step, and what running it did."""
+    """A proposed step, and the result of running it."""
 
     step: Step
     places: list[int]
-    """Where it stands among the sampled candidates; several where equal ones were merged."""
+    """Its indices among the sampled candidates; several if equal ones were merged."""
     execution: Execution
     known: Node | None = None
-    """The child that this step already is."""
+    """The existing child for this step, if there is one."""
     failure: TerminalReason | None = None
     answer: str | None = None
 
@@ -91,15 +90,14 @@ class Growth:
 
     leaf: Node
     draws: list[Node | None]
-    """For each sampled candidate, in sampling order, the child that it is; None where its code failed and it was
-    dropped."""
+    """For each sampled candidate, in sampling order, its child; None if its code failed and it was dropped."""
     new: list[Node]
-    """The children that were not there before, in order."""
+    """The newly added children, in order."""
 
 
 @dataclass(slots=True)
 class Search(Generic[ConfigT_co]):
-    """A search in progress: its tree, and what it has used so far."""
+    """A search in progress: its tree, and the resources it has used so far."""
 
     config: ConfigT_co
     components: Components
@@ -107,17 +105,22 @@ class Search(Generic[ConfigT_co]):
     interpreter: Interpreter
     groups: AnswerGroups
     stop: Event
-    """Set from any thread to end the search with what it has."""
+    """Can be set from any thread, to end the search and return what it has found."""
     on_progress: Callable[[Search[SearchConfig]], None] = lambda _: None
     """Called after every wave."""
     stats: SearchStats = field(default_factory=SearchStats)
     started: float = field(default_factory=time.perf_counter)
+    sampling: Sampling = field(init=False)
+    """How the policy draws steps; the same for every expansion, so made once."""
+
+    def __post_init__(self) -> None:
+        self.sampling = self.config.sampling()
 
     async def begin(self) -> None:
-        """Run the policy's preamble and plant the root.
+        """Run the policy's preamble and add the root.
 
         Raises:
-            TreestarError: the preamble failed, so that no step could run.
+            TreestarError: the preamble failed, so no step could run.
         """
         code = self.components.policy.preamble(self.tree.problem)
         execution = await self.run(code, None) if code else Execution()
@@ -136,38 +139,29 @@ class Search(Generic[ConfigT_co]):
         return execution
 
     def budget_spent(self) -> str | None:
-        """What ends the search now: `interrupted`, the name of a budget, or None."""
-        config, stats = self.config, self.stats
-        stats.seconds = time.perf_counter() - self.started
-        if self.stop.is_set():
-            return "interrupted"
-        if config.generated_tokens is not None and stats.generated_tokens >= config.generated_tokens:
-            return "generated_tokens"
-        if config.executed_seconds is not None and stats.executed_seconds >= config.executed_seconds:
-            return "executed_seconds"
-        if config.wall_seconds is not None and stats.seconds >= config.wall_seconds:
-            return "wall_seconds"
-        return None
+        """What ends the search now: `interrupted`, the name of a limit in its budget, or None."""
+        self.stats.seconds = time.perf_counter() - self.started
+        return "interrupted" if self.stop.is_set() else self.config.spent(self.stats)
 
     async def expand(self, wanted: Mapping[Node, int], merge: bool, keep_failures: bool) -> list[Growth]:
-        """Expand every leaf in `wanted` by the given number of candidates, in order. A leaf may be expanded again.
+        """Expand each leaf in `wanted` with the given number of candidates, in order. A leaf can be expanded again.
 
         Args:
-            merge: join candidates with the same code into one child, also with a child that is already there.
+            merge: merge candidates with the same code into one child, or into a child that already exists.
             keep_failures: keep candidates whose code failed as terminal children instead of dropping them.
         """
-        if len(wanted) == 1:
-            expansions = [await self.propose_and_run(*leaf, merge) for leaf in wanted.items()]
-        else:
-            expansions = await asyncio.gather(*(self.propose_and_run(*leaf, merge) for leaf in wanted.items()))
+        growing = [self.propose_and_run(leaf, n, merge) for leaf, n in wanted.items()]
+        # A single leaf needs no task of its own, which would cost more than the rest of its expansion.
+        expansions = [await growing[0]] if len(growing) == 1 else await asyncio.gather(*growing)
         return [self.grow(leaf, each, keep_failures) for leaf, each in zip(wanted, expansions, strict=True)]
 
     async def propose_and_run(self, leaf: Node, n: int, merge: bool) -> Expansion:
-        policy, tree, sampling = self.components.policy, self.tree, self.config.sampling()
+        policy, tree, sampling = self.components.policy, self.tree, self.sampling
         seed = tree.draw_seed(leaf)
         leaf.drawn += n
         if sampling.distinct:
-            # Without replacement, n more are the first and n others, if need be less probable ones each time.
+            # Without replacement, drawing n more means drawing the earlier ones again and n others. Each time, less
+            # probable ones are allowed.
             n = leaf.drawn
             leaf.times_drawn += 1
             sampling = replace(sampling, min_share=sampling.min_share**leaf.times_drawn)
@@ -180,16 +174,18 @@ class Search(Generic[ConfigT_co]):
         else:
             candidates = await self.merge_and_run(leaf, proposal.steps)
         for candidate in candidates:
-            judge(candidate, policy)
+            classify(candidate, policy)
         return Expansion(proposal, candidates)
 
     async def merge_and_run(self, leaf: Node, steps: Sequence[Step]) -> list[Candidate]:
         known = {step_key(child.step): child for child in leaf.children if child.step is not None}
         candidates = []
-        for places in merge_duplicates(steps):
-            # Of several wordings the most probable: one that names the wrong thing may have the right code too.
-            step = max((steps[place] for place in places), key=lambda each: each.log_probability)
-            child = known.get(step_key(step))
+        for key, places in merge_duplicates(steps).items():
+            step = steps[places[0]]
+            if len(places) > 1:
+                # Keep the most probable wording: one that names the wrong thing can have the right code too.
+                step = max((steps[place] for place in places), key=lambda each: each.log_probability)
+            child = known.get(key)
             execution = await self.execute(step, leaf) if child is None else child.execution
             candidates.append(Candidate(step, places, execution, child))
         return candidates
@@ -202,28 +198,30 @@ class Search(Generic[ConfigT_co]):
         return await self.run(step.code, leaf.execution)
 
     async def score(self, nodes: Sequence[Node]) -> None:
-        """Give every one of `nodes` that has none its PPM score, where there is a PPM."""
-        unscored = [node for node in nodes if node.score is None]
-        if self.components.scorer is None or not unscored:
+        """If there is a PPM, score those of `nodes` that have no score yet."""
+        scorer = self.components.scorer
+        if scorer is None:
             return
-        scores = await self.components.scorer.score([self.tree.state(node) for node in unscored])
+        unscored = [node for node in nodes if node.score is None]
+        if not unscored:
+            return
+        scores = await scorer.score([self.tree.state(node) for node in unscored])
         self.stats.scored_tokens += scores.tokens
         for node, value in zip(unscored, scores.values, strict=True):
             node.score = value
 
     async def finish(self, ends: Sequence[Node]) -> None:
-        """Score the steps of the finished trajectories that have an answer, and put them among those from which it is
-        chosen."""
+        """Score all steps of the finished trajectories that have an answer, and add these to the answer groups."""
         answered = [node for node in ends if node.answer is not None]
         await self.score(list(dict.fromkeys(each for node in answered for each in node.path())))
         for node in answered:
             await self.groups.add(node)
 
     def grow(self, leaf: Node, expansion: Expansion, keep_failures: bool) -> Growth:
-        """Add an expansion's candidates to the tree; a leaf left without children becomes terminal."""
+        """Add an expansion's candidates to the tree; a leaf that still has no children becomes terminal."""
         self.stats.prompt_tokens += expansion.proposal.prompt_tokens
         self.stats.generated_tokens += expansion.proposal.generated_tokens
-        steps, distinct = expansion.proposal.steps, self.config.sampling().distinct
+        steps, distinct = expansion.proposal.steps, self.sampling.distinct
         growth = Growth(leaf, [None] * len(steps), [])
         if distinct:
             leaf.seen = max(leaf.seen, sum(map(probability, steps)))
@@ -236,8 +234,9 @@ class Search(Generic[ConfigT_co]):
                 growth.new.append(child)
             else:
                 child.multiplicity += len(candidate.places)
+                leaf.children_mass = None
             if distinct:
-                # Drawn again, a child stands for the same texts and maybe more.
+                # A child that is drawn again stands for the same texts and possibly more.
                 child.probability = max(child.probability or 0.0, sum(probability(steps[i]) for i in candidate.places))
             for place in candidate.places:
                 growth.draws[place] = child
@@ -266,31 +265,33 @@ class Search(Generic[ConfigT_co]):
         return child
 
 
-def merge_duplicates(steps: Sequence[Step]) -> list[list[int]]:
-    """The places of the distinct steps among `steps`, in order of first appearance."""
+def merge_duplicates(steps: Sequence[Step]) -> dict[StepKey, list[int]]:
+    """The indices at which each distinct step occurs in `steps`, by its key, in order of first appearance."""
     merged: dict[StepKey, list[int]] = {}
     for place, step in enumerate(steps):
         merged.setdefault(step_key(step), []).append(place)
-    return list(merged.values())
+    return merged
 
 
 def step_key(step: Step) -> StepKey:
-    """What tells the steps of one state apart: the code they run, for the same code run in the same interpreter state
-    leaves the same variables. Comments do not count; steps without code are compared by their text."""
+    """What distinguishes the steps of one state: the code they run, because the same code in the same interpreter state
+    leaves the same variables. Comments do not count. Steps without code are compared by their text."""
     return code_without_comments(step.code) or step.text.strip(), step.ending, step.answer
 
 
 def code_without_comments(code: str) -> str:
-    """`code` without comment lines, empty lines and spaces at line ends. Code with multi-line strings, where such
-    lines may mean something, stays as it is."""
+    """`code` without comment lines, empty lines and trailing spaces. Code with multi-line strings, where such lines can
+    have a meaning, is returned unchanged."""
     if '"""' in code or "'''" in code:
         return code
+    if "\n" not in code and "#" not in code:
+        return code.rstrip()
     lines = [line.rstrip() for line in code.split("\n")]
     return "\n".join([line for line in lines if line and not line.lstrip().startswith("#")])
 
 
-def judge(candidate: Candidate, policy: Policy) -> None:
-    """Say whether a candidate failed, and whether it ends its trajectory with an answer."""
+def classify(candidate: Candidate, policy: Policy) -> None:
+    """Decide whether a candidate failed, and whether it ends its trajectory with an answer."""
     if candidate.step.ending == "truncated":
         candidate.failure = "truncated"
     elif candidate.execution.error is not None:
@@ -308,15 +309,16 @@ def probability(step: Step) -> float:
 
 
 def prior_weight(child: Node, step: Step) -> float:
-    """What `child` weighs as a prior: the policy's probability of it where that is known, else how often it was sampled
-    times its length-normalised probability, the geometric mean over the tokens."""
+    """The weight of `child` in the prior: the policy's probability of it if known, else how often it was sampled times
+    its length-normalized probability (the geometric mean over the tokens)."""
     if child.probability is not None:
         return child.probability
-    return child.multiplicity * exp(max(step.log_probability / max(step.tokens, 1), -700.0))
+    per_token = step.log_probability / step.tokens if step.tokens > 1 else step.log_probability
+    return child.multiplicity * exp(per_token if per_token > -700.0 else -700.0)
 
 
 def close(node: Node) -> None:
-    """Close `node`, and every ancestor that has no open child left with it."""
+    """Close `node`, and every ancestor that then has no open child left."""
     node.closed = True
     while (parent := node.parent) is not None:
         parent.open_children -= 1
@@ -327,7 +329,7 @@ def close(node: Node) -> None:
 
 
 def reopen(node: Node) -> None:
-    """Open a closed `node` that has a new open child, and every ancestor that was closed with it."""
+    """Reopen a closed `node`, and every ancestor that was closed with it."""
     while node.closed:
         node.closed = False
         if node.parent is None:

@@ -6,6 +6,8 @@ children, and so on. Every terminal child that an expansion finds is backed up a
 
 from __future__ import annotations
 
+from math import inf
+
 from treestar.search.answer import trajectory_score
 from treestar.search.config import MCTSConfig
 from treestar.search.expansion import Growth, Search, reopen
@@ -16,25 +18,28 @@ __all__ = ["backpropagate", "mcts"]
 
 
 async def mcts(search: Search[MCTSConfig]) -> str:
-    """Run rollouts until the budget, the rollouts, the tree or the doubt is used up; returns which of them it was."""
+    """Run rollouts until a limit is reached, the tree is exhausted or the answer is decided; returns what ended it
+    (`finished` if it was the number of rollouts)."""
     config, root = search.config, search.tree.root
+    most = inf if config.max_rollouts is None else config.max_rollouts
     started = 0
-    rollouts: list[Node] = []  # the leaf at which each rollout in flight stands
+    rollouts: list[Node] = []  # for each rollout in flight, the leaf it has reached
     while True:
-        going_on = bool(rollouts) or started < config.rollouts
-        stopped = search.budget_spent() or ("decided" if going_on and is_decided(search) else None)
-        if stopped is not None:
+        stopped = search.budget_spent()
+        if stopped is None and (rollouts or started < most) and is_decided(search):
+            stopped = "decided"
+        if stopped is not None and stopped != "max_rollouts":
             for leaf in rollouts:
                 leave(leaf)
             return stopped
-        while len(rollouts) < config.in_flight and started < config.rollouts and not root.closed:
+        while len(rollouts) < config.in_flight and started < most and not root.closed:
             started += 1
             root.in_flight += 1
             rollouts += descend(search, root)
         if not rollouts:
             if not root.closed:
                 return "finished"
-            if started == config.rollouts or not widen(search):
+            if started == most or not widen(search):
                 return "exhausted"
             continue
         leaves = dict.fromkeys(rollouts, config.children)
@@ -42,12 +47,12 @@ async def mcts(search: Search[MCTSConfig]) -> str:
         for leaf in leaves:
             leaf.widening = False
         await evaluate(search, grown)
-        rollouts = [leaf for standing in rollouts for leaf in descend(search, standing)]
+        rollouts = [leaf for reached in rollouts for leaf in descend(search, reached)]
         search.on_progress(search)
 
 
 def descend(search: Search[MCTSConfig], node: Node) -> list[Node]:
-    """Follow the selection rule from `node` to a leaf to be expanded; [] where the rollout has reached its end."""
+    """Follow the selection rule from `node` to a leaf to expand; [] if the rollout has ended at a closed node."""
     config = search.config
     while node.children and not node.widening:
         child = select_child(node, config.rule, config.exploration, config.unvisited_value, config.virtual_loss)
@@ -63,8 +68,8 @@ def descend(search: Search[MCTSConfig], node: Node) -> list[Node]:
 
 
 def widen(search: Search[MCTSConfig]) -> bool:
-    """Open an exhausted tree again, wherever the policy probably has steps that were not sampled yet; returns whether
-    there is such a place. Only with a PPM: agreement would count the steps that are sampled later for less."""
+    """Reopen an exhausted tree at every node where the policy probably has steps that were not sampled yet; returns
+    whether there is such a node. Only with a PPM: agreement would give steps that are sampled later less weight."""
     threshold = search.config.widen_above
     if threshold is None or search.components.scorer is None:
         return False
@@ -76,9 +81,9 @@ def widen(search: Search[MCTSConfig]) -> bool:
 
 
 def unseen_probability(node: Node) -> float:
-    """How probable it is that the next candidate sampled at `node` is new: what the distinct candidates drawn there
-    leave over, or the share of candidates that were sampled once (Good 1953, Turing's estimate), with half a candidate
-    more, so that it is never 0."""
+    """The probability that the next candidate sampled at `node` is new: what the distinct candidates drawn there leave
+    over, or the share of candidates that were sampled once (Good 1953, Turing's estimate). Half a candidate is added to
+    that share, so that it is never 0."""
     if node.times_drawn:
         return 1.0 - node.seen
     return (sum(child.multiplicity == 1 for child in node.children) + 0.5) / (node.drawn + 1)
@@ -94,7 +99,7 @@ def leave(node: Node | None) -> None:
 async def evaluate(search: Search[MCTSConfig], grown: list[Growth]) -> None:
     """Score the new nodes, and back up those that are terminal.
 
-    The PPM initialises new inner nodes: W = PPM(s), N = 1, that node alone. Terminals only keep their score.
+    The PPM initializes each new inner node, and not its ancestors: W = PPM(s), N = 1. Terminals only keep their score.
     """
     new = [child for growth in grown for child in growth.new]
     await search.score(new)
@@ -108,8 +113,8 @@ async def evaluate(search: Search[MCTSConfig], grown: list[Growth]) -> None:
 
 
 async def terminal_value(search: Search[MCTSConfig], node: Node) -> float:
-    """The value of a finished trajectory, in [-1, 1]: by the gold answer where that may be used, else by the PPM (the
-    mean over its steps), else by agreement with the tree's other trajectories. Without an answer it is worth -1."""
+    """The value of a finished trajectory, in [-1, 1]: by the gold answer if the search may use it, else by the PPM
+    (the mean over its steps), else by agreement with the tree's other trajectories. Without an answer it is -1."""
     if node.answer is None or node.terminal != "answer":
         search.groups.settle(node)
         return -1.0
@@ -134,9 +139,9 @@ def is_decided(search: Search[MCTSConfig]) -> bool:
     config, groups = search.config, search.groups
     if not groups.groups:
         return False
-    confidence = max(group.mass for group in groups.groups) / groups.mass
-    enough_is_finished = 1.0 - groups.open_mass >= config.stop_mass
-    if config.stop_confidence is not None and enough_is_finished and confidence >= config.stop_confidence:
-        return True
+    if config.stop_confidence is not None and 1.0 - groups.open_mass >= config.stop_mass:
+        confidence = max(group.mass for group in groups.groups) / groups.mass
+        if confidence >= config.stop_confidence:
+            return True
     weighs_by_mass = search.components.scorer is None and config.choice == "weighted"
     return config.early_stop and weighs_by_mass and groups.decided()

@@ -1,4 +1,4 @@
-"""What a search gives back, and its JSON form (the `--json` object of `treestar solve`)."""
+"""What a search returns, and its JSON form (the `--json` object of `treestar solve`)."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class SearchStats:
     """Tokens that the PPM read."""
     executed_seconds: float = 0.0
     discarded: int = 0
-    """Trajectories that were chosen and then discarded, because they gave something else when run again."""
+    """Trajectories that were chosen and then discarded, because they gave other results when run again."""
     seconds: float = 0.0
-    """Wall time from the search's start to its end; searches that run beside it share the machine."""
+    """Wall time from the search's start to its end; searches that run at the same time share the machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrajectoryStep:
-    """One step of the chosen trajectory as people should read it: with the question's values in place of names."""
+    """One step of the chosen trajectory in readable form: with the question's values in place of names."""
 
     text: str
     code: str
@@ -45,21 +45,22 @@ class TrajectoryStep:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """The answer to one problem, and what stands behind it."""
+    """The answer to one problem, and what it is based on."""
 
     problem: Problem
     answer: str | None
-    """None where no trajectory was finished."""
+    """None if no trajectory was finished."""
     confidence: float
     """Share of the finished trajectories' weight that agrees with `answer`, in [0, 1]."""
     correct: bool | None
-    """Whether `answer` equals the gold answer, judged after the search; None where there is no gold answer."""
+    """Whether `answer` equals the gold answer, checked after the search; None if there is no gold answer."""
     trajectory: tuple[TrajectoryStep, ...]
     stats: SearchStats
     stopped: str
-    """What ended the search: `finished`, `decided`, `exhausted`, `interrupted`, or the budget that ran out."""
+    """What ended the search: `finished`, `decided`, `exhausted`, `interrupted`, or the name of the limit
+    that was reached, such as `max_generated_tokens`."""
     tree: Tree | None = field(default=None, repr=False)
-    """None in a result read back from a file."""
+    """None in a result that was read from a file."""
 
     def to_json(self) -> dict[str, Any]:
         """The result without its tree as one JSON object."""
@@ -77,7 +78,7 @@ class SearchResult:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> SearchResult:
-        """The result that `to_json` wrote, without its tree. Raises KeyError or TypeError on another object."""
+        """The result that `to_json` wrote, without its tree. Raises KeyError or TypeError for any other object."""
         return cls(
             problem=Problem(data["question"], data["gold"], data["id"]),
             answer=data["answer"],

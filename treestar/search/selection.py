@@ -18,7 +18,7 @@ def uct(value_sum: float, visits: int, parent_visits: int, exploration: float) -
     Args:
         value_sum: W(s).
         visits: N(s), at least 1.
-        parent_visits: N(parent); 0 counts as 1 (a parent that its PPM score did not initialise).
+        parent_visits: N(parent); 0 counts as 1 (a parent that no PPM score initialized).
         exploration: c >= 0.
     """
     return value_sum / visits + exploration * sqrt(log(max(parent_visits, 1)) / visits)
@@ -32,14 +32,14 @@ def puct(q_value: float, visits: int, parent_visits: int, prior: float, explorat
 def select_child(
     node: Node, rule: Rule, exploration: float, unvisited_value: float = inf, virtual_loss: int = 1
 ) -> Node | None:
-    """The open child that maximises `rule`, the first of them on a tie; None where no child is open.
+    """The open child that maximizes `rule`, the first of them on a tie; None if no child is open.
 
-    Every other rollout that is below a child now counts there as `virtual_loss` visits of value -1. A child without
-    visits has the value `unvisited_value`: as its whole UCT value, as its Q in PUCT.
+    Every other rollout that is now below a child counts there as `virtual_loss` visits of value -1. A child without
+    visits gets `unvisited_value`: as its whole UCT value, as its Q in PUCT.
     """
     best: Node | None = None
     best_value = -inf
-    # This rollout itself is at `node`, so it does not count among the others below it.
+    # This rollout is itself at `node`, so it does not count as another one below it.
     parent_visits = node.visits + virtual_loss * max(node.in_flight - 1, 0)
     for child in node.children:
         if child.closed:
@@ -56,6 +56,8 @@ def select_child(
             value = uct(value_sum, visits, parent_visits, exploration)
         else:
             value = unvisited_value
+        if value == inf:
+            return child  # no later child can be better, and ties go to the first
         if best is None or value > best_value:
             best, best_value = child, value
     return best

@@ -1,28 +1,36 @@
 """The search tree: nodes with their statistics, an exact JSON form, and a networkx view.
 
-Invariant: nodes stand in creation order, a parent before its children, and a node's index is its place in `Tree.nodes`.
+Invariant: nodes are in creation order, a parent before its children, and a node's index is its position in
+`Tree.nodes`.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from treestar.config.renamed import current_names
+from treestar.storage.files import write_text
+from treestar.storage.tree_files import tree_files, tree_texts
 from treestar.types import Execution, Problem, State, Step
 
 if TYPE_CHECKING:
     import networkx
 
-__all__ = ["Node", "TerminalReason", "Tree"]
+__all__ = ["Node", "TerminalReason", "Tree", "stored_trees"]
 
 TerminalReason = Literal["answer", "dead_end", "max_depth", "context", "error", "truncated", "unrepeatable"]
 """Why a path ends: it states an answer; no valid child was found; it is as deep as allowed; it no longer fits the
 policy's context; its code failed; its last step was cut at the token limit; it stated an answer, was chosen, and gave
-something else when it was run again (`confirm.py`)."""
+other results when it was run again (`confirm.py`)."""
+
+NAMED = 5
+"""How many trees an error message names."""
 
 XML_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -38,37 +46,39 @@ class Node:
     depth: int = 0
     """Steps from the root."""
     prior: float = 1.0
-    """Share among the siblings, in [0, 1]: of their probabilities, or of sampled multiplicity times length-normalised
+    """Share among the siblings, in [0, 1]: of their probabilities, or of sampled multiplicity times length-normalized
     probability."""
     multiplicity: int = 1
     """How many of the sampled candidates this node stands for."""
     probability: float | None = None
-    """The policy's probability of the distinct candidates it stands for; None where candidates may repeat."""
+    """The policy's probability of the distinct candidates it stands for; None if candidates can repeat."""
     score: float | None = None
     """The PPM's score of the state, in [-1, 1]."""
     visits: int = 0
-    """N: backed-up terminal values below or at this node, plus 1 if its PPM score initialised it."""
+    """N: backed-up terminal values below or at this node, plus 1 if its PPM score initialized it."""
     value_sum: float = 0.0
     """W: the sum of those values."""
     terminal: TerminalReason | None = None
     answer: str | None = None
     correct: bool | None = None
-    """Whether the verifier accepted `answer`; None where it was not asked."""
+    """Whether the verifier accepted `answer`; None if it was not asked."""
     children: list[Node] = field(default_factory=list)
+    children_mass: float | None = None
+    """The sum of the children's masses, kept by `sampled_mass`; None after a child has changed. Not kept in JSON."""
     drawn: int = 0
-    """Candidates that were asked of the policy here so far; not kept in JSON."""
+    """Candidates requested from the policy here so far; not kept in JSON."""
     times_drawn: int = 0
-    """How often distinct candidates were asked for here; not kept in JSON."""
+    """How often distinct candidates were requested here; not kept in JSON."""
     seen: float = 0.0
     """The policy's probability of all distinct candidates drawn here, failed ones too; not kept in JSON."""
     widening: bool = False
-    """Further candidates are to be sampled here although there are children; not kept in JSON."""
+    """More candidates are to be sampled here although there are children; not kept in JSON."""
     in_flight: int = 0
-    """Rollouts that are below or at this node now (for virtual loss); 0 in a finished tree."""
+    """Rollouts that are now at or below this node (for virtual loss); 0 in a finished tree."""
     open_children: int = 0
-    """Children that selection may still enter; an expanded node with none is closed."""
+    """Children that selection can still enter; an expanded node with none is closed."""
     closed: bool = False
-    """Nothing below is left to search: terminal, or every child terminal or closed."""
+    """Nothing is left to search here: the node is terminal, or every child is terminal or closed."""
 
     @property
     def q_value(self) -> float:
@@ -77,7 +87,7 @@ class Node:
 
     @property
     def mass(self) -> float:
-        """What it weighs among its siblings: how often it was sampled, or its probability where none comes twice."""
+        """Its weight among its siblings: how often it was sampled, or its probability if candidates are distinct."""
         return float(self.multiplicity) if self.probability is None else self.probability
 
     def path(self) -> list[Node]:
@@ -93,7 +103,7 @@ class Node:
 
 @dataclass(slots=True, eq=False)
 class Tree:
-    """All nodes of one search, with what made them."""
+    """All nodes of one search, with the problem, settings and seed that produced them."""
 
     problem: Problem
     strategy: str
@@ -102,7 +112,7 @@ class Tree:
     seed: int
     nodes: list[Node] = field(default_factory=list)
     key: bytes = field(init=False, repr=False)
-    """Digest of seed and problem, from which every random number of this tree comes."""
+    """Digest of the seed and the problem, from which every random number of this tree is derived."""
 
     def __post_init__(self) -> None:
         self.key = blake2b(f"{self.seed}\0{self.problem.question}".encode("utf-8", "surrogatepass")).digest()
@@ -112,16 +122,17 @@ class Tree:
         return self.nodes[0]
 
     def add_root(self, execution: Execution) -> Node:
-        """Begin the tree with the interpreter state that the preamble left."""
+        """Start the tree with the interpreter state that the preamble left."""
         root = Node(index=0, parent=None, step=None, execution=execution)
         self.nodes.append(root)
         return root
 
     def add_child(self, parent: Node, step: Step, execution: Execution) -> Node:
-        """Append a node for `step`, the last among `parent`'s children so far."""
+        """Append a node for `step`, as the last of `parent`'s children."""
         node = Node(len(self.nodes), parent, step, execution, parent.depth + 1)
         self.nodes.append(node)
         parent.children.append(node)
+        parent.children_mass = None
         return node
 
     def state(self, node: Node) -> State:
@@ -134,25 +145,26 @@ class Tree:
         )
 
     def draw_seed(self, node: Node) -> int:
-        """The seed for the next candidates of `node`: hangs on seed, problem, node and what was drawn there so far,
-        never on what else runs beside this search."""
+        """The seed for the next candidates of `node`: depends only on the seed, the problem, the node and how many
+        candidates were drawn there."""
         return self.seed_named(b"%d:%d" % (node.index, node.drawn))
 
     def choice_seed(self, node: Node, rollout: int) -> int:
-        """The seed for the search's own choice at `node` in the given rollout; hangs on nothing else either."""
+        """The seed for the search's own choice at `node`: depends only on the seed, the problem, the node and the
+        rollout."""
         return self.seed_named(b"choice:%d:%d" % (node.index, rollout))
 
     def seed_named(self, name: bytes) -> int:
         return int.from_bytes(blake2b(name, digest_size=8, key=self.key).digest(), "big") >> 1
 
     def terminals(self) -> list[Node]:
-        """The nodes at which a trajectory ended, in creation order."""
+        """The nodes where a trajectory ends, in creation order."""
         return [node for node in self.nodes if node.terminal is not None]
 
     def to_json(self) -> dict[str, Any]:
-        """The tree as one JSON object; `from_json` gives back an equal tree.
+        """The tree as one JSON object, from which `from_json` makes an equal tree.
 
-        Interpreter snapshots are process-local and are left out.
+        Interpreter snapshots are local to the process and are left out.
         """
         return {
             "problem": asdict(self.problem),
@@ -164,30 +176,49 @@ class Tree:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Tree:
-        """The tree that `to_json` wrote.
+        """The tree that `to_json` wrote; old names of settings in its `config` become the current ones.
 
         Raises:
             KeyError, TypeError: `data` is not such an object.
         """
-        tree = cls(Problem(**data["problem"]), data["strategy"], data["config"], data["seed"])
+        tree = cls(Problem(**data["problem"]), data["strategy"], current_names(data["config"]), data["seed"])
         for fields in data["nodes"]:
             add_node_from_json(tree, fields)
         return tree
 
     def save(self, path: str | Path) -> None:
-        """Write the tree to `path` as JSON. Raises OSError where that cannot be written."""
-        Path(path).write_text(json.dumps(self.to_json(), allow_nan=False) + "\n", encoding="utf-8")
+        """Write the tree to `path` as JSON, atomically. Raises OSError if `path` cannot be written."""
+        write_text(Path(path), json.dumps(self.to_json(), allow_nan=False) + "\n")
 
     @classmethod
-    def load(cls, path: str | Path) -> Tree:
-        """Read a tree that `save` wrote."""
-        return cls.from_json(json.loads(Path(path).read_text(encoding="utf-8")))
+    def load(cls, path: str | Path, problem: str | None = None) -> Tree:
+        """Read a tree from a .json, .jsonl or .parquet file, or from a folder of them.
+
+        Args:
+            problem: the id of the tree's problem; only needed if there are several trees.
+
+        Raises:
+            OSError: a file cannot be read.
+            ValueError: there is not exactly one such tree, or a file is damaged. As `from_json`, where a node is.
+            TreestarError: a folder holds no trees, or pyarrow, which Parquet files need, is not installed.
+        """
+        found, ids, seeds = None, [], []
+        for data in stored_trees(path):
+            ids.append(Problem(**data["problem"]).id)
+            if problem is None or ids[-1] == problem:
+                found = found or data
+                seeds.append(data["seed"])
+            if len(seeds) > NAMED:
+                break
+        if found is None or len(seeds) > 1:
+            raise ValueError(not_one_tree(path, problem, ids, seeds))
+        return cls.from_json(found)
 
     def to_networkx(self) -> networkx.DiGraph[int]:
         """A directed graph from parents to children with every statistic as a node attribute.
 
-        Attributes are int, float, bool or str, so that GraphML can be written; those that are None are left out, and
-        characters that XML forbids become U+FFFD.
+        Attributes are int, float, bool or str, so that GraphML can be written. Those that are None are left out, and
+        characters that XML does not allow become U+FFFD.
         """
         import networkx
 
@@ -208,6 +239,40 @@ class Tree:
             if parent is not None:
                 graph.add_edge(parent, node.index, prior=node.prior)
         return graph
+
+
+def stored_trees(path: str | Path) -> Iterator[dict[str, Any]]:
+    """What `Tree.to_json` gave for each tree in a file or folder, one in memory at a time. Raises as `Tree.load`."""
+    path = Path(path)
+    for file in tree_files(path) if path.is_dir() else [path]:
+        where = str(file)
+        try:
+            for place, text in tree_texts(file):
+                where = f"{file}, {place}" if place else str(file)
+                data = json.loads(text)
+                Problem(**data["problem"]), data["seed"], data["nodes"]
+                yield data
+                where = str(file)
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{where} is not a tree: {type(error).__name__}: {error}") from error
+
+
+def not_one_tree(path: str | Path, problem: str | None, ids: Sequence[str], seeds: Sequence[int]) -> str:
+    """Why `Tree.load` cannot choose a tree."""
+    if not ids:
+        return f"{path} holds no tree"
+    if problem is None:
+        return f"{path} holds several trees: choose one with problem=ID, where ID is {first_of(ids)}"
+    if not seeds:
+        return f"{path} holds no tree of problem {problem!r}; it holds those of {first_of(ids)}"
+    return (
+        f"{path} holds several trees of problem {problem!r}, with the seeds {first_of(seeds)}: read all of them with "
+        "treestar.ppm.read_trees"
+    )
+
+
+def first_of(names: Sequence[object]) -> str:
+    return ", ".join(map(repr, names[:NAMED])) + (", ..." if len(names) > NAMED else "")
 
 
 def node_to_json(node: Node) -> dict[str, Any]:

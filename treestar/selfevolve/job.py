@@ -1,32 +1,33 @@
 """What a self-evolution job is: its policies, problems and rounds, as typed data that a YAML file says.
 
-    bootstrap: embedded
-    base: embedded
+    bootstrap: models/bootstrap
+    base: models/base
     problems:
       gym:
         - {family: chain_sum, level: mid, problems: 60}
     rounds:
-      - {mode: terminal, search: {rollouts: 16}}
-      - {mode: ppm, search: {rollouts: 16}, escalation: [{rollouts: 64}, {rollouts: 128}]}
+      - {mode: terminal, search: {max_rollouts: 16}}
+      - {mode: ppm, search: {max_rollouts: 16}, escalation: [{max_rollouts: 64}, {max_rollouts: 128}]}
 
 The presets beside this file are such files too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
-from math import isfinite
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from treestar.benchmarks.gym import LEVELS
+from treestar.benchmarks.gym_levels import LEVELS
+from treestar.config.checks import check_number, check_whole, invalid
+from treestar.config.renamed import AcceptsOldNames, silently, warn_of_renaming
 from treestar.config.values import config_from_values, config_to_values
-from treestar.policy.models import Dtype
+from treestar.policy.models import DEFAULT_POLICY, Dtype
 from treestar.search import MCTSConfig
-from treestar.selfevolve.bound.exploration import ExplorationConfig
+from treestar.selfevolve.bound import ExplorationConfig
 from treestar.training.ppm.config import PPMTrainingConfig
-from treestar.training.sft.train import SFTTrainingConfig
+from treestar.training.sft.config import SFTTrainingConfig
 from treestar.types import TreestarError
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "ProblemsConfig",
     "RoundConfig",
     "SelectionConfig",
+    "begun_job",
     "job_text",
     "load_as",
     "load_job",
@@ -84,7 +86,7 @@ class GymSource:
 
     def __post_init__(self) -> None:
         check_cell(self)
-        check_at_least(self, 1, "problems", "from_round", "to_round")
+        check_whole(self, "problems", "from_round", "to_round")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +112,7 @@ class DataSource:
             )
         if kind == "hf" and rest.partition("@")[2] in ("", "test"):
             raise invalid(self, "name", "with a split other than test, as in hf:openai/gsm8k:main@train")
-        check_at_least(self, 1, "problems", "from_round", "to_round")
+        check_whole(self, "problems", "from_round", "to_round")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,17 +128,17 @@ class ProblemsConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Escalation:
+class Escalation(AcceptsOldNames):
     """One more search, with fresh seeds, of each problem that is still unsolved."""
 
-    rollouts: int
+    max_rollouts: int
     temperature: float | None = None
     """By default the round's."""
     exploration: ExplorationConfig | None = None
     """By default the round's."""
 
     def __post_init__(self) -> None:
-        check_at_least(self, 1, "rollouts")
+        check_whole(self, "max_rollouts")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +162,7 @@ class RoundConfig:
         further = [
             replace(
                 self.search,
-                rollouts=each.rollouts,
+                max_rollouts=each.max_rollouts,
                 temperature=self.search.temperature if each.temperature is None else each.temperature,
             )
             for each in self.escalation
@@ -181,10 +183,7 @@ class Copies:
     hard: float = 4.0
 
     def __post_init__(self) -> None:
-        for each in fields(self):
-            value = getattr(self, each.name)
-            if not (isfinite(value) and value >= 0):
-                raise invalid(self, each.name, "a finite number, 0 or more")
+        check_number(self, "easy", "medium", "hard", at_least=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,15 +210,14 @@ class SelectionConfig:
     """Where a source has no other instances: how many different programs must reach the right answer."""
 
     def __post_init__(self) -> None:
-        check_at_least(self, 1, "trajectories", "agreeing", "agreeing_programs")
-        check_at_least(self, 0, "instances")
+        check_whole(self, "trajectories", "agreeing", "agreeing_programs")
+        check_whole(self, "instances", at_least=0)
         if not 0 <= self.hard_up_to < self.easy_from <= 1:
             raise ValueError(
                 "SelectionConfig.hard_up_to must be at least 0 and less than easy_from, which is at most 1, "
                 f"not {self.hard_up_to!r} and {self.easy_from!r}"
             )
-        if not 0 < self.agreement <= 1:
-            raise invalid(self, "agreement", "above 0 and at most 1")
+        check_number(self, "agreement", above=0, at_most=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,7 +251,7 @@ class EvaluationConfig:
     def __post_init__(self) -> None:
         if not self.cells and not self.sets:
             raise ValueError("EvaluationConfig.cells and .sets are both empty: there is nothing to measure on")
-        check_at_least(self, 1, "problems", "seeds")
+        check_whole(self, "problems", "seeds")
         if self.search.gold:
             raise ValueError("EvaluationConfig.search.gold must be false: a measured search knows no gold answer")
 
@@ -262,9 +260,9 @@ class EvaluationConfig:
 class Job:
     """Self-evolution from a bootstrap policy, round after round (rStar-Math, section 3.4)."""
 
-    bootstrap: str = "embedded"
-    """The policy that searches in round 1: `embedded`, a model folder, a hub id, or openai:MODEL@URL."""
-    base: str = "embedded"
+    bootstrap: str = DEFAULT_POLICY
+    """The policy that searches in round 1: a shipped policy, a model folder, a hub id, or openai:MODEL@URL."""
+    base: str = DEFAULT_POLICY
     """The checkpoint from which every round's SFT starts."""
     continue_policy: bool = False
     """SFT goes on from the policy of the round before instead."""
@@ -295,8 +293,8 @@ class Job:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_at_least(self, 1, "ppm_rounds")
-        check_at_least(self, 0, "seed")
+        check_whole(self, "ppm_rounds")
+        check_whole(self, "seed", at_least=0)
         if MODEL not in self.load_as:
             raise invalid(self, "load_as", f"a text with {MODEL} in it")
         if not self.rounds:
@@ -311,8 +309,11 @@ def load_as(job: Job, model: str, out: Path) -> str:
     return job.load_as.replace(MODEL, model) if Path(model).is_relative_to(out) else model
 
 
-def load_job(path: str | Path) -> Job:
+def load_job(path: str | Path, tell: Callable[[str, str], None] = warn_of_renaming) -> Job:
     """The job in a YAML file.
+
+    Args:
+        tell: called with the old and the new name of each setting that the file gives under its old name.
 
     Raises:
         TreestarError: the file cannot be read or is no job; the message names the field.
@@ -322,17 +323,22 @@ def load_job(path: str | Path) -> Job:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise TreestarError(f"job {path} cannot be read: {reason}") from error
-    return read_job(text, f"job {path}")
+    return read_job(text, f"job {path}", tell)
 
 
-def read_job(text: str, name: str) -> Job:
+def begun_job(out: Path) -> Job:
+    """The job that the folder `out` holds, which treestar wrote there. Raises TreestarError as `load_job` does."""
+    return load_job(out / JOB, tell=silently)
+
+
+def read_job(text: str, name: str, tell: Callable[[str, str], None] = warn_of_renaming) -> Job:
     """The job in a YAML text; `name` is what errors call it. Raises TreestarError as `load_job` does."""
     try:
         from treestar.config.strict_yaml import InvalidYAML, read_yaml
     except ImportError as error:
         raise TreestarError("jobs need an extra package: pip install 'treestar[train]'") from error
     try:
-        return config_from_values(Job, read_yaml(text))
+        return config_from_values(Job, read_yaml(text), tell=tell)
     except InvalidYAML as error:
         raise TreestarError(f"{name} is not YAML: {' '.join(str(error).split())}") from error
     except ValueError as error:
@@ -363,14 +369,3 @@ def check_cell(config: GymSource | EvaluationCell) -> None:
         raise invalid(config, "family", f"one of {', '.join(LEVELS)}")
     if config.level not in LEVELS[config.family]:
         raise invalid(config, "level", f"one of {', '.join(LEVELS[config.family])} for {config.family}")
-
-
-def check_at_least(config: Any, least: int, *names: str) -> None:
-    for name in names:
-        value = getattr(config, name)
-        if value is not None and value < least:
-            raise invalid(config, name, f"a whole number, {least} or more")
-
-
-def invalid(config: Any, name: str, allowed: str) -> ValueError:
-    return ValueError(f"{type(config).__name__}.{name} must be {allowed}, not {getattr(config, name)!r}")

@@ -42,12 +42,12 @@ from treestar.storage.table import Row, Schema, Table
 from treestar.types import Problem, TreestarError
 from treestar.workers import Opening, RayConfig, Workers, open_workers
 
-__all__ = ["Models", "Round", "Run", "measure_bootstrap", "write_job_report"]
+__all__ = ["Models", "Round", "RunningJob", "measure_bootstrap", "write_job_report"]
 
 REPORT = "report.json"
 
 Report = dict[str, Any]
-JobT = TypeVar("JobT")
+TaskT = TypeVar("TaskT")
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Models:
 
 
 @dataclass(frozen=True)
-class Run:
+class RunningJob:
     """A job in its folder, with what all its rounds share."""
 
     job: Job
@@ -85,7 +85,7 @@ class Run:
         ppm = None if models.ppm is None else load_as(self.job, models.ppm, self.out)
         return load_as(self.job, models.policy, self.out), ppm
 
-    def open_workers(self, opening: Opening[JobT, Row]) -> AbstractAsyncContextManager[Workers[JobT, Row]]:
+    def open_workers(self, opening: Opening[TaskT, Row]) -> AbstractAsyncContextManager[Workers[TaskT, Row]]:
         return open_workers(opening, self.concurrency, self.ray, self.progress.say)
 
     def name_in_job(self, model: str | None) -> str | None:
@@ -101,7 +101,7 @@ class Round:
         before: what it searches with.
     """
 
-    def __init__(self, run: Run, number: int, before: Models) -> None:
+    def __init__(self, run: RunningJob, number: int, before: Models) -> None:
         self.run = run
         self.number = number
         self.before = before
@@ -147,8 +147,9 @@ class Round:
             self.job.dtype,
         )
 
-        def on_attempt(rollouts: int, problems: int, searched: int, solved: int) -> None:
-            run.progress.begin(f"round {self.number} search, {rollouts} rollouts", problems, searched, solved)
+        def on_attempt(rollouts: int | None, problems: int, searched: int, solved: int) -> None:
+            place = f"round {self.number} search" + ("" if rollouts is None else f", {rollouts} rollouts")
+            run.progress.begin(place, problems, searched, solved)
 
         async def work() -> None:
             async with run.open_workers(opening) as workers:
@@ -165,7 +166,7 @@ class Round:
         difficulties = difficulties_of(self.trees, self.job.selection)
         selection = select(
             self.number,
-            trees_of(self.trees),
+            trees_of(self.folder),
             difficulties,
             self.rows_before(),
             self.job.selection,
@@ -173,7 +174,7 @@ class Round:
         )
         self.selected.replace(selection.rows)
         margin = 0.0 if self.job.ppm is None else self.job.ppm.minimum_margin
-        pairs, counts = make_pairs(trees_of(self.trees), minimum_margin=margin)
+        pairs, counts = make_pairs(trees_of(self.folder), minimum_margin=margin)
         self.pairs.replace(pair_rows(self.number, pairs, step_format))
         return {
             "trajectories": selection.added,
@@ -267,7 +268,7 @@ class Round:
             return list(table.rows())
 
 
-def measure_bootstrap(run: Run) -> None:
+def measure_bootstrap(run: RunningJob) -> None:
     """Round 0: measure the bootstrap policy, alone and with search."""
     if run.job.evaluation is None:
         return
@@ -282,7 +283,7 @@ def measure_bootstrap(run: Run) -> None:
     write_round_report(run, 0, {"evaluation": done}, report)
 
 
-def measure_models(run: Run, number: int, table: Table, wanted: Mapping[Measure, Models]) -> Report:
+def measure_models(run: RunningJob, number: int, table: Table, wanted: Mapping[Measure, Models]) -> Report:
     """Those of the `wanted` measures that the job wants, into `table`; returns accuracy by measure and cell."""
     config = run.job.evaluation
     if config is None:
@@ -302,7 +303,7 @@ def measure_models(run: Run, number: int, table: Table, wanted: Mapping[Measure,
     return evaluation_report(table)
 
 
-def recorded(run: Run, number: int, name: str, work: Callable[[], Report], spending: Table | None) -> Report:
+def recorded(run: RunningJob, number: int, name: str, work: Callable[[], Report], spending: Table | None) -> Report:
     """Do `work` and record what it returns, unless that is recorded already.
 
     Args:
@@ -341,7 +342,7 @@ def record_path(folder: Path, phase: str) -> Path:
     return folder / "phases" / f"{phase}.json"
 
 
-def write_round_report(run: Run, number: int, done: Mapping[str, Report], found: Report) -> None:
+def write_round_report(run: RunningJob, number: int, done: Mapping[str, Report], found: Report) -> None:
     """Write a round's report.json, unless it says the same already."""
     costs = {name: {key: phase[key] for key in ("seconds", "generated_tokens")} for name, phase in done.items()}
     report = json.loads(json.dumps({"round": number, **found, "phases": costs}))
@@ -351,7 +352,7 @@ def write_round_report(run: Run, number: int, done: Mapping[str, Report], found:
             write_json(path, report)
 
 
-def write_job_report(run: Run) -> None:
+def write_job_report(run: RunningJob) -> None:
     """Write report.md and progress.png from the reports of all rounds so far, unless they are newer than those."""
     from treestar.selfevolve.report import write_report
 

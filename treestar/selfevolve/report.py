@@ -22,6 +22,7 @@ from treestar.selfevolve.round_reports import (
     measured,
     round_name,
 )
+from treestar.storage.files import write_text
 from treestar.types import TreestarError
 
 __all__ = ["render_report", "write_report"]
@@ -50,9 +51,9 @@ def write_report(reports: Iterable[RoundReport], folder: Path) -> list[Path]:
     try:
         draw_progress(reports, picture)
     except TreestarError as error:
-        text.write_text(render_report(reports, f"No picture: {error}."), encoding="utf-8")
+        write_text(text, render_report(reports, f"No picture: {error}."))
         return [text]
-    text.write_text(render_report(reports, f"![progress]({picture.name})"), encoding="utf-8")
+    write_text(text, render_report(reports, f"![progress]({picture.name})"))
     return [text, picture]
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any
 
+from treestar.components import open_components
 from treestar.policy.models import Dtype
 from treestar.search import GreedyConfig, SearchConfig, search_one
-from treestar.selfevolve.backends import Backends, components_of
+from treestar.selfevolve.backends import Backends
 from treestar.selfevolve.job import EvaluationConfig, Measure
 from treestar.storage.table import Row, Schema, Table, timed_appending
 from treestar.types import Problem
@@ -35,8 +36,14 @@ EVALUATION = Schema(
 )
 """A row a search of a measured problem."""
 
-MeasureJob = tuple[str, Problem, int]
-"""A cell, a problem of it, and a seed."""
+
+@dataclass(frozen=True, slots=True)
+class MeasuringTask:
+    """One search of a measured problem."""
+
+    cell: str
+    problem: Problem
+    seed: int
 
 
 def search_of(measure: Measure, config: EvaluationConfig) -> SearchConfig:
@@ -50,7 +57,7 @@ async def measure(
     name: Measure,
     config: EvaluationConfig,
     problems: Mapping[str, Sequence[Problem]],
-    workers: Workers[MeasureJob, Row],
+    workers: Workers[MeasuringTask, Row],
     table: Table,
     on_row: Callable[[Row], None],
 ) -> None:
@@ -68,36 +75,33 @@ async def measure(
 @asynccontextmanager
 async def open_measuring_worker(
     name: Measure, config: EvaluationConfig, backends: Backends, policy: str, ppm: str | None, dtype: Dtype | None
-) -> AsyncIterator[Worker[MeasureJob, Row]]:
-    """What searches measured problems, with models by their names."""
+) -> AsyncIterator[Worker[MeasuringTask, Row]]:
+    """The worker that searches measured problems, with models given by name."""
     search = search_of(name, config)
-    loaded = backends.policy(policy, dtype)
-    scorer = None if ppm is None else backends.scorer(ppm, dtype)
-    async with components_of(backends, loaded, scorer) as components:
+    async with open_components(backends.components(policy, ppm, dtype)) as components:
 
-        async def work(job: MeasureJob) -> Row:
-            cell, problem, seed = job
-            result = await search_one(problem, search, components, seed)
+        async def work(task: MeasuringTask) -> Row:
+            result = await search_one(task.problem, search, components, task.seed)
             return {
                 "measure": name,
-                "cell": cell,
-                "problem_id": problem.id,
-                "seed": seed,
+                "cell": task.cell,
+                "problem_id": task.problem.id,
+                "seed": task.seed,
                 "answer": result.answer,
                 "right": bool(result.correct),
                 "generated_tokens": result.stats.generated_tokens,
                 "scored_tokens": result.stats.scored_tokens,
             }
 
-        yield Worker(work, {"policy": loaded.name})
+        yield Worker(work, {"policy": components.policy.name})
 
 
 def unmeasured(
     name: Measure, config: EvaluationConfig, problems: Mapping[str, Sequence[Problem]], table: Table
-) -> list[MeasureJob]:
-    """The searches that are left to do. A greedy one hangs on no seed, so one is enough."""
+) -> list[MeasuringTask]:
+    """The searches that are left to do. A greedy one does not depend on the seed, so one is enough."""
     return [
-        (cell, problem, seed)
+        MeasuringTask(cell, problem, seed)
         for seed in range(1 if name == "greedy" else config.seeds)
         for cell, of_cell in problems.items()
         for problem in of_cell

@@ -9,7 +9,7 @@ What one round does otherwise than another is data (`job.RoundConfig`); what a r
 a job:
 
     OUT/job.yaml                 the job with all its fields
-    OUT/round-K/trees/, sft/, pairs/, evaluation/   tables as Parquet (`store.py`)
+    OUT/round-K/trees/, sft/, pairs/, evaluation/   tables as Parquet (`storage/table.py`)
     OUT/round-K/policy/, ppm/    models as Hugging Face folders
     OUT/round-K/phases/*.json    what came of each phase; a phase that has one is done
     OUT/round-K/report.json      the same together; round 0 is the bootstrap policy, which is only measured
@@ -22,11 +22,12 @@ from pathlib import Path
 
 from treestar.config.values import config_to_values
 from treestar.selfevolve.backends import Backends, local_backends
-from treestar.selfevolve.job import JOB, Job, job_text, load_job
+from treestar.selfevolve.job import JOB, Job, begun_job, job_text
 from treestar.selfevolve.listener import EvolutionListener
-from treestar.selfevolve.phases import Models, Round, Run, measure_bootstrap, write_job_report
+from treestar.selfevolve.phases import Models, Round, RunningJob, measure_bootstrap, write_job_report
 from treestar.selfevolve.problems import evaluation_problems, training_problems
 from treestar.storage.files import locked, write_text, writing
+from treestar.storage.settings import check_same_settings
 from treestar.types import TreestarError
 from treestar.workers import RayConfig
 
@@ -53,7 +54,7 @@ def evolve(
         concurrency: most problems at the same time, on a cluster in each actor.
         ray: search on this cluster, whose nodes all find `out` at the same place; in this process if None. Data,
             trainings and reports are this process's either way.
-        backends: what names of models and the like mean; those of this machine if None.
+        backends: what the names of models stand for, and the trainings; those of this machine if None.
         progress: told what happens; nobody if None.
 
     Raises:
@@ -67,7 +68,7 @@ def evolve(
         measured = evaluation_problems(job.evaluation)
         training = training_problems(job, [problem for each in measured.values() for problem in each])
         progress.say(str(training))
-        run = Run(job, out, training, measured, concurrency, backends or local_backends(), ray, progress, lock)
+        run = RunningJob(job, out, training, measured, concurrency, backends or local_backends(), ray, progress, lock)
         measure_bootstrap(run)
         models = Models(policy=job.bootstrap, ppm=None)
         for number in range(1, len(job.rounds) + 1):
@@ -75,7 +76,7 @@ def evolve(
             write_job_report(run)
 
 
-def run_round(run: Run, number: int, models: Models) -> Models:
+def run_round(run: RunningJob, number: int, models: Models) -> Models:
     """Search with `models`, select what is to be learned, train a policy and a PPM on it, and measure both."""
     with Round(run, number, models) as round_:
         round_.phase("search", round_.search, round_.trees)
@@ -96,19 +97,9 @@ def begin(job: Job, out: Path, resume: bool) -> None:
     path = out / JOB
     if path.exists():
         if not resume:
-            raise TreestarError(f"{out} holds a job: go on with it by --resume, or give another folder")
-        changed = differences(load_job(path), job)
-        if changed:
-            raise TreestarError(
-                f"{out} holds a job with other {', '.join(changed)}: go on with the same (--resume without a job takes "
-                f"{path}), or give another folder"
-            )
+            raise TreestarError(f"{out} holds a job: give --resume to continue it, or another folder")
+        before, now = config_to_values(begun_job(out)), config_to_values(job)
+        now["rounds"] = now["rounds"][: len(before["rounds"])]  # rounds may be added
+        check_same_settings(out, before, now, f"use the same settings (--resume without a job takes {path})")
     with writing(path):
         write_text(path, job_text(job))
-
-
-def differences(begun: Job, job: Job) -> list[str]:
-    """The fields in which two jobs differ. Rounds after those of the first one are no difference."""
-    before, now = config_to_values(begun), config_to_values(job)
-    now["rounds"] = now["rounds"][: len(before["rounds"])]
-    return [name for name in before if before[name] != now[name]]

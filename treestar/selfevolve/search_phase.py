@@ -1,40 +1,40 @@
 """The searches of one round: every training problem, then again, with fresh seeds, what is still unsolved.
 
-Each finished tree is judged and stored at once, so a killed process loses the problems in flight and no others.
+Each finished tree is vetted and stored at once, so a killed process loses only the problems in flight.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
-from treestar.policy.load import LanguageModelPolicy
+from treestar.components import open_components
+from treestar.policy import LanguageModelPolicy
 from treestar.policy.models import Dtype
 from treestar.policy.wrapped import WrappedPolicy
 from treestar.ppm.trees import outcomes
 from treestar.search import SearchResult, Tree, search_one
-from treestar.selfevolve.backends import Backends, components_of
-from treestar.selfevolve.bound.exploration import ExploringPolicy
-from treestar.selfevolve.bound.grammar_search import right_programs
-from treestar.selfevolve.bound.resampling import resample
+from treestar.search.tree import stored_trees
+from treestar.selfevolve.backends import Backends
+from treestar.selfevolve.bound import programs_of
 from treestar.selfevolve.job import RoundConfig, SelectionConfig
-from treestar.selfevolve.judging import judge
 from treestar.selfevolve.problems import cell_of
 from treestar.selfevolve.selection import Difficulty, counted, difficulty
+from treestar.selfevolve.vetting import vet
 from treestar.storage.table import Row, Schema, Table, timed_appending
-from treestar.types import Problem, Proposal, Sampling, State
+from treestar.types import Policy, Problem, Proposal, Sampling, State
 from treestar.workers import Worker, Workers
 
 __all__ = [
     "TREES",
     "RoundSearch",
-    "SearchJob",
+    "SearchTask",
     "difficulties_of",
     "open_search_worker",
     "search_report",
@@ -79,7 +79,7 @@ SEEDS_OF_A_ROUND = 100
 
 
 @dataclass(frozen=True, slots=True)
-class SearchJob:
+class SearchTask:
     """One problem, searched for the first time or in an escalation."""
 
     attempt: int
@@ -88,7 +88,7 @@ class SearchJob:
 
 @dataclass(frozen=True)
 class RoundSearch:
-    """What a round's searches hang on besides models and problems."""
+    """The settings of a round's searches."""
 
     number: int
     config: RoundConfig
@@ -104,9 +104,9 @@ class RoundSearch:
 async def search_round(
     search: RoundSearch,
     problems: Sequence[Problem],
-    workers: Workers[SearchJob, Row],
+    workers: Workers[SearchTask, Row],
     trees: Table,
-    on_attempt: Callable[[int, int, int, int], None],
+    on_attempt: Callable[[int | None, int, int, int], None],
     on_tree: Callable[[Row], None],
 ) -> None:
     """Search `problems`, and the unsolved ones again for each escalation, into `trees`. What is there already is not
@@ -127,38 +127,35 @@ async def search_round(
         wanted = problems if attempt == 0 else [problem for problem in problems if problem.id not in solved]
         missing = [problem for problem in wanted if (problem.id, seed) not in trees]
         searched = {row["problem_id"] for row in trees.rows(["problem_id", "seed"]) if row["seed"] == seed}
-        on_attempt(config.rollouts, len(searched) + len(missing), len(searched), len(searched & solved))
-        await workers.run([SearchJob(attempt, problem) for problem in missing], timed_appending(trees, on_tree))
+        on_attempt(config.max_rollouts, len(searched) + len(missing), len(searched), len(searched & solved))
+        await workers.run([SearchTask(attempt, problem) for problem in missing], timed_appending(trees, on_tree))
     trees.seal()
 
 
 @asynccontextmanager
 async def open_search_worker(
     search: RoundSearch, backends: Backends, policy: str, ppm: str | None, dtype: Dtype | None
-) -> AsyncIterator[Worker[SearchJob, Row]]:
-    """What searches problems and judges their trees, with models by their names."""
-    loaded = backends.policy(policy, dtype)
-    scorer = None if ppm is None else backends.scorer(ppm, dtype)
-    clock = GenerationClock(loaded)
+) -> AsyncIterator[Worker[SearchTask, Row]]:
+    """A worker that searches problems and vets their trees, with models given by name."""
     attempts, explorations = search.config.attempts(), search.config.explorations()
-    other_instances = resample if loaded.format.name == "bound" else None
-    async with components_of(backends, loaded, scorer) as own:
+    async with open_components(backends.components(policy, ppm, dtype)) as own:
+        loaded = cast(LanguageModelPolicy, own.policy)
+        clock = GenerationClock(loaded)
+        programs = programs_of(loaded, search.selection.instances, explores=any(explorations))
 
-        async def policy_for(job: SearchJob, seed: int) -> LanguageModelPolicy:
-            exploration = explorations[job.attempt]
-            if exploration is None or not exploration.is_for(cell_of(job.problem)):
+        async def policy_for(task: SearchTask, seed: int) -> Policy:
+            exploration = explorations[task.attempt]
+            if programs is None or exploration is None or not exploration.is_for(cell_of(task.problem)):
                 return clock
-            tries, instances = exploration.tries, search.selection.instances
-            programs = await asyncio.to_thread(right_programs, job.problem, resample, tries, instances, seed)
-            return ExploringPolicy(clock, exploration, programs)
+            return await programs.exploring(clock, task.problem, exploration, seed)
 
-        async def work(job: SearchJob) -> Row:
-            seed = search.tree_seed(job.attempt)
-            components = replace(own, policy=await policy_for(job, seed))
-            result = await search_one(job.problem, attempts[job.attempt], components, seed)
+        async def work(task: SearchTask) -> Row:
+            seed = search.tree_seed(task.attempt)
+            components = replace(own, policy=await policy_for(task, seed))
+            result = await search_one(task.problem, attempts[task.attempt], components, seed)
             assert result.tree is not None
-            discarded = await judge(result.tree, components, search.selection, other_instances)
-            return tree_row(search.number, job.attempt, result, discarded, clock.take())
+            discarded = await vet(result.tree, components, search.selection, programs)
+            return tree_row(search.number, task.attempt, result, discarded, clock.take())
 
         yield Worker(work, {"policy": loaded.name})
 
@@ -193,10 +190,9 @@ def tree_row(number: int, attempt: int, result: SearchResult, discarded: int, ge
     }
 
 
-def trees_of(table: Table) -> Iterator[Tree]:
+def trees_of(round_folder: Path) -> Iterator[Tree]:
     """The trees of a round, one in memory at a time."""
-    for row in table.rows(["tree"]):
-        yield Tree.from_json(json.loads(row["tree"]))
+    return map(Tree.from_json, stored_trees(round_folder / TREES.name))
 
 
 def difficulties_of(table: Table, config: SelectionConfig) -> dict[str, Difficulty]:
@@ -256,12 +252,11 @@ SUMMED = (
 )
 
 
-class GenerationClock(WrappedPolicy[LanguageModelPolicy]):
+class GenerationClock(WrappedPolicy):
     """A policy that measures how long it is busy: while at least one request for steps is being answered."""
 
-    def __init__(self, policy: LanguageModelPolicy) -> None:
+    def __init__(self, policy: Policy) -> None:
         super().__init__(policy)
-        self.format = policy.format
         self.requests = 0
         self.since = 0.0
         self.seconds = 0.0

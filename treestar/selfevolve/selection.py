@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
+from pathlib import Path
 from typing import Literal
 
 from treestar.policy.formats import StepFormat, trajectory_text
@@ -22,8 +23,8 @@ from treestar.selfevolve.job import Copies, SelectionConfig
 from treestar.selfevolve.problems import cell_of
 from treestar.storage.table import Row, Schema
 from treestar.training.ppm.dataset import COLUMNS, row_of
-from treestar.training.sft.train import SFTRow
-from treestar.types import Execution, Problem, State, Step
+from treestar.training.sft.data import SFTRow
+from treestar.types import Execution, Problem, State, Step, TreestarError
 
 __all__ = [
     "PAIRS",
@@ -32,10 +33,12 @@ __all__ = [
     "Selection",
     "Trajectory",
     "best_of_different",
+    "best_trajectories",
     "counted",
     "difficulty",
     "pair_rows",
     "program",
+    "read_sft_rows",
     "right_trajectories",
     "select",
     "sft_rows",
@@ -113,15 +116,22 @@ def select(
     """
     kept = [rebalanced(row, difficulties, config.copies) for row in before]
     known = {(row["problem_id"], program(state_from_json(row["trajectory"]))) for row in kept}
-    best: dict[str, list[Trajectory]] = {}
-    for tree in trees:
-        found = [*best.get(tree.problem.id, ()), *right_trajectories(tree)]
-        if found:
-            best[tree.problem.id] = best_of_different(found, config.trajectories)
-    chosen = [each for problem_id in sorted(best) for each in best[problem_id]]
+    chosen = best_trajectories(trees, config.trajectories)
     new = [each for each in chosen if (each.state.problem.id, each.program) not in known]
     rows = [rebalanced(sft_row(number, each, step_format), difficulties, config.copies) for each in new]
     return Selection([*kept, *rows], len(new), len(chosen) - len(new))
+
+
+def best_trajectories(trees: Iterable[Tree], count: int) -> list[Trajectory]:
+    """Of each problem the best `count` right trajectories of all its trees, no two with the same program. Problems are
+    sorted by their ids."""
+    best: dict[tuple[str, str], list[Trajectory]] = {}
+    for tree in trees:
+        key = tree.problem.id, tree.problem.question
+        found = [*best.get(key, ()), *right_trajectories(tree)]
+        if found:
+            best[key] = best_of_different(found, count)
+    return [each for key in sorted(best) for each in best[key]]
 
 
 def right_trajectories(tree: Tree) -> list[Trajectory]:
@@ -201,6 +211,32 @@ def sft_rows(rows: Iterable[Row]) -> list[SFTRow]:
     return [
         SFTRow(row["problem_id"], state_from_json(row["trajectory"]), row["copies"]) for row in rows if row["copies"]
     ]
+
+
+def read_sft_rows(path: Path) -> list[SFTRow]:
+    """The training rows in a table `sft` of a self-evolution job: its folder, or a Parquet file.
+
+    Raises:
+        TreestarError: there is no such table, or it cannot be read.
+    """
+    files = [path] if path.is_file() else sorted(path.glob("[!_]*.parquet"))
+    if not files:
+        raise TreestarError(
+            f"no training rows in {path}: give a folder such as OUT/round-1/sft that `treestar evolve` wrote, or a "
+            "Parquet file in it"
+        )
+    try:
+        from pyarrow.parquet import read_table
+    except ImportError as error:
+        raise TreestarError("reading Parquet files needs an extra package: pip install 'treestar[train]'") from error
+    rows: list[SFTRow] = []
+    for file in files:
+        try:
+            columns = ["problem_id", "trajectory", "copies"]
+            rows += sft_rows(read_table(file, columns=columns, partitioning=None).to_pylist())
+        except (OSError, ValueError, KeyError, TypeError) as error:  # pyarrow's errors are ValueErrors and OSErrors
+            raise TreestarError(f"{file} cannot be read as a table of training rows: {error}") from error
+    return rows
 
 
 def pair_rows(number: int, pairs: Iterable[Pair], step_format: StepFormat) -> list[Row]:

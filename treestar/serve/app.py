@@ -1,4 +1,4 @@
-"""The HTTP side: routes, the key, and errors in OpenAI's form."""
+"""The HTTP side: routes, the API key, and errors in OpenAI's format."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from treestar.serve.searches import Searches, ServedSearch, closing_error
 __all__ = ["make_app"]
 
 LARGEST_BODY = 8 * 2**20
-"""Bytes; a conversation of many long turns fits."""
+"""Bytes; enough for a conversation of many long turns."""
 
 
 def make_app(searches: Searches, api_key: str | None, keep_alive_seconds: float) -> FastAPI:
     """The application.
 
     Args:
-        api_key: what clients must send as `Authorization: Bearer KEY`; None lets everyone in.
+        api_key: clients must send it as `Authorization: Bearer KEY`; None accepts every client.
     """
     app = FastAPI(openapi_url=None)
     solver = searches.solver
@@ -50,7 +50,7 @@ def make_app(searches: Searches, api_key: str | None, keep_alive_seconds: float)
         finally:
             search.end()
         if not search.result.done():
-            return Response(status_code=499)  # the client has gone: nobody reads this
+            return Response(status_code=499)  # the client has disconnected: nobody reads this
         return JSONResponse(reply.completion(result_of(search)))
 
     @app.get("/v1/models")
@@ -91,7 +91,7 @@ def make_app(searches: Searches, api_key: str | None, keep_alive_seconds: float)
 
 
 class SearchStream(StreamingResponse):
-    """A stream of events whose search ends with it, also where the client goes before the first event."""
+    """A stream of events. Its search ends with it, also if the client disconnects before the first event."""
 
     def __init__(self, search: ServedSearch, events: AsyncIterator[str]) -> None:
         super().__init__(
@@ -123,7 +123,7 @@ async def stream(search: ServedSearch, reply: Reply, keep_alive_seconds: float) 
 
 
 async def ended_or_disconnected(search: ServedSearch, request: Request) -> None:
-    """Wait until the search has ended or the client has gone, whichever comes first."""
+    """Wait until the search has ended or the client has disconnected, whichever comes first."""
 
     async def disconnected() -> None:
         while (await request.receive())["type"] != "http.disconnect":
@@ -137,7 +137,7 @@ async def ended_or_disconnected(search: ServedSearch, request: Request) -> None:
 
 
 def result_of(search: ServedSearch) -> SearchResult:
-    """The result of a search that has ended. Raises RequestError where it has none."""
+    """The result of a search that has ended. Raises RequestError if it has none."""
     if search.result.cancelled():
         raise closing_error()
     if (failure := search.result.exception()) is not None:
@@ -167,7 +167,7 @@ def error_response(error: RequestError, headers: Mapping[str, str] | None = None
 
 
 def model_object(searches: Searches) -> dict[str, Any]:
-    """The one model as GET /v1/models lists it, with what stands behind it."""
+    """The only model, as GET /v1/models lists it, with the components behind it."""
     solver = searches.solver
     strategy, _ = strategy_of(solver.search)
     scorer = solver.components.scorer

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isfinite
+
+from treestar.config.checks import check_number, check_whole, invalid
 
 __all__ = ["ServerConfig"]
 
@@ -28,12 +29,8 @@ class ServerConfig:
     def __post_init__(self) -> None:
         """Raises ValueError naming the field, the value and what is allowed."""
         if not 0 <= self.port < 2**16:
-            raise ValueError(f"ServerConfig.port must be between 0 and 65535, not {self.port}")
-        if self.concurrency < 1:
-            raise ValueError(f"ServerConfig.concurrency must be 1 or more, not {self.concurrency}")
-        if self.queue < 0:
-            raise ValueError(f"ServerConfig.queue must be 0 or more, not {self.queue}")
-        if not (isfinite(self.grace_seconds) and self.grace_seconds >= 0):
-            raise ValueError(f"ServerConfig.grace_seconds must be 0 or more, not {self.grace_seconds}")
-        if not (isfinite(self.keep_alive_seconds) and self.keep_alive_seconds > 0):
-            raise ValueError(f"ServerConfig.keep_alive_seconds must be above 0, not {self.keep_alive_seconds}")
+            raise invalid(self, "port", "between 0 and 65535")
+        check_whole(self, "concurrency")
+        check_whole(self, "queue", at_least=0)
+        check_number(self, "grace_seconds", at_least=0)
+        check_number(self, "keep_alive_seconds", above=0)

@@ -1,4 +1,4 @@
-"""What a client is told instead of an answer, in the form of OpenAI's API."""
+"""Errors that a client gets instead of an answer, in the format of OpenAI's API."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any
 __all__ = ["RequestError", "invalid", "server_error"]
 
 TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
-"""OpenAI's name for an error by its HTTP status; others are the client's below 500 and the server's from there on."""
+"""OpenAI's error type by HTTP status; other statuses are the client's errors below 500, else the server's."""
 
 
 class RequestError(Exception):
-    """A request that gets an error for an answer.
+    """A request that is answered with an error.
 
     Args:
         status: the HTTP status.
-        param: the field of the request that is to blame.
-        code: OpenAI's name for this very error, where it has one.
+        param: the field of the request that caused it.
+        code: OpenAI's code of this error, if there is one.
         retry_after: seconds after which to try again.
     """
 
@@ -41,10 +41,10 @@ class RequestError(Exception):
 
 
 def invalid(message: str, param: str | None = None, code: str | None = None) -> RequestError:
-    """The client's fault: 400."""
+    """A client error: 400."""
     return RequestError(400, message, param, code)
 
 
 def server_error() -> RequestError:
-    """The server's fault: 500; what happened stands in its log, not in the answer."""
+    """A server error: 500. The log has the reason, not the answer."""
     return RequestError(500, "the search failed; the server's log says why")

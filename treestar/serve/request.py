@@ -1,7 +1,7 @@
 """From the body of a chat completions request to the search that it asks for.
 
-What a search cannot do is refused, never passed over in silence: an unknown field is an error unless it says nothing
-(null, or the value that means "as usual").
+What a search cannot do is rejected, never ignored: an unknown field is an error unless its value has no effect (null,
+or the default).
 """
 
 from __future__ import annotations
@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from math import prod
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from treestar.config.fields import field_types
+from treestar.config.renamed import RENAMED, current_names, renaming
+from treestar.config.values import read_value
 from treestar.search import STRATEGIES, SearchConfig
 from treestar.search.engine import check_scorer, strategy_of
 from treestar.serve.errors import RequestError, invalid
@@ -22,10 +25,10 @@ from treestar.types import Problem
 __all__ = ["MODEL", "Defaults", "SearchRequest", "read_request"]
 
 MODEL = "treestar"
-"""The one model that a server has."""
+"""The name of a server's only model."""
 
 WITHOUT_MEANING = frozenset({"user", "metadata", "safety_identifier", "prompt_cache_key", "service_tier"})
-"""Fields that say nothing about the answer; any value is taken."""
+"""Fields that do not affect the answer; any value is accepted."""
 
 AS_USUAL: dict[str, tuple[Any, ...]] = {
     "n": (1,),
@@ -41,19 +44,19 @@ AS_USUAL: dict[str, tuple[Any, ...]] = {
     "tool_choice": ("none", "auto"),
     "tools": ([],),
 }
-"""Fields that a search cannot honour, with the values that ask nothing of it."""
+"""Fields that a search cannot honor, with the values that do not ask for anything."""
 
-CEILINGS = ("generated_tokens", "executed_seconds", "wall_seconds")
+CEILINGS = ("max_generated_tokens", "max_executed_seconds", "max_wall_seconds")
 """Budgets that a request may lower below the server's, but not raise above it."""
 
 WIDTHS = ("children", "in_flight", "beam_width", "subtrees")
-"""What multiplies to the candidates of one wave."""
+"""Their product is the number of candidates in one wave."""
 
 WIDEST_WAVE = 4096
 """Most candidates that a request may ask for at the same time, unless the server's own search has more."""
 
 NOT_FOR_REQUESTS = frozenset({"gold"})
-"""Fields of a search's configuration that mean nothing here: a request has no gold answer."""
+"""Fields of a search's configuration that do not apply: a request has no gold answer."""
 
 
 class ContentPart(BaseModel):
@@ -97,7 +100,7 @@ class ChatRequest(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """The search that the server was started with: what a request gets where it asks for nothing else."""
+    """The search that the server was started with: the default of each request."""
 
     search: SearchConfig
     seed: int
@@ -115,46 +118,49 @@ class SearchRequest:
     """Strings before which the answer's text ends."""
     stream: bool
     include_usage: bool
-    """Whether a stream's last chunk says what the search cost."""
+    """Whether the last chunk of a stream has the usage."""
     not_used: tuple[str, ...]
     """The messages that the search does not see, in words."""
+    deprecated: tuple[str, ...] = ()
+    """A sentence for each setting that the request gives under its old name."""
 
 
 def read_request(body: bytes, defaults: Defaults) -> SearchRequest:
     """The search that a request's body asks for.
 
     Raises:
-        RequestError: it is no chat completions request, or asks for what a search cannot do.
+        RequestError: it is not a chat completions request, or asks for what a search cannot do.
     """
     try:
         chat = ChatRequest.model_validate_json(body)
     except ValidationError as error:
-        raise validation_error(error, None) from error
+        raise validation_error(error) from error
     check_supported(chat)
     seed = chat.treestar.get("seed", chat.seed)
     return SearchRequest(
         problem=problem_of(chat),
         config=config_of(chat, defaults),
-        seed=defaults.seed if seed is None else checked(int, seed, "treestar.seed"),
+        seed=defaults.seed if seed is None else field_value(int, seed, "treestar.seed"),
         stop=tuple(each for each in ([chat.stop] if isinstance(chat.stop, str) else chat.stop or []) if each),
         stream=bool(chat.stream),
         include_usage=chat.stream_options is not None and chat.stream_options.include_usage,
         not_used=messages_not_used(chat.messages),
+        deprecated=tuple(renaming(name, RENAMED[name]) for name in chat.treestar if name in RENAMED),
     )
 
 
 def check_supported(chat: ChatRequest) -> None:
-    """Raises RequestError for another model, or a field that a search cannot honour."""
+    """Raises RequestError for another model, or a field that a search cannot honor."""
     if chat.model != MODEL:
         raise RequestError(404, f"there is no model {chat.model!r} here: it is {MODEL!r}", "model", "model_not_found")
     for name, value in (chat.model_extra or {}).items():
         if value is None or name in WITHOUT_MEANING or value in AS_USUAL.get(name, ()):
             continue
-        raise invalid(f"a search cannot honour {name}; leave it out", name, "unsupported_parameter")
+        raise invalid(f"a search cannot honor {name}; leave it out", name, "unsupported_parameter")
 
 
 def problem_of(chat: ChatRequest) -> Problem:
-    """The last message as a problem. Raises RequestError where that is not a question that can be searched."""
+    """The last message as a problem. Raises RequestError if it is not a question that can be searched."""
     place = len(chat.messages) - 1
     message = chat.messages[place]
     if message.role != "user":
@@ -185,8 +191,7 @@ def messages_not_used(messages: list[Message]) -> tuple[str, ...]:
 def config_of(chat: ChatRequest, defaults: Defaults) -> SearchConfig:
     """The configuration of the request's search, under the server's ceilings. Raises RequestError."""
     served, _ = strategy_of(defaults.search)
-    given = dict(chat.treestar)
-    given.pop("seed", None)
+    given = current_names({name: value for name, value in chat.treestar.items() if name != "seed"})
     strategy = given.pop("strategy", served)
     if not isinstance(strategy, str) or strategy not in STRATEGIES:
         raise invalid(f"strategy must be one of {', '.join(STRATEGIES)}, not {strategy!r}", "treestar.strategy")
@@ -196,11 +201,11 @@ def config_of(chat: ChatRequest, defaults: Defaults) -> SearchConfig:
         raise invalid(f"this server cannot run {strategy}: it has no PPM", "treestar.strategy") from error
     config = starting_point(strategy, defaults.search)
     known = {each.name for each in fields(config)} - NOT_FOR_REQUESTS
-    kinds = get_type_hints(type(config))
+    kinds = field_types(type(config))
     for name, value in given.items():
         if name not in known:
             raise invalid(f"the strategy {strategy} has no {name}", f"treestar.{name}", "unsupported_parameter")
-        checked(kinds[name], value, f"treestar.{name}")
+        given[name] = field_value(kinds[name], value, f"treestar.{name}")
     given = sampling_fields(chat, known) | given
     given |= ceilings(chat, given, config)
     try:
@@ -215,11 +220,12 @@ def config_of(chat: ChatRequest, defaults: Defaults) -> SearchConfig:
 
 def starting_point(strategy: str, served: SearchConfig) -> SearchConfig:
     """The server's own search; for another strategy that strategy's defaults, but with the server's shape of a path and
-    its budgets, which every strategy has."""
+    its limits on tokens and time, which every strategy has. The rollouts of one strategy are no measure for another."""
     config_class, _ = STRATEGIES[strategy]
     if type(served) is config_class:
         return served
-    return config_class(**{each.name: getattr(served, each.name) for each in fields(SearchConfig)})
+    shared = {each.name for each in fields(SearchConfig)} - {"max_rollouts"}
+    return config_class(**{name: getattr(served, name) for name in shared})
 
 
 def sampling_fields(chat: ChatRequest, known: set[str]) -> dict[str, Any]:
@@ -233,7 +239,7 @@ def sampling_fields(chat: ChatRequest, known: set[str]) -> dict[str, Any]:
 def ceilings(chat: ChatRequest, given: Mapping[str, Any], config: SearchConfig) -> dict[str, Any]:
     """Each budget as the smallest of all that limit it: the server's, and those that the request names."""
     limits: dict[str, list[Any]] = {name: [getattr(config, name), given.get(name)] for name in CEILINGS}
-    limits["generated_tokens"] += [chat.max_completion_tokens, chat.max_tokens]
+    limits["max_generated_tokens"] += [chat.max_completion_tokens, chat.max_tokens]
     smallest = {name: [limit for limit in of if limit is not None] for name, of in limits.items()}
     return {name: min(of) for name, of in smallest.items() if of}
 
@@ -243,16 +249,16 @@ def wave(config: SearchConfig) -> int:
     return prod(getattr(config, name, 1) for name in WIDTHS)
 
 
-def checked(kind: Any, value: Any, param: str) -> Any:
-    """`value`, which must be of that type. Raises RequestError where it is not."""
+def field_value(kind: Any, value: Any, param: str) -> Any:
+    """`value` as that type, read as a YAML file's. Raises RequestError where it is of another type."""
     try:
-        return TypeAdapter(kind).validate_python(value, strict=True)
-    except ValidationError as error:
-        raise validation_error(error, param) from error
+        return read_value(kind, value, param)
+    except ValueError as error:
+        raise invalid(str(error), param) from error
 
 
-def validation_error(error: ValidationError, param: str | None) -> RequestError:
+def validation_error(error: ValidationError) -> RequestError:
     """What was wrong first, in OpenAI's form."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    where = param or ".".join(str(part) for part in first["loc"]) or None
+    where = ".".join(str(part) for part in first["loc"]) or None
     return invalid(f"{where or 'the body'}: {first['msg']}", where)

@@ -1,4 +1,4 @@
-"""What a search's result looks like as a chat completion, whole or in chunks."""
+"""The result of a search as a chat completion, whole or in chunks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DONE = "data: [DONE]\n\n"
 
 
 class Reply:
-    """The answer to one request; chunks and the whole share its id and time."""
+    """The answer to one request. All of its chunks have the same id and time."""
 
     def __init__(self, request: SearchRequest) -> None:
         self.request = request
@@ -41,7 +41,7 @@ class Reply:
         return self.chunk({"role": "assistant", "content": ""})
 
     def chunks(self, result: SearchResult) -> Iterator[str]:
-        """The chunks after the first: one for each step and one for the answer, then why it ended, then the usage."""
+        """The chunks after the first: one per step and one for the answer, then the finish reason, then the usage."""
         for piece in self.text(result):
             yield self.chunk({"content": piece})
         yield self.chunk({}, finish_reason(result), treestar=details(result, self.request))
@@ -61,7 +61,7 @@ class Reply:
 
 
 def solution(result: SearchResult) -> list[str]:
-    """The chosen trajectory as people read it, in pieces: one for each step, and the boxed answer."""
+    """The chosen trajectory in readable form, in pieces: one per step, and the boxed answer."""
     if result.answer is None:
         return [NO_ANSWER]
     return [*(step_text(step) + "\n\n" for step in result.trajectory), f"The answer is \\boxed{{{result.answer}}}"]
@@ -74,7 +74,7 @@ def step_text(step: TrajectoryStep) -> str:
 
 
 def cut_before(pieces: Sequence[str], stops: Sequence[str]) -> list[str]:
-    """The pieces up to the first of the stop strings, which may reach over their borders."""
+    """The pieces up to the first stop string, which may span several of them."""
     text = "".join(pieces)
     end = min((text.index(stop) for stop in stops if stop in text), default=len(text))
     kept = []
@@ -85,7 +85,7 @@ def cut_before(pieces: Sequence[str], stops: Sequence[str]) -> list[str]:
 
 
 def finish_reason(result: SearchResult) -> str:
-    """`length` where a budget ended the search before it had an answer; more of it might have found one."""
+    """`length` if a budget ended the search without an answer; a larger one might have found one."""
     return "length" if result.answer is None and result.stopped != "exhausted" else "stop"
 
 
@@ -98,7 +98,7 @@ def usage(stats: SearchStats) -> dict[str, int]:
 
 
 def details(result: SearchResult, request: SearchRequest) -> dict[str, Any]:
-    """The field `treestar` of a response: what is known of the answer beyond its text."""
+    """The field `treestar` of a response: what is known about the answer besides its text."""
     assert result.tree is not None
     whole = result.to_json()
     return {
@@ -107,6 +107,7 @@ def details(result: SearchResult, request: SearchRequest) -> dict[str, Any]:
         "config": result.tree.config,
         "seed": request.seed,
         "not_used": list(request.not_used),
+        **({"deprecated": list(request.deprecated)} if request.deprecated else {}),
     }
 
 
@@ -115,10 +116,10 @@ def event(data: dict[str, Any]) -> str:
 
 
 def error_event(error: RequestError) -> str:
-    """An error after the stream has begun, in the form that OpenAI's clients raise."""
+    """An error after the stream has started, in the format that OpenAI's clients raise."""
     return event(error.to_json())
 
 
 def comment(stats: SearchStats) -> str:
-    """A search's progress in a line that clients skip, which also keeps the connection open."""
+    """The progress of a search in a line that clients ignore; it also keeps the connection open."""
     return f": {stats.rollouts} rollouts, {stats.nodes} nodes, {stats.generated_tokens} tokens\n\n"

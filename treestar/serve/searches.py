@@ -1,4 +1,4 @@
-"""The searches of a server: so many at the same time, so many waiting, no more; and their orderly end."""
+"""The searches of a server: a limited number running, a limited number waiting; and their graceful shutdown."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ log = logging.getLogger("treestar.serve")
 
 
 class ServedSearch:
-    """One request's search, waiting or running. Its `result` is a task of its own, so that its place among the running
-    ones stays taken until the search has truly ended, whatever becomes of the request."""
+    """The search of one request, waiting or running. Its `result` is a separate task, so its slot stays occupied until
+    the search has really ended, whatever happens to the request."""
 
     result: asyncio.Task[SearchResult]
 
@@ -30,10 +30,10 @@ class ServedSearch:
         self.stop = Event()
         self.running = False
         self.stats = SearchStats()
-        """What it has used so far."""
+        """Resources used so far."""
 
     def end(self) -> None:
-        """End a running search with what it has; a waiting one is cancelled. Nothing happens to a finished one."""
+        """End a running search with what it has found; cancel a waiting one. Does nothing to a finished one."""
         if self.running:
             self.stop.set()
         else:
@@ -44,11 +44,11 @@ class ServedSearch:
 
 
 class Searches:
-    """Lives on the server's event loop; the searches themselves run on the solver's.
+    """Lives on the server's event loop; the searches run on the solver's.
 
     Args:
-        concurrency: searches at the same time.
-        queue: searches that may wait; one more is refused.
+        concurrency: most searches running at the same time.
+        queue: most searches waiting; one more is rejected.
     """
 
     def __init__(self, solver: Solver, concurrency: int, queue: int) -> None:
@@ -69,10 +69,10 @@ class Searches:
         return len(self.admitted) - self.running
 
     def begin(self, request: SearchRequest) -> ServedSearch:
-        """Let a search run, or wait for its turn.
+        """Start a search, or queue it.
 
         Raises:
-            RequestError: 429 where too many wait already, 503 where the server is closing.
+            RequestError: 429 if the queue is full, 503 if the server is closing.
         """
         if self.closing:
             raise closing_error()
@@ -80,7 +80,7 @@ class Searches:
             seconds = ceil(sum(self.recent_seconds) / len(self.recent_seconds))
             raise RequestError(
                 429,
-                f"{self.concurrency} searches are running and {self.queue} waiting, as many as there may be",
+                f"{self.concurrency} searches are running and {self.queue} are waiting, which is the limit",
                 code="queue_full",
                 retry_after=max(seconds, 1),
             )
@@ -107,12 +107,12 @@ class Searches:
                 self.recent_seconds.append(time.monotonic() - started)
 
     async def close(self, grace_seconds: float) -> None:
-        """Take no more searches; let those that run end by themselves for that long, then end them with what they have.
-        Those that still wait then are cancelled."""
+        """Accept no more searches. Running ones may finish within that time; then they end with what they have found,
+        and those still waiting are cancelled."""
         self.closing = True
         await self.all_ended(grace_seconds)
         self.end()
-        await self.all_ended(grace_seconds + 5)  # the wave that is under way ends first
+        await self.all_ended(grace_seconds + 5)  # the current wave finishes first
 
     def end(self) -> None:
         for search in list(self.admitted):

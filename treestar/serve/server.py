@@ -1,4 +1,4 @@
-"""The process side: the socket, the announcement, and an end that lets running searches answer."""
+"""The process side: the socket, the startup message, and a shutdown that lets running searches answer."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from treestar.types import TreestarError
 __all__ = ["API_KEY_VARIABLE", "Server", "bind", "serve"]
 
 API_KEY_VARIABLE = "TREESTAR_API_KEY"
-"""The environment variable with the key that clients must send; without it everyone is let in."""
+"""The environment variable with the key that clients must send; if unset, every client is accepted."""
 
 LAST_WORDS_SECONDS = 5
-"""How long clients may take to read the answers that are left when all searches have ended."""
+"""Seconds that clients have to read the remaining answers after all searches have ended."""
 
 
 class Server(uvicorn.Server):
-    """uvicorn, but on SIGTERM and SIGINT it keeps listening (and refuses with 503) until the running searches have
+    """uvicorn, but after SIGTERM or SIGINT it keeps listening (and answers 503) until the running searches have
     answered. A second signal interrupts them at once."""
 
     def __init__(self, solver: Solver, config: ServerConfig, api_key: str | None) -> None:
@@ -55,7 +55,7 @@ class Server(uvicorn.Server):
         self.stop()
 
     def stop(self) -> None:
-        """Begin to close; called again, hurry. From any thread, once the server has started."""
+        """Begin to close; a second call interrupts the searches. From any thread, once the server has started."""
         assert self.loop is not None
         self.loop.call_soon_threadsafe(self.close_or_hurry)
 
@@ -74,19 +74,19 @@ def serve(solver: Solver, config: ServerConfig, listener: socket.socket) -> None
     """Answer requests until SIGTERM or SIGINT.
 
     Args:
-        listener: as `bind` made it.
+        listener: the socket from `bind`.
     """
     api_key = os.environ.get(API_KEY_VARIABLE) or None
     if api_key is None and not is_loopback(listener):
-        print(f"warning: other machines may use this server; set {API_KEY_VARIABLE} to ask for a key", file=sys.stderr)
+        print(f"warning: other machines may use this server; set {API_KEY_VARIABLE} to require a key", file=sys.stderr)
     Server(solver, config, api_key).run(sockets=[listener])
 
 
 def bind(config: ServerConfig) -> socket.socket:
-    """The socket that listens; what connects before the server has started waits.
+    """The listening socket. Connections wait until the server has started.
 
     Raises:
-        TreestarError: the address does not exist or is taken.
+        TreestarError: the address does not exist or is in use.
     """
     try:
         [(family, *_, address), *_] = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM)

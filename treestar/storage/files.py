@@ -73,8 +73,8 @@ def noticing_full_disk(place: Path) -> Iterator[None]:
         is_full = isinstance(error, OSError) and error.errno in (ENOSPC, EDQUOT)
         if is_full or os.strerror(ENOSPC) in str(error):  # safetensors and pyarrow have errors of their own
             raise TreestarError(
-                f"{place} cannot be written: the disk is full. Nothing that was finished before is lost: make room, "
-                "and go on with --resume"
+                f"{place} cannot be written: the disk is full. Nothing that was finished is lost: free some space and "
+                "continue (with --resume where the command has it)"
             ) from error
         raise
 
@@ -86,6 +86,10 @@ def write_json(path: Path, data: Any) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """As `write_json`, any text."""
+    path = path.resolve()  # a link stays a link
+    if path.exists() and not path.is_file():  # a device or a pipe
+        path.write_text(text, encoding="utf-8")
+        return
     partial = path.with_name(path.name + ".partial")
     partial.write_text(text, encoding="utf-8")
     move_into_place(partial, path)

@@ -12,6 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from treestar.storage.files import write_json
+
 __all__ = ["machine", "versions", "write_record"]
 
 PACKAGES = (
@@ -49,7 +51,7 @@ def write_record(path: str | Path, figures: dict[str, Any], seed: int, command: 
         "figures": figures,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    write_json(path, record)
     print(json.dumps(figures, indent=2))
 
 

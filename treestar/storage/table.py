@@ -15,15 +15,16 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any
 
 from treestar.storage.files import move_into_place, read_json, write_json, writing
+from treestar.storage.lines import append_line, iter_lines, open_lines
+from treestar.types import TreestarError
 
-__all__ = ["Row", "Schema", "Table", "timed_appending"]
+__all__ = ["JOURNAL", "MANIFEST", "Row", "Schema", "Table", "checksum", "shard_rows", "timed_appending"]
 
 Row = dict[str, Any]
 
@@ -33,6 +34,9 @@ MANIFEST, JOURNAL = "_manifest.json", "_journal.jsonl"
 SHARD_ROWS = 512
 SHARD_BYTES = 32 * 2**20
 """The journal becomes a shard when it has so many rows, or so many bytes of JSON."""
+
+READ_ROWS = 16
+"""Rows in memory at a time while a shard is read. A tree may have megabytes of JSON."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ class Table:
                 self.write_manifest()
             self.keys = {self.schema.key_of(row) for row in self.shard_rows(list(schema.key))}
             self.pending = self.journal_rows(say)
-            self.journal: IO[bytes] = (folder / JOURNAL).open("ab", buffering=0)
+            self.journal: IO[bytes] = open_lines(folder / JOURNAL)
 
     def __contains__(self, key: tuple[Any, ...]) -> bool:
         return key in self.keys
@@ -86,7 +90,7 @@ class Table:
         assert set(row) == set(self.schema.columns), set(row) ^ set(self.schema.columns)
         row = {name: valid_text(value) if isinstance(value, str) else value for name, value in row.items()}
         with writing(self.folder):
-            write_line(self.journal, json.dumps(row).encode())
+            append_line(self.journal, row)
         self.keys.add(self.schema.key_of(row))
         self.pending.append(row)
         if len(self.pending) >= SHARD_ROWS or self.journal.tell() >= SHARD_BYTES:
@@ -121,7 +125,7 @@ class Table:
         self.keys = {self.schema.key_of(row) for row in rows}
 
     def rows(self, columns: Iterable[str] | None = None) -> Iterator[Row]:
-        """The rows, or some columns of them, in the order in which they were appended; a shard in memory at a time."""
+        """The rows, or some columns of them, in the order in which they were appended; few in memory at a time."""
         wanted = list(self.schema.columns) if columns is None else list(columns)
         yield from self.shard_rows(wanted)
         for row in self.pending:
@@ -138,10 +142,8 @@ class Table:
         self.close()
 
     def shard_rows(self, columns: list[str]) -> Iterator[Row]:
-        from pyarrow.parquet import read_table
-
         for name in sorted(self.shards):
-            yield from read_table(self.folder / name, columns=columns, partitioning=None).to_pylist()
+            yield from shard_rows(self.folder / name, columns)
 
     def write_shard(self, name: str, rows: list[Row]) -> Mapping[str, Any]:
         """Write a shard, and say what the manifest holds of it."""
@@ -209,17 +211,12 @@ class Table:
         return {"rows": table.num_rows, "sha256": checksum(file)}
 
     def journal_rows(self, say: Callable[[str], None]) -> list[Row]:
-        """The journal's rows that are in no shard. A last line without its line break, which a killed process left, is
-        cut off."""
+        """The journal's rows that are not in a shard."""
         path = self.folder / JOURNAL
         if not path.exists():
             return []
-        text = path.read_bytes()
-        whole, line_break, partial = text.rpartition(b"\n")
-        if partial:
-            os.truncate(path, len(whole + line_break))
         rows = []
-        for number, line in enumerate(whole.splitlines(), start=1):
+        for number, line in iter_lines(path):
             try:
                 row = json.loads(line)
                 key = self.schema.key_of({name: row[name] for name in self.schema.columns})
@@ -231,6 +228,31 @@ class Table:
                 self.keys.add(key)
                 rows.append(row)
         return rows
+
+
+def shard_rows(shard: Path, columns: list[str]) -> Iterator[Row]:
+    """Some columns of the rows of a Parquet file, few in memory at a time.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is not a whole Parquet file, or lacks a column.
+        TreestarError: pyarrow is not installed.
+    """
+    try:
+        import pyarrow
+        from pyarrow.parquet import ParquetFile
+    except ImportError as error:
+        raise TreestarError("Parquet files need an extra package: pip install 'treestar[train]'") from error
+
+    try:
+        with ParquetFile(shard) as file:
+            missing = [name for name in columns if name not in file.schema_arrow.names]
+            if missing:
+                raise ValueError(f"it has no column {missing[0]!r}")
+            for batch in file.iter_batches(READ_ROWS, columns=columns):
+                yield from batch.to_pylist()
+    except pyarrow.ArrowException as error:
+        raise ValueError(f"damaged: {error}") from error
 
 
 def timed_appending(table: Table, on_row: Callable[[Row], None]) -> Callable[[object, Row], None]:
@@ -246,18 +268,6 @@ def timed_appending(table: Table, on_row: Callable[[Row], None]) -> Callable[[ob
         on_row(row)
 
     return append
-
-
-def write_line(file: IO[bytes], line: bytes) -> None:
-    """Append `line` and a line break, or nothing. Raises OSError."""
-    before, left = file.seek(0, os.SEEK_END), line + b"\n"
-    try:
-        while left:
-            left = left[file.write(left) :]
-    except OSError:
-        with suppress(OSError):
-            file.truncate(before)
-        raise
 
 
 def valid_text(text: str) -> str:

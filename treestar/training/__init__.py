@@ -1,8 +1,22 @@
-"""Trainings: what they share (`run`), supervised fine-tuning of policies (`sft`), and PPMs (`ppm`)."""
+"""Trainings: supervised fine-tuning of policies (`sft`) and process preference models (`ppm`).
+
+A new training is a folder beside these two, with the same four files:
+
+    config.py    a dataclass that extends `run.FineTuningConfig`; the options of `treestar train NAME` are made from it
+    data.py      trees or rows to tensors; knows how often everything is shown, and has a `fingerprint`
+    trainer.py   a subclass of `transformers.Trainer` (or of one of TRL's) that computes the loss
+    train.py     one function that checks `out`, prepares the data, and calls `run.train`
+
+They share what stands in this folder: `run` (settings, the output folder, how an interrupted run is resumed), `trainer`
+(progress reports, a loss that must be finite), `order` (orders and draws that a resumed run repeats), `muon` (an
+optimizer), and `launch` (starting a training in several processes). The command is a function in `cli/train.py`.
+"""
 
 from treestar.training.ppm.config import PPMTrainingConfig
 from treestar.training.ppm.train import train_ppm
 from treestar.training.run import TrainingProgress
-from treestar.training.sft.train import SFTTrainingConfig, train_policy
+from treestar.training.sft.config import SFTTrainingConfig
+from treestar.training.sft.data import SFTRow
+from treestar.training.sft.train import train_policy
 
-__all__ = ["PPMTrainingConfig", "SFTTrainingConfig", "TrainingProgress", "train_policy", "train_ppm"]
+__all__ = ["PPMTrainingConfig", "SFTRow", "SFTTrainingConfig", "TrainingProgress", "train_policy", "train_ppm"]

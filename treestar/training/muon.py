@@ -14,18 +14,19 @@ import torch
 __all__ = ["MuonWithAdamW", "muon_with_adamw"]
 
 OTHER_RATE = 0.5
-"""AdamW's learning rate for embeddings, norms and heads, as a share of Muon's."""
+"""AdamW's learning rate for embeddings, norms and heads, as a fraction of Muon's."""
 
 WEIGHT_DECAY = 0.01
-"""Of the matrices."""
+"""Weight decay of the matrices; that of all other weights is 0."""
 
 
 class MuonWithAdamW(torch.optim.Optimizer):
-    """Two optimizers that a learning-rate schedule, a checkpoint and a trainer see as one.
+    """Two optimizers that look like one to a learning-rate schedule, a checkpoint and a trainer.
 
     Args:
-        model: the matrices of its layers go to Muon; embeddings, heads and everything that is no matrix to AdamW.
-        learning_rate: Muon's, scaled to AdamW's size of updates (`match_rms_adamw`); OTHER_RATE of it is AdamW's.
+        model: Muon updates the matrices of its layers; AdamW updates embeddings, heads and everything that is not a
+            matrix.
+        learning_rate: Muon's, scaled to the size of AdamW's updates (`match_rms_adamw`); AdamW's is OTHER_RATE of it.
     """
 
     def __init__(self, model: Any, learning_rate: float) -> None:
@@ -39,7 +40,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
             torch.optim.AdamW(others, lr=OTHER_RATE * learning_rate, betas=(0.9, 0.95), weight_decay=0.0),
         ]
         super().__init__([group for part in self.parts for group in part.param_groups], {})
-        # The very groups of the parts, so that a schedule that sets their rates sets those of the parts.
+        # The same objects as in the parts, so that a schedule that sets their rates sets those of the parts.
         self.param_groups = [group for part in self.parts for group in part.param_groups]
 
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -56,12 +57,12 @@ class MuonWithAdamW(torch.optim.Optimizer):
 
 
 def ends_of(model: Any) -> list[Any]:
-    """The modules before and behind a transformer's layers: embeddings and heads."""
+    """The modules before and after a transformer's layers: embeddings and heads."""
     head = model.get_output_embeddings() or getattr(model, "score", None)
     return [each for each in (model.get_input_embeddings(), head) if each is not None]
 
 
 def muon_with_adamw() -> type[MuonWithAdamW]:
-    """What transformers' Trainer takes for an optimizer that needs the whole model: something that gives a function of
-    the model and keyword arguments."""
+    """The form in which transformers' Trainer takes an optimizer that needs the whole model: a function that returns a
+    callable of the model and keyword arguments."""
     return MuonWithAdamW

@@ -1,7 +1,7 @@
-"""What training a policy and training a PPM share: settings, the folder of a run, and how an interrupted one goes on.
+"""What all trainings share: settings, the folder of a run, and how an interrupted run is resumed.
 
-Both run transformers' Trainer, in one process or in several that `accelerate launch` or `torchrun` started. A folder
-holds a finished model if and only if it has a config.json, for that file is put there last.
+They run transformers' Trainer, in one process or in several that `accelerate launch` or `torchrun` started. A folder
+holds a finished model if and only if it has a config.json, because that file is moved there last.
 """
 
 from __future__ import annotations
@@ -10,12 +10,16 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from math import isfinite
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
+from treestar.config.checks import check_choice, check_number, check_whole
+from treestar.storage.files import noticing_full_disk, read_json, write_json
+from treestar.storage.settings import check_same_settings
 from treestar.types import TreestarError
 
 __all__ = [
@@ -23,9 +27,11 @@ __all__ = [
     "Optimizer",
     "TrainingProgress",
     "check_folder",
+    "check_package",
     "diverged",
     "is_main_process",
     "last_checkpoint",
+    "making_trainer",
     "optimizer_of",
     "train",
     "trainer_arguments",
@@ -36,10 +42,10 @@ REPORT = "training.json"
 Optimizer = Literal["adamw", "muon"]
 
 RATE_FACTORS: dict[Optimizer, float] = {"adamw": 1.5, "muon": 7.5}
-"""The learning rate, where none is given, is this / width^1.5."""
+"""The default learning rate is this / width^1.5."""
 
 LOSSES_LOGGED = 100
-"""How many times, about, the loss is logged in a run."""
+"""About how many times the loss is logged in a run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,50 +57,43 @@ class FineTuningConfig:
     optimizer: Optimizer = "adamw"
     """`adamw`, or for small models `muon`: Muon for the layers' matrices and AdamW for the rest (not with FSDP)."""
     learning_rate: float | None = None
-    """Highest rate, which then falls to 0. By default 1.5 / width^1.5 (4e-4 for the embedded model, 7e-6 for a width of
-    3,584, which is 7 billion parameters), and five times that with `muon`."""
+    """The highest learning rate, which then falls to 0. By default 1.5 / width^1.5 (4e-4 for a width of 256, 7e-6 for a
+    width of 3,584, which is 7 billion parameters), and five times that with `muon`."""
     warmup: float = 0.05
-    """Share of the steps in which the learning rate rises from 0."""
+    """Fraction of the steps in which the learning rate rises from 0."""
     accumulation: int = 1
-    """Forward passes a step, in each process."""
+    """Forward passes per step, in each process."""
     seed: int = 0
-    """Of everything that is drawn at random."""
+    """Seed of everything that is drawn at random."""
     bf16: bool = False
     """Compute in bfloat16; the weights are updated in float32."""
     gradient_checkpointing: bool = False
-    """Compute activations twice rather than keep them: less memory, a third more time."""
+    """Compute activations twice instead of keeping them: less memory, a third more time."""
     save_steps: int | None = None
-    """Write a checkpoint to resume from every so many steps; by default after every epoch."""
+    """How often to write a checkpoint to resume from, in steps; by default after every epoch."""
     report_to: str = "none"
-    """Also log to `tensorboard`, `wandb` or another logger of transformers, with commas between several."""
+    """Also log to `tensorboard`, `wandb` or another logger of transformers; separate several with commas."""
 
     def __post_init__(self) -> None:
         """Raises ValueError naming the field, the value and what is allowed."""
-        rate, every = self.learning_rate, self.save_steps
-        self.check("optimizer", self.optimizer in get_args(Optimizer), f"one of {', '.join(get_args(Optimizer))}")
-        self.check("epochs", isfinite(self.epochs) and self.epochs > 0, "a finite number above 0")
-        self.check("learning_rate", rate is None or (isfinite(rate) and rate > 0), "a finite number above 0")
-        self.check("warmup", 0 <= self.warmup < 1, "at least 0 and below 1")
-        self.check("accumulation", self.accumulation >= 1, "a whole number, 1 or more")
-        self.check("save_steps", every is None or every >= 1, "a whole number, 1 or more")
-
-    def check(self, name: str, is_allowed: bool, allowed: str) -> None:
-        if not is_allowed:
-            raise ValueError(f"{type(self).__name__}.{name} must be {allowed}, not {getattr(self, name)!r}")
+        check_choice(self, "optimizer")
+        check_number(self, "epochs", "learning_rate", above=0)
+        check_number(self, "warmup", at_least=0, below=1)
+        check_whole(self, "accumulation", "save_steps")
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingProgress:
-    """How far a training is."""
+    """How far a training has come."""
 
     step: int
     steps: int
-    """All steps of the run."""
+    """Steps of the whole run."""
     epoch: float
     loss: float | None = None
-    """Mean since the last report that had one."""
+    """Mean loss since the last report that had one."""
     pair_accuracy: float | None = None
-    """Of a PPM on held-out problems, after an epoch."""
+    """Accuracy of a PPM on held-out pairs, after an epoch."""
 
 
 def trainer_arguments(config: FineTuningConfig, width: int, batches: float) -> dict[str, Any]:
@@ -102,7 +101,7 @@ def trainer_arguments(config: FineTuningConfig, width: int, batches: float) -> d
 
     Args:
         width: the model's hidden size.
-        batches: forward passes an epoch, all processes together.
+        batches: forward passes per epoch, all processes together.
     """
     import torch
 
@@ -135,12 +134,27 @@ def learning_rate(config: FineTuningConfig, width: int) -> float:
 
 
 def optimizer_of(config: FineTuningConfig, width: int) -> tuple[Any, dict[str, Any]] | None:
-    """What transformers' Trainer takes as `optimizer_cls_and_kwargs`."""
+    """The argument `optimizer_cls_and_kwargs` of transformers' Trainer."""
     if config.optimizer == "adamw":
         return None
     from treestar.training.muon import muon_with_adamw
 
     return muon_with_adamw, {"learning_rate": learning_rate(config, width)}
+
+
+def check_package(name: str, install: str = "'treestar[train]'") -> None:
+    """Raise TreestarError, saying what to install, unless the package `name` is there."""
+    if find_spec(name) is None:
+        raise TreestarError(f"this training needs the package {name}: pip install {install}")
+
+
+@contextmanager
+def making_trainer() -> Iterator[None]:
+    """Raises TreestarError where transformers, TRL or peft do not accept their settings."""
+    try:
+        yield
+    except (TypeError, ValueError, RuntimeError, ImportError) as error:
+        raise TreestarError(f"the trainer cannot be set up: {error}") from error
 
 
 def train(
@@ -154,10 +168,10 @@ def train(
 
     Args:
         make_trainer: makes the `transformers.Trainer`.
-        report: `settings`, `data` with its `tokens`, and the data's `fingerprint`: what makes this run this run.
-        data: what the fingerprint is of, in a word.
-        finish: makes of the trained model in a folder the one that is published, and gives more to report; called in
-            the main process.
+        report: `settings`, `data` with its `tokens`, and the data's `fingerprint`, which together identify this run.
+        data: what the fingerprint is of, in one word, for errors.
+        finish: called in the main process with the trainer and the folder of the trained model. Turns that model into
+            the one that is published, and returns more to report.
 
     Returns:
         The whole report, in every process.
@@ -171,41 +185,42 @@ def train(
         check_same_run(out, report, data)
     trainer = make_trainer()
     if is_main_process():
-        write_report(out, report)
+        write_json(out / REPORT, report)
     started = time.perf_counter()
-    trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
-    seconds = time.perf_counter() - started
-    save_whole_model(trainer, out / "finished")
-    if is_main_process():
-        report |= {
-            "seconds": seconds,
-            "steps": trainer.state.global_step,
-            "resumed_from": checkpoint and checkpoint.name,
-            "tokens": round(report["data"]["tokens"] * trainer.state.epoch),
-            "losses": [[entry["step"], entry["loss"]] for entry in trainer.state.log_history if "loss" in entry],
-        }
-        report |= finish(trainer, out / "finished")
-        write_report(out, report)
-        publish(out / "finished", out)
+    with noticing_full_disk(out):
+        trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
+        seconds = time.perf_counter() - started
+        save_whole_model(trainer, out / "finished")
+        if is_main_process():
+            report |= {
+                "seconds": seconds,
+                "steps": trainer.state.global_step,
+                "resumed_from": checkpoint and checkpoint.name,
+                "tokens": round(report["data"]["tokens"] * trainer.state.epoch),
+                "losses": [[entry["step"], entry["loss"]] for entry in trainer.state.log_history if "loss" in entry],
+            }
+            report |= finish(trainer, out / "finished")
+            write_json(out / REPORT, report)
+            publish(out / "finished", out)
     return gathered(report)
 
 
 def process_count() -> int:
-    """Processes that train together, as their launcher says."""
+    """How many processes train together, as their launcher says."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def is_main_process() -> bool:
-    """Whether this is the process among them that writes files and speaks."""
+    """Whether this is the process that writes files and reports progress."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def check_folder(out: Path, resume: bool) -> None:
-    """Raise TreestarError if `out` cannot be written, or holds what must not be written over."""
+    """Raise TreestarError if `out` cannot be written, or holds something that must not be overwritten."""
     if (out / "config.json").exists():
         raise TreestarError(f"{out} already holds a model: give another folder")
     if not resume and last_checkpoint(out) is not None:
-        raise TreestarError(f"{out} holds an unfinished training: go on with --resume, or give another folder")
+        raise TreestarError(f"{out} holds an unfinished training: continue it with --resume, or give another folder")
     try:
         out.mkdir(parents=True, exist_ok=True)
         (out / REPORT).open("a").close()
@@ -214,7 +229,7 @@ def check_folder(out: Path, resume: bool) -> None:
 
 
 def last_checkpoint(out: Path) -> Path | None:
-    """The newest whole checkpoint: the trainer writes its state last, and may be killed while it does."""
+    """The newest complete checkpoint: the trainer writes its state last, and may be killed while it does."""
     whole = [state.parent for state in out.glob("checkpoint-*/trainer_state.json") if is_json(state)]
     return max(whole, key=lambda folder: int(folder.name.rpartition("-")[2]), default=None)
 
@@ -229,26 +244,17 @@ def is_json(file: Path) -> bool:
 
 def check_same_run(out: Path, report: Mapping[str, Any], data: str) -> None:
     """Raise TreestarError unless the training in `out` was begun with the settings and the fingerprint of `report`."""
+    now = json.loads(json.dumps(report["settings"]))
     try:
-        begun = json.loads((out / REPORT).read_text(encoding="utf-8"))
-        before, now = begun["settings"], json.loads(json.dumps(report["settings"]))
-        changed = [name for name in now if before.get(name) != now[name]]
-        if begun["fingerprint"] != report["fingerprint"] and not changed:
-            changed = [data]
+        begun = read_json(out / REPORT)
+        before = {name: begun["settings"].get(name) for name in now}
+        fingerprint = begun["fingerprint"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise TreestarError(f"{out / REPORT} is damaged, so this training cannot go on: give another folder") from error
-    if changed:
         raise TreestarError(
-            f"the training in {out} was begun with other {', '.join(changed)}: go on with the same, or give another "
-            "folder"
-        )
-
-
-def write_report(out: Path, report: Mapping[str, Any]) -> None:
-    """Write the report in one go: a killed run leaves the one before or this one, never a half."""
-    partial = out / f"{REPORT}.partial"
-    partial.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    partial.replace(out / REPORT)
+            f"{out / REPORT} is damaged, so this training cannot be continued: give another folder"
+        ) from error
+    check_same_settings(out, before, now)
+    check_same_settings(out, {data: fingerprint}, {data: report["fingerprint"]}, f"use the same {data}")
 
 
 def save_whole_model(trainer: Any, folder: Path) -> None:
@@ -259,14 +265,14 @@ def save_whole_model(trainer: Any, folder: Path) -> None:
     """
     if not all(weight.isfinite().all() for weight in trainer.model.parameters()):
         raise diverged("the weights after the last step are not finite numbers")
-    if trainer.is_fsdp_enabled:  # in shards, which checkpoints may stay in, nothing else could read it
+    if trainer.is_fsdp_enabled:  # checkpoints may stay in shards, but nothing else could read them
         trainer.accelerator.state.fsdp_plugin.set_state_dict_type("FULL_STATE_DICT")
     trainer.save_model(str(folder))
     (folder / "training_args.bin").unlink(missing_ok=True)
 
 
 def publish(finished: Path, out: Path) -> None:
-    """Move the files of a finished model into `out`, config.json last, and drop what the training needed to resume."""
+    """Move the files of a finished model into `out`, config.json last, and delete the checkpoints."""
     for file in sorted(finished.iterdir(), key=lambda file: file.name == "config.json"):
         file.replace(out / file.name)
     finished.rmdir()
@@ -275,7 +281,7 @@ def publish(finished: Path, out: Path) -> None:
 
 
 def gathered(report: dict[str, Any]) -> dict[str, Any]:
-    """The main process's report, in every process, once all have come this far."""
+    """The main process's report, in every process, once all have reached this point."""
     from accelerate.utils import broadcast_object_list
 
     [found] = broadcast_object_list([report])
@@ -284,6 +290,6 @@ def gathered(report: dict[str, Any]) -> dict[str, Any]:
 
 def diverged(what: str) -> TreestarError:
     return TreestarError(
-        f"training diverged: {what}. Try a lower learning rate, a longer warmup, or without bf16; if it happens at "
-        "step 1, the policy's own weights are at fault"
+        f"training diverged: {what}. Try a lower learning rate, a longer warmup, or training without bf16; if it "
+        "happens at step 1, the weights that training started from are at fault"
     )

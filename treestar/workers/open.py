@@ -1,4 +1,4 @@
-"""From what makes a worker to workers that are open."""
+"""Opens workers: one in this process, or one in each actor of a Ray cluster."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from treestar.workers.ray_config import RayConfig
-from treestar.workers.worker import JobT, LocalWorkers, Opening, ResultT, Workers
+from treestar.workers.worker import LocalWorkers, Opening, ResultT, TaskT, Workers
 
 __all__ = ["open_workers"]
 
 
 @asynccontextmanager
 async def open_workers(
-    opening: Opening[JobT, ResultT],
+    opening: Opening[TaskT, ResultT],
     concurrency: int,
     ray: RayConfig | None = None,
     remark: Callable[[str], None] = lambda _: None,
-) -> AsyncIterator[Workers[JobT, ResultT]]:
-    """A worker in this process, or one in each of many actors on a Ray cluster; all end when the context is left.
+) -> AsyncIterator[Workers[TaskT, ResultT]]:
+    """A worker in this process, or one in each actor on a Ray cluster; all are closed when the context exits.
 
     Args:
-        concurrency: most jobs that one worker does at the same time.
-        ray: which cluster, and what an actor gets of it; None for this process.
-        remark: told what the workers have to say at their end, and which actors were lost.
+        concurrency: most tasks that one worker runs at a time.
+        ray: the cluster, and the resources of each actor; None for this process.
+        remark: called with each remark of a closing worker, and when an actor is lost.
 
     Raises:
-        TreestarError: a worker cannot be made, Ray is not installed, or the cluster cannot be reached or has no room.
+        TreestarError: a worker cannot be opened, Ray is not installed, or the cluster is unreachable or has no room.
     """
     if ray is not None:
         from treestar.workers.ray_actors import open_actors

@@ -1,8 +1,8 @@
-"""Workers in actors on a Ray cluster: jobs are handed out one by one, and handed out again where an actor was lost.
+"""Workers in actors on a Ray cluster: tasks are handed out one by one, and again when an actor is lost.
 
-Each actor is watched over by a task of the driver, which keeps `concurrency` jobs at it, starts another in its place
-when it dies, and gives its jobs back to the queue, from which any actor takes them. A result is taken from the actor
-and given to the driver's `on_result` at once; nothing of it is kept.
+The driver supervises each actor: it keeps `concurrency` tasks running there, replaces the actor when it dies, and gives
+its tasks back to the queue, from which any actor takes them. Each result goes from the actor straight to the driver's
+`on_result`; nothing of it is kept.
 """
 
 from __future__ import annotations
@@ -15,39 +15,39 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, Generic, NoReturn, TypeVar
 
 from treestar.types import TreestarError
-from treestar.workers.job_queue import JobQueue
 from treestar.workers.ray_config import RayConfig
-from treestar.workers.worker import JobT, OnResult, Opening, ResultT, Worker
+from treestar.workers.task_queue import TaskQueue
+from treestar.workers.worker import OnResult, Opening, ResultT, TaskT, Worker
 
-__all__ = ["open_actors"]
+__all__ = ["connect", "open_actors"]
 
 CLOSE_SECONDS = 20.0
-"""An actor that has not ended its sandbox and its models by then is killed with them."""
+"""Seconds an actor has to close its sandbox and models before it is killed."""
 
 CONNECT_SECONDS = 10.0
-"""Within which a cluster's head must answer."""
+"""Seconds within which a cluster's head node must answer."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 60.0
-"""Seconds until an actor that could not start is tried again; each pause is twice the one before. Ray needs some until
-it no longer starts actors on a node that is gone."""
+"""Seconds before an actor that could not start is tried again; the pause doubles each time. Ray needs some time before
+it stops placing actors on a lost node."""
 
 T = TypeVar("T")
 
 
-class WorkerActor(Generic[JobT, ResultT]):
-    """What runs in an actor's process: a worker on the actor's event loop."""
+class WorkerActor(Generic[TaskT, ResultT]):
+    """Runs in an actor's process: a worker on the actor's event loop."""
 
-    def __init__(self, opening: Opening[JobT, ResultT]) -> None:
+    def __init__(self, opening: Opening[TaskT, ResultT]) -> None:
         self.opening = opening
         self.held = AsyncExitStack()
 
     async def open(self) -> Mapping[str, Any]:
-        """Make the worker, and say what it is about."""
-        self.worker: Worker[JobT, ResultT] = await self.held.enter_async_context(self.opening())
+        """Open the worker; returns its `about`."""
+        self.worker: Worker[TaskT, ResultT] = await self.held.enter_async_context(self.opening())
         return self.worker.about
 
-    async def work(self, job: JobT) -> ResultT:
-        return await self.worker.work(job)
+    async def work(self, task: TaskT) -> ResultT:
+        return await self.worker.work(task)
 
     async def close(self) -> list[str]:
         """End the worker; returns its remarks."""
@@ -56,12 +56,12 @@ class WorkerActor(Generic[JobT, ResultT]):
         return remarks
 
 
-class ActorWorkers(Generic[JobT, ResultT]):
+class ActorWorkers(Generic[TaskT, ResultT]):
     """Implements `Workers`. Belongs to one event loop; `open_actors` makes it."""
 
     def __init__(
         self,
-        opening: Opening[JobT, ResultT],
+        opening: Opening[TaskT, ResultT],
         concurrency: int,
         config: RayConfig,
         count: int,
@@ -71,40 +71,40 @@ class ActorWorkers(Generic[JobT, ResultT]):
         self.concurrency = concurrency
         self.config = config
         self.remark = remark
-        self.queue: JobQueue[JobT] = JobQueue(config.actor_retries)
-        self.on_result: OnResult[JobT, ResultT] = lambda _job, _result: None
+        self.queue: TaskQueue[TaskT] = TaskQueue(config.actor_retries)
+        self.on_result: OnResult[TaskT, ResultT] = lambda _task, _result: None
         loop = asyncio.get_running_loop()
         self.opened: asyncio.Future[Mapping[str, Any]] = loop.create_future()
-        """What the first actor that is open is about."""
+        """`Worker.about` of the first open actor."""
         self.failure: asyncio.Future[None] = loop.create_future()
-        """Fails where nothing more can be done."""
+        """Gets an exception when the run cannot continue."""
         self.count = count
         self.helpless = 0
-        """Actors that have died too often before their models were loaded, and are still tried."""
+        """Actors that died too often before their models were loaded, and are still being retried."""
 
     @property
     def about(self) -> Mapping[str, Any]:
         return self.opened.result()
 
-    async def run(self, jobs: Iterable[JobT], on_result: OnResult[JobT, ResultT]) -> None:
+    async def run(self, tasks: Iterable[TaskT], on_result: OnResult[TaskT, ResultT]) -> None:
         self.on_result = on_result
-        self.queue.fill(jobs)
+        self.queue.fill(tasks)
         await self.unless_failed(self.queue.drained.wait())
 
     async def unless_failed(self, wanted: Awaitable[T]) -> T:
-        """What `wanted` gives, or the failure that comes before it."""
-        task = asyncio.ensure_future(wanted)
-        either: list[asyncio.Future[Any]] = [task, self.failure]
+        """The result of `wanted`, unless the failure comes first."""
+        future = asyncio.ensure_future(wanted)
+        either: list[asyncio.Future[Any]] = [future, self.failure]
         try:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            if not task.done():
+            if not future.done():
                 self.failure.result()
-            return task.result()
+            return future.result()
         finally:
-            task.cancel()
+            future.cancel()
 
     async def supervise(self, actor_class: Any) -> None:
-        """Keep one actor at work, and fail for all where that cannot be."""
+        """Keep one actor at work; if that is impossible, fail the whole run."""
         try:
             await self.keep_at_work(actor_class)
         except Exception as error:
@@ -112,7 +112,7 @@ class ActorWorkers(Generic[JobT, ResultT]):
                 self.failure.set_exception(error)
 
     async def keep_at_work(self, actor_class: Any) -> NoReturn:
-        """Start an actor, feed it, and start another when it dies. Ends only by what is raised."""
+        """Start an actor, feed it, and replace it when it dies. Ends only with an exception."""
         from ray.exceptions import RayError, RayTaskError
 
         failed_starts = 0
@@ -128,7 +128,7 @@ class ActorWorkers(Generic[JobT, ResultT]):
                 raise (error.cause if isinstance(error.cause, TreestarError) else error) from None
             except RayError as error:
                 if is_open:
-                    self.remark(f"an actor was lost, and its jobs go to others: {reason_of(error)}")
+                    self.remark(f"an actor was lost; its tasks go to others: {reason_of(error)}")
                 else:
                     failed_starts += 1
                     self.note_failed_start(failed_starts, reason_of(error))
@@ -140,11 +140,11 @@ class ActorWorkers(Generic[JobT, ResultT]):
     def note_failed_start(self, failed_starts: int, reason: str) -> None:
         if failed_starts == self.config.actor_retries + 1:
             self.helpless += 1
-            self.remark(f"an actor has died {failed_starts} times before its models were loaded: {reason}")
+            self.remark(f"an actor died {failed_starts} times before its models were loaded: {reason}")
         if self.helpless == self.count:
             raise TreestarError(
-                f"no actor can start: each has died {failed_starts} times before its models were loaded, the last one "
-                f"because of this: {reason}"
+                f"no actor can start: each died {failed_starts} times before its models were loaded, the last one "
+                f"because: {reason}"
             )
 
     def note_open(self, about: Mapping[str, Any]) -> None:
@@ -154,11 +154,11 @@ class ActorWorkers(Generic[JobT, ResultT]):
             if about[name] != self.about[name]:
                 raise TreestarError(
                     f"the cluster's nodes differ in {name}: {self.about[name]} and {about[name]}, so results would "
-                    "hang on where a problem is searched; say which it is to be"
+                    "depend on the node that runs a task; set it explicitly"
                 )
 
     async def feed(self, actor: Any) -> NoReturn:
-        """Keep `concurrency` jobs at the actor. Ends only by what is raised."""
+        """Keep `concurrency` tasks running in the actor. Ends only with an exception."""
         from ray.exceptions import RayError
 
         places = [asyncio.create_task(self.fill_place(actor)) for _ in range(self.concurrency)]
@@ -169,18 +169,18 @@ class ActorWorkers(Generic[JobT, ResultT]):
                 place.cancel()
             ended = await asyncio.gather(*places, return_exceptions=True)
         errors = [each for each in ended if isinstance(each, Exception)]
-        # A job is given back where its actor has failed. What fails here, as writing a result may, must not be missed.
+        # A failed actor gives its tasks back. A failure on this side (such as writing a result) must win.
         raise min(errors, key=lambda error: isinstance(error, RayError))
 
     async def fill_place(self, actor: Any) -> NoReturn:
         while True:
             attempt = await self.queue.take()
             try:
-                result = await actor.work.remote(attempt.job)
+                result = await actor.work.remote(attempt.task)
             except BaseException:
                 self.queue.give_back(attempt)
                 raise
-            self.on_result(attempt.job, result)
+            self.on_result(attempt.task, result)
             self.queue.finish()
 
     async def end(self, actor: Any, is_open: bool) -> None:
@@ -196,9 +196,9 @@ class ActorWorkers(Generic[JobT, ResultT]):
 
 @asynccontextmanager
 async def open_actors(
-    opening: Opening[JobT, ResultT], concurrency: int, config: RayConfig, remark: Callable[[str], None]
-) -> AsyncIterator[ActorWorkers[JobT, ResultT]]:
-    """Start the actors, and wait for the first; see `open_workers`."""
+    opening: Opening[TaskT, ResultT], concurrency: int, config: RayConfig, remark: Callable[[str], None]
+) -> AsyncIterator[ActorWorkers[TaskT, ResultT]]:
+    """Start the actors and wait for the first; see `open_workers`."""
     connect(config.address)
     import ray
 
@@ -217,7 +217,7 @@ async def open_actors(
             await asyncio.wait_for(workers.unless_failed(workers.opened), config.actor_start_seconds)
         except asyncio.TimeoutError:
             raise TreestarError(
-                f"no actor could start within {config.actor_start_seconds:,.0f} s: each takes {config.actor_cpus:g} "
+                f"no actor could start within {config.actor_start_seconds:,.0f} s: each needs {config.actor_cpus:g} "
                 f"CPUs and {gpus:g} GPUs of one node, and the cluster has {ray.cluster_resources()}"
             ) from None
         yield workers
@@ -226,16 +226,16 @@ async def open_actors(
             each.cancel()
         await asyncio.gather(*supervisors, return_exceptions=True)
         if not workers.failure.cancel():
-            workers.failure.exception()  # known already, or of no interest any more
+            workers.failure.exception()  # already raised, or no longer relevant
 
 
 def connect(address: str) -> None:
-    """Connect this process to the cluster, unless it is connected to one.
+    """Connect this process to the cluster, unless it is already connected to one.
 
     Raises:
         TreestarError: Ray is not installed, or there is no cluster at `address`.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else Ray reports to its makers
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # otherwise Ray reports usage to its makers
     try:
         import ray
     except ImportError as error:
@@ -246,7 +246,7 @@ def connect(address: str) -> None:
         if address == "local":
             ray.init("local", include_dashboard=False, logging_level="WARNING", _node_ip_address="127.0.0.1")
         else:
-            if address != "auto":  # Ray itself would try for minutes
+            if address != "auto":  # Ray itself would retry for minutes
                 host, _, port = address.rpartition(":")
                 socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
             ray.init(address, logging_level="WARNING")
@@ -255,10 +255,10 @@ def connect(address: str) -> None:
 
 
 def placement(config: RayConfig, nodes: list[Mapping[str, float]]) -> tuple[float, int]:
-    """GPUs of an actor, and how many actors there are to be on nodes with these resources.
+    """GPUs of each actor, and the number of actors on nodes with these resources.
 
     Raises:
-        TreestarError: not one has room.
+        TreestarError: no node has room.
     """
     gpus = config.actor_gpus
     if gpus is None:
@@ -269,18 +269,18 @@ def placement(config: RayConfig, nodes: list[Mapping[str, float]]) -> tuple[floa
     count = sum(int(min(node.get(name, 0) / amount for name, amount in wanted.items())) for node in nodes)
     if count == 0:
         raise TreestarError(
-            f"no node of the Ray cluster has room for an actor of {config.actor_cpus:g} CPUs and {gpus:g} GPUs: give "
-            "smaller --actor-cpus or --actor-gpus, or --actors where nodes are still to come"
+            f"no node of the Ray cluster has room for an actor of {config.actor_cpus:g} CPUs and {gpus:g} GPUs: lower "
+            "--actor-cpus or --actor-gpus, or set --actors if nodes will join later"
         )
     return gpus, count
 
 
 def reason_of(error: BaseException) -> str:
-    """Why an actor has died, in one line; of one that could not be made Ray tells that at the end of a traceback."""
+    """Why an actor died, in one line. If it could not be created, Ray says so at the end of a traceback."""
     lines = str(error).strip().splitlines()
     return lines[-1].strip() if "creation task" in lines[0] else lines[0]
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of a message that goes on with a traceback or with advice."""
+    """The first line of a message that continues with a traceback or advice."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

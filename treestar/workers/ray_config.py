@@ -1,45 +1,43 @@
-"""Which Ray cluster works, and what each of its actors gets."""
+"""The Ray cluster to use, and the resources of its actors."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from treestar.config.checks import check_number, check_whole
 
 __all__ = ["RayConfig"]
 
 
 @dataclass(frozen=True)
 class RayConfig:
-    """A cluster and the actors on it. An actor is a process with models and a sandbox of its own.
+    """A cluster and the actors on it. An actor is a process with its own models and sandbox.
 
     Raises:
         ValueError: a number is out of its range.
     """
 
     address: str = "local"
-    """`local`: this machine alone, for as long as the command runs. Else the cluster whose head node is at this
-    HOST:PORT; this machine must be one of its nodes. `auto`: the cluster that was started on this machine."""
+    """`local`: this machine alone, while the command runs. Otherwise HOST:PORT of the cluster's head node; this machine
+    must be one of its nodes. `auto`: the cluster that was started on this machine."""
     actors: int | None = None
-    """Actors in all. By default as many as the cluster's nodes have room for when the work begins."""
+    """Total number of actors. By default as many as the nodes have room for when the work starts."""
     actor_cpus: float = 1.0
-    """CPU cores that an actor's models, searches and steps are counted as; its models get so many threads. Beside a GPU
-    give the cores that its sandbox needs (docs/scaling.md)."""
+    """CPU cores reserved for each actor; its models use this many threads. With a GPU, give the cores that its sandbox
+    needs (docs/scaling.md)."""
     actor_gpus: float | None = None
-    """GPUs of an actor, all on one node: 4 for vllm:MODEL?tensor_parallel_size=4, 0.5 where two actors share one. By
-    default 1 where the cluster has any, else 0; 0 for models behind servers."""
+    """GPUs of each actor, all on one node: 4 for vllm:MODEL?tensor_parallel_size=4, 0.5 if two actors share one. By
+    default 1 if the cluster has any, else 0; 0 for models behind servers."""
     actor_retries: int = 3
-    """How many times a job is given to another actor after the one that was at it has died; then the run ends with an
-    error. It also does where every actor has died more often than that, in a row, before its models were loaded."""
+    """How often a task is given to another actor after its actor died; then the run ends with an error. It also ends if
+    every actor died more often than that, in a row, before its models were loaded."""
     actor_start_seconds: float = 1800.0
-    """Seconds within which the first actor must have found its place and loaded its models."""
+    """Seconds within which the first actor must be placed and have loaded its models."""
 
     def __post_init__(self) -> None:
-        if self.actors is not None and self.actors < 1:
-            raise ValueError(f"actors must be at least 1, not {self.actors}")
-        for name in ("actor_cpus", "actor_gpus", "actor_retries"):
-            value = getattr(self, name)
-            if value is not None and value < 0:
-                raise ValueError(f"{name} must be at least 0, not {value}")
+        check_whole(self, "actors")
+        check_number(self, "actor_cpus", "actor_gpus", at_least=0)
+        check_whole(self, "actor_retries", at_least=0)
+        check_number(self, "actor_start_seconds", above=0)
         if self.actor_cpus == 0 and self.actor_gpus == 0 and self.actors is None:
-            raise ValueError("an actor that takes neither CPUs nor GPUs has room everywhere: say how many actors")
-        if self.actor_start_seconds <= 0:
-            raise ValueError(f"actor_start_seconds must be above 0, not {self.actor_start_seconds}")
+            raise ValueError("an actor with neither CPUs nor GPUs fits everywhere: set the number of actors")

@@ -1,4 +1,4 @@
-"""A worker does jobs, many beside each other on one event loop; workers are one of them, or many in other processes."""
+"""A worker runs tasks concurrently on one event loop. `Workers` is one worker in this process, or many in others."""
 
 from __future__ import annotations
 
@@ -8,53 +8,53 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-__all__ = ["JobT", "LocalWorkers", "OnResult", "Opening", "ResultT", "Worker", "Workers"]
+__all__ = ["LocalWorkers", "OnResult", "Opening", "ResultT", "TaskT", "Worker", "Workers"]
 
-JobT = TypeVar("JobT")
+TaskT = TypeVar("TaskT")
 ResultT = TypeVar("ResultT")
 ResultT_co = TypeVar("ResultT_co", covariant=True)
 
-OnResult = Callable[[JobT, ResultT], None]
-"""Called with each job and its result as it is done, one at a time, in any order."""
+OnResult = Callable[[TaskT, ResultT], None]
+"""Called with each task and its result as it finishes, one at a time, in any order."""
 
 
 @dataclass(frozen=True)
-class Worker(Generic[JobT, ResultT]):
-    """What does jobs in one process, with models and a sandbox of its own."""
+class Worker(Generic[TaskT, ResultT]):
+    """Runs tasks in one process, with its own models and sandbox."""
 
-    work: Callable[[JobT], Awaitable[ResultT]]
-    """A result hangs on its job alone, so that it does not matter which worker does it, or how often."""
+    work: Callable[[TaskT], Awaitable[ResultT]]
+    """A result depends only on its task, so it does not matter which worker runs it, or how often."""
     about: Mapping[str, Any]
-    """What results hang on besides their jobs: the models. The same in all workers."""
+    """What results depend on besides their tasks: the models. The same in all workers."""
     remarks: Callable[[], Sequence[str]] = tuple
-    """What the user should know when all is done."""
+    """Lines for the user when the worker closes."""
 
 
-Opening = Callable[[], AbstractAsyncContextManager[Worker[JobT, ResultT]]]
-"""Makes a worker, in the process in which it is called. For Ray it must be something that cloudpickle takes."""
+Opening = Callable[[], AbstractAsyncContextManager[Worker[TaskT, ResultT]]]
+"""Opens a worker in the process that calls it. For Ray it must be serializable with cloudpickle."""
 
 
-class Workers(Protocol[JobT, ResultT_co]):
-    """Workers that are open."""
+class Workers(Protocol[TaskT, ResultT_co]):
+    """Open workers."""
 
     @property
     def about(self) -> Mapping[str, Any]:
         """See `Worker.about`."""
         ...
 
-    async def run(self, jobs: Iterable[JobT], on_result: OnResult[JobT, ResultT_co]) -> None:
-        """Do all `jobs`, which are taken one by one as workers have room, so they need not all exist at once.
+    async def run(self, tasks: Iterable[TaskT], on_result: OnResult[TaskT, ResultT_co]) -> None:
+        """Run all `tasks`. They are taken one by one as workers have room, so they need not all exist at once.
 
         Raises:
-            TreestarError: a worker failed for good. What was given to `on_result` before stays valid.
+            TreestarError: a worker failed permanently. Results already passed to `on_result` stay valid.
         """
         ...
 
 
-class LocalWorkers(Generic[JobT, ResultT]):
-    """One worker, in this process, which does at most `concurrency` jobs at the same time."""
+class LocalWorkers(Generic[TaskT, ResultT]):
+    """One worker in this process, which runs at most `concurrency` tasks at a time."""
 
-    def __init__(self, worker: Worker[JobT, ResultT], concurrency: int) -> None:
+    def __init__(self, worker: Worker[TaskT, ResultT], concurrency: int) -> None:
         self.worker = worker
         self.concurrency = concurrency
 
@@ -62,17 +62,17 @@ class LocalWorkers(Generic[JobT, ResultT]):
     def about(self) -> Mapping[str, Any]:
         return self.worker.about
 
-    async def run(self, jobs: Iterable[JobT], on_result: OnResult[JobT, ResultT]) -> None:
-        left = iter(jobs)
+    async def run(self, tasks: Iterable[TaskT], on_result: OnResult[TaskT, ResultT]) -> None:
+        left = iter(tasks)
 
         async def work() -> None:
-            for job in left:  # all tasks take from the same iterator
-                on_result(job, await self.worker.work(job))
+            for task in left:  # all places take from the same iterator
+                on_result(task, await self.worker.work(task))
 
-        tasks = [asyncio.create_task(work()) for _ in range(self.concurrency)]
+        places = [asyncio.create_task(work()) for _ in range(self.concurrency)]
         try:
-            await asyncio.gather(*tasks)
+            await asyncio.gather(*places)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            for place in places:
+                place.cancel()
+            await asyncio.gather(*places, return_exceptions=True)

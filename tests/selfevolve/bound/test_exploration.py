@@ -12,13 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.sandbox_support import with_interpreter
-from support.scripted import ScriptedPolicy
 
+from treestar.policy import LanguageModelPolicy
 from treestar.policy.formats import BoundFormat, RStarFormat, StepFormat
 from treestar.search import Components, MCTSConfig, Tree, search_one
+from treestar.selfevolve.bound import programs_of
 from treestar.selfevolve.bound.exploration import ExplorationConfig, ExploringPolicy
 from treestar.selfevolve.bound.grammar import Scope, drafts, scope_of
-from treestar.types import Execution, Policy, Problem, Sampling, State, Step, TreestarError
+from treestar.types import Execution, Policy, Problem, Proposal, Sampling, State, Step, TreestarError
 from treestar.verifier import AnswerVerifier
 from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
 from treestar.verifier.sandbox.executor import SandboxInterpreter
@@ -45,23 +46,21 @@ POLICY_STEPS = st.lists(
 )
 
 
-class BoundPolicy(ScriptedPolicy):
-    """Counts its candidates, and says with which seed they were asked for."""
+class BoundPolicy(LanguageModelPolicy):
+    """Counts its candidates, and says with which seed they were requested."""
 
     def __init__(self, step_format: StepFormat | None = None) -> None:
-        super().__init__(lambda state, n, seed: [Step(f"own {seed} {i}", f"own = {i}", tokens=3) for i in range(n)])
-        self.format = step_format or BoundFormat()
+        super().__init__(step_format or BoundFormat(), "scripted")
 
-    def preamble(self, problem: Problem) -> str:
-        return self.format.preamble(problem)
-
-    def final_answer(self, step: Step, execution: Execution) -> str | None:
-        return self.format.final_answer(step, execution)
+    async def propose(self, state: State, n: int, sampling: Sampling, seed: int) -> Proposal:
+        return Proposal(
+            tuple(Step(f"own {seed} {i}", f"own = {i}", tokens=3) for i in range(n)), generated_tokens=3 * n
+        )
 
 
 @pytest.fixture(scope="module")
 def executor() -> Iterator[SandboxExecutor]:
-    made = SandboxExecutor(SandboxConfig(seconds=2.0, concurrency=1))
+    made = SandboxExecutor(SandboxConfig(seconds=60.0, concurrency=1))
     yield made
     asyncio.run(made.close())
 
@@ -256,9 +255,11 @@ def test_what_was_not_generated_costs_no_tokens() -> None:
     assert asyncio.run(exploring(1.0).propose(state, 8, Sampling(), 1)).generated_tokens == 0
 
 
-def test_another_form_of_the_step_format_is_refused() -> None:
-    with pytest.raises(TreestarError, match=r"scripted .* form 'rstar'.*do without exploration"):
-        ExploringPolicy(BoundPolicy(RStarFormat()), ExplorationConfig())
+def test_only_the_bound_format_has_programs_to_explore() -> None:
+    assert programs_of(BoundPolicy(), instances=3, explores=True) is not None
+    assert programs_of(BoundPolicy(RStarFormat()), instances=3, explores=False) is None
+    with pytest.raises(TreestarError, match=r"scripted .* format 'rstar'.*remove `exploration`"):
+        programs_of(BoundPolicy(RStarFormat()), instances=3, explores=True)
 
 
 @pytest.mark.parametrize("share", [0.0, -0.5, 1.5, float("nan")])

@@ -135,5 +135,5 @@ def test_a_search_reaches_the_programs_at_once() -> None:
 
 
 def test_impossible_tries_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"ExplorationConfig\.tries must be 0 or more, not -1"):
+    with pytest.raises(ValueError, match=r"ExplorationConfig\.tries must be a whole number, 0 or more, not -1"):
         ExplorationConfig(tries=-1)

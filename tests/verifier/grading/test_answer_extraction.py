@@ -72,9 +72,9 @@ def test_boxes_are_found_outermost_first_with_balanced_braces() -> None:
     ],
 )
 def test_extraction_takes_no_longer_than_the_text_is_long(text: str) -> None:
-    started = time.perf_counter()
+    started = time.thread_time()
     extract_answer(text)
-    assert time.perf_counter() - started < 2.0
+    assert time.thread_time() - started < 2.0
 
 
 @settings(max_examples=200, deadline=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,30 +27,32 @@ ADD = Problem(
 )
 
 
-def run_tests(problem: Problem, *programs: str) -> list[Execution]:
+@pytest.fixture(scope="module")
+def executor() -> Iterator[SandboxExecutor]:
+    made = SandboxExecutor(SandboxConfig(seconds=60.0))
+    yield made
+    asyncio.run(made.close())
+
+
+def run_tests(executor: SandboxExecutor, problem: Problem, *programs: str) -> list[Execution]:
     async def main() -> list[Execution]:
-        executor = SandboxExecutor(SandboxConfig(seconds=2.0))
         verifier = UnitTestVerifier(executor)
-        try:
-            return [await verifier.run_tests(problem, program) for program in programs]
-        finally:
-            await executor.close()
+        return [await verifier.run_tests(problem, program) for program in programs]
 
     return asyncio.run(main())
 
 
-def test_programs_pass_and_fail_for_what_they_do() -> None:
+def test_programs_pass_and_fail_for_what_they_do(executor: SandboxExecutor) -> None:
     programs = {
         ADD.question + "    return a + b\n": None,
         ADD.question + "    return a - b\n": "AssertionError",
         ADD.question + "    return a +\n": "SyntaxError",
         ADD.question + "    return c\n": "NameError",
-        ADD.question + "    while True: pass\n": "TimeoutError",
         ADD.question + "    raise SystemExit\n": "",
         "x = 1\n": "NameError",
         "": "NameError",
     }
-    executions = run_tests(ADD, *programs)
+    executions = run_tests(executor, ADD, *programs)
     for execution, (program, error) in zip(executions, programs.items(), strict=True):
         if error is None:
             assert execution.error is None, program
@@ -58,17 +61,23 @@ def test_programs_pass_and_fail_for_what_they_do() -> None:
             assert error in execution.error
 
 
-def test_a_program_cannot_pass_by_defining_the_check_itself() -> None:
-    [execution] = run_tests(ADD, "def check(candidate): pass\ndef add(a, b): return 0\n")
+def test_a_program_that_does_not_end_fails(executor: SandboxExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executor, "config", SandboxConfig(seconds=0.5))
+    [execution] = run_tests(executor, ADD, ADD.question + "    while True: pass\n")
+    assert "TimeoutError" in (execution.error or "")
+
+
+def test_a_program_cannot_pass_by_defining_the_check_itself(executor: SandboxExecutor) -> None:
+    [execution] = run_tests(executor, ADD, "def check(candidate): pass\ndef add(a, b): return 0\n")
     assert execution.error is not None
 
 
-def test_a_problem_without_tests_is_an_error() -> None:
+def test_a_problem_without_tests_is_an_error(executor: SandboxExecutor) -> None:
     with pytest.raises(TreestarError, match="has no entry_point and tests"):
-        run_tests(Problem("def f(): ...", kind="code", id="f"), "x = 1")
+        run_tests(executor, Problem("def f(): ...", kind="code", id="f"), "x = 1")
 
 
-def test_the_program_is_found_in_what_a_trajectory_wrote() -> None:
+def test_the_program_is_found_in_what_a_trajectory_wrote(executor: SandboxExecutor) -> None:
     definition = "def add(a, b):\n    return a + b\n"
     wrote = [
         (definition, ""),
@@ -77,16 +86,15 @@ def test_the_program_is_found_in_what_a_trajectory_wrote() -> None:
         ("", "    return a + b\n"),
         ("print(1)", "```\ndef other(): pass\n```\n```python\ndef add(a, b):\n    return math.floor(a + b)\n```"),
     ]
-    executions = run_tests(ADD, *(candidate_program(ADD, code, text) for code, text in wrote))
+    executions = run_tests(executor, ADD, *(candidate_program(ADD, code, text) for code, text in wrote))
     assert [execution.error for execution in executions] == [None] * len(wrote)
 
 
 @pytest.mark.skipif(not SETS.is_dir(), reason=f"the test sets are not at {SETS}")
-def test_humaneval_s_own_solutions_pass_and_empty_ones_do_not() -> None:
+def test_humaneval_s_own_solutions_pass_and_empty_ones_do_not(executor: SandboxExecutor) -> None:
     problems = load_problems("humaneval", SETS).problems
 
     async def main() -> tuple[set[str], list[str]]:
-        executor = SandboxExecutor()
         verifier = UnitTestVerifier(executor)
 
         async def judge(problem: Problem) -> tuple[bool, bool]:
@@ -96,10 +104,7 @@ def test_humaneval_s_own_solutions_pass_and_empty_ones_do_not() -> None:
                 await verifier.accepts(problem, problem.question + "    return None\n"),
             )
 
-        try:
-            verdicts = await asyncio.gather(*map(judge, problems))
-        finally:
-            await executor.close()
+        verdicts = await asyncio.gather(*map(judge, problems))
         failed = {problem.id for problem, (own, _) in zip(problems, verdicts, strict=True) if not own}
         fooled = [problem.id for problem, (_, empty) in zip(problems, verdicts, strict=True) if empty]
         return failed, fooled

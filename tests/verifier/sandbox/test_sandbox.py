@@ -7,8 +7,8 @@ import contextlib
 import itertools
 import os
 import threading
-import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -34,7 +34,7 @@ from treestar.verifier.sandbox.frames import FrameBuffer, FrameError, encode
 
 @pytest.fixture(scope="module")
 def executor() -> Iterator[SandboxExecutor]:
-    made = SandboxExecutor(SandboxConfig(seconds=2.0, memory_mb=256, output_limit=2000, concurrency=2))
+    made = SandboxExecutor(SandboxConfig(seconds=60.0, memory_mb=256, output_limit=2000, concurrency=2))
     yield made
     asyncio.run(made.close())
 
@@ -205,20 +205,26 @@ def test_a_program_cut_into_steps_prints_what_it_prints_whole(
 # --- limits ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_step_that_runs_too_long_is_stopped(executor: SandboxExecutor) -> None:
-    started = time.monotonic()
+def test_a_step_that_runs_too_long_is_stopped(executor: SandboxExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executor, "config", replace(executor.config, seconds=0.5))
     execution = run(executor, "while True:\n    pass")
-    assert execution.error == "TimeoutError: the step ran longer than 2 seconds and was stopped"
-    assert time.monotonic() - started < 4
+    assert execution.error == "TimeoutError: the step ran longer than 0.5 seconds and was stopped"
 
 
-def test_the_deadline_of_a_step_does_not_count_the_steps_before_it(executor: SandboxExecutor) -> None:
-    slow = "n = 0\nwhile n < {}:\n    n += 1"
-    turns = 200_000
-    while run(executor, slow.format(turns)).seconds < 0.7:
-        turns = turns * 3 // 2
-    executions = run_steps(executor, *[slow.format(turns)] * 3)
-    assert [execution.error for execution in executions] == [None] * 3
+def test_the_deadline_of_a_step_does_not_count_the_steps_before_it(
+    executor: SandboxExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many short steps, so that a machine which is busy meanwhile delays none of them up to the deadline."""
+    monkeypatch.setattr(executor, "config", replace(executor.config, seconds=2.0))
+
+    async def use(interpreter: SandboxInterpreter) -> None:
+        snapshot, together = None, 0.0
+        while together < 3.0:
+            execution = await interpreter.run("n = 0\nwhile n < 400_000:\n    n += 1", snapshot)
+            assert execution.error is None
+            snapshot, together = execution.snapshot, together + execution.seconds
+
+    with_interpreter(executor, use)
 
 
 def test_output_past_the_limit_is_cut_and_marked(executor: SandboxExecutor) -> None:
@@ -254,7 +260,9 @@ def test_a_running_step_has_no_powers(executor: SandboxExecutor) -> None:
         assert os.getuid() != 0 or facts["Uid"].split() == ["65534"] * 4
         with contextlib.suppress(PermissionError):
             assert sorted(map(int, os.listdir(f"/proc/{child}/fd"))) == [0, 1, 2, 3]
-        assert (await running).error is not None
+        await interpreter.close()
+        with pytest.raises(TreestarError, match="interpreter is closed"):
+            await running
         assert eventually(lambda: not children(zygote))
 
     with_interpreter(executor, use)
@@ -306,7 +314,7 @@ def test_a_cancelled_run_makes_room_at_once() -> None:
         for task in endless:
             task.cancel()
         await asyncio.gather(*endless, return_exceptions=True)
-        execution = await asyncio.wait_for(interpreter.run("print(1)", None), 10)
+        execution = await asyncio.wait_for(interpreter.run("print(1)", None), 50)
         assert execution.output == "1\n"
         await executor.close()
 

@@ -17,6 +17,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,8 +31,10 @@ from treestar.verifier.sandbox.executor import SandboxInterpreter
 CORPORA = Path(__file__).parents[2] / "data" / "attacks"
 SHARED = Path(__file__).parents[4] / "shared" / "data"
 SECRET = "TS-4f1c-secret"
-SECONDS = 1.0
-PATIENCE = 2.0
+SECONDS = (1.0, 5.0, 25.0)
+"""Deadlines of a step. Where a step that has little to do misses one, as it may on a loaded machine, the attack is
+attempted again with the next. A step that an attack really holds up misses all of them."""
+PATIENCE = 20.0
 """Seconds over its deadline that a step may take here, where other work may disturb; the bench measures how many."""
 
 MODES: dict[str, dict[str, Any]] = {
@@ -42,6 +45,11 @@ MODES: dict[str, dict[str, Any]] = {
 
 Result = TypeVar("Result")
 Attack = dict[str, Any]
+
+
+class Late(Exception):
+    """A step that has little to do missed its deadline."""
+
 
 PAST_THE_LANGUAGE: frozenset[str] = frozenset()
 """Attempts of language.json that RestrictedPython and the audit hook do not stop, exactly. The jail does."""
@@ -78,7 +86,7 @@ class Siege:
         self._outcomes: dict[int, dict[str, Execution | BaseException]] = {}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # of isolation="process"
-            self.config = SandboxConfig(seconds=SECONDS, memory_mb=256, concurrency=6, **MODES[mode])
+            self.config = SandboxConfig(seconds=SECONDS[-1], memory_mb=256, concurrency=6, **MODES[mode])
             self.executor = SandboxExecutor(self.config)
         self.neighbour, self._neighbours_state = self.run(self._settle())
 
@@ -99,13 +107,18 @@ class Siege:
     ) -> Execution:
         """What `attempt` of `attack` gave or raised. All of the corpus is attempted together when the first is asked
         for, because most of the hostile steps only wait for their deadlines."""
-        corpus = id(attacks)
+        corpus = id(attacks)  # one of this module's lists, which stay
         if corpus not in self._outcomes:
-            self._outcomes[corpus] = self.run(self._attempt_all(attempt, attacks, asyncio.Semaphore(at_once)))
-        found = self._outcomes[corpus][attack["name"]]
-        if isinstance(found, BaseException):
-            raise found
-        return found
+            found = self._outcomes[corpus] = {}
+            waiting = attacks
+            for seconds in SECONDS:
+                self.executor.config = replace(self.config, seconds=seconds)
+                found |= self.run(self._attempt_all(attempt, waiting, asyncio.Semaphore(at_once)))
+                waiting = [each for each in waiting if isinstance(found[each["name"]], Late)]
+        outcome = self._outcomes[corpus][attack["name"]]
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
 
     async def _attempt_all(
         self,
@@ -131,10 +144,11 @@ class Siege:
 
     async def step(self, interpreter: SandboxInterpreter, code: str, parent: Snapshot | None) -> Execution:
         """Run one step and look at everything that must hold of any step."""
+        seconds = self.executor.config.seconds
         started = time.monotonic()
         execution = await interpreter.run(code, parent)
         elapsed = time.monotonic() - started
-        assert elapsed < SECONDS + PATIENCE, f"{elapsed:.1f} seconds"
+        assert elapsed < seconds + PATIENCE, f"{elapsed:.1f} seconds"
         for text in (execution.output, execution.error or ""):
             assert SECRET not in text, "the secret was read"
             assert "REACHED" not in text, text
@@ -145,20 +159,29 @@ class Siege:
         assert 0 <= execution.peak_memory < 2**40
         return execution
 
+    async def small_step(self, interpreter: SandboxInterpreter, code: str, parent: Snapshot | None) -> Execution:
+        """Run a step that ends by itself, and soon. Raises Late where it does not."""
+        execution = await self.step(interpreter, code, parent)
+        if (execution.error or "").startswith("TimeoutError"):
+            raise Late(code)
+        return execution
+
     async def path(self, interpreter: SandboxInterpreter, codes: Sequence[str]) -> Snapshot | None:
         snapshot = None
         for code in codes:
-            execution = await self.step(interpreter, code, snapshot)
+            execution = await self.small_step(interpreter, code, snapshot)
             assert execution.error is None
             snapshot = execution.snapshot
         return snapshot
 
     async def check_others(self) -> None:
         """The neighbour's tree is what it was, and a new tree works."""
-        execution = await self.step(self.neighbour, "items.append(3)\nprint(items, total)", self._neighbours_state)
+        execution = await self.small_step(
+            self.neighbour, "items.append(3)\nprint(items, total)", self._neighbours_state
+        )
         assert execution.output == "[1, 2, 3] 120\n"
         newcomer = await self.executor.open()
-        assert (await self.step(newcomer, "print(6 * 7)", None)).output == "42\n"
+        assert (await self.small_step(newcomer, "print(6 * 7)", None)).output == "42\n"
         await newcomer.close()
 
 
@@ -182,7 +205,7 @@ async def attack_from_a_step(siege: Siege, attack: Attack) -> Execution:
     execution = await siege.step(interpreter, attack["code"], None)
     if execution.error is None:
         await siege.step(interpreter, "print(repr(out)[:5000])", execution.snapshot)
-    assert (await siege.step(interpreter, "print(1 + 1)", None)).output == "2\n"
+    assert (await siege.small_step(interpreter, "print(1 + 1)", None)).output == "2\n"
     await interpreter.close()
     await siege.check_others()
     return execution
@@ -240,7 +263,7 @@ def test_a_step_cannot_use_its_workers_socket(siege: Siege, attack: Attack) -> N
 @linux
 def test_a_worker_that_goes_on_after_its_answer_is_stopped() -> None:
     async def body() -> None:
-        executor = SandboxExecutor(SandboxConfig(seconds=SECONDS, restricted=False))
+        executor = SandboxExecutor(SandboxConfig(restricted=False))
         interpreter = await executor.open()
         execution = await interpreter.run(PRELUDE + "send(ANSWER)\nwhile True: pass", None)
         assert execution.output == "FORGED"
@@ -273,15 +296,15 @@ async def attack_on_other_branches(siege: Siege, attack: Attack) -> Execution:
     """Run the attack; then a child of it and siblings must say what they say in a fresh interpreter."""
     before, change, after = attack["before"], attack["attack"], attack["after"]
     interpreter = await siege.executor.open()
-    execution = await siege.step(interpreter, before, None)
+    execution = await siege.small_step(interpreter, before, None)
     if execution.error is not None:
         assert execution.error.startswith("NotAllowed"), execution  # the attack cannot even be prepared
         await interpreter.close()
         return execution
     parent = execution.snapshot
     execution = await siege.step(interpreter, change, parent)
-    child = None if execution.error else await siege.step(interpreter, after, execution.snapshot)
-    siblings = [await siege.step(interpreter, after, parent) for _ in range(2)]
+    child = None if execution.error else await siege.small_step(interpreter, after, execution.snapshot)
+    siblings = [await siege.small_step(interpreter, after, parent) for _ in range(2)]
     await interpreter.close()
     if siege.mode != "jail alone":  # a step with all of Python can change its worker at will
         if child is not None:
@@ -299,7 +322,7 @@ def test_what_a_step_leaves_behind_stays_in_its_branch(siege: Siege, attack: Att
 
 async def told_alone(siege: Siege, code: str) -> tuple[str, str | None]:
     interpreter = await siege.executor.open()
-    execution = await siege.step(interpreter, code, None)
+    execution = await siege.small_step(interpreter, code, None)
     await interpreter.close()
     return told(execution)
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.sandbox_fuzzing import PROGRAMS, breach, check_code, mutants, unguarded_breach
 
-from treestar.verifier.sandbox.language.compiler import _PLAIN, _StepTransformer, words
+from treestar.verifier.sandbox.language.compiler import PLAIN, StepTransformer, words
 from treestar.verifier.sandbox.language.warm_up import load_libraries
 
 pytestmark = pytest.mark.filterwarnings("ignore::SyntaxWarning", "ignore:Generating overly large repr")
@@ -92,14 +92,14 @@ def test_plain_programs_are_what_the_transformer_makes_of_them() -> None:
     def check(program: str, value: str) -> None:
         for tree in (ast.parse(program), ast.parse(value, mode="eval")):
             kinds = {type(node) for node in ast.walk(tree)}
-            assert kinds <= _PLAIN
+            assert kinds <= PLAIN
             seen.update(kinds)
             before = ast.dump(tree, include_attributes=True)
-            assert ast.dump(_StepTransformer().visit(tree), include_attributes=True) == before
+            assert ast.dump(StepTransformer().visit(tree), include_attributes=True) == before
             check_code(compile(tree, "<plain>", "exec" if isinstance(tree, ast.Module) else "eval"))
 
     check()
-    assert seen == _PLAIN
+    assert seen == PLAIN
 
 
 # --- fuzzing ---------------------------------------------------------------------------------------------------------

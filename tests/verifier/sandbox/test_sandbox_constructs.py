@@ -54,7 +54,7 @@ def test_there_are_seventy() -> None:
 
 
 def test_every_construct_runs_as_in_plain_python(elsewhere: Executor) -> None:
-    executions = asyncio.run(run_all(SandboxExecutor(SandboxConfig(concurrency=2))))
+    executions = asyncio.run(run_all(SandboxExecutor(SandboxConfig(seconds=60.0, concurrency=2))))
     errors = {name: execution.error for name, execution in executions.items() if execution.error is not None}
     assert errors == {}
     for name, program in CONSTRUCTS.items():

@@ -120,7 +120,7 @@ def test_limits_alone_bound_memory_and_files(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def jail() -> object:
-    made = SandboxExecutor(SandboxConfig(seconds=5.0, restricted=False))
+    made = SandboxExecutor(SandboxConfig(seconds=60.0, restricted=False))
     yield made
     asyncio.run(made.close())
 
@@ -208,14 +208,14 @@ def take_away(call, first_argument, error):
     "Let the system call fail, as on a kernel without it, for this process and those it starts."
     forbid_new_privileges()
     ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)
-    refuse, allow = seccomp._instruction(0x06, 0x00050000 | error), seccomp._instruction(0x06, 0x7FFF0000)
-    steps = [seccomp._instruction(0x20, 0)]
+    refuse, allow = seccomp.instruction(0x06, 0x00050000 | error), seccomp.instruction(0x06, 0x7FFF0000)
+    steps = [seccomp.instruction(0x20, 0)]
     if first_argument is None:
-        steps += [seccomp._instruction(0x15, call, otherwise=1), refuse, allow]
+        steps += [seccomp.instruction(0x15, call, otherwise=1), refuse, allow]
     else:
-        steps += [seccomp._instruction(0x15, call, otherwise=3), seccomp._instruction(0x20, 16)]
-        steps += [seccomp._instruction(0x15, first_argument, otherwise=1), refuse, allow]
-    program = seccomp._Program(len(steps), b"".join(steps))
+        steps += [seccomp.instruction(0x15, call, otherwise=3), seccomp.instruction(0x20, 16)]
+        steps += [seccomp.instruction(0x15, first_argument, otherwise=1), refuse, allow]
+    program = seccomp.Program(len(steps), b"".join(steps))
     seccomp.prctl(22, 2, ctypes.addressof(program))
 
 async def main(isolation):

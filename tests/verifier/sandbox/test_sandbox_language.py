@@ -13,7 +13,7 @@ from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
 
 @pytest.fixture(scope="module")
 def executor() -> Iterator[SandboxExecutor]:
-    made = SandboxExecutor(SandboxConfig(seconds=2.0, memory_mb=256, output_limit=2000, concurrency=2))
+    made = SandboxExecutor(SandboxConfig(seconds=60.0, memory_mb=256, output_limit=2000, concurrency=2))
     yield made
     asyncio.run(made.close())
 

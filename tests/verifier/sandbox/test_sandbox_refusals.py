@@ -16,7 +16,7 @@ from treestar.verifier.sandbox.language.compiler import NotAllowed, compile_step
 
 @pytest.fixture(scope="module")
 def executor() -> Iterator[SandboxExecutor]:
-    made = SandboxExecutor(SandboxConfig(seconds=2.0, memory_mb=256, concurrency=1))
+    made = SandboxExecutor(SandboxConfig(seconds=60.0, memory_mb=256, concurrency=1))
     yield made
     asyncio.run(made.close())
 

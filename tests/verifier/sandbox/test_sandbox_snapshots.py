@@ -23,7 +23,7 @@ from treestar.verifier.sandbox.frames import Frame
 
 @pytest.fixture(scope="module")
 def executor() -> Iterator[SandboxExecutor]:
-    made = SandboxExecutor(SandboxConfig(seconds=10.0))
+    made = SandboxExecutor(SandboxConfig(seconds=60.0))
     yield made
     asyncio.run(made.close())
 
@@ -230,7 +230,7 @@ def test_what_is_copied_and_what_is_run_again(executor: SandboxExecutor, first: 
     async def use(interpreter: SandboxInterpreter) -> int:
         parent = await interpreter.run(first, None)
         assert parent.error is None
-        worker = interpreter._worker
+        worker = interpreter.worker
         assert worker is not None
         replays = 0
         receive = worker._channel.receive

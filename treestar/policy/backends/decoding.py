@@ -1,9 +1,9 @@
-"""Continuous batching: sequences that are being continued side by side, each at a length of its own.
+"""Continuous batching: sequences that are continued together, each at its own length.
 
 A sequence joins once its prompt has been read and leaves as soon as it ends, so none waits for the longest of its batch
-(iteration-level scheduling; Orca, Yu et al. 2022). Rows that continue one prompt share its keys and values; each has
-only those of its new tokens to itself. Rows and prompts are always 0 ... n - 1: the last moves into the place of one
-that leaves.
+(iteration-level scheduling; Orca, Yu et al. 2022). Rows that continue one prompt share its keys and values; each stores
+only those of its own new tokens. Rows and prompts are always numbered 0 ... n - 1: the last one moves into the place of
+one that leaves.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Prompt:
     """A prompt in the batch."""
 
     place: int
-    """Which of the batch's prompts it is."""
+    """Its index among the batch's prompts."""
     length: int
     rows: int = 0
     """Rows that continue it."""
@@ -100,7 +100,7 @@ class DecodingBatch(Generic[ContinuationT]):
         self.rows.append(row)
 
     def fork(self, row: ContinuationT, twin: ContinuationT) -> None:
-        """Add `twin`, which has the same tokens as `row`. The step that has just been made read all of them."""
+        """Add `twin`, which has the same tokens as `row`. The step just made has read all of them."""
         assert row.shared is not None
         assert self.of_rows is not None
         self.add(twin, row.shared)
@@ -108,10 +108,10 @@ class DecodingBatch(Generic[ContinuationT]):
         self.of_rows[:, :, twin.row, :, : row.known + 1] = self.of_rows[:, :, row.row, :, : row.known + 1]
 
     def leave(self, leaving: ContinuationT) -> None:
-        """Take a row out."""
+        """Remove a row."""
         last = self.rows.pop()
         if last is not leaving:
-            # A row that no step has read yet may have no place there, and has nothing to keep.
+            # A row that no step has read yet may have no place there, and nothing to keep.
             if self.of_rows is not None and last.row < self.of_rows.shape[2]:
                 columns = last.known + 1
                 self.of_rows[:, :, leaving.row, :, :columns] = self.of_rows[:, :, last.row, :, :columns]
@@ -123,7 +123,7 @@ class DecodingBatch(Generic[ContinuationT]):
             self.forget(leaving.shared)
 
     def forget(self, prompt: Prompt) -> None:
-        """Take a prompt out."""
+        """Remove a prompt."""
         last = self.prompts.pop()
         if last is not prompt:
             assert self.of_prompts is not None
@@ -142,7 +142,7 @@ class DecodingBatch(Generic[ContinuationT]):
         return torch.cat([prompt, self.of_rows[:, :, row.row, :, : row.known]], dim=3)
 
     def step(self) -> torch.Tensor:
-        """Read every row's last token; returns what the model expects next, shape (rows, vocabulary)."""
+        """Read every row's last token; returns the logits of the next one, shape (rows, vocabulary)."""
         assert self.of_prompts is not None
         device = self.of_prompts.device
         known = [row.known for row in self.rows]
@@ -186,7 +186,7 @@ class DecodingBatch(Generic[ContinuationT]):
 
 
 def with_room(old: torch.Tensor | None, rows: int, columns: int, like: torch.Tensor) -> torch.Tensor:
-    """`old`, or a larger copy of it with room for so many rows and columns. It grows by half again as much, so that
+    """`old`, or a larger copy with room for that many rows and columns. It grows by half of what is needed, so that
     copying stays rare. `like`: (layers, 2, heads, any, head dimension)."""
     if old is not None and old.shape[2] >= rows and old.shape[4] >= columns:
         return old
@@ -217,7 +217,7 @@ class BatchLayer(CacheLayerMixin):  # type: ignore[misc]  # transformers is not 
         """Nothing to do: the buffer exists."""
 
     def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any) -> Any:
-        """Write every row's new key and value behind its last, and give back all up to the longest row's end."""
+        """Write every row's new key and value after its last, and return all up to the end of the longest row."""
         self.keys[self.rows, :, self.known] = key_states[:, :, 0]
         self.values[self.rows, :, self.known] = value_states[:, :, 0]
         rows = len(self.rows)

@@ -1,7 +1,7 @@
 """Distinct candidates: sampling continuations without replacement (stochastic beam search; Kool et al. 2019).
 
-A small policy is often nearly certain of a step, and independent samples then say the same again and again. Here no
-continuation comes twice. Each continuation has a key, its log-probability plus Gumbel noise, and the n with the highest
+A small policy is often nearly certain of a step, and independent samples are then all the same. Here no continuation
+appears twice. Each continuation has a key, its log-probability plus Gumbel noise, and the n with the highest
 keys are a sample without replacement. They are found like the beams of a beam search: a beginning's key is the highest
 of all its continuations' keys, so the n best beginnings of one length hold the n best of the next.
 """
@@ -28,8 +28,8 @@ __all__ = ["Beam", "Branch", "NextTokens", "extend", "next_tokens"]
 Floats = NDArray[np.float64]
 
 MOST_TOKENS = 64
-"""Only the most probable tokens at each place take part, which bounds the noise that has to be drawn for a large
-vocabulary. What lies beyond has next to no probability."""
+"""Only the most probable tokens at each position take part, which bounds the noise to be drawn for a large vocabulary.
+The others have almost no probability."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +39,21 @@ class Beam:
     log_share: float = 0.0
     """Log of its probability under the sampling's temperature and top_p."""
     key: float = 0.0
-    """The highest key of its continuations. The empty beginning's may be any number: only differences count."""
+    """The highest key of its continuations. That of the empty beginning is arbitrary: only differences count."""
 
 
 @dataclass(frozen=True, slots=True)
 class NextTokens:
-    """What may follow each of some beginnings: arrays of shape (beginnings, MOST_TOKENS or less)."""
+    """The possible next tokens of several beginnings: arrays of shape (beginnings, MOST_TOKENS or less)."""
 
     tokens: NDArray[np.int64]
     log_shares: Floats
-    """Log-probabilities under the sampling's temperature and top_p; -inf for what top_p leaves out."""
+    """Log-probabilities under the sampling's temperature and top_p; -inf for tokens that top_p excludes."""
     log_probabilities: Floats
     """The same at temperature 1."""
 
     def of(self, rows: slice) -> NextTokens:
-        """What follows some of the beginnings."""
+        """The next tokens of some of the beginnings."""
         return NextTokens(self.tokens[rows], self.log_shares[rows], self.log_probabilities[rows])
 
 
@@ -86,16 +86,16 @@ def next_tokens(logits: torch.Tensor, samplings: Sequence[Sampling]) -> NextToke
 def extend(
     beams: Sequence[Beam], following: NextTokens, ended: Sequence[Beam], n: int, min_share: float, noise: Floats
 ) -> tuple[list[Branch], list[int]]:
-    """One token more: the `n` continuations with the highest keys, of those that have ended and those that go on.
+    """One more token: the `n` continuations with the highest keys, of those that have ended and those that continue.
 
     Args:
-        beams: those that go on; `following` has a row for each.
+        beams: those that continue; `following` has a row for each.
         ended: continuations that are complete.
         min_share: drop what is less than this times as probable as the most probable, in [0, 1).
         noise: uniform in (0, 1), of the shape of `following`.
 
     Returns:
-        The longer beginnings, by falling key, and which of `ended` stay, in their order.
+        The longer beginnings, by descending key, and the indices of `ended` that stay, in their order.
     """
     own_shares = np.array([beam.log_share for beam in beams])[:, None] + following.log_shares
     own_keys = conditional_keys(np.array([beam.key for beam in beams])[:, None], own_shares, noise)

@@ -1,7 +1,7 @@
-"""Generates continuations for all who ask, in one thread that keeps one batch going.
+"""Generates continuations for all callers, in one thread that keeps one batch running.
 
-Whenever there is room, prompts that wait are read (only beyond what the prefix cache knows) and their continuations
-join the batch. Each leaves as soon as it ends, and what was computed for it stays in the prefix cache.
+Whenever there is room, waiting prompts are read (only beyond what is in the prefix cache) and their continuations join
+the batch. Each leaves as soon as it ends, and what was computed for it stays in the prefix cache.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from treestar.types import Sampling, TreestarError
 __all__ = ["Generator", "Request"]
 
 LINGER_SECONDS = 0.004
-"""How long an idle model waits for further requests while they keep coming; one forward pass takes longer."""
+"""How long an idle model waits for more requests while they keep arriving; one forward pass takes longer."""
 
 JOIN_SHARE = 8
 """New continuations join a running batch once they are at least a JOIN_SHARE-th of it: reading their prompts costs a
-forward pass of its own."""
+separate forward pass."""
 
 
 @dataclass(slots=True, eq=False)
@@ -45,38 +45,38 @@ class Request:
     seed: int
     stop_strings: tuple[str, ...]
     done: Future[Generation] = field(default_factory=Future)
-    """Resolved when all continuations have ended; cancel it, and they are dropped."""
-    ended: list[Candidate] = field(default_factory=list)
+    """Resolved when all continuations have ended; canceling it drops them."""
+    ended: list[CandidateRow] = field(default_factory=list)
     """Continuations that have ended."""
     tokens: int = 0
     """New tokens computed so far."""
     noise: np.random.Generator = field(init=False)
-    """Of distinct continuations."""
+    """The random numbers of distinct continuations."""
 
     def __post_init__(self) -> None:
         self.begin()
 
     def begin(self) -> None:
-        """As if nothing had been generated yet."""
+        """Reset to the state in which nothing has been generated."""
         self.ended, self.tokens = [], 0
         self.noise = np.random.default_rng([self.seed, self.n])
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Candidate(Continuation):
+class CandidateRow(Continuation):
     """Continuation `index` of a request, or one of the beginnings that its distinct continuations come from."""
 
     request: Request
     index: int
     beam: Beam = field(default_factory=Beam)
 
-    def twin(self) -> Candidate:
+    def twin(self) -> CandidateRow:
         """A beginning with the same tokens."""
         tokens, log_probabilities = list(self.tokens), list(self.log_probabilities)
         return replace(self, tokens=tokens, log_probabilities=log_probabilities, row=-1, shared=None)
 
     def follow(self, branch: Branch) -> None:
-        """Go on with a branch's token."""
+        """Continue with a branch's token."""
         self.tokens.append(branch.token)
         self.log_probabilities.append(branch.log_probability)
         self.beam = branch.beam
@@ -88,9 +88,9 @@ class Generator:
     Args:
         model: a causal language model as `from_pretrained` gives it.
         end_tokens: tokens that end a sequence.
-        max_batch: most sequences of the batch; those of a request for distinct ones are counted as they branch, and may
-            exceed it.
-        prefix_cache_bytes: memory for keys and values of prefixes that may come again.
+        max_batch: maximum number of sequences in the batch; those of a request for distinct ones are counted as they
+            branch, and may exceed it.
+        prefix_cache_bytes: memory for keys and values of prefixes that may be needed again.
     """
 
     def __init__(
@@ -102,10 +102,10 @@ class Generator:
         self.end_tokens = end_tokens
         self.max_batch = max_batch
         self.prefixes = PrefixCache(prefix_cache_bytes)
-        self.batch: DecodingBatch[Candidate] = DecodingBatch(model)
-        self.joining: list[Candidate] = []
+        self.batch: DecodingBatch[CandidateRow] = DecodingBatch(model)
+        self.joining: list[CandidateRow] = []
         """Candidates whose prompts are being read."""
-        self.waiting: deque[Candidate] = deque()
+        self.waiting: deque[CandidateRow] = deque()
         self.lock = threading.Lock()
         """Guards `waiting` and `running`."""
         self.running = False
@@ -120,14 +120,14 @@ class Generator:
                 self.running = True
                 self.thread.submit(self.run)
 
-    def candidates(self, request: Request) -> list[Candidate]:
-        """What a request begins with: its continuations, or the beginning of all that are to be distinct."""
+    def candidates(self, request: Request) -> list[CandidateRow]:
+        """What a request starts with: its continuations, or the common beginning of all distinct ones."""
         prompt, sampling = request.prompt, request.sampling
         if sampling.distinct:
-            return [Candidate(list(prompt), len(prompt), sampling, [], request=request, index=0)]
+            return [CandidateRow(list(prompt), len(prompt), sampling, [], request=request, index=0)]
         numbers = [uniforms(request.seed, index, sampling.max_tokens) for index in range(request.n)]
         return [
-            Candidate(list(prompt), len(prompt), sampling, each, request=request, index=index)
+            CandidateRow(list(prompt), len(prompt), sampling, each, request=request, index=index)
             for index, each in enumerate(numbers)
         ]
 
@@ -139,11 +139,11 @@ class Generator:
                 self.advance()
             except torch.OutOfMemoryError:
                 self.shrink()
-            except Exception as error:  # whatever the model raises belongs to those who wait for it
+            except Exception as error:  # whatever the model raises is for those who wait for it
                 self.fail(error)
 
     def linger(self) -> None:
-        """Wait while further requests keep coming and the batch has room for them."""
+        """Wait while more requests keep arriving and the batch has room for them."""
         seen = 0
         while seen < len(self.waiting) < self.max_batch:
             seen = len(self.waiting)
@@ -155,7 +155,7 @@ class Generator:
             return self.running
 
     def advance(self) -> None:
-        """One step of the batch, after dropping who gave up and letting in who waits."""
+        """One step of the batch, after removing canceled requests and admitting waiting ones."""
         self.leave(row for row in self.batch.rows if row.request.done.done())
         self.joining = self.take_waiting()
         if self.joining:
@@ -163,10 +163,10 @@ class Generator:
             self.joining = []
             self.let_go()
         if self.batch.rows:
-            self.go_on(self.batch.step())
+            self.continue_rows(self.batch.step())
             self.let_go()
 
-    def take_waiting(self) -> list[Candidate]:
+    def take_waiting(self) -> list[CandidateRow]:
         """The longest-waiting candidates that should join now."""
         with self.lock:
             self.waiting = deque(candidate for candidate in self.waiting if not candidate.request.done.done())
@@ -175,16 +175,16 @@ class Generator:
                 return []
             return [self.waiting.popleft() for _ in range(room)]
 
-    def join(self, candidates: Sequence[Candidate]) -> None:
+    def join(self, candidates: Sequence[CandidateRow]) -> None:
         """Read the prompts, give every candidate its first token, and let it join the batch."""
-        by_prompt: dict[tuple[int, ...], list[Candidate]] = {}
+        by_prompt: dict[tuple[int, ...], list[CandidateRow]] = {}
         for candidate in candidates:
             by_prompt.setdefault(tuple(candidate.request.prompt), []).append(candidate)
         sequences = read(self.forward, list(by_prompt), self.prefixes, self.model.device)
         for same, sequence in zip(by_prompt.values(), sequences, strict=True):
             self.batch.join(self.begin(same, sequence.output[None]), sequence.keys_values)
 
-    def begin(self, candidates: Sequence[Candidate], logits: torch.Tensor) -> list[Candidate]:
+    def begin(self, candidates: Sequence[CandidateRow], logits: torch.Tensor) -> list[CandidateRow]:
         """Give candidates of one prompt their first tokens; beginnings of distinct continuations branch into several.
 
         Args:
@@ -199,7 +199,7 @@ class Generator:
                     begun[-1].follow(branch)
         return begun
 
-    def go_on(self, logits: torch.Tensor) -> None:
+    def continue_rows(self, logits: torch.Tensor) -> None:
         """Give every row its next token; `logits` has shape (rows, vocabulary)."""
         independent = [row for row in self.batch.rows if not row.sampling.distinct]
         beginnings = sorted((row for row in self.batch.rows if row.sampling.distinct), key=lambda row: id(row.request))
@@ -212,15 +212,15 @@ class Generator:
                 self.branch(rows, following.of(slice(first, first + len(rows))))
                 first += len(rows)
 
-    def sample(self, rows: Sequence[Candidate], logits: torch.Tensor) -> None:
+    def sample(self, rows: Sequence[CandidateRow], logits: torch.Tensor) -> None:
         """Give independent continuations their next tokens; `logits` has shape (rows, vocabulary)."""
         if rows:
             choose_next(rows, logits)
         for row in rows:
             row.request.tokens += 1
 
-    def branch(self, rows: Sequence[Candidate], following: NextTokens) -> None:
-        """Let the beginnings of one request go on as their best branches."""
+    def branch(self, rows: Sequence[CandidateRow], following: NextTokens) -> None:
+        """Continue the beginnings of one request as their best branches."""
         children: dict[int, list[Branch]] = {}
         for branch in self.branches(rows, following):
             children.setdefault(branch.parent, []).append(branch)
@@ -233,13 +233,13 @@ class Generator:
                 self.batch.fork(row, twin)
             for each, branch in zip([row, *twins], children[place], strict=True):
                 each.follow(branch)
-        if not children:  # those that have ended leave no place for any other
+        if not children:  # those that have ended leave no place for others
             self.hand_over(rows[0].request)
 
-    def branches(self, rows: Sequence[Candidate], following: NextTokens) -> list[Branch]:
-        """What the beginnings of one request go on with; continuations that have ended may lose their places."""
+    def branches(self, rows: Sequence[CandidateRow], following: NextTokens) -> list[Branch]:
+        """How the beginnings of one request continue; continuations that have ended may lose their places."""
         request = rows[0].request
-        # In an order of their own, so that the noise does not hang on which row a beginning has.
+        # In order of their keys, so that the noise does not depend on which row a beginning has.
         order = sorted(range(len(rows)), key=lambda place: -rows[place].beam.key)
         noise = np.empty(following.tokens.shape)
         noise[order] = request.noise.random(noise.shape) + np.finfo(float).tiny
@@ -260,28 +260,28 @@ class Generator:
         return logits
 
     def let_go(self) -> None:
-        """Take the candidates that have ended out of the batch and hand them over."""
+        """Remove the candidates that have ended from the batch and hand them over."""
         ended = [candidate for candidate in self.batch.rows if self.has_ended(candidate)]
         for candidate in ended:
             self.prefixes.store(candidate.tokens, self.batch.known(candidate))
             candidate.request.ended.append(candidate)
         self.leave(ended)
-        going_on = {id(row.request) for row in self.batch.rows} if ended else set()
+        continuing = {id(row.request) for row in self.batch.rows} if ended else set()
         for request in {id(each.request): each.request for each in ended}.values():
-            complete = id(request) not in going_on if request.sampling.distinct else len(request.ended) == request.n
+            complete = id(request) not in continuing if request.sampling.distinct else len(request.ended) == request.n
             if complete:
                 self.hand_over(request)
 
-    def leave(self, candidates: Iterable[Candidate]) -> None:
+    def leave(self, candidates: Iterable[CandidateRow]) -> None:
         for candidate in list(candidates):
             self.batch.leave(candidate)
 
-    def has_ended(self, candidate: Candidate) -> bool:
+    def has_ended(self, candidate: CandidateRow) -> bool:
         last, new = candidate.tokens[-1], len(candidate.tokens) - candidate.prompt
         if last in self.end_tokens or new >= candidate.sampling.max_tokens:
             return True
         stops = candidate.request.stop_strings
-        # Only a token with a stop string's last character can complete it, and most tokens have none.
+        # Only a token with a stop string's last character can complete it, and most tokens do not have one.
         if not any(stop[-1] in self.text_of(last) for stop in stops):
             return False
         # A token may hold less than one character, so the tail is a little longer than the longest stop string.
@@ -301,14 +301,14 @@ class Generator:
         if request.done.set_running_or_notify_cancel():
             request.done.set_result(generated)
 
-    def generated(self, candidate: Candidate) -> Generated:
+    def generated(self, candidate: CandidateRow) -> Generated:
         new = candidate.tokens[candidate.prompt :]
         ended = new[-1] in self.end_tokens
         text = self.tokenizer.decode(new[:-1] if ended else new, skip_special_tokens=False)
         return Generated(text, ended, len(new), sum(candidate.log_probabilities))
 
     def shrink(self) -> None:
-        """The memory ran out: begin anew with half as many sequences at a time."""
+        """Out of memory: start again with half as many sequences at a time."""
         active = self.active()
         requests = {id(each.request): each.request for each in active}.values()
         if len(active) == 1 or (len(requests) == 1 and active[0].sampling.distinct):
@@ -326,8 +326,8 @@ class Generator:
         with self.lock:
             self.waiting.extendleft(reversed(again))
 
-    def begin_again(self, request: Request) -> list[Candidate]:
-        """All that is to be generated for a request; what waits of it already is dropped."""
+    def begin_again(self, request: Request) -> list[CandidateRow]:
+        """All candidates of a request, from the start; those that were waiting are dropped."""
         request.begin()
         with self.lock:
             self.waiting = deque(each for each in self.waiting if each.request is not request)
@@ -341,7 +341,7 @@ class Generator:
             if not candidate.request.done.done() and candidate.request.done.set_running_or_notify_cancel():
                 candidate.request.done.set_exception(error)
 
-    def active(self) -> list[Candidate]:
+    def active(self) -> list[CandidateRow]:
         """All candidates that are in the batch or joining it."""
         return self.batch.rows + [candidate for candidate in self.joining if candidate not in self.batch.rows]
 

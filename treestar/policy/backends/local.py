@@ -1,14 +1,15 @@
-"""A policy whose model runs on this machine: what the backends share. What generates is theirs."""
+"""A policy whose model runs on this machine: what the backends share. Each brings its own generation."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from treestar.policy.formats import StepFormat
-from treestar.types import ContextOverflow, Execution, Problem, Proposal, Sampling, State, Step
+from treestar.policy.language_model import LanguageModelPolicy
+from treestar.types import ContextOverflow, Proposal, Sampling, State, Step
 
 __all__ = ["Generated", "Generation", "LocalPolicy"]
 
@@ -18,13 +19,13 @@ class Generated:
     """One continuation."""
 
     text: str
-    """Up to and with the stop string, or up to the end-of-sequence token, which is left out."""
+    """Up to and including the stop string, or up to the end-of-sequence token, which is left out."""
     ended: bool
-    """The model gave its end-of-sequence token."""
+    """The model generated its end-of-sequence token."""
     tokens: int
     """New tokens, an end-of-sequence token included."""
     log_probability: float
-    """Natural log of what the model gives to them at temperature 1, summed."""
+    """Natural log of their probability at temperature 1, summed; <= 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,48 +34,38 @@ class Generation:
 
     continuations: Sequence[Generated]
     tokens: int
-    """New tokens that were computed for them."""
+    """New tokens computed for all of them together."""
 
 
-class LocalPolicy(ABC):
-    """Implements `treestar.types.Policy` over tokens; a backend implements `generate`.
+class LocalPolicy(LanguageModelPolicy):
+    """Turns states into tokens and continuations into steps; a backend implements `generate`.
 
     Args:
-        tokenizer: the model's, of transformers.
-        step_format: the form of the step format that the model speaks.
-        context: tokens of prompt and continuation together.
+        tokenizer: the model's transformers tokenizer.
+        step_format: the format in which the model writes its steps.
+        context: maximum tokens of prompt and continuation together.
     """
 
     def __init__(self, tokenizer: Any, step_format: StepFormat, name: str, context: int) -> None:
+        super().__init__(step_format, name)
         self.tokenizer = tokenizer
-        self.format = step_format
-        self.name = name
         self.context = context
 
     @abstractmethod
     async def generate(
         self, prompt: list[int], n: int, sampling: Sampling, seed: int, stop_strings: tuple[str, ...]
     ) -> Generation:
-        """`n` continuations of the tokens `prompt`. Continuation i hangs on the arguments and i alone.
+        """`n` continuations of the tokens `prompt`. Continuation i depends only on the arguments and i.
 
         Raises:
             TreestarError: the backend failed.
         """
 
-    def preamble(self, problem: Problem) -> str:
-        return self.format.preamble(problem)
-
-    def display(self, problem: Problem, text: str) -> str:
-        return self.format.display(problem, text)
-
-    def final_answer(self, step: Step, execution: Execution) -> str | None:
-        return self.format.final_answer(step, execution)
-
     async def propose(self, state: State, n: int, sampling: Sampling, seed: int) -> Proposal:
         """See `Policy.propose`.
 
         Raises:
-            ContextOverflow: prompt and longest step together exceed the model's context.
+            ContextOverflow: the prompt and the longest step exceed the model's context.
             TreestarError: the backend failed.
         """
         prompt = self.tokenizer(self.format.prompt(state), add_special_tokens=False, verbose=False)["input_ids"]

@@ -1,6 +1,6 @@
 """A policy behind an OpenAI-compatible server: vLLM, SGLang, llama.cpp, Ollama, or a hosted model (docs/backends.md).
 
-The forms `rstar` and `bound` are texts to be continued and go to `/completions`. The form `chat` goes to
+A step format that is text to be continued goes to `/completions`. One with messages (`StepFormat.messages`) goes to
 `/chat/completions`, where the server applies the model's own template; the steps so far are the beginning of the
 assistant's reply, which the server is asked to continue.
 """
@@ -22,29 +22,29 @@ from treestar.policy.formats import (
     FormatName,
     Message,
     StepFormat,
-    chat_messages,
     step_format_named,
     trajectory_text,
 )
+from treestar.policy.language_model import LanguageModelPolicy
 from treestar.policy.models import model_config, shipped_path
-from treestar.types import ContextOverflow, Execution, Problem, Proposal, Sampling, State, Step, TreestarError
+from treestar.types import ContextOverflow, Proposal, Sampling, State, Step, TreestarError
 
 __all__ = ["OPENAI_PREFIX", "OpenAIPolicy", "load_openai_policy"]
 
 OPENAI_PREFIX = "openai:"
 
 CUT_TAGS = {tag: (tag[: place + 1], tag[place + 1 :]) for place, tag in enumerate(ENDINGS)}
-"""Each ending tag in two parts. Servers stop at the second and leave it out, and few say where they stopped; but the
-first part is another one for each tag, so the end of the text says which it was: "<", "<e" or "<en"."""
+"""Each ending tag in two parts. Servers stop at the second and leave it out, and few say where they stopped. But the
+first part differs for each tag, so the end of the text says which tag it was: "<", "<e" or "<en"."""
 
 WHOLE_DISTRIBUTION = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
 """Switches off what servers, or the models' generation_config.json, would otherwise change in the probabilities."""
 
 CONTINUE_REPLY = {"add_generation_prompt": False, "continue_final_message": True}
-"""Asks vLLM, SGLang and llama.cpp to continue the last message; Ollama does it unasked."""
+"""Asks vLLM, SGLang and llama.cpp to continue the last message; Ollama does so by default."""
 
 OPTIONAL = ("seed", "logprobs", *WHOLE_DISTRIBUTION, *CONTINUE_REPLY)
-"""What a server may refuse to be told; it is then left out."""
+"""Fields that a server may reject; they are then left out."""
 
 GO_ON = "Go on exactly where you stopped: write what comes next, up to and with its tag, and nothing else."
 
@@ -61,34 +61,34 @@ OVERFLOW = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """One continuation, as a server gave it."""
+    """One continuation, as a server returned it."""
 
     text: str
     finished: bool
-    """It ended by itself or at a stop string, not at the limit."""
+    """It ended by itself or at a stop string, not at the token limit."""
     prompt_tokens: int
     tokens: int
     log_probability: float
-    """Summed over the tokens; 0 where the server gives none."""
+    """Summed over the tokens; 0 where the server returns none."""
     stop: str | None
     """The stop string that ended it, where the server says."""
     names_stops: bool
-    """Whether the server is one that says."""
+    """Whether this server says at which stop string it stopped."""
 
 
-class OpenAIPolicy:
-    """Implements `treestar.types.Policy`.
+class OpenAIPolicy(LanguageModelPolicy):
+    """A policy whose model runs behind a server. Each candidate is a request with its own seed.
 
     Args:
         model: the model's name at the server.
         url: the server's base URL; see `RemoteServer`.
-        step_format: the form of the step format that the model speaks, which also chooses the endpoint.
-        continue_replies: False asks the model to go on by a message, for `chat` behind a server that would begin a new
-            reply after an unfinished one. A server that says so is asked like that anyway.
-        extra_body: further fields of every request, such as `{"skip_special_tokens": False}`.
+        step_format: the format in which the model writes its steps, which also chooses the endpoint.
+        continue_replies: False asks for each next step with a message, for a chat server that would start a new reply
+            after an unfinished one. A server that says it does is asked that way in any case.
+        extra_body: additional fields of every request, such as `{"skip_special_tokens": False}`.
 
     Raises:
-        TreestarError: the URL or the key cannot be one, or the `openai` package is missing.
+        TreestarError: the URL or the key is malformed, or the `openai` package is missing.
     """
 
     def __init__(
@@ -100,42 +100,32 @@ class OpenAIPolicy:
         continue_replies: bool = True,
         extra_body: dict[str, Any] | None = None,
     ) -> None:
-        self.model = model
-        self.format = step_format
         self.server = RemoteServer(url, config or RemoteServerConfig())
-        self.name = f"{OPENAI_PREFIX}{model}@{self.server.url}"
+        super().__init__(step_format, f"{OPENAI_PREFIX}{model}@{self.server.url}")
+        self.model = model
         self.extra_body = extra_body or {}
         self.refused: set[str] = set() if continue_replies else set(CONTINUE_REPLY)
-        """Of OPTIONAL, what the server does not want to be told."""
+        """The OPTIONAL fields that the server rejects."""
         self.names_stops = False
-
-    def preamble(self, problem: Problem) -> str:
-        return self.format.preamble(problem)
-
-    def display(self, problem: Problem, text: str) -> str:
-        return self.format.display(problem, text)
-
-    def final_answer(self, step: Step, execution: Execution) -> str | None:
-        return self.format.final_answer(step, execution)
 
     async def close(self) -> None:
         """Close the connections."""
         await self.server.close()
 
     def report(self) -> str:
-        """What went wrong at the server and was mended, in one line; "" where nothing did."""
+        """The server failures that were recovered from, in one line; "" without any."""
         failed = self.server.failures_text()
         parts = [f"requests repeated: {failed}"] if failed else []
         parts += [f"the server does not take: {', '.join(sorted(self.refused))}"] if self.refused else []
         return "; ".join(parts)
 
     async def propose(self, state: State, n: int, sampling: Sampling, seed: int) -> Proposal:
-        """See `Policy.propose`. Each candidate is a request with a seed of its own.
+        """See `Policy.propose`.
 
         Raises:
-            ContextOverflow: the server says that prompt and longest step exceed the model's context.
-            TreestarError: the server refuses the request, or failed for longer than the patience, or distinct
-                candidates were asked for.
+            ContextOverflow: the server says that the prompt and the longest step exceed the model's context.
+            TreestarError: the server refuses the request, kept failing for longer than the patience, or was asked for
+                distinct candidates.
         """
         refuse_distinct(sampling, self.name)
         tasks = [asyncio.create_task(self.complete(state, sampling, request_seed(seed, index))) for index in range(n)]
@@ -149,10 +139,10 @@ class OpenAIPolicy:
         return Proposal(steps, completions[0].prompt_tokens, sum(step.tokens for step in steps))
 
     async def complete(self, state: State, sampling: Sampling, seed: int) -> Completion:
-        """One continuation; what the server does not want to be told is left out from then on."""
-        path = "/chat/completions" if self.format.name == "chat" else "/completions"
+        """One continuation; a field that the server rejects is left out from then on."""
         while True:
             body = self.body(state, sampling, seed)
+            path = "/chat/completions" if "messages" in body else "/completions"
             try:
                 completion = await self.server.post(path, body, read_completion)
             except Refusal as refusal:
@@ -174,13 +164,13 @@ class OpenAIPolicy:
 
     def body(self, state: State, sampling: Sampling, seed: int) -> dict[str, Any]:
         """The request as JSON."""
-        is_chat = self.format.name == "chat"
-        optional = {"seed": seed, "logprobs": True if is_chat else 1, **WHOLE_DISTRIBUTION}
-        if is_chat and self.continues_replies():
+        messages = self.messages(state)
+        optional = {"seed": seed, "logprobs": 1 if messages is None else True, **WHOLE_DISTRIBUTION}
+        if messages is not None and self.continues_replies():
             optional |= CONTINUE_REPLY
         return {
             "model": self.model,
-            **({"messages": self.messages(state)} if is_chat else {"prompt": self.format.prompt(state)}),
+            **({"prompt": self.format.prompt(state)} if messages is None else {"messages": messages}),
             "max_tokens": sampling.max_tokens,
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
@@ -189,10 +179,14 @@ class OpenAIPolicy:
             **self.extra_body,
         }
 
-    def messages(self, state: State) -> list[Message]:
-        """The conversation up to where the next step begins: what is written of the reply comes last, or where the
-        server continues no replies, before a request to go on."""
-        messages = chat_messages(state.problem.question)
+    def messages(self, state: State) -> list[Message] | None:
+        """The conversation up to where the next step begins; None for a format that is text to be continued.
+
+        The reply so far comes last, or, where the server does not continue replies, before a request to continue.
+        """
+        messages = self.format.messages(state.problem)
+        if messages is None:
+            return None
         reply: Message = {"role": "assistant", "content": OPENING + trajectory_text(state)}
         if self.continues_replies():
             return [*messages, reply]
@@ -202,7 +196,7 @@ class OpenAIPolicy:
         return not self.refused.intersection(CONTINUE_REPLY)
 
     def stop_strings(self, state: State) -> list[str]:
-        """A paragraph's end leaves no trace in the text, so only servers that say where they stopped may stop there."""
+        """A paragraph leaves no trace of its end, so only a server that says where it stopped may stop there."""
         wanted = self.format.stop_strings(state)
         return [
             CUT_TAGS[each][1] if each in CUT_TAGS else each for each in wanted if each in CUT_TAGS or self.names_stops
@@ -210,7 +204,7 @@ class OpenAIPolicy:
 
     def step(self, state: State, completion: Completion) -> Step:
         text = with_whole_tag(completion) + (PARAGRAPH if completion.stop == PARAGRAPH else "")
-        if self.format.name == "chat":
+        if self.format.messages(state.problem) is not None:
             text = text.split(OPENING.strip())[-1].lstrip("\n")
         stopped = any(stop in text for stop in self.format.stop_strings(state))
         step = self.format.parse(state, text, completion.finished and not stopped)
@@ -218,7 +212,7 @@ class OpenAIPolicy:
 
 
 def with_whole_tag(completion: Completion) -> str:
-    """The text, and where it stopped in a tag the rest of that."""
+    """The text, completed where it stopped inside a tag."""
     for kept, cut in CUT_TAGS.values():
         if completion.finished and completion.text.endswith(kept):
             return completion.text + cut
@@ -229,7 +223,7 @@ def read_completion(answer: Any) -> Completion:
     """The continuation in an answer of either endpoint.
 
     Raises:
-        UnusableAnswer: it is not such an answer, has no counts, or was broken off by the server.
+        UnusableAnswer: the answer has another shape, lacks token counts, or was cut off by the server.
     """
     try:
         choice, usage = answer["choices"][0], answer["usage"]
@@ -247,12 +241,12 @@ def read_completion(answer: Any) -> Completion:
     except (AttributeError, IndexError, KeyError, TypeError) as error:
         raise UnusableAnswer(f"not the answer of an OpenAI-compatible server: {answer!r:.200}") from error
     if not isinstance(text, str) or reason not in ("stop", "length", "content_filter"):
-        raise UnusableAnswer(f"broken off with finish_reason {reason!r}")
+        raise UnusableAnswer(f"cut off with finish_reason {reason!r}")
     return completion
 
 
 def log_probability(logprobs: dict[str, Any]) -> float:
-    """The sum over the tokens, from the form of either endpoint."""
+    """The sum over the tokens, from an answer of either endpoint."""
     tokens = logprobs.get("token_logprobs") or [token["logprob"] for token in logprobs.get("content") or ()]
     return min(float(sum(tokens)), 0.0)
 
@@ -261,11 +255,11 @@ def load_openai_policy(name: str, step_format: FormatName | None, config: Remote
     """The policy that `openai:MODEL@URL` or `openai:MODEL` names.
 
     Args:
-        step_format: None takes what a folder of that name says under `treestar_format` in its config.json (`embedded`
-            is the embedded model's), else `chat`: servers do not tell.
+        step_format: None takes what config.json says under `treestar_format` where MODEL is a folder or a shipped
+            model, else `chat`: servers do not tell.
 
     Raises:
-        TreestarError: there is no MODEL in it, or as `OpenAIPolicy`.
+        TreestarError: the name contains no MODEL, or as `OpenAIPolicy`.
     """
     model, url = parse_openai_name(name)
     found = model_config(shipped_path("policy", model) or Path(model).expanduser())
@@ -273,8 +267,8 @@ def load_openai_policy(name: str, step_format: FormatName | None, config: Remote
 
 
 def parse_openai_name(name: str) -> tuple[str, str | None]:
-    """The model and the server's URL in `openai:MODEL@URL`. Raises TreestarError if there is no model in it."""
+    """The model and the server's URL in `openai:MODEL@URL`. Raises TreestarError if it contains no model."""
     model, _, rest = name.removeprefix(OPENAI_PREFIX).partition("@http")
     if not model:
-        raise TreestarError(f"{name!r} names no model: it is {OPENAI_PREFIX}MODEL@URL or {OPENAI_PREFIX}MODEL")
+        raise TreestarError(f"{name!r} names no model: write {OPENAI_PREFIX}MODEL@URL or {OPENAI_PREFIX}MODEL")
     return model, "http" + rest if rest else None

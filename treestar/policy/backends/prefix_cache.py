@@ -1,8 +1,8 @@
 """Keys and values of token sequences that a model has read before, so that a shared prefix is read once.
 
-Sequences are cut into blocks. A block is known by the digest of everything up to its end, so equal blocks of different
-sequences share a place exactly where all that precedes them is equal too (the automatic prefix caching of vLLM; Kwon et
-al. 2023). Siblings share their prompt this way, and a child continues where its parent's generation ended.
+Sequences are cut into blocks. A block is identified by the digest of everything up to its end, so equal blocks of
+different sequences share a place exactly if everything before them is equal too (the automatic prefix caching of vLLM;
+Kwon et al. 2023). Siblings share their prompt this way, and a child continues where its parent's generation ended.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ if TYPE_CHECKING:
 __all__ = ["BLOCK", "PrefixCache", "ReadSequence", "read"]
 
 BLOCK = 8
-"""Tokens of a block. A step of a small model has some 15 tokens, so larger blocks would forget much of it."""
+"""Tokens per block. A step of a small model has about 15 tokens, so larger blocks would lose much of it."""
 
 TOKENS_AT_ONCE = 8192
-"""Most tokens that one forward pass of `read` takes in; bounds its memory."""
+"""Maximum tokens in one forward pass of `read`; bounds its memory."""
 
 
 class PrefixCache:
-    """The blocks read last, as many as fit into `max_bytes`; the least recently used give way."""
+    """The most recently used blocks, as many as fit into `max_bytes`."""
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
         self.places: OrderedDict[bytes, int] = OrderedDict()
-        """Where each block stands in `blocks`, by the digest of all tokens up to its end; least recently used first."""
+        """The index of each block in `blocks`, by the digest of all tokens up to its end; least recently used first."""
         self.blocks: torch.Tensor | None = None
-        """Shape (capacity, layers, 2, heads, BLOCK, head dimension); allocated when the first block comes."""
+        """Shape (capacity, layers, 2, heads, BLOCK, head dimension); allocated for the first block."""
         self.capacity = 0
         self.read_tokens = 0
         self.reused_tokens = 0
 
     def match(self, tokens: Sequence[int]) -> list[int]:
-        """Places of the blocks that begin `tokens`, as far as they are known. At least one token stays unmatched, for
-        a model has to read something to say what comes next."""
+        """Places of the known blocks at the beginning of `tokens`. At least one token stays unmatched, because a model
+        has to read something to predict what comes next."""
         found: list[int] = []
         for digest in block_digests(tokens, (len(tokens) - 1) // BLOCK):
             place = self.places.get(digest)
@@ -81,8 +81,8 @@ class PrefixCache:
             self.blocks[places] = blocks[:, :, :, fresh].permute(3, 0, 1, 2, 4, 5)
 
     def gather(self, matches: Sequence[Sequence[int]]) -> torch.Tensor:
-        """The blocks of several matches, shape (layers, 2, rows, heads, tokens of the longest, head dimension); what a
-        shorter match lacks at its end holds anything."""
+        """The blocks of several matches, shape (layers, 2, rows, heads, tokens of the longest, head dimension); the
+        end of a shorter match holds arbitrary values."""
         import torch
 
         assert self.blocks is not None
@@ -105,17 +105,17 @@ class ReadSequence:
     """A sequence that a model has read."""
 
     output: torch.Tensor
-    """What the model gave at the last token."""
+    """The model's output at the last token."""
     keys_values: torch.Tensor
     """Shape (layers, 2, heads, tokens, head dimension)."""
     reused: int
-    """Tokens at its beginning that the cache knew."""
+    """Tokens at its beginning that were in the cache."""
 
 
 def read(
     forward: Callable[..., Any], sequences: Sequence[Sequence[int]], cache: PrefixCache, device: torch.device
 ) -> list[ReadSequence]:
-    """Have a model read `sequences`, each only beyond what `cache` knows of it; the cache then knows them all.
+    """Have a model read `sequences`, each only beyond its part in `cache`; afterwards all of them are in the cache.
 
     Args:
         forward: the model, called with `input_ids`, `attention_mask`, `position_ids` and `past_key_values`; returns a
@@ -164,8 +164,8 @@ def read_batch(
     prefix: torch.Tensor | None,
     device: torch.device,
 ) -> list[ReadSequence]:
-    """One forward pass. A row's columns: its known prefix, a hole that is masked, and the tokens to be read, which all
-    rows end in the last column."""
+    """One forward pass. A row's columns: its known prefix, a masked gap, and the tokens to read, which end in the last
+    column for all rows."""
     import torch
     from transformers.cache_utils import Cache, DynamicLayer
 

@@ -1,8 +1,8 @@
-"""A server that speaks OpenAI's protocol: a limit on what it is asked at a time, patience while it fails, and counts.
+"""A server that speaks OpenAI's protocol: limited concurrency, retries while it fails, and failure counts.
 
-What may pass is tried again: dropped connections, timeouts, answers that cannot be read, status 408, 409, 425, 429 and
-5xx. Pauses grow exponentially, with jitter, and are never shorter than the server's Retry-After. Whatever else the
-server refuses, it would refuse again. The key is never part of a message.
+Temporary failures are retried: dropped connections, timeouts, unreadable answers, status 408, 409, 425, 429 and 5xx.
+Pauses grow exponentially, with jitter, and are never shorter than the server's Retry-After. Any other refusal is final.
+The key is never part of a message.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
+from treestar.config.checks import check_number, check_whole
 from treestar.types import TreestarError
 
 if TYPE_CHECKING:
@@ -33,37 +34,36 @@ KEY_VARIABLE = "OPENAI_API_KEY"
 OPENAI_URL = "https://api.openai.com/v1"
 
 FIRST_PAUSE = 0.5
-"""Seconds before the second try; each further pause is twice as long, up to LONGEST_PAUSE."""
+"""Seconds before the second attempt; each further pause is twice as long, up to LONGEST_PAUSE."""
 LONGEST_PAUSE = 30.0
 
 PASSING_STATUS = frozenset({408, 409, 425, 429})
-"""Besides 5xx: what a server answers that may well answer otherwise later."""
+"""Temporary failures besides 5xx."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RemoteServerConfig:
-    """How a server is asked."""
+    """How requests are sent to a server."""
 
     concurrency: int = 128
-    """Most requests at the server at the same time; further ones wait for a place."""
+    """Maximum number of requests at the server at the same time; others wait."""
     timeout_seconds: float = 300.0
-    """A request without its whole answer after this long has failed."""
+    """A request without a complete answer after this long has failed."""
     patience_seconds: float = 600.0
-    """A request that keeps failing is tried again for this long; then the run ends."""
+    """A request that keeps failing is retried for this long; then the run ends."""
 
     def __post_init__(self) -> None:
         """Raises ValueError naming the field, the value and what is allowed."""
-        for name in ("concurrency", "timeout_seconds", "patience_seconds"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"RemoteServerConfig.{name} must be above 0, not {getattr(self, name)!r}")
+        check_whole(self, "concurrency")
+        check_number(self, "timeout_seconds", "patience_seconds", above=0)
 
 
 class UnusableAnswer(ValueError):
-    """The server answered, but not with what the protocol says."""
+    """The server answered, but not according to the protocol."""
 
 
 class Refusal(Exception):
-    """The server will not do this, however often it is asked."""
+    """The server refuses the request for good."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -72,11 +72,11 @@ class Refusal(Exception):
 
 
 class Failure(Exception):
-    """One try that failed, and may succeed when repeated.
+    """A failed attempt that may succeed when repeated.
 
     Args:
-        kind: what such failures are counted under.
-        retry_after: seconds that the server asks to wait.
+        kind: the name under which such failures are counted.
+        retry_after: how many seconds the server asks to wait.
     """
 
     def __init__(self, kind: str, message: str, retry_after: float = 0.0) -> None:
@@ -87,13 +87,13 @@ class Failure(Exception):
 
 
 class RemoteServer:
-    """One server, asked by many coroutines, on one event loop at a time.
+    """One server, used by many coroutines, on one event loop at a time.
 
     Args:
         url: its base URL; `/v1` is added to one without a path. None: OPENAI_BASE_URL, else OpenAI's own.
 
     Raises:
-        TreestarError: the URL or the key cannot be one, or the `openai` package is missing.
+        TreestarError: the URL or the key is malformed, or the `openai` package is missing.
     """
 
     def __init__(self, url: str | None, config: RemoteServerConfig) -> None:
@@ -101,17 +101,17 @@ class RemoteServer:
         self.config = config
         self.key = key_from_environment()
         self.failures: Counter[str] = Counter()
-        """Tries that failed, by what happened."""
+        """Failed attempts, by kind."""
         self.loop: asyncio.AbstractEventLoop | None = None
-        """Where the connections and the places belong."""
+        """The event loop to which the connections and the semaphore belong."""
         self.connect()
 
     def connect(self) -> None:
-        """A client that has no connections yet, and places for its requests."""
+        """Make a client without connections, and a semaphore for its requests."""
         try:
             from openai import AsyncOpenAI
         except ImportError as error:
-            raise TreestarError("openai: policies need a package more: pip install 'treestar[openai]'") from error
+            raise TreestarError("openai: policies need an extra package: pip install 'treestar[openai]'") from error
         self.client: AsyncOpenAI = AsyncOpenAI(
             api_key=self.key or "none", base_url=self.url, max_retries=0, timeout=None
         )
@@ -123,21 +123,21 @@ class RemoteServer:
         await self.client.close()
 
     async def post(self, path: str, body: dict[str, Any], read: Callable[[Any], AnswerT]) -> AnswerT:
-        """Ask until there is an answer.
+        """Send a request until there is an answer.
 
         Args:
             path: below the base URL, such as "/completions".
-            read: makes the result from the answer's JSON; raises UnusableAnswer for any but a complete one.
+            read: makes the result from the answer's JSON; raises UnusableAnswer for an incomplete one.
 
         Raises:
-            Refusal: the server will not do it.
-            TreestarError: the server's failures have used up the patience.
+            Refusal: the server refuses the request for good.
+            TreestarError: the server kept failing for `patience_seconds`.
         """
         loop = asyncio.get_running_loop()
         if loop is not self.loop:
             self.connect()
             self.loop = loop
-        # A request that waits to be repeated keeps its place: a server in trouble is asked less.
+        # A request that waits for a retry keeps its place, so that a server in trouble gets fewer requests.
         async with self.places:
             tries, failing_since = 0, 0.0
             while True:
@@ -154,7 +154,7 @@ class RemoteServer:
                 await asyncio.sleep(pause)
 
     async def post_once(self, path: str, body: dict[str, Any], read: Callable[[Any], AnswerT]) -> AnswerT:
-        """Ask once. Raises Refusal, or Failure where it may pass."""
+        """Send a request once. Raises Refusal, or Failure if it may succeed later."""
         from openai import APIConnectionError, APIStatusError
 
         try:
@@ -171,7 +171,7 @@ class RemoteServer:
             raise Failure("connection failed", self.clean(str(reason) or type(reason).__name__)) from None
         except asyncio.TimeoutError:
             raise Failure("timeout", f"no complete answer in {self.config.timeout_seconds:g} s") from None
-        except ValueError as error:  # UnusableAnswer, or what is no JSON
+        except ValueError as error:  # UnusableAnswer, or not JSON
             raise Failure("unusable answer", self.clean(str(error))) from None
 
     def lost(self, tries: int, seconds: float, last: Failure) -> TreestarError:
@@ -179,7 +179,7 @@ class RemoteServer:
         return TreestarError(
             f"{self.url} gives no usable answer: one request failed {tries} times in {seconds:.0f} s, the last time "
             f"with {last.kind} ({last.message}){asked}. All failures: {self.failures_text()}. What is finished stays "
-            "valid; see to the server and run again"
+            "valid; fix the server and run again"
         )
 
     def failures_text(self) -> str:
@@ -194,31 +194,31 @@ class RemoteServer:
 
 
 def base_url(url: str) -> str:
-    """The URL below which the paths are. Raises TreestarError."""
+    """The base URL of all paths. Raises TreestarError if it is malformed."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise TreestarError(f"{url!r} is not the URL of a server: give one such as http://localhost:8000/v1")
     if parts.username is not None or parts.password is not None:
-        raise TreestarError(f"the URL of a server must not hold a key or password: put the key into {KEY_VARIABLE}")
+        raise TreestarError(f"the URL of a server must not contain a key or password: put the key into {KEY_VARIABLE}")
     return url.rstrip("/") if parts.path.strip("/") else url.rstrip("/") + "/v1"
 
 
 def key_from_environment() -> str:
-    """The key, or "" where there is none. Raises TreestarError for one that cannot be sent."""
+    """The key, or "" without one. Raises TreestarError for a key that cannot be sent."""
     key = os.environ.get(KEY_VARIABLE, "").strip()
     if not (key.isascii() and key.isprintable()):
-        raise TreestarError(f"{KEY_VARIABLE} holds characters that no key has: set it anew")
+        raise TreestarError(f"{KEY_VARIABLE} contains characters that a key cannot have: set it again")
     return key
 
 
 def backoff(tries: int) -> float:
-    """Seconds to wait after that many failed tries: doubling, and a random half of it off, so that requests that
-    failed together do not come back together."""
+    """Seconds to wait after that many failed attempts: doubling, minus up to a random half, so that requests which
+    failed together are not retried together."""
     return float(min(FIRST_PAUSE * 2 ** min(tries - 1, 30), LONGEST_PAUSE) * random.uniform(0.5, 1.0))
 
 
 def retry_after(header: str | None) -> float:
-    """Seconds that a Retry-After header asks for, given as a number or as a date; 0 where it says nothing."""
+    """Seconds that a Retry-After header asks for, given as a number or as a date; 0 without one."""
     if header is None:
         return 0.0
     with suppress(ValueError):
@@ -229,7 +229,7 @@ def retry_after(header: str | None) -> float:
 
 
 def message_of(error: APIStatusError) -> str:
-    """What the server said; for a refused key only that, because servers like to quote a part of it."""
+    """What the server said; nothing more for a refused key, because servers often quote a part of it."""
     if error.status_code == 401:
         return f"the key is missing or wrong: set {KEY_VARIABLE}"
     body = error.body

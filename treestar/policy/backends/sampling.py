@@ -1,4 +1,4 @@
-"""Sampling with random numbers of each sequence's own, so that a sequence does not depend on what shares its batch."""
+"""Sampling in which every sequence has its own random numbers, so that it does not depend on the rest of its batch."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def uniforms(seed: int, index: int, count: int) -> list[float]:
 
 
 def refuse_distinct(sampling: Sampling, name: str) -> None:
-    """Raises TreestarError if `sampling` asks for distinct candidates, for policies that cannot draw them."""
+    """Raises TreestarError if `sampling` asks for distinct candidates, for policies that do not support them."""
     if sampling.distinct:
         raise TreestarError(
-            f"{name} cannot draw distinct candidates: leave `distinct` off, or have transformers compute the model"
+            f"{name} cannot draw distinct candidates: leave `distinct` off, or let transformers compute the model"
         )
 
 
 def request_seed(seed: int, index: int) -> int:
-    """The seed in [0, 2^31) of candidate `index`, for engines and servers that draw by themselves."""
+    """The seed in [0, 2^31) of candidate `index`, for engines and servers that do their own sampling."""
     import numpy
 
     return int(numpy.random.SeedSequence([seed, index]).generate_state(1)[0] >> 1)
@@ -61,8 +61,8 @@ def choose_tokens(
 
 
 def sampling_probabilities(logits: torch.Tensor, samplings: Sequence[Sampling]) -> torch.Tensor:
-    """The next token's probabilities by temperature and top_p, of the shape of `logits`, (rows, vocabulary). At
-    temperature 0 they are those at 1. Where top_p leaves tokens out, a row sums to less than 1."""
+    """The next token's probabilities under temperature and top_p, shape (rows, vocabulary). At temperature 0 they are
+    those at 1. Where top_p excludes tokens, a row sums to less than 1."""
     import torch
 
     temperature = torch.tensor([each.temperature or 1.0 for each in samplings], device=logits.device)[:, None]

@@ -1,7 +1,7 @@
-"""Attention over prompts that several rows of a batch continue: a prompt's keys and values are read once for all.
+"""Attention over prompts that several rows of a batch continue: each prompt's keys and values are read only once.
 
-On a CPU as on a GPU, attention in decoding waits for the memory: for every row all its keys and values have to come in.
-The candidates of a state share all but their own few tokens (the idea of cascade attention; Ye et al. 2024).
+On CPUs and GPUs alike, attention in decoding is bound by memory: it has to load all keys and values of every row. The
+candidates of a state share all but their own few tokens (the idea of cascade attention; Ye et al. 2024).
 """
 
 from __future__ import annotations
@@ -32,35 +32,35 @@ class SharedPrompts:
     places: torch.Tensor
     """Each row's prompt, shape (rows,)."""
     slots: torch.Tensor
-    """The how manieth of its prompt's rows each row is, shape (rows,)."""
+    """Each row's index among the rows of its prompt, shape (rows,)."""
     most: int
-    """Most rows of one prompt."""
+    """Maximum number of rows of one prompt."""
 
     def by_prompt(self, of_rows: torch.Tensor) -> torch.Tensor:
-        """(rows, heads, n, m) to (prompts, heads, most * n, m); what a prompt lacks in rows is 0."""
+        """(rows, heads, n, m) to (prompts, heads, most * n, m); missing rows of a prompt are 0."""
         _, heads, n, m = of_rows.shape
         padded = of_rows.new_zeros(len(self.mask), self.most, heads, n, m)
         padded[self.places, self.slots] = of_rows
         return padded.transpose(1, 2).flatten(2, 3)
 
     def by_row(self, of_prompts: torch.Tensor) -> torch.Tensor:
-        """The way back."""
+        """The inverse of `by_prompt`."""
         prompts, heads, rows, m = of_prompts.shape
         of_slots = of_prompts.view(prompts, heads, self.most, rows // self.most, m)
         return of_slots.transpose(1, 2)[self.places, self.slots]
 
 
 def share_prompts(model: Any, name: str) -> None:
-    """Have `model` take `shared_prompts`, a `SharedPrompts`, among its arguments; without it, it computes as ever.
+    """Have `model` take `shared_prompts`, a `SharedPrompts`, among its arguments; without it, nothing changes.
 
     Raises:
-        TreestarError: the model computes its attention in a way of its own.
+        TreestarError: the model has its own attention implementation.
     """
     AttentionInterface.register(IMPLEMENTATION, attention)
     AttentionMaskInterface.register(IMPLEMENTATION, sdpa_mask)
     if not model._supports_attention_backend:
         raise TreestarError(
-            f"{name}: {type(model).__name__} computes attention in a way of its own, which the transformers backend "
+            f"{name}: {type(model).__name__} has its own attention implementation, which the transformers backend "
             f"cannot batch; use vllm:{name}"
         )
     model.set_attn_implementation(IMPLEMENTATION)
@@ -77,8 +77,8 @@ def attention(
     shared_prompts: SharedPrompts | None = None,
     **arguments: Any,
 ) -> tuple[torch.Tensor, None]:
-    """transformers' attention interface. With `shared_prompts`, every row has one query, which sees its prompt and of
-    `key` what the mask, shape (rows, 1, 1, columns), lets it see.
+    """transformers' attention interface. With `shared_prompts`, every row has one query, which sees its prompt and the
+    part of `key` that the mask, shape (rows, 1, 1, columns), exposes.
 
     Returns:
         Shape (rows, queries, heads, head dimension).
@@ -91,7 +91,7 @@ def attention(
     assert attention_mask is not None
     prompt_keys, prompt_values = shared_prompts.keys_values[module.layer_idx]
     rows, heads, _, dimension = query.shape
-    # Heads that share keys and values stand side by side.
+    # Heads that share keys and values are next to each other.
     query = query.reshape(rows, key.shape[1], -1, dimension) * (dimension**-0.5 if scaling is None else scaling)
     of_prompt = shared_prompts.by_row(shared_prompts.by_prompt(query) @ prompt_keys.mT)
     logits = torch.cat([of_prompt, query @ key.mT], dim=-1)

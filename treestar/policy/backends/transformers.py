@@ -1,4 +1,4 @@
-"""A policy over any Hugging Face causal language model, on CPU or CUDA. What generates is `generator.py`."""
+"""A policy over any Hugging Face causal language model, on CPU or CUDA. `generator.py` does the generation."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["TransformersPolicy"]
 
 
 class TransformersPolicy(LocalPolicy):
-    """Implements `treestar.types.Policy`.
+    """A policy whose model transformers computes in this process.
 
     Args:
-        model: a causal language model as `from_pretrained` gives it.
+        model: a causal language model as returned by `from_pretrained`.
         tokenizer: its tokenizer.
-        step_format: the form of the step format that the model speaks.
-        max_batch: most sequences generated at the same time.
-        prefix_cache_bytes: memory for what the model has read and may have to read again (keys and values).
+        step_format: the format in which the model writes its steps.
+        max_batch: maximum number of sequences generated at the same time.
+        prefix_cache_bytes: memory for keys and values of what the model has read and may have to read again.
     """
 
     def __init__(
@@ -55,8 +55,8 @@ class TransformersPolicy(LocalPolicy):
 
 
 def context_length(config: Any, tokenizer: Any) -> int:
-    """Tokens of prompt and continuation together. A sliding window ends it: beyond, the reuse of prefixes would let the
-    model see other tokens than it would alone."""
+    """Maximum tokens of prompt and continuation together. A sliding window limits it: beyond the window, a reused
+    prefix would show the model other tokens than it would see alone."""
     context: int = getattr(config, "max_position_embeddings", None) or tokenizer.model_max_length
     window: int | None = getattr(config, "sliding_window", None)
     return min(context, window or context)

@@ -15,26 +15,26 @@ __all__ = ["VLLMPolicy"]
 
 
 class VLLMPolicy(LocalPolicy):
-    """Implements `treestar.types.Policy`.
+    """A policy whose model vLLM computes in this process.
 
-    Every candidate is a request of its own with a seed of its own; the engine computes those of all searches together,
-    and reads of each prompt only what its prefix cache does not know.
+    Every candidate is a separate request with its own seed; the engine computes those of all searches together, and
+    reads only the part of each prompt that is not in its prefix cache.
 
     Args:
         engine: with a causal language model.
-        step_format: the form of the step format that the model speaks.
+        step_format: the format in which the model writes its steps.
     """
 
     def __init__(self, engine: VLLMEngine, step_format: StepFormat) -> None:
         super().__init__(engine.tokenizer, step_format, engine.name, engine.context)
         self.engine = engine
         self.read_tokens = 0
-        """Tokens of prompts that the engine had to read: those that its prefix cache did not know."""
+        """Tokens of prompts that the engine had to read: those that were not in its prefix cache."""
 
     async def generate(
         self, prompt: list[int], n: int, sampling: Sampling, seed: int, stop_strings: tuple[str, ...]
     ) -> Generation:
-        """See `LocalPolicy.generate`. Raises TreestarError if the engine has died, or asked for distinct candidates."""
+        """See `LocalPolicy.generate`. Raises TreestarError if the engine has died, or for distinct candidates."""
         refuse_distinct(sampling, self.name)
         from vllm import SamplingParams, TokensPrompt
         from vllm.sampling_params import RequestOutputKind

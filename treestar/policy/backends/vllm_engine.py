@@ -1,7 +1,7 @@
-"""vLLM inside this process: one asynchronous engine, on an event loop in a thread of its own.
+"""vLLM inside this process: one asynchronous engine, on an event loop in its own thread.
 
-So a policy serves whichever event loop asks, and the engine's front end goes on while a search computes. vLLM computes
-in processes of its own, which end with this one.
+That way a policy serves any event loop, and the engine's front end keeps running while a search computes. vLLM computes
+in separate processes, which end with this one.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ __all__ = ["VLLM_PREFIX", "VLLMEngine", "parse_vllm_name"]
 VLLM_PREFIX = "vllm:"
 
 QUEUED = 2
-"""As many requests as the engine computes at a time, times this, are given to it. The rest wait here, where a search
-that ends can take them back and they cost no memory."""
+"""The engine is given this many times the requests that it computes at a time. The rest wait here, where they cost no
+memory and a search that ends can take them back."""
 
 SHUTDOWN_SECONDS = 5.0
 
@@ -39,8 +39,8 @@ for process in map(int, sys.argv[1:]):
     except ProcessLookupError:
         pass
 """
-"""Waits until this process is gone, however it went, and ends the engine's. Those of a killed process would go on and
-hold their memory, and the same command could not start again."""
+"""Waits until this process is gone, for whatever reason, and ends the engine's. Those of a killed process would keep
+running and hold their memory, so that the same command could not start again."""
 
 ResultT = TypeVar("ResultT")
 
@@ -48,14 +48,14 @@ ResultT = TypeVar("ResultT")
 def parse_vllm_name(name: str) -> tuple[str, dict[str, Any]]:
     """The model and the engine arguments in `vllm:MODEL?argument=value&argument=value`.
 
-    A value that is JSON is read as that (`2`, `0.8`, `true`, `{"a": 1}`), any other as text.
+    A value that is valid JSON is read as such (`2`, `0.8`, `true`, `{"a": 1}`), any other as text.
 
     Raises:
-        TreestarError: there is no model in it, or what follows the `?` is not `argument=value`.
+        TreestarError: the name contains no model, or what follows the `?` is not `argument=value`.
     """
     model, _, query = name.removeprefix(VLLM_PREFIX).partition("?")
     if not model:
-        raise TreestarError(f"{name!r} names no model: it is vllm:MODEL or vllm:MODEL?argument=value&argument=value")
+        raise TreestarError(f"{name!r} names no model: write vllm:MODEL or vllm:MODEL?argument=value&argument=value")
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
     except ValueError as error:
@@ -73,13 +73,13 @@ def json_or_text(value: str) -> Any:
 
 
 class VLLMEngine:
-    """An engine that has started.
+    """A started engine.
 
     Args:
         kind: "policy" or "PPM", for errors.
         name: the model as the user named it, for errors.
         model: a folder or a hub id.
-        max_batch: most sequences computed at a time, unless `arguments` say otherwise.
+        max_batch: maximum number of sequences computed at a time, unless `arguments` override it.
         arguments: fields of vLLM's `AsyncEngineArgs`.
 
     Raises:
@@ -87,7 +87,7 @@ class VLLMEngine:
     """
 
     def __init__(self, kind: str, name: str, model: str, max_batch: int, arguments: Mapping[str, Any]) -> None:
-        # Otherwise its log would stand in the middle of the user's results.
+        # Otherwise its log would appear in the middle of the user's results.
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
         try:
             from vllm import AsyncEngineArgs
@@ -115,7 +115,7 @@ class VLLMEngine:
             before = child_processes()
             self.engine = self.submit(start(AsyncEngineArgs(model=model, **settings))).result()
             self.watcher = start_watcher(child_processes() - before)
-        except Exception as error:  # vLLM, torch and the hub client raise what they like
+        except Exception as error:  # vLLM, torch and the hub client raise anything
             self.stop_loop()
             raise TreestarError(f"vLLM cannot start with the {kind} {name!r}: {first_line(error)}") from error
         self.places = asyncio.Semaphore(QUEUED * settings["max_num_seqs"])
@@ -123,17 +123,17 @@ class VLLMEngine:
 
     @property
     def context(self) -> int:
-        """Tokens of prompt and continuation together."""
+        """Maximum tokens of prompt and continuation together."""
         return int(self.engine.model_config.max_model_len)
 
     @property
     def tokenizer(self) -> Any:
-        """The model's, of transformers."""
+        """The model's transformers tokenizer."""
         return self.engine.get_tokenizer()
 
     @property
     def config(self) -> Any:
-        """The model's, of transformers."""
+        """The model's transformers configuration."""
         return self.engine.model_config.hf_config
 
     async def gather(self, outputs: Sequence[Callable[[Any, str], Any]]) -> list[Any]:
@@ -171,7 +171,7 @@ class VLLMEngine:
         return asyncio.run_coroutine_threadsafe(work, self.loop)
 
     def close(self) -> None:
-        """End the engine's processes and thread; what still waits for it fails."""
+        """End the engine's processes and thread; requests that still wait for it fail."""
         if self.loop.is_closed():
             return
         atexit.unregister(self.close)
@@ -183,7 +183,7 @@ class VLLMEngine:
     async def shut_down(self) -> None:
         self.engine.shutdown()
         del self.engine
-        # The engine has cancelled its task; a loop may stop only when its tasks have noticed.
+        # The engine has canceled its task; a loop may stop only once its tasks have noticed.
         others = asyncio.all_tasks() - {asyncio.current_task()}
         await asyncio.wait(others, timeout=SHUTDOWN_SECONDS) if others else None
 
@@ -201,14 +201,14 @@ async def start(engine_arguments: Any) -> Any:
 
 
 def child_processes() -> set[int]:
-    """The numbers of the processes that this one has started and that still run."""
+    """The ids of the processes that this one has started and that are still running."""
     import psutil
 
     return {child.pid for child in psutil.Process().children()}
 
 
 def start_watcher(processes: set[int]) -> subprocess.Popen[bytes]:
-    """A process that ends `processes` when this one is gone; in a session of its own, for Ctrl-C is not for it."""
+    """A process that ends `processes` when this one is gone; in its own session, so that Ctrl-C does not reach it."""
     return subprocess.Popen(
         [sys.executable, "-c", WATCHER, *map(str, sorted(processes))], stdin=subprocess.PIPE, start_new_session=True
     )

@@ -1,7 +1,7 @@
-"""Ways of writing steps, one file each: how a state becomes a prompt, and a continuation a step."""
+"""Step formats, one file each: how a state becomes a prompt, and how a continuation becomes a step."""
 
 from treestar.policy.formats.bound import BoundFormat
-from treestar.policy.formats.chat import EXAMPLES, ChatFormat, ChatTemplate, Message, chat_messages, plain_template
+from treestar.policy.formats.chat import ChatFormat, ChatTemplate, plain_template
 from treestar.policy.formats.choose import step_format_for, step_format_named
 from treestar.policy.formats.rstar import RStarFormat
 from treestar.policy.formats.step_format import (
@@ -15,9 +15,9 @@ from treestar.policy.formats.step_format import (
     OUTPUT,
     PARAGRAPH,
     FormatName,
+    Message,
     StepFormat,
     trajectory_text,
-    writes_prose,
     written_text,
 )
 
@@ -28,7 +28,6 @@ __all__ = [
     "END_OF_CODE",
     "END_OF_OUTPUT",
     "END_OF_STEP",
-    "EXAMPLES",
     "OPENING",
     "OUTPUT",
     "PARAGRAPH",
@@ -39,11 +38,9 @@ __all__ = [
     "Message",
     "RStarFormat",
     "StepFormat",
-    "chat_messages",
     "plain_template",
     "step_format_for",
     "step_format_named",
     "trajectory_text",
-    "writes_prose",
     "written_text",
 ]

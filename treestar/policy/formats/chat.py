@@ -1,4 +1,4 @@
-"""The format asked of an instruction-tuned model by instruction and examples, through its chat template."""
+"""The format requested from an instruction-tuned model by an instruction and examples, through its chat template."""
 
 from __future__ import annotations
 
@@ -17,35 +17,48 @@ from treestar.policy.formats.step_format import (
     OUTPUT,
     PARAGRAPH,
     FormatName,
+    Message,
     answer_step,
     code_is_complete,
     cut_at_ending,
     trajectory_text,
-    writes_prose,
 )
-from treestar.types import State, Step
+from treestar.types import Problem, State, Step
 
-__all__ = ["EXAMPLES", "ChatFormat", "ChatTemplate", "Message", "chat_messages", "plain_template"]
+__all__ = ["ChatFormat", "ChatTemplate", "plain_template"]
 
-Message = dict[str, str]
 ChatTemplate = Callable[[list[Message]], str]
 """Renders messages to the text after which the assistant's reply begins."""
 
 
 class ChatFormat(RStarFormat):
-    """The format asked of an instruction-tuned model by instruction and examples.
+    """The format requested from an instruction-tuned model by an instruction and examples.
 
-    A model that writes free text instead is taken at its word: paragraphs are steps, and a paragraph with a boxed
-    answer is the last.
+    A model that writes prose instead is parsed as such: paragraphs are steps, and a paragraph with a boxed answer is
+    the last one.
+
+    Args:
+        template: renders the messages of `prompt`.
     """
 
     name: FormatName = "chat"
 
     def __init__(self, template: ChatTemplate) -> None:
         self.template = template
+        self.examples = len(EXAMPLES)
+
+    def messages(self, problem: Problem) -> list[Message]:
+        """Instruction, examples and question."""
+        messages = [{"role": "system", "content": INSTRUCTION}]
+        for example, solution in EXAMPLES:
+            messages += [{"role": "user", "content": example}, {"role": "assistant", "content": solution}]
+        return [*messages, {"role": "user", "content": problem.question}]
 
     def prompt(self, state: State) -> str:
-        return self.template(chat_messages(state.problem.question)) + OPENING + trajectory_text(state)
+        return self.template(self.messages(state.problem)) + OPENING + trajectory_text(state)
+
+    def ends_with_tag(self, trajectory: State) -> bool:
+        return not writes_prose(trajectory)  # a tag would make a single step of all its paragraphs
 
     def stop_strings(self, state: State) -> tuple[str, ...]:
         # A blank line ends a step only for a model that writes prose; inside code it means nothing.
@@ -63,8 +76,12 @@ class ChatFormat(RStarFormat):
         return Step(paragraph.rstrip(), ending="step" if separator else "truncated")
 
 
+def writes_prose(state: State) -> bool:
+    return bool(state.steps) and not any(step.code for step in state.steps)
+
+
 def strip_fence(code: str) -> str:
-    """`code` without the Markdown fence that chat models like to put around it."""
+    """`code` without the Markdown fence that chat models often put around it."""
     fenced = re.fullmatch(r"\s*```(?:python|py)?[ \t]*\n(.*?)\n?(?:```)?\s*", code, re.DOTALL)
     return fenced.group(1) if fenced else code
 
@@ -94,16 +111,8 @@ EXAMPLES = (
 )
 
 
-def chat_messages(question: str) -> list[Message]:
-    """Instruction, examples and question; the assistant's reply comes next."""
-    messages = [{"role": "system", "content": INSTRUCTION}]
-    for example, solution in EXAMPLES:
-        messages += [{"role": "user", "content": example}, {"role": "assistant", "content": solution}]
-    return [*messages, {"role": "user", "content": question}]
-
-
 def plain_template(messages: list[Message]) -> str:
-    """The messages of a model that has no chat template of its own, in the rstar form's words."""
+    """The messages for a model that has no chat template, as text in the style of the rstar format."""
     texts = [
         f"<|{message['role']}|>: {message['content']}"
         if message["role"] != "user"

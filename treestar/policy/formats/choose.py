@@ -1,4 +1,4 @@
-"""Which form of the step format a model speaks."""
+"""Which step format a model writes."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any
 
 from treestar.policy.formats.bound import BoundFormat
-from treestar.policy.formats.chat import ChatFormat, ChatTemplate, Message, plain_template
+from treestar.policy.formats.chat import ChatFormat, ChatTemplate, plain_template
 from treestar.policy.formats.rstar import RStarFormat
-from treestar.policy.formats.step_format import END_OF_STEP, FormatName, StepFormat
+from treestar.policy.formats.step_format import END_OF_STEP, FormatName, Message, StepFormat
 from treestar.types import TreestarError
 
 __all__ = ["step_format_for", "step_format_named"]
@@ -19,16 +19,17 @@ FORMATS: dict[str, Callable[[ChatTemplate], StepFormat]] = {
     "bound": lambda _: BoundFormat(),
     "chat": ChatFormat,
 }
+"""Every format by its name, made from the model's chat template, which most do not need."""
 
 
 def step_format_named(name: str, template: ChatTemplate = plain_template) -> StepFormat:
-    """The form of that name.
+    """The step format of that name.
 
     Args:
-        template: renders messages, for forms that need a chat template; a server applies the model's own.
+        template: renders messages, for formats that need a chat template; a server applies the model's own.
 
     Raises:
-        TreestarError: there is no such form.
+        TreestarError: there is no such format.
     """
     if name not in FORMATS:
         raise TreestarError(f"there is no step format {name!r}: it is one of {', '.join(FORMATS)}")
@@ -36,16 +37,16 @@ def step_format_named(name: str, template: ChatTemplate = plain_template) -> Ste
 
 
 def step_format_for(config: Any, tokenizer: Any, wanted: FormatName | None = None) -> StepFormat:
-    """The form of the step format that a model speaks.
+    """The step format that a model writes.
 
     `wanted` if given; else what the model's config.json says under `treestar_format`; else `rstar` for a tokenizer that
     has the format's tags as tokens; else `chat`, with the model's chat template where it has one.
 
     Args:
-        config, tokenizer: the model's, of transformers.
+        config, tokenizer: the model's transformers configuration and tokenizer.
 
     Raises:
-        TreestarError: the config.json names a form that does not exist.
+        TreestarError: the config.json names a format that does not exist.
     """
     name = wanted or getattr(config, "treestar_format", None)
     if name is None:
@@ -54,5 +55,5 @@ def step_format_for(config: Any, tokenizer: Any, wanted: FormatName | None = Non
 
 
 def render(tokenizer: Any, messages: list[Message]) -> str:
-    """The messages by the tokenizer's chat template, up to where the reply begins."""
+    """The messages rendered by the tokenizer's chat template, up to where the reply begins."""
     return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 from treestar.policy.formats.step_format import (
-    ENDINGS,
     OPENING,
     FormatName,
+    StepFormat,
     answer_step,
     code_is_complete,
     cut_at_ending,
     trajectory_text,
 )
-from treestar.types import Execution, Problem, State, Step
+from treestar.types import State, Step
 
 __all__ = ["RStarFormat"]
 
 
-class RStarFormat:
+class RStarFormat(StepFormat):
     """The released rStar-Math models' format: code steps, the code's output, then an answer in words."""
 
     name: FormatName = "rstar"
 
     def prompt(self, state: State) -> str:
         return f"<|user|>:\n{state.problem.question}\n<|assistant|>: {OPENING}{trajectory_text(state)}"
-
-    def stop_strings(self, state: State) -> tuple[str, ...]:
-        return tuple(ENDINGS)
 
     def parse(self, state: State, text: str, ended: bool) -> Step:
         body, ending = cut_at_ending(text)
@@ -34,12 +31,3 @@ class RStarFormat:
         if code_is_complete(state) or ending == "answer":
             return answer_step(body, "truncated" if ending == "truncated" else "answer")
         return Step(body, code=body if ending != "truncated" else "", ending=ending)
-
-    def preamble(self, problem: Problem) -> str:
-        return ""
-
-    def display(self, problem: Problem, text: str) -> str:
-        return text
-
-    def final_answer(self, step: Step, execution: Execution) -> str | None:
-        return (step.answer or "") if step.ending == "answer" else None

@@ -1,12 +1,13 @@
-"""The step format: how a state becomes the text a policy continues, and how its continuation becomes a step.
+"""Step formats: how a state becomes the text a policy continues, and how the continuation becomes a step.
 
-Each form of it has a file beside this one. What they share is here: the tags, the text of a trajectory, and what a form
+Each format has a file beside this one. What they share is here: the tags, the text of a trajectory, and what a format
 has to answer. Parsing never raises, whatever the text.
 """
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from abc import ABC, abstractmethod
+from typing import Any, Literal
 
 from treestar.types import Execution, Problem, State, Step, StepEnding
 from treestar.verifier import extract_answer
@@ -22,12 +23,12 @@ __all__ = [
     "OUTPUT",
     "PARAGRAPH",
     "FormatName",
+    "Message",
     "StepFormat",
     "answer_step",
     "code_is_complete",
     "cut_at_ending",
     "trajectory_text",
-    "writes_prose",
     "written_text",
 ]
 
@@ -43,42 +44,66 @@ OUTPUT, END_OF_OUTPUT, ANSWER = "<output>", "<end_of_output>", "<answer>"
 PARAGRAPH = "\n\n"
 
 
-class StepFormat(Protocol):
-    """One form of the step format."""
+Message = dict[str, str]
+"""One message of a conversation: its `role` and its `content`."""
+
+
+class StepFormat(ABC):
+    """A way of writing steps. A format writes `name`, `prompt` and `parse`; everything else has a default."""
 
     name: FormatName
+    examples = 0
+    """Worked examples in the prompt (few-shot)."""
 
+    @abstractmethod
     def prompt(self, state: State) -> str:
         """The text that the policy continues with the next step."""
-        ...
 
-    def stop_strings(self, state: State) -> tuple[str, ...]:
-        """Strings that end the next step."""
-        ...
-
+    @abstractmethod
     def parse(self, state: State, text: str, ended: bool) -> Step:
         """The step in a continuation of `state`'s prompt; what follows its first ending tag is ignored.
 
         Args:
-            ended: the policy said that its text is complete (it gave its end-of-sequence token).
+            ended: the policy declared its text complete (it generated its end-of-sequence token).
         """
-        ...
+
+    def messages(self, problem: Problem) -> list[Message] | None:
+        """The conversation up to the reply with the steps; None (the default) for a format that continues plain text.
+
+        It decides which endpoint of a server is used.
+        """
+        return None
+
+    def stop_strings(self, state: State) -> tuple[str, ...]:
+        """Strings that end the next step; by default the ending tags."""
+        return tuple(ENDINGS)
 
     def preamble(self, problem: Problem) -> str:
-        """Python to be run before the first step."""
-        ...
+        """Python to run before the first step; none by default."""
+        return ""
 
     def display(self, problem: Problem, text: str) -> str:
-        """`text` as people should read it."""
-        ...
+        """`text`, which the policy wrote, as people should read it."""
+        return text
 
     def final_answer(self, step: Step, execution: Execution) -> str | None:
-        """The answer that ends the trajectory, "" where the step ends it without one, None where it goes on."""
-        ...
+        """The answer that ends the trajectory, "" where the step ends it without one, None where it continues."""
+        return (step.answer or "") if step.ending == "answer" else None
+
+    def ends_with_tag(self, trajectory: State) -> bool:
+        """Whether the policy ends the last step of a finished trajectory with a tag, not with its sequence alone."""
+        return True
+
+    def interchangeable_tokens(self, tokenizer: Any) -> range:
+        """Token ids that stand for names which could as well be exchanged for one another; by default none.
+
+        Training may replace each of them by another, the same one throughout a sequence.
+        """
+        return range(0)
 
 
 def trajectory_text(state: State) -> str:
-    """The steps so far as they stand in a policy's context, up to where the next step begins."""
+    """The steps so far as they appear in a policy's context, up to where the next step begins."""
     parts = []
     for step, execution in zip(state.steps, state.executions, strict=True):
         parts.append(written_text(step))
@@ -91,7 +116,7 @@ def trajectory_text(state: State) -> str:
 
 
 def written_text(step: Step) -> str:
-    """What of `trajectory_text` the policy wrote itself: a step and the tag, or the blank line, that ended it."""
+    """The part of `trajectory_text` that the policy wrote: a step and the tag, or the blank line, that ended it."""
     if step.ending == "code":
         return f"{step.text}\n{END_OF_CODE}"
     if step.ending == "step":
@@ -115,7 +140,3 @@ def answer_step(text: str, ending: StepEnding) -> Step:
 
 def code_is_complete(state: State) -> bool:
     return bool(state.steps) and state.steps[-1].ending == "code"
-
-
-def writes_prose(state: State) -> bool:
-    return bool(state.steps) and not any(step.code for step in state.steps)

@@ -1,8 +1,9 @@
-"""Models by their names: those that are shipped, folders, and ids on the Hugging Face hub."""
+"""Models by name: shipped ones, folders, and ids on the Hugging Face hub."""
 
 from treestar.policy.models.loading import (
     DEFAULT_POLICY,
     PROBLEMS_PATH,
+    SHIPPED_NAMES,
     Dtype,
     device_for,
     dtype_for,
@@ -16,6 +17,7 @@ from treestar.policy.models.loading import (
 __all__ = [
     "DEFAULT_POLICY",
     "PROBLEMS_PATH",
+    "SHIPPED_NAMES",
     "Dtype",
     "device_for",
     "dtype_for",

@@ -1,6 +1,6 @@
 """From a model's name to its files, and one sentence where that fails.
 
-A name is that of a shipped model (a folder beside this file), a folder, or an id on the Hugging Face hub. The shipped
+A name is a shipped model (a folder beside this file), a folder, or an id on the Hugging Face hub. The shipped
 folders are ordinary Hugging Face checkpoints; the README.md of each is its model card.
 """
 
@@ -11,13 +11,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from treestar.types import TreestarError
 
 __all__ = [
     "DEFAULT_POLICY",
     "PROBLEMS_PATH",
+    "SHIPPED_NAMES",
     "Dtype",
     "ModelKind",
     "device_for",
@@ -40,21 +41,26 @@ SHIPPED: dict[tuple[ModelKind, str], Path] = {
     ("policy", "embedded-bootstrap"): HERE / "embedded-bootstrap",
     ("PPM", "embedded"): HERE / "embedded-ppm",
 }
-"""The folders of the shipped models by their kind and name. `embedded` is what self-evolution made (docs/embedded.md)
-of `embedded-bootstrap`, the policy that teachers taught."""
+"""The folders of the shipped models by kind and name. `embedded` is what self-evolution made (docs/embedded.md) of
+`embedded-bootstrap`, the policy that was trained on written solutions."""
+
+SHIPPED_NAMES: dict[ModelKind, str] = {
+    kind: ", ".join(f"`{name}`" for of_kind, name in SHIPPED if of_kind == kind) for kind in get_args(ModelKind)
+}
+"""The names of the shipped models of each kind, for messages and help texts."""
 
 DEFAULT_POLICY = "embedded"
 
 PROBLEMS_PATH = HERE / "problems.jsonl"
-"""Problems for a first try, one JSON object a line: id, question, answer, family, level."""
+"""Problems for a first try, one JSON object per line: id, question, answer, family, level."""
 
 WANTED: dict[ModelKind, str] = {
-    "policy": "`embedded`, a model folder, a hub id such as Qwen/Qwen2.5-Math-7B-Instruct, vllm: before one of these, "
-    "or openai:MODEL@URL",
-    "PPM": "`embedded`, a folder that `treestar train ppm` wrote, a hub id, vllm: before one of these, or "
-    "openai:MODEL@URL",
+    "policy": f"{SHIPPED_NAMES['policy']}, a model folder, a hub id such as Qwen/Qwen2.5-Math-7B-Instruct, vllm: in "
+    "front of one of these, or openai:MODEL@URL",
+    "PPM": f"{SHIPPED_NAMES['PPM']}, a folder that `treestar train ppm` wrote, a hub id, vllm: in front of one of "
+    "these, or openai:MODEL@URL",
 }
-"""What the user could give instead of a name that cannot be loaded."""
+"""What can be given instead of a name that cannot be loaded."""
 
 
 def policy_path(name: str) -> str:
@@ -68,7 +74,7 @@ def ppm_path(name: str) -> str:
 
 
 def shipped_path(kind: ModelKind, name: str) -> Path | None:
-    """The folder of the shipped model of that kind and name, or None where none is called so."""
+    """The folder of the shipped model of that kind and name, or None if there is no such model."""
     return SHIPPED.get((kind, name))
 
 
@@ -78,20 +84,20 @@ def model_path(kind: ModelKind, name: str) -> str:
         return str(shipped)
     looks_like_path = name.startswith((".", "/", "~")) or Path(name).exists()
     if looks_like_path and not (Path(name).expanduser() / "config.json").is_file():
-        raise TreestarError(f"{kind} {name!r}: there is no config.json in that folder, so it holds no model")
+        raise TreestarError(f"{kind} {name!r}: that folder has no config.json, so it is not a model")
     return str(Path(name).expanduser()) if looks_like_path else name
 
 
 def model_config(folder: Path) -> dict[str, Any]:
-    """The config.json in a folder; empty where there is no such file, as for a hub id."""
+    """The config.json in a folder; empty if there is no such file, as for a hub id."""
     file = folder / "config.json"
     found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     return found
 
 
 def device_for(wanted: str | None) -> str:
-    """`wanted`, or CUDA where there is one, or the CPU."""
-    # A laptop's BLAS threads spin while they wait, and starve whatever else runs there; set before torch starts them.
+    """`wanted`, else CUDA where available, else the CPU."""
+    # BLAS threads spin while they wait and starve everything else on a small machine; set before torch starts them.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
     import torch
@@ -101,21 +107,21 @@ def device_for(wanted: str | None) -> str:
 
 @contextmanager
 def loading(kind: ModelKind, name: str) -> Iterator[None]:
-    """Turns whatever loading a model raises into one sentence.
+    """Turn whatever loading a model raises into one sentence.
 
     Raises:
-        TreestarError: in place of what was raised inside.
+        TreestarError: instead of what was raised inside.
     """
     from transformers.utils import logging
 
     had_bars = logging.is_progress_bar_enabled()
     if shipped_path(kind, name) is not None:
-        logging.disable_progress_bar()  # it is loaded before a bar could be read
+        logging.disable_progress_bar()  # it is loaded before anyone could read a bar
     try:
         yield
     except TreestarError:
         raise
-    except Exception as error:  # transformers, the hub client, safetensors and torch raise what they like
+    except Exception as error:  # transformers, the hub client, safetensors and torch raise anything
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise TreestarError(
             f"{kind} {name!r} cannot be loaded: {first_line} (give {WANTED[kind]}; a hub id needs a network or "
@@ -127,8 +133,8 @@ def loading(kind: ModelKind, name: str) -> Iterator[None]:
 
 
 def dtype_for(device: str) -> Any:
-    """The checkpoint's own dtype on accelerators; on a CPU bf16 where it has matrix units for that, else fp32, for
-    which every CPU has fast instructions."""
+    """The checkpoint's own dtype on accelerators; on a CPU bf16 where it has matrix units for it, else fp32, for which
+    every CPU has fast instructions."""
     import torch
 
     if torch.device(device).type != "cpu":

@@ -1,9 +1,9 @@
-"""What the steps of the `bound` form say in words, where that can be checked.
+"""What the steps of the bound format say in words, where that can be checked.
 
-A comment is the plan that the next steps go by, but no interpreter runs it, so a right answer comes about under wrong
-words too: "n9 snakes have 0 legs" where the question has n9 sea slugs, or "leaving a + n6" of what leaves a - n6 and is
-then computed rightly after all. A policy that is trained on such steps learns to say what is not so, and one step later
-it does what it says.
+A comment is the plan that the next steps follow, but no interpreter runs it. So a right answer can come with wrong
+words: "n9 snakes have 0 legs" where the question has n9 sea slugs, or "leaving a + n6" of what leaves a - n6 and is
+then computed correctly after all. A policy trained on such steps learns to say what is false, and one step later it
+does what it says.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import re
 from fractions import Fraction
 
 from treestar.policy.formats.binding import bind_numbers
+from treestar.selfevolve.bound.arithmetic import formula
 from treestar.types import State
 
 __all__ = ["misstates"]
@@ -24,33 +25,32 @@ _JOINING = frozenset((
     "have", "in", "into", "is", "leaves", "leaving", "less", "makes", "minus", "more", "multiplied", "of", "off",
     "on", "or", "over", "per", "percent", "plus", "than", "that", "the", "then", "times", "to", "with",
 ))  # fmt: skip
-"""Words that lead on from a number rather than name what it counts."""
+"""Words that continue the sentence after a number instead of naming what it counts."""
 
 _LEFT = re.compile(r"\bleaving (.+)$", re.MULTILINE)
 """What a step says is left to compute."""
 
 _ASSIGNMENT = re.compile(r"^([a-z]\w*) = (.+)$", re.MULTILINE)
 _EXPRESSION = re.compile(r"[a-z0-9 +*/()-]+")
-_LITERAL = re.compile(r"\b\d+\b")
 
 Values = dict[str, Fraction]
 
 
 def misstates(trajectory: State) -> bool:
-    """Whether a step of a trajectory with the right answer says something of the question that is not so.
+    """Whether a step of a trajectory with the right answer makes a false claim about the question.
 
-    Two kinds of claim are checked, those that the embedded policy's teachers make; whatever else is said is believed:
-    a number must be called by the word that stands after it in the question, and what a step says it leaves must be
-    worth the same after every step.
+    Two kinds of claim are checked, those that the shipped policy was taught to make; everything else is believed. A
+    number must be followed by the word that follows it in the question, and what a step says it leaves to compute must
+    have the same value after every step.
 
     Args:
-        trajectory: in the `bound` form.
+        trajectory: in the bound format.
     """
     return misquotes(trajectory) or misleaves(trajectory)
 
 
 def misquotes(trajectory: State) -> bool:
-    """Whether a step calls one of the question's numbers by another word than the question does, ends of plurals
+    """Whether a step puts another word after one of the question's numbers than the question does, plural endings
     aside."""
     question = bind_numbers(trajectory.problem.question).question
     named = {name: singular(word) for name, word in _NAMED.findall(question) if word not in _JOINING}
@@ -66,7 +66,7 @@ def singular(word: str) -> str:
 
 
 def misleaves(trajectory: State) -> bool:
-    """Whether what the steps say they leave changes its value from step to step, or is no expression. False where the
+    """Whether what the steps say they leave changes its value between steps, or is not an expression. False where the
     code is more than arithmetic: nothing is known then."""
     values: Values = {name: Fraction(literal) for name, literal in bind_numbers(trajectory.problem.question).values}
     worth: set[Fraction] = set()
@@ -85,12 +85,9 @@ def misleaves(trajectory: State) -> bool:
 
 
 def value_of(expression: str, values: Values) -> Fraction | None:
-    """The exact value of an expression in the four operations; None where it is none, or has none."""
-    if not _EXPRESSION.fullmatch(expression) or "**" in expression:
-        return None
-    exact = _LITERAL.sub(r"Fraction(\g<0>)", expression.replace("//", "/").strip())
+    """The exact value of an expression in the four operations; None where it is not one, or has no value."""
+    found = formula(expression.replace("//", "/"), Fraction) if _EXPRESSION.fullmatch(expression) else None
     try:
-        value = eval(exact, {"__builtins__": {}, "Fraction": Fraction}, dict(values))
-    except (SyntaxError, NameError, TypeError, ValueError, ArithmeticError, RecursionError, MemoryError):
+        return found and found(values)
+    except (KeyError, ArithmeticError):
         return None
-    return value if isinstance(value, Fraction) else None

@@ -5,9 +5,9 @@ never propose. It costs no tokens: thousands of such steps can be run while a po
 
 How search treats these steps. A proposal is a sample from a mixture of policy and grammar; each drawn step is one
 candidate of it, counted in `sampled_mass` and merged like any other. The grammar's own steps of one proposal differ,
-because they are drawn without putting back. Their log-probability is that of the share times the grammar, the part of
-the mixture that is known: far below what a policy gives its steps, so PUCT and `best_of_n` prefer the policy's. UCT
-does not look at it. The mixture is there to make training data, where the gold answer judges: in a vote without one,
+because they are drawn without replacement. Their log-probability is that of the share times the grammar, the part of
+the mixture that is known: far below what a policy gives its own steps, so PUCT and `best_of_n` prefer the policy's. UCT
+does not look at it. The mixture exists to make training data, where the gold answer decides; in a vote without one,
 chance would vote too.
 """
 
@@ -18,13 +18,13 @@ from dataclasses import dataclass, replace
 from math import floor, log
 from random import Random
 
+from treestar.config.checks import check_number, check_whole
 from treestar.policy.formats import trajectory_text
-from treestar.policy.load import LanguageModelPolicy
 from treestar.policy.wrapped import WrappedPolicy
 from treestar.search.expansion import code_without_comments
 from treestar.selfevolve.bound.grammar import Draft, drafts, in_drawing_order, scope_of
 from treestar.selfevolve.bound.grammar_search import Program
-from treestar.types import Proposal, Sampling, State, Step, TreestarError
+from treestar.types import Policy, Proposal, Sampling, State, Step
 
 __all__ = ["ExplorationConfig", "ExploringPolicy"]
 
@@ -38,45 +38,33 @@ class ExplorationConfig:
     not asked at all where the grammar has enough steps."""
     tries: int = 0
     """How many last computations are tried before a search begins, after drawn beginnings (`grammar_search.py`). The
-    steps of programs found right are proposed first. Some 200,000 a second; where a source has other instances."""
+    steps of the right programs are proposed first. About 200,000 per second; only where a source has other
+    instances."""
     cells: tuple[str, ...] = ()
     """Only problems that reports count under these, such as `gsm_symbolic/untaught`; by default all."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.share <= 1:
-            raise ValueError(f"ExplorationConfig.share must be above 0 and at most 1, not {self.share!r}")
-        if self.tries < 0:
-            raise ValueError(f"ExplorationConfig.tries must be 0 or more, not {self.tries!r}")
+        check_number(self, "share", above=0, at_most=1)
+        check_whole(self, "tries", at_least=0)
 
     def is_for(self, cell: str) -> bool:
         return not self.cells or cell in self.cells
 
 
-class ExploringPolicy(WrappedPolicy[LanguageModelPolicy]):
-    """Implements `treestar.types.Policy`. The wrapped policy's candidates are those it would have proposed first.
+class ExploringPolicy(WrappedPolicy):
+    """Mixes steps from the grammar into another policy's, whose candidates are those it would have proposed first.
 
     Args:
-        policy: one that speaks the `bound` form. The grammar computes with names: in the other forms a number of the
-            question has none, and two equal ones cannot be told apart.
-        programs: of the one problem that is searched, the likeliest first: the steps that lead to them are proposed
-            before any that are drawn.
-
-    Raises:
-        TreestarError: `policy` speaks another form.
+        policy: writes the bound format. The grammar computes with names: in other formats a question's numbers have
+            none, and two equal ones cannot be told apart.
+        programs: for the one problem that is searched, the most plausible first: the steps that lead to them are
+            proposed before any that are drawn.
     """
 
-    def __init__(
-        self, policy: LanguageModelPolicy, config: ExplorationConfig, programs: Sequence[Program] = ()
-    ) -> None:
-        if policy.format.name != "bound":
-            raise TreestarError(
-                f"{policy.name} writes the step format in the form {policy.format.name!r}, and exploration needs "
-                "`bound`, where the numbers of a question have names to compute with: do without exploration"
-            )
+    def __init__(self, policy: Policy, config: ExplorationConfig, programs: Sequence[Program] = ()) -> None:
         super().__init__(policy)
         self.config = config
         self.programs = programs
-        self.format = policy.format
         self.name = f"{policy.name} with {config.share:.0%} exploration"
 
     async def propose(self, state: State, n: int, sampling: Sampling, seed: int) -> Proposal:
@@ -94,7 +82,7 @@ class ExploringPolicy(WrappedPolicy[LanguageModelPolicy]):
     def explore(self, state: State, n: int, seed: int) -> dict[int, Step]:
         """The steps from the grammar, by their place among the candidates 0 ... n - 1.
 
-        The places lie evenly, from a start that is drawn: what stands at a place does not hang on n.
+        The places are spaced evenly from a random start, so what is at a place does not depend on n.
         """
         random = Random(f"{seed}/{state.problem.question}/{trajectory_text(state)}")
         share, start = self.config.share, random.random()
@@ -105,7 +93,7 @@ class ExploringPolicy(WrappedPolicy[LanguageModelPolicy]):
         return {place: self.step(draft, number) for place, draft in zip(places, drawn, strict=False)}
 
     def towards_programs(self, state: State) -> list[Draft]:
-        """The steps after which a program is still one of `programs`."""
+        """The steps after which the trajectory is still the beginning of one of `programs`."""
         done = [code_without_comments(step.code) for step in state.steps]
         return [
             program[len(done)]
@@ -114,7 +102,7 @@ class ExploringPolicy(WrappedPolicy[LanguageModelPolicy]):
         ]
 
     def step(self, draft: Draft, number: int) -> Step:
-        """A draft as the taught steps are written: a comment, then code. It cost no tokens."""
+        """A draft as the shipped policy writes its steps: a comment, then code. It costs no tokens."""
         comment = f"# Now {draft.comment}" if draft.is_last else f"# Step {number}: {draft.comment}"
         code = f"{comment}\n{draft.code}"
         log_probability = log(self.config.share * draft.probability)

@@ -1,7 +1,7 @@
 """Right answers by wrong logic: a trajectory's program is run on other instances of its problem's template.
 
-A coincidence of one problem's numbers, such as 12 for months where the question counts 12 eggs, does not repeat itself
-when the numbers change.
+A coincidence in one problem's numbers, such as 12 for months where the question counts 12 eggs, does not repeat when
+the numbers change.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ async def is_false_positive(
 ) -> bool:
     """Whether the program of a trajectory with the right answer is wrong on another instance of its problem.
 
-    False where the source has no other instance: nothing is known then, and `resample(problem, seed) is None` says so.
+    False where the source has no other instance (`resample(problem, seed) is None`): nothing is known then.
 
     Args:
-        trajectory: finished, in the `bound` form: its steps compute with names, so they run on any instance as they
-            are. In another form the numbers themselves stand in the steps.
+        trajectory: finished, in the bound format: its steps compute with names, so they run unchanged on any instance.
+            In other formats the numbers themselves are in the steps.
         resample: such as `treestar.selfevolve.bound.resampling.resample`.
-        instances: how many it must be right on.
+        instances: on how many other instances it must be right.
         seed: of the instances.
 
     Raises:
@@ -58,7 +58,7 @@ async def is_false_positive(
 
 
 async def answer_to(instance: Problem, trajectory: State, interpreter: Interpreter) -> str | None:
-    """What the trajectory's program answers to another instance; None where it fails or says nothing."""
+    """What the trajectory's program answers to another instance; None where it fails or prints nothing."""
     form = BoundFormat()
     execution = Execution()
     preamble = form.preamble(instance)
@@ -72,7 +72,7 @@ async def answer_to(instance: Problem, trajectory: State, interpreter: Interpret
 
 
 def is_rounded(gold: str | None, answer: str | None) -> bool:
-    """Whether `gold` is the whole part of `answer`: 3 for 3.5 trays. Generators that count in whole numbers round so
-    where the drawn numbers do not come out even; such an instance says nothing about a program."""
+    """Whether `gold` is the whole part of `answer`: 3 for 3.5 trays. Generators that count in whole numbers round like
+    this where the drawn numbers do not divide evenly; such an instance says nothing about a program."""
     exact, whole = read_plain_number(answer or ""), read_plain_number(gold or "")
     return exact is not None and whole is not None and exact.value != whole.value == floor(exact.value)

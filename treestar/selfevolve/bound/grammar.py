@@ -1,11 +1,11 @@
 """Steps drawn without a policy: a small weighted grammar of arithmetic over the names in scope.
 
 A step computes one new number from the question's numbers and from earlier results, or prints the latest result. The
-weights say what is plausible before anything is known of a question's meaning: a value is read once, in the order of
-the text, and every result is needed. So it is in the taught gsm_symbolic programs, from which the weights were taken:
-80% of the questions' numbers are read once there and 9% never, 89% of the results are read once and all at least once.
-Of a question's words the grammar sees only percent signs, fractions, and words that stand for a constant, as "week"
-does for 7.
+weights say what is plausible before anything is known about a question's meaning: a value is read once, in the order of
+the text, and every result is needed. That holds for the programs of the gsm_symbolic group `taught`, from which the
+weights were taken: 80% of the questions' numbers are read once there and 9% never, 89% of the results are read once and
+all at least once. Of a question's words the grammar sees only percent signs, fractions, and words that stand for a
+constant, as "week" does for 7.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from treestar.types import State
 __all__ = ["Draft", "Scope", "drafts", "in_drawing_order", "scope_of"]
 
 READ_AGAIN = 0.1
-"""What a value weighs that a step has read already, beside one that is still fresh."""
+"""Weight of a value that a step has read already, relative to a fresh one."""
 
 PASSED_OVER = 0.65
-"""What a step weighs for each fresh number that stands in the question before one it reads, and that it leaves out."""
+"""Factor for each fresh number that precedes one that the step reads and that it skips."""
 
 UNASKED = 0.04
-"""What a constant weighs that the question has no word for."""
+"""Weight of a constant for which the question has no word."""
 
 PERCENTAGE_AS_NUMBER = 0.15
-"""What a percentage weighs where it is computed with as if it were a plain number."""
+"""Weight of a percentage that is used as if it were a plain number."""
 
 STOP_WITH_ALL_READ, STOP_EARLY, STOP_WITH_RESULTS_LEFT = 0.75, 0.1, 0.02
 """How often the next step prints the latest result: when every number has been read, when some are left, and when an
@@ -56,7 +56,7 @@ CONSTANTS = {
     100: r"%|percent\w*|cents?|hundreds?|meters?",
     1000: r"thousands?|kilo\w*|milli\w*",
 }
-"""The constants, and the words that ask for them."""
+"""The constants, and the words that suggest them."""
 
 _ASKS = {
     constant: re.compile(rf"(?<![A-Za-z])(?:{words})(?![A-Za-z])", re.IGNORECASE)
@@ -78,13 +78,13 @@ class Scope:
     read: frozenset[str] = frozenset()
     """The names that a step has read since they were assigned."""
     taken: frozenset[str] = frozenset()
-    """Every name that stands in the steps."""
+    """Every name that appears in the steps."""
     percentages: tuple[str, ...] = ()
-    """The numbers with a percent sign behind them."""
+    """The numbers followed by a percent sign."""
     fractions: tuple[tuple[str, str], ...] = ()
     """The numbers that the question writes as numerator and denominator."""
     constants: frozenset[int] = frozenset()
-    """The constants that the question has a word for."""
+    """The constants for which the question has a word."""
 
     @property
     def values(self) -> tuple[str, ...]:
@@ -99,12 +99,12 @@ class Scope:
 
 
 class Draft(NamedTuple):
-    """A step that the grammar has for a scope."""
+    """A step that the grammar offers for a scope."""
 
     comment: str
     code: str
     probability: float
-    """Of being drawn; those of a scope's drafts add up to 1."""
+    """Of being drawn; those of a scope's drafts sum to 1."""
     is_last: bool = False
     """It prints the answer."""
 
@@ -115,12 +115,12 @@ class Computation(NamedTuple):
     words: str
     expression: str
     weight: float
-    """Beside the other computations of its form, > 0."""
+    """Relative to the other computations of its form, > 0."""
 
 
 @lru_cache(maxsize=4096)
 def drafts(scope: Scope) -> tuple[Draft, ...]:
-    """Every step that the grammar has for `scope`, each once; none where there is no number."""
+    """Every step that the grammar offers for `scope`, each once; none without numbers."""
     weigh = Plausibility(scope)
     forms = [(share, list(form(scope, weigh))) for share, form in FORMS]
     forms = [(share, computations) for share, computations in forms if computations]
@@ -139,15 +139,15 @@ def drafts(scope: Scope) -> tuple[Draft, ...]:
 
 
 def in_drawing_order(candidates: Iterable[Draft], random: Random) -> list[Draft]:
-    """The drafts in the order in which drawing by probability, without putting back, finds them.
+    """The drafts in the order in which drawing by probability without replacement finds them.
 
-    As a race: each arrives after an exponential time of its probability as rate (Efraimidis and Spirakis 2006).
+    As a race: each arrives after an exponential time with its probability as rate (Efraimidis and Spirakis 2006).
     """
     return sorted(candidates, key=lambda draft: random.expovariate(draft.probability))
 
 
 def stop_probability(scope: Scope) -> float:
-    """How probable it is that the next step prints the latest result."""
+    """The probability that the next step prints the latest result."""
     if not scope.results:
         return 0.0
     if any(map(scope.is_fresh, scope.results[:-1])):
@@ -156,7 +156,7 @@ def stop_probability(scope: Scope) -> float:
 
 
 class Plausibility:
-    """Weighs the computations of one scope by the values that they read."""
+    """Weights the computations of one scope by the values that they read."""
 
     def __init__(self, scope: Scope) -> None:
         self.of_value = {name: READ_AGAIN if name in scope.read else 1.0 for name in scope.values}
@@ -259,12 +259,12 @@ FORMS: tuple[tuple[float, Callable[[Scope, Plausibility], Iterable[Computation]]
     (0.03, percentages_asked_for),
     (0.50, fractions),
 )
-"""The forms of a computation and how often each is drawn, beside the others that a scope has."""
+"""The forms of a computation, and how often each is drawn relative to the others that a scope has."""
 
 
 def scope_of(state: State) -> Scope:
-    """What the next step of `state` may compute with. Never raises; what a step does besides assigning arithmetic to a
-    name is passed over."""
+    """What the next step of `state` may compute with. Never raises; everything in a step but assignments of arithmetic
+    to names is ignored."""
     binding = binding_of(state.problem.question)
     numbers = [name for name, _ in binding.values]
     results: list[str] = []
@@ -293,7 +293,7 @@ def scope_of(state: State) -> Scope:
 
 
 def statements(code: str) -> list[ast.stmt]:
-    """The statements of a step; none where it is no Python."""
+    """The statements of a step; none if it is not Python."""
     try:
         return ast.parse(code).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):

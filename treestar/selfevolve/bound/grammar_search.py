@@ -1,9 +1,9 @@
-"""Right programs that a policy need not know of: searched in the grammar alone, with its arithmetic done here.
+"""Right programs that a policy need not know: searched in the grammar alone, with its arithmetic computed here.
 
-Some thousand beginnings of programs are drawn, and after each every last computation is tried, which is a hundred times
-what drawing it too would reach. A program is right if it gives the gold answers of the problem and of several other
-instances of it, at once; with one instance most of what is found would be coincidence. Search then proposes the
-programs' steps (`exploration.ExploringPolicy`), so that they are run, valued and judged like any others.
+Several thousand beginnings of programs are drawn, and after each one every last computation is tried, which reaches a
+hundred times as many programs as drawing it too. A program is right if it gives the gold answers of the problem and of
+several other instances of it; with a single instance most finds would be coincidence. Search then proposes the
+programs' steps (`exploration.ExploringPolicy`), so that they are run, valued and vetted like any others.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from dataclasses import replace
 from functools import lru_cache
 from math import isclose, nan, prod
 from random import Random
-from types import CodeType
 from typing import NamedTuple
 
 from treestar.policy.formats.bound import binding_of
+from treestar.selfevolve.bound.arithmetic import Formula, formula
 from treestar.selfevolve.bound.false_positives import Resample
 from treestar.selfevolve.bound.grammar import Draft, Scope, drafts, scope_of
 from treestar.types import Problem, State
@@ -29,11 +29,11 @@ Program = tuple[Draft, ...]
 """Its steps; the last one prints the answer."""
 
 ENOUGH, PROPOSED = 16, 4
-"""Right programs after which the search ends, and how many of them it gives: the others are mostly the same arithmetic
-in a less natural order."""
+"""Right programs after which the search ends, and how many of them it returns: the others are mostly the same
+arithmetic in a less natural order."""
 
 LONGEST = 6
-"""Most computations of a program."""
+"""Maximum number of computations in a program."""
 
 _NAME = re.compile(r"[a-z]\w*")
 
@@ -51,11 +51,11 @@ class Instance(NamedTuple):
 def right_programs(problem: Problem, resample: Resample, tries: int, instances: int, seed: int) -> list[Program]:
     """At most PROPOSED programs that are right on `problem` and on `instances` others, the most plausible first.
 
-    None where the problem has no gold number, or its source no other instance.
+    None of them where the problem has no gold number, or its source no other instance.
 
     Args:
         tries: how many computations are tried as the last one.
-        seed: of the drawing, and of the instances.
+        seed: of the draws and of the instances.
     """
     if not tries:
         return []
@@ -67,7 +67,7 @@ def right_programs(problem: Problem, resample: Resample, tries: int, instances: 
 
 
 def instance_of(problem: Problem) -> Instance | None:
-    """`problem` in numbers; None where its answer is none, or too large for the arithmetic here."""
+    """`problem` in numbers; None where its answer is not a number, or too large for a float."""
     numbers = {name: float(literal) for name, literal in binding_of(problem.question).values}
     answer = read_plain_number(problem.answer or "")
     try:
@@ -77,12 +77,12 @@ def instance_of(problem: Problem) -> Instance | None:
 
 
 def search(root: Scope, instances: Sequence[Instance], tries: int, random: Random) -> list[Program]:
-    """Walk from the root, each step drawn by its probability; where a walk comes by for the first time, try all last
-    computations."""
+    """Walk from the root, drawing each step by its probability; at every beginning reached for the first time, try all
+    last computations."""
     found: list[Program] = []
     visited: set[Program] = set()
     while tries > 0 and len(found) < ENOUGH:
-        tries -= 1  # so that it ends where everything has been visited
+        tries -= 1  # so that it ends once everything has been visited
         beginning: Program = ()
         scope, values = root, dict(instances[0].numbers)
         while len(beginning) < LONGEST:
@@ -108,7 +108,7 @@ def search(root: Scope, instances: Sequence[Instance], tries: int, random: Rando
 
 
 def is_conclusion(last: Draft, scope: Scope) -> bool:
-    """Whether a program may end with `last`: nothing that was computed before may be left unread."""
+    """Whether a program may end with `last`: every earlier result must have been read."""
     return set(scope.results) <= after(scope, last).read
 
 
@@ -127,15 +127,16 @@ def value(step: Draft, values: Mapping[str, float]) -> float:
     if step.is_last:
         return nan
     try:
-        result: float = eval(compiled(expression(step)), {"__builtins__": {}}, dict(values))
-    except (ZeroDivisionError, OverflowError):
+        return computation(expression(step))(values)
+    except ArithmeticError:
         return nan
-    return result
 
 
 @lru_cache(maxsize=65536)
-def compiled(text: str) -> CodeType:
-    return compile(text, "<grammar>", "eval")
+def computation(text: str) -> Formula[float]:
+    found = formula(text, float)
+    assert found is not None, f"the grammar wrote {text!r}"
+    return found
 
 
 def variable(step: Draft) -> str:
@@ -147,7 +148,7 @@ def expression(step: Draft) -> str:
 
 
 def after(scope: Scope, step: Draft) -> Scope:
-    """The scope of a state that one more computation has led to."""
+    """The scope after one more computation."""
     return replace(
         scope,
         results=(*scope.results, variable(step)),

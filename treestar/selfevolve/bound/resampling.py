@@ -1,10 +1,10 @@
 """Other instances of a problem's template: the same structure with other numbers, and their gold answers.
 
-Two problems have the same structure where a program that is right for the one must be right for the other. That is
-decided from the text alone: in most families by the text with names in place of the numbers; in gsm_symbolic, where
-people and things change too, by the template, the order of its numbers and the words that stand for quantities ("week"
-in place of "month" needs another program). Instances are drawn from the generator, in the problem's own split. Long
-expressions and lists of animals never come again by chance; there the numbers are exchanged in the text.
+Two problems have the same structure if a program that is right for one must be right for the other. That is decided
+from the text alone. In most families it is the text with names in place of the numbers. In gsm_symbolic, where people
+and things change too, it is the template, the order of its numbers and the words for quantities ("week" instead of
+"month" needs another program). Instances are drawn from the generator, in the problem's own split. Long expressions and
+lists of animals never repeat by chance; there the numbers are exchanged in the text.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from itertools import islice
 from random import Random
 from typing import get_args
 
-from treestar.benchmarks.gym import LEVELS, Split, iter_problems, split_of
+from treestar.benchmarks.gym import Split, iter_problems, split_of
+from treestar.benchmarks.gym_levels import LEVELS
 from treestar.policy.formats.binding import Binding, bind_numbers, show_values
+from treestar.selfevolve.bound.arithmetic import formula
 from treestar.types import Problem
 
 __all__ = ["resample"]
@@ -31,7 +33,7 @@ POOL_OF_A_FAMILY, POOL_OF_A_TEMPLATE = 400, 60
 """How many instances of a cell, or of each of its templates, are drawn: several of every structure."""
 
 TRIES = 5000
-"""How often numbers are drawn anew until every division of an expression is exact."""
+"""How often numbers are drawn again until every division of an expression is exact."""
 
 _QUANTITY = re.compile(
     r"n\d+|%|percent"
@@ -48,16 +50,16 @@ _ANIMALS = re.compile(r"(n\d+) ([a-z ]+)")
 
 Structure = tuple[object, ...]
 Solve = Callable[[Mapping[str, int]], "int | None"]
-"""The answer for numbers by name, or None where these numbers give no proper instance."""
+"""The answer for numbers by name, or None where these numbers do not make a proper instance."""
 
 
 def resample(problem: Problem, seed: int) -> Problem | None:
-    """An instance of the same structure as `problem` with other numbers, or None where its source cannot give one.
+    """An instance of the same structure as `problem` with other numbers, or None where its source has none.
 
     Successive seeds give different instances as long as there are any.
 
     Args:
-        problem: one of `treestar.benchmarks.gym`; any other gets None.
+        problem: from `treestar.benchmarks.gym`; None for any other.
     """
     family, level = str(problem.metadata.get("family")), str(problem.metadata.get("level"))
     split = problem.metadata.get("split")
@@ -85,7 +87,7 @@ def pool(family: str, level: str, split: Split) -> Mapping[Structure, list[Probl
 
 
 def structure(problem: Problem) -> Structure:
-    """What two instances have in common where the same programs solve them."""
+    """What two instances have in common if the same programs solve them."""
     bound = bind_numbers(problem.question).question
     family = problem.metadata["family"]
     if family == "gsm_symbolic":
@@ -112,19 +114,21 @@ def exchange_numbers(problem: Problem, binding: Binding, solve: Solve | None, se
 
 
 def expression_solver(question: str) -> Solve | None:
-    """Evaluates the expression of a bound question, where every division must be exact."""
+    """Evaluates the expression in a question with names, where every division must be exact."""
     found = _EXPRESSION.search(question)
     if found is None:
         return None
-    exact, whole = (compile(text, "<expression>", "eval") for text in (found[1], found[1].replace("/", "//")))
+    exact, whole = formula(found[1], Fraction), formula(found[1].replace("/", "//"), Fraction)
+    if exact is None or whole is None:
+        return None
 
     def solve(values: Mapping[str, int]) -> int | None:
+        fractions = {name: Fraction(number) for name, number in values.items()}
         try:
-            value: int = eval(whole, {"__builtins__": {}}, dict(values))
-            fraction = eval(exact, {"__builtins__": {}}, {name: Fraction(number) for name, number in values.items()})
-        except ZeroDivisionError:
+            value = whole(fractions)
+            return int(value) if value == exact(fractions) else None
+        except ArithmeticError:
             return None
-        return value if value == fraction else None
 
     return solve
 

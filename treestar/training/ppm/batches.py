@@ -1,8 +1,8 @@
 """Batches of prefix trees: one forward pass reads every state of a batch, and what states share is read once.
 
-A state's tokens begin the tokens of every state that continues it, so the states of a search tree form a prefix tree.
-It stands in one row: each token sees the tokens on its path from the root and no others, and its position is its depth
-there, which gives every state the score that it would have alone.
+A state's tokens are a prefix of those of every state that continues it, so the states of a search tree form a prefix
+tree. The tree is laid out in one row: each token sees only the tokens on its path from the root, and its position is
+its depth, which gives every state the score that it would have alone.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ class TokenTerm:
 
 @dataclass(frozen=True, slots=True)
 class PrefixTree:
-    """Token sequences with their common beginnings merged; a token stands behind its parent."""
+    """Token sequences with their common prefixes merged; every token comes after its parent."""
 
     tokens: list[int]
     parents: list[int]
-    """The place of the token before it, -1 for the first of a sequence."""
+    """The index of the token before it, -1 for the first of a sequence."""
     positions: list[int]
     """How many tokens are before it in its sequence."""
     end_of: dict[Tokens, int]
-    """The place of each sequence's last token."""
+    """The index of each sequence's last token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Batch:
     """Terms that are trained together."""
 
     rows: tuple[tuple[TokenTerm, ...], ...]
-    """Each row's terms; they are of one problem, and share much of what is read."""
+    """Each row's terms; they belong to one problem and share most of what is read."""
     lengths: tuple[int, ...]
     """Tokens of each row."""
 
@@ -70,9 +70,10 @@ class Batch:
 
 
 def make_batches(terms: Iterable[TokenTerm], batch_tokens: int, seed: int) -> list[Batch]:
-    """All terms, each once, in batches of at most `batch_tokens` tokens, padding included (one term alone may be more).
+    """All terms, each once, in batches of at most `batch_tokens` tokens, padding included (one term may be longer).
 
-    Weights are scaled to a mean sum of 1 a batch: the mean loss of the batches is the weighted mean over all terms.
+    Weights are scaled so that their sum is 1 in a batch on average: the mean loss of the batches is the weighted mean
+    over all terms.
     """
     by_problem: dict[str, list[TokenTerm]] = {}
     for term in terms:
@@ -83,7 +84,7 @@ def make_batches(terms: Iterable[TokenTerm], batch_tokens: int, seed: int) -> li
         for row in split(sorted(together, key=lambda term: term.states), batch_tokens)
     ]
     random = Random(seed)
-    # Rows of similar length need little padding; the chance in it lets a problem meet others than its own kind.
+    # Rows of similar length need little padding; the random factor lets a problem meet others than its own kind.
     rows.sort(key=lambda row: row[0] * random.uniform(0.9, 1.1))
     batches = list(packed(rows, batch_tokens))
     mean = sum(term.weight for batch in batches for term in batch.terms) / max(1, len(batches))
@@ -96,11 +97,11 @@ def make_batches(terms: Iterable[TokenTerm], batch_tokens: int, seed: int) -> li
 
 
 Row = tuple[int, tuple[TokenTerm, ...]]
-"""Terms that are read in one row, and the row's tokens."""
+"""The number of a row's tokens, and the terms that are read in it."""
 
 
 def split(terms: Sequence[TokenTerm], batch_tokens: int) -> Iterator[Row]:
-    """A problem's terms in halves, and those in halves, until each part fits into a batch."""
+    """A problem's terms, halved again and again until each part fits into a batch."""
     tokens = len(tree_of(terms).tokens)
     if len(terms) == 1 or tokens <= batch_tokens:
         yield tokens, tuple(terms)
@@ -111,7 +112,7 @@ def split(terms: Sequence[TokenTerm], batch_tokens: int) -> Iterator[Row]:
 
 
 def packed(rows: Iterable[Row], batch_tokens: int) -> Iterator[Batch]:
-    """Neighbouring rows together as long as they fit."""
+    """Neighboring rows together as long as they fit."""
     batch: list[Row] = []
     for row in rows:
         longest = max(length for length, _ in [*batch, row])
@@ -137,8 +138,8 @@ def prefix_tree(sequences: Iterable[Tokens]) -> PrefixTree:
     tree = PrefixTree([], [], [], {})
     latest: Tokens = ()
     path: list[int] = []
-    """Places of the tokens of `latest`."""
-    for sequence in sorted(set(sequences)):  # in this order those with a common beginning are neighbours
+    """Indices of the tokens of `latest`."""
+    for sequence in sorted(set(sequences)):  # sequences with a common prefix are neighbors in this order
         del path[shared_length(latest, sequence) :]
         for position in range(len(path), len(sequence)):
             tree.parents.append(path[-1] if path else -1)
@@ -162,8 +163,8 @@ def collate(batch: Batch, padding: int) -> dict[str, torch.Tensor]:
         input_ids: the tokens of the rows' prefix trees, padded on the right, shape (rows, columns).
         position_ids: the same shape.
         attention_mask: which columns each column sees, boolean, shape (rows, 1, columns, columns).
-        ends: the columns that are read in each row, padded with 0, shape (rows, places).
-        places: where in the flattened `ends` each state of a term is, shape (terms, states of a term).
+        ends: the columns that are scored in each row, padded with 0, shape (rows, places).
+        places: the index in the flattened `ends` of each state of a term, shape (terms, states of a term).
         targets, weights: of each term, shape (terms,).
     """
     import torch
@@ -172,7 +173,7 @@ def collate(batch: Batch, padding: int) -> dict[str, torch.Tensor]:
     columns, width = max(batch.lengths), max(len(tree.end_of) for tree in trees)
     ids = torch.full((len(trees), columns), padding)
     positions = torch.zeros_like(ids)
-    # Padding sees itself alone: softmax over nothing would be NaN.
+    # Padding sees only itself: softmax over nothing would be NaN.
     sees = torch.eye(columns, dtype=torch.bool).repeat(len(trees), 1, 1)
     ends = torch.zeros(len(trees), width, dtype=torch.long)
     places = []
@@ -197,17 +198,17 @@ def collate(batch: Batch, padding: int) -> dict[str, torch.Tensor]:
 
 
 def term_logits(ppm: PPM, inputs: dict[str, torch.Tensor], forward: Any = None) -> torch.Tensor:
-    """What tanh makes the scores of, for every state of every term, shape (terms, states of a term).
+    """The scores before tanh of every state of every term, shape (terms, states of a term).
 
     Args:
-        inputs: what `collate` gave, on the model's device.
+        inputs: as `collate` returns them, on the model's device.
         forward: the model as training wraps it; None: the model itself.
 
     Raises:
-        TreestarError: the model's attention does not take masks of this kind.
+        TreestarError: the model's attention does not accept masks of this kind.
     """
     attention = ppm.model.config._attn_implementation
     if attention != "sdpa":
-        raise TreestarError(f"reading whole trees needs a model whose attention runs as `sdpa`, not as {attention!r}")
+        raise TreestarError(f"reading whole trees needs a model with `sdpa` attention, not {attention!r}")
     logits = ppm.logits(inputs["input_ids"], inputs["attention_mask"], inputs["ends"], forward, inputs["position_ids"])
     return (logits / ppm.scale).flatten()[inputs["places"]]

@@ -1,4 +1,4 @@
-"""From search trees to batches: which problems are held out, which terms an objective takes, and their tokens."""
+"""From search trees to batches: the problems that are held out, the terms that an objective takes, and their tokens."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ __all__ = ["TrainingData", "prepare"]
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """What is trained on and what accuracy is measured on; no problem is in both."""
+    """The batches to train on and those to measure accuracy on; no problem is in both."""
 
     batches: Sequence[Batch]
     held_out: Sequence[Batch]
     """Pairs, whatever the objective."""
     counts: PairCounts
     too_long: int
-    """Terms that were left out because they exceed the model's context."""
+    """Terms that are left out because they exceed the model's context."""
 
     @property
     def fingerprint(self) -> str:
@@ -72,10 +72,10 @@ def prepare(
 
     Args:
         trees: searched with `gold`.
-        skipped: what reading could not make a tree of, for the counts; looked at after the last tree.
+        skipped: files and lines from which no tree could be read, for the counts; read after the last tree.
 
     Raises:
-        TreestarError: the trees give nothing to train on.
+        TreestarError: the trees give no pairs to train on.
     """
     trees = list(trees)
     pairs, counts = make_pairs(trees, skipped, config.minimum_margin)
@@ -95,8 +95,8 @@ def prepare(
 
 
 def held_out_problems(pairs: Iterable[Pair], config: PPMTrainingConfig) -> set[str]:
-    """The questions, among those that have pairs, that are held out: the wanted share of them, but one at least and not
-    all. Which ones hangs on the seed."""
+    """The questions, among those that have pairs, that are held out: the configured share of them, but at least one and
+    not all. The seed decides which."""
     questions = sorted({pair.problem.question for pair in pairs})
     if config.held_out == 0 or len(questions) < 2:
         return set()
@@ -105,7 +105,7 @@ def held_out_problems(pairs: Iterable[Pair], config: PPMTrainingConfig) -> set[s
 
 
 def terms_of(objective: Objective, trees: Iterable[Tree], pairs: Iterable[Pair], aside: set[str]) -> list[Term]:
-    """What the objective takes from `trees`, which hold no problem of `aside`, and from `pairs`, which do."""
+    """The terms of the objective, from `trees` without the problems in `aside` and from `pairs` of all problems."""
     if objective == "pairs":
         return pair_terms(pair for pair in pairs if pair.problem.question not in aside)
     of_tree = outcome_terms if objective == "orm" else q_terms

@@ -31,7 +31,7 @@ COLUMNS = {
 
 
 def pairs_dataset(pairs: Sequence[Pair], step_format: StepFormat) -> Dataset:
-    """`pairs` as a data set with a row each, in their order.
+    """`pairs` as a data set with one row for each, in their order.
 
     `prompt` is the question and the steps that both share, `chosen` and `rejected` are what follows: prompt + chosen is
     the text that the PPM reads. TRL's RewardTrainer and DPOTrainer take the three as they are.
@@ -85,7 +85,7 @@ def read_pairs(path: str | Path) -> Dataset:
     try:
         table = pyarrow.parquet.read_table(path)
     except (OSError, pyarrow.ArrowException) as error:
-        raise TreestarError(f"{path} is no Parquet file of preference pairs: {error}") from error
+        raise TreestarError(f"{path} is not a Parquet file of preference pairs: {error}") from error
     missing = sorted(set(COLUMNS) - set(table.column_names))
     if missing:
         raise TreestarError(f"{path} has no column {', '.join(missing)}: it holds no preference pairs")

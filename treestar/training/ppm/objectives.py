@@ -1,6 +1,6 @@
-"""What a PPM can be trained for: the terms that each objective takes from trees, and the loss of a term.
+"""The objectives of a PPM's training: the terms that each takes from trees, and the loss of a term.
 
-`pairs` is the paper's process preference model. `orm` and `q_regression` are what it is compared with (Table 8).
+`pairs` is the paper's process preference model; `orm` and `q_regression` are what it is compared with (Table 8).
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ class Term:
     states: tuple[State, ...]
     """(chosen, rejected), or the one state whose score has a target."""
     target: float = 0.0
-    """What the score is held against; a pair needs none."""
+    """What the score is compared with; not used by pairs."""
     weight: float = 1.0
     """The summand's factor, above 0."""
 
 
 def pair_terms(pairs: Iterable[Pair]) -> list[Term]:
-    """The pairs with their weights, which hold equation 4's mean over the pairs of a step."""
+    """The pairs with their weights, which implement equation 4's mean over the pairs of a step."""
     return [Term((pair.chosen, pair.rejected), weight=pair.weight) for pair in pairs]
 
 
@@ -48,7 +48,7 @@ def outcome_terms(tree: Tree) -> list[Term]:
 
 
 def q_terms(tree: Tree) -> list[Term]:
-    """Every visited node with its Q; not the root, which has no step to be scored."""
+    """Every visited node with its Q, except the root, which has no step to score."""
     visited = [node for node in tree.nodes if node.depth > 0 and node.visits > 0]
     return weighted_once([Term((tree.state(node),), node.q_value) for node in visited])
 
@@ -64,12 +64,12 @@ def preference_loss(logits: torch.Tensor, _targets: torch.Tensor, centering: flo
     from torch.nn.functional import logsigmoid
 
     chosen, rejected = logits.tanh().unbind(-1)
-    # Of the scores themselves the square would not help: where tanh is flat, so is whatever is made from it.
+    # The square of the scores themselves would not help: where tanh is flat, so is anything computed from it.
     return -logsigmoid(chosen - rejected) + centering * logits.sum(-1) ** 2
 
 
 def outcome_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Cross entropy of the outcome, where (1 + score) / 2 is the probability of a right answer: sigmoid(2 x) is
+    """Cross entropy of the outcome, with (1 + score) / 2 as the probability of a right answer: sigmoid(2 x) is
     (1 + tanh(x)) / 2."""
     from torch.nn.functional import binary_cross_entropy_with_logits
 
@@ -89,5 +89,5 @@ targets, shape (terms,)."""
 
 
 def loss_of(objective: Objective, centering: float) -> Loss:
-    """The loss to train for; only that of pairs knows `centering`."""
+    """The loss of the objective; only that of pairs uses `centering`."""
     return partial(preference_loss, centering=centering) if objective == "pairs" else LOSSES[objective]

@@ -1,14 +1,14 @@
-"""Trains a PPM from search trees: the run, what it leaves in its folder, and how an interrupted one goes on."""
+"""Trains a process preference model from search trees (rStar-Math, section 3.3)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from treestar.ppm.model import PPM, load_ppm, ppm_to_train
+from treestar.policy.models import loading, policy_path
+from treestar.ppm.model import PPM, load_ppm, ppm_from_policy
 from treestar.ppm.trees import SkippedTree
 from treestar.search import Tree
 from treestar.training.ppm.config import PPMTrainingConfig
@@ -17,12 +17,13 @@ from treestar.training.ppm.objectives import loss_of
 from treestar.training.run import (
     TrainingProgress,
     check_folder,
+    check_package,
     is_main_process,
+    making_trainer,
     optimizer_of,
     train,
     trainer_arguments,
 )
-from treestar.types import TreestarError
 
 if TYPE_CHECKING:
     from treestar.training.ppm.trainer import PPMTrainer
@@ -46,23 +47,22 @@ def train_ppm(
 
     Args:
         trees: searched with `gold`, so that every answer was judged.
-        policy: `embedded`, a model folder, or a hub id: whose backbone the PPM starts from. Or a PPM, which is then
-            trained further.
-        skipped: what reading could not make a tree of (`TreeFolder.skipped`), for the counts.
-        resume: go on from the last checkpoint in `out`.
-        training_arguments: further fields of `transformers.TrainingArguments`, such as `fsdp`; they win over `config`.
-        on_data: told what there is to train on, before training.
-        on_progress: told after every step.
+        policy: a shipped policy, a model folder, or a hub id: whose backbone the PPM starts from. Or a PPM, to train it
+            further.
+        skipped: files and lines from which no tree could be read (`TreeFolder.skipped`), for the counts.
+        resume: continue from the last checkpoint in `out`, if there is one.
+        training_arguments: further fields of `transformers.TrainingArguments`, such as `fsdp`; they override `config`.
+        on_data: called with the data before training, in the main process.
+        on_progress: called after every step, in the main process.
 
     Returns:
-        What `training.json` holds: configuration, counts, losses, held-out pair accuracy, seconds and tokens.
+        The content of `training.json`: settings, counts, losses, held-out pair accuracy, seconds and tokens.
 
     Raises:
-        TreestarError: the policy cannot be loaded, the trees give nothing to train on, `out` holds another run, or
-            training diverged.
+        TreestarError: a package is missing, the policy cannot be loaded, the trees give no pairs, `out` holds another
+            run, or training diverged.
     """
-    if find_spec("accelerate") is None:
-        raise TreestarError("training needs an extra package: pip install 'treestar[train]'")
+    check_package("accelerate")
     config, out = config or PPMTrainingConfig(), Path(out)
     check_folder(out, resume)
     ppm = ppm_to_train(policy)
@@ -81,8 +81,23 @@ def train_ppm(
     return train(lambda: make_trainer(ppm, data, config, arguments, on_progress), out, report, "trees", finish)
 
 
+def ppm_to_train(name: str) -> PPM:
+    """The PPM that training starts from, in float32 on the CPU: `name` itself if it is a PPM in the layout that
+    `PPM.save` writes, otherwise a new one on the backbone of the policy of that name.
+
+    Raises:
+        TreestarError: as `load_ppm` and `ppm_from_policy` do.
+    """
+    from transformers import AutoConfig
+
+    with loading("policy", name):
+        config = AutoConfig.from_pretrained(policy_path(name))
+    is_ppm = (config.architectures or [""])[0].endswith("ForSequenceClassification")
+    return load_ppm(name, device="cpu", dtype="float32") if is_ppm else ppm_from_policy(name)
+
+
 def accuracies(history: Iterable[Mapping[str, float]], folder: Path, data: TrainingData) -> dict[str, Any]:
-    """Held-out pair accuracy after each epoch, and of the PPM as it is stored in `folder`."""
+    """Held-out pair accuracy after each epoch, and that of the PPM as it is stored in `folder`."""
     from treestar.training.ppm.trainer import pair_accuracy
 
     return {
@@ -114,7 +129,7 @@ def make_trainer(
 
     from treestar.training.ppm.trainer import PPMTrainer
 
-    try:
+    with making_trainer():
         return PPMTrainer(
             ppm,
             loss_of(config.objective, config.centering),
@@ -124,5 +139,3 @@ def make_trainer(
             optimizer_of(config, ppm.model.config.hidden_size),
             on_progress,
         )
-    except (TypeError, ValueError, RuntimeError, ImportError) as error:
-        raise TreestarError(f"the trainer cannot be set up: {error}") from error

@@ -1,25 +1,25 @@
-"""`transformers.Trainer` for PPMs: the loss of a batch, held-out pair accuracy, and reports of progress.
+"""`transformers.Trainer` for PPMs: the loss of a batch, and pair accuracy on held-out problems.
 
-Imports transformers at the top; the other modules import this one only where they train.
+Imports transformers at the top; import this module only where a training runs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from random import Random
 from typing import Any
 
 import torch
-from transformers import Trainer, TrainerCallback, TrainingArguments
-from transformers.trainer_callback import PrinterCallback
+from transformers import Trainer, TrainingArguments
 
 from treestar.ppm.model import PPM
+from treestar.training.order import draws_for
 from treestar.training.ppm.batches import Batch, collate, term_logits
 from treestar.training.ppm.objectives import Loss
-from treestar.training.renaming import move_names, name_tokens
+from treestar.training.renaming import move_names
 from treestar.training.run import TrainingProgress, diverged
+from treestar.training.trainer import finite, report_progress
 
-__all__ = ["PPMTrainer", "ProgressReports", "pair_accuracy"]
+__all__ = ["PPMTrainer", "pair_accuracy"]
 
 
 class PPMTrainer(Trainer):  # type: ignore[misc]
@@ -27,10 +27,10 @@ class PPMTrainer(Trainer):  # type: ignore[misc]
 
     Args:
         ppm: is trained in place.
-        loss: as `objectives.loss_of` gives it.
+        loss: as `objectives.loss_of` returns it.
         batches: what to train on.
         held_out: batches of pairs, on which accuracy is reported after every epoch; may be empty.
-        optimizer: as `fine_tuning.optimizer_of` gives it.
+        optimizer: as `run.optimizer_of` returns it.
     """
 
     def __init__(
@@ -51,11 +51,10 @@ class PPMTrainer(Trainer):  # type: ignore[misc]
             eval_dataset=held_out,
             data_collator=self.tensors,
             processing_class=ppm.tokenizer,
-            callbacks=[ProgressReports(on_progress)],
         )
-        self.remove_callback(PrinterCallback)
+        report_progress(self, on_progress)
         self.ppm = ppm
-        self.names = name_tokens(ppm.tokenizer, ppm.step_format)
+        self.names = ppm.step_format.interchangeable_tokens(ppm.tokenizer)
         self.loss = loss
         self.held_out = held_out
         self.loss_is_scaled_for_ga = False  # a batch's loss is its own; the trainer averages accumulated ones
@@ -63,10 +62,9 @@ class PPMTrainer(Trainer):  # type: ignore[misc]
         """Weighted sum and sum of weights of each batch since the loss was last logged."""
 
     def tensors(self, items: Sequence[tuple[int, Batch]]) -> dict[str, torch.Tensor]:
-        """The data loader's only item, a batch with its index, as what a forward pass takes."""
+        """The inputs of a forward pass from the data loader's only item, a batch with its index."""
         [(index, batch)] = items
-        random = Random(f"{self.args.seed} {int(self.state.epoch or 0)} {index}")
-        return collate(move_names(batch, self.names, random), self.ppm.tokenizer.pad_token_id)
+        return collate(move_names(batch, self.names, draws_for(index, self)), self.ppm.tokenizer.pad_token_id)
 
     def compute_loss(
         self,
@@ -75,21 +73,15 @@ class PPMTrainer(Trainer):  # type: ignore[misc]
         return_outputs: bool = False,
         num_items_in_batch: Any = None,
     ) -> torch.Tensor:
-        """The weighted sum of the terms' losses.
-
-        Raises:
-            TreestarError: it is not a finite number.
-        """
+        """The weighted sum of the terms' losses. Raises TreestarError if it is not a finite number."""
         losses = self.loss(term_logits(self.ppm, inputs, model), inputs["targets"])
-        loss: torch.Tensor = (losses * inputs["weights"]).sum()
-        if not torch.isfinite(loss):
-            raise diverged(f"the loss at step {self.state.global_step + 1} is {loss.item()}")
+        loss = finite((losses * inputs["weights"]).sum(), self)
         self.read_losses.append((loss.detach(), inputs["weights"].sum()))
         return loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Log the mean loss of a term over all processes: batches differ in weight, so the mean over batches would be
-        noise."""
+        """Log the mean loss of a term over all processes: batches differ in weight, so a mean over batches would mostly
+        be noise."""
         if "loss" in logs:
             mine = torch.stack([torch.stack(each) for each in self.read_losses]).sum(0)
             self.read_losses.clear()
@@ -125,19 +117,3 @@ def pair_accuracy(ppm: PPM, batches: Sequence[Batch], forward: Any = None) -> fl
         pairs += len(chosen)
     ppm.model.train(was_training)
     return right / pairs
-
-
-class ProgressReports(TrainerCallback):  # type: ignore[misc]
-    """Passes the trainer's log on as `TrainingProgress`, in the main process."""
-
-    def __init__(self, on_progress: Callable[[TrainingProgress], None]) -> None:
-        self.on_progress = on_progress
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if state.is_world_process_zero:
-            self.on_progress(TrainingProgress(state.global_step, state.max_steps, state.epoch))
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
-        found = logs.get("loss"), logs.get("eval_pair_accuracy")
-        if state.is_world_process_zero and found != (None, None):
-            self.on_progress(TrainingProgress(state.global_step, state.max_steps, state.epoch, *found))

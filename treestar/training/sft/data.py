@@ -2,7 +2,7 @@
 what it writes there.
 
 Invariant: every token with a loss follows exactly the tokens that the policy reads before it when it takes that step.
-Between two steps the policy's own text is tokenised anew, as part of the next prompt, so that is done here too.
+Between two steps the policy's own text is tokenized again, as part of the next prompt, so the same is done here.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
-from treestar.policy.formats import StepFormat, writes_prose, written_text
+from treestar.policy.formats import StepFormat, written_text
 from treestar.types import State, TreestarError
 
 __all__ = ["NO_LOSS", "SFTData", "SFTRow", "TokenRow", "prepare", "token_rows"]
 
 NO_LOSS = -100
-"""The label of a token that is read but not learnt to be written."""
+"""The label of a token that the policy reads but does not learn to write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class SFTRow:
 
     problem_id: str
     trajectory: State
-    """Finished and right; prompts and what the policy wrote both follow from it and the step format."""
+    """Finished and right. Prompts and the policy's own text both follow from it and the step format."""
     copies: int = 1
     """How often an epoch shows it."""
 
@@ -42,7 +42,7 @@ class TokenRow:
 
     ids: tuple[int, ...]
     labels: tuple[int, ...]
-    """Of the same length: the token where the policy wrote it, else NO_LOSS."""
+    """Of the same length: the token if the policy wrote it, else NO_LOSS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +50,23 @@ class SFTData:
     """What an epoch shows."""
 
     rows: Sequence[TokenRow]
-    """Copies stand beside each other."""
+    """Copies of a row are next to each other."""
     trajectories: int
     too_long: int
-    """Trajectories that were left out because they exceed the greatest length."""
+    """Trajectories that are left out because they exceed the maximum length."""
 
     @property
     def fingerprint(self) -> str:
         """Equal for equal rows."""
         return blake2b(repr(self.rows).encode(), digest_size=8).hexdigest()
+
+    def __str__(self) -> str:
+        found = self.to_json()
+        too_long = f"; left out {self.too_long:,} that are too long" if self.too_long else ""
+        return (
+            f"training on {self.trajectories:,} trajectories in {found['rows']:,} rows, {found['tokens']:,} tokens, "
+            f"{found['tokens_with_loss']:,} of them with a loss{too_long}"
+        )
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -72,7 +80,7 @@ class SFTData:
 
 
 def prepare(rows: Iterable[SFTRow], tokenizer: Any, step_format: StepFormat, max_length: int) -> SFTData:
-    """All rows as tokens, but those of more than `max_length`.
+    """All rows as tokens, except those of more than `max_length`.
 
     Raises:
         TreestarError: a trajectory is not finished, or nothing is left to train on.
@@ -98,7 +106,7 @@ def check_finished(step_format: StepFormat, row: SFTRow) -> None:
     if not steps or not step_format.final_answer(steps[-1], executions[-1]):
         raise TreestarError(
             f"the trajectory of problem {row.problem_id!r} does not end in an answer in the {step_format.name} format, "
-            "so it is nothing to learn from"
+            "so nothing can be learned from it"
         )
 
 
@@ -106,15 +114,14 @@ def token_rows(tokenizer: Any, step_format: StepFormat, trajectory: State) -> li
     """The whole trajectory in one row, with the end-of-sequence token where the tokenizer has one.
 
     A step whose prompt has other tokens than the same text within the trajectory (its first characters merge with the
-    prompt's last) gets a row of its own, and no loss in the common one. A step without text is not learnt.
+    prompt's last) gets a separate row, and no loss in the common one. A step without text is not learned.
     """
     steps, executions = trajectory.steps, trajectory.executions
     prompts = [
         step_format.prompt(State(trajectory.problem, steps[:depth], executions[:depth])) for depth in range(len(steps))
     ]
     written = [written_text(step) for step in steps]
-    if step_format.name == "chat" and writes_prose(trajectory):
-        # Such a policy ends with its sequence; a tag would make one step of all its paragraphs.
+    if not step_format.ends_with_tag(trajectory):
         written[-1] = steps[-1].text
     tokens, starts = tokenize(tokenizer, prompts[-1] + written[-1])
     labels = [NO_LOSS] * len(tokens)
@@ -122,7 +129,7 @@ def token_rows(tokenizer: Any, step_format: StepFormat, trajectory: State) -> li
     rows = []
     for depth, (prompt, text) in enumerate(zip(prompts, written, strict=True), start=1):
         if not steps[depth - 1].text:
-            continue  # the policy wrote a tag alone, and reads a blank line where it did
+            continue  # the policy wrote only a tag, and reads a blank line there
         read, _ = tokenize(tokenizer, prompt)
         if tokens[: len(read)] == read:
             # A last token that holds the line break after the tag as well is still the one that ends the step.

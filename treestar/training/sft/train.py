@@ -1,65 +1,38 @@
 """Supervised fine-tuning of a policy on verified trajectories, with TRL's SFTTrainer.
 
-Start the program that calls `train_policy` with `accelerate launch` or `torchrun` to train on several devices; all
-processes give the same arguments, and the main one writes the files (docs/training.md).
+To train on several devices, start the program that calls `train_policy` with `accelerate launch` or `torchrun`: every
+process passes the same arguments, and the main process writes the files (docs/training.md).
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
-from importlib.util import find_spec
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from treestar.policy.backends.transformers import context_length
-from treestar.policy.formats import FormatName, StepFormat, step_format_for
+from treestar.policy.formats import StepFormat, step_format_for
 from treestar.policy.models import loading, policy_path
-from treestar.training.renaming import name_tokens
 from treestar.training.run import (
-    FineTuningConfig,
     TrainingProgress,
     check_folder,
+    check_package,
+    is_main_process,
+    making_trainer,
     optimizer_of,
     train,
     trainer_arguments,
 )
+from treestar.training.sft.config import SFTTrainingConfig
 from treestar.training.sft.data import SFTData, SFTRow, prepare
 from treestar.types import TreestarError
 
 if TYPE_CHECKING:
     from treestar.training.sft.trainer import PolicyTrainer
 
-__all__ = ["SFTRow", "SFTTrainingConfig", "train_policy"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class SFTTrainingConfig(FineTuningConfig):
-    """How a policy is fine-tuned. A step's loss is the mean over the tokens that the policy writes, of all rows of
-    all processes and forward passes of that step."""
-
-    batch_size: int = 16
-    """Rows of a forward pass, in each process; with packing, packs."""
-    max_length: int = 4096
-    """Longer trajectories are left out, and those that exceed the model's context."""
-    packing: bool = False
-    """Put several trajectories into one row of `max_length` tokens, each seeing only itself. Worth it where attention
-    runs as FlashAttention; set it in `training_arguments`, as `model_init_kwargs: {attn_implementation: ...}`."""
-    move_names: bool = True
-    """In the `bound` format, move a row's names by a random distance whenever it is shown."""
-    step_format: FormatName | None = None
-    """The form of the step format that the policy learns; by default the one that the base speaks."""
-    lora: Mapping[str, Any] | None = None
-    """Fields of `peft.LoraConfig`: train only low-rank adapters, which are merged into the stored weights."""
-    training_arguments: Mapping[str, Any] = field(default_factory=dict)
-    """Further fields of `trl.SFTConfig`, such as `fsdp` or `optim`; they win over those above."""
-
-    def __post_init__(self) -> None:
-        """Raises ValueError naming the field, the value and what is allowed."""
-        super().__post_init__()
-        self.check("batch_size", self.batch_size >= 1, "a whole number, 1 or more")
-        self.check("max_length", self.max_length >= 2, "a whole number, 2 or more")
+__all__ = ["train_policy"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +42,7 @@ class Base:
     name: str
     path: str
     config: Any
-    """As its folder has it; training changes the model's own."""
+    """As in its folder; training changes the config of the loaded model."""
     tokenizer: Any
     step_format: StepFormat
 
@@ -81,27 +54,31 @@ def train_policy(
     config: SFTTrainingConfig | None = None,
     *,
     resume: bool = False,
+    on_data: Callable[[SFTData], None] = lambda _: None,
     on_progress: Callable[[TrainingProgress], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Fine-tune a policy and write it into the folder `out`, with `training.json` beside it.
 
     The folder is an ordinary Hugging Face checkpoint that `load_policy` loads: in the base's dtype, with its tokenizer
-    and generation settings, and the step format in its config.json (which is there only once all is done).
+    and generation settings, and the step format in its config.json, which is written last.
 
     Args:
-        base: `embedded`, a model folder, or a hub id.
-        resume: go on from the last checkpoint in `out`, if there is one.
-        on_progress: told after every step, in the main process.
+        base: the policy to fine-tune: a shipped policy, a model folder, or a hub id.
+        resume: continue from the last checkpoint in `out`, if there is one.
+        on_data: called with the data before training, in the main process.
+        on_progress: called after every step, in the main process.
 
     Returns:
-        What `training.json` holds: settings, data, losses, seconds and tokens.
+        The content of `training.json`: settings, counts, losses, seconds and tokens.
 
     Raises:
-        TreestarError: a package is missing, the base cannot be loaded, a trajectory is not finished, the rows give
-            nothing to train on, `out` holds another run, or training diverged.
+        TreestarError: a package is missing, the base cannot be loaded, a trajectory is not finished, no row can be
+            trained on, `out` holds another run, or training diverged.
     """
     config, out = config or SFTTrainingConfig(), Path(out)
-    check_packages(config)
+    check_package("trl")
+    if config.lora is not None:
+        check_package("peft", install="peft")
     check_folder(out, resume)
     model = load_base(base, config)
     data = prepare(
@@ -110,6 +87,8 @@ def train_policy(
         model.step_format,
         min(config.max_length, context_length(model.config, model.tokenizer)),
     )
+    if is_main_process():
+        on_data(data)
     settings = {"base": base, **asdict(config)}
     report = {"settings": settings, "fingerprint": data.fingerprint, "data": data.to_json()}
 
@@ -120,16 +99,8 @@ def train_policy(
     return train(lambda: make_trainer(model, data, out, config, on_progress), out, report, "rows", finish)
 
 
-def check_packages(config: SFTTrainingConfig) -> None:
-    """Raises TreestarError saying what to install."""
-    if find_spec("trl") is None:
-        raise TreestarError("training needs an extra package: pip install 'treestar[train]'")
-    if config.lora is not None and find_spec("peft") is None:
-        raise TreestarError("training with lora needs an extra package: pip install peft")
-
-
 def load_base(name: str, config: SFTTrainingConfig) -> Base:
-    """Raises TreestarError where it cannot be loaded."""
+    """Raises TreestarError if it cannot be loaded."""
     from transformers import AutoConfig, AutoTokenizer
 
     path = policy_path(name)
@@ -137,7 +108,7 @@ def load_base(name: str, config: SFTTrainingConfig) -> Base:
         model_config = AutoConfig.from_pretrained(path)
         tokenizer = AutoTokenizer.from_pretrained(path)
     if not tokenizer.is_fast:
-        raise TreestarError(f"policy {name!r} cannot be fine-tuned: its tokenizer has no fast (Rust) form")
+        raise TreestarError(f"policy {name!r} cannot be fine-tuned: it has no fast (Rust) tokenizer")
     return Base(name, path, model_config, tokenizer, step_format_for(model_config, tokenizer, config.step_format))
 
 
@@ -148,7 +119,7 @@ def make_trainer(
     config: SFTTrainingConfig,
     on_progress: Callable[[TrainingProgress], None],
 ) -> PolicyTrainer:
-    """Raises TreestarError where the weights cannot be read, or transformers, TRL or peft refuse the settings."""
+    """Raises TreestarError if the weights cannot be read, or transformers, TRL or peft reject the settings."""
     import torch
     from transformers import AutoModelForCausalLM
     from trl import SFTConfig
@@ -167,8 +138,8 @@ def make_trainer(
         model = AutoModelForCausalLM.from_pretrained(
             base.path, **{"dtype": torch.float32, **(arguments.pop("model_init_kwargs", None) or {})}
         )
-    names = name_tokens(base.tokenizer, base.step_format) if config.move_names else range(0)
-    try:
+    names = base.step_format.interchangeable_tokens(base.tokenizer) if config.move_names else range(0)
+    with making_trainer():
         return PolicyTrainer(
             model,
             base.tokenizer,
@@ -179,8 +150,6 @@ def make_trainer(
             optimizer_of(config, base.config.hidden_size),
             on_progress,
         )
-    except (TypeError, ValueError, RuntimeError, ImportError) as error:
-        raise TreestarError(f"the trainer cannot be set up: {error}") from error
 
 
 def lora_config(config: SFTTrainingConfig) -> Any:
@@ -193,13 +162,13 @@ def lora_config(config: SFTTrainingConfig) -> Any:
 
 
 def write_policy(base: Base, folder: Path) -> None:
-    """Make of what the trainer saved in `folder` a checkpoint that differs from the base's in its weights alone, and
-    that says which step format it speaks."""
+    """Turn what the trainer saved in `folder` into a checkpoint that differs from the base's only in its weights, with
+    the step format in its config."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
     trained = folder.with_name("trained")
-    shutil.rmtree(trained, ignore_errors=True)  # of a run that was killed here
+    shutil.rmtree(trained, ignore_errors=True)  # left by a run that was killed here
     folder.rename(trained)
     config = AutoConfig.from_pretrained(base.path)
     config.treestar_format = base.step_format.name
@@ -213,7 +182,7 @@ def write_policy(base: Base, folder: Path) -> None:
         model = AutoModelForCausalLM.from_pretrained(trained, config=config, dtype=dtype)
     try:
         model.generation_config = GenerationConfig.from_pretrained(base.path)
-    except OSError:  # the base has none; transformers makes one of the config
+    except OSError:  # the base has none; transformers derives one from the config
         model.generation_config = GenerationConfig.from_model_config(config)
     model.save_pretrained(folder)
     AutoTokenizer.from_pretrained(base.path).save_pretrained(folder)

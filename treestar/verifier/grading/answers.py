@@ -25,9 +25,9 @@ LONGEST_TEXT = 50_000
 REMEMBERED_VERDICTS = 65_536
 WORKERS = max(1, min(2, (os.cpu_count() or 2) // 2))
 
-_pool = GradingPool(WORKERS)
-_verdicts: dict[tuple[str, str], bool] = {}
-_LOOSE_SPACE = re.compile(r"(?<!\d)\s+|\s+(?!\d)")
+pool = GradingPool(WORKERS)
+verdicts: dict[tuple[str, str], bool] = {}
+LOOSE_SPACE = re.compile(r"(?<!\d)\s+|\s+(?!\d)")
 
 
 def equivalent(first: str, second: str, seconds: float = 1.0) -> bool:
@@ -43,27 +43,27 @@ def equivalent(first: str, second: str, seconds: float = 1.0) -> bool:
     """
     if not isinstance(first, str) or not isinstance(second, str):
         return False  # What is no text, such as a missing answer, is no answer.
-    quick = _quick_verdict(first, second)
-    return _slow_verdict(first, second, seconds) if quick is None else quick
+    quick = quick_verdict(first, second)
+    return slow_verdict(first, second, seconds) if quick is None else quick
 
 
 def prepare(first: str, second: str) -> None:
     """Start what `equivalent(first, second)` needs, so that its time is that of the comparison alone."""
-    if _quick_verdict(first, second) is None:
-        _pool.prepare()
+    if quick_verdict(first, second) is None:
+        pool.prepare()
 
 
 @lru_cache(maxsize=REMEMBERED_VERDICTS)
-def _quick_verdict(first: str, second: str) -> bool | None:
+def quick_verdict(first: str, second: str) -> bool | None:
     """The verdict where it needs no symbolic mathematics, else None."""
-    one, other = _without_dollars(first), _without_dollars(second)
+    one, other = without_dollars(first), without_dollars(second)
     if not one or not other:
         return False
     if one == other:
         return True
     if len(first) > LONGEST_TEXT or len(second) > LONGEST_TEXT:
         return False
-    if _LOOSE_SPACE.sub("", one) == _LOOSE_SPACE.sub("", other) and "," not in one:
+    if LOOSE_SPACE.sub("", one) == LOOSE_SPACE.sub("", other) and "," not in one:
         return True
     one_number, other_number = read_plain_number(one), read_plain_number(other)
     if one_number is not None and other_number is not None:
@@ -71,25 +71,25 @@ def _quick_verdict(first: str, second: str) -> bool | None:
     return None
 
 
-def _without_dollars(text: str) -> str:
+def without_dollars(text: str) -> str:
     stripped = text.strip()
     if len(stripped) > 2 and stripped[0] == stripped[-1] == "$" and "$" not in stripped[1:-1]:
         return stripped[1:-1].strip()
     return stripped
 
 
-def _slow_verdict(first: str, second: str, seconds: float) -> bool:
+def slow_verdict(first: str, second: str, seconds: float) -> bool:
     # One order for both directions: the same question gets the same answer, and is remembered once.
     pair = (first, second) if first <= second else (second, first)
-    known = _verdicts.get(pair)
+    known = verdicts.get(pair)
     if known is not None:
         return known
-    verdict = _pool.ask(*pair, seconds)
+    verdict = pool.ask(*pair, seconds)
     if verdict is None:
         return False  # Not remembered: on a less busy machine the time may suffice.
-    if len(_verdicts) >= REMEMBERED_VERDICTS:
-        _verdicts.clear()
-    _verdicts[pair] = verdict
+    if len(verdicts) >= REMEMBERED_VERDICTS:
+        verdicts.clear()
+    verdicts[pair] = verdict
     return verdict
 
 
@@ -98,8 +98,8 @@ class AnswerVerifier:
 
     def __init__(self, seconds: float = 1.0) -> None:
         """`seconds`: the most time one symbolic comparison may take."""
-        self._seconds = seconds
-        self._threads = ThreadPoolExecutor(max_workers=WORKERS, thread_name_prefix="grading")
+        self.seconds = seconds
+        self.threads = ThreadPoolExecutor(max_workers=WORKERS, thread_name_prefix="grading")
 
     async def accepts(self, problem: Problem, answer: str) -> bool:
         """Whether `answer` equals the problem's gold answer. False where the problem has none."""
@@ -107,12 +107,12 @@ class AnswerVerifier:
 
     async def equivalent(self, first: str, second: str) -> bool:
         """Whether two answers mean the same; symmetric."""
-        quick = _quick_verdict(first, second)
+        quick = quick_verdict(first, second)
         if quick is not None:
             return quick
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, _slow_verdict, first, second, self._seconds)
+        return await loop.run_in_executor(self.threads, slow_verdict, first, second, self.seconds)
 
     async def close(self) -> None:
         """Let go of this verifier's threads. The worker processes are shared and end with the interpreter."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self.threads.shutdown(wait=False, cancel_futures=True)

@@ -40,7 +40,7 @@ LONGEST_ANSWER = 2000
 DEEPEST_ANSWER = 40
 """Brackets inside brackets; deeper answers too."""
 
-_WARM_UP = (
+WARM_UP = (
     ("\\frac{\\sqrt{2}}{2}x + 3y^{2} - 1", "0.5 x - \\sin^{2}(x)\\cos 2x"),
     ("(2,3]\\cup[5,\\infty)", "2 < x \\le 3"),
     ("|x|<3", "(-\\infty,3)\\cup(4,5)"),
@@ -58,25 +58,25 @@ _WARM_UP = (
 def warm_up() -> None:
     """Import and exercise what comparisons need, so that forked children find it loaded."""
     logging.disable(logging.CRITICAL)
-    for first, second in _WARM_UP:
+    for first, second in WARM_UP:
         answers_equal(first, second)
 
 
 def answers_equal(first: str, second: str) -> bool:
     """Whether two answers mean the same; symmetric. A text is taken for the answer it states."""
     one, other = stated_answer(first), stated_answer(second)
-    if _is_beyond_reading(one.answer) or _is_beyond_reading(other.answer):
+    if is_beyond_reading(one.answer) or is_beyond_reading(other.answer):
         return one.answer == other.answer
     one_answer, other_answer = canonical(one.answer), canonical(other.answer)
-    one_text, other_text = _whole_text(first), _whole_text(second)
+    one_text, other_text = whole_text(first), whole_text(second)
     pairs = ((one_text, other_text), (one_text, other_answer), (one_answer, other_text))
-    if any(_same_writing(a, b) for a, b in pairs):
+    if any(same_writing(a, b) for a, b in pairs):
         return True
     # Of two texts that do not say which formula is their answer, the last formulas prove nothing.
-    return not (one.guessed and other.guessed) and _same_answer(one_answer, other_answer)
+    return not (one.guessed and other.guessed) and same_answer(one_answer, other_answer)
 
 
-def _is_beyond_reading(answer: str) -> bool:
+def is_beyond_reading(answer: str) -> bool:
     """Whether an answer is longer or deeper than anything that a person or an honest program would give."""
     if len(answer) > LONGEST_ANSWER:
         return True
@@ -87,33 +87,33 @@ def _is_beyond_reading(answer: str) -> bool:
     return deepest > DEEPEST_ANSWER
 
 
-def _whole_text(text: str) -> str:
+def whole_text(text: str) -> str:
     return canonical(without_delimiters(text)) if len(text) <= LONGEST_ANSWER else ""
 
 
-def _same_answer(one: str, other: str) -> bool:
+def same_answer(one: str, other: str) -> bool:
     if not one or not other:
         return False
-    if _same_writing(one, other):
+    if same_writing(one, other):
         return True
-    one_rounded, other_rounded = _approximation(one), _approximation(other)
-    if one_rounded and other_rounded and not _same_answer(one_rounded, other_rounded):
+    one_rounded, other_rounded = approximation(one), approximation(other)
+    if one_rounded and other_rounded and not same_answer(one_rounded, other_rounded):
         return False
     one_choice, other_choice = read_choice(one), read_choice(other)
     if one_choice is not None and other_choice is not None and not (one_choice.rest and other_choice.rest):
         return one_choice.letter == other_choice.letter
     for choice, text in ((one_choice, other), (other_choice, one)):
         if choice is not None and choice.rest and (one_choice is None or other_choice is None):
-            return _same_answer(choice.rest, text)
+            return same_answer(choice.rest, text)
     return same_form(read_form(one), read_form(other))
 
 
-def _approximation(text: str) -> str:
+def approximation(text: str) -> str:
     """What stands after the last approximation sign; "" where there is none."""
     return text.rpartition("\\approx")[2].strip() if "\\approx" in text else ""
 
 
-def _same_writing(one: str, other: str) -> bool:
+def same_writing(one: str, other: str) -> bool:
     return bool(one) and squeeze(one) == squeeze(other)
 
 
@@ -121,17 +121,17 @@ def same_form(one: Form, other: Form) -> bool:
     """Whether two shapes mean the same; symmetric."""
     if one == other:
         return True
-    rules = (_same_relation, _same_scalar, _same_listing, _same_group, _same_table, _same_number_form, _same_words)
+    rules = (same_relation, same_scalar, same_listing, same_group, same_table, same_number_form, same_words)
     return any(rule(one, other) or rule(other, one) for rule in rules) or same_set(one, other)
 
 
-def _same_scalar(one: Form, other: Form) -> bool:
+def same_scalar(one: Form, other: Form) -> bool:
     if not isinstance(one, Scalar) or not isinstance(other, Scalar):
         return False
     if one.unit and not other.unit:
         value, letter = split_letter_unit(other.latex)
         if letter:
-            return _same_scalar(one, Scalar(value, letter))
+            return same_scalar(one, Scalar(value, letter))
     if one.unit and other.unit and one.unit != other.unit:
         measured, wanted = known_unit(one.unit), known_unit(other.unit)
         if measured is not None and wanted is not None:
@@ -148,35 +148,35 @@ def _same_scalar(one: Form, other: Form) -> bool:
         and expressions_equal(f"\\frac{{\\pi\\cdot({one.latex})}}{{180}}", other.latex)
     ):
         return True
-    if _decimal_comma(one.latex, other.latex):
+    if decimal_comma(one.latex, other.latex):
         return True
     return expressions_equal(one.latex, other.latex)
 
 
-def _decimal_comma(one: str, other: str) -> bool:
+def decimal_comma(one: str, other: str) -> bool:
     match = re.fullmatch(r"(-?\d+),(\d+)", squeeze(one))
     return match is not None and expressions_equal(f"{match[1]}.{match[2]}", other)
 
 
-def _same_relation(one: Form, other: Form) -> bool:
+def same_relation(one: Form, other: Form) -> bool:
     """`x = 5` and `5`; two equations; two inequalities that are not intervals."""
     if not isinstance(one, Relation):
         return False
     if isinstance(other, Relation):
         if one.is_equation and other.is_equation:
-            return _same_equations(one, other)
-        return _same_operands(one, other) or _same_inequalities(one, other)
+            return same_equations(one, other)
+        return same_operands(one, other) or same_inequalities(one, other)
     if not one.is_equation:
         return False
-    label, value = _label_and_value(one)
+    label, value = label_and_value(one)
     return is_label(label, value) and same_form(read_form(value), other)
 
 
-def _same_operands(one: Relation, other: Relation) -> bool:
+def same_operands(one: Relation, other: Relation) -> bool:
     return one.operators == other.operators and all(map(expressions_equal, one.operands, other.operands))
 
 
-def _label_and_value(equation: Relation) -> tuple[str, str]:
+def label_and_value(equation: Relation) -> tuple[str, str]:
     """The name and the value of `x = 5`, `5 = x`, `x = 2 + 3 = 5`."""
     *names, value = equation.operands
     if len(names) == 1 and not is_label(names[0], value) and is_label(value, names[0]):
@@ -184,9 +184,9 @@ def _label_and_value(equation: Relation) -> tuple[str, str]:
     return next((name for name in names if is_label(name, value)), names[0]), value
 
 
-def _same_equations(one: Relation, other: Relation) -> bool:
-    one_label, one_value = _label_and_value(one)
-    other_label, other_value = _label_and_value(other)
+def same_equations(one: Relation, other: Relation) -> bool:
+    one_label, one_value = label_and_value(one)
+    other_label, other_value = label_and_value(other)
     labelled = is_label(one_label, one_value) and is_label(other_label, other_value)
     if labelled and squeeze(one_label) == squeeze(other_label):
         return same_form(read_form(one_value), read_form(other_value))
@@ -198,8 +198,8 @@ def _same_equations(one: Relation, other: Relation) -> bool:
     return constant_ratio(one.operands, other.operands) is not None
 
 
-def _same_inequalities(one: Relation, other: Relation) -> bool:
-    one_links, other_links = _links(one), _links(other)
+def same_inequalities(one: Relation, other: Relation) -> bool:
+    one_links, other_links = links(one), links(other)
     if one_links is None or other_links is None or len(one_links) != len(other_links):
         return False
     return all(
@@ -208,7 +208,7 @@ def _same_inequalities(one: Relation, other: Relation) -> bool:
     )
 
 
-def _links(relation: Relation) -> list[tuple[tuple[str, str], str]] | None:
+def links(relation: Relation) -> list[tuple[tuple[str, str], str]] | None:
     """Each link of a chain of inequalities as (larger, smaller) and how strict it is, smallest link first."""
     operators = relation.operators
     if set(operators) <= {"<", "\\le"}:
@@ -221,22 +221,22 @@ def _links(relation: Relation) -> list[tuple[tuple[str, str], str]] | None:
     return [(pair, "strict" if operator in "<>" else "loose") for pair, operator in zip(pairs, operators, strict=True)]
 
 
-def _same_listing(one: Form, other: Form) -> bool:
+def same_listing(one: Form, other: Form) -> bool:
     if not isinstance(one, Listing):
         return False
     if not isinstance(other, Listing):
         if isinstance(other, Scalar | Words | Relation) and len(one.items) == 2 and not one.is_set:
-            return _reads_as_decimal_comma(one, other)
+            return reads_as_decimal_comma(one, other)
         return len(one.items) == 1 and not isinstance(other, Group | SetOperation) and same_form(one.items[0], other)
-    first, second = _shared_label(one.items), _shared_label(other.items)
+    first, second = shared_label(one.items), shared_label(other.items)
     if one.is_set and other.is_set:
-        first, second = _distinct(first), _distinct(second)
-    if _differently_labelled(first) != _differently_labelled(second):
-        return _pairwise(first, second)
-    return _same_multiset(first, second)
+        first, second = distinct(first), distinct(second)
+    if differently_labelled(first) != differently_labelled(second):
+        return pairwise(first, second)
+    return same_multiset(first, second)
 
 
-def _reads_as_decimal_comma(listing: Listing, other: Form) -> bool:
+def reads_as_decimal_comma(listing: Listing, other: Form) -> bool:
     whole, part = listing.items
     if not isinstance(whole, Scalar) or not isinstance(part, Scalar) or not isinstance(other, Scalar):
         return False
@@ -245,16 +245,16 @@ def _reads_as_decimal_comma(listing: Listing, other: Form) -> bool:
     return "." in other.latex and expressions_equal(f"{whole.latex}.{part.latex}", other.latex)
 
 
-def _shared_label(items: Sequence[Form]) -> list[Form]:
+def shared_label(items: Sequence[Form]) -> list[Form]:
     """`a = 4, -8, -10` names one quantity: its values without the name."""
     first = items[0] if items else None
     if not isinstance(first, Relation) or not first.is_equation:
         return list(items)
-    label = squeeze(_label_and_value(first)[0])
+    label = squeeze(label_and_value(first)[0])
     values: list[Form] = []
     for item in items:
         if isinstance(item, Relation) and item.is_equation:
-            item_label, item_value = _label_and_value(item)
+            item_label, item_value = label_and_value(item)
             if squeeze(item_label) != label:
                 return list(items)
             values.append(read_form(item_value))
@@ -265,11 +265,11 @@ def _shared_label(items: Sequence[Form]) -> list[Form]:
     return values if is_label(label, "1") else list(items)
 
 
-def _differently_labelled(items: Sequence[Form]) -> bool:
+def differently_labelled(items: Sequence[Form]) -> bool:
     return bool(items) and all(isinstance(item, Relation) and item.is_equation for item in items)
 
 
-def _distinct(items: Sequence[Form]) -> list[Form]:
+def distinct(items: Sequence[Form]) -> list[Form]:
     kept: list[Form] = []
     for item in items:
         if not any(same_form(item, earlier) for earlier in kept):
@@ -277,11 +277,11 @@ def _distinct(items: Sequence[Form]) -> list[Form]:
     return kept
 
 
-def _pairwise(first: Sequence[Form], second: Sequence[Form]) -> bool:
+def pairwise(first: Sequence[Form], second: Sequence[Form]) -> bool:
     return len(first) == len(second) and all(same_form(a, b) for a, b in zip(first, second, strict=True))
 
 
-def _same_multiset(first: Sequence[Form], second: Sequence[Form]) -> bool:
+def same_multiset(first: Sequence[Form], second: Sequence[Form]) -> bool:
     if len(first) != len(second):
         return False
     left = list(second)
@@ -293,23 +293,23 @@ def _same_multiset(first: Sequence[Form], second: Sequence[Form]) -> bool:
     return True
 
 
-def _same_group(one: Form, other: Form) -> bool:
+def same_group(one: Form, other: Form) -> bool:
     if not isinstance(one, Group):
         return False
     if isinstance(other, Group):
         alike = (one.opening, one.closing) == (other.opening, other.closing)
         whole = one.opening + one.closing in ("()", "[]") and other.opening + other.closing in ("()", "[]")
-        return (alike or (whole and len(one.items) > 2)) and _pairwise(one.items, other.items)
+        return (alike or (whole and len(one.items) > 2)) and pairwise(one.items, other.items)
     if isinstance(other, Listing) and not other.is_set and one.opening + one.closing in ("()", "[]"):
-        if one.opening == "[" and not _differently_labelled(other.items):
-            return _same_multiset(one.items, other.items)
-        return _pairwise(one.items, other.items)
+        if one.opening == "[" and not differently_labelled(other.items):
+            return same_multiset(one.items, other.items)
+        return pairwise(one.items, other.items)
     if isinstance(other, Listing) and one.opening + one.closing == "[]" and len(one.items) > 2:
-        return _same_multiset(_distinct(one.items), _distinct(other.items))
+        return same_multiset(distinct(one.items), distinct(other.items))
     return False
 
 
-def _same_table(one: Form, other: Form) -> bool:
+def same_table(one: Form, other: Form) -> bool:
     if not isinstance(one, Table):
         return False
     if isinstance(other, Table):
@@ -317,30 +317,30 @@ def _same_table(one: Form, other: Form) -> bool:
             return False
         cells = zip([c for row in one.rows for c in row], [c for row in other.rows for c in row], strict=True)
         return all(same_form(read_form(a), read_form(b)) for a, b in cells)
-    if isinstance(other, Group) and len(other.items) == len(one.rows) and _are_rows(other):
-        return all(_pairwise([read_form(cell) for cell in row], _cells(item)) for row, item in _rows(one, other))
+    if isinstance(other, Group) and len(other.items) == len(one.rows) and are_rows(other):
+        return all(pairwise([read_form(cell) for cell in row], cells_of(item)) for row, item in rows_of(one, other))
     if isinstance(other, Group) and (len(one.rows) == 1 or all(len(row) == 1 for row in one.rows)):
-        return _pairwise([read_form(cell) for row in one.rows for cell in row], other.items)
+        return pairwise([read_form(cell) for row in one.rows for cell in row], other.items)
     if isinstance(other, Scalar):
         rows = "\\\\".join("&".join(row) for row in one.rows)
         return "matrix" in other.latex and expressions_equal(f"\\begin{{pmatrix}}{rows}\\end{{pmatrix}}", other.latex)
     return False
 
 
-def _are_rows(group: Group) -> bool:
+def are_rows(group: Group) -> bool:
     """Whether a group is a nested list, `[[1, 2], [3, 4]]`, as programs print matrices."""
     return group.opening == "[" and all(isinstance(item, Group) and item.opening == "[" for item in group.items)
 
 
-def _rows(table: Table, nested: Group) -> Iterator[tuple[tuple[str, ...], Form]]:
+def rows_of(table: Table, nested: Group) -> Iterator[tuple[tuple[str, ...], Form]]:
     return zip(table.rows, nested.items, strict=True)
 
 
-def _cells(row: Form) -> Sequence[Form]:
+def cells_of(row: Form) -> Sequence[Form]:
     return row.items if isinstance(row, Group) else ()
 
 
-def _same_number_form(one: Form, other: Form) -> bool:
+def same_number_form(one: Form, other: Form) -> bool:
     """Ratios, times of day, and numbers in another base."""
     if isinstance(one, Clock) and isinstance(other, Clock):
         if one.says_half == other.says_half or max(one.minutes, other.minutes) >= 13 * 60:
@@ -362,7 +362,7 @@ def _same_number_form(one: Form, other: Form) -> bool:
     return False
 
 
-def _same_words(one: Form, other: Form) -> bool:
+def same_words(one: Form, other: Form) -> bool:
     """Verbal answers, and mathematics that could not be read: the same letters in the same order."""
     if not isinstance(one, Words):
         return False

@@ -39,30 +39,30 @@ STEPS = 40
 """Whole numbers at which expressions with steps (floor, remainder) are compared."""
 LARGEST_LITERAL_EXPONENT = 20_000
 
-_SCIENTIFIC = re.compile(r"(-?\d+(?:\.\d+)?)(?:\\times|\\cdot)10\^\{(-?\d{1,3})\}")
-_BARE_LOGARITHM = re.compile(r"\\log(?![a-zA-Z])(?!\s*_)")
-_EXPONENT = re.compile(r"\^\{-?(\d+)\}")
+SCIENTIFIC = re.compile(r"(-?\d+(?:\.\d+)?)(?:\\times|\\cdot)10\^\{(-?\d{1,3})\}")
+BARE_LOGARITHM = re.compile(r"\\log(?![a-zA-Z])(?!\s*_)")
+EXPONENT = re.compile(r"\^\{-?(\d+)\}")
 
 
 def written_number(latex: str) -> PlainNumber | None:
     """The number that `latex` writes out in digits: integer, decimal, fraction, or scientific notation."""
     text = squeeze(latex)
-    scientific = _SCIENTIFIC.fullmatch(text)
+    scientific = SCIENTIFIC.fullmatch(text)
     return read_plain_number(f"{scientific[1]}e{scientific[2]}" if scientific else text)
 
 
 def expressions_equal(first: str, second: str) -> bool:
     """Whether two expressions in canonical LaTeX have the same value wherever both have one. Symmetric."""
     first, second = sorted((first, second))
-    if _expressions_equal(first, second):
+    if equal_by_sympy(first, second):
         return True
     # Without a base a logarithm is decimal in school books and natural in programs and everywhere else.
-    natural = [_BARE_LOGARITHM.sub(r"\\ln", side) for side in (first, second)]
-    return natural != [first, second] and _expressions_equal(*natural)
+    natural = [BARE_LOGARITHM.sub(r"\\ln", side) for side in (first, second)]
+    return natural != [first, second] and equal_by_sympy(*natural)
 
 
 @lru_cache(maxsize=1024)
-def _expressions_equal(first: str, second: str) -> bool:
+def equal_by_sympy(first: str, second: str) -> bool:
     if squeeze(first) == squeeze(second):
         return True
     first_number, second_number = written_number(first), written_number(second)
@@ -73,15 +73,15 @@ def _expressions_equal(first: str, second: str) -> bool:
         return False
     for number, expression in ((first_number, other), (second_number, one)):
         if number is not None and number.places is not None and not expression.free_symbols:
-            return _rounds_to(number, expression)
-    return _same_value(one, other, NEARLY_SAME if _has_decimals(first) or _has_decimals(second) else SAME)
+            return rounds_to(number, expression)
+    return same_value(one, other, NEARLY_SAME if has_decimals(first) or has_decimals(second) else SAME)
 
 
-def _has_decimals(latex: str) -> bool:
+def has_decimals(latex: str) -> bool:
     return re.search(r"\d\.\d", latex) is not None
 
 
-def _rounds_to(number: PlainNumber, expression: Any) -> bool:
+def rounds_to(number: PlainNumber, expression: Any) -> bool:
     import sympy
 
     value = sympy.N(expression, DIGITS, maxn=400)
@@ -99,11 +99,11 @@ def parse_expression(latex: str) -> Any | None:
 
     if len(latex) > LONGEST_EXPRESSION or re.search(r"\d\s+\d|\d\}?\s*_|\\text|[?!]{3}|\\ldots|\.\.\.", latex):
         return None
-    if any(int(exponent) > LARGEST_LITERAL_EXPONENT for exponent in _EXPONENT.findall(latex)):
+    if any(int(exponent) > LARGEST_LITERAL_EXPONENT for exponent in EXPONENT.findall(latex)):
         return None
     converter = _Latex2Sympy(convert_degrees=True, config=ConversionConfig(lowercase_symbols=False))
     try:
-        parser = converter.create_parser(_for_grammar(latex))
+        parser = converter.create_parser(for_grammar(latex))
         tree = parser.math()
         if parser.getCurrentToken().type != -1 or not tree.set_elements():
             return None  # The grammar is content with a prefix; half an answer is not an answer.
@@ -115,12 +115,12 @@ def parse_expression(latex: str) -> Any | None:
     decimals = {number: sympy.Rational(str(number)) for number in expression.atoms(sympy.Float)}
     expression = expression.xreplace(decimals) if decimals else expression
     if not isinstance(expression, (sympy.MatrixBase, sympy.MatrixExpr)) and not expression.has(sympy.MatrixBase):
-        expression = _tidied(expression)
+        expression = tidied(expression)
     imaginary = [symbol for symbol in expression.free_symbols if str(symbol) == "i"]
     return expression.subs(imaginary[0], sympy.I) if imaginary else expression
 
 
-def _tidied(expression: Any) -> Any:
+def tidied(expression: Any) -> Any:
     """`expression` with its sums and products in sympy's own order, which the grammar leaves as they were written.
 
     Large powers of numbers stay unevaluated: whoever compares them decides whether they are worth writing out.
@@ -129,7 +129,7 @@ def _tidied(expression: Any) -> Any:
 
     if not expression.args or isinstance(expression, sympy.UnevaluatedExpr):
         return expression
-    arguments = tuple(_tidied(argument) for argument in expression.args)
+    arguments = tuple(tidied(argument) for argument in expression.args)
     if isinstance(expression, (sympy.Add, sympy.Mul)):
         return expression.func(*arguments)
     if isinstance(expression, sympy.Pow):
@@ -139,14 +139,14 @@ def _tidied(expression: Any) -> Any:
     return expression if arguments == expression.args else expression.func(*arguments)
 
 
-def _for_grammar(latex: str) -> str:
+def for_grammar(latex: str) -> str:
     """`latex` with what math-verify's grammar does not know said in its words."""
     latex = re.sub(r"(?<=[1-9]),(?=\d{3}(?!\d))|(?<=[1-9]\d),(?=\d{3}(?!\d))|(?<=\d{3}),(?=\d{3}(?!\d))", "", latex)
     latex = re.sub(r"\\(lcm|gcd)(?![a-zA-Z])", r"\\operatorname{\1}", latex)
     return re.sub(r"\\sqrt\[(\d+)\]\s*", r"\\sqrt[\1]", latex).replace("\\sqrt {", "\\sqrt{")
 
 
-def _same_value(one: Any, other: Any, tolerance: float) -> bool:
+def same_value(one: Any, other: Any, tolerance: float) -> bool:
     import sympy
 
     if isinstance(one, sympy.MatrixExpr) or isinstance(other, sympy.MatrixExpr):
@@ -154,44 +154,44 @@ def _same_value(one: Any, other: Any, tolerance: float) -> bool:
     if isinstance(one, sympy.MatrixBase) or isinstance(other, sympy.MatrixBase):
         if not isinstance(one, sympy.MatrixBase) or not isinstance(other, sympy.MatrixBase) or one.shape != other.shape:
             return False
-        return all(_same_value(a, b, tolerance) for a, b in zip(one.flat(), other.flat(), strict=True))
+        return all(same_value(a, b, tolerance) for a, b in zip(one.flat(), other.flat(), strict=True))
     if one == other:
         return True
     if one.is_infinite or other.is_infinite:
         return bool(one.doit() == other.doit())
     if not one.free_symbols and not other.free_symbols:
-        exact_one, exact_other = _exact(one), _exact(other)
+        exact_one, exact_other = exact_value(one), exact_value(other)
         if exact_one is not None and exact_other is not None:
             if tolerance == SAME:
                 return bool(exact_one == exact_other)
             return bool(abs(exact_one - exact_other) <= tolerance * max(abs(exact_one), abs(exact_other)))
-    verdict = _same_at_points(one, other, tolerance)
-    return _math_verify_says(one, other) if verdict is None else verdict
+    verdict = same_at_points(one, other, tolerance)
+    return math_verify_says(one, other) if verdict is None else verdict
 
 
-def _exact(expression: Any) -> Any | None:
+def exact_value(expression: Any) -> Any | None:
     """The rational number that `expression` is, or None where it is anything else."""
     value = expression.doit()
     return value if value.is_Rational else None
 
 
-def _same_at_points(one: Any, other: Any, tolerance: float) -> bool | None:
+def same_at_points(one: Any, other: Any, tolerance: float) -> bool | None:
     """Whether the values agree at every test point; None where too few points give both a value."""
     import sympy
 
     agreed = 0
     symbols = sorted(one.free_symbols | other.free_symbols, key=str)
     steps = any(side.has(sympy.floor, sympy.ceiling, sympy.Mod) for side in (one, other))
-    for values in (*_points(symbols), *(_whole_points(symbols) if steps else ())):
+    for values in (*points(symbols), *(whole_points(symbols) if steps else ())):
         at_point = one.subs(values), other.subs(values)
-        first, second = _evaluate(at_point[0], {}), _evaluate(at_point[1], {})
+        first, second = value_at(at_point[0], {}), value_at(at_point[1], {})
         if first is None or second is None:
             continue
         scale = max(abs(first), abs(second))
         if abs(first - second) <= tolerance * scale:
             agreed += 1
             digits = MORE_DIGITS if symbols else MANY_DIGITS
-            if agreed == 1 and tolerance == SAME and not _same_to_the_last_digit(*at_point, digits):
+            if agreed == 1 and tolerance == SAME and not same_to_the_last_digit(*at_point, digits):
                 return False
             if not symbols:
                 return True
@@ -203,16 +203,16 @@ def _same_at_points(one: Any, other: Any, tolerance: float) -> bool | None:
     return True if agreed >= FEWEST_POINTS else None
 
 
-def _same_to_the_last_digit(one: Any, other: Any, digits: int) -> bool:
+def same_to_the_last_digit(one: Any, other: Any, digits: int) -> bool:
     """Whether two constants that agree to `DIGITS` digits agree to `digits` as well."""
     import sympy
 
     # A difference far below either value still counts: 1 + 10^-600 is not 1.
     difference = sympy.N(one - other, 5, maxn=digits)
-    return all(part.is_zero or _significant(part) == "0" for part in difference.as_real_imag())
+    return all(part.is_zero or significant(part) == "0" for part in difference.as_real_imag())
 
 
-def _points(symbols: list[Any]) -> Iterator[dict[Any, Any]]:
+def points(symbols: list[Any]) -> Iterator[dict[Any, Any]]:
     import sympy
 
     if not symbols:
@@ -226,7 +226,7 @@ def _points(symbols: list[Any]) -> Iterator[dict[Any, Any]]:
     yield {symbol: sympy.Rational(2 * place + 5, 3) for place, symbol in enumerate(symbols)}
 
 
-def _whole_points(symbols: list[Any]) -> Iterator[dict[Any, Any]]:
+def whole_points(symbols: list[Any]) -> Iterator[dict[Any, Any]]:
     """Whole numbers in a row, because step functions differ at few places."""
     import sympy
 
@@ -234,7 +234,7 @@ def _whole_points(symbols: list[Any]) -> Iterator[dict[Any, Any]]:
         yield {symbol: sympy.Integer(number + 3 * place) for place, symbol in enumerate(symbols)}
 
 
-def _evaluate(expression: Any, values: dict[Any, Any]) -> Any | None:
+def value_at(expression: Any, values: dict[Any, Any]) -> Any | None:
     """A many-digit complex number, or None where the expression has no finite value there."""
     import mpmath
     import sympy
@@ -245,12 +245,12 @@ def _evaluate(expression: Any, values: dict[Any, Any]) -> Any | None:
         if not (real.is_Float or real.is_Rational) or not (imaginary.is_Float or imaginary.is_Rational):
             return None
         with mpmath.workdps(DIGITS):
-            return mpmath.mpc(_significant(real), _significant(imaginary))
+            return mpmath.mpc(significant(real), significant(imaginary))
     except (TypeError, ValueError, ArithmeticError, AttributeError, NotImplementedError):
         return None
 
 
-def _significant(part: Any) -> str:
+def significant(part: Any) -> str:
     """`part` as digits, or zero where sympy's own error bounds leave no digit certain."""
     import sympy
 
@@ -258,7 +258,7 @@ def _significant(part: Any) -> str:
     return "0" if lost else str(sympy.N(part, DIGITS))
 
 
-def _math_verify_says(one: Any, other: Any) -> bool:
+def math_verify_says(one: Any, other: Any) -> bool:
     from math_verify import verify
 
     return bool(verify(one, other, timeout_seconds=None) or verify(other, one, timeout_seconds=None))
@@ -279,8 +279,8 @@ def constant_ratio(first: tuple[str, str], second: tuple[str, str]) -> float | N
     if not symbols or one.free_symbols != other.free_symbols:
         return None
     ratios = []
-    for values in _points(symbols):
-        top, bottom = _evaluate(one, values), _evaluate(other, values)
+    for values in points(symbols):
+        top, bottom = value_at(one, values), value_at(other, values)
         if top is None or bottom is None or not bottom:
             continue
         ratios.append(top / bottom)

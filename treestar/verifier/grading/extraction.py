@@ -13,58 +13,58 @@ __all__ = ["Statement", "boxed_contents", "extract_answer", "stated_answer", "wi
 LONGEST_SCAN = 200_000
 """Characters; of a longer text only the end is read, because the final answer stands there."""
 
-_BOX = re.compile(r"\\{1,2}(?:boxed|fbox)\s*\{")
-_BRACE = re.compile(r"\\\\|\\[{}]|[{}]")
-_SEPARATOR = re.compile(r"\b(?:and|or)\b|[,;]")
-_SENTENCE_END = re.compile(r"\.\$?\s|\n\n")
-_ANSWER_PHRASE = re.compile(
+BOX = re.compile(r"\\{1,2}(?:boxed|fbox)\s*\{")
+BRACE = re.compile(r"\\\\|\\[{}]|[{}]")
+SEPARATOR = re.compile(r"\b(?:and|or)\b|[,;]")
+SENTENCE_END = re.compile(r"\.\$?\s|\n\n")
+ANSWER_PHRASE = re.compile(
     r"####\s*|(?:\bfinal\s+)?\banswer\b(?:\s+(?:to|for|of)\s[^.\n$]{0,80}?)?\s*(?:\bis\b\s*:?|:|=)\s*(?:\*\*)?\s*",
     re.IGNORECASE,
 )
-_FINAL_ANSWER = re.compile(r"\bfinal answer is\b:?", re.IGNORECASE)
-_CLOSING_REMARK = re.compile(
+FINAL_ANSWER = re.compile(r"\bfinal answer is\b:?", re.IGNORECASE)
+CLOSING_REMARK = re.compile(
     r"(?:I hope (?:it|this) is correct|<\|im_start\|>|<\|im_end\|>|<\|endoftext\|>)", re.IGNORECASE
 )
-_MATH = re.compile(
+MATH = re.compile(
     r"(?<!\\)\$\$(?P<display>(?:[^$\\]|\\.)+)\$\$|(?<!\\)\$(?P<inline>(?:[^$\\]|\\.)+)\$"
     r"|\\\[(?P<bracket>(?:[^\\]|\\[^\[\]])+)\\\]|\\\((?P<round>(?:[^\\]|\\[^()])+)\\\)",
     re.DOTALL,
 )
-_PLAIN_NUMBER = re.compile(
+PLAIN_NUMBER = re.compile(
     r"(?<![\w.\\])[$€£¥]?\s?-?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)?(?:\.\d+)?(?<=\d)(?:\s?/\s?\d+(?!\d|\.\d)|:\d+)?"
     r"\s?(?:\\?%|percent\b)?(?:e[-+]?\d+)?(?![A-Za-z_\d])"
 )
-_LATEX_COMMAND = re.compile(r"\\[a-zA-Z]{2,}")
-_UPRIGHT = re.compile(r"\\[a-zA-Z]+\s*\{[^{}\\]*\}")
-_BETWEEN_PARTS = re.compile(r"[\s,;]*(?:(?:and|or)[\s,;]*)?")
-_WORD = re.compile(r"(?<![\\A-Za-z.])[A-Za-z]{2,}(?![A-Za-z{(])")
+LATEX_COMMAND = re.compile(r"\\[a-zA-Z]{2,}")
+UPRIGHT = re.compile(r"\\[a-zA-Z]+\s*\{[^{}\\]*\}")
+BETWEEN_PARTS = re.compile(r"[\s,;]*(?:(?:and|or)[\s,;]*)?")
+WORD = re.compile(r"(?<![\\A-Za-z.])[A-Za-z]{2,}(?![A-Za-z{(])")
 
 
-class _Box(NamedTuple):
+class Box(NamedTuple):
     content: str
     start: int
     end: int
 
 
-def _boxes(text: str) -> list[_Box]:
+def boxes_in(text: str) -> list[Box]:
     r"""Each outermost `\boxed{...}` with balanced braces, in order."""
-    found: list[_Box] = []
+    found: list[Box] = []
     position = 0
-    closing = _closing_braces(text) if _BOX.search(text) else {}
-    while (match := _BOX.search(text, position)) is not None:
+    closing = closing_braces(text) if BOX.search(text) else {}
+    while (match := BOX.search(text, position)) is not None:
         end = closing.get(match.end() - 1)
         if end is None:
             position = match.end()
             continue
-        found.append(_Box(text[match.end() : end].strip(), match.start(), end + 1))
+        found.append(Box(text[match.end() : end].strip(), match.start(), end + 1))
         position = end + 1
     return found
 
 
-def _closing_braces(text: str) -> dict[int, int]:
+def closing_braces(text: str) -> dict[int, int]:
     closing: dict[int, int] = {}
     opened: list[int] = []
-    for match in _BRACE.finditer(text):
+    for match in BRACE.finditer(text):
         if match[0] == "{":
             opened.append(match.start())
         elif match[0] == "}" and opened:
@@ -74,38 +74,38 @@ def _closing_braces(text: str) -> dict[int, int]:
 
 def boxed_contents(text: str) -> list[str]:
     r"""What stands in each outermost `\boxed{...}` with balanced braces, in order."""
-    return [box.content for box in _boxes(text)]
+    return [box.content for box in boxes_in(text)]
 
 
-def _last_boxes(text: str) -> str | None:
+def last_boxes(text: str) -> str | None:
     r"""The content of the last `\boxed{}`, together with those right before it that belong to the same list."""
-    boxes = _boxes(text)
+    boxes = boxes_in(text)
     if not boxes:
         return None
     kept = [boxes[-1]]
     for box in reversed(boxes[:-1]):
         between = text[box.end : kept[-1].start]
-        same_sentence = len(between) < 70 and _SENTENCE_END.search(between) is None
-        same_list = same_sentence and _SEPARATOR.search(between) is not None
+        same_sentence = len(between) < 70 and SENTENCE_END.search(between) is None
+        same_list = same_sentence and SEPARATOR.search(between) is not None
         if not (len(between) < 10 or same_list) or box.content == kept[-1].content:
             break
         kept.append(box)
-    contents = [without_delimiters(_unboxed(box.content)) for box in reversed(kept)]
+    contents = [without_delimiters(unboxed(box.content)) for box in reversed(kept)]
     return ", ".join(contents)
 
 
-def _stated_after_boxes(text: str) -> str | None:
+def stated_after_boxes(text: str) -> str | None:
     """The formula or number of a "final answer is" that comes after the last box and so overrules it."""
-    for match in _FINAL_ANSWER.finditer(text, _boxes(text)[-1].end):
-        return _last_formula(_first_paragraph(text[match.end() :]))
+    for match in FINAL_ANSWER.finditer(text, boxes_in(text)[-1].end):
+        return last_formula(first_paragraph(text[match.end() :]))
     return None
 
 
-def _unboxed(content: str) -> str:
-    inner = _boxes(content)
+def unboxed(content: str) -> str:
+    inner = boxes_in(content)
     while len(inner) == 1 and inner[0].start == 0 and inner[0].end == len(content):
         content = inner[0].content
-        inner = _boxes(content)
+        inner = boxes_in(content)
     return content
 
 
@@ -116,21 +116,21 @@ def extract_answer(text: str) -> str | None:
     "answer is", "answer:" or "####"; the last formula or number.
     """
     text = text[-LONGEST_SCAN:]
-    boxed = _last_boxes(text)
+    boxed = last_boxes(text)
     if boxed is not None:
-        return _stated_after_boxes(text) or boxed or None
-    remark = _CLOSING_REMARK.search(text)
+        return stated_after_boxes(text) or boxed or None
+    remark = CLOSING_REMARK.search(text)
     if remark is not None and text[: remark.start()].strip(" .\n"):
         text = text[: remark.start()].rstrip()
-    phrases = list(_ANSWER_PHRASE.finditer(text))
+    phrases = list(ANSWER_PHRASE.finditer(text))
     if phrases:
-        stated = _first_paragraph(text[phrases[-1].end() :])
+        stated = first_paragraph(text[phrases[-1].end() :])
         if stated:
-            return _whole_or_last(stated)
-    return _last_formula(text)
+            return whole_or_last(stated)
+    return last_formula(text)
 
 
-def _first_paragraph(text: str) -> str:
+def first_paragraph(text: str) -> str:
     stripped = text.strip()
     # A formula may stand in lines of its own; otherwise the statement ends with its line.
     if stripped.startswith(("$", "\\[", "\\(", "\\begin")):
@@ -138,36 +138,36 @@ def _first_paragraph(text: str) -> str:
     return stripped.split("\n", 1)[0].strip()
 
 
-def _whole_or_last(statement: str) -> str | None:
+def whole_or_last(statement: str) -> str | None:
     """A statement that is all answer, else the last formula or number in it."""
     statement = statement.strip().strip("*").strip().removesuffix(".").strip('"“” ')
-    bare = _only_formulas(statement)
+    bare = only_formulas(statement)
     if bare is not None:
         return bare
-    formula = _last_formula(statement)
+    formula = last_formula(statement)
     return formula if formula is not None else statement or None
 
 
-def _only_formulas(text: str) -> str | None:
+def only_formulas(text: str) -> str | None:
     """The mathematics of a text that is nothing but formulas, separators, and at most one word; else None."""
-    outside = _MATH.sub(" ", text)
-    words = _plain_words(outside)
-    if len(words) > 1 or (words and not _MATH.search(text) and len(outside) > 40):
+    outside = MATH.sub(" ", text)
+    words = plain_words(outside)
+    if len(words) > 1 or (words and not MATH.search(text) and len(outside) > 40):
         return None
     return without_delimiters(text)
 
 
-def _plain_words(text: str) -> list[str]:
+def plain_words(text: str) -> list[str]:
     """The words of `text` that are prose: not in upright type, no names of environments, not joining a list."""
-    prose = _UPRIGHT.sub(" ", text)
-    return [word for word in _WORD.findall(prose) if word.lower() not in ("and", "or")]
+    prose = UPRIGHT.sub(" ", text)
+    return [word for word in WORD.findall(prose) if word.lower() not in ("and", "or")]
 
 
 def without_delimiters(text: str) -> str:
     """`text` without the dollar signs and brackets around its formulas; formulas in a row become a list."""
     pieces: list[str] = []
     position = 0
-    for match in _MATH.finditer(text):
+    for match in MATH.finditer(text):
         between = text[position : match.start()]
         pieces.append(", " if position and not between.strip() else between)
         pieces.append(next(group for group in match.groups() if group is not None))
@@ -175,21 +175,21 @@ def without_delimiters(text: str) -> str:
     return "".join([*pieces, text[position:]]).strip()
 
 
-def _last_formula(text: str) -> str | None:
+def last_formula(text: str) -> str | None:
     """The last formula or number, with those right before it that belong to the same list."""
-    spans = [(m.start(), m.end(), next(g for g in m.groups() if g is not None).strip()) for m in _MATH.finditer(text)]
+    spans = [(m.start(), m.end(), next(g for g in m.groups() if g is not None).strip()) for m in MATH.finditer(text)]
     covered = [(start, end) for start, end, _ in spans]
     masked = list(text)
     for start, end in covered:
         masked[start:end] = " " * (end - start)
-    spans += [(m.start(), m.end(), m[0].strip()) for m in _PLAIN_NUMBER.finditer("".join(masked)) if m[0].strip()]
+    spans += [(m.start(), m.end(), m[0].strip()) for m in PLAIN_NUMBER.finditer("".join(masked)) if m[0].strip()]
     spans.sort()
     if not spans:
         return None
     parts = [spans[-1]]
     for span in reversed(spans[:-1]):
         gap = text[span[1] : parts[-1][0]]
-        if not gap.strip() or len(gap) > 12 or _BETWEEN_PARTS.fullmatch(gap) is None:
+        if not gap.strip() or len(gap) > 12 or BETWEEN_PARTS.fullmatch(gap) is None:
             break
         parts.append(span)
     return ", ".join(part for _, _, part in reversed(parts))
@@ -209,24 +209,24 @@ def stated_answer(text: str) -> Statement:
     A bare answer holds no more than formulas and a word or two; a sentence is not one.
     """
     text = text.strip()
-    if _BOX.search(text):
+    if BOX.search(text):
         return Statement(extract_answer(text) or text, guessed=False)
     if text.count("$") - text.count("\\$") == 1:
         return Statement(text, guessed=False)  # A lone dollar sign is a currency, not the border of a formula.
-    if not _is_prose(text):
+    if not is_prose(text):
         return Statement(without_delimiters(text), guessed=False)
     found = extract_answer(text)
     if found is None:
         return Statement(text, guessed=False)
-    return Statement(found, guessed=_ANSWER_PHRASE.search(text) is None)
+    return Statement(found, guessed=ANSWER_PHRASE.search(text) is None)
 
 
-def _is_prose(text: str) -> bool:
+def is_prose(text: str) -> bool:
     """Whether `text` is sentences with formulas in them, rather than one answer."""
-    outside = _MATH.sub(" ", text)
-    words = _plain_words(outside)
-    if _ANSWER_PHRASE.search(outside):
+    outside = MATH.sub(" ", text)
+    words = plain_words(outside)
+    if ANSWER_PHRASE.search(outside):
         return True
-    if _LATEX_COMMAND.search(outside):
+    if LATEX_COMMAND.search(outside):
         return False  # LaTeX without dollar signs; its words stand in \\text{...}.
-    return bool(words) if _MATH.search(text) else len(words) >= 5
+    return bool(words) if MATH.search(text) else len(words) >= 5

@@ -126,20 +126,20 @@ class Words:
 
 Form = Scalar | Group | Listing | Relation | SetOperation | Table | Ratio | Clock | Based | Words
 
-_RELATION = re.compile(r"\\(?:le|ge|ne|in|approx|equiv|sim|to|Rightarrow|implies|subseteq|subset)(?![a-zA-Z])|[=<>]")
-_READABLE = {"=", "<", ">", "\\le", "\\ge", "\\ne", "\\in"}
-_SET_OPERATION = re.compile(r"\\(?:cup|cap|setminus|backslash)(?![a-zA-Z])")
-_THOUSANDS = re.compile(r"(?<![\d,.])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])")
-_TIGHT_COMMA = re.compile(r",(?! )")
-_TABLE = re.compile(r"\\begin\{[pbBvV]?matrix\}(?P<body>(?:(?!\\begin).)*)\\end\{(?P<kind>[pbBvV]?matrix)\}", re.DOTALL)
-_CLOCK = re.compile(r"(\d{1,2}):(\d{2})\s*(?:\\text\{\s*)?([aApP]\.?\s?[mM]\.?)?\s*\}?")
-_BASED = re.compile(r"\(?([0-9A-F]+)\)?_\{\s*(?:\\text\{)?\s*(\d{1,2}|[a-z]+)\s*\}?\s*\}")
-_BASE_NAMES = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
-_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{4,}|(?<![\\A-Za-z])(?:is|if|are|the|not|for|all|has|no)(?![A-Za-z])")
-_TRIGONOMETRY = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
-_ENVIRONMENT = re.compile(r"\\(?:begin|end)\{[a-z]+\}")
-_UPRIGHT = re.compile(r"\\text\{([^{}]*)\}")
-_SPOKEN = {
+RELATION = re.compile(r"\\(?:le|ge|ne|in|approx|equiv|sim|to|Rightarrow|implies|subseteq|subset)(?![a-zA-Z])|[=<>]")
+READABLE = {"=", "<", ">", "\\le", "\\ge", "\\ne", "\\in"}
+SET_OPERATION = re.compile(r"\\(?:cup|cap|setminus|backslash)(?![a-zA-Z])")
+THOUSANDS = re.compile(r"(?<![\d,.])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])")
+TIGHT_COMMA = re.compile(r",(?! )")
+TABLE = re.compile(r"\\begin\{[pbBvV]?matrix\}(?P<body>(?:(?!\\begin).)*)\\end\{(?P<kind>[pbBvV]?matrix)\}", re.DOTALL)
+CLOCK = re.compile(r"(\d{1,2}):(\d{2})\s*(?:\\text\{\s*)?([aApP]\.?\s?[mM]\.?)?\s*\}?")
+BASED = re.compile(r"\(?([0-9A-F]+)\)?_\{\s*(?:\\text\{)?\s*(\d{1,2}|[a-z]+)\s*\}?\s*\}")
+BASE_NAMES = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
+WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{4,}|(?<![\\A-Za-z])(?:is|if|are|the|not|for|all|has|no)(?![A-Za-z])")
+TRIGONOMETRY = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
+ENVIRONMENT = re.compile(r"\\(?:begin|end)\{[a-z]+\}")
+UPRIGHT = re.compile(r"\\text\{([^{}]*)\}")
+SPOKEN = {
     "nosolution": "\\{\\}", "nosolutions": "\\{\\}", "norealsolution": "\\{\\}", "norealsolutions": "\\{\\}",
     "emptyset": "\\{\\}", "theemptyset": "\\{\\}", "allrealnumbers": "\\mathbb{R}", "allreals": "\\mathbb{R}",
     "therealnumbers": "\\mathbb{R}", "doesnotexist": "\\text{undefined}", "dne": "\\text{undefined}",
@@ -149,36 +149,36 @@ _SPOKEN = {
 @lru_cache(maxsize=512)
 def read_form(text: str) -> Form:
     """The shape of an answer in canonical LaTeX. What has no known shape comes back as `Words`."""
-    text = _unwrapped(text.strip())
-    spoken = _SPOKEN.get(words_of(text))
+    text = unwrapped(text.strip())
+    spoken = SPOKEN.get(words_of(text))
     if spoken is not None and spoken != text:
         return read_form(spoken)
-    for reader in _READERS:
+    for reader in READERS:
         form = reader(text)
         if form is not None:
             return form
-    return _read_scalar(text)
+    return read_scalar(text)
 
 
-def _unwrapped(text: str) -> str:
+def unwrapped(text: str) -> str:
     """`text` without round brackets or upright type around one single thing."""
     while True:
-        upright = _UPRIGHT.fullmatch(text)
+        upright = UPRIGHT.fullmatch(text)
         if upright is not None:
             text = upright[1].strip()
-        elif text.startswith("(") and text.endswith(")") and _is_closed_by_last(text):
-            if len(_split(text[1:-1], ",;")) != 1 or not text[1:-1].strip():
+        elif text.startswith("(") and text.endswith(")") and is_closed_by_last(text):
+            if len(split(text[1:-1], ",;")) != 1 or not text[1:-1].strip():
                 return text
             text = text[1:-1].strip()
         else:
             return text
 
 
-def _is_closed_by_last(text: str, opening: int = 0) -> bool:
+def is_closed_by_last(text: str, opening: int = 0) -> bool:
     return matching_brackets(text).get(opening) in (len(text) - 1, len(text) - 2) and text[-1] in ")]}"
 
 
-def _split(text: str, separators: str) -> list[str]:
+def split(text: str, separators: str) -> list[str]:
     """`text` cut at the separators that stand outside all brackets."""
     closing = matching_brackets(text)
     parts, start, position = [], 0, 0
@@ -194,7 +194,7 @@ def _split(text: str, separators: str) -> list[str]:
     return [*parts, text[start:]]
 
 
-def _cut(text: str, pattern: re.Pattern[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def cut(text: str, pattern: re.Pattern[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The pieces of `text` between the matches of `pattern` outside all brackets, and the matches."""
     closing = matching_brackets(text)
     pieces, marks, start, inside = [], [], 0, -1
@@ -213,19 +213,19 @@ def _cut(text: str, pattern: re.Pattern[str]) -> tuple[tuple[str, ...], tuple[st
     return (*pieces, text[start:].strip()), tuple(marks)
 
 
-def _read_table(text: str) -> Form | None:
+def read_table(text: str) -> Form | None:
     body = text
-    if text[:1] in "([" and text[-1:] in ")]" and len(text) > 2 and _is_closed_by_last(text):
+    if text[:1] in "([" and text[-1:] in ")]" and len(text) > 2 and is_closed_by_last(text):
         body = text[1:-1].strip()
-    match = _TABLE.fullmatch(body)
+    match = TABLE.fullmatch(body)
     if match is None or match["kind"][0] in "vV":
         return None
     rows = [row for row in re.split(r"\\\\", match["body"].replace("\\hline", "")) if row.strip()]
     return Table(tuple(tuple(cell.strip() for cell in row.split("&")) for row in rows))
 
 
-def _read_clock(text: str) -> Form | None:
-    match = _CLOCK.fullmatch(text)
+def read_clock(text: str) -> Form | None:
+    match = CLOCK.fullmatch(text)
     if match is None or not (match[3] or len(match[1]) == 2 or int(match[1]) < 13):
         return None
     hours, minutes, half = int(match[1]), int(match[2]), (match[3] or "").lower()[:1]
@@ -236,36 +236,36 @@ def _read_clock(text: str) -> Form | None:
     return Clock(hours * 60 + minutes, bool(half))
 
 
-def _read_based(text: str) -> Form | None:
-    match = _BASED.fullmatch(text)
+def read_based(text: str) -> Form | None:
+    match = BASED.fullmatch(text)
     if match is None:
         return None
-    base = int(match[2]) if match[2].isdigit() else _BASE_NAMES.get(match[2], 0)
+    base = int(match[2]) if match[2].isdigit() else BASE_NAMES.get(match[2], 0)
     if not 2 <= base <= 36 or any(int(digit, 36) >= base for digit in match[1]):
         return None
     return Based(match[1], base)
 
 
-def _read_listing(text: str) -> Form | None:
+def read_listing(text: str) -> Form | None:
     if (
         re.fullmatch(r"[-+]?\s*[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?(?:\s*\D.*)?", text)
-        and len(_split(text, ",")) == text.count(",") + 1
+        and len(split(text, ",")) == text.count(",") + 1
         and text.count(", ") == 0
     ):
         bare = re.match(r"[-+]?\s*[1-9]\d{0,2}(?:,\d{3})+(?!\d|,)", text)
         if bare is not None and "," not in text[bare.end() :]:
             return None
-    separator = ";" if len(_split(text, ";")) > 1 else ","
-    if separator == "," and not _TIGHT_COMMA.search(_THOUSANDS.sub("", text)):
-        text = _THOUSANDS.sub(lambda m: m[0].replace(",", ""), text)
-    parts = [part.strip() for part in _split(text, separator)]
+    separator = ";" if len(split(text, ";")) > 1 else ","
+    if separator == "," and not TIGHT_COMMA.search(THOUSANDS.sub("", text)):
+        text = THOUSANDS.sub(lambda m: m[0].replace(",", ""), text)
+    parts = [part.strip() for part in split(text, separator)]
     parts = [part for part in parts if part]
     if len(parts) < 2 or len(parts) > MOST_PARTS:
         return None
-    return Listing(tuple(_flattened([read_form(part) for part in parts])))
+    return Listing(tuple(flattened([read_form(part) for part in parts])))
 
 
-def _flattened(forms: list[Form]) -> list[Form]:
+def flattened(forms: list[Form]) -> list[Form]:
     """The forms with plus-minus pairs, which are two values, put in their place."""
     flat: list[Form] = []
     for form in forms:
@@ -273,8 +273,8 @@ def _flattened(forms: list[Form]) -> list[Form]:
     return flat
 
 
-def _read_relation(text: str) -> Form | None:
-    operands, operators = _cut(text, _RELATION)
+def read_relation(text: str) -> Form | None:
+    operands, operators = cut(text, RELATION)
     if not operators:
         return None
     if "\\approx" in operators:
@@ -286,10 +286,10 @@ def _read_relation(text: str) -> Form | None:
         operators = ("=", *operators[1:])
     if not all(operands):
         return Words(text) if operands[0] else read_form(operands[-1])
-    if not set(operators) <= _READABLE or (len(operators) > 1 and "\\in" in operators):
+    if not set(operators) <= READABLE or (len(operators) > 1 and "\\in" in operators):
         return Words(text)
     if operators and set(operators) == {"="} and "\\pm" in operands[-1]:
-        values = _read_plus_minus(operands[-1])
+        values = read_plus_minus(operands[-1])
         if isinstance(values, Listing):
             return Listing(
                 tuple(
@@ -299,15 +299,15 @@ def _read_relation(text: str) -> Form | None:
     return Relation(operands, operators)
 
 
-def _read_set_operation(text: str) -> Form | None:
-    parts, operators = _cut(text, _SET_OPERATION)
+def read_set_operation(text: str) -> Form | None:
+    parts, operators = cut(text, SET_OPERATION)
     if not operators or not all(parts):
         return None
     names = tuple("\\setminus" if operator == "\\backslash" else operator for operator in operators)
     return SetOperation(tuple(read_form(part) for part in parts), names)
 
 
-def _read_braces(text: str) -> Form | None:
+def read_braces(text: str) -> Form | None:
     if text in ("\\emptyset", "\\phi"):
         return Listing((), is_set=True) if text == "\\emptyset" else None
     if text.startswith("\\{") and text.endswith("\\}") and matching_brackets(text).get(0) == len(text) - 2:
@@ -319,56 +319,56 @@ def _read_braces(text: str) -> Form | None:
             return read_form(builder["condition"])
         form = read_form(inner)
         return Listing(form.items if isinstance(form, Listing) and not form.is_set else (form,), is_set=True)
-    if text.startswith("{") and text.endswith("}") and _is_closed_by_last(text):
+    if text.startswith("{") and text.endswith("}") and is_closed_by_last(text):
         return read_form(text[1:-1]) if text[1:-1].strip() else None
     return None
 
 
-def _read_group(text: str) -> Form | None:
+def read_group(text: str) -> Form | None:
     angled = re.fullmatch(r"\\langle(?![a-zA-Z])(.*)\\rangle|<([^<>=]*)>", text, re.DOTALL)
     if angled is not None and "," in text:
         inner, opening, closing = angled[1] or angled[2], "(", ")"
-    elif text[:1] in ("(", "[") and text[-1:] in (")", "]") and _is_closed_by_last(text):
+    elif text[:1] in ("(", "[") and text[-1:] in (")", "]") and is_closed_by_last(text):
         inner, opening, closing = text[1:-1], text[0], text[-1]
     else:
         return None
-    parts = [part.strip() for part in _split(inner, ";" if len(_split(inner, ";")) > 1 else ",")]
+    parts = [part.strip() for part in split(inner, ";" if len(split(inner, ";")) > 1 else ",")]
     if not all(parts) or len(parts) > MOST_PARTS:
         return None
     if len(parts) == 1:
         return read_form(parts[0]) if opening == "[" and closing == "]" else None
-    return Group(opening, closing, tuple(_read_item(part) for part in parts))
+    return Group(opening, closing, tuple(read_item(part) for part in parts))
 
 
-def _read_item(text: str) -> Form:
+def read_item(text: str) -> Form:
     form = read_form(text)
     return Scalar(text) if isinstance(form, Listing) and not form.is_set else form
 
 
-def _read_plus_minus(text: str) -> Form | None:
+def read_plus_minus(text: str) -> Form | None:
     if "\\pm" not in text and "\\mp" not in text:
         return None
     upper = text.replace("\\pm", "+").replace("\\mp", "-")
     lower = text.replace("\\pm", "-").replace("\\mp", "+")
-    forms = (_read_scalar(upper.strip().lstrip("+ ")), _read_scalar(lower.strip().lstrip("+ ")))
+    forms = (read_scalar(upper.strip().lstrip("+ ")), read_scalar(lower.strip().lstrip("+ ")))
     return Listing(forms) if all(isinstance(form, Scalar) for form in forms) else None
 
 
-def _read_ratio(text: str) -> Form | None:
+def read_ratio(text: str) -> Form | None:
     text = re.sub(r"(?<=\d)\s*\\?t?e?x?t?\{?\s+to\s+\}?\s*(?=\d)", ":", text)
-    parts = tuple(part.strip() for part in _split(text.replace("\\colon", ":"), ":"))
-    if len(parts) < 2 or not all(parts) or any(_WORD.search(part) for part in parts):
+    parts = tuple(part.strip() for part in split(text.replace("\\colon", ":"), ":"))
+    if len(parts) < 2 or not all(parts) or any(WORD.search(part) for part in parts):
         return None
     return Ratio(parts)
 
 
-def _read_scalar(text: str) -> Form:
+def read_scalar(text: str) -> Form:
     percent = degrees = False
     if re.fullmatch(r"[A-Za-z]{3,}", text):
         return Words(text)
     if text.endswith("\\%"):
         text, percent = text[:-2].strip(), True
-    elif text.endswith("^{\\circ}") and not _TRIGONOMETRY.search(text):
+    elif text.endswith("^{\\circ}") and not TRIGONOMETRY.search(text):
         text, degrees = text[: -len("^{\\circ}")].strip(), True
     text, unit = read_unit(text)
     if not unit and re.fullmatch(r"-?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?", text):
@@ -377,24 +377,24 @@ def _read_scalar(text: str) -> Form:
         text = re.sub(r"(?<=\d),(?=\d{3})", "", text)
         if text.endswith("^{\\circ}"):
             text = text[: -len("^{\\circ}")].strip()
-    if not text or _WORD.search(_ENVIRONMENT.sub("", text)) or _has_upright_words(text):
+    if not text or WORD.search(ENVIRONMENT.sub("", text)) or has_upright_words(text):
         return Words(text)
-    return Scalar(_unwrapped(text), unit, percent, degrees)
+    return Scalar(unwrapped(text), unit, percent, degrees)
 
 
-def _has_upright_words(text: str) -> bool:
-    return any(len(match[1].strip()) > 1 for match in _UPRIGHT.finditer(text))
+def has_upright_words(text: str) -> bool:
+    return any(len(match[1].strip()) > 1 for match in UPRIGHT.finditer(text))
 
 
-_READERS = (
-    _read_table,
-    _read_clock,
-    _read_based,
-    _read_braces,
-    _read_group,
-    _read_listing,
-    _read_relation,
-    _read_set_operation,
-    _read_plus_minus,
-    _read_ratio,
+READERS = (
+    read_table,
+    read_clock,
+    read_based,
+    read_braces,
+    read_group,
+    read_listing,
+    read_relation,
+    read_set_operation,
+    read_plus_minus,
+    read_ratio,
 )

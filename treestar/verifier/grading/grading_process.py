@@ -27,7 +27,7 @@ GRACE_SECONDS = 0.75
 LONGEST_REPLY = 4096
 """Bytes; a reply is a dozen."""
 
-_BOOTSTRAP = (
+BOOTSTRAP = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from treestar.verifier.grading.grading_worker import main; main()"
 )
@@ -36,14 +36,14 @@ Verdict = bool | None
 """Whether two answers are equal; None where the time ran out or the worker failed."""
 
 
-class _GradingProcess:
+class GradingProcess:
     """One worker. Used by one thread at a time; the pool sees to that."""
 
     def __init__(self) -> None:
-        self._buffer = b""
-        self._ready = False
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _BOOTSTRAP, json.dumps(sys.path)],
+        self.buffer = b""
+        self.ready = False
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", BOOTSTRAP, json.dumps(sys.path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -53,17 +53,17 @@ class _GradingProcess:
 
     def wait_until_ready(self) -> bool:
         """Wait for the worker's imports, the first time. False where it died or took too long."""
-        self._ready = self._ready or self._read_line(time.monotonic() + START_SECONDS) is not None
-        return self._ready
+        self.ready = self.ready or self.read_line(time.monotonic() + START_SECONDS) is not None
+        return self.ready
 
     def ask(self, first: str, second: str, seconds: float) -> Verdict:
         """Compare two answers in at most `seconds` and a short grace. None: no verdict, and the worker may be dead."""
         request = json.dumps([first, second, seconds]).encode("ascii") + b"\n"
         deadline = time.monotonic() + seconds + GRACE_SECONDS
-        if not self._write(request, deadline):
+        if not self.send(request, deadline):
             self.kill()
             return None
-        line = self._read_line(deadline)
+        line = self.read_line(deadline)
         try:
             reply = json.loads(line) if line is not None else None
         except ValueError:
@@ -76,21 +76,21 @@ class _GradingProcess:
     @property
     def alive(self) -> bool:
         """Whether the process still runs."""
-        return self._process.poll() is None
+        return self.process.poll() is None
 
     def kill(self) -> None:
         """End the process and collect it. Harmless when it has already ended."""
         with contextlib.suppress(OSError):
-            self._process.kill()
-        self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout):
+            self.process.kill()
+        self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout):
             if stream is not None:
                 with contextlib.suppress(OSError):
                     stream.close()
 
-    def _write(self, data: bytes, deadline: float) -> bool:
-        assert self._process.stdin is not None
-        descriptor = self._process.stdin.fileno()
+    def send(self, data: bytes, deadline: float) -> bool:
+        assert self.process.stdin is not None
+        descriptor = self.process.stdin.fileno()
         view = memoryview(data)
         while view:
             if not select.select([], [descriptor], [], max(0.0, deadline - time.monotonic()))[1]:
@@ -103,12 +103,12 @@ class _GradingProcess:
             view = view[written:]
         return True
 
-    def _read_line(self, deadline: float) -> bytes | None:
-        assert self._process.stdout is not None
-        descriptor = self._process.stdout.fileno()
-        while b"\n" not in self._buffer:
+    def read_line(self, deadline: float) -> bytes | None:
+        assert self.process.stdout is not None
+        descriptor = self.process.stdout.fileno()
+        while b"\n" not in self.buffer:
             left = deadline - time.monotonic()
-            if left <= 0 or len(self._buffer) > LONGEST_REPLY:
+            if left <= 0 or len(self.buffer) > LONGEST_REPLY:
                 return None
             if not select.select([descriptor], [], [], left)[0]:
                 return None
@@ -118,8 +118,8 @@ class _GradingProcess:
                 return None
             if not chunk:
                 return None
-            self._buffer += chunk
-        line, self._buffer = self._buffer.split(b"\n", 1)
+            self.buffer += chunk
+        line, self.buffer = self.buffer.split(b"\n", 1)
         return line
 
 
@@ -128,11 +128,11 @@ class GradingPool:
 
     def __init__(self, size: int) -> None:
         """`size`: the most comparisons that run at once; further callers wait their turn."""
-        self._turns = threading.BoundedSemaphore(size)
-        self._lock = threading.Lock()
-        self._idle: list[_GradingProcess] = []
-        self._all: set[_GradingProcess] = set()
-        self._owner = os.getpid()
+        self.turns = threading.BoundedSemaphore(size)
+        self.lock = threading.Lock()
+        self.idle: list[GradingProcess] = []
+        self.all: set[GradingProcess] = set()
+        self.owner = os.getpid()
         atexit.register(self.close)
 
     def ask(self, first: str, second: str, seconds: float) -> Verdict:
@@ -140,65 +140,65 @@ class GradingPool:
 
         None where the time ran out or no worker could be started.
         """
-        with self._turns:
-            worker = self._take()
+        with self.turns:
+            worker = self.take()
             if worker is None:
                 return None
             verdict = worker.ask(first, second, seconds)
-            self._put_back(worker)
+            self.put_back(worker)
             return verdict
 
     def prepare(self) -> None:
         """Wait until a worker is ready, so that the next `ask` takes no longer than its comparison."""
-        with self._turns:
-            worker = self._take()
+        with self.turns:
+            worker = self.take()
             if worker is not None:
-                self._put_back(worker)
+                self.put_back(worker)
 
     def close(self) -> None:
         """End all workers. A later `ask` starts new ones."""
-        with self._lock:
-            workers, self._all, self._idle = self._all, set(), []
-            if self._owner != os.getpid():
+        with self.lock:
+            workers, self.all, self.idle = self.all, set(), []
+            if self.owner != os.getpid():
                 return  # A forked copy of this pool must not end its parent's workers.
         for worker in workers:
             worker.kill()
 
-    def _take(self) -> _GradingProcess | None:
-        worker = self._idle_or_new()
+    def take(self) -> GradingProcess | None:
+        worker = self.idle_or_new()
         if worker is None or worker.wait_until_ready():
             return worker
-        self._discard(worker)
+        self.drop(worker)
         return None
 
-    def _idle_or_new(self) -> _GradingProcess | None:
-        with self._lock:
-            if self._owner != os.getpid():
+    def idle_or_new(self) -> GradingProcess | None:
+        with self.lock:
+            if self.owner != os.getpid():
                 # After a fork the pipes are shared with the parent: leave them to it.
-                self._idle, self._all, self._owner = [], set(), os.getpid()
-            return self._idle.pop() if self._idle else self._start()
+                self.idle, self.all, self.owner = [], set(), os.getpid()
+            return self.idle.pop() if self.idle else self.start()
 
-    def _start(self) -> _GradingProcess | None:
+    def start(self) -> GradingProcess | None:
         try:
-            worker = _GradingProcess()
+            worker = GradingProcess()
         except OSError:
             return None
-        self._all.add(worker)
+        self.all.add(worker)
         return worker
 
-    def _put_back(self, worker: _GradingProcess) -> None:
-        with self._lock:
-            if worker in self._all and worker.alive:
-                self._idle.append(worker)
+    def put_back(self, worker: GradingProcess) -> None:
+        with self.lock:
+            if worker in self.all and worker.alive:
+                self.idle.append(worker)
                 return
-            closed = worker not in self._all
+            closed = worker not in self.all
             # Its successor imports what it needs while the caller goes on.
-            successor = None if closed else self._start()
+            successor = None if closed else self.start()
             if successor is not None:
-                self._idle.append(successor)
-        self._discard(worker)
+                self.idle.append(successor)
+        self.drop(worker)
 
-    def _discard(self, worker: _GradingProcess) -> None:
-        with self._lock:
-            self._all.discard(worker)
+    def drop(self, worker: GradingProcess) -> None:
+        with self.lock:
+            self.all.discard(worker)
         worker.kill()

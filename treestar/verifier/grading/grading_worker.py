@@ -29,22 +29,22 @@ RECURSION_LIMIT = 2500
 """Deep enough for real answers, shallow enough that nested input raises before it overflows the C stack."""
 
 
-class _Child:
+class Child:
     """A forked process that compares one pair after another."""
 
     def __init__(self, keepers_own: Sequence[int]) -> None:
         """`keepers_own`: descriptors through which the keeper talks to the engine; the child must not have them."""
-        request_read, self._request_write = os.pipe()
-        self._reply_read, reply_write = os.pipe()
-        self._process_id = os.fork()
-        if self._process_id == 0:
-            os.close(self._request_write)
-            os.close(self._reply_read)
+        request_read, self.request_write = os.pipe()
+        self.reply_read, reply_write = os.pipe()
+        self.process_id = os.fork()
+        if self.process_id == 0:
+            os.close(self.request_write)
+            os.close(self.reply_read)
             for descriptor in keepers_own:
                 os.close(descriptor)
             status = 1
             try:
-                _compare_forever(request_read, reply_write)
+                compare_forever(request_read, reply_write)
                 status = 0
             finally:
                 os._exit(status)
@@ -55,41 +55,41 @@ class _Child:
         """The child's verdict, or None where it overran or died; it is of no further use then."""
         deadline = time.monotonic() + seconds
         try:
-            os.write(self._request_write, len(request).to_bytes(8, "big"))
+            os.write(self.request_write, len(request).to_bytes(8, "big"))
             view = memoryview(request)
             while view:
                 left = deadline - time.monotonic()
-                if left <= 0 or not select.select([], [self._request_write], [], left)[1]:
+                if left <= 0 or not select.select([], [self.request_write], [], left)[1]:
                     return None
-                view = view[os.write(self._request_write, view[: select.PIPE_BUF]) :]
+                view = view[os.write(self.request_write, view[: select.PIPE_BUF]) :]
             left = max(0.0, deadline - time.monotonic())
-            if not select.select([self._reply_read], [], [], left)[0]:
+            if not select.select([self.reply_read], [], [], left)[0]:
                 return None
-            reply = os.read(self._reply_read, 1)
+            reply = os.read(self.reply_read, 1)
         except OSError:
             return None
         return {b"1": True, b"0": False}.get(reply)
 
     def kill(self) -> None:
         with contextlib.suppress(OSError):
-            os.kill(self._process_id, signal.SIGKILL)
+            os.kill(self.process_id, signal.SIGKILL)
         with contextlib.suppress(OSError):
-            os.waitpid(self._process_id, 0)
-        for descriptor in (self._request_write, self._reply_read):
+            os.waitpid(self.process_id, 0)
+        for descriptor in (self.request_write, self.reply_read):
             with contextlib.suppress(OSError):
                 os.close(descriptor)
 
 
-def _compare_forever(request_read: int, reply_write: int) -> None:
+def compare_forever(request_read: int, reply_write: int) -> None:
     from treestar.verifier.grading.comparison import answers_equal
 
-    _die_with_parent()
-    _limit_memory()
+    die_with_parent()
+    limit_memory()
     while True:
-        header = _read_exactly(request_read, 8)
+        header = read_exactly(request_read, 8)
         if header is None:
             return
-        request = _read_exactly(request_read, int.from_bytes(header, "big"))
+        request = read_exactly(request_read, int.from_bytes(header, "big"))
         if request is None:
             return
         first, second = json.loads(request)[:2]
@@ -103,7 +103,7 @@ def _compare_forever(request_read: int, reply_write: int) -> None:
         os.write(reply_write, b"1" if equal else b"0")
 
 
-def _read_exactly(descriptor: int, size: int) -> bytes | None:
+def read_exactly(descriptor: int, size: int) -> bytes | None:
     parts: list[bytes] = []
     while size:
         chunk = os.read(descriptor, min(size, 1 << 16))
@@ -114,7 +114,7 @@ def _read_exactly(descriptor: int, size: int) -> bytes | None:
     return b"".join(parts)
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Ask Linux to kill this process when the keeper dies; elsewhere the closed pipe ends it."""
     with contextlib.suppress(Exception):
         import ctypes
@@ -123,7 +123,7 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(parent_death_signal, signal.SIGKILL, 0, 0, 0)
 
 
-def _limit_memory() -> None:
+def limit_memory() -> None:
     with contextlib.suppress(Exception):
         import resource
 
@@ -147,7 +147,7 @@ def main() -> None:
     sys.setrecursionlimit(RECURSION_LIMIT)
     gc.collect()
     gc.freeze()
-    child = _Child((0, replies))
+    child = Child((0, replies))
     os.write(replies, b'"ready"\n')
     buffer = b""
     while True:
@@ -167,4 +167,4 @@ def main() -> None:
         os.write(replies, json.dumps(verdict).encode() + b"\n")
         if verdict is None:
             child.kill()
-            child = _Child((0, replies))
+            child = Child((0, replies))

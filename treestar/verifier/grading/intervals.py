@@ -15,38 +15,38 @@ __all__ = ["same_set"]
 CLOSE = 1e-9
 """Difference between two finite ends of intervals, absolute and relative, that counts as none."""
 
-_LESS, _MORE = ("<", "\\le"), (">", "\\ge")
-_NAMED_SETS = {"\\mathbb{R}": "Reals", "\\mathbb{Z}": "Integers", "\\mathbb{N}": "Naturals", "\\mathbb{Q}": "Rationals"}
+LESS, MORE = ("<", "\\le"), (">", "\\ge")
+NAMED_SETS = {"\\mathbb{R}": "Reals", "\\mathbb{Z}": "Integers", "\\mathbb{N}": "Naturals", "\\mathbb{Q}": "Rationals"}
 
 
 def same_set(one: Form, other: Form) -> bool:
     """Whether two forms, of which at least one is written as a relation or a set operation, are the same set."""
-    if not any(_is_written_as_set(form) for form in (one, other)):
+    if not any(is_written_as_set(form) for form in (one, other)):
         return False
-    one_bounds, other_bounds = _bounds(one), _bounds(other)
+    one_bounds, other_bounds = bounds_of(one), bounds_of(other)
     if one_bounds is not None and other_bounds is not None:
-        return _same_bounds(one_bounds, other_bounds) and _same_unknown(one, other)
-    if not _same_unknown(one, other):
+        return same_bounds(one_bounds, other_bounds) and same_unknown(one, other)
+    if not same_unknown(one, other):
         return False
-    first, second = _set(one), _set(other)
-    return first is not None and second is not None and _same_sympy_sets(first, second)
+    first, second = set_of(one), set_of(other)
+    return first is not None and second is not None and same_sympy_sets(first, second)
 
 
-def _is_written_as_set(form: Form) -> bool:
+def is_written_as_set(form: Form) -> bool:
     if isinstance(form, Scalar):
-        return squeeze(form.latex) in _NAMED_SETS
-    return isinstance(form, Relation | SetOperation) or _relations(form)
+        return squeeze(form.latex) in NAMED_SETS
+    return isinstance(form, Relation | SetOperation) or relations(form)
 
 
-def _relations(form: Form) -> bool:
+def relations(form: Form) -> bool:
     return isinstance(form, Listing) and bool(form.items) and all(isinstance(item, Relation) for item in form.items)
 
 
-_Bounds = tuple[str, str, bool, bool]
+Bounds = tuple[str, str, bool, bool]
 """Lower and upper end, and whether each is left out."""
 
 
-def _bounds(form: Form) -> _Bounds | None:
+def bounds_of(form: Form) -> Bounds | None:
     """The interval that `form` writes out, its ends still LaTeX; None for anything else."""
     if isinstance(form, Group) and len(form.items) == 2:
         low, high = form.items
@@ -59,43 +59,43 @@ def _bounds(form: Form) -> _Bounds | None:
     if operators[0] == "\\in" and len(operators) == 1:
         from treestar.verifier.grading.forms import read_form
 
-        return _bounds(read_form(operands[1]))
-    if set(operators) <= set(_MORE):
-        operands, operators = operands[::-1], tuple(_flipped(operator) for operator in operators[::-1])
-    if not set(operators) <= set(_LESS):
+        return bounds_of(read_form(operands[1]))
+    if set(operators) <= set(MORE):
+        operands, operators = operands[::-1], tuple(flipped(operator) for operator in operators[::-1])
+    if not set(operators) <= set(LESS):
         return None
     opens = [operator == "<" for operator in operators]
-    if len(operands) == 3 and _is_name(operands[1]):
+    if len(operands) == 3 and is_name(operands[1]):
         return operands[0], operands[2], opens[0], opens[1]
-    if len(operands) == 2 and _is_name(operands[0]) and not _is_name(operands[1]):
+    if len(operands) == 2 and is_name(operands[0]) and not is_name(operands[1]):
         return "-\\infty", operands[1], True, opens[0]
-    if len(operands) == 2 and _is_name(operands[1]) and not _is_name(operands[0]):
+    if len(operands) == 2 and is_name(operands[1]) and not is_name(operands[0]):
         return operands[0], "\\infty", opens[0], True
     return None
 
 
-def _is_name(operand: str) -> bool:
+def is_name(operand: str) -> bool:
     """Whether an operand stands for the unknown itself; `|x|` is a function of it."""
     return is_label(operand, "1") and not operand.startswith("|")
 
 
-def _flipped(operator: str) -> str:
+def flipped(operator: str) -> str:
     return {">": "<", "\\ge": "\\le", "<": ">", "\\le": "\\ge"}[operator]
 
 
-def _same_bounds(one: _Bounds, other: _Bounds) -> bool:
+def same_bounds(one: Bounds, other: Bounds) -> bool:
     return one[2:] == other[2:] and expressions_equal(one[0], other[0]) and expressions_equal(one[1], other[1])
 
 
-def _same_unknown(one: Form, other: Form) -> bool:
+def same_unknown(one: Form, other: Form) -> bool:
     """Whether the two name the same unknown, where both name one."""
-    first, second = _unknowns(one), _unknowns(other)
+    first, second = unknowns(one), unknowns(other)
     return not first or not second or first == second
 
 
-def _unknowns(form: Form) -> set[str]:
+def unknowns(form: Form) -> set[str]:
     if isinstance(form, Listing):
-        return set().union(*(_unknowns(item) for item in form.items)) if form.items else set()
+        return set().union(*(unknowns(item) for item in form.items)) if form.items else set()
     if not isinstance(form, Relation):
         return set()
     if "\\in" in form.operators:
@@ -103,41 +103,41 @@ def _unknowns(form: Form) -> set[str]:
     return {squeeze(operand).strip("|") for operand in form.operands if is_label(operand, "1")}
 
 
-def _set(form: Form) -> Any | None:
+def set_of(form: Form) -> Any | None:
     """The sympy set of real numbers that `form` is, or None."""
     import sympy
 
     if isinstance(form, Scalar):
-        name = _NAMED_SETS.get(squeeze(form.latex))
+        name = NAMED_SETS.get(squeeze(form.latex))
         return getattr(sympy.S, name) if name else None
     if isinstance(form, Group):
-        bounds = _bounds(form)
+        bounds = bounds_of(form)
         ends = [parse_expression(end) for end in bounds[:2]] if bounds is not None else [None]
         if bounds is None or any(end is None or not end.is_extended_real for end in ends):
             return None
         interval = sympy.Interval(ends[0], ends[1], bounds[2], bounds[3])
         return None if interval.is_empty else interval
     if isinstance(form, Listing):
-        return _listed_set(form)
+        return listed_set(form)
     if isinstance(form, SetOperation):
-        return _combined_set(form)
+        return combined_set(form)
     if isinstance(form, Relation):
-        return _solution_set(form)
+        return solution_set(form)
     return None
 
 
-def _listed_set(form: Listing) -> Any | None:
+def listed_set(form: Listing) -> Any | None:
     """A finite set, or relations joined by "and" or "or": a union, from which `\\ne` takes points away."""
     import sympy
 
-    if not _relations(form):
+    if not relations(form):
         values = [parse_expression(item.latex) if isinstance(item, Scalar) else None for item in form.items]
         return sympy.FiniteSet(*values) if form.is_set and all(value is not None for value in values) else None
     kept: list[Any] = []
     removed: list[Any] = []
     for item in form.items:
         assert isinstance(item, Relation)
-        solutions = _solution_set(item)
+        solutions = solution_set(item)
         if solutions is None:
             return None
         (removed if item.operators == ("\\ne",) else kept).append(solutions)
@@ -145,10 +145,10 @@ def _listed_set(form: Listing) -> Any | None:
     return sympy.Intersection(union, *removed)
 
 
-def _combined_set(form: SetOperation) -> Any | None:
+def combined_set(form: SetOperation) -> Any | None:
     import sympy
 
-    sets = [_set(part) for part in form.parts]
+    sets = [set_of(part) for part in form.parts]
     if any(each is None for each in sets):
         return None
     result = sets[0]
@@ -158,15 +158,15 @@ def _combined_set(form: SetOperation) -> Any | None:
     return result
 
 
-def _solution_set(relation: Relation) -> Any | None:
+def solution_set(relation: Relation) -> Any | None:
     """The real solutions of a chain of (in)equalities in one unknown."""
     import sympy
 
     from treestar.verifier.grading.forms import read_form
 
     if relation.operators == ("\\in",):
-        return _set(read_form(relation.operands[1]))
-    bounds = _bounds(relation)
+        return set_of(read_form(relation.operands[1]))
+    bounds = bounds_of(relation)
     if bounds is not None:
         ends = [parse_expression(end) for end in bounds[:2]]
         if all(end is not None and end.is_extended_real for end in ends):
@@ -175,7 +175,7 @@ def _solution_set(relation: Relation) -> Any | None:
     if not set(relation.operators) <= set(comparisons):
         return None
     unknown = sympy.Symbol("unknown", real=True)
-    operands = [parse_expression("x" if _is_name(operand) else operand) for operand in relation.operands]
+    operands = [parse_expression("x" if is_name(operand) else operand) for operand in relation.operands]
     if any(operand is None for operand in operands):
         return None
     symbols = set().union(*(operand.free_symbols for operand in operands if operand is not None))
@@ -184,10 +184,10 @@ def _solution_set(relation: Relation) -> Any | None:
     symbol = symbols.pop()
     sides = [operand.subs(symbol, unknown) for operand in operands if operand is not None]
     links = zip(sides, relation.operators, sides[1:], strict=False)
-    return _conjunction([comparisons[operator](left, right) for left, operator, right in links])
+    return conjunction([comparisons[operator](left, right) for left, operator, right in links])
 
 
-def _conjunction(conditions: list[Any]) -> Any | None:
+def conjunction(conditions: list[Any]) -> Any | None:
     """The set where all of the conditions hold; None where sympy cannot say."""
     import sympy
 
@@ -203,16 +203,16 @@ def _conjunction(conditions: list[Any]) -> Any | None:
     return sympy.Intersection(*sets)
 
 
-def _same_sympy_sets(one: Any, other: Any) -> bool:
+def same_sympy_sets(one: Any, other: Any) -> bool:
     if one == other:
         return True
     difference = one.symmetric_difference(other)
     if difference.is_empty:
         return True
-    return _same_pieces(one, other)
+    return same_pieces(one, other)
 
 
-def _same_pieces(one: Any, other: Any) -> bool:
+def same_pieces(one: Any, other: Any) -> bool:
     """Unions of intervals whose ends agree as decimals do."""
     import sympy
 
@@ -221,12 +221,12 @@ def _same_pieces(one: Any, other: Any) -> bool:
         return False
     first, second = (sorted(pieces, key=lambda piece: float(piece.start)) for pieces in (first, second))
     return all(
-        (a.left_open, a.right_open) == (b.left_open, b.right_open) and _close(a.start, b.start) and _close(a.end, b.end)
+        (a.left_open, a.right_open) == (b.left_open, b.right_open) and close(a.start, b.start) and close(a.end, b.end)
         for a, b in zip(first, second, strict=True)
     )
 
 
-def _close(one: Any, other: Any) -> bool:
+def close(one: Any, other: Any) -> bool:
     if one == other:
         return True
     return bool(one.is_finite and other.is_finite) and math.isclose(one, other, rel_tol=CLOSE, abs_tol=CLOSE)

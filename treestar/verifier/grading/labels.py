@@ -9,29 +9,29 @@ from treestar.verifier.grading.normalize import squeeze
 
 __all__ = ["Choice", "is_function_label", "is_label", "read_choice"]
 
-_SUBSCRIPT = r"(?:_\{[^{}]*\}|_[A-Za-z0-9])?"
-_GREEK = "alpha|beta|gamma|delta|theta|lambda|mu|sigma|phi|omega|rho|epsilon|tau|psi|ell|Delta"
-_LETTER = rf"(?:[A-Za-z]|\\(?:{_GREEK})){_SUBSCRIPT}'*"
-_LABELS = tuple(
+SUBSCRIPT = r"(?:_\{[^{}]*\}|_[A-Za-z0-9])?"
+GREEK = "alpha|beta|gamma|delta|theta|lambda|mu|sigma|phi|omega|rho|epsilon|tau|psi|ell|Delta"
+LETTER = rf"(?:[A-Za-z]|\\(?:{GREEK})){SUBSCRIPT}'*"
+LABELS = tuple(
     re.compile(pattern, re.DOTALL)
     for pattern in (
-        rf"{_LETTER}",
-        rf"{_LETTER}(?:\^\{{-1\}})?\([^=]*\)",  # f(x), f^{-1}(x), P(A|B)
+        rf"{LETTER}",
+        rf"{LETTER}(?:\^\{{-1\}})?\([^=]*\)",  # f(x), f^{-1}(x), P(A|B)
         r"\|?[A-Z]{2,}'?\|?",  # a segment, a triangle
-        rf"\|(?:{_LETTER}|\\vec\{{[a-zA-Z]+\}}|[A-Z]+)\|",
-        rf"\\(?:angle|triangle|overline|overrightarrow|vec|hat|bar|measuredangle)\s*\{{?[A-Za-z]+\}}?{_SUBSCRIPT}",
+        rf"\|(?:{LETTER}|\\vec\{{[a-zA-Z]+\}}|[A-Z]+)\|",
+        rf"\\(?:angle|triangle|overline|overrightarrow|vec|hat|bar|measuredangle)\s*\{{?[A-Za-z]+\}}?{SUBSCRIPT}",
         r"(?:m\\angle|\\text\{[^{}]*\}|[A-Za-z ]{3,30})[A-Z]*",  # words: Area, Total cost
-        rf"\\frac\{{d{_LETTER}\}}\{{d{_LETTER}\}}",
-        rf"\\(?:sin|cos|tan|cot|sec|csc)\(?(?:{_LETTER}|[A-Z]+|\\angle[A-Z]+)\)?",
-        rf"\((?:{_LETTER},)+{_LETTER}\)",  # (x, y)
-        rf"[A-Z]{_SUBSCRIPT}(?:[A-Z]{_SUBSCRIPT})*:[A-Z]{_SUBSCRIPT}(?:[A-Z]{_SUBSCRIPT})*",  # a ratio of areas
+        rf"\\frac\{{d{LETTER}\}}\{{d{LETTER}\}}",
+        rf"\\(?:sin|cos|tan|cot|sec|csc)\(?(?:{LETTER}|[A-Z]+|\\angle[A-Z]+)\)?",
+        rf"\((?:{LETTER},)+{LETTER}\)",  # (x, y)
+        rf"[A-Z]{SUBSCRIPT}(?:[A-Z]{SUBSCRIPT})*:[A-Z]{SUBSCRIPT}(?:[A-Z]{SUBSCRIPT})*",  # a ratio of areas
     )
 )
-_COMPOUND = re.compile(
-    rf"(?:{_LETTER}|\\frac\{{{_LETTER}+\}}\{{{_LETTER}+\}})(?:(?:\+|-|/|\\cdot|)?{_LETTER})+|\\frac\{{{_LETTER}+\}}\{{{_LETTER}+\}}"
+COMPOUND = re.compile(
+    rf"(?:{LETTER}|\\frac\{{{LETTER}+\}}\{{{LETTER}+\}})(?:(?:\+|-|/|\\cdot|)?{LETTER})+|\\frac\{{{LETTER}+\}}\{{{LETTER}+\}}"
 )
-_ZERO = re.compile(r"[-+]?0(?:\.0*)?")
-_CONSTANTS = ("e", "i", "\\pi")
+ZERO = re.compile(r"[-+]?0(?:\.0*)?")
+CONSTANTS = ("e", "i", "\\pi")
 
 
 def is_label(text: str, value: str) -> bool:
@@ -41,17 +41,17 @@ def is_label(text: str, value: str) -> bool:
     (`2x + z = 1`).
     """
     text = squeeze(text)
-    if len(text) > 100 or text in _CONSTANTS:
+    if len(text) > 100 or text in CONSTANTS:
         return False
-    if any(label.fullmatch(text) for label in _LABELS):
+    if any(label.fullmatch(text) for label in LABELS):
         return True
-    return _COMPOUND.fullmatch(text) is not None and _ZERO.fullmatch(squeeze(value)) is None
+    return COMPOUND.fullmatch(text) is not None and ZERO.fullmatch(squeeze(value)) is None
 
 
 def is_function_label(text: str, value: str) -> bool:
     """Whether `text = value` defines a function: `f(x) = 2x + 3`, or `y = 2x + 3`, whose value has a variable."""
     text = squeeze(text)
-    if re.fullmatch(rf"{_LETTER}\({_LETTER}\)", text):
+    if re.fullmatch(rf"{LETTER}\({LETTER}\)", text):
         return True
     return text == "y" and re.search(r"(?<![\\A-Za-z])[a-zA-Z](?![A-Za-z])", value) is not None
 
@@ -63,7 +63,7 @@ class Choice(NamedTuple):
     rest: str
 
 
-_CHOICES = (
+CHOICES = (
     re.compile(r"\\text\{\s*\(?(?P<letter>[A-H])\)?[.:]?\s*\}\s*(?P<rest>.*)", re.DOTALL),
     re.compile(r"\(?(?P<letter>[A-H])\)?(?P<rest>)"),
     re.compile(r"\((?P<letter>[A-H])\)[.:]?\s+(?P<rest>\S.*)", re.DOTALL),
@@ -74,7 +74,7 @@ _CHOICES = (
 
 def read_choice(text: str) -> Choice | None:
     """The multiple-choice answer that `text` is: `B`, `(B)`, `\\text{(B)} 12`, `B. 12`; None for anything else."""
-    for pattern in _CHOICES:
+    for pattern in CHOICES:
         match = pattern.fullmatch(text)
         if match is not None:
             return Choice(match["letter"].upper(), match["rest"].strip())

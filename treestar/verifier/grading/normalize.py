@@ -16,9 +16,9 @@ from treestar.verifier.grading.rewriting import rewritten, rule
 
 __all__ = ["canonical", "matching_brackets", "squeeze", "words_of"]
 
-_SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ⁽⁾", "0123456789+-n()")
-_SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉₊₋ₙ₍₎", "0123456789+-n()")
-_CHARACTERS = str.maketrans(
+SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ⁽⁾", "0123456789+-n()")
+SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉₊₋ₙ₍₎", "0123456789+-n()")
+CHARACTERS = str.maketrans(
     {
         **dict.fromkeys("−–—‐‑﹣", "-"), **dict.fromkeys("×✕", "\\times "), **dict.fromkeys("·⋅∙•", "\\cdot "),
         **dict.fromkeys("≤≦⩽", "\\le "), **dict.fromkeys("≥≧⩾", "\\ge "), **dict.fromkeys("°º", "^{\\circ}"),
@@ -33,15 +33,15 @@ _CHARACTERS = str.maketrans(
     }
 )  # fmt: skip
 
-_NAMES = (
+NAMES = (
     "arcsin|arccos|arctan|arccot|arcsec|arccsc|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|log|ln|exp|max|min|gcd|lcm|"
     "sqrt|pi|theta|alpha|beta|gamma|delta|lambda|sigma|omega"
 )
-_ENVIRONMENTS = r"(?:align|aligned|equation|gather|gathered|split|displaymath|math)\*?"
-_FONTS = r"(?:text(?:bf|it|rm|tt|sf|sc|normal|up)?|mbox|hbox|math(?:rm|bf|it|sf|tt)|operatorname\*?|boldsymbol|bm|emph)"
+ENVIRONMENTS = r"(?:align|aligned|equation|gather|gathered|split|displaymath|math)\*?"
+FONTS = r"(?:text(?:bf|it|rm|tt|sf|sc|normal|up)?|mbox|hbox|math(?:rm|bf|it|sf|tt)|operatorname\*?|boldsymbol|bm|emph)"
 
 
-def _repeating(match: re.Match[str]) -> str:
+def repeating(match: re.Match[str]) -> str:
     """The exact fraction of a repeating decimal."""
     whole, fixed, period = match["whole"] or "0", match["fixed"], match["period"]
     if len(whole) + len(fixed) + len(period) > 200:
@@ -51,15 +51,15 @@ def _repeating(match: re.Match[str]) -> str:
     return f"\\frac{{{value.numerator}}}{{{value.denominator}}}"
 
 
-def _dotted_period(match: re.Match[str]) -> str:
+def dotted_period(match: re.Match[str]) -> str:
     return f"{match[1]}\\overline{{{match[2]}{match[3]}{match[4]}}}"
 
 
-def _font(match: re.Match[str]) -> str:
+def font(match: re.Match[str]) -> str:
     content = match["content"].strip()
     if content in ("$", "\\$"):
         return "\\$"
-    if re.fullmatch(_NAMES, content):
+    if re.fullmatch(NAMES, content):
         return f"\\{content} "
     if re.fullmatch(r"[-+]?[\d,]*\.?\d+", content):
         return content
@@ -69,8 +69,8 @@ def _font(match: re.Match[str]) -> str:
     return f"\\text{{{match['content']}}}"
 
 
-_LAYOUT_RULES = (
-    rule(r"\\(?:begin|end)\{" + _ENVIRONMENTS + r"\}", " ", "display environments carry no meaning"),
+LAYOUT_RULES = (
+    rule(r"\\(?:begin|end)\{" + ENVIRONMENTS + r"\}", " ", "display environments carry no meaning"),
     rule(r"\\(?:displaystyle|textstyle|scriptstyle|limits|nolimits|left\.|right\.)(?![a-zA-Z])", " ", "layout"),
     rule(r"\\(?:left|right|[bB]igg?[lrm]?)(?![a-zA-Z])\s*", "", "sizes of brackets"),
     rule(r"\\\\\[-?[\d.]+\s*(?:pt|em|ex|mm|cm)\]", r"\\\\ ", "extra space between rows of a matrix"),
@@ -85,11 +85,11 @@ _LAYOUT_RULES = (
     rule(r"(?<!\\)\\[,;: >]|(?<!\\)~", " ", "spacing commands"),
     rule(r"\\(?:dfrac|tfrac|cfrac)(?![a-zA-Z])", r"\\frac", "sizes of fractions"),
     rule(r"\\[dt]binom(?![a-zA-Z])", r"\\binom", "sizes of binomials"),
-    rule(r"\\(?P<font>" + _FONTS + r")\s*\{(?P<content>[^{}]*)\}", _font, "fonts; bold letters are letters"),
+    rule(r"\\(?P<font>" + FONTS + r")\s*\{(?P<content>[^{}]*)\}", font, "fonts; bold letters are letters"),
     rule(r"\{\\(?:rm|bf|it|sf)\s+([^{}]*)\}", r"\\text{\1}", "old-style fonts"),
 )
 
-_WORD_RULES = (
+WORD_RULES = (
     rule(r",?\s*\\text\{\s*,?\s*(?:and|or)\s*,?\s*\}\s*,?", ", ", "a list may say and/or"),
     rule(r",?\s*(?<![a-zA-Z\\{])(?:and|or)(?![a-zA-Z])\s*,?", ", ", "a list may say and/or"),
     rule(r",(?:\s*,)+", ",", "commas in a row"),
@@ -100,12 +100,12 @@ _WORD_RULES = (
     rule(r"\\text\{\s*(?:degrees?|deg\.?)\s*\}|(?<=\d)\s*(?:degrees?|deg)(?![a-zA-Z])", r"^{\\circ}", "degrees"),
 )
 
-_QUANTIFIER = (
+QUANTIFIER = (
     r",?\s*(?:\\text\{\s*for (?:all|every|any)(?: real(?: numbers?)?)?\s*\}|\\forall|for (?:all|every|any))"
     r"\s*[a-z]\s*\\in\s*\\mathbb\{R\}\s*\.?$"
 )
-_SYMBOL_RULES = (
-    rule(_QUANTIFIER, "", "a function of a real variable is one without saying so"),
+SYMBOL_RULES = (
+    rule(QUANTIFIER, "", "a function of a real variable is one without saying so"),
     rule(r"\*\*", "^", "Python's power"),
     rule(r"<=|\\leq(?:slant|q)?(?![a-zA-Z])|=<", r"\\le ", "one name a relation"),
     rule(r">=|\\geq(?:slant|q)?(?![a-zA-Z])", r"\\ge ", "one name a relation"),
@@ -123,28 +123,28 @@ _SYMBOL_RULES = (
     rule(r"\\[lr][vV]ert(?![a-zA-Z])|\\mid(?![a-zA-Z])|\\vert(?![a-zA-Z])", "|", "one kind of bar"),
     rule(r"(?<![a-zA-Z\\])[aA]bs\(([^()]*)\)", r"|\1|", "programming's absolute value"),
     rule(r"(?<![a-zA-Z\\])(arc)?(sin|cos|tan|ln|log)(?=[xyt](?![a-zA-Z]))", r"\\\1\2 ", "a function run into its x"),
-    rule(r"(?<![a-zA-Z\\])(?:" + _NAMES + r")(?![a-zA-Z])", lambda m: f"\\{m[0]} ", "functions without backslash"),
+    rule(r"(?<![a-zA-Z\\])(?:" + NAMES + r")(?![a-zA-Z])", lambda m: f"\\{m[0]} ", "functions without backslash"),
     rule(r"\{([^{}]*)\\choose(?![a-zA-Z])([^{}]*)\}", r"\\binom{\1}{\2}", "the old binomial"),
     rule(r"(?<![a-zA-Z\\])C_\{?(\d{1,4})\}?\^\{?(\d{1,4})\}?", r"\\binom{\1}{\2}", "combinations"),
     rule(r"\{?\}?[_^]\{?(\d{1,4})\}?\s*C\s*_\{?(\d{1,4})\}?", r"\\binom{\1}{\2}", "combinations"),
 )
 
-_POWERS_OF_TEN = {"thousand": 3, "million": 6, "billion": 9, "trillion": 12}
+POWERS_OF_TEN = {"thousand": 3, "million": 6, "billion": 9, "trillion": 12}
 
 
-def _named_power(match: re.Match[str]) -> str:
-    return f"{match[1]}\\cdot 10^{{{_POWERS_OF_TEN[match[2]]}}}"
+def named_power(match: re.Match[str]) -> str:
+    return f"{match[1]}\\cdot 10^{{{POWERS_OF_TEN[match[2]]}}}"
 
 
-_NUMBER_RULES = (
+NUMBER_RULES = (
     rule(r"(?<=\d)\s*[xX]\s*(?=10\s*\^)", r"\\times ", "a letter x for the times of scientific notation"),
-    rule(r"(\d)\s*(?:\\text\{\s*)?(thousand|million|billion|trillion)\s*(?:\})?", _named_power, "numbers in words"),
-    rule(r"(\d*\.\d*)\\dot\{?(\d)\}?(\d*)\\dot\{?(\d)\}?", _dotted_period, "dots mark the ends of a period"),
-    rule(r"(?P<whole>\d*)\.(?P<fixed>\d*)\\(?:overline|bar|dot)\s*\{?(?P<period>\d+)\}?", _repeating, "exact value"),
-    rule(r"(?P<whole>\d*)\.(?P<fixed>\d*)\((?P<period>\d+)\)", _repeating, "a period in brackets"),
+    rule(r"(\d)\s*(?:\\text\{\s*)?(thousand|million|billion|trillion)\s*(?:\})?", named_power, "numbers in words"),
+    rule(r"(\d*\.\d*)\\dot\{?(\d)\}?(\d*)\\dot\{?(\d)\}?", dotted_period, "dots mark the ends of a period"),
+    rule(r"(?P<whole>\d*)\.(?P<fixed>\d*)\\(?:overline|bar|dot)\s*\{?(?P<period>\d+)\}?", repeating, "exact value"),
+    rule(r"(?P<whole>\d*)\.(?P<fixed>\d*)\((?P<period>\d+)\)", repeating, "a period in brackets"),
     rule(
         r"(?P<whole>\d*)\.(?P<fixed>\d*?)(?P<period>\d{1,6})(?P=period){2,}\d*\s*(?:\.\.\.|\\[lc]?dots)",
-        _repeating,
+        repeating,
         "a period written three times and dots",
     ),
     rule(r"(?<![\d.,])\d{1,3}(?: \d{3})+(?![\d/])", lambda m: m[0].replace(" ", ""), "spaces between thousands"),
@@ -156,14 +156,14 @@ _NUMBER_RULES = (
 
 def canonical(text: str) -> str:
     """`text` (mathematics without dollar signs) in the dialect that the rest of the grader reads."""
-    text = re.sub(r"\s+", " ", _plain_characters(text))
+    text = re.sub(r"\s+", " ", plain_characters(text))
     if "matrix}" not in text and "array}" not in text and "cases}" not in text:
         text = re.sub(r"\\\\(?=[a-zA-Z{}\[\]()])", r"\\", text)  # Backslashes doubled by someone's escaping.
-    for rules in (PRINTED_RULES, _LAYOUT_RULES, _WORD_RULES, _SYMBOL_RULES, _NUMBER_RULES):
+    for rules in (PRINTED_RULES, LAYOUT_RULES, WORD_RULES, SYMBOL_RULES, NUMBER_RULES):
         text = rewritten(text, rules)
-    text = _brace_arguments(text)
+    text = brace_arguments(text)
     text = re.sub(r"\s+", " ", text).strip()
-    return _without_outer_punctuation(text)
+    return without_outer_punctuation(text)
 
 
 def squeeze(text: str) -> str:
@@ -180,19 +180,19 @@ def words_of(text: str) -> str:
     return text.lower() if len(text) > 1 else text
 
 
-def _plain_characters(text: str) -> str:
-    text = re.sub("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ⁽⁾]+", lambda m: "^{" + m[0].translate(_SUPERSCRIPTS) + "}", text)
-    text = re.sub("[₀₁₂₃₄₅₆₇₈₉₊₋ₙ₍₎]+", lambda m: "_{" + m[0].translate(_SUBSCRIPTS) + "}", text)
-    text = re.sub("[¼½¾⅐-⅞]", _vulgar_fraction, text)
-    return unicodedata.normalize("NFKC", text.translate(_CHARACTERS)).translate(_CHARACTERS).replace("\u200b", "")
+def plain_characters(text: str) -> str:
+    text = re.sub("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ⁽⁾]+", lambda m: "^{" + m[0].translate(SUPERSCRIPTS) + "}", text)
+    text = re.sub("[₀₁₂₃₄₅₆₇₈₉₊₋ₙ₍₎]+", lambda m: "_{" + m[0].translate(SUBSCRIPTS) + "}", text)
+    text = re.sub("[¼½¾⅐-⅞]", vulgar_fraction, text)
+    return unicodedata.normalize("NFKC", text.translate(CHARACTERS)).translate(CHARACTERS).replace("\u200b", "")
 
 
-def _vulgar_fraction(match: re.Match[str]) -> str:
+def vulgar_fraction(match: re.Match[str]) -> str:
     top, _, bottom = unicodedata.normalize("NFKC", match[0]).partition("⁄")
     return f"\\frac{{{top}}}{{{bottom}}}"
 
 
-def _without_outer_punctuation(text: str) -> str:
+def without_outer_punctuation(text: str) -> str:
     stripped = text.strip(" ,;\n\t")
     while stripped.endswith((".", ":")) and not stripped.endswith("..."):
         stripped = stripped[:-1].rstrip(" ,;")
@@ -222,10 +222,10 @@ def matching_brackets(text: str) -> dict[int, int]:
     return closing
 
 
-_ARGUMENT_COUNT = {"\\frac": 2, "\\binom": 2, "\\sqrt": 1, "^": 1, "_": 1}
+ARGUMENT_COUNT = {"\\frac": 2, "\\binom": 2, "\\sqrt": 1, "^": 1, "_": 1}
 
 
-def _brace_arguments(text: str) -> str:
+def brace_arguments(text: str) -> str:
     r"""Put braces around the arguments of `\frac12`, `\sqrt3`, `\sqrt(x)`, `x^10`, `x^(1/2)`, `x_1`."""
     closing = matching_brackets(text)
     insert: dict[int, str] = {}
@@ -233,9 +233,9 @@ def _brace_arguments(text: str) -> str:
     for match in re.finditer(r"\\(?:frac|binom|sqrt)(?![a-zA-Z])|[\^_]", text):
         position = match.end()
         command = match[0]
-        for _ in range(_ARGUMENT_COUNT[command]):
-            position = _skip_optional(text, position, closing, command)
-            start, end, braced = _argument(text, position, closing, command)
+        for _ in range(ARGUMENT_COUNT[command]):
+            position = skip_optional(text, position, closing, command)
+            start, end, braced = argument(text, position, closing, command)
             if start == end:
                 break
             if not braced:
@@ -251,15 +251,15 @@ def _brace_arguments(text: str) -> str:
     return "".join(pieces) + insert.get(len(text), "")
 
 
-def _skip_optional(text: str, position: int, closing: dict[int, int], command: str) -> int:
+def skip_optional(text: str, position: int, closing: dict[int, int], command: str) -> int:
     while position < len(text) and text[position] == " ":
         position += 1
     if command == "\\sqrt" and position < len(text) and text[position] == "[" and position in closing:
-        return _skip_optional(text, closing[position] + 1, closing, "")
+        return skip_optional(text, closing[position] + 1, closing, "")
     return position
 
 
-def _argument(text: str, start: int, closing: dict[int, int], command: str) -> tuple[int, int, bool]:
+def argument(text: str, start: int, closing: dict[int, int], command: str) -> tuple[int, int, bool]:
     """Start and end of the argument that begins at `start`, and whether it has braces already."""
     if start >= len(text):
         return start, start, False
@@ -278,7 +278,7 @@ def _argument(text: str, start: int, closing: dict[int, int], command: str) -> t
     end = name.end()
     groups = {"\\frac": 2, "\\sqrt": 1, "\\text": 1}.get(name[0].lstrip("-"), 0)
     for _ in range(groups):
-        end = _skip_optional(text, end, closing, name[0])
+        end = skip_optional(text, end, closing, name[0])
         if end < len(text) and text[end] == "{" and end in closing:
             end = closing[end] + 1
     return start, end, False

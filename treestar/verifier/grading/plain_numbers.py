@@ -28,7 +28,7 @@ FLOAT_DIGITS = 15
 FLOAT_TOLERANCE = Fraction(1, 10**12)
 """Relative error forgiven to a printed binary float: 0.30000000000000004 is 0.3."""
 
-_NUMBER = re.compile(
+NUMBER = re.compile(
     r"""(?P<sign>[-+]?)
     (?:
         (?P<numerator>\d+)/(?P<denominator>\d+)
@@ -53,23 +53,23 @@ def read_plain_number(text: str) -> PlainNumber | None:
     """The number that the whole of `text` is, or None where it is anything else or too long."""
     if len(text) > LONGEST_NUMBER:
         return None
-    match = _NUMBER.fullmatch(text)
+    match = NUMBER.fullmatch(text)
     if match is None or not text.isascii():
         return None
     sign = -1 if match["sign"] == "-" else 1
     if match["numerator"] is not None:
-        return _fraction(sign, match["numerator"], match["denominator"])
+        return fraction(sign, match["numerator"], match["denominator"])
     if match["top"] is not None:
-        return _fraction(-sign if match["top_sign"] else sign, match["top"], match["bottom"])
-    return _decimal(sign, (match["whole"] or "").replace(",", ""), match["part"], match["exponent"])
+        return fraction(-sign if match["top_sign"] else sign, match["top"], match["bottom"])
+    return decimal_number(sign, (match["whole"] or "").replace(",", ""), match["part"], match["exponent"])
 
 
-def _fraction(sign: int, top: str, bottom: str) -> PlainNumber | None:
+def fraction(sign: int, top: str, bottom: str) -> PlainNumber | None:
     denominator = int(bottom)
     return PlainNumber(Fraction(sign * int(top), denominator)) if denominator else None
 
 
-def _decimal(sign: int, whole: str, part: str | None, exponent: str | None) -> PlainNumber | None:
+def decimal_number(sign: int, whole: str, part: str | None, exponent: str | None) -> PlainNumber | None:
     decimals = (part or "")[1:]
     if not whole and not decimals:
         return None
@@ -87,10 +87,10 @@ def plain_numbers_equal(first: PlainNumber, second: PlainNumber) -> bool:
     """Whether two numbers are the same, or one is a sufficiently precise rounding of the other. Symmetric."""
     if first.value == second.value:
         return True
-    return _rounds_to(first, second) or _rounds_to(second, first)
+    return rounds_to(first, second) or rounds_to(second, first)
 
 
-def _rounds_to(decimal: PlainNumber, other: PlainNumber) -> bool:
+def rounds_to(decimal: PlainNumber, other: PlainNumber) -> bool:
     # Between two decimals the other one must be so much more precise that it cannot be a rounding itself.
     fewest_digits = max(10, decimal.digits + 3)
     if other.places is not None and decimal.digits < FLOAT_DIGITS and other.digits < fewest_digits:

@@ -8,44 +8,44 @@ from treestar.verifier.grading.rewriting import rule
 
 __all__ = ["PRINTED_RULES"]
 
-_ARGUMENT = r"((?:[^(),\[\]]|\([^()]*\))+)"
+ARGUMENT = r"((?:[^(),\[\]]|\([^()]*\))+)"
 """One argument of a call, with at most one call inside it."""
-_SOLUTION = r"[A-Za-z]\w*: [^{}:<>=,]*"
-_NAME = r"(?<![A-Za-z\\])"
+SOLUTION = r"[A-Za-z]\w*: [^{}:<>=,]*"
+NAME = r"(?<![A-Za-z\\])"
 
 
-def _interval(match: re.Match[str]) -> str:
+def interval(match: re.Match[str]) -> str:
     kind, low, high = match[1], match[2].strip(), match[3].strip()
     opening = "(" if kind in ("open", "Lopen") or low == "-oo" else "["
     closing = ")" if kind in ("open", "Ropen") or high == "oo" else "]"
     return f"{opening}{low},{high}{closing}"
 
 
-def _union(match: re.Match[str]) -> str:
+def union(match: re.Match[str]) -> str:
     return re.sub(r"(?<=[\])}])\s*,", r" \\cup", match[1])
 
 
-def _equations(match: re.Match[str]) -> str:
+def equations(match: re.Match[str]) -> str:
     return match[1].replace(":", "=")
 
 
-def _unquoted(match: re.Match[str]) -> str:
+def unquoted(match: re.Match[str]) -> str:
     return match[1] or match[2] or ""
 
 
 PRINTED_RULES = (
-    rule(rf"{_NAME}(?:Fraction|Rational)\({_ARGUMENT},{_ARGUMENT}\)", r"\\frac{\1}{\2}", "exact fractions"),
-    rule(rf"{_NAME}(?:Mutable|Immutable)?(?:Dense)?(?:Matrix|array)\((\[.*\])\)", r"\1", "nested lists of numbers"),
-    rule(rf"{_NAME}Interval(?:\.([A-Za-z]*open))?\({_ARGUMENT},{_ARGUMENT}\)", _interval, "open at infinity as always"),
-    rule(rf"{_NAME}Union\((.*)\)$", _union, "sets of sympy"),
-    rule(rf"{_NAME}FiniteSet\(([^()]*)\)", r"\\{\1\\}", "sets of sympy"),
-    rule(rf"{_NAME}(?:EmptySet(?:\(\))?|set\(\))", r"\\emptyset ", "the empty set"),
-    rule(rf"{_NAME}Eq\({_ARGUMENT},{_ARGUMENT}\)", r"\1=\2", "equations of sympy"),
-    rule(rf"(?<!\\)\{{({_SOLUTION}(?:, {_SOLUTION})*)\}}", _equations, "solutions of sympy"),
-    rule(rf"{_NAME}binomial\({_ARGUMENT},{_ARGUMENT}\)", r"\\binom{\1}{\2}", "functions of sympy"),
-    rule(rf"{_NAME}factorial\({_ARGUMENT}\)", r"(\1)!", "functions of sympy"),
-    rule(rf"{_NAME}a(?=(?:sin|cos|tan)\()", "arc", "functions of sympy"),
+    rule(rf"{NAME}(?:Fraction|Rational)\({ARGUMENT},{ARGUMENT}\)", r"\\frac{\1}{\2}", "exact fractions"),
+    rule(rf"{NAME}(?:Mutable|Immutable)?(?:Dense)?(?:Matrix|array)\((\[.*\])\)", r"\1", "nested lists of numbers"),
+    rule(rf"{NAME}Interval(?:\.([A-Za-z]*open))?\({ARGUMENT},{ARGUMENT}\)", interval, "open at infinity as always"),
+    rule(rf"{NAME}Union\((.*)\)$", union, "sets of sympy"),
+    rule(rf"{NAME}FiniteSet\(([^()]*)\)", r"\\{\1\\}", "sets of sympy"),
+    rule(rf"{NAME}(?:EmptySet(?:\(\))?|set\(\))", r"\\emptyset ", "the empty set"),
+    rule(rf"{NAME}Eq\({ARGUMENT},{ARGUMENT}\)", r"\1=\2", "equations of sympy"),
+    rule(rf"(?<!\\)\{{({SOLUTION}(?:, {SOLUTION})*)\}}", equations, "solutions of sympy"),
+    rule(rf"{NAME}binomial\({ARGUMENT},{ARGUMENT}\)", r"\\binom{\1}{\2}", "functions of sympy"),
+    rule(rf"{NAME}factorial\({ARGUMENT}\)", r"(\1)!", "functions of sympy"),
+    rule(rf"{NAME}a(?=(?:sin|cos|tan)\()", "arc", "functions of sympy"),
     rule(r"(?<=\d)j(?![A-Za-z])", "i", "Python's imaginary unit"),
     rule(r",\s*\)", ")", "a tuple of one"),
-    rule(r"^'([^']*)'$|^\"([^\"]*)\"$", _unquoted, "quotes around a string"),
+    rule(r"^'([^']*)'$|^\"([^\"]*)\"$", unquoted, "quotes around a string"),
 )

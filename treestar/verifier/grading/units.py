@@ -16,12 +16,12 @@ class Unit(NamedTuple):
     factor: Fraction
 
 
-def _scale(dimension: str, entries: dict[str, str]) -> dict[str, Unit]:
+def scale(dimension: str, entries: dict[str, str]) -> dict[str, Unit]:
     return {name: Unit(dimension, Fraction(factor)) for names, factor in entries.items() for name in names.split()}
 
 
-_UNITS: dict[str, Unit] = {
-    **_scale(
+UNITS: dict[str, Unit] = {
+    **scale(
         "length",
         {
             "mm millimeter millimetre": "1/1000", "cm centimeter centimetre": "1/100", "dm decimeter": "1/10",
@@ -29,57 +29,57 @@ _UNITS: dict[str, Unit] = {
             "ft foot feet": "381/1250", "yd yard": "1143/1250", "mi mile": "201168/125",
         },
     ),
-    **_scale(
+    **scale(
         "mass",
         {
             "mg milligram": "1/1000000", "g gram gm": "1/1000", "kg kilogram": "1", "ton tonne": "1000",
             "oz ounce": "45359237/1600000000", "lb lbs pound": "45359237/100000000",
         },
     ),
-    **_scale(
+    **scale(
         "time",
         {
             "ms millisecond": "1/1000", "s sec second": "1", "min minute": "60", "h hr hour": "3600",
             "day": "86400", "week wk": "604800",
         },
     ),
-    **_scale("months", {"month": "1", "year yr": "12"}),
-    **_scale("volume", {"ml milliliter": "1/1000", "l liter litre": "1", "gal gallon": "473176473/125000000"}),
-    **_scale("dollars", {"cent": "1/100", "dollar usd buck": "1"}),
-    **_scale("euros", {"euro eur": "1"}),
-    **_scale("pounds", {"gbp": "1"}),
-    **_scale("yen", {"yen jpy": "1"}),
-    **_scale("yuan", {"yuan rmb cny": "1"}),
-    **_scale("rupees", {"rupee rs inr": "1"}),
-    **_scale("force", {"n newton": "1"}),
-    **_scale("power", {"w watt": "1", "kw kilowatt": "1000"}),
-    **_scale("energy", {"j joule": "1", "kj kilojoule": "1000", "ev": "1/10000000000000000000"}),
-    **_scale("pressure", {"pa pascal": "1", "kpa": "1000", "atm": "101325"}),
-    **_scale("frequency", {"hz hertz": "1", "khz": "1000"}),
-    **_scale("voltage", {"v volt": "1"}),
-    **_scale("current", {"amp ampere": "1"}),
-    **_scale("amount", {"mol mole": "1"}),
-    **_scale("angle", {"rad radian": "1"}),
-    **_scale("speed", {"mph": "201168/450000", "kmh kmph kph": "5/18"}),
-    **_scale("temperature", {"^{\\circ}c celsius": "1"}),
-    **_scale("fahrenheit", {"^{\\circ}f fahrenheit": "1"}),
+    **scale("months", {"month": "1", "year yr": "12"}),
+    **scale("volume", {"ml milliliter": "1/1000", "l liter litre": "1", "gal gallon": "473176473/125000000"}),
+    **scale("dollars", {"cent": "1/100", "dollar usd buck": "1"}),
+    **scale("euros", {"euro eur": "1"}),
+    **scale("pounds", {"gbp": "1"}),
+    **scale("yen", {"yen jpy": "1"}),
+    **scale("yuan", {"yuan rmb cny": "1"}),
+    **scale("rupees", {"rupee rs inr": "1"}),
+    **scale("force", {"n newton": "1"}),
+    **scale("power", {"w watt": "1", "kw kilowatt": "1000"}),
+    **scale("energy", {"j joule": "1", "kj kilojoule": "1000", "ev": "1/10000000000000000000"}),
+    **scale("pressure", {"pa pascal": "1", "kpa": "1000", "atm": "101325"}),
+    **scale("frequency", {"hz hertz": "1", "khz": "1000"}),
+    **scale("voltage", {"v volt": "1"}),
+    **scale("current", {"amp ampere": "1"}),
+    **scale("amount", {"mol mole": "1"}),
+    **scale("angle", {"rad radian": "1"}),
+    **scale("speed", {"mph": "201168/450000", "kmh kmph kph": "5/18"}),
+    **scale("temperature", {"^{\\circ}c celsius": "1"}),
+    **scale("fahrenheit", {"^{\\circ}f fahrenheit": "1"}),
 }  # fmt: skip
 
-_CURRENCY = {"$": "dollar", "€": "euro", "£": "gbp", "¥": "yen", "₹": "rupee", "₩": "won", "₽": "rouble"}
-_CHANGES_MEANING = re.compile(
+CURRENCY = {"$": "dollar", "€": "euro", "£": "gbp", "¥": "yen", "₹": "rupee", "₩": "won", "₽": "rouble"}
+CHANGES_MEANING = re.compile(
     r"\b(?:not|no|none|less|more|least|most|otherwise|if|when|where|for|except|than|only|every|all|each of|base|mod|"
     r"to|is|are|integers?|multiples?|primes?|real|complex|imaginary|million|billion|thousand|hundred|dozen)\b",
     re.IGNORECASE,
 )
 """Words after a number that are no unit: without them the answer would mean something else."""
-_POWER = r"(?:\s*\^\{-?\d\})?"
-_UPRIGHT = rf"\\text\{{[^{{}}]*\}}{_POWER}"
-_BARE = rf"[A-Za-z]{{2,}}\.?{_POWER}"
-_TRAILING_UNIT = re.compile(
-    rf"(?P<value>.*\S)\s*(?P<upright>{_UPRIGHT}(?:(?:\s*(?:/|\\cdot|per)\s*|\s*){_UPRIGHT})*)"
+POWER = r"(?:\s*\^\{-?\d\})?"
+UPRIGHT = rf"\\text\{{[^{{}}]*\}}{POWER}"
+BARE = rf"[A-Za-z]{{2,}}\.?{POWER}"
+TRAILING_UNIT = re.compile(
+    rf"(?P<value>.*\S)\s*(?P<upright>{UPRIGHT}(?:(?:\s*(?:/|\\cdot|per)\s*|\s*){UPRIGHT})*)"
     r"|(?P<amount>.*[\d})!|])\s*(?P<bare>"
-    rf"{_BARE}(?:(?:\s*/\s*|\s+){_BARE})*"
-    rf"|(?<=\s)[A-Za-z]{{1,3}}\s*/\s*[A-Za-z]{{1,3}}{_POWER}"
+    rf"{BARE}(?:(?:\s*/\s*|\s+){BARE})*"
+    rf"|(?<=\s)[A-Za-z]{{1,3}}\s*/\s*[A-Za-z]{{1,3}}{POWER}"
     r"|\^\{\\circ\}\s*(?:\\text\{\s*[CF]\s*\}|[CF])"
     r")",
     re.DOTALL,
@@ -91,10 +91,10 @@ def split_currency(text: str) -> tuple[str, str]:
     match = re.match(r"(-?)\s*(?:\\(?=\$)|\\text\{)?\s*(Rs\.?|USD|[A-Z]{0,2}\$|[€£¥₹₩₽])\s*\}?\s*(?=[\d.\\])", text)
     if match is not None:
         symbol = match[2]
-        return match[1] + text[match.end() :], _CURRENCY.get(symbol[-1], "dollar" if symbol == "USD" else "rupee")
+        return match[1] + text[match.end() :], CURRENCY.get(symbol[-1], "dollar" if symbol == "USD" else "rupee")
     match = re.search(r"(?<=\d)\s*(?:\\(?=\$))?([$€£¥₹₩₽])$", text)
     if match is not None:
-        return text[: match.start()], _CURRENCY[match[1]]
+        return text[: match.start()], CURRENCY[match[1]]
     return text, ""
 
 
@@ -107,20 +107,20 @@ def read_unit(text: str) -> tuple[str, str]:
     amount, currency = split_currency(text)
     if currency:
         return amount.strip(), currency
-    match = _TRAILING_UNIT.fullmatch(text) if len(text) < 400 else None
-    if match is None or _CHANGES_MEANING.search(match["upright"] or match["bare"]):
+    match = TRAILING_UNIT.fullmatch(text) if len(text) < 400 else None
+    if match is None or CHANGES_MEANING.search(match["upright"] or match["bare"]):
         return text, ""
     if match["upright"]:
-        return match["value"], _spelling(match["upright"])
-    unit, spelled = match["bare"], _spelling(match["bare"])
-    if spelled in _UNITS or _looks_like_words(unit, spaced=text[match.end("amount")] == " "):
+        return match["value"], spelling_of(match["upright"])
+    unit, spelled = match["bare"], spelling_of(match["bare"])
+    if spelled in UNITS or looks_like_words(unit, spaced=text[match.end("amount")] == " "):
         return match["amount"], spelled
     return text, ""
 
 
-def _looks_like_words(unit: str, spaced: bool) -> bool:
+def looks_like_words(unit: str, spaced: bool) -> bool:
     words = re.findall(r"[A-Za-z]+", unit)
-    known = all(_singular(word.lower()) in _UNITS or word.lower() in ("per", "sq", "square", "cubic") for word in words)
+    known = all(singular(word.lower()) in UNITS or word.lower() in ("per", "sq", "square", "cubic") for word in words)
     if known:
         return True
     return spaced and all(len(word) >= 4 and re.search(r"[aeiouy]", word.lower()) for word in words if len(word) > 2)
@@ -129,22 +129,22 @@ def _looks_like_words(unit: str, spaced: bool) -> bool:
 def split_letter_unit(text: str) -> tuple[str, str]:
     """The value and the one-letter unit of `5 m`, which alone could as well be a product; "" where there is none."""
     match = re.fullmatch(r"(-?\d[\d.]*) ([A-Za-z])", text.strip())
-    return (match[1], match[2].lower()) if match is not None and match[2].lower() in _UNITS else (text, "")
+    return (match[1], match[2].lower()) if match is not None and match[2].lower() in UNITS else (text, "")
 
 
-def _spelling(unit: str) -> str:
+def spelling_of(unit: str) -> str:
     """One spelling for `\\text{ square  centimeters}`, `cm^2` and `\\text{cm}^{2}`."""
     unit = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", unit).lower().replace(".", "")
     unit = re.sub(r"\bper\b", "/", unit)
     unit = re.sub(r"\b(?:square|sq)\s+([a-z]+)", r"\1^{2}", unit)
     unit = re.sub(r"\b(?:cubic|cu)\s+([a-z]+)", r"\1^{3}", unit)
     unit = re.sub(r"\^\s*\{?(-?\d)\}?", r"^\1", unit)
-    unit = re.sub(r"[a-z]+", lambda m: _singular(m[0]), unit)
+    unit = re.sub(r"[a-z]+", lambda m: singular(m[0]), unit)
     return re.sub(r"\s*([/^])\s*", r"\1", unit).strip()
 
 
-def _singular(word: str) -> str:
-    if word in _UNITS or len(word) < 3:
+def singular(word: str) -> str:
+    if word in UNITS or len(word) < 3:
         return word
     return word[:-1] if word.endswith("s") else word
 
@@ -154,7 +154,7 @@ def known_unit(spelling: str) -> Unit | None:
     factors = re.fullmatch(r"([^\s/^]+(?:\^-?\d)?)(?:/([^\s/^]+(?:\^-?\d)?))?", spelling)
     if factors is None:
         return None
-    top, bottom = _power(factors[1]), _power(factors[2]) if factors[2] else None
+    top, bottom = power_of(factors[1]), power_of(factors[2]) if factors[2] else None
     if top is None or (factors[2] and bottom is None):
         return None
     if bottom is None:
@@ -164,9 +164,9 @@ def known_unit(spelling: str) -> Unit | None:
     return Unit(f"{top.dimension}/{bottom.dimension}", top.factor / bottom.factor)
 
 
-def _power(factor: str) -> Unit | None:
+def power_of(factor: str) -> Unit | None:
     name, _, exponent = factor.partition("^")
-    unit = _UNITS.get(name)
+    unit = UNITS.get(name)
     if unit is None or not exponent:
         return unit
     power = int(exponent)

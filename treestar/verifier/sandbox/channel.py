@@ -15,8 +15,8 @@ from treestar.verifier.sandbox.frames import Frame, FrameBuffer, FrameError
 
 __all__ = ["Channel", "ChannelClosed"]
 
-_READ_SIZE = 1 << 16
-_MOST_UNREAD = 3
+READ_SIZE = 1 << 16
+MOST_UNREAD = 3
 """Frames of one answer at most."""
 
 
@@ -29,14 +29,14 @@ class Channel:
 
     def __init__(self, end: socket.socket, frame_limit: int) -> None:
         end.setblocking(False)
-        self._socket = end
-        self._descriptor = end.fileno()  # asyncio finds a number faster than a socket
-        self._buffer = FrameBuffer(frame_limit)
-        self._frames: deque[Frame] = deque()
-        self._waiting: asyncio.Future[None] | None = None
-        self._failure: str | None = None
+        self.socket = end
+        self.descriptor = end.fileno()  # asyncio finds a number faster than a socket
+        self.buffer = FrameBuffer(frame_limit)
+        self.frames: deque[Frame] = deque()
+        self.waiting: asyncio.Future[None] | None = None
+        self.failure: str | None = None
         self.loop = asyncio.get_running_loop()
-        self.loop.add_reader(self._descriptor, self._read)
+        self.loop.add_reader(self.descriptor, self.read)
 
     async def send(self, data: bytes, seconds: float) -> None:
         """Send `data`.
@@ -45,12 +45,12 @@ class Channel:
             ChannelClosed: the worker is gone, or has said something that nobody asked for.
             TimeoutError: it did not take the data within `seconds`.
         """
-        if self._frames:
+        if self.frames:
             raise ChannelClosed("it spoke without being asked")
         try:
-            sent = self._socket.send(data)
+            sent = self.socket.send(data)
             if sent < len(data):
-                await asyncio.wait_for(self.loop.sock_sendall(self._socket, data[sent:]), seconds)
+                await asyncio.wait_for(self.loop.sock_sendall(self.socket, data[sent:]), seconds)
         except asyncio.TimeoutError:
             raise TimeoutError from None
         except OSError as error:
@@ -63,17 +63,17 @@ class Channel:
             ChannelClosed: the worker is gone, or what it sent is no frame.
             TimeoutError: no whole frame arrived within `seconds`.
         """
-        if not self._frames:
-            if self._failure is not None:
-                raise ChannelClosed(self._failure)
-            self._waiting = self.loop.create_future()
-            timer = self.loop.call_later(seconds, _fail, self._waiting, TimeoutError())
+        if not self.frames:
+            if self.failure is not None:
+                raise ChannelClosed(self.failure)
+            self.waiting = self.loop.create_future()
+            timer = self.loop.call_later(seconds, fail, self.waiting, TimeoutError())
             try:
-                await self._waiting
+                await self.waiting
             finally:
                 timer.cancel()
-                self._waiting = None
-        return self._frames.popleft()
+                self.waiting = None
+        return self.frames.popleft()
 
     def close(self) -> None:
         """Close this end, which ends a worker that is not busy. May be called from any thread, and again."""
@@ -82,42 +82,42 @@ class Channel:
         except RuntimeError:
             here = False
         if here or self.loop.is_closed():
-            self._close()
+            self.close_socket()
         else:
             with suppress(RuntimeError):  # it was closed just now
-                self.loop.call_soon_threadsafe(self._close)
+                self.loop.call_soon_threadsafe(self.close_socket)
 
-    def _close(self) -> None:
-        self._fail("it was ended")
-        self._socket.close()
+    def close_socket(self) -> None:
+        self.fail("it was ended")
+        self.socket.close()
 
-    def _read(self) -> None:
+    def read(self) -> None:
         try:
-            received = self._socket.recv(_READ_SIZE)
-            self._frames += self._buffer.feed(received)
+            received = self.socket.recv(READ_SIZE)
+            self.frames += self.buffer.feed(received)
         except BlockingIOError:
             return
         except (OSError, FrameError) as error:
-            self._fail(str(error))
+            self.fail(str(error))
             return
         if not received:
-            self._fail("it hung up")
-        elif len(self._frames) > _MOST_UNREAD:
-            self._fail("it said more than was asked")
-        elif self._frames and self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(None)
+            self.fail("it hung up")
+        elif len(self.frames) > MOST_UNREAD:
+            self.fail("it said more than was asked")
+        elif self.frames and self.waiting is not None and not self.waiting.done():
+            self.waiting.set_result(None)
 
-    def _fail(self, reason: str) -> None:
+    def fail(self, reason: str) -> None:
         """Nothing more is read, and whoever waits learns why."""
-        if self._failure is not None:
+        if self.failure is not None:
             return
-        self._failure = reason
+        self.failure = reason
         if not self.loop.is_closed():
-            self.loop.remove_reader(self._descriptor)
-        if self._waiting is not None:
-            _fail(self._waiting, ChannelClosed(reason))
+            self.loop.remove_reader(self.descriptor)
+        if self.waiting is not None:
+            fail(self.waiting, ChannelClosed(reason))
 
 
-def _fail(waiting: asyncio.Future[None], error: Exception) -> None:
+def fail(waiting: asyncio.Future[None], error: Exception) -> None:
     if not waiting.done():
         waiting.set_exception(error)

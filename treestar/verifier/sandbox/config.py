@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import math
 import os
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal
+
+from treestar.config.checks import check_choice, check_number, check_whole
 
 __all__ = ["Isolation", "SandboxConfig"]
 
 Isolation = Literal["full", "process"]
 
 
-def _available_cores() -> int:
+def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def _affordable_workers() -> int:
+def affordable_workers() -> int:
     """As many workers as half of this machine's memory holds when each takes 128 MiB, a lot for the steps of a tree."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return max(1, min(256, memory // 2 // (128 * 2**20)))
@@ -47,10 +48,10 @@ class SandboxConfig:
     """Characters of printed output that are kept. What comes after is cut and the cut is marked."""
     code_limit: int = 64 * 1024
     """Characters of code in one step. A longer step is refused."""
-    concurrency: int = field(default_factory=lambda: _available_cores() + 2)
+    concurrency: int = field(default_factory=lambda: available_cores() + 2)
     """Steps that run at the same time; more of them wait. By default two more than the cores this process may use, so
     that no core waits while a result is on its way to the engine."""
-    workers: int = field(default_factory=_affordable_workers)
+    workers: int = field(default_factory=affordable_workers)
     """Trees that keep a process at the same time. Of more, the one unused for longest loses its process, and gets
     another when it runs its next step. Never less than `concurrency`; by default what half of the memory holds at
     128 MiB each. Fewer than the trees that are searched at a time cost a fork and a path run again now and then."""
@@ -58,20 +59,11 @@ class SandboxConfig:
     """Seconds the sandbox may take to start, which is mostly importing sympy. Then starting it counts as failed."""
 
     def __post_init__(self) -> None:
-        if self.isolation not in get_args(Isolation):
-            raise ValueError(f"SandboxConfig.isolation must be 'full' or 'process', not {self.isolation!r}")
+        check_choice(self, "isolation")
         if self.isolation == "process" and not self.restricted:
             raise ValueError(
                 "SandboxConfig(isolation='process', restricted=False) would leave nothing between a step and this "
                 "machine: choose one of the two"
             )
-        for name in ("seconds", "start_seconds"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise ValueError(f"SandboxConfig.{name} must be a number of seconds, not {value!r}")
-            if not math.isfinite(value) or value <= 0:
-                raise ValueError(f"SandboxConfig.{name} must be a finite number of seconds above 0, not {value!r}")
-        for name in ("memory_mb", "output_limit", "code_limit", "concurrency", "workers"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"SandboxConfig.{name} must be a whole number of at least 1, not {value!r}")
+        check_number(self, "seconds", "start_seconds", above=0)
+        check_whole(self, "memory_mb", "output_limit", "code_limit", "concurrency", "workers")

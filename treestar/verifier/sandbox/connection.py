@@ -29,8 +29,8 @@ from treestar.verifier.sandbox.frames import Frame, FrameBuffer, FrameError, enc
 
 __all__ = ["Connection", "unsupported"]
 
-_READ_SIZE = 1 << 16
-_KEPT_VARIABLES = (
+READ_SIZE = 1 << 16
+KEPT_VARIABLES = (
     "PATH",
     "LANG",
     "LC_ALL",
@@ -40,11 +40,11 @@ _KEPT_VARIABLES = (
     "DYLD_LIBRARY_PATH",
     "VIRTUAL_ENV",
 )
-_STDERR_SHOWN = 2000
-_END_SECONDS = 2.0
-_PAUSE_SECONDS = 0.5
-_ZYGOTE = "treestar.verifier.sandbox.jail.zygote"
-_ZYGOTE_SETTINGS = ("isolation", "restricted", "memory_mb", "output_limit")
+STDERR_SHOWN = 2000
+END_SECONDS = 2.0
+PAUSE_SECONDS = 0.5
+ZYGOTE = "treestar.verifier.sandbox.jail.zygote"
+ZYGOTE_SETTINGS = ("isolation", "restricted", "memory_mb", "output_limit")
 
 
 class Connection:
@@ -55,27 +55,27 @@ class Connection:
 
     def __init__(self, config: SandboxConfig, now_and_then: Callable[[], None]) -> None:
         """`now_and_then` is called every half second or so, from a thread of this object."""
-        self._config = config
-        self._now_and_then = now_and_then
-        self._owner = os.getpid()
-        self._ids = itertools.count(1)
-        self._lock = threading.Lock()  # of the three fields below
-        self._ends: dict[int, Future[int | None]] = {}
+        self.config = config
+        self.now_and_then = now_and_then
+        self.owner = os.getpid()
+        self.ids = itertools.count(1)
+        self.lock = threading.Lock()  # of the three fields below
+        self.ends: dict[int, Future[int | None]] = {}
         """Workers that may still run, and the signal that ended each, when it has."""
-        self._processes: dict[int, int] = {}
+        self.processes: dict[int, int] = {}
         """The process of each worker, by the worker's id."""
-        self._alive = True
-        self._send_lock = threading.Lock()  # of writing to the socket
-        self._closing = False
-        self._ready: Future[dict[str, str]] = Future()
-        self._engine_end, self._zygote_end = socket.socketpair()
+        self.alive = True
+        self.send_lock = threading.Lock()  # of writing to the socket
+        self.closing = False
+        self.ready: Future[dict[str, str]] = Future()
+        self.engine_end, self.zygote_end = socket.socketpair()
         self.pid: int | None = None
-        self._thread = threading.Thread(target=self._run, name="treestar-sandbox", daemon=True)
-        self._thread.start()
+        self.thread = threading.Thread(target=self.run, name="treestar-sandbox", daemon=True)
+        self.thread.start()
 
     def usable(self) -> bool:
         """Whether the process has not ended, and this process started it."""
-        return self._alive and self._owner == os.getpid()
+        return self.alive and self.owner == os.getpid()
 
     async def wait_ready(self) -> dict[str, str]:
         """Wait until the process has imported everything and jailed itself; gives what each layer of its jail does.
@@ -83,14 +83,14 @@ class Connection:
         Raises:
             TreestarError: it could not be started, lacks a layer of the jail, or took longer than `start_seconds`.
         """
-        if self._ready.done():
-            return self._ready.result()
-        waiter = asyncio.wrap_future(self._ready)
+        if self.ready.done():
+            return self.ready.result()
+        waiter = asyncio.wrap_future(self.ready)
         try:
-            return await asyncio.wait_for(asyncio.shield(waiter), self._config.start_seconds)
+            return await asyncio.wait_for(asyncio.shield(waiter), self.config.start_seconds)
         except (asyncio.TimeoutError, TimeoutError):
             raise TreestarError(
-                f"The sandbox did not start within {self._config.start_seconds:g} seconds. "
+                f"The sandbox did not start within {self.config.start_seconds:g} seconds. "
                 "Set SandboxConfig.start_seconds higher if this machine is slow or busy."
             ) from None
 
@@ -101,27 +101,27 @@ class Connection:
             The worker's id; and, when it has ended, the signal that ended it, if it was one and the zygote lived to
             tell. If the zygote is gone already, so is the worker.
         """
-        worker = next(self._ids)
+        worker = next(self.ids)
         ended: Future[int | None] = Future()
-        with self._lock:
-            if self._alive:
-                self._ends[worker] = ended
+        with self.lock:
+            if self.alive:
+                self.ends[worker] = ended
             else:
                 ended.set_result(None)
-        with worker_end, self._send_lock, suppress(OSError):
-            socket.send_fds(self._engine_end, [encode({"fork": worker})], [worker_end.fileno()])
+        with worker_end, self.send_lock, suppress(OSError):
+            socket.send_fds(self.engine_end, [encode({"fork": worker})], [worker_end.fileno()])
         return worker, ended
 
     def kill(self, worker: int) -> None:
         """End a worker, whatever it is doing. Harmless when it has ended."""
-        if worker in self._ends:
-            with self._send_lock, suppress(OSError):
-                self._engine_end.sendall(encode({"kill": worker}))
+        if worker in self.ends:
+            with self.send_lock, suppress(OSError):
+                self.engine_end.sendall(encode({"kill": worker}))
 
     def processor_seconds(self, worker: int) -> float | None:
         """Processor time that a worker has used, or None where that cannot be told."""
         try:
-            with open(f"/proc/{self._processes[worker]}/stat") as stat:
+            with open(f"/proc/{self.processes[worker]}/stat") as stat:
                 fields = stat.read().rsplit(")", 1)[1].split()
             return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
         except (OSError, LookupError):
@@ -129,95 +129,95 @@ class Connection:
 
     def close(self) -> None:
         """End the process and its workers. Returns when they are gone; may be called again."""
-        if self._owner != os.getpid():
-            self._engine_end.close()  # a fork of the engine: the zygote belongs to the parent
+        if self.owner != os.getpid():
+            self.engine_end.close()  # a fork of the engine: the zygote belongs to the parent
             return
-        self._closing = True
+        self.closing = True
         with suppress(OSError):
-            self._engine_end.shutdown(socket.SHUT_RDWR)
-        if threading.current_thread() is not self._thread:
-            self._thread.join()
+            self.engine_end.shutdown(socket.SHUT_RDWR)
+        if threading.current_thread() is not self.thread:
+            self.thread.join()
 
     # --- the thread --------------------------------------------------------------------------------------------------
 
-    def _run(self) -> None:
+    def run(self) -> None:
         with tempfile.TemporaryFile() as errors:
             try:
-                process = self._start_process(errors)
+                process = self.start_process(errors)
             except OSError as error:
-                self._end(TreestarError(f"The sandbox process could not be started: {error}"))
+                self.end(TreestarError(f"The sandbox process could not be started: {error}"))
                 return
             self.pid = process.pid
             try:
-                self._listen()
+                self.listen()
             finally:
-                self._wait_or_kill(process)
-                self._end(TreestarError(_start_failure(process.returncode, errors)))
+                self.wait_or_kill(process)
+                self.end(TreestarError(start_failure(process.returncode, errors)))
 
-    def _start_process(self, errors: IO[bytes]) -> subprocess.Popen[bytes]:
-        settings = {name: getattr(self._config, name) for name in _ZYGOTE_SETTINGS}
-        descriptor = self._zygote_end.fileno()
-        with self._zygote_end, tempfile.TemporaryDirectory(prefix="treestar-") as empty:
+    def start_process(self, errors: IO[bytes]) -> subprocess.Popen[bytes]:
+        settings = {name: getattr(self.config, name) for name in ZYGOTE_SETTINGS}
+        descriptor = self.zygote_end.fileno()
+        with self.zygote_end, tempfile.TemporaryDirectory(prefix="treestar-") as empty:
             return subprocess.Popen(
-                [sys.executable, "-m", _ZYGOTE, str(descriptor), json.dumps({**settings, "engine": os.getpid()})],
+                [sys.executable, "-m", ZYGOTE, str(descriptor), json.dumps({**settings, "engine": os.getpid()})],
                 pass_fds=[descriptor],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
                 cwd=empty,  # deleted right away: a working directory in which nothing can be created
-                env=_environment(),
+                env=environment(),
                 start_new_session=True,  # Ctrl-C is for the engine, which then closes the sandbox
             )
 
-    def _listen(self) -> None:
+    def listen(self) -> None:
         frames = FrameBuffer()
         with suppress(OSError, FrameError), selectors.DefaultSelector() as selector:
-            selector.register(self._engine_end, selectors.EVENT_READ)
+            selector.register(self.engine_end, selectors.EVENT_READ)
             last = time.monotonic()
             while True:
-                readable = selector.select(_PAUSE_SECONDS)
-                if time.monotonic() - last >= _PAUSE_SECONDS:  # also where workers come and go all the time
-                    self._now_and_then()
+                readable = selector.select(PAUSE_SECONDS)
+                if time.monotonic() - last >= PAUSE_SECONDS:  # also where workers come and go all the time
+                    self.now_and_then()
                     last = time.monotonic()
                 if not readable:
                     continue
-                received = self._engine_end.recv(_READ_SIZE)
+                received = self.engine_end.recv(READ_SIZE)
                 if not received:
                     return
                 for frame in frames.feed(received):
-                    self._hear(frame)
+                    self.hear(frame)
 
-    def _hear(self, frame: Frame) -> None:
+    def hear(self, frame: Frame) -> None:
         if "ready" in frame:
-            self._ready.set_result(frame["ready"])
+            self.ready.set_result(frame["ready"])
         elif "unsupported" in frame:
-            self._ready.set_exception(unsupported(frame["unsupported"]))
+            self.ready.set_exception(unsupported(frame["unsupported"]))
         elif "forked" in frame:
-            self._processes[frame["forked"]] = frame["process"]
+            self.processes[frame["forked"]] = frame["process"]
         else:
-            with self._lock:
-                ended = self._ends.pop(frame["ended"])
-                self._processes.pop(frame["ended"], None)
+            with self.lock:
+                ended = self.ends.pop(frame["ended"])
+                self.processes.pop(frame["ended"], None)
             ended.set_result(frame["signal"])
 
-    def _wait_or_kill(self, process: subprocess.Popen[bytes]) -> None:
+    def wait_or_kill(self, process: subprocess.Popen[bytes]) -> None:
         """A zygote ends by itself when its socket closes, its workers before it. This is for one that does not."""
         with suppress(OSError):
-            self._engine_end.shutdown(socket.SHUT_RDWR)
+            self.engine_end.shutdown(socket.SHUT_RDWR)
         try:
-            process.wait(0 if self._closing and not self._ready.done() else _END_SECONDS)
+            process.wait(0 if self.closing and not self.ready.done() else END_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
 
-    def _end(self, failure: TreestarError) -> None:
-        with self._lock:
-            self._alive = False
-            ends, self._ends = self._ends, {}
-        with self._send_lock:
-            self._engine_end.close()
-        if not self._ready.done():
-            self._ready.set_exception(failure)
+    def end(self, failure: TreestarError) -> None:
+        with self.lock:
+            self.alive = False
+            ends, self.ends = self.ends, {}
+        with self.send_lock:
+            self.engine_end.close()
+        if not self.ready.done():
+            self.ready.set_exception(failure)
         for ended in ends.values():
             ended.set_result(None)
 
@@ -232,12 +232,12 @@ def unsupported(reason: str) -> TreestarError:
     )
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """The zygote's environment: what finding Python and its libraries takes, and nothing that may be a secret."""
     package_root = str(Path(__file__).resolve().parents[3])
     search_path = [entry for entry in sys.path if entry and os.path.isabs(entry)]
     return {
-        **{name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ},
+        **{name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ},
         "PYTHONPATH": os.pathsep.join(dict.fromkeys([*search_path, package_root])),
         "PYTHONSAFEPATH": "1",
         "PYTHONHASHSEED": "0",
@@ -247,9 +247,9 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _start_failure(status: int, errors: IO[bytes]) -> str:
+def start_failure(status: int, errors: IO[bytes]) -> str:
     errors.seek(0)
-    said = errors.read().decode("utf-8", "replace").strip()[-_STDERR_SHOWN:]
+    said = errors.read().decode("utf-8", "replace").strip()[-STDERR_SHOWN:]
     return (
         f"The sandbox process ended with status {status} while it started. Check that sympy, numpy and "
         f"RestrictedPython can be imported by {sys.executable}. It said: {said or 'nothing'}"

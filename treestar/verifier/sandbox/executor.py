@@ -26,14 +26,14 @@ from treestar.verifier.sandbox.worker_process import PathEntry, Reply, WorkerPro
 
 __all__ = ["SandboxExecutor", "SandboxInterpreter"]
 
-_ATTEMPTS = 4
+ATTEMPTS = 4
 """Workers tried for one run: a used one that fails is replaced, and so is one that went down with its zygote."""
-_LEEWAY_SECONDS = 0.25
-_DEATHS: dict[int | None, str] = {
+LEEWAY_SECONDS = 0.25
+DEATHS: dict[int | None, str] = {
     signal.SIGSEGV: "MemoryError: the step crashed the interpreter, which deep nesting or recursion does",
     signal.SIGXCPU: "TimeoutError: the step used more processor time than it may",
 }
-_PROCESS_ISOLATION = (
+PROCESS_ISOLATION = (
     "isolation='process': steps run without landlock, seccomp and namespaces. RestrictedPython is the only thing that "
     "keeps a step from your files, your network and your processes; nothing does if it is escaped from."
 )
@@ -49,13 +49,13 @@ class SandboxExecutor:
     def __init__(self, config: SandboxConfig | None = None) -> None:
         self.config = config or SandboxConfig()
         if self.config.isolation == "process":
-            warnings.warn(_PROCESS_ISOLATION, RuntimeWarning, stacklevel=2)
-        self._lock = threading.Lock()
-        self._closed = False
+            warnings.warn(PROCESS_ISOLATION, RuntimeWarning, stacklevel=2)
+        self.lock = threading.Lock()
+        self.closed = False
         self.turns = Turns(self.config.concurrency)
         self.pool = WorkerPool(max(self.config.workers, self.config.concurrency))
-        self._connection = Connection(self.config, self.pool.sweep)
-        self._finalizer = weakref.finalize(self, self._connection.close)
+        self.connection = Connection(self.config, self.pool.sweep)
+        self.finalizer = weakref.finalize(self, self.connection.close)
 
     async def open(self) -> SandboxInterpreter:
         """A new interpreter, for one tree. The caller closes it.
@@ -68,10 +68,10 @@ class SandboxExecutor:
 
     async def close(self) -> None:
         """End every process this executor started."""
-        with self._lock:
-            self._closed = True
-            self._finalizer.detach()
-        await asyncio.to_thread(self._connection.close)
+        with self.lock:
+            self.closed = True
+            self.finalizer.detach()
+        await asyncio.to_thread(self.connection.close)
 
     async def layers(self) -> dict[str, str]:
         """What each layer of isolation does on this machine, in words; "off: why" where it does nothing.
@@ -96,19 +96,19 @@ class SandboxExecutor:
 
     def connect(self) -> Connection:
         """The connection to a living zygote, a new one if need be. Raises TreestarError if this executor is closed."""
-        with self._lock:
-            if self._closed:
+        with self.lock:
+            if self.closed:
                 raise TreestarError("This sandbox is closed; make a new SandboxExecutor.")
-            if not self._connection.usable():
-                self._finalizer.detach()
-                self._connection.close()
-                self._connection = Connection(self.config, self.pool.sweep)
-                self._finalizer = weakref.finalize(self, self._connection.close)
-            return self._connection
+            if not self.connection.usable():
+                self.finalizer.detach()
+                self.connection.close()
+                self.connection = Connection(self.config, self.pool.sweep)
+                self.finalizer = weakref.finalize(self, self.connection.close)
+            return self.connection
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
+class Run:
     """A run that succeeded: enough to do it again."""
 
     parent: int | None
@@ -121,13 +121,13 @@ class SandboxInterpreter:
     """The interpreter of one tree. Implements `Interpreter`."""
 
     def __init__(self, executor: SandboxExecutor) -> None:
-        self._executor = executor
-        self._turn = Turns(1)
-        self._numbers = itertools.count()
-        self._runs: dict[int, _Run] = {}
+        self.executor = executor
+        self.turn = Turns(1)
+        self.numbers = itertools.count()
+        self.runs: dict[int, Run] = {}
         """Every snapshot is a key of this."""
-        self._worker: WorkerProcess | None = None
-        self._closed = False
+        self.worker: WorkerProcess | None = None
+        self.closed = False
 
     async def run(self, code: str, parent: Snapshot | None) -> Execution:
         """Run `code` in the state `parent` (None: a fresh interpreter). `parent` itself is left as it was.
@@ -137,99 +137,99 @@ class SandboxInterpreter:
         Raises:
             TreestarError: this interpreter is closed, or `parent` is not its snapshot, or the sandbox cannot start.
         """
-        self._check_open()
-        if parent is not None and parent not in self._runs:
+        self.check_open()
+        if parent is not None and parent not in self.runs:
             raise TreestarError(f"Snapshot {parent} does not belong to this interpreter.")
-        if parent is not None and not _does_something(code):
+        if parent is not None and not does_something(code):
             return Execution(snapshot=parent)
-        limit = self._executor.config.code_limit
+        limit = self.executor.config.code_limit
         if len(code) > limit:
             return Execution(error=f"ValueError: the step's code is longer than {limit} characters")
-        async with self._turn, self._executor.turns:
-            self._check_open()
-            return await self._run(next(self._numbers), parent, code)
+        async with self.turn, self.executor.turns:
+            self.check_open()
+            return await self.run_in_worker(next(self.numbers), parent, code)
 
     async def close(self) -> None:
         """Forget all snapshots and end the worker, whatever it is doing. Returns when it is gone."""
-        self._closed = True
-        self._runs = {}
-        if self._worker is not None:
-            self._executor.pool.discard(self._worker)
-            await self._worker.end()
+        self.closed = True
+        self.runs = {}
+        if self.worker is not None:
+            self.executor.pool.discard(self.worker)
+            await self.worker.end()
 
-    def _check_open(self) -> None:
-        if self._closed:
+    def check_open(self) -> None:
+        if self.closed:
             raise TreestarError("This interpreter is closed; open a new one with `await executor.open()`.")
 
-    async def _run(self, number: int, parent: int | None, code: str) -> Execution:
+    async def run_in_worker(self, number: int, parent: int | None, code: str) -> Execution:
         """Run `code` as the run `number`. What a used worker may have caused itself is tried again in a fresh one."""
-        left = limit = self._executor.config.seconds
-        for _ in range(_ATTEMPTS):
-            worker = await self._take_worker()
+        left = limit = self.executor.config.seconds
+        for _ in range(ATTEMPTS):
+            worker = await self.take_worker()
             fresh, healthy = not worker.used, False
             try:
-                path, again = self._unknown_path(parent, worker), self._seconds_again(parent)
+                path, again = self.unknown_path(parent, worker), self.seconds_again(parent)
                 reply = await worker.run(number, parent, code, path, left, again)
                 healthy = not (reply.worn or reply.doubtful)
                 if fresh or not reply.doubtful:
-                    return self._execution(number, parent, code, reply, time.monotonic() - worker.began)
+                    return self.execution(number, parent, code, reply, time.monotonic() - worker.began)
             except TimeoutError:
                 error = f"TimeoutError: the step ran longer than {limit:g} seconds and was stopped"
                 return Execution(error=error, seconds=limit)
             except ChannelClosed:
                 signal_number = await worker.end()
-                self._check_open()
+                self.check_open()
                 if fresh and worker.zygote_lives():
-                    error = _DEATHS.get(signal_number, "RuntimeError: the step's process ended early")
+                    error = DEATHS.get(signal_number, "RuntimeError: the step's process ended early")
                     return Execution(error=error, seconds=time.monotonic() - worker.began)
             finally:
-                self._give_back(worker, healthy)
+                self.give_back(worker, healthy)
             left = max(left - (time.monotonic() - worker.began), 0.0)  # both attempts share the deadline
         return Execution(error="RuntimeError: the sandbox ended while it ran this step")
 
-    async def _take_worker(self) -> WorkerProcess:
-        if self._worker is not None and not self._worker.usable_here():
-            self._executor.pool.discard(self._worker)
-        worker = self._executor.pool.take(self._worker)
+    async def take_worker(self) -> WorkerProcess:
+        if self.worker is not None and not self.worker.usable_here():
+            self.executor.pool.discard(self.worker)
+        worker = self.executor.pool.take(self.worker)
         if worker is None:
             try:
-                worker = self._worker = await self._executor.new_worker()
+                worker = self.worker = await self.executor.new_worker()
             except BaseException:
-                self._executor.pool.give_back(None)
+                self.executor.pool.give_back(None)
                 raise
         return worker
 
-    def _give_back(self, worker: WorkerProcess, healthy: bool) -> None:
-        healthy = healthy and not self._closed
+    def give_back(self, worker: WorkerProcess, healthy: bool) -> None:
+        healthy = healthy and not self.closed
         if not healthy:
             worker.kill()
-        self._executor.pool.give_back(worker if healthy else None)
+        self.executor.pool.give_back(worker if healthy else None)
 
-    def _unknown_path(self, parent: int | None, worker: WorkerProcess) -> list[PathEntry]:
+    def unknown_path(self, parent: int | None, worker: WorkerProcess) -> list[PathEntry]:
         """`parent` and its ancestors as far as `worker` does not know them, the oldest first."""
         path: list[PathEntry] = []
         while parent is not None and parent not in worker.known:
-            run = self._runs[parent]
+            run = self.runs[parent]
             path.append((parent, run.parent, run.code))
             parent = run.parent
         return path[::-1]
 
-    def _seconds_again(self, parent: int | None) -> float:
+    def seconds_again(self, parent: int | None) -> float:
         """What running the path to `parent` again may take: three times what it took, and a little."""
         seconds = 0.0
         while parent is not None:
-            run = self._runs[parent]
+            run = self.runs[parent]
             seconds += run.seconds
             parent = run.parent
-        return 3 * seconds + _LEEWAY_SECONDS
+        return 3 * seconds + LEEWAY_SECONDS
 
-    def _execution(self, number: int, parent: int | None, code: str, reply: Reply, seconds: float) -> Execution:
+    def execution(self, number: int, parent: int | None, code: str, reply: Reply, seconds: float) -> Execution:
         if reply.error is not None:
             return Execution(reply.output, reply.error, None, reply.seconds, reply.memory)
-        self._runs[number] = _Run(parent, code, seconds)
+        self.runs[number] = Run(parent, code, seconds)
         return Execution(reply.output, None, Snapshot(number), reply.seconds, reply.memory)
 
 
-def _does_something(code: str) -> bool:
+def does_something(code: str) -> bool:
     """Whether `code` is more than blank lines and comments."""
     return any(line.strip() and not line.lstrip().startswith("#") for line in code.splitlines())

@@ -18,11 +18,11 @@ MAX_FRAME = 64 * 1024 * 1024
 
 Frame = dict[str, Any]
 
-_HEADER = 4
-_DEEPEST = 20
+HEADER = 4
+DEEPEST = 20
 """Objects and lists inside one another in a frame. The JSON parser of Python follows more of them than its stack holds
 in a program that has raised its recursion limit."""
-_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
+STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 
 
 class FrameError(Exception):
@@ -32,15 +32,15 @@ class FrameError(Exception):
 def encode(frame: Frame) -> bytes:
     """The bytes of one frame. Lone surrogates in strings survive as escapes."""
     body = json.dumps(frame, separators=(",", ":")).encode("ascii")
-    return len(body).to_bytes(_HEADER, "big") + body
+    return len(body).to_bytes(HEADER, "big") + body
 
 
 class FrameBuffer:
     """Collects received bytes and hands out the frames that are complete."""
 
     def __init__(self, limit: int = MAX_FRAME) -> None:
-        self._bytes = bytearray()
-        self._limit = limit
+        self.bytes = bytearray()
+        self.limit = limit
 
     def feed(self, received: bytes) -> list[Frame]:
         """Add `received` and return the frames it completed, in order.
@@ -48,16 +48,16 @@ class FrameBuffer:
         Raises:
             FrameError: a length above the limit, or a body that is no JSON object.
         """
-        self._bytes += received
+        self.bytes += received
         frames = []
-        while len(self._bytes) >= _HEADER:
-            length = int.from_bytes(self._bytes[:_HEADER], "big")
-            if length > self._limit:
-                raise FrameError(f"a frame of {length} bytes is longer than the limit of {self._limit}")
-            if len(self._bytes) < _HEADER + length:
+        while len(self.bytes) >= HEADER:
+            length = int.from_bytes(self.bytes[:HEADER], "big")
+            if length > self.limit:
+                raise FrameError(f"a frame of {length} bytes is longer than the limit of {self.limit}")
+            if len(self.bytes) < HEADER + length:
                 break
-            frames.append(decode_body(bytes(self._bytes[_HEADER : _HEADER + length])))
-            del self._bytes[: _HEADER + length]
+            frames.append(decode_body(bytes(self.bytes[HEADER : HEADER + length])))
+            del self.bytes[: HEADER + length]
         return frames
 
 
@@ -69,8 +69,8 @@ def decode_body(body: bytes) -> Frame:
     """
     try:
         text = body.decode()
-        if _depth(text) > _DEEPEST:
-            raise FrameError(f"a frame is nested deeper than {_DEEPEST}")
+        if depth_of(text) > DEEPEST:
+            raise FrameError(f"a frame is nested deeper than {DEEPEST}")
         frame = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise FrameError(f"a frame is not JSON: {error}") from error
@@ -79,12 +79,12 @@ def decode_body(body: bytes) -> Frame:
     return frame
 
 
-def _depth(text: str) -> int:
+def depth_of(text: str) -> int:
     """How deep lists and objects are nested in the JSON `text`, at most."""
-    if text.count("[") + text.count("{") <= _DEEPEST:
+    if text.count("[") + text.count("{") <= DEEPEST:
         return 0
     depth = deepest = 0
-    for sign in re.findall(r"[][{}]", _STRING.sub("", text)):
+    for sign in re.findall(r"[][{}]", STRING.sub("", text)):
         depth += 1 if sign in "[{" else -1
         deepest = max(deepest, depth)
     return deepest

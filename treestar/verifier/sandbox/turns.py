@@ -15,55 +15,55 @@ class Turns:
     """Lets `limit` tasks in at a time: `async with turns:`. First come, first served."""
 
     def __init__(self, limit: int) -> None:
-        self._free = limit
-        self._lock = threading.Lock()
-        self._waiting: deque[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = deque()
+        self.free = limit
+        self.lock = threading.Lock()
+        self.waiting: deque[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = deque()
 
     async def __aenter__(self) -> None:
-        with self._lock:
-            if self._free and not self._waiting:
-                self._free -= 1
+        with self.lock:
+            if self.free and not self.waiting:
+                self.free -= 1
                 return
             loop = asyncio.get_running_loop()
             turn: asyncio.Future[None] = loop.create_future()
             waiting = (loop, turn)
-            self._waiting.append(waiting)
+            self.waiting.append(waiting)
         try:
             await turn
         except asyncio.CancelledError:
-            with self._lock:
-                still_waiting = waiting in self._waiting
+            with self.lock:
+                still_waiting = waiting in self.waiting
                 if still_waiting:
-                    self._waiting.remove(waiting)
+                    self.waiting.remove(waiting)
             if not still_waiting:  # the turn came, and nobody is left to use it
-                self._pass_on()
+                self.pass_on()
             raise
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._pass_on()
+        self.pass_on()
 
-    def _pass_on(self) -> None:
+    def pass_on(self) -> None:
         """Give a turn that ended to the first that waits and whose event loop still runs."""
-        with self._lock:
-            while self._waiting:
-                if _grant(*self._waiting.popleft()):
+        with self.lock:
+            while self.waiting:
+                if grant(*self.waiting.popleft()):
                     return
-            self._free += 1
+            self.free += 1
 
 
-def _grant(loop: asyncio.AbstractEventLoop, turn: asyncio.Future[None]) -> bool:
+def grant(loop: asyncio.AbstractEventLoop, turn: asyncio.Future[None]) -> bool:
     """Let the task that waits for `turn` in. False: its event loop is closed, so that there is no such task."""
     if loop is asyncio._get_running_loop():  # the common case, and then there is no need to wake the loop up
-        _let_in(turn)
+        let_in(turn)
         return True
     with suppress(RuntimeError):
-        loop.call_soon_threadsafe(_let_in, turn)
+        loop.call_soon_threadsafe(let_in, turn)
         return True
     return False
 
 
-def _let_in(turn: asyncio.Future[None]) -> None:
+def let_in(turn: asyncio.Future[None]) -> None:
     if not turn.done():
         turn.set_result(None)

@@ -17,10 +17,10 @@ from treestar.verifier.sandbox.frames import Frame, encode
 
 __all__ = ["PathEntry", "Reply", "WorkerProcess"]
 
-_MARK = 100
+MARK = 100
 """Characters that the mark of cut output takes at most."""
-_LONGEST_ERROR = 2000
-_MOST_MEMORY = 1 << 50
+LONGEST_ERROR = 2000
+MOST_MEMORY = 1 << 50
 
 PathEntry = tuple[int, int | None, str]
 """A run that a worker is told of: its number, its parent's, and its code."""
@@ -44,12 +44,12 @@ class WorkerProcess:
     """One worker. Used by one task at a time, of the event loop that it was made on; anyone may `kill` it."""
 
     def __init__(self, connection: Connection, config: SandboxConfig) -> None:
-        self._connection = connection
-        self._config = config
+        self.connection = connection
+        self.config = config
         engine_end, worker_end = socket.socketpair()
         frame_limit = 12 * config.output_limit + 65536  # JSON escapes one character with 12 at most
-        self._channel = Channel(engine_end, frame_limit)
-        self._id, self._ended = connection.fork(worker_end)
+        self.channel = Channel(engine_end, frame_limit)
+        self.id, self.ended = connection.fork(worker_end)
         self.known: set[int] = set()
         """Runs that it has done or was told of."""
         self.used = False
@@ -65,7 +65,7 @@ class WorkerProcess:
             ChannelClosed: it did not start.
         """
         try:
-            frame = await self._channel.receive(self._config.start_seconds)
+            frame = await self.channel.receive(self.config.start_seconds)
         except TimeoutError as error:
             raise ChannelClosed("it took too long to start") from error
         if "unsupported" in frame:
@@ -94,71 +94,71 @@ class WorkerProcess:
         request_id = secrets.randbits(53)  # no step can know the one that the next request will have
         request = {"id": request_id, "node": number, "parent": parent, "code": code, "path": path}
         self.began = time.monotonic()
-        await self._channel.send(encode(request), seconds)
+        await self.channel.send(encode(request), seconds)
         self.known.update(entry[0] for entry in path)
-        frame = await self._receive(request_id, self.began + seconds - time.monotonic())
+        frame = await self.receive_reply(request_id, self.began + seconds - time.monotonic())
         if "replaying" in frame:
             runs = frame["replaying"]
             if type(runs) is not int or not 1 <= runs <= len(self.known):
                 raise ChannelClosed("it wants to repeat more runs than there are")
             # What went by until now counts in full: a step that has begun could claim to be repeating others.
             began_again = time.monotonic()
-            frame = await self._receive(request_id, again)
+            frame = await self.receive_reply(request_id, again)
             if frame.get("replaying") != 0:
                 raise ChannelClosed("it did not say that it is done with the steps before")
             self.began += time.monotonic() - began_again
-            frame = await self._receive(request_id, self.began + seconds - time.monotonic())
-        reply = _checked(frame, self._config)
+            frame = await self.receive_reply(request_id, self.began + seconds - time.monotonic())
+        reply = checked(frame, self.config)
         if reply.error is None:
             self.known.add(number)
         return reply
 
-    async def _receive(self, request_id: int, seconds: float) -> Frame:
-        frame = await self._channel.receive(seconds)
+    async def receive_reply(self, request_id: int, seconds: float) -> Frame:
+        frame = await self.channel.receive(seconds)
         if frame.get("id") != request_id:
             raise ChannelClosed("it answered something that was not asked")
         return frame
 
     def kill(self) -> None:
         """End it, whatever it is doing."""
-        self._connection.kill(self._id)
-        self._channel.close()
+        self.connection.kill(self.id)
+        self.channel.close()
 
     async def end(self) -> int | None:
         """End it and wait until it has; gives the signal that ended it, if it was one."""
         self.kill()
-        return await asyncio.shield(asyncio.wrap_future(self._ended))  # a cancelled caller cancels no fact
+        return await asyncio.shield(asyncio.wrap_future(self.ended))  # a cancelled caller cancels no fact
 
     def usable_here(self) -> bool:
         """Whether the running event loop is the one that it was made on."""
-        return self._channel.loop is asyncio.get_running_loop()
+        return self.channel.loop is asyncio.get_running_loop()
 
     def processor_seconds(self) -> float | None:
         """Processor time that it has used, or None where that cannot be told."""
-        return self._connection.processor_seconds(self._id)
+        return self.connection.processor_seconds(self.id)
 
     def zygote_lives(self) -> bool:
         """Whether the zygote that forked it lives."""
-        return self._connection.usable()
+        return self.connection.usable()
 
 
-def _checked(frame: Frame, config: SandboxConfig) -> Reply:
+def checked(frame: Frame, config: SandboxConfig) -> Reply:
     """The reply in `frame`, of which nothing is believed but what has the right form and size."""
     output, error, seconds = frame.get("output"), frame.get("error"), frame.get("seconds")
     memory, doubtful, worn = frame.get("memory"), frame.get("doubtful"), frame.get("worn")
     if not isinstance(output, str) or not (error is None or isinstance(error, str)):
         raise ChannelClosed("its output is not text")
-    if len(output) > config.output_limit + _MARK or (error is not None and len(error) > _LONGEST_ERROR):
+    if len(output) > config.output_limit + MARK or (error is not None and len(error) > LONGEST_ERROR):
         raise ChannelClosed("its output is longer than it may be")
-    if type(seconds) is not float or not math.isfinite(seconds) or type(memory) is not int or memory > _MOST_MEMORY:
+    if type(seconds) is not float or not math.isfinite(seconds) or type(memory) is not int or memory > MOST_MEMORY:
         raise ChannelClosed("its figures are not numbers")
     if type(doubtful) is not bool or type(worn) is not bool:
         raise ChannelClosed("it does not say how it is")
-    error = error if error is None else _printable(error)
+    error = error if error is None else printable(error)
     seconds = min(max(seconds, 0.0), config.seconds)
-    return Reply(_printable(output), error, seconds, max(memory, 0), doubtful, worn)
+    return Reply(printable(output), error, seconds, max(memory, 0), doubtful, worn)
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """`text` without lone surrogates, which no file can hold."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

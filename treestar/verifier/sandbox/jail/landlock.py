@@ -8,12 +8,12 @@ from treestar.verifier.sandbox.jail.system import syscall
 
 __all__ = ["forbid_files", "landlock_version"]
 
-_CREATE_RULESET = 444  # the same number on every architecture
-_RESTRICT_SELF = 446
-_ASK_VERSION = 1
+CREATE_RULESET = 444  # the same number on every architecture
+RESTRICT_SELF = 446
+ASK_VERSION = 1
 
 
-class _Attributes(ctypes.Structure):
+class Attributes(ctypes.Structure):
     """`struct landlock_ruleset_attr` of linux/landlock.h: what is forbidden unless a rule allows it."""
 
     _fields_ = (("files", ctypes.c_uint64), ("network", ctypes.c_uint64), ("scopes", ctypes.c_uint64))
@@ -21,7 +21,7 @@ class _Attributes(ctypes.Structure):
 
 def landlock_version() -> int:
     """The version of landlock that this kernel has; at least 1. Raises OSError where it has none."""
-    return syscall("landlock_create_ruleset", _CREATE_RULESET, None, 0, _ASK_VERSION)
+    return syscall("landlock_create_ruleset", CREATE_RULESET, None, 0, ASK_VERSION)
 
 
 def forbid_files() -> int:
@@ -31,17 +31,17 @@ def forbid_files() -> int:
         OSError: the kernel has no landlock, or refuses.
     """
     version = landlock_version()
-    attributes, size = _everything(version)
-    ruleset = syscall("landlock_create_ruleset", _CREATE_RULESET, ctypes.addressof(attributes), size, 0)
+    attributes, size = everything(version)
+    ruleset = syscall("landlock_create_ruleset", CREATE_RULESET, ctypes.addressof(attributes), size, 0)
     # The ruleset's descriptor stays open: close_range in the workers ends it.
-    syscall("landlock_restrict_self", _RESTRICT_SELF, ruleset, 0)
+    syscall("landlock_restrict_self", RESTRICT_SELF, ruleset, 0)
     return version
 
 
-def _everything(version: int) -> tuple[_Attributes, int]:
+def everything(version: int) -> tuple[Attributes, int]:
     """Every access that this version of landlock can forbid, and the size of the structure it takes."""
     file_rights = 13 + (version >= 2) + (version >= 3) + (version >= 5)  # + refer, truncate, ioctl on devices
-    attributes = _Attributes(files=(1 << file_rights) - 1)
+    attributes = Attributes(files=(1 << file_rights) - 1)
     if version >= 4:
         attributes.network = 0b11  # bind and connect TCP
     if version >= 6:

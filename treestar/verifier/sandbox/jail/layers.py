@@ -22,7 +22,7 @@ __all__ = ["SOCKET", "Unsupported", "jail_worker", "jail_zygote", "require_suppo
 SOCKET = 3
 """The only descriptor of a worker that leads anywhere: its socket to the engine."""
 
-_NOT_CHOSEN = "off: isolation='process' was chosen"
+NOT_CHOSEN = "off: isolation='process' was chosen"
 
 
 class Unsupported(Exception):
@@ -52,7 +52,7 @@ def jail_zygote(isolation: str) -> dict[str, str]:
         Unsupported: a layer that `isolation` cannot do without is missing.
     """
     if isolation == "process":
-        return dict.fromkeys(("namespaces", "no_new_privs", "landlock"), _NOT_CHOSEN) | {"user": drop_user()}
+        return dict.fromkeys(("namespaces", "no_new_privs", "landlock"), NOT_CHOSEN) | {"user": drop_user()}
     require_support()
     try:
         return {
@@ -69,7 +69,7 @@ def jail_worker(isolation: str, address_space: int, cpu_seconds: int) -> dict[st
     """The layers of one worker, applied to this process. Returns and raises as `jail_zygote` does."""
     limits = cap_resources(address_space, SOCKET + 1, cpu_seconds)
     if isolation == "process":
-        return {"limits": limits, "seccomp": _NOT_CHOSEN}
+        return {"limits": limits, "seccomp": NOT_CHOSEN}
     try:
         allow_only_listed_calls(SOCKET)
     except OSError as error:

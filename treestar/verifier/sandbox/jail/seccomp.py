@@ -10,7 +10,7 @@ from treestar.verifier.sandbox.jail.system import prctl
 
 __all__ = ["ALLOWED", "allow_only_listed_calls", "seccomp_supported"]
 
-_X86_64 = {
+X86_64 = {
     "read": 0,
     "write": 1,
     "mmap": 9,
@@ -42,7 +42,7 @@ _X86_64 = {
     "exit_group": 231,
     "getrandom": 318,
 }
-_AARCH64 = {
+AARCH64 = {
     "read": 63,
     "write": 64,
     "exit": 93,
@@ -73,25 +73,25 @@ _AARCH64 = {
     "madvise": 233,
     "getrandom": 278,
 }
-_ARCHITECTURES = {"x86_64": (0xC000003E, _X86_64), "aarch64": (0xC00000B7, _AARCH64)}
+ARCHITECTURES = {"x86_64": (0xC000003E, X86_64), "aarch64": (0xC00000B7, AARCH64)}
 """The audit constant of linux/audit.h and the numbers of the allowed calls, by machine."""
 
-ALLOWED = frozenset(_X86_64)
+ALLOWED = frozenset(X86_64)
 """Computing, memory, the clock, signals to oneself, and the one socket. No file, process, signal or socket call."""
 
-_ONLY_ON_DESCRIPTOR = ("read", "write")
-_NEVER_EXECUTABLE = ("mmap", "mprotect")
+ONLY_ON_DESCRIPTOR = ("read", "write")
+NEVER_EXECUTABLE = ("mmap", "mprotect")
 
-_LOAD, _JUMP_IF_EQUAL, _JUMP_IF_GREATER_OR_EQUAL, _JUMP_IF_ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-_ALLOW, _KILL_PROCESS, _REFUSE = 0x7FFF0000, 0x80000000, 0x00050000 | 1  # EPERM
-_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16  # offsets in struct seccomp_data; arguments are 8 bytes each
-_X32_CALLS = 0x40000000
-_EXECUTABLE = 4
+LOAD, JUMP_IF_EQUAL, JUMP_IF_GREATER_OR_EQUAL, JUMP_IF_ANY_BIT, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+ALLOW, KILL_PROCESS, REFUSE = 0x7FFF0000, 0x80000000, 0x00050000 | 1  # EPERM
+NUMBER, ARCHITECTURE, FIRST_ARGUMENT = 0, 4, 16  # offsets in struct seccomp_data; arguments are 8 bytes each
+X32_CALLS = 0x40000000
+EXECUTABLE = 4
 
-_PR_GET_SECCOMP, _PR_SET_SECCOMP, _FILTER_MODE = 21, 22, 2
+PR_GET_SECCOMP, PR_SET_SECCOMP, FILTER_MODE = 21, 22, 2
 
 
-class _Program(ctypes.Structure):
+class Program(ctypes.Structure):
     """`struct sock_fprog`."""
 
     _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p))
@@ -100,10 +100,10 @@ class _Program(ctypes.Structure):
 def seccomp_supported() -> str | None:
     """None where the filter can be installed, else the reason why not."""
     machine = platform.machine()
-    if machine not in _ARCHITECTURES:
-        return f"no list of system calls has been written for {machine} machines, only for {', '.join(_ARCHITECTURES)}"
+    if machine not in ARCHITECTURES:
+        return f"no list of system calls has been written for {machine} machines, only for {', '.join(ARCHITECTURES)}"
     try:
-        prctl(_PR_GET_SECCOMP)
+        prctl(PR_GET_SECCOMP)
     except OSError as error:
         return f"the kernel has no seccomp ({error.strerror})"
     return None
@@ -117,43 +117,43 @@ def allow_only_listed_calls(descriptor: int) -> None:
     Raises:
         OSError: the kernel refuses.
     """
-    audit_constant, numbers = _ARCHITECTURES[platform.machine()]
-    instructions = _filter(audit_constant, numbers, descriptor)
-    program = _Program(len(instructions), b"".join(instructions))
-    prctl(_PR_SET_SECCOMP, _FILTER_MODE, ctypes.addressof(program))
+    audit_constant, numbers = ARCHITECTURES[platform.machine()]
+    instructions = filter_program(audit_constant, numbers, descriptor)
+    program = Program(len(instructions), b"".join(instructions))
+    prctl(PR_SET_SECCOMP, FILTER_MODE, ctypes.addressof(program))
 
 
-def _filter(audit_constant: int, numbers: dict[str, int], descriptor: int) -> list[bytes]:
+def filter_program(audit_constant: int, numbers: dict[str, int], descriptor: int) -> list[bytes]:
     """The program, in classic BPF: tests one after the other, the first that applies decides."""
     program = [
-        _instruction(_LOAD, _ARCHITECTURE),
-        _instruction(_JUMP_IF_EQUAL, audit_constant, then=1),
-        _instruction(_RETURN, _KILL_PROCESS),
-        _instruction(_LOAD, _NUMBER),
-        _instruction(_JUMP_IF_GREATER_OR_EQUAL, _X32_CALLS, otherwise=1),
-        _instruction(_RETURN, _REFUSE),
+        instruction(LOAD, ARCHITECTURE),
+        instruction(JUMP_IF_EQUAL, audit_constant, then=1),
+        instruction(RETURN, KILL_PROCESS),
+        instruction(LOAD, NUMBER),
+        instruction(JUMP_IF_GREATER_OR_EQUAL, X32_CALLS, otherwise=1),
+        instruction(RETURN, REFUSE),
     ]
     for name, number in numbers.items():
-        if name in _ONLY_ON_DESCRIPTOR:
+        if name in ONLY_ON_DESCRIPTOR:
             test = [
-                _instruction(_LOAD, _FIRST_ARGUMENT),
-                _instruction(_JUMP_IF_EQUAL, descriptor, then=1),
-                _instruction(_RETURN, _REFUSE),
-                _instruction(_RETURN, _ALLOW),
+                instruction(LOAD, FIRST_ARGUMENT),
+                instruction(JUMP_IF_EQUAL, descriptor, then=1),
+                instruction(RETURN, REFUSE),
+                instruction(RETURN, ALLOW),
             ]
-        elif name in _NEVER_EXECUTABLE:
+        elif name in NEVER_EXECUTABLE:
             test = [
-                _instruction(_LOAD, _FIRST_ARGUMENT + 2 * 8),
-                _instruction(_JUMP_IF_ANY_BIT, _EXECUTABLE, otherwise=1),
-                _instruction(_RETURN, _REFUSE),
-                _instruction(_RETURN, _ALLOW),
+                instruction(LOAD, FIRST_ARGUMENT + 2 * 8),
+                instruction(JUMP_IF_ANY_BIT, EXECUTABLE, otherwise=1),
+                instruction(RETURN, REFUSE),
+                instruction(RETURN, ALLOW),
             ]
         else:
-            test = [_instruction(_RETURN, _ALLOW)]
-        program += [_instruction(_JUMP_IF_EQUAL, number, otherwise=len(test)), *test]
-    return [*program, _instruction(_RETURN, _REFUSE)]
+            test = [instruction(RETURN, ALLOW)]
+        program += [instruction(JUMP_IF_EQUAL, number, otherwise=len(test)), *test]
+    return [*program, instruction(RETURN, REFUSE)]
 
 
-def _instruction(code: int, operand: int, then: int = 0, otherwise: int = 0) -> bytes:
+def instruction(code: int, operand: int, then: int = 0, otherwise: int = 0) -> bytes:
     """One `struct sock_filter`; `then` and `otherwise` are how many instructions a jump skips."""
     return struct.pack("=HBBI", code, then, otherwise, operand)

@@ -7,22 +7,22 @@ import os
 
 __all__ = ["prctl", "syscall"]
 
-_libc = ctypes.CDLL(None, use_errno=True)
+libc = ctypes.CDLL(None, use_errno=True)
 
 
 def prctl(option: int, *arguments: int) -> int:
     """`prctl(2)`. Raises OSError where the kernel refuses."""
     padded = (*arguments, 0, 0, 0, 0)[:4]
-    return _checked(_libc.prctl(option, *(ctypes.c_ulong(argument) for argument in padded)), "prctl")
+    return checked(libc.prctl(option, *(ctypes.c_ulong(argument) for argument in padded)), "prctl")
 
 
 def syscall(name: str, number: int, *arguments: ctypes.c_void_p | int | None) -> int:
     """The system call `number`; `name` is for the error. Raises OSError where the kernel refuses."""
     widened = [ctypes.c_long(argument) if isinstance(argument, int) else argument for argument in arguments]
-    return _checked(_libc.syscall(ctypes.c_long(number), *widened), name)
+    return checked(libc.syscall(ctypes.c_long(number), *widened), name)
 
 
-def _checked(result: int, name: str) -> int:
+def checked(result: int, name: str) -> int:
     if result < 0:
         code = ctypes.get_errno()
         raise OSError(code, f"{name}: {os.strerror(code)}")

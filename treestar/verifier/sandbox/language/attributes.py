@@ -41,34 +41,34 @@ DENIED_ATTRIBUTES = INSPECT_ATTRIBUTES | {
 }
 """Attributes no object may be asked for: they lead to frames, files, raw memory, hidden classes, or evaluate text."""
 
-_FORMATTING = frozenset({"format", "format_map"})
-_TIME_DEPENDENT = frozenset({"now", "today", "utcnow"})
-_REGISTERING = frozenset(
+FORMATTING = frozenset({"format", "format_map"})
+TIME_DEPENDENT = frozenset({"now", "today", "utcnow"})
+REGISTERING = frozenset(
     {*words("register register_many add_handler add_handlers remove_handler remove_handlers set_global_settings")}
 )
 """Methods that change what a library keeps for everybody; a step may call its own."""
-_WEARING = frozenset(
+WEARING = frozenset(
     {*words("set_global_dimension set_global_relative_scale_factor set_quantity_dimension set_quantity_scale_factor")}
 )
 """Methods that do the same and that a step has reason to call: its process is then good for this branch only."""
-_LOOKED_INTO = DENIED_ATTRIBUTES | _FORMATTING | _TIME_DEPENDENT | _REGISTERING | _WEARING | {"resize"}
-_NAMED_TUPLE_ATTRIBUTES = {"_asdict", "_replace", "_fields", "_make"}
-_WRITABLE: dict[type, frozenset[str]] = {
+LOOKED_INTO = DENIED_ATTRIBUTES | FORMATTING | TIME_DEPENDENT | REGISTERING | WEARING | {"resize"}
+NAMED_TUPLE_ATTRIBUTES = {"_asdict", "_replace", "_fields", "_make"}
+WRITABLE: dict[type, frozenset[str]] = {
     decimal.Context: frozenset(words("prec rounding Emin Emax capitals clamp")),
     numpy.ndarray: frozenset(words("shape flat real imag dtype")),
     type(numpy.zeros(0).flags): frozenset({"writeable"}),
     defaultdict: frozenset({"default_factory"}),
 }
 """The attributes that a step may set on objects that are not of its own making."""
-_FUNCTIONS = (FunctionType, type(functools.lru_cache(print)))
-_DEFINITIONS = (type, *_FUNCTIONS)
-_UNREMARKABLE = frozenset((int, float, bool, str, tuple, type(None), FunctionType, MethodType, BuiltinMethodType))
+FUNCTIONS = (FunctionType, type(functools.lru_cache(print)))
+DEFINITIONS = (type, *FUNCTIONS)
+UNREMARKABLE = frozenset((int, float, bool, str, tuple, type(None), FunctionType, MethodType, BuiltinMethodType))
 """Most attributes are of these types, which no check below looks for."""
-_CONTAINERS = (dict, list, set, bytearray, deque, numpy.ndarray)
-_MISSING = object()
+CONTAINERS = (dict, list, set, bytearray, deque, numpy.ndarray)
+MISSING = object()
 
 
-def guarded_getattr(value: Any, name: str, default: Any = _MISSING) -> Any:
+def guarded_getattr(value: Any, name: str, default: Any = MISSING) -> Any:
     """`getattr` for steps.
 
     Raises:
@@ -80,35 +80,35 @@ def guarded_getattr(value: Any, name: str, default: Any = _MISSING) -> Any:
     if isinstance(value, ModuleType) and not is_facade(value):
         raise NotAllowed(f"the module '{value.__name__}' may not be used in a step")
     if type(value) is super:
-        _check_super(value)
+        check_super(value)
     if name == "__class__":
         return type_of(value)
     if name.startswith("_"):
         if name in METHOD_NAMES and is_builtin_base(value):
-            return _method_of_base(value, name)
-        _check_private(value, name)
-    elif name in _LOOKED_INTO:
-        _check_looked_into(value, name)
-        if name in _FORMATTING and _is_string(value):
-            return _safe_format(value, name)
+            return method_of_base(value, name)
+        check_private(value, name)
+    elif name in LOOKED_INTO:
+        check_looked_into(value, name)
+        if name in FORMATTING and is_string(value):
+            return safe_format(value, name)
     try:
         found = getattr(value, name)
     except AttributeError:
-        if default is not _MISSING:
+        if default is not MISSING:
             return default
         if isinstance(value, ModuleType):
             raise missing_attribute(value, name) from None
         raise
-    if type(found) in _UNREMARKABLE:
+    if type(found) in UNREMARKABLE:
         return found
     if isinstance(found, ModuleType):
-        return _given(found, name)
-    if isinstance(found, _CONTAINERS) and _is_kept_by_class(value, name, found):
+        return given(found, name)
+    if isinstance(found, CONTAINERS) and is_kept_by_class(value, name, found):
         wear(f"'{name}' of a class of the library can be changed")
     return found
 
 
-def _given(module: ModuleType, name: str) -> ModuleType:
+def given(module: ModuleType, name: str) -> ModuleType:
     """`module`, if a step may have it; that it now has it is noted."""
     if not is_facade(module):
         raise NotAllowed(f"the module '{name}' may not be reached through an attribute")
@@ -116,38 +116,38 @@ def _given(module: ModuleType, name: str) -> ModuleType:
     return module
 
 
-def _check_super(value: Any) -> None:
+def check_super(value: Any) -> None:
     """A class of a library has methods of its bases that it hides, because they would not be safe to call."""
     if value.__thisclass__.__module__ != OWN_MODULE:
         raise NotAllowed(f"'super' may not be used with '{value.__thisclass__.__name__}', only with the step's classes")
 
 
-def _check_looked_into(value: Any, name: str) -> None:
+def check_looked_into(value: Any, name: str) -> None:
     if name in DENIED_ATTRIBUTES:
         raise NotAllowed(f"the attribute '{name}' may not be used in a step")
-    if name in _FORMATTING and isinstance(value, super):
+    if name in FORMATTING and isinstance(value, super):
         raise NotAllowed(f"'{name}' may not be called through 'super' in a step")
-    if name in _TIME_DEPENDENT and _is_date(value):
+    if name in TIME_DEPENDENT and is_date(value):
         raise NotAllowed(f"'{name}' may not be used in a step: its result would depend on when it runs")
-    if name == "resize" and _is_array(value):
+    if name == "resize" and is_array(value):
         raise NotAllowed("an array may not be resized: its views would read freed memory; use 'numpy.resize'")
-    if name in _REGISTERING and _home_of(value) != OWN_MODULE:
+    if name in REGISTERING and home_of(value) != OWN_MODULE:
         raise NotAllowed(f"'{name}' may be called on the step's own classes only: it changes the library for all steps")
-    if name in _REGISTERING | _WEARING:  # an own class may derive from one of the library, which then knows, too
+    if name in REGISTERING | WEARING:  # an own class may derive from one of the library, which then knows, too
         wear(f"'{name}' was called")
 
 
-def _check_private(value: Any, name: str) -> None:
+def check_private(value: Any, name: str) -> None:
     if name in {"__name__", "__doc__"} or (name in METHOD_NAMES and isinstance(value, super)):
         return
-    if name in _NAMED_TUPLE_ATTRIBUTES and (isinstance(value, tuple) or _is_class(value, tuple)):
+    if name in NAMED_TUPLE_ATTRIBUTES and (isinstance(value, tuple) or is_class(value, tuple)):
         return
-    if (not name.startswith("__") or name in METHOD_NAMES) and _is_own(value, name):
+    if (not name.startswith("__") or name in METHOD_NAMES) and is_own(value, name):
         return
     raise NotAllowed(f"the attribute '{name}' of '{type(value).__name__}' may not be used: it is private")
 
 
-def _method_of_base(kind: Any, name: str) -> Callable[..., Any]:
+def method_of_base(kind: Any, name: str) -> Callable[..., Any]:
     """`list.__init__` and the like, for the step's own classes and their instances."""
     method = getattr(kind, name)
 
@@ -159,15 +159,15 @@ def _method_of_base(kind: Any, name: str) -> Callable[..., Any]:
     return call
 
 
-def _is_kept_by_class(value: Any, name: str, found: Any) -> bool:
+def is_kept_by_class(value: Any, name: str, found: Any) -> bool:
     """Whether `found` is in a class of a library, so that a change to it would be seen by all steps."""
     kind = value if isinstance(value, type) else type(value)
     return any(vars(base).get(name) is found for base in kind.__mro__ if base.__module__ != OWN_MODULE)
 
 
-def _is_own(value: Any, name: str) -> bool:
+def is_own(value: Any, name: str) -> bool:
     """Whether a step made the attribute `name`: on its function, an instance of its class, or in the class."""
-    if isinstance(value, _FUNCTIONS):
+    if isinstance(value, FUNCTIONS):
         return value.__module__ == OWN_MODULE and name in vars(value)
     kind: Any = value if isinstance(value, type) else type(value)
     if isinstance(value, super):
@@ -179,26 +179,26 @@ def _is_own(value: Any, name: str) -> bool:
     return any(name in vars(base) for base in kind.__mro__ if base.__module__ == OWN_MODULE)
 
 
-def _home_of(value: Any) -> Any:
+def home_of(value: Any) -> Any:
     """The module that made the class or function `value`, or the class of `value`."""
-    return value.__module__ if isinstance(value, _DEFINITIONS) else type(value).__module__
+    return value.__module__ if isinstance(value, DEFINITIONS) else type(value).__module__
 
 
-def _is_class(value: Any, parent: type) -> bool:
+def is_class(value: Any, parent: type) -> bool:
     return isinstance(value, type) and issubclass(value, parent)
 
 
-def _is_string(value: Any) -> bool:
-    return isinstance(value, str) or _is_class(value, str)
+def is_string(value: Any) -> bool:
+    return isinstance(value, str) or is_class(value, str)
 
 
-def _is_date(value: Any) -> bool:
+def is_date(value: Any) -> bool:
     kind = value if isinstance(value, type) else type(value)
     return any(base.__module__ == "datetime" for base in kind.__mro__)
 
 
-def _is_array(value: Any) -> bool:
-    return isinstance(value, numpy.ndarray) or value is Array or _is_class(value, numpy.ndarray)
+def is_array(value: Any) -> bool:
+    return isinstance(value, numpy.ndarray) or value is Array or is_class(value, numpy.ndarray)
 
 
 def guarded_write(value: Any) -> Any:
@@ -224,11 +224,11 @@ def guarded_attribute_write(value: Any, name: Any) -> Any:
         raise NotAllowed(f"names of the module '{value.__name__}' may not be changed")
     if name.startswith("__"):
         raise NotAllowed(f"the attribute '{name}' may not be changed")
-    if _home_of(value) == OWN_MODULE and not belongs_to_library(value) and not isinstance(value, sympy.Basic):
+    if home_of(value) == OWN_MODULE and not belongs_to_library(value) and not isinstance(value, sympy.Basic):
         return value
-    if any(name in names and isinstance(value, kind) for kind, names in _WRITABLE.items()):
+    if any(name in names and isinstance(value, kind) for kind, names in WRITABLE.items()):
         return guarded_write(value)
-    what = f"of '{value.__name__}'" if isinstance(value, _DEFINITIONS) else f"of a '{type(value).__name__}'"
+    what = f"of '{value.__name__}'" if isinstance(value, DEFINITIONS) else f"of a '{type(value).__name__}'"
     raise NotAllowed(f"the attribute '{name}' {what} may not be changed: it belongs to the library")
 
 
@@ -251,28 +251,28 @@ def guarded_hasattr(value: Any, name: str) -> bool:
 # --- format strings --------------------------------------------------------------------------------------------------
 
 
-_split_field_name = cast(Any, importlib.import_module("_string")).formatter_field_name_split
+split_field_name = cast(Any, importlib.import_module("_string")).formatter_field_name_split
 """What `string.Formatter` itself splits `0.name[key]` with."""
 
 
-class _GuardedFormatter(string.Formatter):
+class GuardedFormatter(string.Formatter):
     """`str.format` whose `{0.attribute}` fields go through the guard."""
 
     def get_field(self, field_name: str, args: Any, kwargs: Any) -> Any:
         """The object a replacement field names, and the argument it began with."""
-        first, rest = _split_field_name(field_name)
+        first, rest = split_field_name(field_name)
         value = self.get_value(first, args, kwargs)
         for is_attribute, key in rest:
             value = guarded_getattr(value, key) if is_attribute else value[key]
         return value, first
 
 
-def _safe_format(value: Any, name: str) -> Callable[..., str]:
+def safe_format(value: Any, name: str) -> Callable[..., str]:
     def format_from_mapping(template: str, mapping: Any) -> str:
-        return _GuardedFormatter().vformat(str(template), (), mapping)
+        return GuardedFormatter().vformat(str(template), (), mapping)
 
     def format_from_arguments(template: str, /, *args: Any, **kwargs: Any) -> str:
-        return _GuardedFormatter().vformat(str(template), args, kwargs)
+        return GuardedFormatter().vformat(str(template), args, kwargs)
 
     function: Callable[..., str] = format_from_mapping if name == "format_map" else format_from_arguments
     if isinstance(value, type):

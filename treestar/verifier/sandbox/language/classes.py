@@ -15,13 +15,13 @@ from treestar.verifier.sandbox.language.wear import wear
 
 __all__ = ["Array", "build_class", "is_builtin_base"]
 
-_BUILTIN_BASES = frozenset({object, list, dict, set, frozenset, tuple, str, int, float, complex})
-_BASE_MODULES = frozenset(
+BUILTIN_BASES = frozenset({object, list, dict, set, frozenset, tuple, str, int, float, complex})
+BASE_MODULES = frozenset(
     words("abc collections collections.abc datetime decimal enum fractions numbers random typing")  # of base classes
 )
 
 
-class _ArrayKind(type):
+class ArrayKind(type):
     """Makes `Array` look like `numpy.ndarray` to everything that asks."""
 
     def __instancecheck__(cls, value: Any) -> bool:
@@ -40,7 +40,7 @@ class _ArrayKind(type):
         return repr(numpy.ndarray)
 
 
-class Array(metaclass=_ArrayKind):
+class Array(metaclass=ArrayKind):
     """Stands for `numpy.ndarray` in steps, whose constructor takes the words of a buffer for addresses of objects."""
 
     __module__ = "numpy"
@@ -61,7 +61,7 @@ def build_class(body: Callable[[], Any], name: str, *bases: Any) -> Any:
             raise TypeError(f"a class cannot derive from a '{type(base).__name__}'")
         if issubclass(base, sympy.Basic):
             wear(f"'{name}' derives from a class of sympy, whose caches ask what is equal")
-        elif base.__module__ not in _BASE_MODULES | {OWN_MODULE} and not is_builtin_base(base):
+        elif base.__module__ not in BASE_MODULES | {OWN_MODULE} and not is_builtin_base(base):
             raise NotAllowed(f"a class may not derive from '{base.__name__}'")
     made = builtins.__build_class__(body, name, *bases)
     if isinstance(made, type) and {"__eq__", "__hash__"} <= vars(made).keys() and vars(made)["__hash__"] is not None:
@@ -71,4 +71,4 @@ def build_class(body: Callable[[], Any], name: str, *bases: Any) -> Any:
 
 def is_builtin_base(kind: Any) -> bool:
     """Whether this is a class of Python itself that the step's own classes may derive from."""
-    return isinstance(kind, type) and (kind in _BUILTIN_BASES or issubclass(kind, BaseException))
+    return isinstance(kind, type) and (kind in BUILTIN_BASES or issubclass(kind, BaseException))

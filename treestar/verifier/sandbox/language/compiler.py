@@ -4,7 +4,7 @@ RestrictedPython rewrites attribute reads to `_getattr_(object, "name")` and wri
 that `guards.py` decides each of them at run time; import statements become calls of guards, too. This transformer
 accepts more of the language than the stock one, because models write it: augmented assignment to items and attributes,
 annotations, star imports, `nonlocal`, `match`, starred calls, private names. In return every identifier of the source,
-wherever the grammar lets one stand, is checked in one place before anything else happens (`_check_identifiers`).
+wherever the grammar lets one stand, is checked in one place before anything else happens (`check_identifiers`).
 
 Names that begin and end with an underscore are reserved: Python's special names, and those of the guards.
 """
@@ -38,16 +38,16 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-_OPERATORS = words(
+OPERATORS = words(
     "add sub mul matmul truediv floordiv mod divmod pow lshift rshift and xor or "  # with r- and i- forms
 )
 
 METHOD_NAMES = frozenset(
     f"__{name}__"
     for name in (
-        *_OPERATORS,
-        *(f"r{operator}" for operator in _OPERATORS),
-        *(f"i{operator}" for operator in _OPERATORS),
+        *OPERATORS,
+        *(f"r{operator}" for operator in OPERATORS),
+        *(f"i{operator}" for operator in OPERATORS),
         *words("new init post_init repr str bool hash call len iter next reversed contains getitem setitem delitem"),
         *words("lt le eq ne gt ge neg pos abs invert round trunc floor ceil int float complex index enter exit"),
         *words("missing format copy deepcopy"),
@@ -59,10 +59,10 @@ OWN_MODULE = "__main__"
 """The `__name__` steps run under; classes and functions with this `__module__` are the step's own."""
 
 NodeT = TypeVar("NodeT", bound=ast.expr | ast.stmt | ast.pattern)
-_LOAD, _STORE = ast.Load(), ast.Store()
-_READABLE = frozenset({"__name__", "__doc__"})
-_BINDABLE = METHOD_NAMES | {"__slots__", "__match_args__"}
-_VISIT_DEPTH = 20_000
+LOAD, STORE = ast.Load(), ast.Store()
+READABLE = frozenset({"__name__", "__doc__"})
+BINDABLE = METHOD_NAMES | {"__slots__", "__match_args__"}
+VISIT_DEPTH = 20_000
 """Recursion limit while the syntax tree is walked; `1 + 1 + ... + 1` nests as deep as it is long."""
 
 
@@ -83,62 +83,62 @@ def compile_step(source: str, filename: str) -> CodeType:
         NotAllowed: the code uses a refused construct or name; `line` says where.
         SyntaxError, ValueError, RecursionError, MemoryError: the code is no Python, or too nested to be parsed.
     """
-    return _compile(source, filename, "exec", restricted=True)
+    return compile_tree(source, filename, "exec", restricted=True)
 
 
 def compile_freely(source: str, filename: str) -> CodeType:
     """As `compile_step`, but all of Python is allowed and nothing is rewritten for guards."""
-    return _compile(source, filename, "exec", restricted=False)
+    return compile_tree(source, filename, "exec", restricted=False)
 
 
 def compile_expression(source: str) -> CodeType:
     """Compile one expression under the same rules. Raises as `compile_step` does."""
-    return _compile(source.strip(), "<expression>", "eval", restricted=True)
+    return compile_tree(source.strip(), "<expression>", "eval", restricted=True)
 
 
-def _compile(source: str, filename: str, mode: str, restricted: bool) -> CodeType:
+def compile_tree(source: str, filename: str, mode: str, restricted: bool) -> CodeType:
     limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(_VISIT_DEPTH)
+    sys.setrecursionlimit(VISIT_DEPTH)
     try:
         tree: Any = ast.parse(source, filename, mode)
-        kinds = _check_identifiers(tree) if restricted else _PLAIN
+        kinds = check_identifiers(tree) if restricted else PLAIN
         if isinstance(tree, ast.Module):
-            _show_last_expression(tree)
-        if not kinds <= _PLAIN:
-            tree = _StepTransformer().visit(tree)
+            show_last_expression(tree)
+        if not kinds <= PLAIN:
+            tree = StepTransformer().visit(tree)
         return compile(tree, filename, mode, dont_inherit=True)
     finally:
         sys.setrecursionlimit(limit)
 
 
-def _show_last_expression(tree: ast.Module) -> None:
+def show_last_expression(tree: ast.Module) -> None:
     last = tree.body[-1] if tree.body else None
     if isinstance(last, ast.Expr):
-        last.value = _call(last.value, "_show_", last.value)
+        last.value = call(last.value, "_show_", last.value)
 
 
-def _call(place: ast.expr | ast.stmt | ast.pattern, name: str, *arguments: ast.expr | str) -> ast.Call:
+def call(place: ast.expr | ast.stmt | ast.pattern, name: str, *arguments: ast.expr | str) -> ast.Call:
     """A call of `name` that stands where `place` does. Strings become constants."""
-    constants = [_at(place, ast.Constant(each)) if isinstance(each, str) else each for each in arguments]
-    return _at(place, ast.Call(_at(place, ast.Name(name, _LOAD)), constants, []))
+    constants = [at(place, ast.Constant(each)) if isinstance(each, str) else each for each in arguments]
+    return at(place, ast.Call(at(place, ast.Name(name, LOAD)), constants, []))
 
 
-def _at(place: ast.expr | ast.stmt | ast.pattern, node: NodeT) -> NodeT:
+def at(place: ast.expr | ast.stmt | ast.pattern, node: NodeT) -> NodeT:
     """`node` itself, given the location of `place`; as `ast.copy_location`, at a third of the time."""
     node.lineno, node.col_offset = place.lineno, place.col_offset
     node.end_lineno, node.end_col_offset = place.end_lineno, place.end_col_offset
     return node
 
 
-def _all_at(place: ast.stmt | ast.pattern, node: NodeT) -> NodeT:
-    """As `_at`, and for what is inside `node` and has no location yet."""
-    return ast.fix_missing_locations(_at(place, node))
+def all_at(place: ast.stmt | ast.pattern, node: NodeT) -> NodeT:
+    """As `at`, and for what is inside `node` and has no location yet."""
+    return ast.fix_missing_locations(at(place, node))
 
 
 # --- identifiers -----------------------------------------------------------------------------------------------------
 
 
-_PLAIN = frozenset(
+PLAIN = frozenset(
     getattr(ast, name)
     for name in words(
         "Module Expression Expr Assign Name Load Store Constant BinOp UnaryOp BoolOp Compare Call keyword IfExp Tuple "
@@ -150,7 +150,7 @@ _PLAIN = frozenset(
 """Constructs that the transformer leaves as they are; most steps of arithmetic have no other. A test compares."""
 
 
-def _check_identifiers(tree: ast.AST) -> set[type]:
+def check_identifiers(tree: ast.AST) -> set[type]:
     """Refuse reserved names wherever they stand: a syntax-tree field that is a string and no constant is a name.
 
     Returns the kinds of nodes in the tree.
@@ -167,21 +167,21 @@ def _check_identifiers(tree: ast.AST) -> set[type]:
             if isinstance(value, ast.AST):
                 nodes.append(value)
             elif isinstance(value, str):
-                _check_identifier(node, value)
+                check_identifier(node, value)
             elif isinstance(value, list):
                 for item in value:
                     if isinstance(item, ast.AST):
                         nodes.append(item)
                     elif isinstance(item, str):
-                        _check_identifier(node, item)
+                        check_identifier(node, item)
     return kinds
 
 
-def _check_identifier(node: ast.AST, dotted: str) -> None:
+def check_identifier(node: ast.AST, dotted: str) -> None:
     if "_" not in dotted:
         return
     for name in dotted.split("."):
-        reason = _attribute_refusal(name) if isinstance(node, ast.Attribute) else _name_refusal(node, name)
+        reason = attribute_refusal(name) if isinstance(node, ast.Attribute) else name_refusal(node, name)
         if reason is not None:
             raise NotAllowed(reason, getattr(node, "lineno", None))
 
@@ -191,18 +191,18 @@ def is_reserved(name: str) -> bool:
     return re.match(r"_.+_$", name) is not None
 
 
-def _name_refusal(node: ast.AST, name: str) -> str | None:
-    if name in _BINDABLE or not is_reserved(name):
+def name_refusal(node: ast.AST, name: str) -> str | None:
+    if name in BINDABLE or not is_reserved(name):
         return None
-    if name in _READABLE and isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+    if name in READABLE and isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
         return None
     if name == "__future__" and isinstance(node, ast.ImportFrom):
         return None
     return f"the name '{name}' is reserved; use one that does not begin and end with an underscore"
 
 
-def _attribute_refusal(name: str) -> str | None:
-    if re.match(r"__.+__$", name) and name not in METHOD_NAMES | _READABLE | {"__class__"}:
+def attribute_refusal(name: str) -> str | None:
+    if re.match(r"__.+__$", name) and name not in METHOD_NAMES | READABLE | {"__class__"}:
         return f"the attribute '{name}' may not be used: it is one of Python's special names"
     if name in INSPECT_ATTRIBUTES:
         return f"the attribute '{name}' may not be used: it belongs to the interpreter"
@@ -212,7 +212,7 @@ def _attribute_refusal(name: str) -> str | None:
 # --- the syntax tree -------------------------------------------------------------------------------------------------
 
 
-class _StepTransformer(RestrictingNodeTransformer):  # type: ignore[misc]  # the library is untyped
+class StepTransformer(RestrictingNodeTransformer):  # type: ignore[misc]  # the library is untyped
     """Rewrites what the guards must see, lets the rest of the language pass, refuses what it does not know."""
 
     def __init__(self) -> None:
@@ -229,12 +229,12 @@ class _StepTransformer(RestrictingNodeTransformer):  # type: ignore[misc]  # the
         raise NotAllowed(f"this construct may not be used: {construct}", getattr(node, "lineno", None))
 
     def check_name(self, node: ast.AST, name: str | None, allow_magic_methods: bool = False) -> None:
-        """Every identifier has been checked by `_check_identifiers`."""
+        """Every identifier has been checked by `check_identifiers`."""
 
     def visit(self, node: ast.AST) -> Any:
         """What `node` becomes. As the library's, but what stays as it is takes no way round."""
         kind = type(node)
-        if kind in _PLAIN:
+        if kind in PLAIN:
             return self.node_contents_visit(node)
         visitor: Any = getattr(self, "visit_" + kind.__name__, self.generic_visit)
         return visitor(node)
@@ -271,8 +271,8 @@ class _StepTransformer(RestrictingNodeTransformer):  # type: ignore[misc]  # the
         value = self.visit(node.value)
         name = self._mangled(node.attr)
         if isinstance(node.ctx, ast.Load):
-            return _call(node, "_getattr_", value, name)
-        node.value, node.attr = _call(node, "_write_attribute_", value, name), name
+            return call(node, "_getattr_", value, name)
+        node.value, node.attr = call(node, "_write_attribute_", value, name), name
         return node
 
     def _mangled(self, name: str) -> str:
@@ -288,7 +288,7 @@ class _StepTransformer(RestrictingNodeTransformer):  # type: ignore[misc]  # the
         """Item writes go through `_write_`; item reads need no guard."""
         node = self.node_contents_visit(node)
         if not isinstance(node.ctx, ast.Load):
-            node.value = _call(node, "_write_", node.value)
+            node.value = call(node, "_write_", node.value)
         return node
 
     def visit_AugAssign(self, node: ast.AugAssign) -> Any:
@@ -302,22 +302,22 @@ class _StepTransformer(RestrictingNodeTransformer):  # type: ignore[misc]  # the
         if isinstance(held, ast.Name):
             first: ast.expr = held
         else:  # evaluate the object once: the right-hand side runs first and keeps it
-            first = ast.NamedExpr(ast.Name("_target_", _STORE), held)
-            held = ast.Name("_target_", _LOAD)
-        read = ast.Attribute(first, node.target.attr, _LOAD)
-        update = _call(node, "_inplace_", IOPERATOR_TO_STR[type(node.op)], read, node.value)
-        written = ast.Attribute(held, node.target.attr, _STORE)
-        return self.visit(_all_at(node, ast.Assign(targets=[written], value=update)))
+            first = ast.NamedExpr(ast.Name("_target_", STORE), held)
+            held = ast.Name("_target_", LOAD)
+        read = ast.Attribute(first, node.target.attr, LOAD)
+        update = call(node, "_inplace_", IOPERATOR_TO_STR[type(node.op)], read, node.value)
+        written = ast.Attribute(held, node.target.attr, STORE)
+        return self.visit(all_at(node, ast.Assign(targets=[written], value=update)))
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> Any:
         """Annotations stay in class bodies, where dataclasses read them; elsewhere they are dropped."""
         if self._inside and isinstance(self._inside[-1], ast.ClassDef):
             if self._annotations_are_text:
-                node.annotation = _at(node, ast.Constant(ast.unparse(node.annotation)))
+                node.annotation = at(node, ast.Constant(ast.unparse(node.annotation)))
             return self.node_contents_visit(node)
         if node.value is None:
-            return _at(node, ast.Pass())
-        return self.visit(_at(node, ast.Assign(targets=[node.target], value=node.value)))
+            return at(node, ast.Pass())
+        return self.visit(at(node, ast.Assign(targets=[node.target], value=node.value)))
 
     def visit_arg(self, node: ast.arg) -> Any:
         node.annotation = None
@@ -345,8 +345,8 @@ class _StepTransformer(RestrictingNodeTransformer):  # type: ignore[misc]  # the
 
     def _import(self, node: ast.Import, alias: ast.alias) -> ast.stmt:
         target = alias.asname or alias.name.partition(".")[0]
-        value = _call(node, "_import_submodule_" if alias.asname else "_import_", alias.name)
-        return _all_at(node, ast.Assign(targets=[ast.Name(target, _STORE)], value=value))
+        value = call(node, "_import_submodule_" if alias.asname else "_import_", alias.name)
+        return all_at(node, ast.Assign(targets=[ast.Name(target, STORE)], value=value))
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> Any:
         """`from a import b as c, d` becomes `[c, d] = _import_from_("a", "b", "d")`; a star fills the namespace."""
@@ -354,12 +354,12 @@ class _StepTransformer(RestrictingNodeTransformer):  # type: ignore[misc]  # the
             raise NotAllowed("an import may not be relative", node.lineno)
         if node.module == "__future__":
             self._annotations_are_text |= any(alias.name == "annotations" for alias in node.names)
-            return _at(node, ast.Pass())
+            return at(node, ast.Pass())
         if any(alias.name == "*" for alias in node.names):
-            return _all_at(node, ast.Expr(_call(node, "_import_star_", node.module)))
-        names: list[ast.expr] = [ast.Name(alias.asname or alias.name, _STORE) for alias in node.names]
-        value = _call(node, "_import_from_", node.module, *(alias.name for alias in node.names))
-        return _all_at(node, ast.Assign(targets=[ast.List(names, _STORE)], value=value))
+            return all_at(node, ast.Expr(call(node, "_import_star_", node.module)))
+        names: list[ast.expr] = [ast.Name(alias.asname or alias.name, STORE) for alias in node.names]
+        value = call(node, "_import_from_", node.module, *(alias.name for alias in node.names))
+        return all_at(node, ast.Assign(targets=[ast.List(names, STORE)], value=value))
 
     def visit_Match(self, node: ast.Match) -> Any:
         """What the cases that read attributes keep in names for a moment is forgotten at the end."""
@@ -368,12 +368,12 @@ class _StepTransformer(RestrictingNodeTransformer):  # type: ignore[misc]  # the
         node = self.node_contents_visit(node)
         if not any(isinstance(case.pattern, ast.MatchAs) and case.pattern.name == "_subject_" for case in node.cases):
             return node
-        names: list[ast.expr] = [ast.Name("_subject_", _STORE), ast.Name("_captured_", _STORE)]
-        return [node, _all_at(node, ast.Assign(targets=names, value=ast.Constant(None)))]
+        names: list[ast.expr] = [ast.Name("_subject_", STORE), ast.Name("_captured_", STORE)]
+        return [node, all_at(node, ast.Assign(targets=names, value=ast.Constant(None)))]
 
     def visit_match_case(self, node: ast.match_case) -> Any:
         """A case that reads attributes becomes `case _subject_ if (_captured_ := _match_(...)) is not None and ...`."""
         if reads_attributes(node.pattern):
-            node.guard = _all_at(node.pattern, guard_of(node))
-            node.pattern = _at(node.pattern, ast.MatchAs(None, "_subject_"))
+            node.guard = all_at(node.pattern, guard_of(node))
+            node.pattern = at(node.pattern, ast.MatchAs(None, "_subject_"))
         return self.node_contents_visit(node)

@@ -29,12 +29,12 @@ from treestar.verifier.sandbox.language.patterns import matched
 
 __all__ = ["Output", "show_function", "step_builtins"]
 
-_PLAIN_BUILTINS = words(
+PLAIN_BUILTINS = words(
     "all any ascii bin bytearray bytes classmethod dict enumerate filter float format frozenset int iter list map max "
     "min next object property reversed set sorted staticmethod str sum super tuple zip NotImplemented "
     "StopAsyncIteration RecursionError ModuleNotFoundError TimeoutError PermissionError FileNotFoundError"
 )
-_REFUSED_BUILTINS = words("open input exec compile globals locals vars dir breakpoint help exit quit memoryview")
+REFUSED_BUILTINS = words("open input exec compile globals locals vars dir breakpoint help exit quit memoryview")
 
 
 class Output:
@@ -72,17 +72,17 @@ class Output:
 # --- builtins --------------------------------------------------------------------------------------------------------
 
 
-def _import(name: str) -> ModuleType:
+def import_for_step(name: str) -> ModuleType:
     import_module(name)
     return import_module(name.partition(".")[0])
 
 
-def _import_from(name: str, *keys: str) -> list[Any]:
+def import_from(name: str, *keys: str) -> list[Any]:
     module = import_module(name)
-    return [_member(module, key) for key in keys]
+    return [member(module, key) for key in keys]
 
 
-def _member(module: ModuleType, key: str) -> Any:
+def member(module: ModuleType, key: str) -> Any:
     """What `from module import key` gives: a permitted name, or a permitted submodule."""
     if not hasattr(module, key):
         try:
@@ -95,7 +95,7 @@ def _member(module: ModuleType, key: str) -> Any:
     return guarded_getattr(module, key)
 
 
-_IN_PLACE: dict[str, Callable[[Any, Any], Any]] = {
+IN_PLACE: dict[str, Callable[[Any, Any], Any]] = {
     "+=": operator.iadd,
     "-=": operator.isub,
     "*=": operator.imul,
@@ -112,11 +112,11 @@ _IN_PLACE: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-def _in_place(symbol: str, left: Any, right: Any) -> Any:
-    return _IN_PLACE[symbol](left, right)
+def in_place(symbol: str, left: Any, right: Any) -> Any:
+    return IN_PLACE[symbol](left, right)
 
 
-def _refused(name: str) -> Callable[..., Any]:
+def refused(name: str) -> Callable[..., Any]:
     def refuse(*_: Any, **__: Any) -> Any:
         raise NotAllowed(f"'{name}' may not be used in a step")
 
@@ -124,7 +124,7 @@ def _refused(name: str) -> Callable[..., Any]:
     return refuse
 
 
-def _make_print(output: Output) -> Callable[..., None]:
+def make_print(output: Output) -> Callable[..., None]:
     def print(
         *values: Any, sep: str | None = " ", end: str | None = "\n", file: Any = None, flush: bool = False
     ) -> None:
@@ -147,7 +147,7 @@ def show_function(output: Output) -> Callable[[Any], None]:
     return show
 
 
-def _make_eval(namespace: Callable[[], dict[str, Any]]) -> Callable[..., Any]:
+def make_eval(namespace: Callable[[], dict[str, Any]]) -> Callable[..., Any]:
     def eval(source: str, variables: dict[str, Any] | None = None, more: dict[str, Any] | None = None) -> Any:
         """`eval` of an expression in the step's own language."""
         scope = dict(namespace())
@@ -167,12 +167,12 @@ def step_builtins(output: Output, namespace: Callable[[], dict[str, Any]]) -> di
     """
     made = {
         **safe_builtins,
-        **{name: getattr(builtins, name) for name in _PLAIN_BUILTINS},
-        **{name: _refused(name) for name in _REFUSED_BUILTINS},
+        **{name: getattr(builtins, name) for name in PLAIN_BUILTINS},
+        **{name: refused(name) for name in REFUSED_BUILTINS},
         "__build_class__": build_class,
         "__import__": builtins.__import__,  # for numpy's C code, which looks here; steps cannot name it
-        "print": _make_print(output),
-        "eval": _make_eval(namespace),
+        "print": make_print(output),
+        "eval": make_eval(namespace),
         "type": type_of,
         "getattr": guarded_getattr,
         "setattr": guarded_setattr,
@@ -182,11 +182,11 @@ def step_builtins(output: Output, namespace: Callable[[], dict[str, Any]]) -> di
         "_write_": guarded_write,
         "_write_attribute_": guarded_attribute_write,
         "_match_": lambda subject, pattern: matched(subject, pattern, guarded_getattr),
-        "_inplace_": _in_place,
+        "_inplace_": in_place,
         "_show_": show_function(output),
-        "_import_": _import,
+        "_import_": import_for_step,
         "_import_submodule_": import_module,
-        "_import_from_": _import_from,
+        "_import_from_": import_from,
         "_import_star_": lambda name: namespace().update(import_star(name)),
     }
     add_to_library([made, *made.values()])

@@ -22,18 +22,18 @@ from treestar.verifier.sandbox.language.compiler import OWN_MODULE, NotAllowed, 
 
 __all__ = ["harden_enum", "harden_sympy", "refuse_system_calls"]
 
-_EXPRESSION_BUILTINS = frozenset({"abs", "divmod", "max", "min", "pow", "round", "sum", "len", "all", "any"})
-_GENERATED_BUILTINS = _EXPRESSION_BUILTINS | {"range", "complex", "float", "int", "bool", "list", "tuple", "zip"}
-_GENERATED_ROOTS = frozenset({"math", "mpmath", "numpy", "sympy", "cmath"})
-_GENERATED_IMPORT = re.compile(
+EXPRESSION_BUILTINS = frozenset({"abs", "divmod", "max", "min", "pow", "round", "sum", "len", "all", "any"})
+GENERATED_BUILTINS = EXPRESSION_BUILTINS | {"range", "complex", "float", "int", "bool", "list", "tuple", "zip"}
+GENERATED_ROOTS = frozenset({"math", "mpmath", "numpy", "sympy", "cmath"})
+GENERATED_IMPORT = re.compile(
     r"from (math|cmath|mpmath|numpy|sympy)(\.\w+)* import (\*|\w+(, \w+)*)|import (math|cmath|mpmath|numpy|sympy)"
     r"|from functools import reduce"
 )
-_GENERATED_REFUSED = (ast.Import, ast.ImportFrom, ast.Global, ast.ClassDef, ast.With, ast.Try, ast.NamedExpr)
-_DENIED_MPMATH = frozenset({"identify", "findpoly", "plot", "splot", "cplot", "runtests", "doctests"})
-_NAMELESS = re.compile(r"_+(Dummy_?|lambdifygenerated|i|x|a)?_*\d*")
+GENERATED_REFUSED = (ast.Import, ast.ImportFrom, ast.Global, ast.ClassDef, ast.With, ast.Try, ast.NamedExpr)
+DENIED_MPMATH = frozenset({"identify", "findpoly", "plot", "splot", "cplot", "runtests", "doctests"})
+NAMELESS = re.compile(r"_+(Dummy_?|lambdifygenerated|i|x|a)?_*\d*")
 
-_HARMLESS_EVENTS = words(
+HARMLESS_EVENTS = words(
     "import compile exec code.__new__ function.__new__ object.__getattr__ object.__setattr__ object.__delattr__ "
     "sys._getframe sys._getframemodulename sys.excepthook sys.unraisablehook builtins.id array.__new__ "
     "cpython.run_command"
@@ -66,36 +66,36 @@ def harden_sympy() -> None:
     from sympy.parsing import sympy_parser
 
     lambdify_module: Any = importlib.import_module("sympy.utilities.lambdify")
-    sympy_parser.eval_expr = _eval_expression
-    sympy_parser.compile = _keep_expression
-    sympy_parser.exec = _import_sympy_names
-    lambdify_module.compile = _compile_generated
+    sympy_parser.eval_expr = eval_expression
+    sympy_parser.compile = keep_expression
+    sympy_parser.exec = import_sympy_names
+    lambdify_module.compile = compile_generated
     monomials: Any = importlib.import_module("sympy.polys.monomials")
-    lambdify_module.exec = monomials.exec = _execute_generated
+    lambdify_module.exec = monomials.exec = execute_generated
     for name, other in list(sys.modules.items()):
         if name.startswith(("sympy.", "mpmath.")):
             for power in ("eval", "exec", "compile", "open"):
-                other.__dict__.setdefault(power, _refuse_source)
-    _harden_undefined_functions(UndefinedFunction)
+                other.__dict__.setdefault(power, refuse_source)
+    harden_undefined_functions(UndefinedFunction)
 
 
-def _refuse_source(*_: Any) -> Any:
+def refuse_source(*_: Any) -> Any:
     raise NotAllowed("text cannot be evaluated this way in a step")
 
 
-def _keep_expression(tree: ast.Expression, *_: Any) -> str:
-    """What sympy's parser gets for `compile`: the source again, for `_eval_expression`."""
+def keep_expression(tree: ast.Expression, *_: Any) -> str:
+    """What sympy's parser gets for `compile`: the source again, for `eval_expression`."""
     return ast.unparse(tree)
 
 
-def _import_sympy_names(_: str, scope: dict[str, Any]) -> None:
+def import_sympy_names(_: str, scope: dict[str, Any]) -> None:
     """What sympy's parser gets for `exec("from sympy import *", scope)`: the names that steps get, too."""
     from treestar.verifier.sandbox.language.modules import import_star
 
     scope.update(import_star("sympy"))
 
 
-def _eval_expression(code: Any, local_dict: Mapping[str, Any], global_dict: Mapping[str, Any]) -> Any:
+def eval_expression(code: Any, local_dict: Mapping[str, Any], global_dict: Mapping[str, Any]) -> Any:
     """sympy's `eval_expr`, with the step's own language and sympy's exported names instead of all of Python."""
     del global_dict  # all of Python's builtins are in there
     from treestar.verifier.sandbox.language.attributes import guarded_getattr
@@ -108,13 +108,13 @@ def _eval_expression(code: Any, local_dict: Mapping[str, Any], global_dict: Mapp
     for key, value in (local_dict or {}).items():
         if type(key) is str and not key.startswith("_") and value is not None:
             scope[key] = value
-    names = {name: getattr(builtins, name) for name in _EXPRESSION_BUILTINS - {"max", "min"}}
+    names = {name: getattr(builtins, name) for name in EXPRESSION_BUILTINS - {"max", "min"}}
     scope["__builtins__"] = {**names, "__import__": builtins.__import__}
     scope["_getattr_"] = guarded_getattr
     return builtins.eval(compile_expression(code), scope)
 
 
-def _harden_undefined_functions(metaclass: Any) -> None:
+def harden_undefined_functions(metaclass: Any) -> None:
     """`Function("f", ...)` makes a class; keep special names out of it."""
     original = metaclass.__new__
 
@@ -129,56 +129,56 @@ def _harden_undefined_functions(metaclass: Any) -> None:
 # --- source text that lambdify generates -----------------------------------------------------------------------------
 
 
-def _compile_generated(source: str, filename: str, mode: str) -> CodeType:
+def compile_generated(source: str, filename: str, mode: str) -> CodeType:
     """Compile what lambdify wrote, if it is arithmetic and calls of mathematical functions, nothing else."""
     tree = cast(ast.Module, ast.parse(source, filename, mode))
     own = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
     for node in ast.walk(tree):
-        if isinstance(node, _GENERATED_REFUSED):
+        if isinstance(node, GENERATED_REFUSED):
             raise NotAllowed("lambdify may not generate statements of this kind")
         if isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes)):
             raise NotAllowed("lambdify may not be given text")
         if isinstance(node, (ast.Name, ast.arg, ast.Attribute)):
-            _check_generated_name(node, own)
+            check_generated_name(node, own)
     return builtins.compile(tree, filename, mode)
 
 
-def _check_generated_name(node: ast.Name | ast.arg | ast.Attribute, own: set[str]) -> None:
+def check_generated_name(node: ast.Name | ast.arg | ast.Attribute, own: set[str]) -> None:
     from treestar.verifier.sandbox.language.attributes import DENIED_ATTRIBUTES
 
     if isinstance(node, ast.Attribute):
         name = node.attr
-        refused = not isinstance(node.value, ast.Name) or node.value.id not in _GENERATED_ROOTS or _is_denied(name)
+        refused = not isinstance(node.value, ast.Name) or node.value.id not in GENERATED_ROOTS or is_denied(name)
     else:
         name = node.id if isinstance(node, ast.Name) else node.arg
-        is_builtin = hasattr(builtins, name) and name not in _GENERATED_BUILTINS
-        if name in _GENERATED_ROOTS:  # it stands for the module and may stand for nothing else
+        is_builtin = hasattr(builtins, name) and name not in GENERATED_BUILTINS
+        if name in GENERATED_ROOTS:  # it stands for the module and may stand for nothing else
             refused = not (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load))
         else:
-            refused = name not in own and (is_builtin or name == "builtins" or _is_denied(name))
-    if refused or name in DENIED_ATTRIBUTES or (name.startswith("_") and not _NAMELESS.fullmatch(name)):
+            refused = name not in own and (is_builtin or name == "builtins" or is_denied(name))
+    if refused or name in DENIED_ATTRIBUTES or (name.startswith("_") and not NAMELESS.fullmatch(name)):
         raise NotAllowed(f"lambdify may not use the name '{name}'")
 
 
-def _is_denied(name: str) -> bool:
+def is_denied(name: str) -> bool:
     """Whether `name` is one of the names of numpy or mpmath that steps may not use."""
     from treestar.verifier.sandbox.language.modules import import_module
 
-    if any(isinstance(getattr(sys.modules[root], name, None), ModuleType) for root in _GENERATED_ROOTS):
+    if any(isinstance(getattr(sys.modules[root], name, None), ModuleType) for root in GENERATED_ROOTS):
         return True
     in_numpy = hasattr(sys.modules["numpy"], name) and not hasattr(import_module("numpy"), name)
-    return in_numpy or name in _DENIED_MPMATH or name == "ndarray"
+    return in_numpy or name in DENIED_MPMATH or name == "ndarray"
 
 
-def _execute_generated(code: Any, *scopes: Any) -> None:
+def execute_generated(code: Any, *scopes: Any) -> None:
     """`exec` for sympy: code that was compiled above, imports of mathematical modules, or generated source."""
     if isinstance(code, str):
         statements = [statement.strip() for statement in code.split(";")]
         if code.startswith(("import ", "from ")):
-            if not all(_GENERATED_IMPORT.fullmatch(statement) for statement in statements):
+            if not all(GENERATED_IMPORT.fullmatch(statement) for statement in statements):
                 raise ImportError("lambdify may import mathematical modules only")  # it then tries the next one
         else:
-            code = _compile_generated(code, "<generated>", "exec")
+            code = compile_generated(code, "<generated>", "exec")
     builtins.exec(code, *scopes)
 
 
@@ -192,7 +192,7 @@ def refuse_system_calls() -> None:
     imported any more, because that would read files.
     """
 
-    harmless = frozenset(_HARMLESS_EVENTS)  # a global could be replaced by a step that found this module
+    harmless = frozenset(HARMLESS_EVENTS)  # a global could be replaced by a step that found this module
 
     def hook(event: str, _: tuple[Any, ...]) -> None:
         if event not in harmless:

@@ -42,13 +42,13 @@ ROOTS = words(
 )
 """The modules a step may import, their permitted submodules aside."""
 
-_WHY_NOT = {
+WHY_NOT = {
     "mpmath": "it keeps its precision for all steps; use 'sympy.N(value, 50)' or 'decimal'",
     "time": "a step may not read the clock, because its result may not depend on when it runs; leave it out",
     "timeit": "a step may not read the clock, because its result may not depend on when it runs; leave it out",
 }
 
-_NAMES = {
+NAMES = {
     "abc": "ABC abstractmethod",
     "bisect": "bisect bisect_left bisect_right insort insort_left insort_right",
     "calendar": "isleap leapdays monthrange weekday monthcalendar month_name month_abbr day_name day_abbr "
@@ -73,7 +73,7 @@ _NAMES = {
 }
 """Modules of which only these names are permitted. Of the others: `__all__`, else what is public and their own."""
 
-_DENIED = {
+DENIED = {
     "collections": "UserString",
     "decimal": "BasicContext DefaultContext ExtendedContext",
     "operator": "attrgetter methodcaller",
@@ -90,79 +90,80 @@ _DENIED = {
 }
 """Names that are left out of a module and of all its submodules: they lead out, or change it for every step."""
 
-_SYMPY_PACKAGES = words(
+SYMPY_PACKAGES = words(
     "abc algebras assumptions calculus combinatorics concrete core discrete functions geometry integrals logic "
     "matrices ntheory polys series sets simplify solvers stats tensor vector utilities.iterables utilities.lambdify "
     "parsing.sympy_parser physics.units printing.latex printing.pretty"
 )
-_NUMPY_PACKAGES = words("fft linalg polynomial random")
-_SUBMODULES = (
+NUMPY_PACKAGES = words("fft linalg polynomial random")
+SUBMODULES = (
     "collections.abc",
-    *(f"sympy.{name}" for name in _SYMPY_PACKAGES),
-    *(f"numpy.{name}" for name in _NUMPY_PACKAGES),
+    *(f"sympy.{name}" for name in SYMPY_PACKAGES),
+    *(f"numpy.{name}" for name in NUMPY_PACKAGES),
 )
-_EXCLUDED = words(
+EXCLUDED = words(
     "sympy.core.backend sympy.core.cache sympy.core.core sympy.core.decorators sympy.core.facts "
     "sympy.core.multidimensional sympy.polys.polyconfig sympy.polys.ring_series numpy.random.mtrand"
 )
 """Submodules of permitted packages that import or call by a name in a string, or configure by evaluating one."""
-_HELPERS = words("_strptime unicodedata numpy._core._methods numpy._core._internal encodings.idna")
+HELPERS = words("_strptime unicodedata numpy._core._methods numpy._core._internal encodings.idna")
 """Modules that the interpreter or numpy import when they need them first."""
-_UNWANTED = re.compile(
+UNWANTED = re.compile(
     r"\.(tests|benchmarks|testing|backend|compatibility|trace|meijerint_doc|\w+_wrapper|(sample|gen)_\w+)$"
 )
-_PLAIN_TYPES = (int, float, complex, str, bool, type(None), tuple)
+PLAIN_TYPES = (int, float, complex, str, bool, type(None), tuple)
 
-_MUTABLE = ("list", "dict", "set", "bytearray", "ndarray", "MutableDenseMatrix")
+MUTABLE = ("list", "dict", "set", "bytearray", "ndarray", "MutableDenseMatrix")
 """Types of module constants that are left out: what a step did to one, the steps of other branches would see."""
 
 handed_out: set[str] = set()
 """Names of the modules that steps have been given since this was last cleared. Whoever has a module may change what it
 keeps for itself, such as the state of its random numbers (`worker/library_state.py`)."""
 
-_facades: dict[str, ModuleType] = {}
-_stars: dict[str, dict[str, Any]] = {}
-_library: set[int] = set()
+facades: dict[str, ModuleType] = {}
+stars: dict[str, dict[str, Any]] = {}
+library: dict[int, object] = {}
+"""By id, and kept alive: the address of an object that is gone may be given to another one."""
 
 
-class _Facade(ModuleType):
+class Facade(ModuleType):
     """A module object that holds permitted names only."""
 
 
 def is_facade(module: ModuleType) -> bool:
     """Whether a step may hold this module object."""
-    return isinstance(module, _Facade)
+    return isinstance(module, Facade)
 
 
 def belongs_to_library(value: object) -> bool:
     """Whether this very object is one that a module or a builtin gives to every step: nobody may change it."""
-    return id(value) in _library
+    return id(value) in library
 
 
 def add_to_library(values: Iterable[object]) -> None:
-    """Let `belongs_to_library` say yes of `values`, which must live as long as this process."""
-    _library.update(map(id, values))
+    """Let `belongs_to_library` say yes of `values`, which then live as long as this process."""
+    library.update((id(value), value) for value in values)
 
 
 def prepare_modules() -> None:
     """Import every permitted module and build its facade, once, in the process that all steps are forked from."""
     for name in ROOTS:
         importlib.import_module(name)
-    for name in _SUBMODULES:
-        _import_whole(name)
-    for name in _HELPERS:
+    for name in SUBMODULES:
+        import_whole(name)
+    for name in HELPERS:
         importlib.import_module(name)
     for name in ROOTS:
         import_star(name)
 
 
-def _import_whole(name: str) -> None:
+def import_whole(name: str) -> None:
     """Import `name` with its submodules: a step cannot import what is not there yet, and sympy imports lazily."""
     package = importlib.import_module(name)
     for found in pkgutil.iter_modules(getattr(package, "__path__", ()), name + "."):
-        if not _UNWANTED.search(found.name):
+        if not UNWANTED.search(found.name):
             with suppress(ImportError):  # of libraries that are not installed
-                _import_whole(found.name)
+                import_whole(found.name)
 
 
 def import_module(name: str) -> ModuleType:
@@ -171,17 +172,17 @@ def import_module(name: str) -> ModuleType:
     Raises:
         ImportError: steps may not import it, or there is none of that name.
     """
-    if not _permitted(name):
+    if not permitted(name):
         root = name.partition(".")[0]
         what = name if root in ROOTS else root
-        reason = f": {_WHY_NOT[root]}" if root in _WHY_NOT else f"; these can: {', '.join(ROOTS)}"
+        reason = f": {WHY_NOT[root]}" if root in WHY_NOT else f"; these can: {', '.join(ROOTS)}"
         raise ImportError(f"'{what}' cannot be imported in a step{reason}")
     if name not in sys.modules:
         raise ImportError(f"No module named '{name}'")
-    facade = _facade(name)
+    facade = facade_of(name)
     parent, _, child = name.rpartition(".")
     if parent and not hasattr(import_module(parent), child):
-        setattr(_facade(parent), child, facade)
+        setattr(facade_of(parent), child, facade)
     handed_out.add(name)
     return facade
 
@@ -189,11 +190,11 @@ def import_module(name: str) -> ModuleType:
 def import_star(name: str) -> dict[str, Any]:
     """What `from name import *` brings. Raises as `import_module` does."""
     module = import_module(name)
-    if name not in _stars:
-        exported = _exported(name)
-        _stars[name] = {key: value for key, value in vars(module).items() if key in exported}
-    handed_out.update(value.__name__ for value in _stars[name].values() if isinstance(value, ModuleType))
-    return _stars[name]
+    if name not in stars:
+        exported = exported_names(name)
+        stars[name] = {key: value for key, value in vars(module).items() if key in exported}
+    handed_out.update(value.__name__ for value in stars[name].values() if isinstance(value, ModuleType))
+    return stars[name]
 
 
 def missing_attribute(module: ModuleType, attribute: str) -> Exception:
@@ -204,74 +205,74 @@ def missing_attribute(module: ModuleType, attribute: str) -> Exception:
     return AttributeError(f"module '{module.__name__}' has no attribute '{attribute}'")
 
 
-def _permitted(name: str) -> bool:
+def permitted(name: str) -> bool:
     if name in ROOTS:
         return True
-    if name in _EXCLUDED or any(part.startswith("_") for part in name.split(".")):
+    if name in EXCLUDED or any(part.startswith("_") for part in name.split(".")):
         return False
-    return any(name == package or name.startswith(package + ".") for package in _SUBMODULES) or name in _parents()
+    return any(name == package or name.startswith(package + ".") for package in SUBMODULES) or name in parents()
 
 
 @functools.lru_cache(maxsize=1)
-def _parents() -> frozenset[str]:
-    return frozenset(name.rpartition(".")[0] for name in _SUBMODULES)
+def parents() -> frozenset[str]:
+    return frozenset(name.rpartition(".")[0] for name in SUBMODULES)
 
 
-def _facade(name: str) -> ModuleType:
-    facade = _facades.get(name)
+def facade_of(name: str) -> ModuleType:
+    facade = facades.get(name)
     if facade is None:
         real = sys.modules[name]
-        facade = _facades[name] = _Facade(name)
-        for key in _permitted_names(name, real):
-            setattr(facade, key, _REPLACED.get((name, key), getattr(real, key)))
-        for key in _children(name):
+        facade = facades[name] = Facade(name)
+        for key in permitted_names(name, real):
+            setattr(facade, key, REPLACED.get((name, key), getattr(real, key)))
+        for key in children(name):
             if not hasattr(facade, key) and isinstance(getattr(real, key, None), ModuleType):
-                setattr(facade, key, _facade(f"{name}.{key}"))
+                setattr(facade, key, facade_of(f"{name}.{key}"))
         add_to_library([facade, *vars(facade).values()])
     return facade
 
 
-def _children(name: str) -> Iterable[str]:
+def children(name: str) -> Iterable[str]:
     prefix = name + "."
     loaded = [other[len(prefix) :] for other in sys.modules if other.startswith(prefix)]
-    return [child for child in loaded if "." not in child and _permitted(prefix + child)]
+    return [child for child in loaded if "." not in child and permitted(prefix + child)]
 
 
-def _permitted_names(name: str, real: ModuleType) -> list[str]:
-    denied = _DENIED.get(name.partition(".")[0], "").split()
-    if name in _NAMES:
-        return [key for key in _NAMES[name].split() if hasattr(real, key)]
+def permitted_names(name: str, real: ModuleType) -> list[str]:
+    denied = DENIED.get(name.partition(".")[0], "").split()
+    if name in NAMES:
+        return [key for key in NAMES[name].split() if hasattr(real, key)]
     candidates = list(dict.fromkeys([*getattr(real, "__all__", ()), *dir(real)]))
-    return [key for key in candidates if not key.startswith("_") and key not in denied and _belongs(name, real, key)]
+    return [key for key in candidates if not key.startswith("_") and key not in denied and belongs(name, real, key)]
 
 
-def _belongs(name: str, real: ModuleType, key: str) -> bool:
+def belongs(name: str, real: ModuleType, key: str) -> bool:
     """Whether `key` is the module's to give: exported by it, or made by the same library; no module, no metaclass."""
     try:
         value = getattr(real, key)
     except AttributeError:
         return False
-    if isinstance(value, ModuleType) or type(value).__name__ in _MUTABLE:
+    if isinstance(value, ModuleType) or type(value).__name__ in MUTABLE:
         return False
     if isinstance(value, type) and issubclass(value, type):  # calling it makes classes that nobody checked
         return False
     if key in getattr(real, "__all__", ()):
         return True
-    if isinstance(value, _PLAIN_TYPES) or getattr(value, "__module__", None) == "itertools":
+    if isinstance(value, PLAIN_TYPES) or getattr(value, "__module__", None) == "itertools":
         return True
     root = name.partition(".")[0]
     origin = getattr(value, "__module__", None) or getattr(type(value), "__module__", None)
     if not isinstance(origin, str):
         return False
     origin = origin.removeprefix("_")  # the C half of decimal is _decimal
-    return (origin == root or origin.startswith(root + ".")) and _origin_permitted(origin)
+    return (origin == root or origin.startswith(root + ".")) and origin_permitted(origin)
 
 
-def _origin_permitted(origin: str) -> bool:
-    return not origin.startswith("sympy.") or _permitted(origin)
+def origin_permitted(origin: str) -> bool:
+    return not origin.startswith("sympy.") or permitted(origin)
 
 
-def _exported(name: str) -> frozenset[str]:
+def exported_names(name: str) -> frozenset[str]:
     real = sys.modules[name]
     return frozenset(getattr(real, "__all__", [key for key in dir(real) if not key.startswith("_")]))
 
@@ -279,7 +280,7 @@ def _exported(name: str) -> frozenset[str]:
 # --- replacements: the same function without its unsafe or unrepeatable part -----------------------------------------
 
 
-def _wraps(wrapped: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def wraps(wrapped: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """`functools.wraps` for the step's own functions, without the arguments that name the attributes to copy."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -297,22 +298,22 @@ class SeededRandom(random.Random):
         super().__init__(0 if x is None else x)
 
 
-def _seed(a: Any = 0, version: int = 2) -> None:
+def seed_of(a: Any = 0, version: int = 2) -> None:
     random.seed(0 if a is None else a, version)
 
 
-def _default_rng(seed: Any = 0) -> Any:
+def default_rng(seed: Any = 0) -> Any:
     import numpy
 
     return numpy.random.default_rng(0 if seed is None else seed)
 
 
-def _set_recursion_limit(limit: int) -> None:
+def set_recursion_limit(limit: int) -> None:
     """`sys.setrecursionlimit` for code that sets it as a matter of form: the limit stays as it is."""
     operator.index(limit)
 
 
-def _var(names: Any, **assumptions: Any) -> Any:
+def var(names: Any, **assumptions: Any) -> Any:
     """`sympy.var`, which makes symbols into variables of the step; not where they would stand for a guard."""
     from sympy import Basic, symbols
     from sympy.core.function import FunctionClass
@@ -333,15 +334,15 @@ def _var(names: Any, **assumptions: Any) -> Any:
     return made
 
 
-_REPLACED: dict[tuple[str, str], Any] = {
-    ("functools", "wraps"): _wraps,
+REPLACED: dict[tuple[str, str], Any] = {
+    ("functools", "wraps"): wraps,
     ("random", "Random"): SeededRandom,
-    ("random", "seed"): _seed,
+    ("random", "seed"): seed_of,
     ("numpy", "ndarray"): Array,
-    ("numpy.random", "default_rng"): _default_rng,
+    ("numpy.random", "default_rng"): default_rng,
     ("sympy", "init_printing"): lambda *_, **__: None,
-    ("sympy", "var"): _var,
-    ("sympy.core", "var"): _var,
-    ("sympy.core.symbol", "var"): _var,
-    ("sys", "setrecursionlimit"): _set_recursion_limit,
+    ("sympy", "var"): var,
+    ("sympy.core", "var"): var,
+    ("sympy.core.symbol", "var"): var,
+    ("sys", "setrecursionlimit"): set_recursion_limit,
 }

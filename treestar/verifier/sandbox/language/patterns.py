@@ -13,8 +13,8 @@ from typing import Any
 
 __all__ = ["check_patterns", "guard_of", "matched", "reads_attributes"]
 
-_MISSING = object()
-_MATCH_THEMSELVES = (bool, bytearray, bytes, dict, float, frozenset, int, list, set, str, tuple)
+MISSING = object()
+MATCH_THEMSELVES = (bool, bytearray, bytes, dict, float, frozenset, int, list, set, str, tuple)
 """Types that one positional pattern matches as a whole: `case int(n)`."""
 
 Description = tuple[Any, ...]
@@ -42,23 +42,23 @@ def check_patterns(cases: Sequence[ast.match_case]) -> None:
 
 def guard_of(case: ast.match_case) -> ast.expr:
     """That the pattern of `case` matches `_subject_`, its names bound, and the case's own guard; without locations."""
-    description = _describe(case.pattern)
+    description = describe(case.pattern)
     call = ast.Call(ast.Name("_match_", ast.Load()), [ast.Name("_subject_", ast.Load()), description], [])
-    tests: list[ast.expr] = [ast.Compare(_let("_captured_", call), [ast.IsNot()], [ast.Constant(None)])]
-    names = _captured_names(case.pattern)
+    tests: list[ast.expr] = [ast.Compare(let("_captured_", call), [ast.IsNot()], [ast.Constant(None)])]
+    names = captured_names(case.pattern)
     if names:  # a tuple that is not empty is true
         captured = ast.Name("_captured_", ast.Load())
-        tests.append(_tuple(_let(name, ast.Subscript(captured, ast.Constant(name), ast.Load())) for name in names))
+        tests.append(tuple_of(let(name, ast.Subscript(captured, ast.Constant(name), ast.Load())) for name in names))
     if case.guard is not None:
         tests.append(case.guard)
     return ast.BoolOp(ast.And(), tests) if len(tests) > 1 else tests[0]
 
 
-def _let(name: str, value: ast.expr) -> ast.expr:
+def let(name: str, value: ast.expr) -> ast.expr:
     return ast.NamedExpr(ast.Name(name, ast.Store()), value)
 
 
-def _captured_names(pattern: ast.pattern) -> list[str]:
+def captured_names(pattern: ast.pattern) -> list[str]:
     """The names that `pattern` binds, each once."""
     names = dict.fromkeys(
         node.rest if isinstance(node, ast.MatchMapping) else node.name
@@ -68,35 +68,35 @@ def _captured_names(pattern: ast.pattern) -> list[str]:
     return [name for name in names if name is not None]
 
 
-def _describe(pattern: ast.pattern) -> ast.expr:
+def describe(pattern: ast.pattern) -> ast.expr:
     """An expression whose value is the description of `pattern`, without locations."""
     if isinstance(pattern, ast.MatchValue):
-        return _description("value", pattern.value)
+        return description_of("value", pattern.value)
     if isinstance(pattern, ast.MatchSingleton):
-        return _description("singleton", ast.Constant(pattern.value))
+        return description_of("singleton", ast.Constant(pattern.value))
     if isinstance(pattern, ast.MatchSequence):
-        return _description("sequence", _tuple(map(_describe, pattern.patterns)))
+        return description_of("sequence", tuple_of(map(describe, pattern.patterns)))
     if isinstance(pattern, ast.MatchStar):
-        return _description("star", ast.Constant(pattern.name))
+        return description_of("star", ast.Constant(pattern.name))
     if isinstance(pattern, ast.MatchMapping):
-        patterns = _tuple(map(_describe, pattern.patterns))
-        return _description("mapping", _tuple(pattern.keys), patterns, ast.Constant(pattern.rest))
+        patterns = tuple_of(map(describe, pattern.patterns))
+        return description_of("mapping", tuple_of(pattern.keys), patterns, ast.Constant(pattern.rest))
     if isinstance(pattern, ast.MatchClass):
-        positional = _tuple(map(_describe, pattern.patterns))
-        names = _tuple(map(ast.Constant, pattern.kwd_attrs))
-        return _description("class", pattern.cls, positional, names, _tuple(map(_describe, pattern.kwd_patterns)))
+        positional = tuple_of(map(describe, pattern.patterns))
+        names = tuple_of(map(ast.Constant, pattern.kwd_attrs))
+        return description_of("class", pattern.cls, positional, names, tuple_of(map(describe, pattern.kwd_patterns)))
     if isinstance(pattern, ast.MatchAs):
-        inner = ast.Constant(None) if pattern.pattern is None else _describe(pattern.pattern)
-        return _description("as", inner, ast.Constant(pattern.name))
+        inner = ast.Constant(None) if pattern.pattern is None else describe(pattern.pattern)
+        return description_of("as", inner, ast.Constant(pattern.name))
     assert isinstance(pattern, ast.MatchOr)
-    return _description("or", _tuple(map(_describe, pattern.patterns)))
+    return description_of("or", tuple_of(map(describe, pattern.patterns)))
 
 
-def _description(kind: str, *parts: ast.expr) -> ast.Tuple:
-    return _tuple([ast.Constant(kind), *parts])
+def description_of(kind: str, *parts: ast.expr) -> ast.Tuple:
+    return tuple_of([ast.Constant(kind), *parts])
 
 
-def _tuple(elements: Any) -> ast.Tuple:
+def tuple_of(elements: Any) -> ast.Tuple:
     return ast.Tuple(list(elements), ast.Load())
 
 
@@ -109,38 +109,38 @@ def matched(subject: Any, pattern: Description, read: Read) -> dict[str, Any] | 
     `read(value, name, default)` reads an attribute. Raises what `read` raises, and as a `match` statement does.
     """
     captured: dict[str, Any] = {}
-    return captured if _matches(subject, pattern, captured, read) else None
+    return captured if matches(subject, pattern, captured, read) else None
 
 
-def _matches(subject: Any, pattern: Description, captured: dict[str, Any], read: Read) -> bool:
+def matches(subject: Any, pattern: Description, captured: dict[str, Any], read: Read) -> bool:
     match pattern:
         case ("value", value):
             return bool(subject == value)
         case ("singleton", value):
             return subject is value
         case ("sequence", patterns):
-            return _matches_sequence(subject, patterns, captured, read)
+            return matches_sequence(subject, patterns, captured, read)
         case ("mapping", keys, patterns, rest):
-            return _matches_mapping(subject, keys, patterns, rest, captured, read)
+            return matches_mapping(subject, keys, patterns, rest, captured, read)
         case ("class", kind, positional, names, patterns):
-            return _matches_class(subject, kind, positional, names, patterns, captured, read)
+            return matches_class(subject, kind, positional, names, patterns, captured, read)
         case ("as", inner, name):
-            if inner is not None and not _matches(subject, inner, captured, read):
+            if inner is not None and not matches(subject, inner, captured, read):
                 return False
             if name is not None:
                 captured[name] = subject
             return True
         case ("or", patterns):
-            return any(_matches(subject, each, captured, read) for each in patterns)
+            return any(matches(subject, each, captured, read) for each in patterns)
         case _:
             raise AssertionError(pattern)
 
 
-def _all_match(subjects: Sequence[Any], patterns: Sequence[Description], captured: dict[str, Any], read: Read) -> bool:
-    return all(_matches(subject, each, captured, read) for subject, each in zip(subjects, patterns, strict=True))
+def all_match(subjects: Sequence[Any], patterns: Sequence[Description], captured: dict[str, Any], read: Read) -> bool:
+    return all(matches(subject, each, captured, read) for subject, each in zip(subjects, patterns, strict=True))
 
 
-def _matches_sequence(subject: Any, patterns: Sequence[Description], captured: dict[str, Any], read: Read) -> bool:
+def matches_sequence(subject: Any, patterns: Sequence[Description], captured: dict[str, Any], read: Read) -> bool:
     match subject:
         case [*items]:
             pass
@@ -148,7 +148,7 @@ def _matches_sequence(subject: Any, patterns: Sequence[Description], captured: d
             return False
     star = next((index for index, each in enumerate(patterns) if each[0] == "star"), None)
     if star is None:
-        return len(items) == len(patterns) and _all_match(items, patterns, captured, read)
+        return len(items) == len(patterns) and all_match(items, patterns, captured, read)
     after = len(patterns) - star - 1
     if len(items) < star + after:
         return False
@@ -157,10 +157,10 @@ def _matches_sequence(subject: Any, patterns: Sequence[Description], captured: d
     if name is not None:
         captured[name] = items[star:end]
     outside, around = items[:star] + items[end:], [*patterns[:star], *patterns[star + 1 :]]
-    return _all_match(outside, around, captured, read)
+    return all_match(outside, around, captured, read)
 
 
-def _matches_mapping(
+def matches_mapping(
     subject: Any,
     keys: Sequence[Any],
     patterns: Sequence[Description],
@@ -175,15 +175,15 @@ def _matches_mapping(
             return False
     if len(set(keys)) < len(keys):
         raise ValueError("mapping pattern checks duplicate key")
-    values = [subject.get(key, _MISSING) for key in keys]
-    if any(value is _MISSING for value in values) or not _all_match(values, patterns, captured, read):
+    values = [subject.get(key, MISSING) for key in keys]
+    if any(value is MISSING for value in values) or not all_match(values, patterns, captured, read):
         return False
     if rest is not None:
         captured[rest] = {key: value for key, value in dict(subject).items() if key not in keys}
     return True
 
 
-def _matches_class(
+def matches_class(
     subject: Any,
     kind: Any,
     positional: Sequence[Description],
@@ -199,17 +199,17 @@ def _matches_class(
     fields: Any = getattr(kind, "__match_args__", ())
     if type(fields) is not tuple:
         raise TypeError(f"{kind.__name__}.__match_args__ must be a tuple (got {type(fields).__name__})")
-    whole = fields == () and issubclass(kind, _MATCH_THEMSELVES)
+    whole = fields == () and issubclass(kind, MATCH_THEMSELVES)
     if len(positional) > (1 if whole else len(fields)):
         raise TypeError(f"{kind.__name__}() does not accept {len(positional)} positional sub-patterns")
     if whole and positional:
-        if not _matches(subject, positional[0], captured, read):
+        if not matches(subject, positional[0], captured, read):
             return False
         positional = ()
     wanted = [*fields[: len(positional)], *names]
     if len(set(wanted)) < len(wanted):
         raise TypeError(f"{kind.__name__}() got multiple sub-patterns for one attribute")
-    values = [read(subject, name, _MISSING) for name in wanted]
-    if any(value is _MISSING for value in values):
+    values = [read(subject, name, MISSING) for name in wanted]
+    if any(value is MISSING for value in values):
         return False
-    return _all_match(values, [*positional, *patterns], captured, read)
+    return all_match(values, [*positional, *patterns], captured, read)

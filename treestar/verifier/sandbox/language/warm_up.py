@@ -24,7 +24,7 @@ def load_libraries(restricted: bool) -> None:
     if restricted:
         harden_enum()
         harden_sympy()
-    _warm_up()
+    warm_up()
     import numpy
     import sympy.core.random
 
@@ -34,7 +34,7 @@ def load_libraries(restricted: bool) -> None:
     sympy.Dummy._base_dummy_index = 10**6  # sympy draws it anew in every process
 
 
-def _warm_up() -> None:
+def warm_up() -> None:
     """Make sympy do its lazy imports and fill its caches once rather than in every worker."""
     import sympy
 

@@ -10,19 +10,19 @@ from __future__ import annotations
 
 __all__ = ["forget_wear", "wear", "worn_by"]
 
-_reasons: list[str] = []
+reasons: list[str] = []
 
 
 def wear(reason: str) -> None:
     """Say that the running step leaves a mark on the libraries of this process."""
-    _reasons.append(reason)
+    reasons.append(reason)
 
 
 def worn_by() -> str | None:
     """The first mark since `forget_wear`, or None."""
-    return _reasons[0] if _reasons else None
+    return reasons[0] if reasons else None
 
 
 def forget_wear() -> None:
     """Begin anew."""
-    _reasons.clear()
+    reasons.clear()

@@ -39,7 +39,7 @@ ATOMS = frozenset(
 )
 """Types whose values nobody can change, whatever they were made of."""
 
-_MOST_ITEMS = 300_000
+MOST_ITEMS = 300_000
 """Of all containers together. Copying more may take longer than running the path again, which has time of its own."""
 
 
@@ -57,7 +57,7 @@ def copy_namespace(namespace: Namespace, context: Context | None) -> tuple[Names
         MemoryError: there is no room for the copy.
     """
     copied = dict(namespace)
-    copier = _Copier(namespace, copied)
+    copier = Copier(namespace, copied)
     try:
         for name, value in namespace.items():
             if type(value) not in ATOMS and not belongs_to_library(value):
@@ -67,7 +67,7 @@ def copy_namespace(namespace: Namespace, context: Context | None) -> tuple[Names
         raise NotCopyable("it is nested too deeply") from error
 
 
-class _Copier:
+class Copier:
     """One copy in progress. `memo` maps the id of what was copied to its copy, for aliases and cycles."""
 
     def __init__(self, old: Namespace, new: Namespace) -> None:
@@ -79,7 +79,7 @@ class _Copier:
     def count(self, items: int) -> None:
         """Say that so many items are about to be copied."""
         self.items += items
-        if self.items > _MOST_ITEMS:
+        if self.items > MOST_ITEMS:
             raise NotCopyable("there is too much of it")
 
     def copy(self, value: ValueT) -> ValueT:
@@ -91,7 +91,7 @@ class _Copier:
             return cast(ValueT, found)
         if belongs_to_library(value):
             return value
-        copy_this_kind = _COPIERS.get(kind)
+        copy_this_kind = COPIERS.get(kind)
         if copy_this_kind is not None:
             return cast(ValueT, copy_this_kind(self, value))
         if is_shared(value):
@@ -106,28 +106,28 @@ class _Copier:
 # --- containers ------------------------------------------------------------------------------------------------------
 
 
-def _all_atoms(values: Any) -> bool:
+def all_atoms(values: Any) -> bool:
     return ATOMS.issuperset(map(type, values))
 
 
-def _copy_list(copier: _Copier, value: list[Any]) -> list[Any]:
+def copy_list(copier: Copier, value: list[Any]) -> list[Any]:
     copier.count(len(value))
     copied = copier.remember(value, value.copy())
-    if not _all_atoms(value):
+    if not all_atoms(value):
         copied[:] = map(copier.copy, value)
     return copied
 
 
-def _copy_deque(copier: _Copier, value: collections.deque[Any]) -> collections.deque[Any]:
+def copy_deque(copier: Copier, value: collections.deque[Any]) -> collections.deque[Any]:
     copier.count(len(value))
     copied: collections.deque[Any] = copier.remember(value, collections.deque(maxlen=value.maxlen))
     copied.extend(map(copier.copy, value))
     return copied
 
 
-def _copy_tuple(copier: _Copier, value: tuple[Any, ...]) -> tuple[Any, ...]:
+def copy_tuple(copier: Copier, value: tuple[Any, ...]) -> tuple[Any, ...]:
     copier.count(len(value))
-    if _all_atoms(value):
+    if all_atoms(value):
         return value
     parts = tuple(map(copier.copy, value))
     if all(part is old for part, old in zip(parts, value, strict=True)):
@@ -136,21 +136,21 @@ def _copy_tuple(copier: _Copier, value: tuple[Any, ...]) -> tuple[Any, ...]:
     return copied or copier.remember(value, parts)
 
 
-def _copy_dict(copier: _Copier, value: dict[Any, Any]) -> dict[Any, Any]:
+def copy_dict(copier: Copier, value: dict[Any, Any]) -> dict[Any, Any]:
     copied = copier.remember(value, type(value)())
-    return _fill(copier, value, copied)
+    return fill_copy(copier, value, copied)
 
 
-def _copy_defaultdict(copier: _Copier, value: collections.defaultdict[Any, Any]) -> collections.defaultdict[Any, Any]:
+def copy_defaultdict(copier: Copier, value: collections.defaultdict[Any, Any]) -> collections.defaultdict[Any, Any]:
     copied: collections.defaultdict[Any, Any] = copier.remember(value, collections.defaultdict())
     copied.default_factory = copier.copy(value.default_factory)
-    _fill(copier, value, copied)
+    fill_copy(copier, value, copied)
     return copied
 
 
-def _fill(copier: _Copier, value: dict[Any, Any], copied: dict[Any, Any]) -> dict[Any, Any]:
+def fill_copy(copier: Copier, value: dict[Any, Any], copied: dict[Any, Any]) -> dict[Any, Any]:
     copier.count(len(value))
-    if _all_atoms(value) and _all_atoms(value.values()):
+    if all_atoms(value) and all_atoms(value.values()):
         copied.update(value)
     else:
         for key, item in value.items():
@@ -158,55 +158,55 @@ def _fill(copier: _Copier, value: dict[Any, Any], copied: dict[Any, Any]) -> dic
     return copied
 
 
-def _copy_bytearray(copier: _Copier, value: bytearray) -> bytearray:
+def copy_bytearray(copier: Copier, value: bytearray) -> bytearray:
     return copier.remember(value, value.copy())
 
 
-def _copy_frozenset(copier: _Copier, value: frozenset[Any]) -> frozenset[Any]:
+def copy_frozenset(copier: Copier, value: frozenset[Any]) -> frozenset[Any]:
     copier.count(len(value))
     if any(copier.copy(item) is not item for item in value):
         raise NotCopyable("a frozenset of things that are copied cannot keep its order")
     return value
 
 
-def _copy_set(copier: _Copier, value: set[Any]) -> set[Any]:
+def copy_set(copier: Copier, value: set[Any]) -> set[Any]:
     """A set's order depends on how it grew and shrank, so the copy is only good if it has the same inside."""
-    _copy_frozenset(copier, value)  # type: ignore[arg-type]  # the same question
-    wanted = _set_layout(value)
-    for copied in (value.copy(), _grown_anew(value)):
-        if _set_layout(copied) == wanted and all(map(_same, copied, value)):
+    copy_frozenset(copier, value)  # type: ignore[arg-type]  # the same question
+    wanted = set_layout(value)
+    for copied in (value.copy(), grown_anew(value)):
+        if set_layout(copied) == wanted and all(map(same, copied, value)):
             return copier.remember(value, copied)
     raise NotCopyable("this set's order depends on how it grew")
 
 
-def _grown_anew(value: set[Any]) -> set[Any]:
+def grown_anew(value: set[Any]) -> set[Any]:
     copied: set[Any] = set()
     for item in value:
         copied.add(item)
     return copied
 
 
-def _same(first: Any, second: Any) -> bool:
+def same(first: Any, second: Any) -> bool:
     return first is second
 
 
-class _At:
+class At:
     """Lets numpy read words of memory: the fields of a set that decide its order and that Python does not show."""
 
     def __init__(self, address: int, words: int) -> None:
         self.__array_interface__ = {"data": (address, True), "shape": (words,), "typestr": "<i8", "version": 3}
 
 
-def _set_layout(value: set[Any]) -> tuple[int, ...]:
+def set_layout(value: set[Any]) -> tuple[int, ...]:
     """Of CPython's `PySetObject`: entries ever used, entries in use, size of the table, where `pop` goes on."""
-    fill, used, mask, _, _, finger = numpy.asarray(_At(id(value) + object.__basicsize__, 6)).tolist()
+    fill, used, mask, _, _, finger = numpy.asarray(At(id(value) + object.__basicsize__, 6)).tolist()
     return fill, used, mask, finger
 
 
 # --- functions -------------------------------------------------------------------------------------------------------
 
 
-def _copy_function(copier: _Copier, value: FunctionType) -> FunctionType:
+def copy_function(copier: Copier, value: FunctionType) -> FunctionType:
     if value.__globals__ is not copier.old:
         raise NotCopyable(f"the function '{value.__name__}' was not made by a step")
     closure = value.__closure__ and tuple(map(copier.copy, value.__closure__))
@@ -219,7 +219,7 @@ def _copy_function(copier: _Copier, value: FunctionType) -> FunctionType:
     return copied
 
 
-def _copy_cell(copier: _Copier, value: CellType) -> CellType:
+def copy_cell(copier: Copier, value: CellType) -> CellType:
     copied = copier.remember(value, CellType())
     try:
         contents = value.cell_contents
@@ -229,7 +229,7 @@ def _copy_cell(copier: _Copier, value: CellType) -> CellType:
     return copied
 
 
-def _copy_method(copier: _Copier, value: MethodType | BuiltinFunctionType) -> Any:
+def copy_method(copier: Copier, value: MethodType | BuiltinFunctionType) -> Any:
     """`items.append` of the copied `items`."""
     owner = value.__self__
     if owner is None or isinstance(owner, (ModuleType, type)):
@@ -238,7 +238,7 @@ def _copy_method(copier: _Copier, value: MethodType | BuiltinFunctionType) -> An
     return value if copied_owner is owner else getattr(copied_owner, value.__name__)
 
 
-def _copy_partial(copier: _Copier, value: functools.partial[Any]) -> functools.partial[Any]:
+def copy_partial(copier: Copier, value: functools.partial[Any]) -> functools.partial[Any]:
     if value.__dict__:
         raise NotCopyable("a partial with attributes cannot be copied")
     arguments = map(copier.copy, value.args)
@@ -246,12 +246,12 @@ def _copy_partial(copier: _Copier, value: functools.partial[Any]) -> functools.p
     return copier.remember(value, functools.partial(copier.copy(value.func), *arguments, **named))
 
 
-_WRAPPED = ("__wrapped__", *functools.WRAPPER_ASSIGNMENTS, "cache_parameters")
+WRAPPED = ("__wrapped__", *functools.WRAPPER_ASSIGNMENTS, "cache_parameters")
 
 
-def _copy_memoised(copier: _Copier, value: Any) -> Any:
+def copy_memoised(copier: Copier, value: Any) -> Any:
     hits, misses, _, size = value.cache_info()
-    if hits or misses or size or set(value.__dict__) - set(_WRAPPED):
+    if hits or misses or size or set(value.__dict__) - set(WRAPPED):
         raise NotCopyable(f"the function '{value.__name__}' remembers results")
     parameters = value.cache_parameters()
     copied = functools.lru_cache(parameters["maxsize"], parameters["typed"])(copier.copy(value.__wrapped__))
@@ -261,7 +261,7 @@ def _copy_memoised(copier: _Copier, value: Any) -> Any:
 # --- the libraries' own ----------------------------------------------------------------------------------------------
 
 
-def _copy_array(copier: _Copier, value: numpy.ndarray[Any, Any]) -> numpy.ndarray[Any, Any]:
+def copy_array(copier: Copier, value: numpy.ndarray[Any, Any]) -> numpy.ndarray[Any, Any]:
     if value.dtype.hasobject or value.dtype.fields is not None:
         raise NotCopyable("an array of objects or records cannot be copied")
     copier.count(value.nbytes // 64)
@@ -282,34 +282,34 @@ def _copy_array(copier: _Copier, value: numpy.ndarray[Any, Any]) -> numpy.ndarra
     return copier.remember(value, copied)
 
 
-def _copy_matrix(copier: _Copier, value: Any) -> Any:
+def copy_matrix(copier: Copier, value: Any) -> Any:
     if not all(map(is_shared, value.flat())):
         raise NotCopyable("a matrix of things that a step made itself cannot be copied")
     return copier.remember(value, value.copy())
 
 
-def _copy_context(copier: _Copier, value: Context) -> Context:
+def copy_context(copier: Copier, value: Context) -> Context:
     return copier.remember(value, value.copy())
 
 
-def _copy_random(copier: _Copier, value: random.Random) -> random.Random:
+def copy_random(copier: Copier, value: random.Random) -> random.Random:
     copied = type(value)(0)
     copied.setstate(value.getstate())
     return copier.remember(value, copied)
 
 
-def _copy_bit_generator(copier: _Copier, value: Any) -> Any:
+def copy_bit_generator(copier: Copier, value: Any) -> Any:
     return copier.remember(value, copy.deepcopy(value))
 
 
-def _copy_generator(copier: _Copier, value: numpy.random.Generator) -> numpy.random.Generator:
+def copy_generator(copier: Copier, value: numpy.random.Generator) -> numpy.random.Generator:
     return copier.remember(value, numpy.random.Generator(copier.copy(value.bit_generator)))
 
 
-def _share_if(shareable: Callable[[Any], bool]) -> Callable[[_Copier, Any], Any]:
+def share_if(shareable: Callable[[Any], bool]) -> Callable[[Copier, Any], Any]:
     """For types whose values nobody can change, unless they were made of something that a step can."""
 
-    def share(_: _Copier, value: Any) -> Any:
+    def share(_: Copier, value: Any) -> Any:
         if not shareable(value):
             raise NotCopyable(f"this {type(value).__name__} is made of something that can change")
         return value
@@ -317,40 +317,40 @@ def _share_if(shareable: Callable[[Any], bool]) -> Callable[[_Copier, Any], Any]
     return share
 
 
-def _has_plain_zone(value: datetime.datetime | datetime.time) -> bool:
+def has_plain_zone(value: datetime.datetime | datetime.time) -> bool:
     return value.tzinfo is None or type(value.tzinfo) is datetime.timezone
 
 
-_COPIERS: dict[type, Callable[[_Copier, Any], Any]] = {
-    Fraction: _share_if(lambda value: type(value.numerator) is int is type(value.denominator)),
-    datetime.datetime: _share_if(_has_plain_zone),
-    datetime.time: _share_if(_has_plain_zone),
-    re.Match: _share_if(lambda value: type(value.string) in (str, bytes)),
-    GenericAlias: _share_if(lambda value: all(map(is_library_class, value.__args__))),
-    type(ClassVar[int]): _share_if(lambda value: all(map(is_library_class, value.__args__))),
-    list: _copy_list,
-    tuple: _copy_tuple,
-    dict: _copy_dict,
-    set: _copy_set,
-    frozenset: _copy_frozenset,
-    bytearray: _copy_bytearray,
-    collections.deque: _copy_deque,
-    collections.Counter: _copy_dict,
-    collections.OrderedDict: _copy_dict,
-    collections.defaultdict: _copy_defaultdict,
-    FunctionType: _copy_function,
-    CellType: _copy_cell,
-    MethodType: _copy_method,
-    BuiltinFunctionType: _copy_method,
-    functools.partial: _copy_partial,
-    type(functools.lru_cache(lambda: None)): _copy_memoised,
-    numpy.ndarray: _copy_array,
-    sympy.MutableDenseMatrix: _copy_matrix,
-    sympy.MutableSparseMatrix: _copy_matrix,
-    Context: _copy_context,
-    random.Random: _copy_random,
-    SeededRandom: _copy_random,
-    numpy.random.PCG64: _copy_bit_generator,
-    numpy.random.MT19937: _copy_bit_generator,
-    numpy.random.Generator: _copy_generator,
+COPIERS: dict[type, Callable[[Copier, Any], Any]] = {
+    Fraction: share_if(lambda value: type(value.numerator) is int is type(value.denominator)),
+    datetime.datetime: share_if(has_plain_zone),
+    datetime.time: share_if(has_plain_zone),
+    re.Match: share_if(lambda value: type(value.string) in (str, bytes)),
+    GenericAlias: share_if(lambda value: all(map(is_library_class, value.__args__))),
+    type(ClassVar[int]): share_if(lambda value: all(map(is_library_class, value.__args__))),
+    list: copy_list,
+    tuple: copy_tuple,
+    dict: copy_dict,
+    set: copy_set,
+    frozenset: copy_frozenset,
+    bytearray: copy_bytearray,
+    collections.deque: copy_deque,
+    collections.Counter: copy_dict,
+    collections.OrderedDict: copy_dict,
+    collections.defaultdict: copy_defaultdict,
+    FunctionType: copy_function,
+    CellType: copy_cell,
+    MethodType: copy_method,
+    BuiltinFunctionType: copy_method,
+    functools.partial: copy_partial,
+    type(functools.lru_cache(lambda: None)): copy_memoised,
+    numpy.ndarray: copy_array,
+    sympy.MutableDenseMatrix: copy_matrix,
+    sympy.MutableSparseMatrix: copy_matrix,
+    Context: copy_context,
+    random.Random: copy_random,
+    SeededRandom: copy_random,
+    numpy.random.PCG64: copy_bit_generator,
+    numpy.random.MT19937: copy_bit_generator,
+    numpy.random.Generator: copy_generator,
 }

@@ -8,22 +8,22 @@ from treestar.verifier.sandbox.language.compiler import NotAllowed
 
 __all__ = ["describe", "without_addresses"]
 
-_ERROR_CHARACTERS = 600
+ERROR_CHARACTERS = 600
 
 
 def describe(error: BaseException, source: str, filename: str) -> str:
     """`ZeroDivisionError: division by zero (line 2: `x = 1 / 0`)`, the line being one of the step's own."""
     name = "NotAllowed" if isinstance(error, NotAllowed) else type(error).__name__
-    line = _line_of(error, filename)
+    line = line_of(error, filename)
     lines = source.split("\n")
     where = f" (line {line}: `{lines[line - 1].strip()[:120]}`)" if line and line <= len(lines) else ""
-    message = without_addresses(_message(error))
-    if len(message) > _ERROR_CHARACTERS:
-        message = message[:_ERROR_CHARACTERS] + "..."
+    message = without_addresses(message_of(error))
+    if len(message) > ERROR_CHARACTERS:
+        message = message[:ERROR_CHARACTERS] + "..."
     return f"{name}: {message}{where}" if message else f"{name}{where}"
 
 
-def _line_of(error: BaseException, filename: str) -> int | None:
+def line_of(error: BaseException, filename: str) -> int | None:
     line, traceback = None, error.__traceback__
     while traceback is not None:
         if traceback.tb_frame.f_code.co_filename == filename:
@@ -36,7 +36,7 @@ def _line_of(error: BaseException, filename: str) -> int | None:
     return line
 
 
-def _message(error: BaseException) -> str:
+def message_of(error: BaseException) -> str:
     if isinstance(error, SyntaxError):
         return str(error.msg)
     try:

@@ -28,7 +28,7 @@ from treestar.verifier.sandbox.worker.library_state import EVERY_MODULE, Library
 
 __all__ = ["Interpreter", "Outcome"]
 
-_RECURSION_LIMIT = 5000
+RECURSION_LIMIT = 5000
 """Deep enough for the recursions that models write after `sys.setrecursionlimit(10**6)`, which does nothing here."""
 
 
@@ -47,7 +47,7 @@ class Outcome:
 
 
 @dataclass(slots=True)
-class _State:
+class State:
     """An interpreter state: the variables, and what the libraries keep for themselves."""
 
     namespace: dict[str, Any]
@@ -59,12 +59,12 @@ class _State:
 
 
 @dataclass(slots=True)
-class _Node:
+class Node:
     """A run of the tree."""
 
     parent: int | None
     code: CodeType
-    state: _State | None = None
+    state: State | None = None
     """What the code left behind. None: not known here, or not to be copied."""
     copyable: bool = True
 
@@ -77,21 +77,21 @@ class Interpreter:
 
     def __init__(self, output_limit: int, restricted: bool) -> None:
         self._restricted = restricted
-        self._nodes: dict[int, _Node] = {}
+        self._nodes: dict[int, Node] = {}
         self._output = Output(output_limit)
         self._namespace: dict[str, Any] = {}
         """The globals of the code that runs now."""
         self._builtins = self._make_builtins()
-        sys.setrecursionlimit(_RECURSION_LIMIT)
+        sys.setrecursionlimit(RECURSION_LIMIT)
         random.seed(0)  # a fork seeds it anew
-        self._library = LibraryState()
+        self.library = LibraryState()
         self._first_context = decimal.getcontext().copy()
         sys.stdout = sys.stderr = self._output  # sympy's pprint writes there
         sys.modules[OWN_MODULE] = ModuleType(OWN_MODULE)
 
     def learn(self, number: int, parent: int | None, source: str) -> None:
         """Add the run `number`, which happened in another process. Raises what compiling `source` raises."""
-        self._nodes[number] = _Node(parent, self._compile(source, number))
+        self._nodes[number] = Node(parent, self._compile(source, number))
 
     def run(self, number: int, parent: int | None, source: str, on_replay: Callable[[int], None]) -> Outcome:
         """Run `source` in the state that the run `parent` left, as the run `number`, which is kept if it succeeds.
@@ -112,7 +112,7 @@ class Interpreter:
             gc.collect()  # generators of the dead namespace end now, not in the middle of another step
         return outcome
 
-    def _state_after(self, parent: int | None, on_replay: Callable[[int], None]) -> tuple[_State, BaseException | None]:
+    def _state_after(self, parent: int | None, on_replay: Callable[[int], None]) -> tuple[State, BaseException | None]:
         """A state like the one after `parent` that nobody else holds; or what stopped the runs that lead there."""
         state, again = self._nearest_state(parent)
         if not again:
@@ -127,7 +127,7 @@ class Interpreter:
         finally:
             on_replay(0)
 
-    def _run_new(self, number: int, parent: int | None, source: str, state: _State) -> Outcome:
+    def _run_new(self, number: int, parent: int | None, source: str, state: State) -> Outcome:
         self._output.clear()
         started = time.perf_counter()
         failure: BaseException | None
@@ -138,57 +138,57 @@ class Interpreter:
         else:
             failure = self._execute(code, state)
         if failure is None:
-            self._nodes[number] = _Node(parent, code, state)
+            self._nodes[number] = Node(parent, code, state)
         seconds = time.perf_counter() - started
-        error = None if failure is None else describe(failure, source, _filename(number))
+        error = None if failure is None else describe(failure, source, filename(number))
         output = without_addresses(self._output.text())
         return Outcome(output, error, seconds, isinstance(failure, MemoryError), worn=worn_by() is not None)
 
-    def _nearest_state(self, parent: int | None) -> tuple[_State, list[int]]:
+    def _nearest_state(self, parent: int | None) -> tuple[State, list[int]]:
         """A copy of the state of `parent` or of its nearest ancestor that has one, and the runs from there to it."""
         again: list[int] = []
         while parent is not None:
             node = self._nodes[parent]
-            state = _copy(node)
+            state = copy(node)
             if state is not None:
                 return state, again[::-1]
             again.append(parent)
             parent = node.parent
         namespace = {"__name__": OWN_MODULE, "__doc__": None, "__builtins__": self._builtins}
-        return _State(namespace, frozenset() if self._restricted else EVERY_MODULE), again[::-1]
+        return State(namespace, frozenset() if self._restricted else EVERY_MODULE), again[::-1]
 
-    def _shared(self, node: _Node, state: _State) -> _State:
+    def _shared(self, node: Node, state: State) -> State:
         """Keep `state` for the later children of `node` and give a copy; where it cannot be copied, give it away."""
         if node.copyable:
             node.state = state
         try:
-            return _copy(node) or state
+            return copy(node) or state
         except MemoryError:  # there is room for one
             node.state = None
             return state
 
-    def _execute(self, code: CodeType, state: _State) -> BaseException | None:
+    def _execute(self, code: CodeType, state: State) -> BaseException | None:
         """Run `code`, which changes `state`. Returns what it raised; `state` is then good for nothing."""
         self._namespace = state.namespace
-        self._library.put_back(state.library)
+        self.library.put_back(state.library)
         decimal.setcontext(state.context if state.context is not None else self._first_context.copy())
         handed_out.clear()
         try:
             builtins.exec(code, state.namespace)
         except BaseException as error:  # SystemExit and KeyboardInterrupt, too: the step may raise what it likes
-            self._library.forget(state.modules | handed_out)
+            self.library.forget(state.modules | handed_out)
             return error
         finally:
             self._namespace = {}
         if not handed_out <= state.modules:
             state.modules |= handed_out
-        state.library = self._library.read(state.modules)
+        state.library = self.library.read(state.modules)
         if "decimal" in state.modules:
             state.context = decimal.getcontext()
         return None
 
     def _compile(self, source: str, number: int) -> CodeType:
-        return (compile_step if self._restricted else compile_freely)(source, _filename(number))
+        return (compile_step if self._restricted else compile_freely)(source, filename(number))
 
     def _make_builtins(self) -> dict[str, Any]:
         if self._restricted:
@@ -198,7 +198,7 @@ class Interpreter:
         return made
 
 
-def _copy(node: _Node) -> _State | None:
+def copy(node: Node) -> State | None:
     """A copy of the node's state, or None where it has none that can be copied."""
     if node.state is None:
         return None
@@ -207,12 +207,12 @@ def _copy(node: _Node) -> _State | None:
     except NotCopyable:
         pass
     else:
-        return _State(namespace, node.state.modules, node.state.library, context)
+        return State(namespace, node.state.modules, node.state.library, context)
     node.state, node.copyable = None, False
     gc.collect()  # as after a failure
     return None
 
 
-def _filename(number: int) -> str:
+def filename(number: int) -> str:
     """The file that tracebacks name: one for each run, so that a line is looked for in the right one."""
     return f"<step {number}>"

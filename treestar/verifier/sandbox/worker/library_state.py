@@ -24,7 +24,7 @@ LibraryValues = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class _Part:
+class Part:
     """One thing that a library keeps."""
 
     modules: frozenset[str]
@@ -33,7 +33,7 @@ class _Part:
     write: Callable[[Any], None]
 
 
-def _random_part(generator: random.Random, *modules: str) -> _Part:
+def random_part(generator: random.Random, *modules: str) -> Part:
     """The state of a generator, packed: as Python gives it, it takes ten times the memory."""
 
     def read() -> Any:
@@ -44,37 +44,37 @@ def _random_part(generator: random.Random, *modules: str) -> _Part:
         version, packed, gauss = value
         generator.setstate((version, tuple(array("I", packed)), gauss))
 
-    return _Part(frozenset(modules), read, write)
+    return Part(frozenset(modules), read, write)
 
 
-def _numpy_random() -> Any:
+def numpy_random() -> Any:
     state: Any = numpy.random.get_state()
     name, keys, position, has_gauss, cached = state
     return name, keys.tobytes(), position, has_gauss, cached
 
 
-def _set_numpy_random(value: Any) -> None:
+def set_numpy_random(value: Any) -> None:
     name, keys, *rest = value
     numpy.random.set_state((name, numpy.frombuffer(keys, numpy.uint32), *rest))
 
 
-def _numpy_settings() -> Any:
+def numpy_settings() -> Any:
     return numpy.get_printoptions(), numpy.geterr(), numpy.getbufsize()
 
 
-def _set_numpy_settings(value: Any) -> None:
+def set_numpy_settings(value: Any) -> None:
     print_options, errors, buffer_size = value
     numpy.set_printoptions(**print_options)
     numpy.seterr(**errors)
     numpy.setbufsize(buffer_size)
 
 
-def _sympy_settings() -> Any:
+def sympy_settings() -> Any:
     parameters = global_parameters.evaluate, global_parameters.distribute, global_parameters.exp_is_pow
     return sympy.Dummy._count, frozenset(global_assumptions), parameters
 
 
-def _set_sympy_settings(value: Any) -> None:
+def set_sympy_settings(value: Any) -> None:
     sympy.Dummy._count, assumptions, parameters = value
     if assumptions != global_assumptions:
         global_assumptions.clear()
@@ -82,16 +82,16 @@ def _set_sympy_settings(value: Any) -> None:
     global_parameters.evaluate, global_parameters.distribute, global_parameters.exp_is_pow = parameters
 
 
-_PARTS = {
-    "random": _random_part(random._inst, "random", "statistics", "sympy"),
-    "numpy.random": _Part(frozenset({"numpy.random"}), _numpy_random, _set_numpy_random),
-    "numpy": _Part(frozenset({"numpy"}), _numpy_settings, _set_numpy_settings),
-    "sympy.random": _random_part(sympy.core.random.rng, "sympy"),
-    "sympy.assumptions": _random_part(sympy.core.random._assumptions_rng, "sympy"),
-    "sympy": _Part(frozenset({"sympy"}), _sympy_settings, _set_sympy_settings),
+PARTS = {
+    "random": random_part(random._inst, "random", "statistics", "sympy"),
+    "numpy.random": Part(frozenset({"numpy.random"}), numpy_random, set_numpy_random),
+    "numpy": Part(frozenset({"numpy"}), numpy_settings, set_numpy_settings),
+    "sympy.random": random_part(sympy.core.random.rng, "sympy"),
+    "sympy.assumptions": random_part(sympy.core.random._assumptions_rng, "sympy"),
+    "sympy": Part(frozenset({"sympy"}), sympy_settings, set_sympy_settings),
 }
 
-EVERY_MODULE = frozenset({"decimal"}).union(*(part.modules for part in _PARTS.values()))
+EVERY_MODULE = frozenset({"decimal"}).union(*(part.modules for part in PARTS.values()))
 """The modules that keep something a step can change; the decimal context is kept beside the variables."""
 
 
@@ -100,12 +100,12 @@ class LibraryState:
 
     def __init__(self) -> None:
         """The state at this moment is the one that a fresh interpreter has."""
-        self._initial = {name: part.read() for name, part in _PARTS.items()}
+        self._initial = {name: part.read() for name, part in PARTS.items()}
         self._in_effect = dict(self._initial)
 
     def put_back(self, values: LibraryValues) -> None:
         """Put the libraries into the state `values`; parts it does not mention are as in a fresh interpreter."""
-        for name, part in _PARTS.items():
+        for name, part in PARTS.items():
             wanted = values.get(name, self._initial[name])
             if self._in_effect.get(name) is not wanted:
                 part.write(wanted)
@@ -114,32 +114,32 @@ class LibraryState:
     def read(self, modules: Set[str]) -> LibraryValues:
         """The state that code with access to `modules` may have left. Values that did not change are shared."""
         values = {}
-        for name, part in _PARTS.items():
+        for name, part in PARTS.items():
             if not part.modules.isdisjoint(modules):
                 before, now = self._in_effect.get(name), part.read()
-                values[name] = self._in_effect[name] = before if _equal(before, now) else now
+                values[name] = self._in_effect[name] = before if equal(before, now) else now
         return values
 
     def forget(self, modules: Set[str]) -> None:
         """Code with access to `modules` failed half-way: what it may have touched is put back whatever comes next."""
-        for name, part in _PARTS.items():
+        for name, part in PARTS.items():
             if not part.modules.isdisjoint(modules):
                 self._in_effect.pop(name, None)
 
 
-def _equal(before: Any, now: Any) -> bool:
+def equal(before: Any, now: Any) -> bool:
     """Whether two values are equal beyond doubt; objects of a step's own may claim to equal anything."""
-    return _plain(before) and _plain(now) and before == now
+    return plain(before) and plain(now) and before == now
 
 
-def _plain(value: Any) -> bool:
+def plain(value: Any) -> bool:
     """Whether `value` is made of Python's own types alone. A set's members are not looked at: only the empty one is."""
     kind = type(value)
     if kind is tuple:
-        return all(map(_plain, value))
+        return all(map(plain, value))
     if kind is dict:
-        return all(map(_plain, value.values()))
-    return kind in _PLAIN_TYPES or (kind is frozenset and not value)
+        return all(map(plain, value.values()))
+    return kind in PLAIN_TYPES or (kind is frozenset and not value)
 
 
-_PLAIN_TYPES = (int, float, str, bool, bytes, type(None))
+PLAIN_TYPES = (int, float, str, bool, bytes, type(None))

@@ -20,8 +20,8 @@ from treestar.verifier.sandbox.worker.interpreter import Interpreter, Outcome
 
 __all__ = ["serve"]
 
-_READ_SIZE = 1 << 16
-_MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
+READ_SIZE = 1 << 16
+MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
 def serve(descriptor: int, layers: dict[str, str], output_limit: int, restricted: bool) -> None:
@@ -32,17 +32,17 @@ def serve(descriptor: int, layers: dict[str, str], output_limit: int, restricted
         layers = {**layers, "language": "RestrictedPython, guarded modules, audit hook"}
     else:
         layers = {**layers, "language": "off: restricted=False was chosen"}
-    base_memory = _peak_memory()
+    base_memory = peak_memory()
     frames = FrameBuffer()
-    _send(descriptor, {"ready": layers})
-    while received := os.read(descriptor, _READ_SIZE):
+    send(descriptor, {"ready": layers})
+    while received := os.read(descriptor, READ_SIZE):
         for request in frames.feed(received):
-            outcome = _run(interpreter, request, descriptor)
-            memory = max(0, _peak_memory() - base_memory)
-            _send(descriptor, {"id": request["id"], **asdict(outcome), "memory": memory})
+            outcome = run(interpreter, request, descriptor)
+            memory = max(0, peak_memory() - base_memory)
+            send(descriptor, {"id": request["id"], **asdict(outcome), "memory": memory})
 
 
-def _run(interpreter: Interpreter, request: Frame, descriptor: int) -> Outcome:
+def run(interpreter: Interpreter, request: Frame, descriptor: int) -> Outcome:
     try:
         for node, parent, code in request["path"]:
             interpreter.learn(node, parent, code)
@@ -52,16 +52,16 @@ def _run(interpreter: Interpreter, request: Frame, descriptor: int) -> Outcome:
         request["node"],
         request["parent"],
         request["code"],
-        lambda runs: _send(descriptor, {"id": request["id"], "replaying": runs}),
+        lambda runs: send(descriptor, {"id": request["id"], "replaying": runs}),
     )
 
 
-def _send(descriptor: int, frame: Frame) -> None:
+def send(descriptor: int, frame: Frame) -> None:
     data = encode(frame)
     while data:
         data = data[os.write(descriptor, data) :]
 
 
-def _peak_memory() -> int:
+def peak_memory() -> int:
     """Bytes of memory this process has had at most."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_UNIT
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MAXRSS_UNIT

@@ -13,11 +13,11 @@ from treestar.verifier.sandbox.language.modules import belongs_to_library
 
 __all__ = ["is_library_class", "is_shared"]
 
-_MOST_REMEMBERED = 100_000
+MOST_REMEMBERED = 100_000
 
-_library_classes: set[type] = set()
+library_classes: set[type] = set()
 
-_checked: dict[int, sympy.Basic] = {}
+checked: dict[int, sympy.Basic] = {}
 """Expressions that were found to be the library's through and through. They are kept alive, so ids stay theirs."""
 
 
@@ -27,7 +27,7 @@ def is_shared(value: Any) -> bool:
     if isinstance(value, type):
         return is_library_class(value)
     if isinstance(value, sympy.Basic):
-        return _is_pure(value)
+        return is_pure(value)
     if isinstance(value, numpy.void):  # a record, whose fields can be set
         return False
     if isinstance(value, numpy.dtype):
@@ -39,12 +39,12 @@ def is_library_class(value: object) -> bool:
     """Whether `value` is a class that a library defines, found under its own name there: a name can be forged."""
     if not isinstance(value, type):
         return False
-    if value not in _library_classes and _found_in_library(value):
-        _library_classes.add(value)
-    return value in _library_classes
+    if value not in library_classes and found_in_library(value):
+        library_classes.add(value)
+    return value in library_classes
 
 
-def _found_in_library(value: type) -> bool:
+def found_in_library(value: type) -> bool:
     if belongs_to_library(value) or issubclass(type(value), sympy.core.function.UndefinedFunction):
         return True
     found: Any = sys.modules.get(value.__module__)
@@ -53,12 +53,12 @@ def _found_in_library(value: type) -> bool:
     return found is value and value.__module__ != OWN_MODULE
 
 
-def _is_pure(expression: sympy.Basic) -> bool:
+def is_pure(expression: sympy.Basic) -> bool:
     """Whether every part of `expression` is an instance of a library's class."""
     waiting, seen = [expression], []
     while waiting:
         part = waiting.pop()
-        if id(part) in _checked:
+        if id(part) in checked:
             continue
         if not isinstance(part, sympy.Basic) or not is_library_class(type(part)):
             return False
@@ -66,7 +66,7 @@ def _is_pure(expression: sympy.Basic) -> bool:
             return False
         seen.append(part)
         waiting += part.args
-    if len(_checked) > _MOST_REMEMBERED:
-        _checked.clear()
-    _checked.update((id(part), part) for part in seen)
+    if len(checked) > MOST_REMEMBERED:
+        checked.clear()
+    checked.update((id(part), part) for part in seen)
     return True

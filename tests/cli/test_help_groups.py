@@ -1,0 +1,56 @@
+"""`--help` in groups, and flags by their old names."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from treestar.cli import app
+from treestar.cli.options import BUDGET, SEARCH
+
+COMMANDS = [("solve",), ("bench", "run"), ("serve",), ("evolve",), ("ppm", "train"), ("exec",)]
+
+
+def options_of(names: tuple[str, ...]) -> dict[str, str | None]:
+    """The visible options of a command, with their groups."""
+    command = get_command(app)
+    for name in names:
+        command = command.commands[name]  # type: ignore[attr-defined]
+    visible = [each for each in command.params if each.param_type_name == "option" and not each.hidden]
+    return {each.opts[0]: getattr(each, "rich_help_panel", None) for each in visible}
+
+
+@pytest.mark.parametrize("names", COMMANDS)
+def test_each_option_is_listed_once_in_its_group(names: tuple[str, ...]) -> None:
+    options = options_of(names)
+    assert [name for name, group in options.items() if not group] == []
+    shown = CliRunner().invoke(app, [*names, "--help"]).output
+    sections = dict(re.findall(r"^(\w[^\n]*):\n((?:  .*\n|\n)+)", shown, re.MULTILINE))
+    for name, group in options.items():
+        holding = [each for each, text in sections.items() if re.search(rf"^  {name}\b", text, re.MULTILINE)]
+        assert holding == [group], name
+    assert "--help" in sections["Other options"]
+
+
+def test_a_setting_of_a_search_is_listed_under_the_strategies_that_have_it() -> None:
+    options = options_of(("solve",))
+    assert {name for name, group in options.items() if group == BUDGET} == {
+        "--max-generated-tokens",
+        "--max-executed-seconds",
+        "--max-wall-seconds",
+        "--max-rollouts",
+    }
+    assert options["--max-depth"] == SEARCH
+    assert options["--temperature"] == "Search: all strategies but greedy"
+    assert options["--children"] == "Search: mcts, beam, dvts"
+    assert options["--rule"] == "Search: mcts"
+
+
+def test_old_flags_work_with_a_sentence_and_are_not_shown() -> None:
+    assert "--rollouts" not in CliRunner().invoke(app, ["solve", "--help"]).output.replace("--max-rollouts", "")
+    ran = CliRunner().invoke(app, ["solve", "q", "--rollouts", "0"])
+    assert "warning: `--rollouts` is now `--max-rollouts`; the old name is accepted until 0.3" in ran.output
+    assert "MCTSConfig.max_rollouts must be a whole number, 1 or more, not 0" in " ".join(ran.output.split())

@@ -1,0 +1,88 @@
+"""One budget for every strategy: what it allows, and what a search that has reached a limit says."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from support.scripted import components, random_script
+
+from treestar import (
+    AdaptiveBranchingConfig,
+    BeamSearchConfig,
+    Budget,
+    DVTSConfig,
+    MajorityConfig,
+    MCTSConfig,
+    SearchResult,
+)
+from treestar.search import SearchConfig, SearchStats, search_one
+from treestar.types import Problem
+
+SPENT = SearchStats(rollouts=2, generated_tokens=10, executed_seconds=0.5, seconds=3.0)
+
+
+def run(config: SearchConfig, **parts: Any) -> SearchResult:
+    return asyncio.run(search_one(Problem("which?", "1"), config, components(random_script(), **parts)))
+
+
+@pytest.mark.parametrize(
+    ("limits", "name"),
+    [
+        ({}, None),
+        ({"max_generated_tokens": 11, "max_executed_seconds": 0.6, "max_wall_seconds": 3.1, "max_rollouts": 3}, None),
+        ({"max_generated_tokens": 10}, "max_generated_tokens"),
+        ({"max_executed_seconds": 0.5}, "max_executed_seconds"),
+        ({"max_wall_seconds": 3}, "max_wall_seconds"),
+        ({"max_rollouts": 2}, "max_rollouts"),
+        ({"max_rollouts": 2, "max_wall_seconds": 1}, "max_wall_seconds"),
+    ],
+)
+def test_the_limit_that_is_reached_is_named(limits: dict[str, Any], name: str | None) -> None:
+    assert Budget(**limits).spent(SPENT) == name
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"max_generated_tokens": 0},
+        {"max_rollouts": 1.5},
+        {"max_executed_seconds": -1},
+        {"max_wall_seconds": float("inf")},
+        {"max_wall_seconds": "5"},
+    ],
+)
+def test_what_is_no_limit_is_refused(limits: dict[str, Any]) -> None:
+    [(name, value)] = limits.items()
+    with pytest.raises(ValueError, match=f"Budget.{name} must be .* not {value!r}"):
+        Budget(**limits)
+
+
+def test_sampling_starts_no_more_trajectories_than_rollouts_are_allowed() -> None:
+    result = run(MajorityConfig(samples=16, max_rollouts=5))
+    assert (result.stats.rollouts, result.stopped) == (5, "max_rollouts")
+    assert result.tree is not None
+    assert len(result.tree.root.children) == 5
+
+
+@pytest.mark.parametrize("config_class", [BeamSearchConfig, DVTSConfig])
+def test_beams_end_once_enough_trajectories_are_finished(config_class: type[SearchConfig]) -> None:
+    result = run(config_class(rounds=50, max_rollouts=3), rate=lambda state: 0.5)  # type: ignore[call-arg]
+    assert result.stopped == "max_rollouts"
+    assert result.stats.rollouts >= 3
+
+
+def test_a_search_that_has_done_its_rollouts_is_finished() -> None:
+    for config in (MCTSConfig(max_rollouts=4, early_stop=False), AdaptiveBranchingConfig(max_rollouts=4)):
+        result = run(config, rate=lambda state: 0.5)
+        assert (result.stats.rollouts, result.stopped) == (4, "finished")
+
+
+@pytest.mark.parametrize("config_class", [MCTSConfig, AdaptiveBranchingConfig])
+def test_without_a_number_of_rollouts_another_limit_ends_the_search(config_class: type[SearchConfig]) -> None:
+    with pytest.raises(ValueError, match="max_rollouts must be a whole number, 1 or more, where no other limit is"):
+        config_class(max_rollouts=None)
+    result = run(config_class(max_rollouts=None, max_generated_tokens=4000), rate=lambda state: 0.5)
+    assert result.stopped in ("max_generated_tokens", "exhausted")
+    assert result.stats.rollouts > 16

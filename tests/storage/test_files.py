@@ -1,0 +1,43 @@
+"""Atomic files, and the sentence about what was made with other settings."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from treestar.storage.files import read_json, write_json, write_text
+from treestar.storage.settings import check_same_settings
+from treestar.types import TreestarError
+
+
+def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    path = tmp_path / "data.json"
+    write_json(path, {"text": "é"})
+    assert read_json(path) == {"text": "é"}
+    with pytest.raises(TypeError):
+        write_json(path, {"text": object()})
+    assert read_json(path) == {"text": "é"}
+    assert os.listdir(tmp_path) == ["data.json"]
+
+
+def test_links_and_devices_stay_what_they_are(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    write_text(tmp_path / "link", "text")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "target").read_text() == "text"
+    write_text(Path(os.devnull), "text")
+    assert not Path(os.devnull).is_file()
+
+
+def test_other_settings_are_named() -> None:
+    check_same_settings(
+        "OUT", {"seed": 0, "search": {"c": 2}, "old": None}, {"search": {"c": 2}, "seed": 0, "new": None}
+    )
+    with pytest.raises(TreestarError) as raised:
+        check_same_settings("OUT", {"seed": 0, "search": {"c": 1, "d": 2}}, {"seed": 0, "search": {"c": 2}, "k": [4]})
+    assert str(raised.value) == (
+        "OUT was made with other settings (search.c, search.d, k): use the same settings to continue it, or choose "
+        "another path"
+    )

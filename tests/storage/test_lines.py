@@ -1,0 +1,84 @@
+"""Append-only lines: whatever cuts a write short, whole lines are read and the next one starts on a line of its own."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from treestar.storage.lines import appending, iter_lines, read_lines
+from treestar.types import TreestarError
+
+
+def numbers(path: Path) -> list[int]:
+    return list(read_lines(path, lambda line: line["number"], "a number"))
+
+
+@settings(max_examples=25, deadline=None)
+@given(whole=st.integers(0, 4), partial=st.sampled_from([b"", b"{", b'{"number": 9}', b"\xff", b"x" * 200_000]))
+def test_a_partial_line_is_not_read_and_is_cut_off_before_the_next_one(
+    whole: int, partial: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("lines") / "lines.jsonl"
+    path.write_bytes(b"".join(b'{"number": %d}\n' % number for number in range(whole)) + partial)
+    assert numbers(path) == list(range(whole))
+    with appending(path) as append:
+        append({"number": whole})
+    assert numbers(path) == list(range(whole + 1))
+
+
+def test_lines_are_numbered_and_one_that_is_something_else_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "lines.jsonl"
+    path.write_text('{"number": 1}\n{"n": 2}\n')
+    assert [number for number, _ in iter_lines(path)] == [1, 2]
+    with pytest.raises(TreestarError, match=r"lines\.jsonl, line 2, is not a number: fix the line or move the file"):
+        numbers(path)
+    with pytest.raises(TreestarError, match=r"missing\.jsonl cannot be read: No such file"):
+        numbers(tmp_path / "missing.jsonl")
+
+
+def test_half_characters_can_be_appended(tmp_path: Path) -> None:
+    with appending(tmp_path / "lines.jsonl") as append:
+        append({"number": "\ud83d"})
+    assert numbers(tmp_path / "lines.jsonl") == ["\ud83d"]
+
+
+def test_a_line_that_does_not_fit_on_the_disk_leaves_the_whole_lines_before(tmp_path: Path) -> None:
+    """A limit on the size of files stands for a full disk: a write is cut in the middle, and the next one fails."""
+    path = tmp_path / "lines.jsonl"
+    program = f"""
+import signal
+from pathlib import Path
+from treestar.storage.lines import appending
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+with appending(Path({str(path)!r})) as append:
+    for number in range(1000):
+        append({{"number": number}})
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)),
+    )
+    assert f"TreestarError: {path} cannot be written" in ended.stderr
+    assert path.read_bytes().endswith(b"}\n")
+    assert numbers(path) == list(range(len(numbers(path))))
+    assert len(numbers(path)) > 50
+
+
+@pytest.mark.parametrize(("place", "why"), [("/dev/full", "the disk is full"), ("/proc/lines", "")])
+def test_what_cannot_be_written_is_one_sentence(place: str, why: str) -> None:
+    with pytest.raises(TreestarError, match=f"{place} cannot be written: {why}"), appending(Path(place)) as append:
+        append(1)
+
+
+def test_lines_may_go_nowhere() -> None:
+    with appending(Path(os.devnull)) as append:
+        append(1)

@@ -1,0 +1,109 @@
+"""A benchmark task is one problem of one cell. The worker here searches it and makes its line of samples.jsonl."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, cast
+
+from treestar.benchmarks.matrix import Cell
+from treestar.benchmarks.samples import Row, make_row
+from treestar.components import ComponentsConfig, open_components, remarks_of
+from treestar.policy import FormatName, LanguageModelPolicy, TransformersPolicy, load_policy
+from treestar.policy.models import Dtype
+from treestar.search import Components, SearchResult, search_one
+from treestar.types import Problem, Scorer, State
+from treestar.verifier.grading.unit_tests import UnitTestVerifier
+from treestar.workers import Worker
+
+__all__ = ["BenchmarkTask", "benchmark_worker", "open_benchmark_worker"]
+
+SEED_STRIDE = 1_000_000
+"""Distance between the seeds of a task's searches when a token budget needs more samples than `samples`."""
+
+
+@dataclass(frozen=True, slots=True)
+class BenchmarkTask:
+    """One problem of one cell."""
+
+    cell: Cell
+    doc_id: int
+    """The index of the problem in its data set."""
+    problem: Problem
+    tokens: int = 0
+    """Sampling continues until at least this many tokens are generated, so that it covers every budget."""
+
+
+@asynccontextmanager
+async def open_benchmark_worker(
+    policy: str, step_format: FormatName | None, ppm: str | None, dtype: Dtype | None
+) -> AsyncIterator[Worker[BenchmarkTask, Row]]:
+    """A worker with models given by name, a sandbox and a grader; all are closed when the context exits.
+
+    Raises:
+        TreestarError: a model cannot be loaded.
+    """
+    loaded = load(policy, step_format, dtype)
+    config = ComponentsConfig(policy=loaded, scorer=ppm, dtype=dtype_of(loaded))
+    async with open_components(config) as components:
+        about = described(loaded, components.scorer)
+        yield benchmark_worker(components, lambda problem: loaded.format.prompt(State(problem)), about)
+
+
+def benchmark_worker(
+    components: Components, prompt: Callable[[Problem], str], about: dict[str, Any]
+) -> Worker[BenchmarkTask, Row]:
+    """The worker that searches with `components`.
+
+    Args:
+        prompt: the text from which the policy continues a problem's first step.
+        about: what is known about the models.
+    """
+    tests = replace(components, verifier=UnitTestVerifier(components.executor))
+
+    async def work(task: BenchmarkTask) -> Row:
+        parts = tests if task.problem.kind == "code" else components
+        results = await search(task, parts)
+        has_scorer = parts.scorer is not None
+        return await make_row(task.cell, task.doc_id, prompt(task.problem), results, parts.verifier, has_scorer)
+
+    return Worker(work, about, partial(remarks_of, components))
+
+
+async def search(task: BenchmarkTask, components: Components) -> list[SearchResult]:
+    """One search, and more with other seeds while the samples have fewer tokens than `task.tokens`."""
+    results: list[SearchResult] = []
+    spent = 0
+    while not results or (spent < task.tokens and results[-1].stats.generated_tokens > 0):
+        seed = task.cell.seed + SEED_STRIDE * len(results)
+        results.append(await search_one(task.problem, task.cell.config, components, seed))
+        spent += results[-1].stats.generated_tokens
+    return results
+
+
+def load(policy: str, step_format: FormatName | None, dtype: Dtype | None) -> LanguageModelPolicy:
+    """The policy; on a CPU in float32 by default, so that a text hardly ever depends on the rest of the batch."""
+    loaded = load_policy(policy, step_format, dtype=dtype)
+    if dtype is None and isinstance(loaded, TransformersPolicy) and loaded.model.device.type == "cpu":
+        loaded.model.float()
+    return loaded
+
+
+def dtype_of(policy: LanguageModelPolicy) -> Dtype | None:
+    """The policy's arithmetic; None for a server, which does not say."""
+    if not isinstance(policy, TransformersPolicy):
+        return None
+    return cast(Dtype, str(policy.model.dtype).removeprefix("torch."))
+
+
+def described(policy: LanguageModelPolicy, scorer: Scorer | None) -> dict[str, Any]:
+    """What results depend on besides the configuration."""
+    return {
+        "name": policy.name,
+        "dtype": dtype_of(policy),
+        "step_format": policy.format.name,
+        "ppm": None if scorer is None else scorer.name,
+        "num_fewshot": policy.format.examples,
+    }

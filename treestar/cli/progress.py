@@ -1,0 +1,77 @@
+"""The progress bar of all long commands, and the lines that they print where there is no terminal."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+__all__ = ["LiveBar", "is_tenth", "quiet_transformers"]
+
+LiveBarT = TypeVar("LiveBarT", bound="LiveBar")
+
+
+class LiveBar:
+    """A bar with counts, the time elapsed and the time left, on a terminal. Elsewhere only what is said is printed.
+
+    A context manager: the bar moves inside it.
+
+    Args:
+        console: where to draw; a quiet one shows nothing.
+        total: how many steps or problems there are, where that is known.
+        done: those that an earlier run of the command has done.
+    """
+
+    def __init__(self, console: Console, description: str, total: int | None = None, done: int = 0) -> None:
+        self.console = console
+        self.bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+            # Problems differ in how long they take: an average over a short time would promise too much or too little.
+            speed_estimate_period=600.0,
+        )
+        self.task = self.bar.add_task(description, total=total, completed=done)
+
+    def __enter__(self: LiveBarT) -> LiveBarT:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def say(self, line: str) -> None:
+        """Print a line, on a terminal above the bar."""
+        self.console.print(line, highlight=False, markup=False)
+
+    def show(self, description: str, done: int, total: int | None) -> None:
+        """Move the bar to `done` of `total`."""
+        self.bar.update(self.task, completed=done, total=total, description=description)
+
+    def restart(self, description: str, total: int | None, done: int) -> None:
+        """Begin a new count, with its own time."""
+        self.bar.reset(self.task, total=total, completed=done, description=description)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """An estimate, where there is one."""
+        return self.bar.tasks[0].time_remaining
+
+
+def is_tenth(done: int, total: int) -> bool:
+    """Whether a line is due where no bar is shown: ten times on the way to `total`."""
+    return done * 10 // total > (done - 1) * 10 // total
+
+
+def quiet_transformers() -> None:
+    """Turn off the bars and notices of transformers, which would be mixed with ours; errors are still raised."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()

@@ -1,0 +1,203 @@
+"""`treestar train`: fine-tune a policy, or train a process preference model, from search trees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from treestar.cli.options import MODELS, GroupedCommand, config_from_options, with_config_options
+from treestar.cli.progress import quiet_transformers
+from treestar.cli.training_progress import TrainingDisplay
+from treestar.cli.tree_files import TREES_HELP, TreesOption, read_all
+from treestar.policy.models import DEFAULT_POLICY
+from treestar.training import PPMTrainingConfig, SFTRow, SFTTrainingConfig
+from treestar.training.run import is_main_process
+from treestar.types import TreestarError
+
+if TYPE_CHECKING:
+    from treestar.training.ppm.data import TrainingData
+
+__all__ = ["ppm", "train"]
+
+SKIPPED_NAMED = 10
+"""The most skipped trees that are named one by one; training.json names all."""
+
+train = typer.Typer(help="Fine-tune a policy (sft), or train a process preference model (ppm), from search trees.")
+
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint in --out.")]
+
+
+@train.command(cls=GroupedCommand)
+@with_config_options(
+    SFTTrainingConfig, without=("lora", "training_arguments"), group="Training", own_group="Data and output"
+)
+def sft(
+    out: Annotated[Path, typer.Option(help="Folder for the policy and training.json.")],
+    trees: Annotated[list[Path] | None, typer.Option(help=f"{TREES_HELP} Needed unless --rows is given.")] = None,
+    rows: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Training rows that `treestar evolve` selected: OUT/round-K/sft, or a Parquet file in it; may be "
+            "repeated.",
+        ),
+    ] = None,
+    base: Annotated[
+        str,
+        typer.Option(
+            help=f"The policy to fine-tune: `{DEFAULT_POLICY}`, a model folder, or a hub id.", rich_help_panel=MODELS
+        ),
+    ] = DEFAULT_POLICY,
+    trajectories: Annotated[
+        int,
+        typer.Option(
+            help="The most trajectories of each problem in --trees: the right ones with the highest mean Q, no two of "
+            "them with the same program.",
+            min=1,
+        ),
+    ] = 2,
+    resume: ResumeOption = False,
+    training_arguments: Annotated[
+        Path | None,
+        typer.Option(
+            help="YAML or JSON file with further fields of trl.SFTConfig, such as fsdp; its field `lora` holds fields "
+            "of peft.LoraConfig.",
+        ),
+    ] = None,
+    options: dict[str, Any] = {},  # noqa: B006  # filled by with_config_options, never changed
+) -> None:
+    """Fine-tune a policy on right trajectories, from trees that were searched with --gold or from --rows.
+
+    Start it with `torchrun` or `accelerate launch` to train on several devices.
+    """
+    if not trees and not rows:
+        raise typer.BadParameter("give --trees, or --rows, or both")
+    further = {} if training_arguments is None else read_training_arguments(training_arguments)
+    lora = further.pop("lora", None)
+    config = config_from_options(
+        SFTTrainingConfig, "treestar train sft", {**options, "lora": lora, "training_arguments": further}
+    )
+    from treestar.training import train_policy
+
+    def work(display: TrainingDisplay) -> dict[str, Any]:
+        found = [*stored_rows(rows or ()), *rows_of_trees(trees or (), trajectories, display)]
+        return train_policy(
+            found,
+            base,
+            out,
+            config,
+            resume=resume,
+            on_data=lambda data: display.say(str(data)),
+            on_progress=display.on_progress,
+        )
+
+    run_training(out, work)
+
+
+@train.command(cls=GroupedCommand)
+@with_config_options(PPMTrainingConfig, group="Training", own_group="Data and output")
+def ppm(
+    trees: TreesOption,
+    out: Annotated[Path, typer.Option(help="Folder for the PPM and training.json.")],
+    policy: Annotated[
+        str,
+        typer.Option(
+            help=f"The policy whose backbone the PPM starts from: `{DEFAULT_POLICY}`, a model folder, or a hub id. Or "
+            "a PPM, to train it further.",
+            rich_help_panel=MODELS,
+        ),
+    ] = DEFAULT_POLICY,
+    resume: ResumeOption = False,
+    training_arguments: Annotated[
+        Path | None,
+        typer.Option(
+            help="YAML or JSON file with further fields of transformers.TrainingArguments, such as fsdp.",
+        ),
+    ] = None,
+    options: dict[str, Any] = {},  # noqa: B006  # filled by with_config_options, never changed
+) -> None:
+    """Train a process preference model (PPM) on preference pairs from trees that were searched with --gold.
+
+    Start it with `torchrun` or `accelerate launch` to train on several devices.
+    """
+    config = config_from_options(PPMTrainingConfig, "treestar train ppm", options)
+    further = {} if training_arguments is None else read_training_arguments(training_arguments)
+    from treestar.training import train_ppm
+
+    def work(display: TrainingDisplay) -> dict[str, Any]:
+        found, skipped = read_all(trees)
+        return train_ppm(
+            found,
+            policy,
+            out,
+            config,
+            skipped=skipped,
+            resume=resume,
+            training_arguments=further,
+            on_data=lambda data: say_data(data, display),
+            on_progress=display.on_progress,
+        )
+
+    run_training(out, work)
+
+
+def run_training(out: Path, work: Callable[[TrainingDisplay], dict[str, Any]]) -> None:
+    """Do `work`, which trains and returns its report, and show its progress in the main process."""
+    quiet_transformers()
+    with TrainingDisplay(Console(stderr=True, soft_wrap=True, quiet=not is_main_process())) as display:
+        try:
+            report = work(display)
+        except KeyboardInterrupt:
+            raise TreestarError(
+                f"interrupted; the same command with --resume continues from the last checkpoint: {out}"
+            ) from None
+    display.on_report(report)
+    display.say(f"written: {out}")
+
+
+def stored_rows(paths: Sequence[Path]) -> list[SFTRow]:
+    from treestar.selfevolve.selection import read_sft_rows
+
+    return [row for path in paths for row in read_sft_rows(path)]
+
+
+def rows_of_trees(paths: Sequence[Path], count: int, display: TrainingDisplay) -> list[SFTRow]:
+    """The best right trajectories of each problem in the trees of `paths`, at most `count` of them."""
+    from treestar.selfevolve.selection import best_trajectories
+
+    trees, skipped = read_all(paths)
+    best = best_trajectories(trees, count)
+    if paths:
+        problems = len({each.state.problem.question for each in best})
+        display.say(
+            f"{len(trees):,} trees read, {len(skipped):,} unreadable; "
+            f"{len(best):,} right trajectories of {problems:,} problems"
+        )
+    return [SFTRow(each.state.problem.id, each.state) for each in best]
+
+
+def say_data(data: TrainingData, display: TrainingDisplay) -> None:
+    """Say what a PPM is trained on, and which trees were skipped because something is wrong with them."""
+    display.say(str(data.counts))
+    faulty = [each for each in data.counts.skipped if each.reason in ("unreadable", "unjudged")]
+    for each in faulty[:SKIPPED_NAMED]:
+        display.say(f"  skipped {each.name}: {each.reason}{f' ({each.detail})' if each.detail else ''}")
+    if len(faulty) > SKIPPED_NAMED:
+        display.say(f"  and {len(faulty) - SKIPPED_NAMED:,} more, named in training.json")
+    display.say(str(data))
+
+
+def read_training_arguments(path: Path) -> dict[str, Any]:
+    """Raises TreestarError where `path` cannot be read, or holds something else than an object."""
+    import yaml
+
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise TreestarError(f"training arguments {path} cannot be read: {error}") from error
+    if not isinstance(found, dict):
+        raise TreestarError(f"training arguments {path} must be an object: names and values, as in `optim: adafactor`")
+    return found

@@ -1,0 +1,83 @@
+"""From names to what searches run on: policy, scorer, executor and verifier, loaded and closed in one place.
+
+`ComponentsConfig` holds names and settings, so it can be sent to another process. Whoever loads components owns an exit
+stack, on which everything that was opened is closed, also when a later part cannot be loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from treestar.policy import FormatName, load_policy
+from treestar.policy.models import DEFAULT_POLICY, Dtype
+from treestar.ppm import load_scorer
+from treestar.search import Components
+from treestar.types import Closable, Executor, Policy, Reporting, Scorer, Verifier
+from treestar.verifier import AnswerVerifier
+from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
+
+__all__ = ["ComponentsConfig", "load_components", "open_components", "remarks_of"]
+
+PartT = TypeVar("PartT")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComponentsConfig:
+    """What to load. A part can also be given as an object, which is then closed with the others."""
+
+    policy: str | Policy = DEFAULT_POLICY
+    """A name that `load_policy` accepts."""
+    scorer: str | Scorer | None = None
+    """A name that `load_scorer` accepts; None for searches without a PPM."""
+    executor: SandboxConfig | Executor = field(default_factory=SandboxConfig)
+    """What runs the code of steps; a `SandboxConfig` starts a sandbox."""
+    verifier: Verifier | None = None
+    """What compares answers; None for mathematical equivalence."""
+    step_format: FormatName | None = None
+    """The step format of a policy given by name; None for what the model's own files say."""
+    dtype: Dtype | None = None
+    """The arithmetic of models given by name; None for what is fast on the device."""
+
+
+def load_components(config: ComponentsConfig, opened: AsyncExitStack) -> Components:
+    """Load what `config` names.
+
+    Args:
+        opened: closes each part, in reverse order. If loading fails, it holds what was opened before.
+
+    Raises:
+        TreestarError: a model does not exist or cannot be read.
+    """
+
+    def keep(part: PartT) -> PartT:
+        if isinstance(part, Closable):
+            opened.push_async_callback(part.close)
+        return part
+
+    # Objects first: they must be closed even if no name can be loaded.
+    policy = config.policy if isinstance(config.policy, str) else keep(config.policy)
+    scorer = config.scorer if isinstance(config.scorer, str) else keep(config.scorer)
+    # The sandbox starts in the background while the models load.
+    executor = keep(SandboxExecutor(config.executor) if isinstance(config.executor, SandboxConfig) else config.executor)
+    verifier = keep(config.verifier or AnswerVerifier())
+    if isinstance(policy, str):
+        policy = keep(load_policy(policy, config.step_format, dtype=config.dtype))
+    if isinstance(scorer, str):
+        scorer = keep(load_scorer(scorer, dtype=config.dtype))
+    return Components(policy, executor, verifier, scorer)
+
+
+@asynccontextmanager
+async def open_components(config: ComponentsConfig) -> AsyncIterator[Components]:
+    """Load what `config` names, and close it when the context exits; see `load_components`."""
+    async with AsyncExitStack() as opened:
+        yield load_components(config, opened)
+
+
+def remarks_of(components: Components) -> list[str]:
+    """The reports of those components that have something to tell the user."""
+    parts = (components.policy, components.scorer, components.executor, components.verifier)
+    return [remark for each in parts if isinstance(each, Reporting) and (remark := each.report())]

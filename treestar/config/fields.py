@@ -1,0 +1,49 @@
+"""What the fields of a configuration dataclass say of themselves: their types, and the docstrings under them."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable
+from functools import cache
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
+
+__all__ = ["field_docstrings", "field_types", "is_optional", "literal_values", "without_none"]
+
+
+field_types = cast("Callable[[type[Any]], dict[str, Any]]", cache(get_type_hints))
+"""The types of a dataclass's fields, evaluated, by name."""
+
+
+def is_optional(kind: Any) -> bool:
+    """Whether None is a value of the type."""
+    return get_origin(kind) in (Union, UnionType) and NoneType in get_args(kind)
+
+
+def without_none(kind: Any) -> Any:
+    """The one other type of an optional type; any other type is returned as it is."""
+    if not is_optional(kind):
+        return kind
+    [other] = [each for each in get_args(kind) if each is not NoneType]
+    return other
+
+
+def literal_values(kind: Any) -> tuple[Any, ...]:
+    """The values that a Literal, or an optional one, lists."""
+    other = without_none(kind)
+    return get_args(other) if get_origin(other) is Literal else ()
+
+
+@cache
+def field_docstrings(config_class: type) -> dict[str, str]:
+    """The string literals under the fields of a dataclass and of its bases, each as one line, by field name."""
+    found: dict[str, str] = {}
+    for each in reversed(config_class.__mro__[:-1]):
+        [definition] = ast.parse(textwrap.dedent(inspect.getsource(each))).body
+        assert isinstance(definition, ast.ClassDef)
+        for line, after in zip(definition.body, definition.body[1:], strict=False):
+            if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and isinstance(after, ast.Expr):
+                found[line.target.id] = " ".join(str(ast.literal_eval(after.value)).split())
+    return found

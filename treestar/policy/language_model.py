@@ -1,0 +1,30 @@
+"""What all policies over a language model share: they write steps in a step format, which answers for them."""
+
+from __future__ import annotations
+
+from treestar.policy.formats import StepFormat
+from treestar.types import Execution, Policy, Problem, Step
+
+__all__ = ["LanguageModelPolicy"]
+
+
+class LanguageModelPolicy(Policy):
+    """A policy over a language model; a backend implements `propose`.
+
+    Args:
+        step_format: the format in which the model writes its steps.
+        name: what results and errors call the policy.
+    """
+
+    def __init__(self, step_format: StepFormat, name: str) -> None:
+        self.format = step_format
+        self.name = name
+
+    def preamble(self, problem: Problem) -> str:
+        return self.format.preamble(problem)
+
+    def display(self, problem: Problem, text: str) -> str:
+        return self.format.display(problem, text)
+
+    def final_answer(self, step: Step, execution: Execution) -> str | None:
+        return self.format.final_answer(step, execution)

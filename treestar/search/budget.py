@@ -1,0 +1,51 @@
+"""What one search may use. The names of the limits are the same in Python, YAML, HTTP and on the command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from treestar.config.checks import check_number, check_whole
+from treestar.config.renamed import AcceptsOldNames
+
+if TYPE_CHECKING:
+    from treestar.search.result import SearchStats
+
+__all__ = ["Budget"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget(AcceptsOldNames):
+    """The limits of one search; None is no limit. They are checked between expansions, so that the last expansion may
+    exceed them. A search that has reached one chooses its answer from what it has found by then.
+
+    Raises:
+        ValueError: a limit is out of its range; the message names the field, the value and what is allowed.
+    """
+
+    max_generated_tokens: int | None = None
+    """Stop once the policy has generated this many tokens."""
+    max_executed_seconds: float | None = None
+    """Stop once steps have run this many seconds in the sandbox."""
+    max_wall_seconds: float | None = None
+    """Stop after this many seconds."""
+    max_rollouts: int | None = None
+    """Stop after this many finished trajectories. By default 16 rollouts, which are passes from the root to a terminal
+    node, with mcts and adaptive_branching, and no limit with the other strategies."""
+
+    def __post_init__(self) -> None:
+        check_whole(self, "max_generated_tokens", "max_rollouts")
+        check_number(self, "max_executed_seconds", "max_wall_seconds", above=0)
+
+    def spent(self, stats: SearchStats) -> str | None:
+        """The name of the limit that `stats` have reached, or None. The rollouts come last: a search that has also
+        reached another limit is stopped by that one."""
+        if self.max_generated_tokens is not None and stats.generated_tokens >= self.max_generated_tokens:
+            return "max_generated_tokens"
+        if self.max_executed_seconds is not None and stats.executed_seconds >= self.max_executed_seconds:
+            return "max_executed_seconds"
+        if self.max_wall_seconds is not None and stats.seconds >= self.max_wall_seconds:
+            return "max_wall_seconds"
+        if self.max_rollouts is not None and stats.rollouts >= self.max_rollouts:
+            return "max_rollouts"
+        return None

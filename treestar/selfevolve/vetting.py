@@ -1,0 +1,101 @@
+"""Vetting of finished trees: which right answers are believed. What nobody else has checked is not yet training data.
+
+No step may make a false claim about the question. Where a problem has other instances, a program must be right on them
+too. Where there is no gold answer, the tree's own trajectories must agree on one (rStar-Math, section 3.4.1, requires 3
+of 10).
+"""
+
+from __future__ import annotations
+
+from treestar.search import AnswerGroups, Components, Node, Tree
+from treestar.selfevolve.bound import BoundPrograms
+from treestar.selfevolve.job import SelectionConfig
+from treestar.selfevolve.selection import best_of_different, program, right_trajectories
+
+__all__ = ["discard_misstatements", "overrule", "vet"]
+
+
+async def vet(tree: Tree, components: Components, config: SelectionConfig, programs: BoundPrograms | None) -> int:
+    """Check the right answers in `tree` again, and return how many trajectories turned out to be wrong.
+
+    Only as many trajectories are run on other instances as can be selected, the best of those that pass.
+
+    Args:
+        programs: what can be done with the policy's programs; None where nothing can.
+
+    Raises:
+        TreestarError: the executor failed for good.
+    """
+    if tree.problem.answer is None:
+        await settle_by_agreement(tree, components, config)
+        return 0
+    discarded = 0 if programs is None else discard_misstatements(tree, programs)
+    if programs is not None and programs.has_instances(tree.problem, tree.seed):
+        return discarded + await discard_false_positives(tree, components, config, programs)
+    right = [node for node in tree.terminals() if node.correct]
+    if len({program(tree.state(node)) for node in right}) >= config.agreeing_programs:
+        return discarded
+    for node in right:
+        overrule(node)
+    return discarded + len(right)
+
+
+def discard_misstatements(tree: Tree, programs: BoundPrograms) -> int:
+    """Overrule the right answers of trajectories whose words are wrong; returns how many."""
+    misstated = [node for node in tree.terminals() if node.correct and programs.misstates(tree.state(node))]
+    for node in misstated:
+        overrule(node)
+    return len(misstated)
+
+
+async def discard_false_positives(
+    tree: Tree, components: Components, config: SelectionConfig, programs: BoundPrograms
+) -> int:
+    """Overrule the right answers of programs that are wrong on another instance; returns how many."""
+    confirmed: set[str] = set()
+    discarded = 0
+    while True:
+        # Overruling one changes the Q of others, so the best are determined again.
+        best = best_of_different(right_trajectories(tree), config.trajectories)
+        doubtful = next((each for each in best if each.program not in confirmed), None)
+        if doubtful is None:
+            return discarded
+        is_wrong = await programs.is_false_positive(
+            tree.problem, doubtful.state, components.executor, components.verifier, tree.seed
+        )
+        if not is_wrong:
+            confirmed.add(doubtful.program)
+            continue
+        for each in right_trajectories(tree):
+            if each.program == doubtful.program:
+                overrule(tree.nodes[each.node])
+                discarded += 1
+
+
+def overrule(node: Node) -> None:
+    """Take a right answer for wrong: the tree's values become what they would be if its reward had been -1."""
+    node.correct = False
+    above: Node | None = node
+    while above is not None:
+        above.value_sum -= 2.0
+        above = above.parent
+
+
+async def settle_by_agreement(tree: Tree, components: Components, config: SelectionConfig) -> None:
+    """Take the most frequent answer for right if enough trajectories agree on it; else leave every answer open."""
+    groups = AnswerGroups(components.verifier)
+    for node in tree.terminals():
+        if node.terminal == "answer":
+            await groups.add(node)
+        else:
+            groups.settle(node)
+    if not groups.groups:
+        return
+    largest = max(groups.groups, key=lambda group: group.mass)
+    finished = 1.0 - groups.open_mass
+    agreeing = sum(node.multiplicity for node in largest.members)
+    if agreeing < config.agreeing or largest.mass < config.agreement * finished:
+        return
+    for group in groups.groups:
+        for node in group.members:
+            node.correct = group is largest

@@ -1,0 +1,104 @@
+"""Append-only files of lines, such as JSON Lines. A line counts once its line break is on the disk: a last line without
+one was left by a killed process, so readers stop before it, and whoever appends next cuts it off first.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+from treestar.storage.files import writing
+from treestar.types import TreestarError
+
+__all__ = ["append_line", "appending", "iter_lines", "open_lines", "read_lines"]
+
+T = TypeVar("T")
+
+BLOCK = 65_536
+"""Bytes read at a time while looking for the last line break."""
+
+
+@contextmanager
+def appending(path: Path) -> Iterator[Callable[[Any], None]]:
+    """A function that appends a value to `path` as one line of JSON, at once and whole.
+
+    Raises:
+        TreestarError: the file cannot be opened or written, for example on a full disk. It then ends with the last
+            whole line.
+    """
+    with writing(path):
+        file = open_lines(path)
+    with file:
+
+        def append(value: Any) -> None:
+            with writing(path):
+                append_line(file, value)
+
+        yield append
+
+
+def open_lines(path: Path) -> IO[bytes]:
+    """Open `path` for `append_line`, without what a killed process left of its last line. Raises OSError."""
+    file = path.open("ab", buffering=0)
+    if path.is_file():  # not /dev/null
+        cut_partial_line(path)
+    return file
+
+
+def append_line(file: IO[bytes], value: Any) -> None:
+    """Append `value` as JSON and a line break, or nothing. Raises OSError."""
+    before, left = file.seek(0, os.SEEK_END), json.dumps(value).encode() + b"\n"
+    try:
+        while left:
+            left = left[file.write(left) :]
+    except OSError:
+        with suppress(OSError):
+            file.truncate(before)
+        raise
+
+
+def iter_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The whole lines of a file, numbered from 1, one in memory at a time. Raises OSError."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if line.endswith(b"\n"):
+                yield number, line
+
+
+def read_lines(path: Path, parse: Callable[[Any], T], kind: str) -> Iterator[T]:
+    """What `parse` makes of the JSON value in each whole line, one in memory at a time.
+
+    Args:
+        parse: raises ValueError, KeyError, TypeError or AttributeError if the value is not what it expects.
+        kind: what a line should be, for the error message: `a treestar result`.
+
+    Raises:
+        TreestarError: the file cannot be read, or a line is not of that kind.
+    """
+    try:
+        for number, line in iter_lines(path):
+            try:
+                value = parse(json.loads(line))
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise TreestarError(f"{path}, line {number}, is not {kind}: fix the line or move the file") from error
+            yield value
+    except OSError as error:
+        raise TreestarError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def cut_partial_line(path: Path) -> None:
+    with path.open("rb+") as file:
+        end = file.seek(0, os.SEEK_END)
+        while end > 0:
+            start = max(0, end - BLOCK)
+            file.seek(start)
+            found = file.read(end - start).rfind(b"\n")
+            if found >= 0:
+                file.truncate(start + found + 1)
+                return
+            end = start
+        file.truncate(0)

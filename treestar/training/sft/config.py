@@ -1,0 +1,42 @@
+"""Every setting of a policy's fine-tuning, as a dataclass that checks itself. The command line's options are made from
+it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from treestar.config.checks import check_whole
+from treestar.policy.formats import FormatName
+from treestar.training.run import FineTuningConfig
+
+__all__ = ["SFTTrainingConfig"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SFTTrainingConfig(FineTuningConfig):
+    """How a policy is fine-tuned. A step's loss is the mean over the tokens that the policy writes, in all rows of all
+    processes and forward passes of that step."""
+
+    batch_size: int = 16
+    """Rows (with packing, packs) in a forward pass of each process."""
+    max_length: int = 4096
+    """The most tokens of a trajectory; longer ones, and those that exceed the model's context, are left out."""
+    packing: bool = False
+    """Put several trajectories into one row of `max_length` tokens, each seeing only itself. Worth it with
+    FlashAttention, which is set in `training_arguments` as `model_init_kwargs: {attn_implementation: ...}`."""
+    move_names: bool = True
+    """Where the step format has interchangeable names, move those of a row at random each time it is shown."""
+    step_format: FormatName | None = None
+    """The step format that the policy learns; by default the base's."""
+    lora: Mapping[str, Any] | None = None
+    """Fields of `peft.LoraConfig`: train only low-rank adapters, which are merged into the stored weights."""
+    training_arguments: Mapping[str, Any] = field(default_factory=dict)
+    """Further fields of `trl.SFTConfig`, such as `fsdp` or `optim`; they override those above."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError naming the field, the value and what is allowed."""
+        super().__post_init__()
+        check_whole(self, "batch_size")
+        check_whole(self, "max_length", at_least=2)
