@@ -5,7 +5,7 @@ A peer decides where the next step is sampled; sampling, running and scoring it,
 treestar's `Search`, so that all strategies pay the same for the same. A peer stops once its generated tokens are used,
 which is checked between its steps. Steps with the same code are run and scored once, and count as often as they were
 sampled. What a peer sees of a state is 0 where a trajectory ended without an answer, and else the PPM's score mapped
-to [0, 1]: the mean over the state's steps, for one step's score knows nothing of earlier mistakes (docs/ppm.md).
+to [0, 1]: the mean over the state's steps, because one score ignores earlier mistakes (docs/concepts/ppm.md).
 Parameters are the libraries' defaults.
 
 Where a library leaves a choice to its user, it is made in the peer's favour:

@@ -22,3 +22,10 @@ def test_what_it_names_exists(document: Path) -> None:
     for path in PATH.findall(text):
         if path.split("/")[0] in {"treestar", "tests", "bench", "docs", "examples", "recipes"}:
             assert (ROOT / path).exists(), f"path {path}"
+
+
+def test_documents_that_the_code_names_exist() -> None:
+    for folder in ("treestar", "bench", "recipes", "tests"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for name in re.findall(r"\bdocs/[\w/-]+\.md\b", path.read_text(encoding="utf-8")):
+                assert (ROOT / name).exists(), f"{path.relative_to(ROOT)} names {name}"

@@ -14,7 +14,7 @@ PRINTS = {
     "own_policy.py": ["majority of 16 trajectories: 15 of 20 right"],
     "own_verifier.py": ["mathematical equivalence: 3.164 is wrong", "within 0.2: 3.106 is right"],
     "train_ppm.py": ["preferred: ", "losses: [", "guided by it: "],
-    "compare_strategies.py": ["weighted vote + PPM", "MCTS + PPM"],
+    "compare_strategies.py": ["majority, PPM weights", "MCTS, PPM"],
 }
 ARGUMENTS = {"compare_strategies.py": ["2"]}
 

@@ -1,4 +1,4 @@
-"""Imports only point downwards: a room knows the rooms below it and none above (docs/architecture.md)."""
+"""Imports only point downwards: a room knows the rooms below it and none above (docs/concepts/map.md)."""
 
 import ast
 import re
@@ -29,7 +29,7 @@ LAYERS = [
     {"cli"},
     {"__main__"},
 ]
-"""From the ground up, as in docs/architecture.md."""
+"""From the ground up, as in docs/concepts/map.md."""
 
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 
@@ -68,7 +68,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_point_downwards(path: Path) -> None:
     room = room_of(path)
-    assert room in LEVEL, f"{room} has no place in the layers: give it one here and in docs/architecture.md"
+    assert room in LEVEL, f"{room} has no place in the layers: give it one here and in docs/concepts/map.md"
     for imported in imported_rooms(path) - {room}:
         assert LEVEL[imported] < LEVEL[room], f"{path.name} in {room} imports {imported}, which is not below it"
         assert imported in KNOWS_ONLY.get(room, {imported}), f"{room} must not know {imported}"

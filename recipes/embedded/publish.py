@@ -71,7 +71,7 @@ from search trees (rStar-Math, section 3.3).
 
 `treestar solve "..." --ppm embedded`, or `treestar.ppm.load_scorer("embedded")`. It is an ordinary one-label sequence
 classification checkpoint; the score of a step is read at its end tag. A score compares siblings, so a whole trajectory
-is judged by all of its steps (docs/ppm.md).
+is judged by all of its steps (docs/concepts/ppm.md).
 
 ## How it was made
 

@@ -22,7 +22,9 @@ __all__ = ["evolve"]
 
 @with_config_options(RayConfig, without=("address",), group=CLUSTER, own_group="Job and output")
 def evolve(
-    job: Annotated[Path | None, typer.Argument(help="A YAML file that describes the job (docs/selfevolve.md).")] = None,
+    job: Annotated[
+        Path | None, typer.Argument(help="A YAML file that describes the job (docs/guides/evolve.md).")
+    ] = None,
     preset: Annotated[
         str | None, typer.Option(help=f"A job that comes with treestar: {', '.join(preset_names())}.")
     ] = None,

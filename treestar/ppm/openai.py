@@ -1,4 +1,4 @@
-"""A scorer behind a server: a PPM that `vllm serve MODEL --runner pooling` serves (docs/backends.md).
+"""A scorer behind a server: a PPM that `vllm serve MODEL --runner pooling` serves (docs/guides/backends.md).
 
 OpenAI's protocol has no reward models. vLLM's `/classify` without the activation returns the head's output at the last
 token, which is all that a score needs.

@@ -1,4 +1,4 @@
-"""A scorer that runs on vLLM's pooling runner in this process (docs/backends.md)."""
+"""A scorer that runs on vLLM's pooling runner in this process (docs/guides/backends.md)."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ class RayConfig:
     """Total number of actors. By default as many as the nodes have room for when the work starts."""
     actor_cpus: float = 1.0
     """CPU cores reserved for each actor; its models use this many threads. With a GPU, give the cores that its sandbox
-    needs (docs/scaling.md)."""
+    needs (docs/guides/scale.md)."""
     actor_gpus: float | None = None
     """GPUs of each actor, all on one node: 4 for vllm:MODEL?tensor_parallel_size=4, 0.5 if two actors share one. By
     default 1 if the cluster has any, else 0; 0 for models behind servers."""

@@ -1,4 +1,6 @@
-"""A policy behind an OpenAI-compatible server: vLLM, SGLang, llama.cpp, Ollama, or a hosted model (docs/backends.md).
+"""A policy behind an OpenAI-compatible server: vLLM, SGLang, llama.cpp, Ollama, or a hosted model.
+
+docs/guides/backends.md says what is sent and what depends on the server.
 
 A step format that is text to be continued goes to `/completions`. One with messages (`StepFormat.messages`) goes to
 `/chat/completions`, where the server applies the model's own template; the steps so far are the beginning of the

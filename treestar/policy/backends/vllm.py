@@ -1,4 +1,4 @@
-"""A policy that vLLM computes in this process (docs/backends.md)."""
+"""A policy that vLLM computes in this process (docs/guides/backends.md)."""
 
 from __future__ import annotations
 

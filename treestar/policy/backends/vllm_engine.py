@@ -94,7 +94,7 @@ class VLLMEngine:
             from vllm.platforms import current_platform
         except ImportError as error:
             raise TreestarError(
-                f"{kind} {name!r} needs vLLM: pip install 'treestar[vllm]' (on a CPU: see docs/backends.md)"
+                f"{kind} {name!r} needs vLLM: pip install 'treestar[vllm]' (on a CPU: see docs/guides/backends.md)"
             ) from error
         self.kind = kind
         self.name = name

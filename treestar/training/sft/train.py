@@ -1,7 +1,7 @@
 """Supervised fine-tuning of a policy on verified trajectories, with TRL's SFTTrainer.
 
 To train on several devices, start the program that calls `train_policy` with `accelerate launch` or `torchrun`: every
-process passes the same arguments, and the main process writes the files (docs/training.md).
+process passes the same arguments, and the main process writes the files (docs/guides/train.md).
 """
 
 from __future__ import annotations
