@@ -34,7 +34,7 @@ def compare(dtype: str, problems: list[treestar.Problem], seed: int) -> dict[str
 
     policy = load_policy("embedded")
     policy.model.to(getattr(torch, dtype))
-    config = treestar.MCTSConfig(rollouts=4, children=8, early_stop=False)
+    config = treestar.MCTSConfig(max_rollouts=4, children=8, early_stop=False)
     with treestar.Solver(policy, config, seed=seed) as solver:
         started = time.perf_counter()
         together = solver.solve_many(problems)

@@ -1,6 +1,6 @@
 """Greedy, majority and MCTS on held-out problems with the embedded policy, at the same number of generated tokens.
 
-    python bench/embedded.py [--problems 300] [--rollouts 16] [--children 8] [--seed 1]
+    python bench/embedded.py [--problems 300] [--max-rollouts 16] [--children 8] [--seed 1]
 
 MCTS runs with its default settings. Majority then gets, problem by problem, the tokens that MCTS generated there, one
 trajectory after another until they are spent; a trajectory that they cut off does not count. Greedy is one trajectory.
@@ -100,16 +100,16 @@ def finished(result: SearchResult) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--problems", type=int, default=300)
-    parser.add_argument("--rollouts", type=int, default=MCTSConfig.rollouts)
+    parser.add_argument("--max-rollouts", type=int, default=MCTSConfig.rollouts)
     parser.add_argument("--children", type=int, default=MCTSConfig.children)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     problems = held_out_problems(arguments.problems, arguments.seed)
-    search = MCTSConfig(rollouts=arguments.rollouts, children=arguments.children)
+    search = MCTSConfig(max_rollouts=arguments.rollouts, children=arguments.children)
     results, figures = {}, {}
     results["mcts"], figures["mcts"] = run(problems, [search] * len(problems), arguments.seed)
     budgets = [max(result.stats.generated_tokens, 1) for result in results["mcts"]]
-    sampling = [MajorityConfig(samples=10_000, in_flight=1, generated_tokens=tokens) for tokens in budgets]
+    sampling = [MajorityConfig(samples=10_000, in_flight=1, max_generated_tokens=tokens) for tokens in budgets]
     results["majority"], figures["majority"] = run(problems, sampling, arguments.seed)
     results["greedy"], figures["greedy"] = run(problems, [GreedyConfig()] * len(problems), arguments.seed)
     right = {name: [bool(result.correct) for result in found] for name, found in results.items()}

@@ -109,7 +109,7 @@ class ModelledPolicy(FreePolicy):
 async def keep_busy(seconds: float) -> dict[str, Any]:
     device = Device()
     policy = ModelledPolicy(device)
-    config = MCTSConfig(rollouts=2, children=CHILDREN, gold=True, early_stop=False, max_depth=16)
+    config = MCTSConfig(max_rollouts=2, children=CHILDREN, gold=True, early_stop=False, max_depth=16)
     problems = [Problem(f"how fast? {index}", "1", str(index)) for index in range(2 * IN_FLIGHT)]
     stop = Event()
     timer = Timer(seconds, stop.set)
@@ -139,7 +139,7 @@ async def keep_busy(seconds: float) -> dict[str, Any]:
 def bytes_of_a_node(nodes: int) -> float:
     """Python's allocations for a tree of that many nodes, by node."""
     config = MCTSConfig(
-        rollouts=nodes, children=CHILDREN, generated_tokens=4 * nodes, gold=True, early_stop=False, max_depth=16
+        max_rollouts=nodes, children=CHILDREN, max_generated_tokens=4 * nodes, gold=True, early_stop=False, max_depth=16
     )
     components = Components(FreePolicy(), FreeExecutor(), ExactVerifier())
     gc.collect()

@@ -80,7 +80,7 @@ class ExactVerifier:
 def treestar_rate(nodes: int) -> float:
     """Nodes per second of a treestar search that ends at `nodes` nodes (a token budget of 4 a node)."""
     config = MCTSConfig(
-        rollouts=nodes, children=CHILDREN, generated_tokens=4 * nodes, gold=True, early_stop=False, max_depth=16
+        max_rollouts=nodes, children=CHILDREN, max_generated_tokens=4 * nodes, gold=True, early_stop=False, max_depth=16
     )
     components = Components(FreePolicy(), FreeExecutor(), ExactVerifier())
     started = time.perf_counter()

@@ -95,7 +95,7 @@ async def run_peer(
     seed: int,
 ) -> PeerResult:
     """Let a peer solve `problem` with about `generated_tokens` tokens; all random numbers hang on seed and problem."""
-    config = SamplingConfig(generated_tokens=generated_tokens, temperature=temperature)
+    config = SamplingConfig(max_generated_tokens=generated_tokens, temperature=temperature)
     tree = Tree(problem, "peer", config.to_json(), seed)
     interpreter = await components.executor.open()
     search = Search(config, components, tree, interpreter, AnswerGroups(components.verifier), Event())

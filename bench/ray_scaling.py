@@ -50,7 +50,7 @@ from treestar.workers import RayConfig, Worker, open_workers
 
 RESULTS = Path(__file__).parent / "results"
 CELLS = (("chain_sum", "mid"), ("basic_arithmetic", "mid"), ("leg_counting", "mid"))
-SEARCH = MCTSConfig(rollouts=8, children=4, early_stop=False)
+SEARCH = MCTSConfig(max_rollouts=8, children=4, early_stop=False)
 SAMPLES = 100
 """How often, over a run, the driver's memory is looked at."""
 
@@ -162,7 +162,7 @@ def exchanged_digits(number: int) -> dict[int, str]:
 
 async def real_rows(count: int) -> list[Row]:
     """Rows of the table `trees` as searches with the embedded policy make them."""
-    config = MCTSConfig(rollouts=16, children=8, early_stop=False, gold=True)
+    config = MCTSConfig(max_rollouts=16, children=8, early_stop=False, gold=True)
     async with open_components(ComponentsConfig()) as parts:
         results = [await search_one(problem, config, parts) for problem in embedded_problems(count)]
     return [tree_row(1, 0, result, 0, 0.1) for result in results]

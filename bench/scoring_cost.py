@@ -31,10 +31,12 @@ from treestar.storage.record import write_record
 CELLS = (("chain_sum", "mid"), ("basic_arithmetic", "mid"), ("leg_counting", "mid"))
 REPEATS = 3
 CONFIGS = {
-    "4 children, temperature 0.6": MCTSConfig(rollouts=10**6, children=4, temperature=0.6, generated_tokens=600),
-    "8 children, temperature 1": MCTSConfig(rollouts=10**6, children=8, generated_tokens=1200),
+    "4 children, temperature 0.6": MCTSConfig(
+        max_rollouts=10**6, children=4, temperature=0.6, max_generated_tokens=600
+    ),
+    "8 children, temperature 1": MCTSConfig(max_rollouts=10**6, children=8, max_generated_tokens=1200),
     "4 distinct children, temperature 0.6": MCTSConfig(
-        rollouts=10**6,
+        max_rollouts=10**6,
         children=4,
         temperature=0.6,
         distinct=True,
@@ -42,7 +44,7 @@ CONFIGS = {
         rule="puct",
         exploration=1.0,
         widen_above=0.001,
-        generated_tokens=600,
+        max_generated_tokens=600,
     ),
 }
 

@@ -71,10 +71,10 @@ SEARCHES: dict[str, Callable[..., SearchConfig]] = {
     "samples": partial(WeightedVoteConfig, samples=ENOUGH, in_flight=4),
     "beam": partial(BeamSearchConfig, children=2, beam_width=2),
     "dvts": partial(DVTSConfig, children=2, subtrees=2),
-    "adaptive_branching": partial(AdaptiveBranchingConfig, rollouts=ENOUGH),
+    "adaptive_branching": partial(AdaptiveBranchingConfig, max_rollouts=ENOUGH),
     "mcts": partial(
         MCTSConfig,
-        rollouts=ENOUGH,
+        max_rollouts=ENOUGH,
         children=4,
         distinct=True,
         min_share=0.1,
@@ -206,7 +206,7 @@ async def search_own(line: Line, problem: Problem, components: Components, token
             if answer is not None and answer != before:
                 chosen[choice].append((search.stats.generated_tokens, answer))
 
-    config = SEARCHES[line.strategy](generated_tokens=tokens, temperature=TEMPERATURE)
+    config = SEARCHES[line.strategy](max_generated_tokens=tokens, temperature=TEMPERATURE)
     result = await search_one(problem, config, components, line.seed, on_progress=note)
     for choice, changes in chosen.items():
         line.answers[choice] = [(at, await components.verifier.accepts(problem, answer)) for at, answer in changes]

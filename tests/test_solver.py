@@ -24,7 +24,7 @@ from treestar.types import State, Step
 def scripted_solver(search: treestar.search.SearchConfig | None = None, seed: int = 0) -> Solver:
     return Solver(
         ScriptedPolicy(random_script()),
-        search or MCTSConfig(rollouts=4, children=3),
+        search or MCTSConfig(max_rollouts=4, children=3),
         executor=ScriptedExecutor(),
         verifier=ExactVerifier(),
         seed=seed,
@@ -172,7 +172,7 @@ class ArithmeticPolicy(ScriptedPolicy):
 
 
 def test_steps_run_in_the_real_sandbox_and_the_grader_is_real() -> None:
-    with Solver(ArithmeticPolicy(arithmetic), MCTSConfig(rollouts=2)) as solver:
+    with Solver(ArithmeticPolicy(arithmetic), MCTSConfig(max_rollouts=2)) as solver:
         result = solver.solve(Problem("What is twice the sum of 17 and 4?", answer="\\frac{84}{2}"))
     assert (result.answer, result.correct, result.confidence) == ("42", True, 1.0)
     assert [step.output.strip() for step in result.trajectory] == ["", "42"]
@@ -196,7 +196,7 @@ class SlowPolicy(ScriptedPolicy):
             print("searching", flush=True)
         return await super().propose(*request)
 
-config = treestar.MCTSConfig(rollouts=100000, early_stop=False, children=4)
+config = treestar.MCTSConfig(max_rollouts=100000, early_stop=False, children=4)
 solver = treestar.Solver(SlowPolicy(random_script(0.1)), config, executor=ScriptedExecutor(), verifier=ExactVerifier())
 result = solver.solve("question 1")
 print(result.stopped, result.answer is not None, result.stats.rollouts > 0)

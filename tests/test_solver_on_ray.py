@@ -19,7 +19,7 @@ pytest.importorskip("ray")
 pytestmark = pytest.mark.slow
 
 PROBLEMS = [Problem(f"What is {number} plus 4?", str(number + 4), id=f"p{number}") for number in range(30, 36)]
-SEARCH = MCTSConfig(rollouts=2, children=2)
+SEARCH = MCTSConfig(max_rollouts=2, children=2)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_a_failure_in_an_actor_is_said_as_in_one_process(cluster: Any) -> None:
 INTERRUPTED = """
 import signal, treestar
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job is born without it
-config = treestar.MCTSConfig(rollouts=100000, early_stop=False, children=4)
+config = treestar.MCTSConfig(max_rollouts=100000, early_stop=False, children=4)
 solver = treestar.Solver(search=config, ray=treestar.RayConfig(actors=1))
 print("ready", flush=True)
 try:

@@ -207,7 +207,7 @@ def test_a_line_that_is_no_sample_is_named(tmp_path: Path) -> None:
         ({"strategies": ("beams",)}, "there is no strategy 'beams'"),
         ({"temperatures": (1.0, 1.0)}, "names something twice"),
         ({"seeds": 0}, "1 or more"),
-        ({"strategies": ("greedy",), "search": {"rollouts": 3}}, "rollouts is not a setting of greedy"),
+        ({"strategies": ("greedy",), "search": {"max_rollouts": 3}}, "max_rollouts is not a setting of greedy"),
         ({"search": {"gold": True}}, "gold is not a setting"),
     ],
 )

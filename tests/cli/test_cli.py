@@ -17,7 +17,7 @@ from treestar.config.fields import field_docstrings
 from treestar.policy.models import PROBLEMS_PATH
 from treestar.search import STRATEGIES, Tree
 
-QUICK = ("--rollouts", "2", "--children", "2")
+QUICK = ("--max-rollouts", "2", "--children", "2")
 
 
 class Ran:
@@ -90,7 +90,7 @@ def ppm(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.mark.parametrize("strategy", ["mcts", "best_of_n", "weighted_vote", "beam", "dvts", "adaptive_branching"])
 def test_every_strategy_with_a_ppm(treestar, ppm: str, tmp_path: Path, strategy: str) -> None:
     tree = tmp_path / "tree.json"
-    arguments = ("--strategy", strategy, "--ppm", ppm, "--generated-tokens", "600", "--save-tree", str(tree))
+    arguments = ("--strategy", strategy, "--ppm", ppm, "--max-generated-tokens", "600", "--save-tree", str(tree))
     ran = treestar("solve", "What is 2 + 3?", *arguments)
     assert ran.code == 0, ran.said
     assert re.search(r"answer \d+ .* [1-9]\d* read by the PPM", ran.said)
@@ -151,8 +151,8 @@ def test_a_broken_line_is_named_and_the_others_are_solved(treestar, tmp_path: Pa
         (["solve", ""], 2, "the question is empty"),
         (["solve", "q", "--exploration", "nan"], 2, "MCTSConfig.exploration must be a finite number"),
         (["solve", "q", "--temperature", "nan"], 2, "must be a finite number"),
-        (["solve", "q", "--rollouts", "0"], 2, "rollouts must be a whole number, 1 or more"),
-        (["solve", "q", "--rollouts", "many"], 2, "Invalid value for '--rollouts'"),
+        (["solve", "q", "--max-rollouts", "0"], 2, "rollouts must be a whole number, 1 or more"),
+        (["solve", "q", "--max-rollouts", "many"], 2, "Invalid value for '--max-rollouts'"),
         (["solve", "q", "--rule", "ucb"], 2, "ucb"),
         (["solve", "q", "--strategy", "beams"], 2, "there is no strategy 'beams'"),
         (["solve", "q", "--strategy", "greedy", "--children", "4"], 2, "--children is not an option of"),

@@ -15,7 +15,20 @@ import pytest
 from treestar.cli import main
 
 COMMAND = str(Path(sys.executable).parent / "treestar")
-MATRIX = ("--samples", "2", "--k", "1,2", "--rollouts", "2", "--children", "2", "--concurrency", "3", "--limit", "3")
+MATRIX = (
+    "--samples",
+    "2",
+    "--k",
+    "1,2",
+    "--max-rollouts",
+    "2",
+    "--children",
+    "2",
+    "--concurrency",
+    "3",
+    "--limit",
+    "3",
+)
 
 
 def start(out: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -110,7 +123,11 @@ def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
         (["gsm8k", "--out", "x", "--k", "1,two"], 2, "--k takes numbers with commas"),
         (["gsm8k", "--out", "x", "--k", "1,99"], 2, "k = 99 needs at least as many samples"),
         (["gsm8k", "--out", "x", "--strategy", "beams"], 2, "there is no strategy 'beams'"),
-        (["gsm8k", "--out", "x", "--strategy", "greedy", "--rollouts", "2"], 2, "rollouts is not a setting of greedy"),
+        (
+            ["gsm8k", "--out", "x", "--strategy", "greedy", "--max-rollouts", "2"],
+            2,
+            "rollouts is not a setting of greedy",
+        ),
         (
             ["gsm8k", "--out", "x", "--strategy", "mcts,weighted_vote"],
             2,
@@ -138,5 +155,5 @@ def test_help_is_that_of_the_run_and_names_compare(said) -> None:
     assert code == 0
     for name in ("--budget-tokens", "--data-dir", "--resume", "--max-rollouts", "treestar bench compare A B"):
         assert name in text
-    assert "--generated-tokens" not in text
+    assert "--max-generated-tokens" not in text
     assert "MCNEMAR" in said("compare", "--help")[1].upper()

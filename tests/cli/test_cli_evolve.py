@@ -27,16 +27,16 @@ problems:
     - {family: basic_arithmetic, level: mid, problems: 2}
 rounds:
   - mode: terminal
-    search: {rollouts: 6, children: 4}
-    escalation: [{rollouts: 4, exploration: {share: 1.0, tries: 5000, cells: [basic_arithmetic/mid]}}]
+    search: {max_rollouts: 6, children: 4}
+    escalation: [{max_rollouts: 4, exploration: {share: 1.0, tries: 5000, cells: [basic_arithmetic/mid]}}]
     exploration: {share: 0.25}
-  - {mode: ppm, search: {rollouts: 3, children: 4}}
+  - {mode: ppm, search: {max_rollouts: 3, children: 4}}
 sft: {epochs: 1, batch_size: 8}
 ppm: {epochs: 1}
 evaluation:
   cells: [{family: chain_sum, level: easy}]
   problems: 1
-  search: {rollouts: 2, children: 2}
+  search: {max_rollouts: 2, children: 2}
 """
 
 

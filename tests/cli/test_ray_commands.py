@@ -72,7 +72,7 @@ def test_solve_gives_the_results_and_trees_of_one_process_and_goes_on(
     problems, cut = tmp_path / "problems.jsonl", tmp_path / "cut.jsonl"
     lines = [json.dumps({"id": f"{i}", "question": q, "answer": a}) for i, (q, a) in enumerate(QUESTIONS)]
     problems.write_text("\n".join(lines) + "\n")
-    search = ("--file", problems, "--rollouts", 2, "--children", 2, "--seed", 5)
+    search = ("--file", problems, "--max-rollouts", 2, "--children", 2, "--seed", 5)
     treestar("solve", *search, "--out", tmp_path / "alone.jsonl", "--save-tree", tmp_path / "alone")
     on_ray = ("--ray", "auto", "--actors", 2, "--actor-cpus", 2)
     treestar("solve", *search, "--out", tmp_path / "ray.jsonl", "--save-tree", tmp_path / "ray", *on_ray)
@@ -97,7 +97,19 @@ def test_solve_gives_the_results_and_trees_of_one_process_and_goes_on(
 
 
 def test_a_benchmark_gives_the_figures_of_one_process(cluster: Any, treestar: Any, tmp_path: Path) -> None:
-    wanted = ("rg:basic_arithmetic:mid", "--limit", 3, "--samples", 2, "--k", "1,2", "--rollouts", 2, "--children", 2)
+    wanted = (
+        "rg:basic_arithmetic:mid",
+        "--limit",
+        3,
+        "--samples",
+        2,
+        "--k",
+        "1,2",
+        "--max-rollouts",
+        2,
+        "--children",
+        2,
+    )
     table, _ = treestar("bench", *wanted, "--out", tmp_path / "alone")
     on_cluster, said = treestar(
         "bench",

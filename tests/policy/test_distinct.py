@@ -197,7 +197,7 @@ def distinct_tree(config: MCTSConfig, question: str = QUESTIONS[1]) -> Tree:
 
 
 def test_a_tree_of_distinct_candidates_weighs_them_by_their_probability() -> None:
-    config = MCTSConfig(rollouts=4, children=4, distinct=True, temperature=0.8, max_depth=3)
+    config = MCTSConfig(max_rollouts=4, children=4, distinct=True, temperature=0.8, max_depth=3)
     tree = distinct_tree(config)
     for node in tree.nodes:
         if not node.children:
@@ -214,7 +214,7 @@ def test_a_tree_of_distinct_candidates_weighs_them_by_their_probability() -> Non
 def test_an_exhausted_tree_takes_in_less_probable_candidates() -> None:
     """With so high a bar the tree is a path; widened, it has the steps of that path and others, none twice."""
     unsure = "Tom has 3 apples and buys 4 more. How many has he?"
-    narrow = MCTSConfig(rollouts=10, children=3, distinct=True, min_share=0.9, max_depth=3, widen_above=None)
+    narrow = MCTSConfig(max_rollouts=10, children=3, distinct=True, min_share=0.9, max_depth=3, widen_above=None)
     path = distinct_tree(narrow, unsure)
     assert len(path.nodes) == len(path.nodes[-1].path()) + 1
     wide = distinct_tree(MCTSConfig(**{**narrow.to_json(), "unvisited_value": math.inf, "widen_above": 1e-4}), unsure)

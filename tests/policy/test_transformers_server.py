@@ -56,7 +56,7 @@ def test_a_search_goes_on_without_the_fields_that_the_server_does_not_take(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "none is asked for")
-    with Solver(f"openai:{MODEL_PATH}@{url}", MCTSConfig(rollouts=3, children=2)) as solver:
+    with Solver(f"openai:{MODEL_PATH}@{url}", MCTSConfig(max_rollouts=3, children=2)) as solver:
         result = solver.solve("How many legs are there in total if you have 4 dogs, 3 crabs?")
     assert result.answer == "46"
     assert result.stats.generated_tokens > 20

@@ -201,7 +201,7 @@ class TestAServerOfVLLM:
             if restart.ident is None:
                 restart.start()
 
-        with Solver(policy, MCTSConfig(rollouts=8, children=3), on_progress=kill_once) as solver:
+        with Solver(policy, MCTSConfig(max_rollouts=8, children=3), on_progress=kill_once) as solver:
             results = solver.solve_many(PROBLEMS)
         restart.join()
         assert [result.answer is not None for result in results] == [True] * len(PROBLEMS)
@@ -210,6 +210,6 @@ class TestAServerOfVLLM:
 
 def states_of_a_search() -> list[State]:
     """The states of all nodes that a search of the embedded policy makes."""
-    with Solver("embedded", MCTSConfig(rollouts=3, children=3)) as solver:
+    with Solver("embedded", MCTSConfig(max_rollouts=3, children=3)) as solver:
         results = solver.solve_many(PROBLEMS)
     return [result.tree.state(node) for result in results if result.tree for node in result.tree.nodes if node.depth]

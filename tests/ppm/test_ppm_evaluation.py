@@ -62,7 +62,7 @@ def test_auc_needs_both_kinds(positive: list[bool]) -> None:
 
 def scripted_trees(count: int = 12) -> list[Tree]:
     """Searched trees of as many problems."""
-    config = MCTSConfig(rollouts=12, children=4, gold=True, early_stop=False)
+    config = MCTSConfig(max_rollouts=12, children=4, gold=True, early_stop=False)
     found = [
         asyncio.run(search_one(Problem(f"{n}?", "1", f"p{n}"), config, components(random_script())))
         for n in range(count)
@@ -200,7 +200,9 @@ def test_the_plot_is_a_picture(tmp_path: Path) -> None:
 def test_real_trees_and_a_ppm_that_was_not_trained(tmp_path: Path) -> None:
     """The bootstrap policy's own trees, read back from files; a new PPM scores 0 everywhere."""
     problems = [problem for level in ("mid", "hard") for problem in make_problems("chain_sum", level, "train", 3, 1)]
-    config = MCTSConfig(gold=True, early_stop=False, rollouts=8, children=4, distinct=True, generated_tokens=1500)
+    config = MCTSConfig(
+        gold=True, early_stop=False, max_rollouts=8, children=4, distinct=True, max_generated_tokens=1500
+    )
     with Solver("embedded-bootstrap", config) as solver:
         for result in solver.solve_many(problems):
             assert result.tree is not None

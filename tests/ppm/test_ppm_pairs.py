@@ -102,7 +102,7 @@ def test_a_path_without_an_answer_is_no_negative_but_lowers_q() -> None:
 
 
 def test_errors_that_were_penalised_are_no_negatives() -> None:
-    config = MCTSConfig(rollouts=12, children=4, gold=True, on_error="penalise")
+    config = MCTSConfig(max_rollouts=12, children=4, gold=True, on_error="penalise")
     script = random_script(failure_share=0.4)
     trees = [
         asyncio.run(search_one(Problem(f"{number}?", "1"), config, components(script))).tree for number in range(6)
@@ -322,7 +322,7 @@ def test_trees_that_give_nothing_are_counted_with_the_reason() -> None:
 
 def random_pairs(count: int = 8) -> list[Pair]:
     """Pairs of scripted searches, whose trajectories end in code, answers and paragraphs."""
-    config = MCTSConfig(rollouts=16, children=4, gold=True, early_stop=False)
+    config = MCTSConfig(max_rollouts=16, children=4, gold=True, early_stop=False)
     found = [
         asyncio.run(search_one(Problem(f"What is {n} + 1?", "1", f"p{n}"), config, components(random_script()))).tree
         for n in range(count)

@@ -172,7 +172,13 @@ def test_what_exceeds_the_context_scores_as_its_part_that_fits(scorer: Transform
 def test_the_embedded_ppm_knows_right_steps_from_wrong_ones() -> None:
     problems = make_problems("leg_counting", "hard", "validation", 16, seed=60_000)
     config = MCTSConfig(
-        gold=True, early_stop=False, rollouts=16, children=4, distinct=True, min_share=0.03, generated_tokens=1500
+        gold=True,
+        early_stop=False,
+        max_rollouts=16,
+        children=4,
+        distinct=True,
+        min_share=0.03,
+        max_generated_tokens=1500,
     )
     with Solver("embedded", config, seed=1) as solver:
         trees = [result.tree for result in solver.solve_many(problems)]

@@ -79,9 +79,9 @@ def test_each_finds_the_answer_to_which_the_ppm_points(config: SearchConfig) -> 
     problems = [Problem(f"which {i}?", "1") for i in range(12)]
     found: dict[bool, int] = {}
     for guided in (True, False):
-        used = replace(config, generated_tokens=800) if guided else MajorityConfig(generated_tokens=800)
+        used = replace(config, max_generated_tokens=800) if guided else MajorityConfig(max_generated_tokens=800)
         used = replace(used, samples=1000) if hasattr(used, "samples") else used
-        used = replace(used, rollouts=1000) if hasattr(used, "rollouts") else used
+        used = replace(used, max_rollouts=1000) if hasattr(used, "rollouts") else used
         parts = components(misleading, pointing)
         found[guided] = sum(bool(each.correct) for each in asyncio.run(search_many(problems, used, parts)))
     assert found[True] >= 8
@@ -107,7 +107,7 @@ def test_a_budget_is_exceeded_by_no_more_than_one_wave(config: SearchConfig, bud
     largest_wave = 1 if isinstance(config, AdaptiveBranchingConfig) else 4 if isinstance(config, MCTSConfig) else 16
     waves: list[int] = []
     result = run(
-        replace(config, generated_tokens=budget),
+        replace(config, max_generated_tokens=budget),
         random_script(),
         seed=seed,
         on_progress=lambda search: waves.append(search.stats.generated_tokens),
@@ -126,9 +126,9 @@ def test_interruption_ends_a_search_with_what_it_has(config: SearchConfig) -> No
         if search.stats.rollouts >= 3:
             stop.set()
 
-    endless = replace(config, generated_tokens=1_000_000)
+    endless = replace(config, max_generated_tokens=1_000_000)
     endless = replace(endless, samples=1000, in_flight=2) if hasattr(config, "samples") else endless
-    endless = replace(endless, rollouts=1000) if hasattr(config, "rollouts") else endless
+    endless = replace(endless, max_rollouts=1000) if hasattr(config, "rollouts") else endless
     result = run(endless, random_script(), stop=stop, on_progress=interrupt)
     assert (result.stopped, result.answer is not None) == ("interrupted", True)
 

@@ -31,7 +31,7 @@ def run(config: AdaptiveBranchingConfig, script: Script, rate=lambda state: 0.0,
 )
 def test_adaptive_branching_is_the_textbook(seed, rollouts, prior, distinct, share, max_depth) -> None:
     mine, theirs = Draws(seed, distinct, share), Draws(seed, distinct, share)
-    config = AdaptiveBranchingConfig(rollouts=rollouts, beta_prior=prior, max_depth=max_depth)
+    config = AdaptiveBranchingConfig(max_rollouts=rollouts, beta_prior=prior, max_depth=max_depth)
     tree = run(config, mine.script, lambda state: mine.score(texts(state)), seed).tree
     assert tree is not None
     index = {path_texts(node): node.index for node in tree.nodes}
@@ -59,7 +59,7 @@ def test_visits_and_values_are_those_of_the_subtree(seed: int, rollouts: int, sh
     def rate(state: State) -> float:
         return random.Random(f"{texts(state)}").randrange(-64, 65) / 64
 
-    result = run(AdaptiveBranchingConfig(rollouts=rollouts), random_script(share, distinct=4), rate, seed)
+    result = run(AdaptiveBranchingConfig(max_rollouts=rollouts), random_script(share, distinct=4), rate, seed)
     tree = result.tree
     assert tree is not None
     assert result.stats.rollouts == rollouts
@@ -92,7 +92,7 @@ def test_samples_go_below_what_the_ppm_rates_high() -> None:
     def rate(state: State) -> float:
         return 0.8 if state.steps[0].text == "x = 1" else -0.8
 
-    result = run(AdaptiveBranchingConfig(rollouts=60), two_first_steps, rate)
+    result = run(AdaptiveBranchingConfig(max_rollouts=60), two_first_steps, rate)
     assert result.tree is not None
     ends = [path_texts(node)[0] for node in result.tree.terminals()]
     good = {child.step.text: child for child in result.tree.root.children}["x = 1"]  # type: ignore[union-attr]
@@ -105,4 +105,4 @@ def test_a_search_that_cannot_begin_ends() -> None:
     def overflow(state: State, n: int, seed: int) -> list[Step]:
         raise ContextOverflow("too long")
 
-    assert run(AdaptiveBranchingConfig(rollouts=1_000_000), overflow).stopped == "exhausted"
+    assert run(AdaptiveBranchingConfig(max_rollouts=1_000_000), overflow).stopped == "exhausted"

@@ -67,7 +67,7 @@ def test_a_failing_step_ends_its_trajectory_alone() -> None:
 
 def test_token_budget_bounds_sampling() -> None:
     full = run(MajorityConfig(samples=64, in_flight=2), random_script())
-    half = run(MajorityConfig(samples=64, in_flight=2, generated_tokens=60), random_script())
+    half = run(MajorityConfig(samples=64, in_flight=2, max_generated_tokens=60), random_script())
     assert half.stopped == "max_generated_tokens"
     assert 60 <= half.stats.generated_tokens < 60 + 2 * 4 < full.stats.generated_tokens
 

@@ -105,7 +105,7 @@ def test_the_subtrees_of_dvts_never_compete() -> None:
 
 
 def test_a_token_budget_is_spent_in_further_rounds() -> None:
-    for config in (BeamSearchConfig(generated_tokens=100), DVTSConfig(generated_tokens=100)):
+    for config in (BeamSearchConfig(max_generated_tokens=100), DVTSConfig(max_generated_tokens=100)):
         result = run(config, counting)
         assert result.stopped == "max_generated_tokens"
         assert 100 <= result.stats.generated_tokens < 100 + 16
@@ -126,7 +126,7 @@ def test_a_state_that_was_reached_before_is_neither_run_nor_scored_again() -> No
     assert (result.stats.rollouts, result.confidence) == (12, 1.0)
 
 
-@pytest.mark.parametrize("config", [BeamSearchConfig(generated_tokens=50), DVTSConfig(generated_tokens=50)])
+@pytest.mark.parametrize("config", [BeamSearchConfig(max_generated_tokens=50), DVTSConfig(max_generated_tokens=50)])
 def test_a_search_that_cannot_begin_ends(config: BeamSearchConfig | DVTSConfig) -> None:
     def overflow(state: State, n: int, seed: int) -> list[Step]:
         raise ContextOverflow("too long")

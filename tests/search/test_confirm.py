@@ -62,7 +62,7 @@ def test_a_trajectory_that_gives_something_else_the_second_time_is_discarded_and
 
 
 def test_a_tree_that_merges_equal_steps_discards_them_together() -> None:
-    result = solve(LyingExecutor(), MCTSConfig(children=5, rollouts=2))
+    result = solve(LyingExecutor(), MCTSConfig(children=5, max_rollouts=2))
     assert (result.answer, result.stats.discarded) == ("y", 1)
 
 

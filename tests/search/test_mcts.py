@@ -74,7 +74,7 @@ def test_one_rollout_in_flight_is_the_textbook(seed, rollouts, children, c, max_
         return None if step.answer is None else (1.0 if step.answer == PROBLEM.answer else -1.0)
 
     config = MCTSConfig(
-        rollouts=rollouts, children=children, exploration=c, max_depth=max_depth, gold=True, early_stop=False
+        max_rollouts=rollouts, children=children, exploration=c, max_depth=max_depth, gold=True, early_stop=False
     )
     tree = tree_of(config, script)
     expected = textbook_mcts(
@@ -165,7 +165,7 @@ def exact_value(node: Node, config: MCTSConfig, scored: bool) -> Fraction:
 @settings(max_examples=100, deadline=None)
 @given(seed=st.integers(0, 2**32), rule=st.sampled_from(["uct", "puct"]), c=st.sampled_from([0.0, 1.0, 2.0]))
 def test_the_chosen_child_maximises_the_rule(seed: int, rule: str, c: float) -> None:
-    tree = tree_of(MCTSConfig(rollouts=12, children=4, early_stop=False), random_script(0.2), seed=seed)
+    tree = tree_of(MCTSConfig(max_rollouts=12, children=4, early_stop=False), random_script(0.2), seed=seed)
     for node in tree.nodes:
         chosen = select_child(node, rule, c)  # type: ignore[arg-type]
         candidates = [child for child in node.children if not child.closed]
@@ -187,7 +187,7 @@ def rate(child: Node, parent: Node, rule: str, c: float) -> float:
 
 
 def golden_tree() -> Tree:
-    config = MCTSConfig(rollouts=8, children=3, gold=True, early_stop=False)
+    config = MCTSConfig(max_rollouts=8, children=3, gold=True, early_stop=False)
     return tree_of(config, random_script(0.25, distinct=6), seed=11)
 
 
@@ -197,7 +197,7 @@ def test_golden_tree() -> None:
 
 
 def test_same_tree_alone_and_among_fifty() -> None:
-    config = MCTSConfig(rollouts=10, children=4, in_flight=3)
+    config = MCTSConfig(max_rollouts=10, children=4, in_flight=3)
     problems = [Problem(f"question {i}", "1") for i in range(50)]
     slow = replace(components(random_script()), policy=SlowPolicy(random_script()))
     together = asyncio.run(search_many(problems, config, slow))
@@ -209,7 +209,7 @@ def test_same_tree_alone_and_among_fifty() -> None:
 
 
 def test_other_seeds_give_other_trees() -> None:
-    config = MCTSConfig(rollouts=4, children=4)
+    config = MCTSConfig(max_rollouts=4, children=4)
     assert tree_of(config, random_script(), seed=1).to_json() != tree_of(config, random_script(), seed=2).to_json()
 
 
@@ -219,7 +219,7 @@ def test_rollouts_in_flight_spread_over_the_tree() -> None:
     def script(state: State, n: int, seed: int) -> list[Step]:
         return [Step(f"x{i} = 0", f"x{i} = 0") for i in range(n)]
 
-    deep = MCTSConfig(rollouts=4, children=4, in_flight=4, max_depth=3)
+    deep = MCTSConfig(max_rollouts=4, children=4, in_flight=4, max_depth=3)
     tree = tree_of(deep, script)
     assert [len(child.children) for child in tree.root.children] == [4, 4, 4, 4]
 
@@ -230,7 +230,7 @@ def test_duplicates_are_merged_and_weigh_more() -> None:
                 Step("# sum\nx = 1", "# sum\nx = 1  ", log_probability=-1, tokens=2)]  # fmt: skip
         return [*same, Step("x = 2", "x = 2", log_probability=-1, tokens=2)]
 
-    tree = tree_of(MCTSConfig(rollouts=1, children=3, max_depth=1), script)
+    tree = tree_of(MCTSConfig(max_rollouts=1, children=3, max_depth=1), script)
     assert [(child.multiplicity, child.prior) for child in tree.root.children] == [
         (2, pytest.approx(2 / 3)),
         (1, pytest.approx(1 / 3)),
@@ -240,7 +240,7 @@ def test_duplicates_are_merged_and_weigh_more() -> None:
 def test_of_several_wordings_the_most_probable_is_kept() -> None:
     wordings = [("# cats\nx = 4", -3.0), ("# dogs\nx = 4", -1.0), ("# cows\nx = 4", -2.0)]
     steps = [Step(text, text, log_probability=each) for text, each in wordings]
-    [child] = tree_of(MCTSConfig(rollouts=1, children=3, max_depth=1), lambda state, n, seed: steps).root.children
+    [child] = tree_of(MCTSConfig(max_rollouts=1, children=3, max_depth=1), lambda state, n, seed: steps).root.children
     assert child.step is steps[1]
 
 
@@ -248,31 +248,31 @@ def test_failing_steps_are_pruned_or_penalised() -> None:
     def script(state: State, n: int, seed: int) -> list[Step]:
         return [Step("raise", "raise"), Step("so 1", ending="answer", answer="1")]
 
-    pruned = tree_of(MCTSConfig(rollouts=1, gold=True), script)
+    pruned = tree_of(MCTSConfig(max_rollouts=1, gold=True), script)
     assert [child.terminal for child in pruned.root.children] == ["answer"]
-    penalised = tree_of(MCTSConfig(rollouts=1, gold=True, on_error="penalise"), script)
+    penalised = tree_of(MCTSConfig(max_rollouts=1, gold=True, on_error="penalise"), script)
     assert [(child.terminal, child.q_value) for child in penalised.root.children] == [("error", -1.0), ("answer", 1.0)]
     assert (penalised.root.visits, penalised.root.value_sum) == (2, 0.0)
 
 
 def test_paths_that_cannot_go_on_say_why() -> None:
-    dead = tree_of(MCTSConfig(rollouts=1), lambda state, n, seed: [])
+    dead = tree_of(MCTSConfig(max_rollouts=1), lambda state, n, seed: [])
     assert (dead.root.terminal, dead.root.visits, dead.root.value_sum) == ("dead_end", 1, -1.0)
-    deep = tree_of(MCTSConfig(rollouts=1, children=1, max_depth=2), lambda state, n, seed: [Step("x = 1", "x = 1")])
+    deep = tree_of(MCTSConfig(max_rollouts=1, children=1, max_depth=2), lambda state, n, seed: [Step("x = 1", "x = 1")])
     assert [node.terminal for node in deep.nodes] == [None, None, "max_depth"]
-    cut = tree_of(MCTSConfig(rollouts=1, on_error="penalise"), lambda s, n, seed: [Step("x", ending="truncated")])
+    cut = tree_of(MCTSConfig(max_rollouts=1, on_error="penalise"), lambda s, n, seed: [Step("x", ending="truncated")])
     assert [child.terminal for child in cut.root.children] == ["truncated"]
 
     def overflow(state: State, n: int, seed: int) -> list[Step]:
         raise ContextOverflow("too long")
 
-    full = search(MCTSConfig(rollouts=3), overflow)
+    full = search(MCTSConfig(max_rollouts=3), overflow)
     assert full.tree is not None
     assert (full.tree.root.terminal, full.answer, full.stopped) == ("context", None, "exhausted")
 
 
 def test_test_time_search_never_reads_the_gold_answer() -> None:
-    config = MCTSConfig(rollouts=12, children=4)
+    config = MCTSConfig(max_rollouts=12, children=4)
     trees = [
         asyncio.run(search_one(Problem("q", gold), config, components(random_script()))).tree
         for gold in ("1", "2", None)
@@ -292,7 +292,7 @@ def test_ppm_guides_the_search_to_what_it_rates() -> None:
     def rate(state: State) -> float:
         return 0.9 if state.steps[0].text == "x = 2" else -0.9
 
-    result = search(MCTSConfig(rollouts=24, children=3), script, rate)
+    result = search(MCTSConfig(max_rollouts=24, children=3), script, rate)
     assert result.tree is not None
     assert max(result.tree.root.children, key=lambda child: child.visits).step.text == "x = 2"  # type: ignore[union-attr]
     assert result.answer == "x = 2"
@@ -312,12 +312,12 @@ def test_an_exhausted_tree_is_widened_where_steps_are_probably_unseen() -> None:
         return 0.9 if state.steps[0].text == "x = 3" else -0.9
 
     def answers(widen_above: float | None) -> list[str | None]:
-        config = MCTSConfig(rollouts=60, children=2, widen_above=widen_above)
+        config = MCTSConfig(max_rollouts=60, children=2, widen_above=widen_above)
         return [search(config, script, rate, seed).answer for seed in range(20)]
 
     assert answers(None).count("x = 3") < 8
     assert answers(0.01).count("x = 3") > 16
-    result = search(MCTSConfig(rollouts=60, children=2, widen_above=0.1), script, rate, 3)
+    result = search(MCTSConfig(max_rollouts=60, children=2, widen_above=0.1), script, rate, 3)
     assert result.stopped == "exhausted"
     assert result.tree is not None
     assert {child.drawn for child in result.tree.root.children} == {4}, "four times the same: the next is hardly new"
@@ -328,7 +328,7 @@ def test_an_exhausted_tree_is_widened_where_steps_are_probably_unseen() -> None:
     [({"max_generated_tokens": 50}, "max_generated_tokens"), ({"max_wall_seconds": 1e-9}, "max_wall_seconds")],
 )
 def test_budgets_end_a_search_with_what_it_has(budget: dict, name: str) -> None:
-    config = MCTSConfig(rollouts=1000, children=4, early_stop=False, **budget)
+    config = MCTSConfig(max_rollouts=1000, children=4, early_stop=False, **budget)
     result = search(config, random_script())
     assert result.stopped == name
     assert result.tree is not None
@@ -345,7 +345,7 @@ def test_interruption_ends_a_search_with_what_it_has() -> None:
         if running.stats.rollouts >= 3:  # type: ignore[attr-defined]
             stop.set()
 
-    config, parts = MCTSConfig(rollouts=1000, children=4, early_stop=False), components(random_script())
+    config, parts = MCTSConfig(max_rollouts=1000, children=4, early_stop=False), components(random_script())
     result = asyncio.run(search_one(PROBLEM, config, parts, stop=stop, on_progress=interrupt))
     assert (result.stopped, result.answer is not None) == ("interrupted", True)
     assert parts.executor.opened[0].closed  # type: ignore[attr-defined]
@@ -354,7 +354,7 @@ def test_interruption_ends_a_search_with_what_it_has() -> None:
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**32), share=st.sampled_from([0.3, 0.6, 0.9]), children=st.integers(2, 8))
 def test_a_decided_search_would_not_have_changed_its_answer(seed: int, share: float, children: int) -> None:
-    config = MCTSConfig(rollouts=40, children=children, max_depth=6)
+    config = MCTSConfig(max_rollouts=40, children=children, max_depth=6)
     script = random_script(share, distinct=4)
     stopped, full = search(config, script, seed=seed), search(replace(config, early_stop=False), script, seed=seed)
     assert stopped.answer == full.answer
@@ -370,13 +370,13 @@ def test_early_stop_saves_what_cannot_matter() -> None:
             return [Step(f"x = {i}", f"x = {i}") for i in range(n)]
         return [*(Step(f"so 7 {i}", ending="answer", answer="7") for i in range(n - 1)), Step("x = 1", "x = 1")]
 
-    result = search(MCTSConfig(rollouts=50, children=8), script)
+    result = search(MCTSConfig(max_rollouts=50, children=8), script)
     assert (result.stopped, result.answer, result.confidence) == ("decided", "7", 1.0)
     assert result.stats.nodes < 50
 
 
 def test_a_confident_leader_ends_the_search() -> None:
-    confident = MCTSConfig(rollouts=60, children=6, stop_confidence=0.4, stop_mass=0.2, early_stop=False)
+    confident = MCTSConfig(max_rollouts=60, children=6, stop_confidence=0.4, stop_mass=0.2, early_stop=False)
     stopped = search(confident, random_script(0.5))
     full = search(replace(confident, stop_confidence=None), random_script(0.5))
     assert stopped.stopped == "decided"
@@ -389,7 +389,7 @@ def test_a_confident_leader_ends_the_search() -> None:
 def test_sampled_mass_is_a_distribution(seed: int, rollouts: int) -> None:
     """Finished and open paths share a mass of 1 between them."""
     tree = tree_of(
-        MCTSConfig(rollouts=rollouts, children=4, early_stop=False), random_script(0.2, distinct=4), seed=seed
+        MCTSConfig(max_rollouts=rollouts, children=4, early_stop=False), random_script(0.2, distinct=4), seed=seed
     )
     ends = [node for node in tree.nodes if not node.children]
     assert sum(sampled_mass(node) for node in ends) == pytest.approx(1.0)

@@ -175,7 +175,7 @@ def test_overruling_leaves_the_values_that_a_reward_of_minus_one_gives(tree: Tre
 
 def search(answer: str | None, seed: int, share: float = 0.5) -> Tree:
     """A real search with scripted steps, of a problem with or without a gold answer."""
-    config = MCTSConfig(rollouts=8, children=4, gold=True, early_stop=False)
+    config = MCTSConfig(max_rollouts=8, children=4, gold=True, early_stop=False)
     found = asyncio.run(search_one(Problem("q?", answer, "q"), config, components(random_script(share)), seed))
     assert found.tree is not None
     return found.tree

@@ -55,7 +55,7 @@ def client_of(address: str, key: str = KEY) -> OpenAI:
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    options = ("--rollouts", "4", "--children", "4", "--concurrency", "2", "--queue", "2")
+    options = ("--max-rollouts", "4", "--children", "4", "--concurrency", "2", "--queue", "2")
     with treestar_serve(*options, "--keep-alive-seconds", "0.1") as (_, address):
         yield address
 
@@ -101,7 +101,7 @@ def test_the_models(client: OpenAI) -> None:
 
 def test_the_answer_is_that_of_the_search(client: OpenAI) -> None:
     completion = ask(client)
-    with Solver(search=MCTSConfig(rollouts=4, children=4)) as solver:
+    with Solver(search=MCTSConfig(max_rollouts=4, children=4)) as solver:
         result = solver.solve(QUESTION)
     [choice] = completion.choices
     assert choice.message.content.endswith(f"\\boxed{{{result.answer}}}")
@@ -189,7 +189,7 @@ def test_requests_beside_each_other(client: OpenAI) -> None:
         ({"max_tokens": 0}, "treestar"),
         ({"extra_body": {"no_such_field": 1}}, "no_such_field"),
         ({"extra_body": {"treestar": {"strategy": "beam"}}}, "treestar.strategy"),
-        ({"extra_body": {"treestar": {"rollouts": "many"}}}, "treestar.rollouts"),
+        ({"extra_body": {"treestar": {"max_rollouts": "many"}}}, "treestar.max_rollouts"),
     ],
 )
 def test_what_a_search_cannot_do_is_refused(client: OpenAI, fields: dict[str, Any], param: str) -> None:

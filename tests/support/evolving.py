@@ -32,12 +32,12 @@ JOB = """
 problems:
   data: [{{name: "jsonl:{problems}", label: numbers}}]
 rounds:
-  - {{mode: terminal, search: {{rollouts: 3, children: 3, max_depth: 4}}}}
-  - {{mode: ppm, search: {{rollouts: 3, children: 3, max_depth: 4}}, escalation: [{{rollouts: 4}}, {{rollouts: 6}}]}}
+  - {{mode: terminal, search: {{max_rollouts: 3, children: 3, max_depth: 4}}}}
+  - {{mode: ppm, search: {{max_rollouts: 3, children: 3, max_depth: 4}}, escalation: [{{max_rollouts: 4}}, {{max_rollouts: 6}}]}}
 evaluation:
   sets: ["jsonl:{measured}"]
   problems: 6
-  search: {{rollouts: 2, children: 2}}
+  search: {{max_rollouts: 2, children: 2}}
 """
 
 TIMES = {"seconds", "wall_seconds", "generation_seconds", "execution_seconds"}

@@ -18,7 +18,7 @@ from treestar.search import Components, MCTSConfig, search_one
 from treestar.types import Problem, TreestarError
 from treestar.workers import Worker
 
-CONFIG = MCTSConfig(rollouts=8, children=3, max_depth=5, early_stop=False, gold=True)
+CONFIG = MCTSConfig(max_rollouts=8, children=3, max_depth=5, early_stop=False, gold=True)
 SMALL_STORE = 2**27
 
 

@@ -17,7 +17,7 @@ from treestar.policy.models import PROBLEMS_PATH
 from treestar.types import Policy, Proposal, Sampling, State
 
 PROBLEMS = read_problems(PROBLEMS_PATH)[0][:3]
-SEARCH = MCTSConfig(rollouts=2, children=3, max_step_tokens=64)
+SEARCH = MCTSConfig(max_rollouts=2, children=3, max_step_tokens=64)
 
 
 class ServerProcess:

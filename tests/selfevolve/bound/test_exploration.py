@@ -274,7 +274,7 @@ def test_an_impossible_share_is_refused(share: float) -> None:
 def search(executor: SandboxExecutor) -> Tree:
     """For a problem that the policy's own steps never solve: half of the candidates are explored."""
     problem = Problem("A farm has 7 hens. Each lays 5 eggs a day. How many eggs is that?", "35", "farm")
-    config = MCTSConfig(rollouts=8, children=6, max_depth=3, gold=True, early_stop=False)
+    config = MCTSConfig(max_rollouts=8, children=6, max_depth=3, gold=True, early_stop=False)
 
     async def run() -> Tree:
         verifier = AnswerVerifier()

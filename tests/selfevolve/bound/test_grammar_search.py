@@ -123,7 +123,7 @@ def test_a_search_reaches_the_programs_at_once() -> None:
     async def run() -> list[bool | None]:
         components = Components(policy, SandboxExecutor(SandboxConfig(concurrency=1)), AnswerVerifier())
         try:
-            search = MCTSConfig(rollouts=2, children=4, gold=True, early_stop=False)
+            search = MCTSConfig(max_rollouts=2, children=4, gold=True, early_stop=False)
             result = await search_one(problem, search, components, seed=0)
         finally:
             await components.executor.close()
