@@ -272,11 +272,11 @@ async def grow_with_its_hub(
 
 def affordable(search: Search[SamplingConfig], trajectories: int) -> int:
     """How many trajectories to plan a run for, when so many have been run; the first run tells what one costs."""
-    assert search.config.generated_tokens is not None
+    assert search.config.max_generated_tokens is not None
     used = search.stats.generated_tokens
     if used == 0:
         return 1
-    return max(int(RUN_SHARE * (search.config.generated_tokens - used) * trajectories / used), 1)
+    return max(int(RUN_SHARE * (search.config.max_generated_tokens - used) * trajectories / used), 1)
 
 
 Peer = Callable[[Problem, Components, int, float, int], Awaitable[PeerResult]]

@@ -81,7 +81,7 @@ def test_each_finds_the_answer_to_which_the_ppm_points(config: SearchConfig) -> 
     for guided in (True, False):
         used = replace(config, max_generated_tokens=800) if guided else MajorityConfig(max_generated_tokens=800)
         used = replace(used, samples=1000) if hasattr(used, "samples") else used
-        used = replace(used, max_rollouts=1000) if hasattr(used, "rollouts") else used
+        used = replace(used, max_rollouts=1000)
         parts = components(misleading, pointing)
         found[guided] = sum(bool(each.correct) for each in asyncio.run(search_many(problems, used, parts)))
     assert found[True] >= 8
@@ -128,7 +128,7 @@ def test_interruption_ends_a_search_with_what_it_has(config: SearchConfig) -> No
 
     endless = replace(config, max_generated_tokens=1_000_000)
     endless = replace(endless, samples=1000, in_flight=2) if hasattr(config, "samples") else endless
-    endless = replace(endless, max_rollouts=1000) if hasattr(config, "rollouts") else endless
+    endless = replace(endless, max_rollouts=1000)
     result = run(endless, random_script(), stop=stop, on_progress=interrupt)
     assert (result.stopped, result.answer is not None) == ("interrupted", True)
 

@@ -131,7 +131,7 @@ def test_visits_and_values_add_up(config: MCTSConfig, seed: int, scored: bool, s
         else:
             assert node.terminal is not None or node.visits == initial
     assert result.stats.nodes == len(tree.nodes)
-    assert result.stats.rollouts <= config.rollouts
+    assert result.stats.rollouts <= config.max_rollouts
     assert Tree.from_json(json.loads(json.dumps(tree.to_json()))).to_json() == tree.to_json()
 
 
