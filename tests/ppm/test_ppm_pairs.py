@@ -358,9 +358,9 @@ def test_parquet_round_trip_is_exact(tmp_path: Path) -> None:
 
 def test_a_file_of_something_else_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "text.parquet").write_text("no parquet")
-    with pytest.raises(TreestarError, match="no Parquet file of preference pairs"):
+    with pytest.raises(TreestarError, match="not a Parquet file of preference pairs"):
         read_pairs(tmp_path / "text.parquet")
-    with pytest.raises(TreestarError, match="no Parquet file of preference pairs"):
+    with pytest.raises(TreestarError, match="not a Parquet file of preference pairs"):
         read_pairs(tmp_path / "missing.parquet")
     write_pairs(pairs_dataset([], RStarFormat()).remove_columns("chosen"), tmp_path / "other.parquet")
     with pytest.raises(TreestarError, match="has no column chosen"):
