@@ -116,3 +116,46 @@ def test_files_stay_short() -> None:
     for path in SOURCES:
         lines = len(path.read_text(encoding="utf-8").splitlines())
         assert lines <= 400, f"{path.relative_to(PACKAGE)} has {lines} lines: split it by meaning"
+
+
+def test_what_other_modules_import_is_in_all_and_no_name_is_hidden_by_an_underscore() -> None:
+    """`__all__` says what a module offers. Underscores would say it a second time, and less exactly."""
+    checkout = PACKAGE.parent
+    sources = {path: ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES}
+    offered = {module_of(path): names_offered(tree) for path, tree in sources.items()}
+    for folder in ("recipes", "bench", "examples"):
+        for path in (checkout / folder).rglob("*.py"):
+            sources[path] = ast.parse(path.read_text(encoding="utf-8"))
+    for path, tree in sources.items():
+        for name in names_defined(tree):
+            assert not name.startswith("_") or name.startswith("__"), f"{path.name}: {name} begins with an underscore"
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module in offered:
+                names = {alias.name for alias in node.names if f"{node.module}.{alias.name}" not in offered}
+                missing = names - offered[node.module]
+                assert not missing, f"{path.name} imports {missing}, which {node.module} does not list in __all__"
+
+
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+
+
+def names_offered(tree: ast.Module) -> set[str]:
+    """The module's `__all__`; empty if it has none."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and "__all__" in {ast.unparse(target) for target in node.targets}:
+            return set(ast.literal_eval(node.value))
+    return set()
+
+
+def names_defined(tree: ast.Module) -> set[str]:
+    """The names that the module's own statements define."""
+    found: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Assign):
+            found |= {each.id for target in node.targets for each in ast.walk(target) if isinstance(each, ast.Name)}
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            found.add(node.target.id)
+    return found

@@ -33,7 +33,9 @@ problems:
   data: [{{name: "jsonl:{problems}", label: numbers}}]
 rounds:
   - {{mode: terminal, search: {{max_rollouts: 3, children: 3, max_depth: 4}}}}
-  - {{mode: ppm, search: {{max_rollouts: 3, children: 3, max_depth: 4}}, escalation: [{{max_rollouts: 4}}, {{max_rollouts: 6}}]}}
+  - mode: ppm
+    search: {{max_rollouts: 3, children: 3, max_depth: 4}}
+    escalation: [{{max_rollouts: 4}}, {{max_rollouts: 6}}]
 evaluation:
   sets: ["jsonl:{measured}"]
   problems: 6
