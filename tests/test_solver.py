@@ -186,15 +186,13 @@ from support.scripted import *
 from treestar.types import *
 
 class SlowPolicy(ScriptedPolicy):
-    calls = 0
-
     async def propose(self, *request):
         import asyncio
         await asyncio.sleep(0.02)
-        self.calls += 1
+        proposal = await super().propose(*request)
         if self.calls == 100:
             print("searching", flush=True)
-        return await super().propose(*request)
+        return proposal
 
 config = treestar.MCTSConfig(max_rollouts=100000, early_stop=False, children=4)
 solver = treestar.Solver(SlowPolicy(random_script(0.1)), config, executor=ScriptedExecutor(), verifier=ExactVerifier())
