@@ -158,7 +158,7 @@ class Interpreter:
         return State(namespace, frozenset() if self._restricted else EVERY_MODULE), again[::-1]
 
     def _shared(self, node: Node, state: State) -> State:
-        """Keep `state` for later children of `node` and return a copy; if it cannot be copied, return `state` itself."""
+        """Keep `state` for later children of `node` and return a copy; if that is impossible, return `state` itself."""
         if node.copyable:
             node.state = state
         try:
