@@ -127,7 +127,7 @@ def looks_like_words(unit: str, spaced: bool) -> bool:
 
 
 def split_letter_unit(text: str) -> tuple[str, str]:
-    """The value and the one-letter unit of `5 m`, which could also be a product; "" if there is no such unit."""
+    """The value and the one-letter unit of `5 m`, which could also be a product; "" if it has none."""
     match = re.fullmatch(r"(-?\d[\d.]*) ([A-Za-z])", text.strip())
     return (match[1], match[2].lower()) if match is not None and match[2].lower() in UNITS else (text, "")
 

@@ -60,12 +60,12 @@ def build_class(body: Callable[[], Any], name: str, *bases: Any) -> Any:
         if not isinstance(base, type):
             raise TypeError(f"a class cannot derive from a '{type(base).__name__}'")
         if issubclass(base, sympy.Basic):
-            wear(f"'{name}' derives from a class of sympy, whose caches ask what is equal")
+            wear(f"'{name}' derives from a sympy class, and sympy's caches use equality")
         elif base.__module__ not in BASE_MODULES | {OWN_MODULE} and not is_builtin_base(base):
             raise NotAllowed(f"a class may not derive from '{base.__name__}'")
     made = builtins.__build_class__(body, name, *bases)
     if isinstance(made, type) and {"__eq__", "__hash__"} <= vars(made).keys() and vars(made)["__hash__"] is not None:
-        wear(f"'{name}' says itself what it is equal to, and libraries remember results by equality")
+        wear(f"'{name}' defines its own equality, which libraries use to cache results")
     return made
 
 

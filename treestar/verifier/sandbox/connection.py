@@ -98,8 +98,8 @@ class Connection:
         """Make the zygote fork a worker that communicates over `worker_end`, which is closed here.
 
         Returns:
-            The worker's id, and a future that is set when the worker ends: the signal that ended it, or None if there
-            was no signal or the zygote is gone. A worker never outlives its zygote.
+            The worker's id, and a future that is set when the worker ends: the signal that ended it, or None if it
+            ended otherwise or the zygote is gone. A worker never outlives its zygote.
         """
         worker = next(self.ids)
         ended: Future[int | None] = Future()
