@@ -1,6 +1,6 @@
-"""How sure one can be of a mean over problems, of a difference between two runs, and of a reported confidence.
+"""Uncertainty of a mean over problems and of the difference between two runs, and calibration of confidences.
 
-Problems are the unit that is resampled: samples and seeds of one problem are averaged before they come here.
+Resampling is over problems: average the samples and seeds of each problem before calling these functions.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = [
 
 RESAMPLES = 10_000
 CHUNK = 500
-"""Resamples that are held in memory at the same time."""
+"""Resamples held in memory at the same time."""
 
 Values = NDArray[np.float64]
 
@@ -41,19 +41,19 @@ def bootstrap_intervals(values: Values, seed: int = 0, level: float = 0.95) -> V
 
     Args:
         values: shape (problems, metrics); each resample draws whole rows.
-        seed: of the resamples.
-        level: the share of resampled means that lies inside.
+        seed: random seed of the resampling.
+        level: fraction of resampled means inside the interval.
 
     Returns:
         Shape (metrics, 2): lower and upper ends.
 
     Raises:
-        ValueError: there is no problem.
+        ValueError: `values` is empty.
     """
     values = np.asarray(values, dtype=float)
     problems = len(values)
     if problems == 0:
-        raise ValueError("there is no problem to resample")
+        raise ValueError("cannot resample: the list of problems is empty")
     rng = np.random.default_rng(seed)
     means = np.empty((RESAMPLES, values.shape[1]))
     for start in range(0, RESAMPLES, CHUNK):
@@ -69,7 +69,7 @@ def paired_difference(first: Sequence[float], second: Sequence[float], seed: int
     """The mean of first - second over the same problems, with its 95% bootstrap interval.
 
     Raises:
-        ValueError: the two have not the same length, or are empty.
+        ValueError: the lengths differ, or both are empty.
     """
     differences = np.array([one - other for one, other in zip(first, second, strict=True)], dtype=float)
     [[low, high]] = bootstrap_intervals(differences[:, None], seed)
@@ -80,7 +80,7 @@ class McNemar(NamedTuple):
     """An exact McNemar test of two runs on the same problems."""
 
     only_first: int
-    """Problems that only the first run got right."""
+    """Number of problems that only the first run got right."""
     only_second: int
     p_value: float
     """Two-sided."""
@@ -89,11 +89,11 @@ class McNemar(NamedTuple):
 def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> McNemar:
     """Whether two runs differ in accuracy, from the problems that only one of them got right (McNemar 1947).
 
-    Exact: under the null hypothesis each of these is as likely to be of the one kind as of the other, so their number
-    is binomial with probability 1/2.
+    Exact: under the null hypothesis each of these problems is equally likely to favor either run, so the count is
+    binomial with probability 1/2.
 
     Raises:
-        ValueError: the two have not the same length.
+        ValueError: the lengths differ.
     """
     pairs = list(zip(first, second, strict=True))
     only_first = sum(bool(one) and not other for one, other in pairs)
@@ -104,15 +104,15 @@ def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> McNemar:
 
 
 def brier_score(confidences: Sequence[float] | Values, right: Sequence[bool] | Values) -> float:
-    """Mean squared distance of the confidence from the outcome, in [0, 1], 0 is best (Brier 1950, two classes)."""
+    """Mean squared error of the confidence against the outcome, in [0, 1]; 0 is best (Brier 1950, two classes)."""
     return float(np.mean((np.asarray(confidences, dtype=float) - np.asarray(right, dtype=float)) ** 2))
 
 
 def expected_calibration_error(
     confidences: Sequence[float] | Values, right: Sequence[bool] | Values, bins: int = 10
 ) -> float:
-    """Mean distance of accuracy from confidence over bins of equal width, weighed by their size (Guo et al. 2017, eq.
-    3). In [0, 1], 0 is best. A confidence on a border belongs to the bin below it."""
+    """Mean gap between accuracy and confidence over bins of equal width, weighted by bin size (Guo et al. 2017, eq.
+    3). In [0, 1]; 0 is best. A confidence on a bin edge belongs to the bin below it."""
     sure, outcome = np.asarray(confidences, dtype=float), np.asarray(right, dtype=float)
     places = np.clip(np.ceil(sure * bins).astype(int) - 1, 0, bins - 1)
     gaps = np.bincount(places, weights=outcome - sure, minlength=bins)

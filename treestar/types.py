@@ -1,8 +1,8 @@
-"""The words every room shares: what a question, a step and its execution are, and what a policy, an interpreter,
-a scorer and a verifier promise.
+"""Types shared by the whole package: problems, steps and executions, and the interfaces of policies, interpreters,
+scorers and verifiers.
 
-Search code depends on nothing but the interfaces below, so any model, sandbox or grader can be plugged in, and tests
-plug in scripted ones.
+Search code depends only on the interfaces below, so any model, sandbox or grader can be plugged in. Tests plug in
+scripted ones.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ __all__ = [
 ]
 
 StepEnding = Literal["step", "code", "answer", "truncated"]
-"""What ended a step: more code follows; the code is complete; the final answer is written; nothing (a limit cut it)."""
+"""How a step ended: more code follows; the code is complete; the final answer is written; a limit cut it off."""
 
 Snapshot = NewType("Snapshot", int)
 """An opaque handle to the interpreter state that one execution left behind. Only its `Interpreter` can read it."""
 
 
 class TreestarError(Exception):
-    """A failure whose message is written for the person at the keyboard: what was wrong, where, and what to do."""
+    """An error whose message is written for the user: what was wrong, where, and what to do."""
 
 
 class ContextOverflow(TreestarError):
@@ -56,11 +56,11 @@ class Problem:
 
     question: str
     answer: str | None = None
-    """The gold answer where it is known. Test-time search never reads it."""
+    """The gold answer, if known. Test-time search never reads it."""
     id: str = ""
     kind: Literal["math", "code", "qa"] = "math"
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    """What else the data set says about it, such as family and level. Never shown to the policy."""
+    """Other fields of the data set, such as family and level. Never shown to the policy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,32 +68,32 @@ class Step:
     """One reasoning step as the policy wrote it."""
 
     text: str
-    """The step's text up to and without the tag that ended it. This is what the policy sees again."""
+    """The step's text, without the tag that ended it. This is what the policy sees in later prompts."""
     code: str = ""
-    """The Python in `text` that is to be run, or "" where there is none."""
+    """The Python in `text` to run, or "" if there is none."""
     ending: StepEnding = "step"
     answer: str | None = None
     """The final answer that `text` states, or None."""
     log_probability: float = 0.0
-    """Natural log of the probability the policy gives to `text` (temperature 1), summed over its tokens; <= 0."""
+    """Natural log of the policy's probability of `text` (temperature 1), summed over its tokens; <= 0."""
     tokens: int = 0
-    """Tokens the policy generated for this step, the ending tag included."""
+    """Tokens the policy generated for this step, including the ending tag."""
 
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """What running one step's code did."""
+    """The result of running one step's code."""
 
     output: str = ""
-    """What the code printed."""
+    """The output that the code printed."""
     error: str | None = None
-    """None, or the failure as the policy should see it: type, message, and the line of its own code."""
+    """None, or the failure as shown to the policy: type, message, and the failing line of the step's code."""
     snapshot: Snapshot | None = None
-    """The interpreter state after the code, or None where it failed."""
+    """The interpreter state after the code, or None if it failed."""
     seconds: float = 0.0
-    """What running it took."""
+    """Time the code took to run."""
     peak_memory: int = 0
-    """Bytes that its process held at most, beyond the loaded libraries; earlier steps of the tree are included."""
+    """Peak memory of its process in bytes, beyond the loaded libraries; includes earlier steps of the tree."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,49 +111,49 @@ class Sampling:
     """How a policy draws next steps."""
 
     temperature: float = 1.0
-    """0 takes the most probable token at every place."""
+    """0 always takes the most probable token."""
     top_p: float = 1.0
     max_tokens: int = 256
-    """The longest step, in tokens; a longer one is returned as `truncated`."""
+    """Maximum length of a step in tokens; a longer one is returned as `truncated`."""
     distinct: bool = False
-    """Candidates are drawn without replacement, so no text appears twice; there may be fewer than were asked for. Not
-    every policy supports it."""
+    """Draw candidates without replacement, so no text appears twice; there may be fewer than requested. Not every
+    policy supports this."""
     min_share: float = 0.0
-    """With `distinct`: a candidate less than this times as probable as the most probable one is left out."""
+    """With `distinct`: drop candidates whose probability is less than this fraction of the most probable one's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """The candidate next steps for one state, in sampling order, duplicates kept."""
+    """The candidate next steps for one state, in sampling order, including duplicates."""
 
     steps: tuple[Step, ...]
     prompt_tokens: int = 0
-    """Tokens of the prompt, counted once however many candidates were drawn from it."""
+    """Tokens of the prompt, counted once for all candidates."""
     generated_tokens: int = 0
-    """Tokens generated for all candidates together. Distinct ones share their beginnings, and tokens that led to none
-    of them count too."""
+    """Tokens generated for all candidates. Distinct candidates share prefixes; tokens of discarded candidates count
+    too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What a PPM says about a batch of states."""
+    """The PPM's scores of a batch of states."""
 
     values: tuple[float, ...]
-    """One in [-1, 1] for each state, in their order."""
+    """One value in [-1, 1] for each state, in the same order."""
     tokens: int = 0
-    """Tokens that the PPM read for them; cached ones do not count."""
+    """Tokens that the PPM processed; cached tokens do not count."""
 
 
 class Policy(ABC):
     """Proposes candidate next steps for a state.
 
-    A subclass writes `propose`; everything else has a default. An object that does not inherit works in a search as
-    well: see `as_policy`.
+    A subclass implements `propose`; everything else has a default. An object that does not inherit from this class
+    works too: see `as_policy`.
     """
 
     @cached_property
     def name(self) -> str:
-        """What results and errors call the policy; by default the name of its class."""
+        """The policy's name in results and errors; by default its class name."""
         return type(self).__name__
 
     def preamble(self, problem: Problem) -> str:
@@ -161,29 +161,29 @@ class Policy(ABC):
         return ""
 
     def display(self, problem: Problem, text: str) -> str:
-        """`text`, which the policy wrote, as people should read it; by default unchanged."""
+        """The policy's `text` in a form for people to read; by default unchanged."""
         return text
 
     def final_answer(self, step: Step, execution: Execution) -> str | None:
-        """The answer with which `step` ends the trajectory, "" where it ends without one, or None where the trajectory
-        continues. By default the answer that the step states."""
+        """The answer if `step` ends the trajectory, "" if it ends without one, or None if the trajectory continues. By
+        default `step.answer`."""
         return step.answer
 
     @abstractmethod
     async def propose(self, state: State, n: int, sampling: Sampling, seed: int) -> Proposal:
         """Draw `n` candidate next steps for `state`.
 
-        Candidate i depends only on `state`, `sampling`, `seed` and i (distinct candidates also on `n`), not on what
-        else the backend is computing.
+        Candidate i depends only on `state`, `sampling`, `seed` and i (distinct candidates also on `n`), not on other
+        work of the backend.
 
         Raises:
-            TreestarError: the policy cannot draw distinct candidates and was asked to.
+            TreestarError: distinct candidates were requested, but the policy does not support them.
             ContextOverflow: the state leaves no room for a step in the policy's context window.
         """
 
 
 class CompletedPolicy(Policy):
-    """Delegates to `source` whatever `source` has, and takes the defaults for the rest."""
+    """Delegates to the members that `source` has, and uses the defaults for the rest."""
 
     def __init__(self, source: Any) -> None:
         self.source = source
@@ -198,33 +198,33 @@ class CompletedPolicy(Policy):
 
 
 def as_policy(policy: Any) -> Policy:
-    """`policy` itself if it is a `Policy` or has all members of one, else a policy with the defaults for the others.
+    """`policy` itself if it is a `Policy` or has all of its members, else a wrapper that adds the defaults.
 
     Raises:
-        TreestarError: it has no method `propose`.
+        TreestarError: `policy` has no method `propose`.
     """
     if isinstance(policy, Policy):
         return policy
     if not callable(getattr(policy, "propose", None)):
         raise TreestarError(
-            f"a policy needs a method `propose`, and {policy!r:.80} has none: give a subclass of treestar.Policy"
+            f"a policy needs a method `propose`, and {policy!r:.80} has none: pass a subclass of treestar.Policy"
         )
     has_all = all(hasattr(policy, member) for member in ("name", "preamble", "display", "final_answer"))
     return cast(Policy, policy) if has_all else CompletedPolicy(policy)
 
 
 class Interpreter(Protocol):
-    """The Python interpreter of one tree: it can run code in any state that its earlier runs left behind."""
+    """The Python interpreter of one tree. It can run code in the state after any of its earlier runs."""
 
     async def run(self, code: str, parent: Snapshot | None) -> Execution:
-        """Run `code` in the state `parent` (None: a fresh interpreter). `parent` itself is left as it was.
+        """Run `code` in the state `parent` (None: a fresh interpreter). `parent` itself does not change.
 
-        Never raises because of the code: refusals, exceptions, limits and crashes come back in `Execution.error`.
+        Never raises because of the code: refusals, exceptions, limits and crashes are returned in `Execution.error`.
         """
         ...
 
     async def close(self) -> None:
-        """Free the processes and memory behind all of this interpreter's snapshots."""
+        """Free the processes and memory of all of this interpreter's snapshots."""
         ...
 
 
@@ -236,7 +236,7 @@ class Executor(Protocol):
         ...
 
     async def close(self) -> None:
-        """End every process this executor started."""
+        """Stop every process this executor started."""
         ...
 
 
@@ -246,15 +246,15 @@ class Scorer(Protocol):
     name: str
 
     async def score(self, states: Sequence[State]) -> Scores:
-        """Score `states`. A state's score depends only on that state, not on what else is being scored."""
+        """Score `states`. A state's score depends only on that state, not on the rest of the batch."""
         ...
 
 
 class Verifier(Protocol):
-    """Decides whether answers are right, and whether two answers are the same."""
+    """Decides whether answers are correct, and whether two answers are equivalent."""
 
     async def accepts(self, problem: Problem, answer: str) -> bool:
-        """Whether `answer` equals the problem's gold answer. False where the problem has none."""
+        """Whether `answer` equals the problem's gold answer. False if the problem has none."""
         ...
 
     async def equivalent(self, first: str, second: str) -> bool:
@@ -264,17 +264,17 @@ class Verifier(Protocol):
 
 @runtime_checkable
 class Closable(Protocol):
-    """Anything that holds processes, connections or an engine."""
+    """An object that holds processes, connections or an engine."""
 
     async def close(self) -> None:
-        """End and free them."""
+        """Stop and free them."""
         ...
 
 
 @runtime_checkable
 class Reporting(Protocol):
-    """A component with something to tell the user when the work is done."""
+    """A component that can report to the user when the work is done."""
 
     def report(self) -> str:
-        """What went wrong and was recovered, such as repeated requests, in one line; "" if nothing did."""
+        """One line about recovered failures, such as repeated requests; "" if there were none."""
         ...

@@ -56,7 +56,7 @@ def run(
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere", "localhost:port"])
 def test_an_address_without_a_cluster_is_said_at_once(address: str) -> None:
     """Before the tests that connect this process to the cluster."""
-    with pytest.raises(TreestarError, match=f"there is no Ray cluster at {address}: "):
+    with pytest.raises(TreestarError, match=f"no Ray cluster found at {address}: "):
         run(open_deadly_worker, [1], RayConfig(address), lambda _task, _result: None)
 
 

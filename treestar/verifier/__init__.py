@@ -1,4 +1,4 @@
-"""Says whether a final answer is right: mathematical equivalence, answer extraction, and sandboxed execution."""
+"""Checks final answers: mathematical equivalence, answer extraction, and sandboxed execution."""
 
 from treestar.verifier.grading.answers import AnswerVerifier, equivalent, extract_answer
 

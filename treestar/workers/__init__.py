@@ -1,4 +1,4 @@
-"""Where tasks (mostly searches) run: in this process, or in actors on a Ray cluster (docs/guides/scale.md)."""
+"""Runs tasks (mostly searches) in this process or in actors on a Ray cluster (docs/guides/scale.md)."""
 
 from treestar.workers.open import open_workers
 from treestar.workers.ray_config import RayConfig

@@ -21,7 +21,7 @@ async def open_workers(
     """A worker in this process, or one in each actor on a Ray cluster; all are closed when the context exits.
 
     Args:
-        concurrency: most tasks that one worker runs at a time.
+        concurrency: maximum number of tasks that one worker runs at a time.
         ray: the cluster, and the resources of each actor; None for this process.
         remark: called with each remark of a closing worker, and when an actor is lost.
 

@@ -2,7 +2,7 @@
 
 The driver supervises each actor: it keeps `concurrency` tasks running there, replaces the actor when it dies, and gives
 its tasks back to the queue, from which any actor takes them. Each result goes from the actor straight to the driver's
-`on_result`; nothing of it is kept.
+`on_result` and is not kept.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ CONNECT_SECONDS = 10.0
 """Seconds within which a cluster's head node must answer."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 60.0
-"""Seconds before an actor that could not start is tried again; the pause doubles each time. Ray needs some time before
-it stops placing actors on a lost node."""
+"""Seconds before starting a failed actor again; the pause doubles each time, up to the second value. Ray needs some
+time before it stops placing actors on a lost node."""
 
 T = TypeVar("T")
 
@@ -57,7 +57,7 @@ class WorkerActor(Generic[TaskT, ResultT]):
 
 
 class ActorWorkers(Generic[TaskT, ResultT]):
-    """Implements `Workers`. Belongs to one event loop; `open_actors` makes it."""
+    """Implements `Workers`. Bound to one event loop; created by `open_actors`."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class ActorWorkers(Generic[TaskT, ResultT]):
             future.cancel()
 
     async def supervise(self, actor_class: Any) -> None:
-        """Keep one actor at work; if that is impossible, fail the whole run."""
+        """Keep one actor running; if that is impossible, fail the whole run."""
         try:
             await self.keep_at_work(actor_class)
         except Exception as error:
@@ -233,9 +233,9 @@ def connect(address: str) -> None:
     """Connect this process to the cluster, unless it is already connected to one.
 
     Raises:
-        TreestarError: Ray is not installed, or there is no cluster at `address`.
+        TreestarError: Ray is not installed, or no cluster answers at `address`.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # otherwise Ray reports usage to its makers
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # otherwise Ray sends usage statistics to its developers
     try:
         import ray
     except ImportError as error:
@@ -251,14 +251,14 @@ def connect(address: str) -> None:
                 socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
             ray.init(address, logging_level="WARNING")
     except (OSError, ValueError, RuntimeError) as error:
-        raise TreestarError(f"there is no Ray cluster at {address}: {first_line(error)}") from error
+        raise TreestarError(f"no Ray cluster found at {address}: {first_line(error)}") from error
 
 
 def placement(config: RayConfig, nodes: list[Mapping[str, float]]) -> tuple[float, int]:
     """GPUs of each actor, and the number of actors on nodes with these resources.
 
     Raises:
-        TreestarError: no node has room.
+        TreestarError: none of the nodes has room.
     """
     gpus = config.actor_gpus
     if gpus is None:
@@ -276,7 +276,7 @@ def placement(config: RayConfig, nodes: list[Mapping[str, float]]) -> tuple[floa
 
 
 def reason_of(error: BaseException) -> str:
-    """Why an actor died, in one line. If it could not be created, Ray says so at the end of a traceback."""
+    """Why an actor died, in one line. If it could not be created, the reason is at the end of Ray's traceback."""
     lines = str(error).strip().splitlines()
     return lines[-1].strip() if "creation task" in lines[0] else lines[0]
 

@@ -18,19 +18,19 @@ class RayConfig:
     """
 
     address: str = "local"
-    """`local`: this machine alone, while the command runs. Otherwise HOST:PORT of the cluster's head node; this machine
+    """`local`: only this machine, while the command runs. Otherwise HOST:PORT of the cluster's head node; this machine
     must be one of its nodes. `auto`: the cluster that was started on this machine."""
     actors: int | None = None
-    """Total number of actors. By default as many as the nodes have room for when the work starts."""
+    """Total number of actors. By default as many as fit on the nodes when the work starts."""
     actor_cpus: float = 1.0
-    """CPU cores reserved for each actor; its models use this many threads. With a GPU, give the cores that its sandbox
-    needs (docs/guides/scale.md)."""
+    """CPU cores reserved for each actor; its models use this many threads. With a GPU, set this to the cores that its
+    sandbox needs (docs/guides/scale.md)."""
     actor_gpus: float | None = None
     """GPUs of each actor, all on one node: 4 for vllm:MODEL?tensor_parallel_size=4, 0.5 if two actors share one. By
     default 1 if the cluster has any, else 0; 0 for models behind servers."""
     actor_retries: int = 3
-    """How often a task is given to another actor after its actor died; then the run ends with an error. It also ends if
-    every actor died more often than that, in a row, before its models were loaded."""
+    """How many times a task is given to another actor after its actor died; then the run ends with an error. It also
+    ends if every actor died more often than that, in a row, before its models were loaded."""
     actor_start_seconds: float = 1800.0
     """Seconds within which the first actor must be placed and have loaded its models."""
 

@@ -16,14 +16,14 @@ __all__ = ["Attempt", "TaskQueue"]
 
 @dataclass
 class Attempt(Generic[TaskT]):
-    """A task, and how often it was given back."""
+    """A task, and how many times it was given back."""
 
     task: TaskT
     failures: int = 0
 
 
 class TaskQueue(Generic[TaskT]):
-    """Hands out tasks; those that were given back come first. Belongs to one event loop.
+    """Hands out tasks; those that were given back come first. Bound to one event loop.
 
     Args:
         retries: how many times a task may be given back.
@@ -35,7 +35,7 @@ class TaskQueue(Generic[TaskT]):
         self.given_back: deque[Attempt[TaskT]] = deque()
         self.in_flight = 0
         self.more = asyncio.Event()
-        """Set when there may be something to take."""
+        """Set when a task may be available."""
         self.drained = asyncio.Event()
         """Set when every task is finished and another one is requested."""
 
@@ -46,7 +46,7 @@ class TaskQueue(Generic[TaskT]):
         self.more.set()
 
     async def take(self) -> Attempt[TaskT]:
-        """The next task. Waits while there is none, because a task may be given back or added.
+        """The next task. Waits while the queue is empty, because a task may be given back or added.
 
         Raises:
             TreestarError: a task was given back more than `retries` times.

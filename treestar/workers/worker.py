@@ -23,9 +23,9 @@ class Worker(Generic[TaskT, ResultT]):
     """Runs tasks in one process, with its own models and sandbox."""
 
     work: Callable[[TaskT], Awaitable[ResultT]]
-    """A result depends only on its task, so it does not matter which worker runs it, or how often."""
+    """A result depends only on its task, not on which worker runs it or how many times."""
     about: Mapping[str, Any]
-    """What results depend on besides their tasks: the models. The same in all workers."""
+    """The models, which results depend on besides their tasks. The same in all workers."""
     remarks: Callable[[], Sequence[str]] = tuple
     """Lines for the user when the worker closes."""
 
@@ -43,7 +43,7 @@ class Workers(Protocol[TaskT, ResultT_co]):
         ...
 
     async def run(self, tasks: Iterable[TaskT], on_result: OnResult[TaskT, ResultT_co]) -> None:
-        """Run all `tasks`. They are taken one by one as workers have room, so they need not all exist at once.
+        """Run all `tasks`. They are taken one by one as workers become free, so `tasks` can be a generator.
 
         Raises:
             TreestarError: a worker failed permanently. Results already passed to `on_result` stay valid.

@@ -1,8 +1,8 @@
-"""Whether two mathematical answers mean the same.
+"""Decides whether two mathematical answers are equivalent.
 
-Identical strings and plain numbers are decided here, in microseconds and without another process; everything else goes
-to a worker process that is killed when its time is up, so a verdict comes in bounded time from any thread, whatever the
-strings hold. `equivalent` is symmetric and never raises; what cannot be decided in time is not equal.
+Identical strings and plain numbers are compared here, in microseconds and without another process. Everything else goes
+to a worker process that is killed when its time is up, so every comparison takes bounded time, from any thread and for
+any strings. `equivalent` is symmetric and never raises; if the time runs out, the answers count as different.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from treestar.verifier.grading.plain_numbers import plain_numbers_equal, read_pl
 __all__ = ["AnswerVerifier", "equivalent", "extract_answer", "prepare"]
 
 LONGEST_TEXT = 50_000
-"""Characters; longer texts are equal only when they are identical."""
+"""In characters; longer texts are equal only if they are identical."""
 REMEMBERED_VERDICTS = 65_536
 WORKERS = max(1, min(2, (os.cpu_count() or 2) // 2))
 
@@ -31,31 +31,31 @@ LOOSE_SPACE = re.compile(r"(?<!\d)\s+|\s+(?!\d)")
 
 
 def equivalent(first: str, second: str, seconds: float = 1.0) -> bool:
-    """Whether two answers mean the same: `\\frac{1}{2}` and `0.5`, `(2,3]` and `2 < x \\le 3`, `5` and `x=5`.
+    """Whether two answers are equivalent: `\\frac{1}{2}` and `0.5`, `(2,3]` and `2 < x \\le 3`, `5` and `x=5`.
 
     Symmetric, callable from any thread, never raises. An empty answer equals nothing.
 
     Args:
-        first: one answer: bare (`\\frac12`, `1,000`), in `$...$`, in a `\\boxed{}`, or a text that ends in one.
-        second: the other; neither is the gold one.
-        seconds: the most time the symbolic comparison may take; when it is over the answers count as different. The
-            one-time start of the worker is not counted.
+        first: an answer: bare (`\\frac12`, `1,000`), in `$...$`, in a `\\boxed{}`, or a text that ends in one.
+        second: the other answer; the order does not matter.
+        seconds: time limit of the symbolic comparison; after it, the answers count as different. The one-time start
+            of the worker does not count.
     """
     if not isinstance(first, str) or not isinstance(second, str):
-        return False  # What is no text, such as a missing answer, is no answer.
+        return False  # A value that is not a string, such as a missing answer, equals nothing.
     quick = quick_verdict(first, second)
     return slow_verdict(first, second, seconds) if quick is None else quick
 
 
 def prepare(first: str, second: str) -> None:
-    """Start what `equivalent(first, second)` needs, so that its time is that of the comparison alone."""
+    """Start the worker if `equivalent(first, second)` needs one, so that it takes only the time of the comparison."""
     if quick_verdict(first, second) is None:
         pool.prepare()
 
 
 @lru_cache(maxsize=REMEMBERED_VERDICTS)
 def quick_verdict(first: str, second: str) -> bool | None:
-    """The verdict where it needs no symbolic mathematics, else None."""
+    """The verdict if it does not need symbolic math, else None."""
     one, other = without_dollars(first), without_dollars(second)
     if not one or not other:
         return False
@@ -79,14 +79,14 @@ def without_dollars(text: str) -> str:
 
 
 def slow_verdict(first: str, second: str, seconds: float) -> bool:
-    # One order for both directions: the same question gets the same answer, and is remembered once.
+    # Sort the pair, so that both orders get the same verdict and share one cache entry.
     pair = (first, second) if first <= second else (second, first)
     known = verdicts.get(pair)
     if known is not None:
         return known
     verdict = pool.ask(*pair, seconds)
     if verdict is None:
-        return False  # Not remembered: on a less busy machine the time may suffice.
+        return False  # Not cached: on a less busy machine the time may suffice.
     if len(verdicts) >= REMEMBERED_VERDICTS:
         verdicts.clear()
     verdicts[pair] = verdict
@@ -97,16 +97,16 @@ class AnswerVerifier:
     """The `Verifier` for mathematical answers. Never blocks the event loop."""
 
     def __init__(self, seconds: float = 1.0) -> None:
-        """`seconds`: the most time one symbolic comparison may take."""
+        """`seconds`: time limit of one symbolic comparison."""
         self.seconds = seconds
         self.threads = ThreadPoolExecutor(max_workers=WORKERS, thread_name_prefix="grading")
 
     async def accepts(self, problem: Problem, answer: str) -> bool:
-        """Whether `answer` equals the problem's gold answer. False where the problem has none."""
+        """Whether `answer` equals the problem's gold answer. False if the problem has none."""
         return problem.answer is not None and await self.equivalent(problem.answer, answer)
 
     async def equivalent(self, first: str, second: str) -> bool:
-        """Whether two answers mean the same; symmetric."""
+        """Whether two answers are equivalent; symmetric."""
         quick = quick_verdict(first, second)
         if quick is not None:
             return quick
@@ -114,5 +114,5 @@ class AnswerVerifier:
         return await loop.run_in_executor(self.threads, slow_verdict, first, second, self.seconds)
 
     async def close(self) -> None:
-        """Let go of this verifier's threads. The worker processes are shared and end with the interpreter."""
+        """Release this verifier's threads. The worker processes are shared and end with the interpreter."""
         self.threads.shutdown(wait=False, cancel_futures=True)

@@ -1,7 +1,7 @@
-"""Whether two answers mean the same: shapes against shapes, with `expressions` deciding about the scalars.
+"""Compares two answers by their forms; `expressions` compares the scalars in them.
 
 The rules are symmetric by construction: each rule is tried with the two answers in both orders, and a rule accepts only
-what it can account for whole. Runs in the worker process only.
+answers that it can interpret completely. Runs only in the worker process.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from treestar.verifier.grading.units import known_unit, split_letter_unit
 __all__ = ["answers_equal", "warm_up"]
 
 LONGEST_ANSWER = 2000
-"""Characters of an extracted answer; longer ones are equal only when written alike."""
+"""Maximum characters of an extracted answer; longer ones are equal only if they are identical."""
 
 
 DEEPEST_ANSWER = 40
-"""Brackets inside brackets; deeper answers too."""
+"""Maximum nesting of brackets; deeper answers are equal only if they are identical."""
 
 WARM_UP = (
     ("\\frac{\\sqrt{2}}{2}x + 3y^{2} - 1", "0.5 x - \\sin^{2}(x)\\cos 2x"),
@@ -52,18 +52,18 @@ WARM_UP = (
     ("3 \\times 10^{8} \\cdot |z|", "\\lfloor x \\rfloor + 2^{n+1}"),
     ("y - 2x = 1", "2y = 4x + 2"),
 )
-"""Pairs that take the grammar, whose tables grow with use, and sympy through their usual constructions."""
+"""Pairs that exercise the common constructs of sympy and of the grammar, whose tables grow with use."""
 
 
 def warm_up() -> None:
-    """Import and exercise what comparisons need, so that forked children find it loaded."""
+    """Load and exercise the code that comparisons need, before children are forked."""
     logging.disable(logging.CRITICAL)
     for first, second in WARM_UP:
         answers_equal(first, second)
 
 
 def answers_equal(first: str, second: str) -> bool:
-    """Whether two answers mean the same; symmetric. A text is taken for the answer it states."""
+    """Whether two answers are equivalent; symmetric. Of a text, the answer that it states is compared."""
     one, other = stated_answer(first), stated_answer(second)
     if is_beyond_reading(one.answer) or is_beyond_reading(other.answer):
         return one.answer == other.answer
@@ -72,12 +72,12 @@ def answers_equal(first: str, second: str) -> bool:
     pairs = ((one_text, other_text), (one_text, other_answer), (one_answer, other_text))
     if any(same_writing(a, b) for a, b in pairs):
         return True
-    # Of two texts that do not say which formula is their answer, the last formulas prove nothing.
+    # If neither text states which formula is its answer, comparing their last formulas proves nothing.
     return not (one.guessed and other.guessed) and same_answer(one_answer, other_answer)
 
 
 def is_beyond_reading(answer: str) -> bool:
-    """Whether an answer is longer or deeper than anything that a person or an honest program would give."""
+    """Whether an answer is longer or more deeply nested than any realistic answer."""
     if len(answer) > LONGEST_ANSWER:
         return True
     depth = deepest = 0
@@ -109,7 +109,7 @@ def same_answer(one: str, other: str) -> bool:
 
 
 def approximation(text: str) -> str:
-    """What stands after the last approximation sign; "" where there is none."""
+    """The text after the last approximation sign; "" if there is none."""
     return text.rpartition("\\approx")[2].strip() if "\\approx" in text else ""
 
 
@@ -118,7 +118,7 @@ def same_writing(one: str, other: str) -> bool:
 
 
 def same_form(one: Form, other: Form) -> bool:
-    """Whether two shapes mean the same; symmetric."""
+    """Whether two forms are equivalent; symmetric."""
     if one == other:
         return True
     rules = (same_relation, same_scalar, same_listing, same_group, same_table, same_number_form, same_words)
@@ -159,7 +159,7 @@ def decimal_comma(one: str, other: str) -> bool:
 
 
 def same_relation(one: Form, other: Form) -> bool:
-    """`x = 5` and `5`; two equations; two inequalities that are not intervals."""
+    """Compares `x = 5` and `5`; two equations; two inequalities that are not intervals."""
     if not isinstance(one, Relation):
         return False
     if isinstance(other, Relation):
@@ -246,7 +246,7 @@ def reads_as_decimal_comma(listing: Listing, other: Form) -> bool:
 
 
 def shared_label(items: Sequence[Form]) -> list[Form]:
-    """`a = 4, -8, -10` names one quantity: its values without the name."""
+    """The values in a list such as `a = 4, -8, -10`, where the name applies to all of them."""
     first = items[0] if items else None
     if not isinstance(first, Relation) or not first.is_equation:
         return list(items)
@@ -341,13 +341,13 @@ def cells_of(row: Form) -> Sequence[Form]:
 
 
 def same_number_form(one: Form, other: Form) -> bool:
-    """Ratios, times of day, and numbers in another base."""
+    """Compares ratios, times of day, and numbers in another base."""
     if isinstance(one, Clock) and isinstance(other, Clock):
         if one.says_half == other.says_half or max(one.minutes, other.minutes) >= 13 * 60:
             return one.minutes == other.minutes
         return one.minutes % 720 == other.minutes % 720
     if isinstance(one, Clock) and isinstance(other, Scalar):
-        # Without a context `1:20` may be a ratio, but only the fraction of the same two numbers says so.
+        # Without context, `1:20` could be a ratio; it is one only if the other answer is the fraction of these numbers.
         return squeeze(other.latex) in (f"{one.face}", f"\\frac{{{one.face.replace('/', '}{')}}}")
     if isinstance(one, Ratio) and isinstance(other, Ratio):
         return len(one.parts) == len(other.parts) and all(
@@ -363,7 +363,7 @@ def same_number_form(one: Form, other: Form) -> bool:
 
 
 def same_words(one: Form, other: Form) -> bool:
-    """Verbal answers, and mathematics that could not be read: the same letters in the same order."""
+    """Compares verbal answers and unparsed math: equal if the letters and digits are the same."""
     if not isinstance(one, Words):
         return False
     text = other.text if isinstance(other, Words) else other.latex if isinstance(other, Scalar) else None

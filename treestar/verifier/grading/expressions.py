@@ -1,8 +1,8 @@
-"""Single mathematical expressions: from canonical LaTeX to sympy, and whether two of them have the same value.
+"""Single mathematical expressions: parsing canonical LaTeX to sympy, and comparing values.
 
-math-verify's grammar does the reading. Equality is decided by exact arithmetic where both sides are rational, else by
-evaluating both at a few fixed points with many digits, and by math-verify's own symbolic comparison where evaluation is
-impossible. Runs in the worker process only: reading or evaluating a hostile expression may take for ever.
+The parser is math-verify's grammar. If both sides are rational, they are compared by exact arithmetic. Otherwise both
+are evaluated at a few fixed points with many digits, or compared by math-verify if evaluation is impossible. Runs only
+in the worker process: parsing or evaluating a hostile expression may never end.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from treestar.verifier.grading.plain_numbers import PlainNumber, is_rounding_of,
 __all__ = ["constant_ratio", "expressions_equal", "parse_expression", "written_number"]
 
 LONGEST_EXPRESSION = 1500
-"""Characters of LaTeX; a real answer has fewer, and the grammar is slow."""
+"""Maximum characters of LaTeX; realistic answers have fewer, and the grammar is slow."""
 DIGITS = 40
-"""Decimal digits to which expressions are evaluated."""
+"""Decimal digits used to evaluate expressions."""
 MORE_DIGITS, MANY_DIGITS = 100, 600
-"""Digits to which agreeing functions are looked at once more at one point, and constants that agree: with fewer,
-sqrt(10^40 + 1) would be 10^20."""
+"""Digits used to recheck equal functions (at one point) and equal constants: with fewer, sqrt(10^40 + 1) would equal
+10^20."""
 SAME = 10.0**-25
-"""Relative difference below which two values of `DIGITS` digits count as the same."""
+"""Relative difference below which two values of `DIGITS` digits count as equal."""
 FEWEST_BITS = 20
-"""Binary digits that a value must be known to; with fewer it is what cancellation left of a zero."""
+"""Minimum precision of a value in bits; a value with less is a zero with cancellation error."""
 NEARLY_SAME = 10.0**-9
-"""The same where one expression contains decimals, which are as a rule rounded."""
+"""The same limit if one expression contains decimals, which are usually rounded."""
 POINTS = ("0.7321", "-1.2834", "2.4713", "-0.3917", "3.9171", "1.6127", "-2.7183")
-"""Values of the first variable; further variables get shifted ones."""
+"""Values of the first variable; other variables get shifted values."""
 FEWEST_POINTS = 3
-"""Points at which both expressions must have a value before that counts as evidence."""
+"""Minimum number of points at which both expressions must have a value."""
 STEPS = 40
-"""Whole numbers at which expressions with steps (floor, remainder) are compared."""
+"""Number of integers at which expressions with steps (floor, remainder) are compared."""
 LARGEST_LITERAL_EXPONENT = 20_000
 
 SCIENTIFIC = re.compile(r"(-?\d+(?:\.\d+)?)(?:\\times|\\cdot)10\^\{(-?\d{1,3})\}")
@@ -45,18 +45,18 @@ EXPONENT = re.compile(r"\^\{-?(\d+)\}")
 
 
 def written_number(latex: str) -> PlainNumber | None:
-    """The number that `latex` writes out in digits: integer, decimal, fraction, or scientific notation."""
+    """The number that `latex` contains in digits: integer, decimal, fraction, or scientific notation."""
     text = squeeze(latex)
     scientific = SCIENTIFIC.fullmatch(text)
     return read_plain_number(f"{scientific[1]}e{scientific[2]}" if scientific else text)
 
 
 def expressions_equal(first: str, second: str) -> bool:
-    """Whether two expressions in canonical LaTeX have the same value wherever both have one. Symmetric."""
+    """Whether two expressions in canonical LaTeX have the same value wherever both are defined. Symmetric."""
     first, second = sorted((first, second))
     if equal_by_sympy(first, second):
         return True
-    # Without a base a logarithm is decimal in school books and natural in programs and everywhere else.
+    # A logarithm without a base is decimal in school books but natural in programs and elsewhere.
     natural = [BARE_LOGARITHM.sub(r"\\ln", side) for side in (first, second)]
     return natural != [first, second] and equal_by_sympy(*natural)
 
@@ -93,7 +93,7 @@ def rounds_to(number: PlainNumber, expression: Any) -> bool:
 
 @lru_cache(maxsize=512)
 def parse_expression(latex: str) -> Any | None:
-    """The sympy expression or matrix that the whole of `latex` writes, decimals exact; None where there is none."""
+    """All of `latex` as a sympy expression or matrix, with exact decimals; None if it cannot be parsed."""
     import sympy
     from latex2sympy2_extended.latex2sympy2 import ConversionConfig, _Latex2Sympy
 
@@ -106,7 +106,7 @@ def parse_expression(latex: str) -> Any | None:
         parser = converter.create_parser(for_grammar(latex))
         tree = parser.math()
         if parser.getCurrentToken().type != -1 or not tree.set_elements():
-            return None  # The grammar is content with a prefix; half an answer is not an answer.
+            return None  # The grammar accepts a prefix, but half an answer is not an answer.
         expression = converter.convert_set_elements(tree.set_elements())
     except Exception:
         return None
@@ -121,9 +121,9 @@ def parse_expression(latex: str) -> Any | None:
 
 
 def tidied(expression: Any) -> Any:
-    """`expression` with its sums and products in sympy's own order, which the grammar leaves as they were written.
+    """`expression` with its sums and products in sympy's order; the grammar keeps them as written.
 
-    Large powers of numbers stay unevaluated: whoever compares them decides whether they are worth writing out.
+    Large powers of numbers stay unevaluated: the comparison decides whether to expand them.
     """
     import sympy
 
@@ -140,7 +140,7 @@ def tidied(expression: Any) -> Any:
 
 
 def for_grammar(latex: str) -> str:
-    """`latex` with what math-verify's grammar does not know said in its words."""
+    """`latex` with constructs unknown to math-verify's grammar replaced by known ones."""
     latex = re.sub(r"(?<=[1-9]),(?=\d{3}(?!\d))|(?<=[1-9]\d),(?=\d{3}(?!\d))|(?<=\d{3}),(?=\d{3}(?!\d))", "", latex)
     latex = re.sub(r"\\(lcm|gcd)(?![a-zA-Z])", r"\\operatorname{\1}", latex)
     return re.sub(r"\\sqrt\[(\d+)\]\s*", r"\\sqrt[\1]", latex).replace("\\sqrt {", "\\sqrt{")
@@ -170,13 +170,13 @@ def same_value(one: Any, other: Any, tolerance: float) -> bool:
 
 
 def exact_value(expression: Any) -> Any | None:
-    """The rational number that `expression` is, or None where it is anything else."""
+    """The value of `expression` if it is a rational number, else None."""
     value = expression.doit()
     return value if value.is_Rational else None
 
 
 def same_at_points(one: Any, other: Any, tolerance: float) -> bool | None:
-    """Whether the values agree at every test point; None where too few points give both a value."""
+    """Whether the values agree at every test point; None if too few points give both a value."""
     import sympy
 
     agreed = 0
@@ -204,7 +204,7 @@ def same_at_points(one: Any, other: Any, tolerance: float) -> bool | None:
 
 
 def same_to_the_last_digit(one: Any, other: Any, digits: int) -> bool:
-    """Whether two constants that agree to `DIGITS` digits agree to `digits` as well."""
+    """Whether two constants that agree to `DIGITS` digits also agree to `digits` digits."""
     import sympy
 
     # A difference far below either value still counts: 1 + 10^-600 is not 1.
@@ -227,7 +227,7 @@ def points(symbols: list[Any]) -> Iterator[dict[Any, Any]]:
 
 
 def whole_points(symbols: list[Any]) -> Iterator[dict[Any, Any]]:
-    """Whole numbers in a row, because step functions differ at few places."""
+    """Consecutive integers, because step functions may differ at only a few places."""
     import sympy
 
     for number in range(STEPS if symbols else 0):
@@ -235,7 +235,7 @@ def whole_points(symbols: list[Any]) -> Iterator[dict[Any, Any]]:
 
 
 def value_at(expression: Any, values: dict[Any, Any]) -> Any | None:
-    """A many-digit complex number, or None where the expression has no finite value there."""
+    """The value as a complex number with many digits, or None if it is not finite."""
     import mpmath
     import sympy
 
@@ -251,7 +251,7 @@ def value_at(expression: Any, values: dict[Any, Any]) -> Any | None:
 
 
 def significant(part: Any) -> str:
-    """`part` as digits, or zero where sympy's own error bounds leave no digit certain."""
+    """`part` as digits, or zero if sympy's error bounds leave no digit certain."""
     import sympy
 
     lost = part.is_Float and part._prec < FEWEST_BITS
@@ -265,9 +265,9 @@ def math_verify_says(one: Any, other: Any) -> bool:
 
 
 def constant_ratio(first: tuple[str, str], second: tuple[str, str]) -> float | None:
-    """`(a - b) / (c - d)` for the pairs (a, b) and (c, d), where it is the same real number everywhere; else None.
+    """`(a - b) / (c - d)` for the pairs (a, b) and (c, d), if it is the same real number everywhere, else None.
 
-    Two equations whose sides have a constant ratio are one equation; for inequalities the sign says whether to turn it.
+    Two equations whose sides have a constant ratio are the same; for inequalities, a negative ratio flips the sign.
     """
     import sympy
 

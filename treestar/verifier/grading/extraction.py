@@ -1,6 +1,6 @@
-"""Finding the final answer in what a model or a data set wrote.
+"""Finds the final answer in a text by a model or a data set.
 
-Everything here scans the text a fixed number of times, so that a hostile text costs no more than its length.
+Every function scans the text a fixed number of times, so that the cost of a hostile text is linear in its length.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import NamedTuple
 __all__ = ["Statement", "boxed_contents", "extract_answer", "stated_answer", "without_delimiters"]
 
 LONGEST_SCAN = 200_000
-"""Characters; of a longer text only the end is read, because the final answer stands there."""
+"""In characters; only the end of a longer text is read, because the final answer is there."""
 
 BOX = re.compile(r"\\{1,2}(?:boxed|fbox)\s*\{")
 BRACE = re.compile(r"\\\\|\\[{}]|[{}]")
@@ -73,7 +73,7 @@ def closing_braces(text: str) -> dict[int, int]:
 
 
 def boxed_contents(text: str) -> list[str]:
-    r"""What stands in each outermost `\boxed{...}` with balanced braces, in order."""
+    r"""The content of each outermost `\boxed{...}` with balanced braces, in order."""
     return [box.content for box in boxes_in(text)]
 
 
@@ -95,7 +95,7 @@ def last_boxes(text: str) -> str | None:
 
 
 def stated_after_boxes(text: str) -> str | None:
-    """The formula or number of a "final answer is" that comes after the last box and so overrules it."""
+    """The formula or number of a "final answer is" that comes after the last box and so overrides it."""
     for match in FINAL_ANSWER.finditer(text, boxes_in(text)[-1].end):
         return last_formula(first_paragraph(text[match.end() :]))
     return None
@@ -110,10 +110,10 @@ def unboxed(content: str) -> str:
 
 
 def extract_answer(text: str) -> str | None:
-    r"""The final answer that `text` states, or None where it states none.
+    r"""The final answer in `text`, or None if there is none.
 
-    In order: the last `\boxed{...}` with balanced braces (neighbouring boxes make one list); what follows the last
-    "answer is", "answer:" or "####"; the last formula or number.
+    In order of preference: the last `\boxed{...}` with balanced braces (adjacent boxes form one list); the text after
+    the last "answer is", "answer:" or "####"; the last formula or number.
     """
     text = text[-LONGEST_SCAN:]
     boxed = last_boxes(text)
@@ -132,14 +132,14 @@ def extract_answer(text: str) -> str | None:
 
 def first_paragraph(text: str) -> str:
     stripped = text.strip()
-    # A formula may stand in lines of its own; otherwise the statement ends with its line.
+    # A formula may be on separate lines; otherwise the statement ends with its line.
     if stripped.startswith(("$", "\\[", "\\(", "\\begin")):
         return stripped
     return stripped.split("\n", 1)[0].strip()
 
 
 def whole_or_last(statement: str) -> str | None:
-    """A statement that is all answer, else the last formula or number in it."""
+    """The whole statement if it is only an answer, else the last formula or number in it."""
     statement = statement.strip().strip("*").strip().removesuffix(".").strip('"“” ')
     bare = only_formulas(statement)
     if bare is not None:
@@ -149,7 +149,7 @@ def whole_or_last(statement: str) -> str | None:
 
 
 def only_formulas(text: str) -> str | None:
-    """The mathematics of a text that is nothing but formulas, separators, and at most one word; else None."""
+    """The math in a text that consists of formulas, separators and at most one word; else None."""
     outside = MATH.sub(" ", text)
     words = plain_words(outside)
     if len(words) > 1 or (words and not MATH.search(text) and len(outside) > 40):
@@ -158,13 +158,13 @@ def only_formulas(text: str) -> str | None:
 
 
 def plain_words(text: str) -> list[str]:
-    """The words of `text` that are prose: not in upright type, no names of environments, not joining a list."""
+    """The prose words of `text`: not in upright type, not environment names, not list conjunctions."""
     prose = UPRIGHT.sub(" ", text)
     return [word for word in WORD.findall(prose) if word.lower() not in ("and", "or")]
 
 
 def without_delimiters(text: str) -> str:
-    """`text` without the dollar signs and brackets around its formulas; formulas in a row become a list."""
+    """`text` without the dollar signs and brackets around its formulas; consecutive formulas become a list."""
     pieces: list[str] = []
     position = 0
     for match in MATH.finditer(text):
@@ -196,23 +196,23 @@ def last_formula(text: str) -> str | None:
 
 
 class Statement(NamedTuple):
-    """The answer that a text states."""
+    """The answer in a text."""
 
     answer: str
     guessed: bool
-    """Whether it is only the last formula of a text that does not say which of its formulas is the answer."""
+    """Whether it is just the last formula of a text that does not state which formula is the answer."""
 
 
 def stated_answer(text: str) -> Statement:
-    """The answer to compare: `text` itself where it is a bare answer, else what `extract_answer` finds in it.
+    """The answer to compare: `text` itself if it is a bare answer, else the result of `extract_answer`.
 
-    A bare answer holds no more than formulas and a word or two; a sentence is not one.
+    A bare answer contains only formulas and one or two words; a sentence is not a bare answer.
     """
     text = text.strip()
     if BOX.search(text):
         return Statement(extract_answer(text) or text, guessed=False)
     if text.count("$") - text.count("\\$") == 1:
-        return Statement(text, guessed=False)  # A lone dollar sign is a currency, not the border of a formula.
+        return Statement(text, guessed=False)  # A single dollar sign is a currency, not a formula delimiter.
     if not is_prose(text):
         return Statement(without_delimiters(text), guessed=False)
     found = extract_answer(text)
@@ -222,11 +222,11 @@ def stated_answer(text: str) -> Statement:
 
 
 def is_prose(text: str) -> bool:
-    """Whether `text` is sentences with formulas in them, rather than one answer."""
+    """Whether `text` consists of sentences with formulas, rather than one answer."""
     outside = MATH.sub(" ", text)
     words = plain_words(outside)
     if ANSWER_PHRASE.search(outside):
         return True
     if LATEX_COMMAND.search(outside):
-        return False  # LaTeX without dollar signs; its words stand in \\text{...}.
+        return False  # LaTeX without dollar signs; its words are in \\text{...}.
     return bool(words) if MATH.search(text) else len(words) >= 5

@@ -1,7 +1,7 @@
-"""The shapes that an answer can have: number, tuple or interval, list or set, relation, table, words.
+"""The forms of an answer: number, tuple or interval, list or set, relation, table, words.
 
-`read_form` takes an answer in canonical LaTeX apart down to the scalars, which stay LaTeX. It knows nothing of
-equality; that is `comparison`'s part.
+`read_form` parses an answer in canonical LaTeX down to the scalars, which stay LaTeX. `comparison` decides whether two
+forms are equal.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 MOST_PARTS = 200
-"""Elements of a list; longer ones are compared as words only."""
+"""Maximum elements of a list; longer lists are compared only as words."""
 
 
 @dataclass(frozen=True)
@@ -62,14 +62,14 @@ class Listing:
 
 @dataclass(frozen=True)
 class Relation:
-    """`a < b \\le c`, `x = 1`: operands with the relations between them."""
+    """`a < b \\le c`, `x = 1`: operands and the relations between them."""
 
     operands: tuple[str, ...]
     operators: tuple[str, ...]
 
     @property
     def is_equation(self) -> bool:
-        """Whether every relation is an equals sign (or membership, which names a value just the same)."""
+        """Whether every relation is an equals sign (or membership, which also names a value)."""
         return set(self.operators) == {"="} or self.operators == ("\\in",)
 
 
@@ -100,12 +100,12 @@ class Clock:
     """A time of day."""
 
     minutes: int
-    """Since midnight; of the twelve-hour face where the half of the day is not said."""
+    """Minutes since midnight; on a twelve-hour clock if AM or PM is not given."""
     says_half: bool
 
     @property
     def face(self) -> str:
-        """The two numbers as a fraction would have them: `1/20`."""
+        """The two numbers as a fraction: `1/20`."""
         return f"{self.minutes // 60}/{self.minutes % 60}"
 
 
@@ -119,7 +119,7 @@ class Based:
 
 @dataclass(frozen=True)
 class Words:
-    """A verbal answer, or mathematics that nothing here can read: equal only when written alike."""
+    """A verbal answer or unparsed math: equal only if written alike."""
 
     text: str
 
@@ -148,7 +148,7 @@ SPOKEN = {
 
 @lru_cache(maxsize=512)
 def read_form(text: str) -> Form:
-    """The shape of an answer in canonical LaTeX. What has no known shape comes back as `Words`."""
+    """The form of an answer in canonical LaTeX. Unknown forms are returned as `Words`."""
     text = unwrapped(text.strip())
     spoken = SPOKEN.get(words_of(text))
     if spoken is not None and spoken != text:
@@ -161,7 +161,7 @@ def read_form(text: str) -> Form:
 
 
 def unwrapped(text: str) -> str:
-    """`text` without round brackets or upright type around one single thing."""
+    """`text` without parentheses or upright type around a single item."""
     while True:
         upright = UPRIGHT.fullmatch(text)
         if upright is not None:
@@ -179,7 +179,7 @@ def is_closed_by_last(text: str, opening: int = 0) -> bool:
 
 
 def split(text: str, separators: str) -> list[str]:
-    """`text` cut at the separators that stand outside all brackets."""
+    """`text` split at separators outside all brackets."""
     closing = matching_brackets(text)
     parts, start, position = [], 0, 0
     while position < len(text):
@@ -266,7 +266,7 @@ def read_listing(text: str) -> Form | None:
 
 
 def flattened(forms: list[Form]) -> list[Form]:
-    """The forms with plus-minus pairs, which are two values, put in their place."""
+    """The forms, with each plus-minus pair replaced by its two values."""
     flat: list[Form] = []
     for form in forms:
         flat.extend(form.items if isinstance(form, Listing) and not form.is_set else [form])
@@ -280,7 +280,7 @@ def read_relation(text: str) -> Form | None:
     if "\\approx" in operators:
         place = operators.index("\\approx")
         if place or not is_label(operands[0], "1"):
-            # `x = 1/3 \approx 0.33` and `1/3 \approx 0.33` have stated the exact value before.
+            # `x = 1/3 \approx 0.33` and `1/3 \approx 0.33` state the exact value first.
             exact = operands[: place + 1]
             return read_form(exact[0] or operands[1]) if place == 0 else Relation(exact, operators[:place])
         operators = ("=", *operators[1:])

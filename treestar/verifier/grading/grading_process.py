@@ -1,9 +1,9 @@
 """The engine's side of the worker processes that compare answers symbolically.
 
 A worker is started as a fresh interpreter (never by forking this process, which may hold threads and a GPU), imports
-sympy once, and answers one JSON line for each JSON line. It is asked from any thread; it never unpickles and nothing it
-sends is unpickled. A comparison that overruns is ended inside the worker's process tree; a worker that does not even
-say so is killed and replaced.
+sympy once, and answers each JSON line with one JSON line. Any thread may send requests. Nothing is unpickled on either
+side. A comparison that runs out of time is stopped inside the worker's process tree; a worker that does not report this
+is killed and replaced.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ import time
 __all__ = ["GradingPool", "Verdict"]
 
 START_SECONDS = 120.0
-"""How long a worker may take to import sympy on a busy machine before it counts as broken."""
+"""Seconds a worker may take to import sympy on a busy machine before it counts as failed."""
 GRACE_SECONDS = 0.75
-"""How long past its deadline a worker may take to report that it ended a comparison."""
+"""Seconds after its deadline within which a worker must report that it stopped a comparison."""
 LONGEST_REPLY = 4096
-"""Bytes; a reply is a dozen."""
+"""In bytes; a normal reply has about a dozen."""
 
 BOOTSTRAP = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
@@ -33,11 +33,11 @@ BOOTSTRAP = (
 )
 
 Verdict = bool | None
-"""Whether two answers are equal; None where the time ran out or the worker failed."""
+"""Whether two answers are equal; None if the time ran out or the worker failed."""
 
 
 class GradingProcess:
-    """One worker. Used by one thread at a time; the pool sees to that."""
+    """One worker. The pool ensures that only one thread uses it at a time."""
 
     def __init__(self) -> None:
         self.buffer = b""
@@ -52,12 +52,12 @@ class GradingProcess:
         )
 
     def wait_until_ready(self) -> bool:
-        """Wait for the worker's imports, the first time. False where it died or took too long."""
+        """Wait for the worker's imports, the first time. Returns False if it died or took too long."""
         self.ready = self.ready or self.read_line(time.monotonic() + START_SECONDS) is not None
         return self.ready
 
     def ask(self, first: str, second: str, seconds: float) -> Verdict:
-        """Compare two answers in at most `seconds` and a short grace. None: no verdict, and the worker may be dead."""
+        """Compare two answers in at most `seconds` plus a grace period. None: no verdict; the worker may be dead."""
         request = json.dumps([first, second, seconds]).encode("ascii") + b"\n"
         deadline = time.monotonic() + seconds + GRACE_SECONDS
         if not self.send(request, deadline):
@@ -75,11 +75,11 @@ class GradingProcess:
 
     @property
     def alive(self) -> bool:
-        """Whether the process still runs."""
+        """Whether the process is still running."""
         return self.process.poll() is None
 
     def kill(self) -> None:
-        """End the process and collect it. Harmless when it has already ended."""
+        """Kill and reap the process. Does nothing if it has already ended."""
         with contextlib.suppress(OSError):
             self.process.kill()
         self.process.wait()
@@ -96,7 +96,7 @@ class GradingProcess:
             if not select.select([], [descriptor], [], max(0.0, deadline - time.monotonic()))[1]:
                 return False
             try:
-                # A pipe that select calls writable takes at least PIPE_BUF bytes without blocking.
+                # A pipe that select reports as writable accepts at least PIPE_BUF bytes without blocking.
                 written = os.write(descriptor, view[: select.PIPE_BUF])
             except OSError:
                 return False
@@ -124,10 +124,10 @@ class GradingProcess:
 
 
 class GradingPool:
-    """A few workers, started when first needed, shared by all threads, ended with the interpreter."""
+    """A few workers, started when first needed, shared by all threads, and stopped when the interpreter exits."""
 
     def __init__(self, size: int) -> None:
-        """`size`: the most comparisons that run at once; further callers wait their turn."""
+        """`size`: maximum number of concurrent comparisons; other callers wait."""
         self.turns = threading.BoundedSemaphore(size)
         self.lock = threading.Lock()
         self.idle: list[GradingProcess] = []
@@ -136,9 +136,9 @@ class GradingPool:
         atexit.register(self.close)
 
     def ask(self, first: str, second: str, seconds: float) -> Verdict:
-        """Whether two answers are equal, worked out in at most `seconds`; waiting for a worker is not counted.
+        """Whether two answers are equal, computed in at most `seconds`, not counting the wait for a worker.
 
-        None where the time ran out or no worker could be started.
+        None if the time ran out or no worker could be started.
         """
         with self.turns:
             worker = self.take()
@@ -149,18 +149,18 @@ class GradingPool:
             return verdict
 
     def prepare(self) -> None:
-        """Wait until a worker is ready, so that the next `ask` takes no longer than its comparison."""
+        """Wait until a worker is ready, so that the next `ask` takes only the time of its comparison."""
         with self.turns:
             worker = self.take()
             if worker is not None:
                 self.put_back(worker)
 
     def close(self) -> None:
-        """End all workers. A later `ask` starts new ones."""
+        """Stop all workers. A later `ask` starts new ones."""
         with self.lock:
             workers, self.all, self.idle = self.all, set(), []
             if self.owner != os.getpid():
-                return  # A forked copy of this pool must not end its parent's workers.
+                return  # A forked copy of this pool must not stop its parent's workers.
         for worker in workers:
             worker.kill()
 
@@ -192,7 +192,7 @@ class GradingPool:
                 self.idle.append(worker)
                 return
             closed = worker not in self.all
-            # Its successor imports what it needs while the caller goes on.
+            # Its successor loads its imports while the caller continues.
             successor = None if closed else self.start()
             if successor is not None:
                 self.idle.append(successor)

@@ -1,10 +1,10 @@
 """The worker process: imports sympy once, then compares answers in a forked child that can be killed.
 
-Two processes. The *keeper* reads requests from the engine, passes each to its child and waits at most the allowed
-seconds; a child that overruns, crashes or runs out of memory is killed and a new one is forked in a few milliseconds,
-because the imports are already done. The keeper has one thread and never computes anything itself, so forking it is
-safe. Both end when the engine ends: the keeper sees the end of its standard input or a changed parent, and the child is
-killed with the keeper.
+There are two processes. The *keeper* reads requests from the engine, passes each to its child and waits for at most the
+allowed seconds. A child that exceeds them, crashes or runs out of memory is killed, and a new one is forked in a few
+milliseconds, because the imports are already done. The keeper has one thread and never computes anything itself, so
+forking it is safe. Both end with the engine: the keeper detects the end of its standard input or a changed parent, and
+the child is killed with the keeper.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["main"]
 MEMORY_BYTES = 2 * 1024**3
 """Address space of a child; sympy itself takes about 0.3 GiB of it."""
 PARENT_CHECK_SECONDS = 5.0
-"""How often an idle keeper makes sure that the engine still lives."""
+"""Interval in seconds at which an idle keeper checks that the engine is still running."""
 RECURSION_LIMIT = 2500
 """Deep enough for real answers, shallow enough that nested input raises before it overflows the C stack."""
 
@@ -33,7 +33,7 @@ class Child:
     """A forked process that compares one pair after another."""
 
     def __init__(self, keepers_own: Sequence[int]) -> None:
-        """`keepers_own`: descriptors through which the keeper talks to the engine; the child must not have them."""
+        """`keepers_own`: descriptors through which the keeper talks to the engine; the child must close them."""
         request_read, self.request_write = os.pipe()
         self.reply_read, reply_write = os.pipe()
         self.process_id = os.fork()
@@ -52,7 +52,7 @@ class Child:
         os.close(reply_write)
 
     def ask(self, request: bytes, seconds: float) -> bool | None:
-        """The child's verdict, or None where it overran or died; it is of no further use then."""
+        """The child's verdict, or None if it timed out or died; the child is then unusable."""
         deadline = time.monotonic() + seconds
         try:
             os.write(self.request_write, len(request).to_bytes(8, "big"))
@@ -96,7 +96,7 @@ def compare_forever(request_read: int, reply_write: int) -> None:
         try:
             equal = answers_equal(first, second)
         except MemoryError:
-            return  # The heap may be in any state: let the keeper fork a clean child.
+            return  # The heap may be in any state, so let the keeper fork a clean child.
         except BaseException:
             # Not only Exception: math-verify's own timeout error derives from BaseException.
             equal = False
@@ -136,9 +136,9 @@ def main() -> None:
 
     Writes `"ready"` once, then `true`, `false` or `null` (no verdict in time) for each request.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the engine's to handle.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Only the engine handles Ctrl-C.
     replies = os.dup(1)
-    os.dup2(2, 1)  # Nothing that a library prints may be taken for a reply.
+    os.dup2(2, 1)  # Output that a library prints must not be mistaken for a reply.
     engine = os.getppid()
 
     from treestar.verifier.grading import comparison

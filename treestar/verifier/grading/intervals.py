@@ -13,14 +13,14 @@ from treestar.verifier.grading.normalize import squeeze
 __all__ = ["same_set"]
 
 CLOSE = 1e-9
-"""Difference between two finite ends of intervals, absolute and relative, that counts as none."""
+"""Absolute and relative tolerance between two finite ends of intervals."""
 
 LESS, MORE = ("<", "\\le"), (">", "\\ge")
 NAMED_SETS = {"\\mathbb{R}": "Reals", "\\mathbb{Z}": "Integers", "\\mathbb{N}": "Naturals", "\\mathbb{Q}": "Rationals"}
 
 
 def same_set(one: Form, other: Form) -> bool:
-    """Whether two forms, of which at least one is written as a relation or a set operation, are the same set."""
+    """Whether two forms are the same set, if at least one is written as a relation or a set operation."""
     if not any(is_written_as_set(form) for form in (one, other)):
         return False
     one_bounds, other_bounds = bounds_of(one), bounds_of(other)
@@ -43,11 +43,11 @@ def relations(form: Form) -> bool:
 
 
 Bounds = tuple[str, str, bool, bool]
-"""Lower and upper end, and whether each is left out."""
+"""Lower and upper end, and whether each is open."""
 
 
 def bounds_of(form: Form) -> Bounds | None:
-    """The interval that `form` writes out, its ends still LaTeX; None for anything else."""
+    """The interval in `form`, with its ends as LaTeX; None for anything else."""
     if isinstance(form, Group) and len(form.items) == 2:
         low, high = form.items
         if isinstance(low, Scalar) and isinstance(high, Scalar):
@@ -75,7 +75,7 @@ def bounds_of(form: Form) -> Bounds | None:
 
 
 def is_name(operand: str) -> bool:
-    """Whether an operand stands for the unknown itself; `|x|` is a function of it."""
+    """Whether an operand is the unknown itself; `|x|` is a function of it."""
     return is_label(operand, "1") and not operand.startswith("|")
 
 
@@ -88,7 +88,7 @@ def same_bounds(one: Bounds, other: Bounds) -> bool:
 
 
 def same_unknown(one: Form, other: Form) -> bool:
-    """Whether the two name the same unknown, where both name one."""
+    """Whether the two forms have the same unknown, or at least one does not name any."""
     first, second = unknowns(one), unknowns(other)
     return not first or not second or first == second
 
@@ -104,7 +104,7 @@ def unknowns(form: Form) -> set[str]:
 
 
 def set_of(form: Form) -> Any | None:
-    """The sympy set of real numbers that `form` is, or None."""
+    """`form` as a sympy set of real numbers, or None."""
     import sympy
 
     if isinstance(form, Scalar):
@@ -127,7 +127,7 @@ def set_of(form: Form) -> Any | None:
 
 
 def listed_set(form: Listing) -> Any | None:
-    """A finite set, or relations joined by "and" or "or": a union, from which `\\ne` takes points away."""
+    """A finite set, or relations joined by "and" or "or": a union, from which `\\ne` removes points."""
     import sympy
 
     if not relations(form):
@@ -188,7 +188,7 @@ def solution_set(relation: Relation) -> Any | None:
 
 
 def conjunction(conditions: list[Any]) -> Any | None:
-    """The set where all of the conditions hold; None where sympy cannot say."""
+    """The set where all conditions hold; None if sympy cannot decide."""
     import sympy
 
     sets = []
@@ -213,7 +213,7 @@ def same_sympy_sets(one: Any, other: Any) -> bool:
 
 
 def same_pieces(one: Any, other: Any) -> bool:
-    """Unions of intervals whose ends agree as decimals do."""
+    """Whether two sets are unions of intervals whose ends are equal within the tolerance."""
     import sympy
 
     first, second = (list(each.args) if isinstance(each, sympy.Union) else [each] for each in (one, other))

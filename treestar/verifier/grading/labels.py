@@ -1,4 +1,4 @@
-"""Names that stand before a value (`x =`, `|AB| =`, `m + n =`) and letters of multiple-choice answers."""
+"""Names before a value (`x =`, `|AB| =`, `m + n =`) and letters of multiple-choice answers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ CONSTANTS = ("e", "i", "\\pi")
 def is_label(text: str, value: str) -> bool:
     """Whether `text` in `text = value` merely names the value.
 
-    Sums and products of bare letters do (`m + n = 34`), except before zero; anything with numbers in it is an equation
+    Sums and products of bare letters do (`m + n = 34`), except before zero; text with numbers is part of an equation
     (`2x + z = 1`).
     """
     text = squeeze(text)
@@ -57,7 +57,7 @@ def is_function_label(text: str, value: str) -> bool:
 
 
 class Choice(NamedTuple):
-    """A multiple-choice answer: its letter and what stands after it."""
+    """A multiple-choice answer: its letter and the text after it."""
 
     letter: str
     rest: str
@@ -73,7 +73,7 @@ CHOICES = (
 
 
 def read_choice(text: str) -> Choice | None:
-    """The multiple-choice answer that `text` is: `B`, `(B)`, `\\text{(B)} 12`, `B. 12`; None for anything else."""
+    """`text` as a multiple-choice answer: `B`, `(B)`, `\\text{(B)} 12`, `B. 12`; None for anything else."""
     for pattern in CHOICES:
         match = pattern.fullmatch(text)
         if match is not None:

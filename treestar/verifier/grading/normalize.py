@@ -1,6 +1,6 @@
-"""Rewriting the many ways of writing an answer into one small dialect of LaTeX.
+"""Rewrites the many notations of an answer into one small dialect of LaTeX.
 
-`canonical` is a fixed sequence of rewriting rules, each with its reason. What comes out uses: `\\frac{a}{b}`,
+`canonical` applies a fixed sequence of rewriting rules, each with its reason. The output uses: `\\frac{a}{b}`,
 `\\sqrt[n]{a}`, `^{...}`, `\\cdot`, `\\text{...}` for every kind of upright text, `\\le \\ge \\ne \\in \\cup \\infty
 \\pi`, backslashed function names, `,` for "and" and "or", and no `\\left`, `\\right`, dollar signs or spacing commands.
 """
@@ -105,13 +105,13 @@ QUANTIFIER = (
     r"\s*[a-z]\s*\\in\s*\\mathbb\{R\}\s*\.?$"
 )
 SYMBOL_RULES = (
-    rule(QUANTIFIER, "", "a function of a real variable is one without saying so"),
+    rule(QUANTIFIER, "", "a function of a real variable is the default"),
     rule(r"\*\*", "^", "Python's power"),
-    rule(r"<=|\\leq(?:slant|q)?(?![a-zA-Z])|=<", r"\\le ", "one name a relation"),
-    rule(r">=|\\geq(?:slant|q)?(?![a-zA-Z])", r"\\ge ", "one name a relation"),
-    rule(r"!=|\\neq(?![a-zA-Z])|\\not\s*=", r"\\ne ", "one name a relation"),
-    rule(r"\\lt(?![a-zA-Z])", "<", "one name a relation"),
-    rule(r"\\gt(?![a-zA-Z])", ">", "one name a relation"),
+    rule(r"<=|\\leq(?:slant|q)?(?![a-zA-Z])|=<", r"\\le ", "one name per relation"),
+    rule(r">=|\\geq(?:slant|q)?(?![a-zA-Z])", r"\\ge ", "one name per relation"),
+    rule(r"!=|\\neq(?![a-zA-Z])|\\not\s*=", r"\\ne ", "one name per relation"),
+    rule(r"\\lt(?![a-zA-Z])", "<", "one name per relation"),
+    rule(r"\\gt(?![a-zA-Z])", ">", "one name per relation"),
     rule(r"\\(?:colon\s*=|coloneqq)|:=", "=", "a definition is an equation"),
     rule(r"\\(?:varnothing|O)(?![a-zA-Z])", r"\\emptyset ", "one empty set"),
     rule(r"\\(?:infin|infinity)(?![a-zA-Z])|(?<![a-zA-Z\\])(?:infinity|inf|oo)(?![a-zA-Z])", r"\\infty ", "infinity"),
@@ -137,7 +137,7 @@ def named_power(match: re.Match[str]) -> str:
 
 
 NUMBER_RULES = (
-    rule(r"(?<=\d)\s*[xX]\s*(?=10\s*\^)", r"\\times ", "a letter x for the times of scientific notation"),
+    rule(r"(?<=\d)\s*[xX]\s*(?=10\s*\^)", r"\\times ", "a letter x as the times sign of scientific notation"),
     rule(r"(\d)\s*(?:\\text\{\s*)?(thousand|million|billion|trillion)\s*(?:\})?", named_power, "numbers in words"),
     rule(r"(\d*\.\d*)\\dot\{?(\d)\}?(\d*)\\dot\{?(\d)\}?", dotted_period, "dots mark the ends of a period"),
     rule(r"(?P<whole>\d*)\.(?P<fixed>\d*)\\(?:overline|bar|dot)\s*\{?(?P<period>\d+)\}?", repeating, "exact value"),
@@ -155,10 +155,10 @@ NUMBER_RULES = (
 
 
 def canonical(text: str) -> str:
-    """`text` (mathematics without dollar signs) in the dialect that the rest of the grader reads."""
+    """`text` (math without dollar signs) in the dialect that the rest of the grader reads."""
     text = re.sub(r"\s+", " ", plain_characters(text))
     if "matrix}" not in text and "array}" not in text and "cases}" not in text:
-        text = re.sub(r"\\\\(?=[a-zA-Z{}\[\]()])", r"\\", text)  # Backslashes doubled by someone's escaping.
+        text = re.sub(r"\\\\(?=[a-zA-Z{}\[\]()])", r"\\", text)  # Backslashes that were escaped twice.
     for rules in (PRINTED_RULES, LAYOUT_RULES, WORD_RULES, SYMBOL_RULES, NUMBER_RULES):
         text = rewritten(text, rules)
     text = brace_arguments(text)
@@ -167,14 +167,14 @@ def canonical(text: str) -> str:
 
 
 def squeeze(text: str) -> str:
-    """`text` without the spaces that carry no meaning; those between two digits stay."""
+    """`text` without meaningless spaces; spaces between two digits stay."""
     text = re.sub(r"(\\[a-zA-Z]+) (?=[a-zA-Z])", r"\1\0", text)
     text = re.sub(r"(?<!\d)\s+|\s+(?!\d)", "", text)
     return text.replace("\0", " ")
 
 
 def words_of(text: str) -> str:
-    """The letters and digits of a verbal answer, lower case, without LaTeX around them."""
+    """The letters and digits of a verbal answer in lower case, without LaTeX."""
     text = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text)
     text = re.sub(r"[.,;:!?](?!\d)|[\s{}$\"`]+", "", text)
     return text.lower() if len(text) > 1 else text
@@ -200,9 +200,10 @@ def without_outer_punctuation(text: str) -> str:
 
 
 def matching_brackets(text: str) -> dict[int, int]:
-    """For each opening bracket that is closed, where. Round and square ones may close each other: half-open intervals.
+    """Position of the closing bracket for each matched opening bracket. Round and square brackets may match each other,
+    as in half-open intervals.
 
-    Escaped braces are brackets of their own kind; positions are those of the bracket characters.
+    Escaped braces are a separate kind of bracket; positions are those of the bracket characters.
     """
     closing: dict[int, int] = {}
     stack: list[tuple[str, int]] = []
@@ -212,7 +213,7 @@ def matching_brackets(text: str) -> dict[int, int]:
         if token in ("(", "[", "{", "\\{", "\\langle"):
             stack.append(("(" if token == "[" else token, match.start()))
         elif token in kinds:
-            # A stray opening bracket inside must not hide the pair around it.
+            # An unmatched opening bracket inside must not hide the pair around it.
             while stack and stack[-1][0] != kinds[token]:
                 if not any(kind == kinds[token] for kind, _ in stack[-20:]):
                     break
@@ -260,7 +261,7 @@ def skip_optional(text: str, position: int, closing: dict[int, int], command: st
 
 
 def argument(text: str, start: int, closing: dict[int, int], command: str) -> tuple[int, int, bool]:
-    """Start and end of the argument that begins at `start`, and whether it has braces already."""
+    """Start and end of the argument that begins at `start`, and whether it already has braces."""
     if start >= len(text):
         return start, start, False
     if text[start] == "{":

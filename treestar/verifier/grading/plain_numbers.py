@@ -1,9 +1,9 @@
-"""Numbers as people and programs write them, read exactly.
+"""Exact parsing of numbers as people and programs write them.
 
 A plain number is an optional sign, digits with or without thousands separators, a decimal part, an exponent, or a
-fraction of two integers. Its value is a `Fraction`, so comparing two of them never loses a digit, and its written
-precision is kept, so that a decimal can be recognised as another number's rounding. Nothing here builds a number with
-more than a few hundred digits, whatever the text says.
+fraction of two integers. Its value is a `Fraction`, so comparisons are exact, and its written
+precision is kept, so that a decimal can be recognized as a rounding of another number. No text can create a number with
+more than a few hundred digits.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from typing import NamedTuple
 __all__ = ["PlainNumber", "is_rounding_of", "plain_numbers_equal", "read_plain_number"]
 
 LONGEST_NUMBER = 400
-"""Characters; anything longer is left to string comparison."""
+"""In characters; longer text is not parsed as a number."""
 LARGEST_EXPONENT = 400
-"""Absolute value of a power of ten that is still written out."""
+"""Maximum absolute value of a power of ten that is expanded."""
 FEWEST_ROUNDED_DIGITS = 5
-"""Significant digits from which a decimal may stand for the number it is the rounding of: 2.6667 is 8/3, 3.14 is
-not pi."""
+"""Minimum significant digits with which a decimal may equal the number that it is rounded from: 2.6667 is 8/3, but
+3.14 is not pi."""
 FEWEST_TRUNCATED_DIGITS = 6
-"""Significant digits from which a decimal may also be cut off instead of rounded: 0.666666 is 2/3."""
+"""Minimum significant digits with which a decimal may also be truncated instead of rounded: 0.666666 is 2/3."""
 FLOAT_DIGITS = 15
-"""Significant digits of a printed binary float; its last ones carry the computation's error."""
+"""Significant digits of a printed binary float; its last digits contain rounding errors."""
 FLOAT_TOLERANCE = Fraction(1, 10**12)
-"""Relative error forgiven to a printed binary float: 0.30000000000000004 is 0.3."""
+"""Relative tolerance for a printed binary float: 0.30000000000000004 is 0.3."""
 
 NUMBER = re.compile(
     r"""(?P<sign>[-+]?)
@@ -44,13 +44,13 @@ class PlainNumber(NamedTuple):
 
     value: Fraction
     places: int | None = None
-    """Digits after the decimal point (negative: the last written digit stands for tens and up); None: exact."""
+    """Digits after the decimal point (negative: the last written digit is tens or higher); None: exact."""
     digits: int = 0
-    """Significant digits written; 0 where exact."""
+    """Significant digits written; 0 if exact."""
 
 
 def read_plain_number(text: str) -> PlainNumber | None:
-    """The number that the whole of `text` is, or None where it is anything else or too long."""
+    """All of `text` as a number, or None if it is not a number or too long."""
     if len(text) > LONGEST_NUMBER:
         return None
     match = NUMBER.fullmatch(text)
@@ -91,7 +91,7 @@ def plain_numbers_equal(first: PlainNumber, second: PlainNumber) -> bool:
 
 
 def rounds_to(decimal: PlainNumber, other: PlainNumber) -> bool:
-    # Between two decimals the other one must be so much more precise that it cannot be a rounding itself.
+    # If both are decimals, the other must be precise enough that it cannot be a rounding itself.
     fewest_digits = max(10, decimal.digits + 3)
     if other.places is not None and decimal.digits < FLOAT_DIGITS and other.digits < fewest_digits:
         return False
@@ -99,7 +99,7 @@ def rounds_to(decimal: PlainNumber, other: PlainNumber) -> bool:
 
 
 def is_rounding_of(decimal: PlainNumber, value: Fraction) -> bool:
-    """Whether `decimal` is what `value` looks like when written with as many digits as `decimal` has."""
+    """Whether `decimal` is `value` written with as many digits as `decimal` has."""
     if decimal.places is None or decimal.digits < FEWEST_ROUNDED_DIGITS:
         return False
     difference = abs(decimal.value - value)

@@ -1,4 +1,4 @@
-"""Answers as Python and sympy print them, rewritten to LaTeX: `Fraction(1, 2)`, `Interval.open(0, oo)`, `{x: 1}`."""
+"""Rewrites answers printed by Python and sympy to LaTeX: `Fraction(1, 2)`, `Interval.open(0, oo)`, `{x: 1}`."""
 
 from __future__ import annotations
 

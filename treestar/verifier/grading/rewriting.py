@@ -1,4 +1,4 @@
-"""Rewriting rules: a regular expression, what to put in its place, and why."""
+"""Rewriting rules: a regular expression, its replacement, and the reason."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Rule(NamedTuple):
     pattern: re.Pattern[str]
     replacement: Replacement
     reason: str
-    """Why the two ways of writing are the same, for the reader of the tables."""
+    """Why the two notations are equivalent, for readers of the tables."""
 
 
 def rule(pattern: str, replacement: Replacement, reason: str) -> Rule:
@@ -26,7 +26,7 @@ def rule(pattern: str, replacement: Replacement, reason: str) -> Rule:
 
 
 def rewritten(text: str, rules: Iterable[Rule]) -> str:
-    """`text` after each rule in turn."""
+    """`text` after applying each rule in order."""
     for pattern, replacement, _ in rules:
         text = pattern.sub(replacement, text)
     return text

@@ -1,7 +1,7 @@
-"""Whether a program passes its tests: the verifier for problems of kind `code` (HumanEval; Chen et al. 2021).
+"""The verifier for problems of kind `code`: runs a program's tests (HumanEval; Chen et al. 2021).
 
-Program and tests run through an `Executor`, never in this process. The program runs first, and the tests in the state
-that it left; they pass if a nonce, which the program cannot know, is printed after the last of them.
+Program and tests run through an `Executor`, never in this process. The program runs first, then the tests in the
+resulting state. They pass if a nonce, which the program cannot know, is printed after the last test.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ FENCED = re.compile(r"```(?:python|py)?[ \t]*\n(.*?)```", re.DOTALL)
 
 
 class UnitTestVerifier:
-    """Implements `Verifier` for problems whose metadata holds `entry_point` and `tests` (a function `check`)."""
+    """Implements `Verifier` for problems whose metadata contains `entry_point` and `tests` (a function `check`)."""
 
     def __init__(self, executor: Executor) -> None:
         self.executor = executor
@@ -31,7 +31,7 @@ class UnitTestVerifier:
         return (await self.run_tests(problem, answer)).error is None
 
     async def run_tests(self, problem: Problem, program: str) -> Execution:
-        """What running the tests did; its error says why the program does not pass."""
+        """The execution of the tests; its error is the reason why the program does not pass."""
         entry_point, tests = problem.metadata.get("entry_point"), problem.metadata.get("tests")
         if not isinstance(entry_point, str) or not isinstance(tests, str):
             raise TreestarError(
@@ -51,7 +51,7 @@ class UnitTestVerifier:
         return tested
 
     async def equivalent(self, first: str, second: str) -> bool:
-        """Whether two programs are the same text: more than that cannot be decided."""
+        """Whether two programs are identical texts; equivalence of programs is undecidable."""
         return first.strip() == second.strip()
 
 
@@ -60,11 +60,11 @@ def candidate_program(problem: Problem, code: str, text: str) -> str:
 
     Args:
         code: the code of all its steps, joined.
-        text: what it wrote altogether.
+        text: the full text of the trajectory.
 
     Returns:
-        Its code where that defines the function, else the first fenced block that does, else the question with its code
-        (or text) as the function's body.
+        The trajectory's code if it defines the function, else the first fenced block that does, else the question with
+        the code (or text) as the function's body.
     """
     definition = re.compile(rf"^\s*def\s+{re.escape(str(problem.metadata.get('entry_point')))}\s*\(", re.MULTILINE)
     for source in (code, *FENCED.findall(text)):
@@ -74,6 +74,6 @@ def candidate_program(problem: Problem, code: str, text: str) -> str:
 
 
 def preface(question: str) -> str:
-    """The imports and helpers that stand before a question's last function."""
+    """The imports and functions before a question's last function."""
     head, _, _ = question.rpartition("\ndef ")
     return head

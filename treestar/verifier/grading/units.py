@@ -1,4 +1,4 @@
-"""Units after a number: which words are units, when two of them are the same, and how to convert between them."""
+"""Units after a number: recognition, equality, and conversion."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Unit", "known_unit", "read_unit", "split_currency", "split_letter_un
 
 
 class Unit(NamedTuple):
-    """What a unit measures and how many of the dimension's base unit it is."""
+    """A unit's dimension and its size in the dimension's base unit."""
 
     dimension: str
     factor: Fraction
@@ -71,7 +71,7 @@ CHANGES_MEANING = re.compile(
     r"to|is|are|integers?|multiples?|primes?|real|complex|imaginary|million|billion|thousand|hundred|dozen)\b",
     re.IGNORECASE,
 )
-"""Words after a number that are no unit: without them the answer would mean something else."""
+"""Words after a number that are not units, because they change the meaning of the answer."""
 POWER = r"(?:\s*\^\{-?\d\})?"
 UPRIGHT = rf"\\text\{{[^{{}}]*\}}{POWER}"
 BARE = rf"[A-Za-z]{{2,}}\.?{POWER}"
@@ -87,7 +87,7 @@ TRAILING_UNIT = re.compile(
 
 
 def split_currency(text: str) -> tuple[str, str]:
-    """The amount and the currency of `\\$12.50` or `€18`; no currency leaves `text` as it is."""
+    """The amount and the currency of `\\$12.50` or `€18`; without a currency, `text` is unchanged."""
     match = re.match(r"(-?)\s*(?:\\(?=\$)|\\text\{)?\s*(Rs\.?|USD|[A-Z]{0,2}\$|[€£¥₹₩₽])\s*\}?\s*(?=[\d.\\])", text)
     if match is not None:
         symbol = match[2]
@@ -99,10 +99,10 @@ def split_currency(text: str) -> tuple[str, str]:
 
 
 def read_unit(text: str) -> tuple[str, str]:
-    """The value and the unit (one normal spelling, "" for none) of a scalar in canonical LaTeX.
+    """The value and the unit (in normalized spelling, "" if none) of a scalar in canonical LaTeX.
 
-    Text in upright type after a number is a unit whatever it says, unless it changes the meaning; bare letters are one
-    only where they spell a known unit or a word, because `3ab` is a product.
+    Text in upright type after a number is always a unit, unless it changes the meaning. Bare letters are a unit only if
+    they spell a known unit or a word, because `3ab` is a product.
     """
     amount, currency = split_currency(text)
     if currency:
@@ -127,13 +127,13 @@ def looks_like_words(unit: str, spaced: bool) -> bool:
 
 
 def split_letter_unit(text: str) -> tuple[str, str]:
-    """The value and the one-letter unit of `5 m`, which alone could as well be a product; "" where there is none."""
+    """The value and the one-letter unit of `5 m`, which could also be a product; "" if it has none."""
     match = re.fullmatch(r"(-?\d[\d.]*) ([A-Za-z])", text.strip())
     return (match[1], match[2].lower()) if match is not None and match[2].lower() in UNITS else (text, "")
 
 
 def spelling_of(unit: str) -> str:
-    """One spelling for `\\text{ square  centimeters}`, `cm^2` and `\\text{cm}^{2}`."""
+    """One normalized spelling for `\\text{ square  centimeters}`, `cm^2` and `\\text{cm}^{2}`."""
     unit = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", unit).lower().replace(".", "")
     unit = re.sub(r"\bper\b", "/", unit)
     unit = re.sub(r"\b(?:square|sq)\s+([a-z]+)", r"\1^{2}", unit)
@@ -150,7 +150,7 @@ def singular(word: str) -> str:
 
 
 def known_unit(spelling: str) -> Unit | None:
-    """What `spelling` measures; None for a noun or a generic "units", which say nothing about the value."""
+    """The unit with this spelling; None for a noun or a generic "units", which do not affect the value."""
     factors = re.fullmatch(r"([^\s/^]+(?:\^-?\d)?)(?:/([^\s/^]+(?:\^-?\d)?))?", spelling)
     if factors is None:
         return None

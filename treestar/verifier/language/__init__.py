@@ -1,4 +1,4 @@
-"""The Python that steps are written in: what they may write, and which names and modules they meet.
+"""The restricted Python of steps: the allowed syntax, names and modules.
 
-It knows nothing of processes; `treestar.verifier.sandbox` runs it in a jail.
+It does not handle processes; `treestar.verifier.sandbox` runs it in a jail.
 """

@@ -1,7 +1,7 @@
-"""The guards that every attribute read and write of a step goes through, `str.format` included.
+"""Guards for every attribute read and write of a step, including `str.format`.
 
-They close the ways from ordinary objects to the interpreter: private and special attributes, modules, format strings,
-metaclasses; and they keep what all steps share as it is.
+They block the paths from ordinary objects to the interpreter (private and special attributes, modules, format strings,
+metaclasses) and protect objects shared by all steps from changes.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ DENIED_ATTRIBUTES = INSPECT_ATTRIBUTES | {
     *words("tofile dump ctypes cffi capsule identify mro"),
     *words("func_closure func_code func_defaults func_dict func_globals"),  # of compiled functions
 }
-"""Attributes no object may be asked for: they lead to frames, files, raw memory, hidden classes, or evaluate text."""
+"""Attributes denied on all objects: they lead to frames, files, raw memory or hidden classes, or evaluate text."""
 
 FORMATTING = frozenset({"format", "format_map"})
 TIME_DEPENDENT = frozenset({"now", "today", "utcnow"})
 REGISTERING = frozenset(
     {*words("register register_many add_handler add_handlers remove_handler remove_handlers set_global_settings")}
 )
-"""Methods that change what a library keeps for everybody; a step may call its own."""
+"""Methods that change global state of a library; a step may call its own methods of these names."""
 WEARING = frozenset(
     {*words("set_global_dimension set_global_relative_scale_factor set_quantity_dimension set_quantity_scale_factor")}
 )
-"""Methods that do the same and that a step has reason to call: its process is then good for this branch only."""
+"""Similar methods that steps have a reason to call. Afterwards the process can be used only for this branch."""
 LOOKED_INTO = DENIED_ATTRIBUTES | FORMATTING | TIME_DEPENDENT | REGISTERING | WEARING | {"resize"}
 NAMED_TUPLE_ATTRIBUTES = {"_asdict", "_replace", "_fields", "_make"}
 WRITABLE: dict[type, frozenset[str]] = {
@@ -59,11 +59,11 @@ WRITABLE: dict[type, frozenset[str]] = {
     type(numpy.zeros(0).flags): frozenset({"writeable"}),
     defaultdict: frozenset({"default_factory"}),
 }
-"""The attributes that a step may set on objects that are not of its own making."""
+"""The attributes that a step may set on objects that it did not create."""
 FUNCTIONS = (FunctionType, type(functools.lru_cache(print)))
 DEFINITIONS = (type, *FUNCTIONS)
 UNREMARKABLE = frozenset((int, float, bool, str, tuple, type(None), FunctionType, MethodType, BuiltinMethodType))
-"""Most attributes are of these types, which no check below looks for."""
+"""The types of most attributes; none of the checks below concern them."""
 CONTAINERS = (dict, list, set, bytearray, deque, numpy.ndarray)
 MISSING = object()
 
@@ -73,7 +73,7 @@ def guarded_getattr(value: Any, name: str, default: Any = MISSING) -> Any:
 
     Raises:
         NotAllowed: the attribute leads out of the sandbox.
-        AttributeError: there is none of that name, and no default.
+        AttributeError: the attribute does not exist, and no default was given.
     """
     if type(name) is not str:
         raise TypeError("attribute name must be string")
@@ -109,7 +109,7 @@ def guarded_getattr(value: Any, name: str, default: Any = MISSING) -> Any:
 
 
 def given(module: ModuleType, name: str) -> ModuleType:
-    """`module`, if a step may have it; that it now has it is noted."""
+    """`module`, if a step may have it; records that the step has it now."""
     if not is_facade(module):
         raise NotAllowed(f"the module '{name}' may not be reached through an attribute")
     handed_out.add(module.__name__)
@@ -117,7 +117,7 @@ def given(module: ModuleType, name: str) -> ModuleType:
 
 
 def check_super(value: Any) -> None:
-    """A class of a library has methods of its bases that it hides, because they would not be safe to call."""
+    """Refuse `super` in library classes: they override unsafe methods of their bases."""
     if value.__thisclass__.__module__ != OWN_MODULE:
         raise NotAllowed(f"'super' may not be used with '{value.__thisclass__.__name__}', only with the step's classes")
 
@@ -133,7 +133,7 @@ def check_looked_into(value: Any, name: str) -> None:
         raise NotAllowed("an array may not be resized: its views would read freed memory; use 'numpy.resize'")
     if name in REGISTERING and home_of(value) != OWN_MODULE:
         raise NotAllowed(f"'{name}' may be called on the step's own classes only: it changes the library for all steps")
-    if name in REGISTERING | WEARING:  # an own class may derive from one of the library, which then knows, too
+    if name in REGISTERING | WEARING:  # a step's class may derive from a library class, which registers it too
         wear(f"'{name}' was called")
 
 
@@ -160,13 +160,13 @@ def method_of_base(kind: Any, name: str) -> Callable[..., Any]:
 
 
 def is_kept_by_class(value: Any, name: str, found: Any) -> bool:
-    """Whether `found` is in a class of a library, so that a change to it would be seen by all steps."""
+    """Whether `found` is stored in a library class, so that all steps would see a change to it."""
     kind = value if isinstance(value, type) else type(value)
     return any(vars(base).get(name) is found for base in kind.__mro__ if base.__module__ != OWN_MODULE)
 
 
 def is_own(value: Any, name: str) -> bool:
-    """Whether a step made the attribute `name`: on its function, an instance of its class, or in the class."""
+    """Whether a step created the attribute `name`: on its function, an instance of its class, or in the class."""
     if isinstance(value, FUNCTIONS):
         return value.__module__ == OWN_MODULE and name in vars(value)
     kind: Any = value if isinstance(value, type) else type(value)
@@ -180,7 +180,7 @@ def is_own(value: Any, name: str) -> bool:
 
 
 def home_of(value: Any) -> Any:
-    """The module that made the class or function `value`, or the class of `value`."""
+    """The module that defines the class or function `value`, or the class of `value`."""
     return value.__module__ if isinstance(value, DEFINITIONS) else type(value).__module__
 
 
@@ -205,7 +205,7 @@ def guarded_write(value: Any) -> Any:
     """`value` itself, if a step may set its items.
 
     Raises:
-        NotAllowed: it is something that all steps share.
+        NotAllowed: all steps share `value`.
     """
     if belongs_to_library(value) or isinstance(value, (ModuleType, sympy.Basic)):
         raise NotAllowed(f"a '{type(value).__name__}' of the library may not be changed")
@@ -216,7 +216,7 @@ def guarded_attribute_write(value: Any, name: Any) -> Any:
     """`value` itself, if a step may set its attribute `name`.
 
     Raises:
-        NotAllowed: `value` is not of the step's own making, with few exceptions, or the name is a special one.
+        NotAllowed: a step did not create `value` (with few exceptions), or the name is special.
     """
     if type(name) is not str:
         raise TypeError("attribute name must be string")
@@ -252,14 +252,14 @@ def guarded_hasattr(value: Any, name: str) -> bool:
 
 
 split_field_name = cast(Any, importlib.import_module("_string")).formatter_field_name_split
-"""What `string.Formatter` itself splits `0.name[key]` with."""
+"""The function with which `string.Formatter` splits `0.name[key]`."""
 
 
 class GuardedFormatter(string.Formatter):
-    """`str.format` whose `{0.attribute}` fields go through the guard."""
+    """`str.format` that reads `{0.attribute}` fields through the guard."""
 
     def get_field(self, field_name: str, args: Any, kwargs: Any) -> Any:
-        """The object a replacement field names, and the argument it began with."""
+        """The object that a replacement field refers to, and the argument its name starts with."""
         first, rest = split_field_name(field_name)
         value = self.get_value(first, args, kwargs)
         for is_attribute, key in rest:
@@ -281,7 +281,7 @@ def safe_format(value: Any, name: str) -> Callable[..., str]:
 
 
 def type_of(value: Any, *rest: Any) -> Any:
-    """One-argument `type`. Metaclasses are never given away: calling one makes classes unchecked."""
+    """`type` with one argument. Never returns a metaclass, because calling one creates unchecked classes."""
     if rest:
         raise NotAllowed("'type' with three arguments may not be used; write a class statement")
     if isinstance(value, type) or value is type_of:

@@ -1,4 +1,4 @@
-"""The classes of steps: what they may derive from, and numpy's class of arrays as they see it."""
+"""The classes of steps: their allowed base classes, and a safe replacement of numpy's array class."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BASE_MODULES = frozenset(
 
 
 class ArrayKind(type):
-    """Makes `Array` look like `numpy.ndarray` to everything that asks."""
+    """Makes `Array` look like `numpy.ndarray` in type checks and comparisons."""
 
     def __instancecheck__(cls, value: Any) -> bool:
         return isinstance(value, numpy.ndarray)
@@ -41,7 +41,7 @@ class ArrayKind(type):
 
 
 class Array(metaclass=ArrayKind):
-    """Stands for `numpy.ndarray` in steps, whose constructor takes the words of a buffer for addresses of objects."""
+    """Replaces `numpy.ndarray` in steps, because its constructor can interpret a buffer as addresses of objects."""
 
     __module__ = "numpy"
     __qualname__ = "ndarray"
@@ -51,24 +51,24 @@ Array.__name__ = "ndarray"
 
 
 def build_class(body: Callable[[], Any], name: str, *bases: Any) -> Any:
-    """What a class statement calls.
+    """Replaces `__build_class__`, which class statements call.
 
     Raises:
-        NotAllowed: a base is not for steps: its constructor, or what a library does with its attributes, leads out.
+        NotAllowed: a base class is unsafe: its constructor, or a library's use of its attributes, escapes the sandbox.
     """
     for base in resolve_bases(bases):
         if not isinstance(base, type):
             raise TypeError(f"a class cannot derive from a '{type(base).__name__}'")
         if issubclass(base, sympy.Basic):
-            wear(f"'{name}' derives from a class of sympy, whose caches ask what is equal")
+            wear(f"'{name}' derives from a sympy class, and sympy's caches use equality")
         elif base.__module__ not in BASE_MODULES | {OWN_MODULE} and not is_builtin_base(base):
             raise NotAllowed(f"a class may not derive from '{base.__name__}'")
     made = builtins.__build_class__(body, name, *bases)
     if isinstance(made, type) and {"__eq__", "__hash__"} <= vars(made).keys() and vars(made)["__hash__"] is not None:
-        wear(f"'{name}' says itself what it is equal to, and libraries remember results by equality")
+        wear(f"'{name}' defines its own equality, which libraries use to cache results")
     return made
 
 
 def is_builtin_base(kind: Any) -> bool:
-    """Whether this is a class of Python itself that the step's own classes may derive from."""
+    """Whether `kind` is a built-in class that the step's own classes may derive from."""
     return isinstance(kind, type) and (kind in BUILTIN_BASES or issubclass(kind, BaseException))

@@ -1,12 +1,12 @@
-"""The language of steps: which Python a step may be written in, and how it is compiled.
+"""The language of steps: the subset of Python that they may use, and its compiler.
 
 RestrictedPython rewrites attribute reads to `_getattr_(object, "name")` and writes to `_write_(object).name = ...`, so
-that `guards.py` decides each of them at run time; import statements become calls of guards, too. This transformer
-accepts more of the language than the stock one, because models write it: augmented assignment to items and attributes,
-annotations, star imports, `nonlocal`, `match`, starred calls, private names. In return every identifier of the source,
-wherever the grammar lets one stand, is checked in one place before anything else happens (`check_identifiers`).
+that `guards.py` checks each of them at run time; import statements become calls of guards too. This transformer
+accepts more of the language than RestrictedPython's own, because models use it: augmented assignment to items and
+attributes, annotations, star imports, `nonlocal`, `match`, starred calls, private names. In return, all identifiers of
+the source are checked in one place before anything else happens (`check_identifiers`).
 
-Names that begin and end with an underscore are reserved: Python's special names, and those of the guards.
+Names that begin and end with an underscore are reserved for Python's special names and for guards.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = [
 
 
 def words(text: str) -> tuple[str, ...]:
-    """The words of `text`: long lists of names read better without quotes and commas."""
+    """The words of `text`: long lists of names are easier to read without quotes and commas."""
     return tuple(text.split())
 
 
@@ -53,21 +53,21 @@ METHOD_NAMES = frozenset(
         *words("missing format copy deepcopy"),
     )
 )
-"""The special methods a step's class may define, and call through `super()`."""
+"""The special methods that a step's class may define and call through `super()`."""
 
 OWN_MODULE = "__main__"
-"""The `__name__` steps run under; classes and functions with this `__module__` are the step's own."""
+"""The `__name__` of steps; classes and functions with this `__module__` are the step's own."""
 
 NodeT = TypeVar("NodeT", bound=ast.expr | ast.stmt | ast.pattern)
 LOAD, STORE = ast.Load(), ast.Store()
 READABLE = frozenset({"__name__", "__doc__"})
 BINDABLE = METHOD_NAMES | {"__slots__", "__match_args__"}
 VISIT_DEPTH = 20_000
-"""Recursion limit while the syntax tree is walked; `1 + 1 + ... + 1` nests as deep as it is long."""
+"""Recursion limit while walking the syntax tree; the nesting of `1 + 1 + ... + 1` grows with its length."""
 
 
 class NotAllowed(Exception):
-    """A step used something that steps may not use. The message names it."""
+    """A step used something that is not allowed. The message names it."""
 
     def __init__(self, message: str, line: int | None = None) -> None:
         super().__init__(message)
@@ -77,22 +77,22 @@ class NotAllowed(Exception):
 def compile_step(source: str, filename: str) -> CodeType:
     """Compile one step's code for a namespace with the builtins of `guards.step_builtins`.
 
-    The value of a last expression statement is handed to `_show_`, as a notebook does.
+    The value of a final expression statement is passed to `_show_`, as in a notebook.
 
     Raises:
-        NotAllowed: the code uses a refused construct or name; `line` says where.
-        SyntaxError, ValueError, RecursionError, MemoryError: the code is no Python, or too nested to be parsed.
+        NotAllowed: the code uses a refused construct or name; `line` is its line number.
+        SyntaxError, ValueError, RecursionError, MemoryError: the code is not valid Python, or nested too deeply.
     """
     return compile_tree(source, filename, "exec", restricted=True)
 
 
 def compile_freely(source: str, filename: str) -> CodeType:
-    """As `compile_step`, but all of Python is allowed and nothing is rewritten for guards."""
+    """Like `compile_step`, but all of Python is allowed and no guards are inserted."""
     return compile_tree(source, filename, "exec", restricted=False)
 
 
 def compile_expression(source: str) -> CodeType:
-    """Compile one expression under the same rules. Raises as `compile_step` does."""
+    """Compile one expression under the same rules. Raises like `compile_step`."""
     return compile_tree(source.strip(), "<expression>", "eval", restricted=True)
 
 
@@ -118,20 +118,20 @@ def show_last_expression(tree: ast.Module) -> None:
 
 
 def call(place: ast.expr | ast.stmt | ast.pattern, name: str, *arguments: ast.expr | str) -> ast.Call:
-    """A call of `name` that stands where `place` does. Strings become constants."""
+    """A call of `name` with the location of `place`. Strings become constants."""
     constants = [at(place, ast.Constant(each)) if isinstance(each, str) else each for each in arguments]
     return at(place, ast.Call(at(place, ast.Name(name, LOAD)), constants, []))
 
 
 def at(place: ast.expr | ast.stmt | ast.pattern, node: NodeT) -> NodeT:
-    """`node` itself, given the location of `place`; as `ast.copy_location`, at a third of the time."""
+    """`node` itself, given the location of `place`; like `ast.copy_location`, but three times as fast."""
     node.lineno, node.col_offset = place.lineno, place.col_offset
     node.end_lineno, node.end_col_offset = place.end_lineno, place.end_col_offset
     return node
 
 
 def all_at(place: ast.stmt | ast.pattern, node: NodeT) -> NodeT:
-    """As `at`, and for what is inside `node` and has no location yet."""
+    """Like `at`, and also for nodes inside `node` that have no location yet."""
     return ast.fix_missing_locations(at(place, node))
 
 
@@ -147,17 +147,17 @@ PLAIN = frozenset(
         "Invert Not UAdd USub And Or Eq NotEq Lt LtE Gt GtE Is IsNot In NotIn"
     )
 )
-"""Constructs that the transformer leaves as they are; most steps of arithmetic have no other. A test compares."""
+"""Constructs that the transformer does not change; most arithmetic steps contain only these. A test checks the list."""
 
 
 def check_identifiers(tree: ast.AST) -> set[type]:
-    """Refuse reserved names wherever they stand: a syntax-tree field that is a string and no constant is a name.
+    """Refuse reserved names anywhere: every string field of the syntax tree that is not a constant is a name.
 
     Returns the kinds of nodes in the tree.
     """
     kinds = set()
     nodes = [tree]
-    for node in nodes:  # which grows meanwhile
+    for node in nodes:  # which grows during the loop
         kind = type(node)
         kinds.add(kind)
         if kind is ast.Constant:
@@ -187,7 +187,7 @@ def check_identifier(node: ast.AST, dotted: str) -> None:
 
 
 def is_reserved(name: str) -> bool:
-    """Whether `name` is, or might be, one of Python's or of a guard: no variable of a step may have it."""
+    """Whether `name` is or could be a special name of Python or a guard's name. Variables of steps must not use it."""
     return re.match(r"_.+_$", name) is not None
 
 
@@ -213,12 +213,12 @@ def attribute_refusal(name: str) -> str | None:
 
 
 class StepTransformer(RestrictingNodeTransformer):  # type: ignore[misc]  # the library is untyped
-    """Rewrites what the guards must see, lets the rest of the language pass, refuses what it does not know."""
+    """Rewrites constructs that need guards, keeps the rest of the language, and refuses unknown constructs."""
 
     def __init__(self) -> None:
         super().__init__([], [], {})
         self._inside: list[ast.AST] = []
-        """The functions and classes around the node that is visited."""
+        """The functions and classes around the visited node."""
         self._annotations_are_text = False
 
     def error(self, node: ast.AST, info: str) -> None:
@@ -229,10 +229,10 @@ class StepTransformer(RestrictingNodeTransformer):  # type: ignore[misc]  # the 
         raise NotAllowed(f"this construct may not be used: {construct}", getattr(node, "lineno", None))
 
     def check_name(self, node: ast.AST, name: str | None, allow_magic_methods: bool = False) -> None:
-        """Every identifier has been checked by `check_identifiers`."""
+        """Do nothing: `check_identifiers` has checked every identifier."""
 
     def visit(self, node: ast.AST) -> Any:
-        """What `node` becomes. As the library's, but what stays as it is takes no way round."""
+        """Transform `node`. Like RestrictedPython's method, with a shortcut for unchanged nodes."""
         kind = type(node)
         if kind in PLAIN:
             return self.node_contents_visit(node)
@@ -240,7 +240,7 @@ class StepTransformer(RestrictingNodeTransformer):  # type: ignore[misc]  # the 
         return visitor(node)
 
     def node_contents_visit(self, node: ast.AST) -> Any:
-        """`node` itself, after all that is in it has been visited. As the library's, in half the time."""
+        """`node` itself, after visiting everything in it. Like RestrictedPython's method, but twice as fast."""
         for field in node._fields:
             value = getattr(node, field)
             if isinstance(value, list):
@@ -276,7 +276,7 @@ class StepTransformer(RestrictingNodeTransformer):  # type: ignore[misc]  # the 
         return node
 
     def _mangled(self, name: str) -> str:
-        """`__name` in a class is private to it: `_Class__name`. Python mangles names, but no strings for guards."""
+        """`__name` in a class is private to it: `_Class__name`. Python mangles names, but not strings for guards."""
         if name.startswith("__") and not name.endswith("__"):
             for scope in reversed(self._inside):
                 if isinstance(scope, ast.ClassDef):
@@ -294,7 +294,7 @@ class StepTransformer(RestrictingNodeTransformer):  # type: ignore[misc]  # the 
     def visit_AugAssign(self, node: ast.AugAssign) -> Any:
         """`object.name += value` becomes `object.name = _inplace_("+=", object.name, value)`, guarded as usual.
 
-        Native augmented assignment would read the attribute behind the guard's back.
+        Native augmented assignment would read the attribute without the guard.
         """
         if not isinstance(node.target, ast.Attribute):
             return self.node_contents_visit(node)
@@ -310,7 +310,7 @@ class StepTransformer(RestrictingNodeTransformer):  # type: ignore[misc]  # the 
         return self.visit(all_at(node, ast.Assign(targets=[written], value=update)))
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> Any:
-        """Annotations stay in class bodies, where dataclasses read them; elsewhere they are dropped."""
+        """Annotations are kept in class bodies, where dataclasses read them, and dropped elsewhere."""
         if self._inside and isinstance(self._inside[-1], ast.ClassDef):
             if self._annotations_are_text:
                 node.annotation = at(node, ast.Constant(ast.unparse(node.annotation)))
@@ -362,7 +362,7 @@ class StepTransformer(RestrictingNodeTransformer):  # type: ignore[misc]  # the 
         return all_at(node, ast.Assign(targets=[ast.List(names, STORE)], value=value))
 
     def visit_Match(self, node: ast.Match) -> Any:
-        """What the cases that read attributes keep in names for a moment is forgotten at the end."""
+        """Clear the temporary names of cases that read attributes after the statement."""
         if any(reads_attributes(case.pattern) for case in node.cases):
             check_patterns(node.cases)
         node = self.node_contents_visit(node)

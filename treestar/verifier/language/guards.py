@@ -1,6 +1,6 @@
-"""What a step meets at run time: its builtins, with the guards that compiled code calls among them.
+"""The run-time environment of a step: its builtins, including the guards that compiled code calls.
 
-They are the first wall of two; the limits on the process are the other.
+They are the first of two layers of protection; the limits on the process are the second.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ REFUSED_BUILTINS = words("open input exec compile globals locals vars dir breakp
 
 
 class Output:
-    """What a step prints: at most `limit` characters of it, the cut marked."""
+    """The printed output of a step, cut to `limit` characters with a mark at the cut."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -51,7 +51,7 @@ class Output:
         self._cut = False
 
     def write(self, text: str) -> int:
-        """Append `text`, as far as there is room."""
+        """Append `text`, up to the limit."""
         room = self._limit - self._length
         if len(text) > room:
             self._cut = True
@@ -61,7 +61,7 @@ class Output:
         return len(text)
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: output is not buffered."""
 
     def text(self) -> str:
         """The output so far."""
@@ -83,7 +83,7 @@ def import_from(name: str, *keys: str) -> list[Any]:
 
 
 def member(module: ModuleType, key: str) -> Any:
-    """What `from module import key` gives: a permitted name, or a permitted submodule."""
+    """The result of `from module import key`: a permitted name or a permitted submodule."""
     if not hasattr(module, key):
         try:
             return import_module(f"{module.__name__}.{key}")
@@ -128,7 +128,7 @@ def make_print(output: Output) -> Callable[..., None]:
     def print(
         *values: Any, sep: str | None = " ", end: str | None = "\n", file: Any = None, flush: bool = False
     ) -> None:
-        del flush  # nothing is held back
+        del flush  # output is not buffered
         if file is not None:
             raise NotAllowed("'print' with 'file' may not be used in a step")
         builtins.print(*values, sep=sep, end=end, file=output)
@@ -137,10 +137,10 @@ def make_print(output: Output) -> Callable[..., None]:
 
 
 def show_function(output: Output) -> Callable[[Any], None]:
-    """What compiled code hands the value of a last expression to."""
+    """The function to which compiled code passes the value of a final expression."""
 
     def show(value: Any) -> None:
-        """Print a last expression's value as a notebook would."""
+        """Print a final expression's value, as a notebook does."""
         if value is not None:
             output.write(repr(value) + "\n")
 
@@ -163,14 +163,14 @@ def make_eval(namespace: Callable[[], dict[str, Any]]) -> Callable[..., Any]:
 def step_builtins(output: Output, namespace: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """The `__builtins__` of restricted steps: the guards that compiled code calls, and the builtins of Python.
 
-    `namespace` gives the globals of the step that runs now; `eval` and star imports work there.
+    `namespace` returns the globals of the running step, which `eval` and star imports use.
     """
     made = {
         **safe_builtins,
         **{name: getattr(builtins, name) for name in PLAIN_BUILTINS},
         **{name: refused(name) for name in REFUSED_BUILTINS},
         "__build_class__": build_class,
-        "__import__": builtins.__import__,  # for numpy's C code, which looks here; steps cannot name it
+        "__import__": builtins.__import__,  # for numpy's C code, which looks it up here; steps cannot name it
         "print": make_print(output),
         "eval": make_eval(namespace),
         "type": type_of,

@@ -1,9 +1,9 @@
-"""Takes the dangerous powers out of the libraries that steps may call.
+"""Removes dangerous features from the libraries that steps may call.
 
-`enum` makes classes of names in a list. sympy evaluates strings: everything that calls `sympify` on one ends in
-`eval_expr`, and `lambdify` (so `nsolve`, too) compiles source text built from symbol names. These get a checked
-evaluator here. `refuse_system_calls` is the net below: an audit hook, which nothing can remove, that refuses files,
-processes, sockets and foreign memory by whatever road.
+`enum` creates classes from lists of names. sympy evaluates strings: every `sympify` of a string calls `eval_expr`, and
+`lambdify` (so `nsolve` too) compiles source text built from symbol names. Here they get a checked evaluator.
+`refuse_system_calls` is a second line of defense: an audit hook, which cannot be removed, that refuses all access to
+files, processes, sockets and foreign memory.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ HARMLESS_EVENTS = words(
 
 
 def harden_enum() -> None:
-    """Keep special names out of the classes that `Enum("Name", members)` makes. Call it once, before any step runs."""
+    """Keep special names out of the classes that `Enum("Name", members)` creates. Call once, before any step runs."""
     metaclass: Any = type(enum.Enum)
     original = metaclass._create_
 
@@ -84,12 +84,12 @@ def refuse_source(*_: Any) -> Any:
 
 
 def keep_expression(tree: ast.Expression, *_: Any) -> str:
-    """What sympy's parser gets for `compile`: the source again, for `eval_expression`."""
+    """Replaces `compile` in sympy's parser: returns the source, for `eval_expression`."""
     return ast.unparse(tree)
 
 
 def import_sympy_names(_: str, scope: dict[str, Any]) -> None:
-    """What sympy's parser gets for `exec("from sympy import *", scope)`: the names that steps get, too."""
+    """Replaces `exec("from sympy import *", scope)` in sympy's parser: adds the names that steps get too."""
     from treestar.verifier.language.modules import import_star
 
     scope.update(import_star("sympy"))
@@ -115,7 +115,7 @@ def eval_expression(code: Any, local_dict: Mapping[str, Any], global_dict: Mappi
 
 
 def harden_undefined_functions(metaclass: Any) -> None:
-    """`Function("f", ...)` makes a class; keep special names out of it."""
+    """`Function("f", ...)` creates a class; keep special names out of it."""
     original = metaclass.__new__
 
     def new(cls: Any, name: Any, *args: Any, **options: Any) -> Any:
@@ -130,7 +130,7 @@ def harden_undefined_functions(metaclass: Any) -> None:
 
 
 def compile_generated(source: str, filename: str, mode: str) -> CodeType:
-    """Compile what lambdify wrote, if it is arithmetic and calls of mathematical functions, nothing else."""
+    """Compile lambdify's output if it contains only arithmetic and calls of mathematical functions."""
     tree = cast(ast.Module, ast.parse(source, filename, mode))
     own = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
     for node in ast.walk(tree):
@@ -152,7 +152,7 @@ def check_generated_name(node: ast.Name | ast.arg | ast.Attribute, own: set[str]
     else:
         name = node.id if isinstance(node, ast.Name) else node.arg
         is_builtin = hasattr(builtins, name) and name not in GENERATED_BUILTINS
-        if name in GENERATED_ROOTS:  # it stands for the module and may stand for nothing else
+        if name in GENERATED_ROOTS:  # it refers to the module and must not refer to anything else
             refused = not (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load))
         else:
             refused = name not in own and (is_builtin or name == "builtins" or is_denied(name))
@@ -182,17 +182,17 @@ def execute_generated(code: Any, *scopes: Any) -> None:
     builtins.exec(code, *scopes)
 
 
-# --- the net below ---------------------------------------------------------------------------------------------------
+# --- the audit hook --------------------------------------------------------------------------------------------------
 
 
 def refuse_system_calls() -> None:
-    """From now on this process may compute and nothing else: whatever Python audits is refused, with few exceptions.
+    """Restrict this process to computation: every event that Python audits is refused, with few exceptions.
 
-    It cannot be undone, so it is called in the forked process of a step. Modules that are not imported yet cannot be
-    imported any more, because that would read files.
+    This cannot be undone, so call it in the forked process of a step. Modules that are not loaded yet can no longer be
+    imported, because that would read files.
     """
 
-    harmless = frozenset(HARMLESS_EVENTS)  # a global could be replaced by a step that found this module
+    harmless = frozenset(HARMLESS_EVENTS)  # a step that finds this module could replace a global
 
     def hook(event: str, _: tuple[Any, ...]) -> None:
         if event not in harmless:

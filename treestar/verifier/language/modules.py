@@ -1,9 +1,9 @@
-"""Which modules a step may import, and which of their names it sees.
+"""The modules that a step may import, and their permitted names.
 
-A step never holds a real module. It gets a facade: a module object with nothing in it but the permitted names, so that
-no attribute read can wander from `statistics` to `sys`. What reads or writes files, evaluates strings unchecked,
-reaches raw memory or fetches attributes by a name in a string is left out here; what evaluates strings and is needed
-(`sympify`, `parse_expr`, `lambdify`, `nsolve`) is hardened in `hardening.py`.
+A step never gets a real module. It gets a facade: a module object that contains only the permitted names, so that
+attribute reads cannot lead from `statistics` to `sys`. Functions that read or write files, evaluate strings unchecked,
+access raw memory or look up attributes by a string are left out. Needed functions that evaluate strings (`sympify`,
+`parse_expr`, `lambdify`, `nsolve`) are hardened in `hardening.py`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ ROOTS = words(
     "abc bisect calendar cmath collections contextlib copy dataclasses datetime decimal enum fractions functools heapq "
     "itertools math numbers numpy operator pprint queue random re statistics string sympy sys typing"
 )
-"""The modules a step may import, their permitted submodules aside."""
+"""The modules a step may import, besides their permitted submodules."""
 
 WHY_NOT = {
     "mpmath": "it keeps its precision for all steps; use 'sympy.N(value, 50)' or 'decimal'",
@@ -71,7 +71,7 @@ NAMES = {
     "NamedTuple NoReturn Optional OrderedDict Self Sequence Set Sized Tuple Type TypeAlias TypedDict TypeVar Union "
     "cast",
 }
-"""Modules of which only these names are permitted. Of the others: `__all__`, else what is public and their own."""
+"""Modules of which only these names are permitted. Other modules: `__all__`, or else their own public names."""
 
 DENIED = {
     "collections": "UserString",
@@ -88,7 +88,7 @@ DENIED = {
     "import_module exec_ lambdastr implemented_function vfield vring "
     "pprint_try_use_unicode pprint_use_unicode pretty_try_use_unicode pretty_use_unicode remove_handler seterr",
 }
-"""Names that are left out of a module and of all its submodules: they lead out, or change it for every step."""
+"""Names left out of a module and all its submodules: they lead out of the sandbox or change global state."""
 
 SYMPY_PACKAGES = words(
     "abc algebras assumptions calculus combinatorics concrete core discrete functions geometry integrals logic "
@@ -105,25 +105,25 @@ EXCLUDED = words(
     "sympy.core.backend sympy.core.cache sympy.core.core sympy.core.decorators sympy.core.facts "
     "sympy.core.multidimensional sympy.polys.polyconfig sympy.polys.ring_series numpy.random.mtrand"
 )
-"""Submodules of permitted packages that import or call by a name in a string, or configure by evaluating one."""
+"""Submodules of permitted packages that import, call or configure things based on strings."""
 HELPERS = words("_strptime unicodedata numpy._core._methods numpy._core._internal encodings.idna")
-"""Modules that the interpreter or numpy import when they need them first."""
+"""Modules that the interpreter or numpy import lazily."""
 UNWANTED = re.compile(
     r"\.(tests|benchmarks|testing|backend|compatibility|trace|meijerint_doc|\w+_wrapper|(sample|gen)_\w+)$"
 )
 PLAIN_TYPES = (int, float, complex, str, bool, type(None), tuple)
 
 MUTABLE = ("list", "dict", "set", "bytearray", "ndarray", "MutableDenseMatrix")
-"""Types of module constants that are left out: what a step did to one, the steps of other branches would see."""
+"""Types of module constants that are left out: steps of other branches would see changes to them."""
 
 handed_out: set[str] = set()
-"""Names of the modules that steps have been given since this was last cleared. Whoever has a module may change what it
-keeps for itself, such as the state of its random numbers (`worker/library_state.py`)."""
+"""Names of the modules that steps received since this was last cleared. Code that has a module can change its internal
+state, such as its random number generator (`worker/library_state.py`)."""
 
 facades: dict[str, ModuleType] = {}
 stars: dict[str, dict[str, Any]] = {}
 library: dict[int, object] = {}
-"""By id, and kept alive: the address of an object that is gone may be given to another one."""
+"""Library objects by id. Kept alive, because the address of a deleted object can be reused."""
 
 
 class Facade(ModuleType):
@@ -136,17 +136,17 @@ def is_facade(module: ModuleType) -> bool:
 
 
 def belongs_to_library(value: object) -> bool:
-    """Whether this very object is one that a module or a builtin gives to every step: nobody may change it."""
+    """Whether `value` is an object that modules or builtins give to every step. Steps must not change it."""
     return id(value) in library
 
 
 def add_to_library(values: Iterable[object]) -> None:
-    """Let `belongs_to_library` say yes of `values`, which then live as long as this process."""
+    """Make `belongs_to_library` true for `values`, which then live as long as this process."""
     library.update((id(value), value) for value in values)
 
 
 def prepare_modules() -> None:
-    """Import every permitted module and build its facade, once, in the process that all steps are forked from."""
+    """Import every permitted module and build its facade. Call once, in the process that steps are forked from."""
     for name in ROOTS:
         importlib.import_module(name)
     for name in SUBMODULES:
@@ -158,11 +158,11 @@ def prepare_modules() -> None:
 
 
 def import_whole(name: str) -> None:
-    """Import `name` with its submodules: a step cannot import what is not there yet, and sympy imports lazily."""
+    """Import `name` with its submodules: sympy imports lazily, but in a step nothing new can be imported."""
     package = importlib.import_module(name)
     for found in pkgutil.iter_modules(getattr(package, "__path__", ()), name + "."):
         if not UNWANTED.search(found.name):
-            with suppress(ImportError):  # of libraries that are not installed
+            with suppress(ImportError):  # optional libraries that are not installed
                 import_whole(found.name)
 
 
@@ -170,7 +170,7 @@ def import_module(name: str) -> ModuleType:
     """The facade of the module `name`.
 
     Raises:
-        ImportError: steps may not import it, or there is none of that name.
+        ImportError: steps may not import the module, or it does not exist.
     """
     if not permitted(name):
         root = name.partition(".")[0]
@@ -188,7 +188,7 @@ def import_module(name: str) -> ModuleType:
 
 
 def import_star(name: str) -> dict[str, Any]:
-    """What `from name import *` brings. Raises as `import_module` does."""
+    """The names that `from name import *` defines, with their values. Raises like `import_module`."""
     module = import_module(name)
     if name not in stars:
         exported = exported_names(name)
@@ -198,7 +198,7 @@ def import_star(name: str) -> dict[str, Any]:
 
 
 def missing_attribute(module: ModuleType, attribute: str) -> Exception:
-    """The error for a name that a facade does not have: refused where the real module has it, missing otherwise."""
+    """The error for a name that a facade does not have: NotAllowed if the real module has it, else AttributeError."""
     real = sys.modules.get(module.__name__)
     if real is not None and hasattr(real, attribute):
         return NotAllowed(f"'{module.__name__}.{attribute}' may not be used in a step")
@@ -247,14 +247,14 @@ def permitted_names(name: str, real: ModuleType) -> list[str]:
 
 
 def belongs(name: str, real: ModuleType, key: str) -> bool:
-    """Whether `key` is the module's to give: exported by it, or made by the same library; no module, no metaclass."""
+    """Whether the module may provide `key`: it exports it or the same library defines it; no modules or metaclasses."""
     try:
         value = getattr(real, key)
     except AttributeError:
         return False
     if isinstance(value, ModuleType) or type(value).__name__ in MUTABLE:
         return False
-    if isinstance(value, type) and issubclass(value, type):  # calling it makes classes that nobody checked
+    if isinstance(value, type) and issubclass(value, type):  # calling it creates unchecked classes
         return False
     if key in getattr(real, "__all__", ()):
         return True
@@ -292,7 +292,7 @@ def wraps(wrapped: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callabl
 
 
 class SeededRandom(random.Random):
-    """`random.Random`, seeded with 0 where no seed is given: a step that runs again must do the same again."""
+    """`random.Random`, seeded with 0 if no seed is given: a repeated step must give the same result."""
 
     def __init__(self, x: Any = 0) -> None:
         super().__init__(0 if x is None else x)
@@ -309,19 +309,19 @@ def default_rng(seed: Any = 0) -> Any:
 
 
 def set_recursion_limit(limit: int) -> None:
-    """`sys.setrecursionlimit` for code that sets it as a matter of form: the limit stays as it is."""
+    """`sys.setrecursionlimit` without effect, because much code calls it as a matter of routine."""
     operator.index(limit)
 
 
 def var(names: Any, **assumptions: Any) -> Any:
-    """`sympy.var`, which makes symbols into variables of the step; not where they would stand for a guard."""
+    """`sympy.var`, which defines symbols as variables of the step; refuses names that would replace a guard."""
     from sympy import Basic, symbols
     from sympy.core.function import FunctionClass
 
     made = symbols(names, **assumptions)
     variables: dict[str, Any] = {}
     nodes = [made]
-    for node in nodes:  # which grows meanwhile
+    for node in nodes:  # which grows during the loop
         if isinstance(node, (list, tuple, set)):
             nodes += node
         elif isinstance(node, (Basic, FunctionClass)):

@@ -1,8 +1,8 @@
 """`match` cases whose patterns read attributes: class patterns with arguments, and dotted names such as `Color.RED`.
 
-Python reads those attributes itself, behind the guard's back. So such a case becomes `case _subject_ if ...`, whose
-guard calls `matched` with a description of the pattern; `matched` reads every attribute through `read`. Descriptions
-are tuples: the kind, then its parts.
+Python reads these attributes without calling the guard. So such a case becomes `case _subject_ if ...`, whose guard
+calls `matched` with a description of the pattern; `matched` reads every attribute through `read`. Descriptions are
+tuples: the kind, then its parts.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Read = Callable[[Any, str, Any], Any]
 
 
 def reads_attributes(pattern: ast.pattern) -> bool:
-    """Whether matching `pattern` reads attributes of anything."""
+    """Whether matching `pattern` reads attributes."""
     return any(
         isinstance(node, ast.Attribute) or (isinstance(node, ast.MatchClass) and bool(node.patterns or node.kwd_attrs))
         for node in ast.walk(pattern)
@@ -41,12 +41,12 @@ def check_patterns(cases: Sequence[ast.match_case]) -> None:
 
 
 def guard_of(case: ast.match_case) -> ast.expr:
-    """That the pattern of `case` matches `_subject_`, its names bound, and the case's own guard; without locations."""
+    """The test that `case`'s pattern matches `_subject_` (binding its names) and its own guard holds; no locations."""
     description = describe(case.pattern)
     call = ast.Call(ast.Name("_match_", ast.Load()), [ast.Name("_subject_", ast.Load()), description], [])
     tests: list[ast.expr] = [ast.Compare(let("_captured_", call), [ast.IsNot()], [ast.Constant(None)])]
     names = captured_names(case.pattern)
-    if names:  # a tuple that is not empty is true
+    if names:  # a nonempty tuple is true
         captured = ast.Name("_captured_", ast.Load())
         tests.append(tuple_of(let(name, ast.Subscript(captured, ast.Constant(name), ast.Load())) for name in names))
     if case.guard is not None:
@@ -104,9 +104,9 @@ def tuple_of(elements: Any) -> ast.Tuple:
 
 
 def matched(subject: Any, pattern: Description, read: Read) -> dict[str, Any] | None:
-    """What `pattern` captures of `subject`, or None where it does not match.
+    """The names that `pattern` captures from `subject`, or None if it does not match.
 
-    `read(value, name, default)` reads an attribute. Raises what `read` raises, and as a `match` statement does.
+    `read(value, name, default)` reads an attribute. Raises the errors of `read` and of a `match` statement.
     """
     captured: dict[str, Any] = {}
     return captured if matches(subject, pattern, captured, read) else None

@@ -1,4 +1,4 @@
-"""Makes the libraries ready before the first fork, so that every step finds them loaded, warm and in one state."""
+"""Prepares the libraries before the first fork, so that they are loaded, warm and in the same state for every step."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["load_libraries"]
 
 
 def load_libraries(restricted: bool) -> None:
-    """Import and warm up what steps use, with random numbers that are the same in every run.
+    """Import and warm up the libraries that steps use, with the same random numbers in every run.
 
-    `restricted`: take the dangerous powers out of them, too.
+    `restricted`: also remove their dangerous features.
     """
     warnings.simplefilter("ignore")
     if hasattr(sys, "set_int_max_str_digits"):
-        sys.set_int_max_str_digits(0)  # digit sums of large powers are ordinary questions; the deadline bounds them
+        sys.set_int_max_str_digits(0)  # digit sums of large powers are common questions; the deadline bounds their cost
     prepare_modules()
     if restricted:
         harden_enum()
@@ -31,11 +31,11 @@ def load_libraries(restricted: bool) -> None:
     random.seed(0)
     numpy.random.seed(0)
     sympy.core.random.seed(0)
-    sympy.Dummy._base_dummy_index = 10**6  # sympy draws it anew in every process
+    sympy.Dummy._base_dummy_index = 10**6  # sympy draws a random one in every process
 
 
 def warm_up() -> None:
-    """Make sympy do its lazy imports and fill its caches once rather than in every worker."""
+    """Do sympy's lazy imports and fill its caches once instead of in every worker."""
     import sympy
 
     x, y = sympy.symbols("x y")

@@ -1,9 +1,9 @@
-"""Whether this process is still as good as a fresh one for the other branches of its tree.
+"""Tracks whether this process can still be used for the other branches of its tree.
 
-Most of what a step does stays in its own namespace or is put back for the next one. Some of it changes what the
-libraries keep for every step, in ways that nobody can put back: an attribute set on an object of a library, a class
-that claims to be equal to everything and lands in sympy's caches. Such a step is allowed, but its process then ends,
-and the others run their paths again in another.
+Most effects of a step stay in its own namespace or are undone before the next one. Some change the libraries for every
+step and cannot be undone: an attribute set on a library object, or a class that claims to be equal to everything and
+ends up in sympy's caches. Such a step is allowed, but then its process ends, and other branches run their paths again
+in a new one.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ reasons: list[str] = []
 
 
 def wear(reason: str) -> None:
-    """Say that the running step leaves a mark on the libraries of this process."""
+    """Record that the running step changes the libraries of this process permanently."""
     reasons.append(reason)
 
 
 def worn_by() -> str | None:
-    """The first mark since `forget_wear`, or None."""
+    """The first recorded reason since `forget_wear`, or None."""
     return reasons[0] if reasons else None
 
 
 def forget_wear() -> None:
-    """Begin anew."""
+    """Clear the recorded reason."""
     reasons.clear()

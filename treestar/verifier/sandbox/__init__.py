@@ -1,4 +1,4 @@
-"""Runs the code of steps: isolated, limited, and in the interpreter state that the parent step left."""
+"""Runs the code of steps: isolated, with resource limits, in the interpreter state left by the parent step."""
 
 from treestar.verifier.sandbox.config import Isolation, SandboxConfig
 from treestar.verifier.sandbox.executor import SandboxExecutor

@@ -1,7 +1,7 @@
 """The engine's end of the socket to one worker: frames with deadlines.
 
-What a worker sends may be hostile, so everything about it is checked: a frame's length before it is read, its form when
-it is complete, and its time. Whatever is wrong ends the worker.
+A worker's data may be hostile, so everything is checked: the length of a frame before it is read, its format when it is
+complete, and the time it takes. Any violation ends the worker.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ __all__ = ["Channel", "ChannelClosed"]
 
 READ_SIZE = 1 << 16
 MOST_UNREAD = 3
-"""Frames of one answer at most."""
+"""Maximum number of frames in one answer."""
 
 
 class ChannelClosed(Exception):
-    """The worker is gone, or sent something that is no frame."""
+    """The worker is gone, or sent an invalid frame."""
 
 
 class Channel:
-    """Belongs to the event loop that it was made on, and to one task of it at a time; anyone may `close` it."""
+    """Bound to the event loop it was created on. One task at a time may use it; any thread may `close` it."""
 
     def __init__(self, end: socket.socket, frame_limit: int) -> None:
         end.setblocking(False)
         self.socket = end
-        self.descriptor = end.fileno()  # asyncio finds a number faster than a socket
+        self.descriptor = end.fileno()  # asyncio looks up a number faster than a socket
         self.buffer = FrameBuffer(frame_limit)
         self.frames: deque[Frame] = deque()
         self.waiting: asyncio.Future[None] | None = None
@@ -42,11 +42,11 @@ class Channel:
         """Send `data`.
 
         Raises:
-            ChannelClosed: the worker is gone, or has said something that nobody asked for.
-            TimeoutError: it did not take the data within `seconds`.
+            ChannelClosed: the worker is gone, or sent data without a request.
+            TimeoutError: the worker did not accept the data within `seconds`.
         """
         if self.frames:
-            raise ChannelClosed("it spoke without being asked")
+            raise ChannelClosed("it sent data without a request")
         try:
             sent = self.socket.send(data)
             if sent < len(data):
@@ -60,8 +60,8 @@ class Channel:
         """The next frame.
 
         Raises:
-            ChannelClosed: the worker is gone, or what it sent is no frame.
-            TimeoutError: no whole frame arrived within `seconds`.
+            ChannelClosed: the worker is gone, or sent an invalid frame.
+            TimeoutError: no complete frame arrived within `seconds`.
         """
         if not self.frames:
             if self.failure is not None:
@@ -76,7 +76,7 @@ class Channel:
         return self.frames.popleft()
 
     def close(self) -> None:
-        """Close this end, which ends a worker that is not busy. May be called from any thread, and again."""
+        """Close this end, which ends a worker that is not busy. May be called from any thread, and more than once."""
         try:
             here = asyncio.get_running_loop() is self.loop
         except RuntimeError:
@@ -88,7 +88,7 @@ class Channel:
                 self.loop.call_soon_threadsafe(self.close_socket)
 
     def close_socket(self) -> None:
-        self.fail("it was ended")
+        self.fail("it was stopped")
         self.socket.close()
 
     def read(self) -> None:
@@ -101,14 +101,14 @@ class Channel:
             self.fail(str(error))
             return
         if not received:
-            self.fail("it hung up")
+            self.fail("it closed the connection")
         elif len(self.frames) > MOST_UNREAD:
-            self.fail("it said more than was asked")
+            self.fail("it sent more frames than requested")
         elif self.frames and self.waiting is not None and not self.waiting.done():
             self.waiting.set_result(None)
 
     def fail(self, reason: str) -> None:
-        """Nothing more is read, and whoever waits learns why."""
+        """Stop reading, and raise `reason` in the task that waits."""
         if self.failure is not None:
             return
         self.failure = reason

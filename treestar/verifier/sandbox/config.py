@@ -1,4 +1,4 @@
-"""How steps are isolated, and what one executed step may take: time, memory, output."""
+"""How steps are isolated, and the limits of one executed step: time, memory, output."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def available_cores() -> int:
 
 
 def affordable_workers() -> int:
-    """As many workers as half of this machine's memory holds when each takes 128 MiB, a lot for the steps of a tree."""
+    """The number of workers that fit in half of this machine's memory at 128 MiB each, which is ample for one tree."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return max(1, min(256, memory // 2 // (128 * 2**20)))
 
@@ -30,33 +30,32 @@ class SandboxConfig:
     """How steps are isolated, and the limits under which they run.
 
     Raises:
-        ValueError: a limit is not a finite positive number, `isolation` is no kind of isolation, or nothing is left
-            that would hold a step back.
+        ValueError: a limit is not a finite positive number, `isolation` is unknown, or all protection is turned off.
     """
 
     isolation: Isolation = "full"
     """`full`: steps run behind namespaces, an unprivileged user, landlock, seccomp and resource limits, or not at all.
-    `process`: for systems without landlock or seccomp. Steps run in processes of their own with resource limits, and
-    RestrictedPython is then the only thing between a step and your files, your network and your processes."""
+    `process`: for systems without landlock or seccomp. Steps run in separate processes with resource limits, and only
+    RestrictedPython protects your files, your network and your processes from a step."""
     restricted: bool = True
-    """Whether steps are confined to the language of RestrictedPython. Without it the jail stands alone."""
+    """Whether steps are restricted to the language of RestrictedPython. If False, the jail is the only protection."""
     seconds: float = 5.0
-    """Wall-clock seconds one step may run, the steps before it not counted. Then its process is killed."""
+    """Wall-clock seconds one step may run, not counting earlier steps. After that its process is killed."""
     memory_mb: int = 512
-    """Mebibytes of address space a tree's process may add to what the loaded libraries already take."""
+    """Mebibytes of address space a tree's process may use beyond the loaded libraries."""
     output_limit: int = 64 * 1024
-    """Characters of printed output that are kept. What comes after is cut and the cut is marked."""
+    """Maximum characters of printed output. The rest is cut, and the cut is marked."""
     code_limit: int = 64 * 1024
-    """Characters of code in one step. A longer step is refused."""
+    """Maximum characters of code in one step. A longer step is refused."""
     concurrency: int = field(default_factory=lambda: available_cores() + 2)
-    """Steps that run at the same time; more of them wait. By default two more than the cores this process may use, so
-    that no core waits while a result is on its way to the engine."""
+    """Maximum number of steps that run at the same time; others wait. By default two more than the cores this process
+    may use, so that no core is idle while a result travels to the engine."""
     workers: int = field(default_factory=affordable_workers)
-    """Trees that keep a process at the same time. Of more, the one unused for longest loses its process, and gets
-    another when it runs its next step. Never less than `concurrency`; by default what half of the memory holds at
-    128 MiB each. Fewer than the trees that are searched at a time cost a fork and a path run again now and then."""
+    """Maximum number of trees that keep a process. Beyond it, the least recently used tree loses its process and gets a
+    new one for its next step. Never less than `concurrency`; by default the number that fits in half of the memory at
+    128 MiB each. If more trees are searched at a time, some steps cost a fork and a rerun of their path."""
     start_seconds: float = 120.0
-    """Seconds the sandbox may take to start, which is mostly importing sympy. Then starting it counts as failed."""
+    """Seconds the sandbox may take to start, most of which is importing sympy. After that the start has failed."""
 
     def __post_init__(self) -> None:
         check_choice(self, "isolation")

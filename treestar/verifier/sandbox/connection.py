@@ -1,7 +1,7 @@
-"""The engine's end of the sandbox: one zygote process, and a thread that hears from it which workers have ended.
+"""The engine's end of the sandbox: one zygote process, and a thread that receives from it which workers have ended.
 
 The thread also starts the process, because Linux ends a process that asked to die with its parent when the *thread*
-that started it ends. Steps and their results do not come through here: each worker has a socket of its own.
+that started it ends. Steps and their results do not pass through here: each worker has its own socket.
 """
 
 from __future__ import annotations
@@ -48,24 +48,24 @@ ZYGOTE_SETTINGS = ("isolation", "restricted", "memory_mb", "output_limit")
 
 
 class Connection:
-    """One zygote process. It starts at once, in the background; `wait_ready` waits until it can fork workers.
+    """One zygote process. It starts immediately, in the background; `wait_ready` waits until it can fork workers.
 
-    Its methods may be called from any thread.
+    All methods may be called from any thread.
     """
 
     def __init__(self, config: SandboxConfig, now_and_then: Callable[[], None]) -> None:
-        """`now_and_then` is called every half second or so, from a thread of this object."""
+        """`now_and_then` is called about every half second, from this object's thread."""
         self.config = config
         self.now_and_then = now_and_then
         self.owner = os.getpid()
         self.ids = itertools.count(1)
-        self.lock = threading.Lock()  # of the three fields below
+        self.lock = threading.Lock()  # for the three fields below
         self.ends: dict[int, Future[int | None]] = {}
-        """Workers that may still run, and the signal that ended each, when it has."""
+        """Workers that may still run. Each future gets the signal that ended the worker."""
         self.processes: dict[int, int] = {}
-        """The process of each worker, by the worker's id."""
+        """Process id of each worker, by worker id."""
         self.alive = True
-        self.send_lock = threading.Lock()  # of writing to the socket
+        self.send_lock = threading.Lock()  # for writes to the socket
         self.closing = False
         self.ready: Future[dict[str, str]] = Future()
         self.engine_end, self.zygote_end = socket.socketpair()
@@ -74,14 +74,14 @@ class Connection:
         self.thread.start()
 
     def usable(self) -> bool:
-        """Whether the process has not ended, and this process started it."""
+        """Whether the zygote still runs and was started by this process."""
         return self.alive and self.owner == os.getpid()
 
     async def wait_ready(self) -> dict[str, str]:
-        """Wait until the process has imported everything and jailed itself; gives what each layer of its jail does.
+        """Wait until the process has imported everything and jailed itself. Returns the status of each jail layer.
 
         Raises:
-            TreestarError: it could not be started, lacks a layer of the jail, or took longer than `start_seconds`.
+            TreestarError: the process cannot be started, lacks a jail layer, or took longer than `start_seconds`.
         """
         if self.ready.done():
             return self.ready.result()
@@ -95,11 +95,11 @@ class Connection:
             ) from None
 
     def fork(self, worker_end: socket.socket) -> tuple[int, Future[int | None]]:
-        """Have the zygote fork a worker that talks over `worker_end`, which is closed here.
+        """Make the zygote fork a worker that communicates over `worker_end`, which is closed here.
 
         Returns:
-            The worker's id; and, when it has ended, the signal that ended it, if it was one and the zygote lived to
-            tell. If the zygote is gone already, so is the worker.
+            The worker's id, and a future that is set when the worker ends: the signal that ended it, or None if it
+            ended otherwise or the zygote is gone. A worker never outlives its zygote.
         """
         worker = next(self.ids)
         ended: Future[int | None] = Future()
@@ -113,13 +113,13 @@ class Connection:
         return worker, ended
 
     def kill(self, worker: int) -> None:
-        """End a worker, whatever it is doing. Harmless when it has ended."""
+        """Kill a worker, idle or busy. Does nothing if it has ended."""
         if worker in self.ends:
             with self.send_lock, suppress(OSError):
                 self.engine_end.sendall(encode({"kill": worker}))
 
     def processor_seconds(self, worker: int) -> float | None:
-        """Processor time that a worker has used, or None where that cannot be told."""
+        """Processor time that a worker has used, in seconds, or None if unknown."""
         try:
             with open(f"/proc/{self.processes[worker]}/stat") as stat:
                 fields = stat.read().rsplit(")", 1)[1].split()
@@ -128,7 +128,7 @@ class Connection:
             return None
 
     def close(self) -> None:
-        """End the process and its workers. Returns when they are gone; may be called again."""
+        """Stop the process and its workers. Returns when they are gone; may be called more than once."""
         if self.owner != os.getpid():
             self.engine_end.close()  # a fork of the engine: the zygote belongs to the parent
             return
@@ -164,9 +164,9 @@ class Connection:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
-                cwd=empty,  # deleted right away: a working directory in which nothing can be created
+                cwd=empty,  # deleted immediately: a working directory in which nothing can be created
                 env=environment(),
-                start_new_session=True,  # Ctrl-C is for the engine, which then closes the sandbox
+                start_new_session=True,  # only the engine handles Ctrl-C, and then closes the sandbox
             )
 
     def listen(self) -> None:
@@ -176,7 +176,7 @@ class Connection:
             last = time.monotonic()
             while True:
                 readable = selector.select(PAUSE_SECONDS)
-                if time.monotonic() - last >= PAUSE_SECONDS:  # also where workers come and go all the time
+                if time.monotonic() - last >= PAUSE_SECONDS:  # even if workers start and end all the time
                     self.now_and_then()
                     last = time.monotonic()
                 if not readable:
@@ -201,7 +201,7 @@ class Connection:
             ended.set_result(frame["signal"])
 
     def wait_or_kill(self, process: subprocess.Popen[bytes]) -> None:
-        """A zygote ends by itself when its socket closes, its workers before it. This is for one that does not."""
+        """Wait until the zygote ends, and kill it if it does not end after its socket closed."""
         with suppress(OSError):
             self.engine_end.shutdown(socket.SHUT_RDWR)
         try:
@@ -226,14 +226,14 @@ def unsupported(reason: str) -> TreestarError:
     """The error for a system on which the jail cannot be built."""
     return TreestarError(
         f"Steps cannot be jailed on this system: {reason}. "
-        "Run treestar where they can, for example in a Linux container, or choose "
+        "Run treestar on a system that supports it, for example in a Linux container, or choose "
         "SandboxConfig(isolation='process') (on the command line: --isolation process), which leaves RestrictedPython "
-        "as the only thing between a step and your files, network and processes."
+        "as the only protection of your files, network and processes."
     )
 
 
 def environment() -> dict[str, str]:
-    """The zygote's environment: what finding Python and its libraries takes, and nothing that may be a secret."""
+    """The zygote's environment: only what is needed to find Python and its libraries, so that no secrets leak."""
     package_root = str(Path(__file__).resolve().parents[3])
     search_path = [entry for entry in sys.path if entry and os.path.isabs(entry)]
     return {
@@ -252,5 +252,5 @@ def start_failure(status: int, errors: IO[bytes]) -> str:
     said = errors.read().decode("utf-8", "replace").strip()[-STDERR_SHOWN:]
     return (
         f"The sandbox process ended with status {status} while it started. Check that sympy, numpy and "
-        f"RestrictedPython can be imported by {sys.executable}. It said: {said or 'nothing'}"
+        f"RestrictedPython can be imported by {sys.executable}. Its error output: {said or 'none'}"
     )

@@ -1,8 +1,8 @@
-"""The engine's side of the sandbox: an `Executor` whose interpreters each have a worker process of their own.
+"""The engine's side of the sandbox: an `Executor` whose interpreters each have their own worker process.
 
-A snapshot is the number of a run. The worker keeps the state that each run left; the engine keeps the code of each run
-and its parent, so that a worker which was killed (by a deadline, for room, by a crash) is replaced and the new one told
-the path that it must run again.
+A snapshot is the number of a run. The worker keeps the state after each run; the engine keeps the code of each run and
+its parent. So a worker that was killed (by a deadline, to free memory, by a crash) is replaced, and the new one runs
+the path again.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from treestar.verifier.sandbox.worker_process import PathEntry, Reply, WorkerPro
 __all__ = ["SandboxExecutor", "SandboxInterpreter"]
 
 ATTEMPTS = 4
-"""Workers tried for one run: a used one that fails is replaced, and so is one that went down with its zygote."""
+"""Workers tried for one run: a used one that fails is replaced, and so is one that ended with its zygote."""
 LEEWAY_SECONDS = 0.25
 DEATHS: dict[int | None, str] = {
     signal.SIGSEGV: "MemoryError: the step crashed the interpreter, which deep nesting or recursion does",
     signal.SIGXCPU: "TimeoutError: the step used more processor time than it may",
 }
 PROCESS_ISOLATION = (
-    "isolation='process': steps run without landlock, seccomp and namespaces. RestrictedPython is the only thing that "
-    "keeps a step from your files, your network and your processes; nothing does if it is escaped from."
+    "isolation='process': steps run without landlock, seccomp and namespaces. Only RestrictedPython "
+    "protects your files, network and processes from a step; if a step escapes it, nothing does."
 )
 
 
 class SandboxExecutor:
     """Runs the code of steps in jailed processes, under `config`'s limits. Implements `Executor`.
 
-    The sandbox begins to start when this is made, in the background, so make it before loading a model. It may be used
-    from several threads and event loops.
+    The sandbox starts in the background when this object is created, so create it before loading a model. It can be
+    used from several threads and event loops.
     """
 
     def __init__(self, config: SandboxConfig | None = None) -> None:
@@ -67,17 +67,17 @@ class SandboxExecutor:
         return SandboxInterpreter(self)
 
     async def close(self) -> None:
-        """End every process this executor started."""
+        """Stop every process this executor started."""
         with self.lock:
             self.closed = True
             self.finalizer.detach()
         await asyncio.to_thread(self.connection.close)
 
     async def layers(self) -> dict[str, str]:
-        """What each layer of isolation does on this machine, in words; "off: why" where it does nothing.
+        """The status of each isolation layer on this machine, as text; "off: reason" if it is not active.
 
         Raises:
-            TreestarError: the sandbox cannot be started, for the reason it says.
+            TreestarError: the sandbox cannot be started.
         """
         of_zygote = await self.connect().wait_ready()
         worker = await self.new_worker()
@@ -89,13 +89,13 @@ class SandboxExecutor:
             worker.kill()
 
     async def new_worker(self) -> WorkerProcess:
-        """A worker that is about to start. Raises TreestarError if this executor is closed or cannot start any."""
+        """A new worker, not yet started. Raises TreestarError if this executor is closed or cannot start one."""
         connection = self.connect()
         await connection.wait_ready()
         return WorkerProcess(connection, self.config)
 
     def connect(self) -> Connection:
-        """The connection to a living zygote, a new one if need be. Raises TreestarError if this executor is closed."""
+        """The connection to a running zygote, new if necessary. Raises TreestarError if this executor is closed."""
         with self.lock:
             if self.closed:
                 raise TreestarError("This sandbox is closed; make a new SandboxExecutor.")
@@ -109,12 +109,12 @@ class SandboxExecutor:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run that succeeded: enough to do it again."""
+    """A run that succeeded, with everything needed to repeat it."""
 
     parent: int | None
     code: str
     seconds: float
-    """What it took, measured from here."""
+    """Its duration as measured by the engine."""
 
 
 class SandboxInterpreter:
@@ -125,17 +125,17 @@ class SandboxInterpreter:
         self.turn = Turns(1)
         self.numbers = itertools.count()
         self.runs: dict[int, Run] = {}
-        """Every snapshot is a key of this."""
+        """The successful runs, by snapshot."""
         self.worker: WorkerProcess | None = None
         self.closed = False
 
     async def run(self, code: str, parent: Snapshot | None) -> Execution:
-        """Run `code` in the state `parent` (None: a fresh interpreter). `parent` itself is left as it was.
+        """Run `code` in the state `parent` (None: a fresh interpreter). `parent` itself does not change.
 
-        Never raises on account of the code: refusals, exceptions, limits and crashes come back in `Execution.error`.
+        Never raises because of the code: refusals, exceptions, limits and crashes are returned in `Execution.error`.
 
         Raises:
-            TreestarError: this interpreter is closed, or `parent` is not its snapshot, or the sandbox cannot start.
+            TreestarError: this interpreter is closed, `parent` is not its snapshot, or the sandbox cannot start.
         """
         self.check_open()
         if parent is not None and parent not in self.runs:
@@ -150,7 +150,7 @@ class SandboxInterpreter:
             return await self.run_in_worker(next(self.numbers), parent, code)
 
     async def close(self) -> None:
-        """Forget all snapshots and end the worker, whatever it is doing. Returns when it is gone."""
+        """Forget all snapshots and kill the worker, idle or busy. Returns when it is gone."""
         self.closed = True
         self.runs = {}
         if self.worker is not None:
@@ -162,7 +162,7 @@ class SandboxInterpreter:
             raise TreestarError("This interpreter is closed; open a new one with `await executor.open()`.")
 
     async def run_in_worker(self, number: int, parent: int | None, code: str) -> Execution:
-        """Run `code` as the run `number`. What a used worker may have caused itself is tried again in a fresh one."""
+        """Run `code` as run `number`. A failure that a used worker may have caused is retried in a fresh worker."""
         left = limit = self.executor.config.seconds
         for _ in range(ATTEMPTS):
             worker = await self.take_worker()
@@ -206,7 +206,7 @@ class SandboxInterpreter:
         self.executor.pool.give_back(worker if healthy else None)
 
     def unknown_path(self, parent: int | None, worker: WorkerProcess) -> list[PathEntry]:
-        """`parent` and its ancestors as far as `worker` does not know them, the oldest first."""
+        """`parent` and its ancestors that `worker` does not know, oldest first."""
         path: list[PathEntry] = []
         while parent is not None and parent not in worker.known:
             run = self.runs[parent]
@@ -215,7 +215,7 @@ class SandboxInterpreter:
         return path[::-1]
 
     def seconds_again(self, parent: int | None) -> float:
-        """What running the path to `parent` again may take: three times what it took, and a little."""
+        """Seconds allowed for running the path to `parent` again: three times its duration, plus a margin."""
         seconds = 0.0
         while parent is not None:
             run = self.runs[parent]

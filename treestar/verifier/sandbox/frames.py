@@ -1,8 +1,8 @@
-"""The protocol between the engine and the sandbox's processes: JSON objects, each behind its length.
+"""The protocol between the engine and the sandbox's processes: JSON objects with a length prefix.
 
-A frame is four bytes of length, big-endian, and that many bytes of UTF-8 JSON whose top level is an object. Nothing is
-ever unpickled: what a sandboxed process sent may be hostile. A frame that is too long, no JSON or no object is a
-`FrameError`, after which the connection is worth nothing and its owner closes it.
+A frame is its length (four bytes, big-endian), followed by this many bytes of UTF-8 JSON whose top level is an object.
+Nothing is ever unpickled: data from a sandboxed process may be hostile. A frame that is too long or not a JSON object
+raises `FrameError`; the connection is then unusable, and its owner closes it.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Any
 __all__ = ["MAX_FRAME", "Frame", "FrameBuffer", "FrameError", "encode"]
 
 MAX_FRAME = 64 * 1024 * 1024
-"""Bytes of the longest frame that is read."""
+"""Maximum length of a received frame, in bytes."""
 
 Frame = dict[str, Any]
 
 HEADER = 4
 DEEPEST = 20
-"""Objects and lists inside one another in a frame. The JSON parser of Python follows more of them than its stack holds
-in a program that has raised its recursion limit."""
+"""Maximum nesting of objects and lists in a frame. If the recursion limit was raised, deeper nesting could overflow the
+stack of Python's JSON parser."""
 STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 
 
@@ -36,7 +36,7 @@ def encode(frame: Frame) -> bytes:
 
 
 class FrameBuffer:
-    """Collects received bytes and hands out the frames that are complete."""
+    """Collects received bytes and returns complete frames."""
 
     def __init__(self, limit: int = MAX_FRAME) -> None:
         self.bytes = bytearray()
@@ -46,7 +46,7 @@ class FrameBuffer:
         """Add `received` and return the frames it completed, in order.
 
         Raises:
-            FrameError: a length above the limit, or a body that is no JSON object.
+            FrameError: a length above the limit, or a body that is not a JSON object.
         """
         self.bytes += received
         frames = []
@@ -65,7 +65,7 @@ def decode_body(body: bytes) -> Frame:
     """The JSON object in `body`.
 
     Raises:
-        FrameError: `body` is something else.
+        FrameError: `body` is not a JSON object.
     """
     try:
         text = body.decode()
@@ -80,7 +80,7 @@ def decode_body(body: bytes) -> Frame:
 
 
 def depth_of(text: str) -> int:
-    """How deep lists and objects are nested in the JSON `text`, at most."""
+    """An upper bound on the nesting of lists and objects in the JSON `text`."""
     if text.count("[") + text.count("{") <= DEEPEST:
         return 0
     depth = deepest = 0

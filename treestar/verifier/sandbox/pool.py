@@ -1,4 +1,4 @@
-"""Which trees have a worker: at most so many, and the one unused for longest gives its place to the next."""
+"""Assigns a limited number of workers to trees; the least recently used worker is replaced first."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from treestar.verifier.sandbox.worker_process import WorkerProcess
 __all__ = ["WorkerPool"]
 
 IDLE_SECONDS = 0.05
-"""Processor time that a worker may take between two sweeps without having been asked anything."""
+"""Processor seconds that a worker may use between two sweeps without a request."""
 
 
 class WorkerPool:
-    """Keeps the workers that no run is using. May be called from any thread."""
+    """Keeps the workers that no run is using. All methods may be called from any thread."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.lock = threading.Lock()
         self.idle: OrderedDict[WorkerProcess, float | None] = OrderedDict()
-        """From the one unused for longest to the one used last; with the processor time it had at the last `sweep`."""
+        """Least recently used first; each with its processor time at the last `sweep`."""
         self.busy = 0
 
     def take(self, worker: WorkerProcess | None) -> WorkerProcess | None:
-        """Make `worker` busy. None if it was given up meanwhile (or is None): its owner then starts another,
-        for which this has made room."""
+        """Mark `worker` as busy. Returns None if it was killed meanwhile (or is None): the caller then starts a new
+        one, for which this has made room."""
         with self.lock:
             self.busy += 1
             if worker is not None and worker in self.idle:
@@ -38,7 +38,7 @@ class WorkerPool:
         return None
 
     def give_back(self, worker: WorkerProcess | None) -> None:
-        """End what `take` began: `worker` is idle now; None: it has been killed."""
+        """The counterpart of `take`: `worker` is idle now, or has been killed if None."""
         with self.lock:
             self.busy -= 1
             if worker is not None:
@@ -51,7 +51,7 @@ class WorkerPool:
         worker.kill()
 
     def sweep(self) -> None:
-        """Kill workers that say they are done and go on computing: their answer was forged by the step it was about."""
+        """Kill workers that reported a result but continue computing: the step forged the result."""
         with self.lock:
             for worker, before in list(self.idle.items()):
                 now = worker.processor_seconds()

@@ -1,4 +1,4 @@
-"""A semaphore that tasks of several event loops, in several threads, can wait for."""
+"""A semaphore for tasks of several event loops in several threads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Turns"]
 
 
 class Turns:
-    """Lets `limit` tasks in at a time: `async with turns:`. First come, first served."""
+    """Admits up to `limit` tasks at a time: `async with turns:`. First come, first served."""
 
     def __init__(self, limit: int) -> None:
         self.free = limit
@@ -35,7 +35,7 @@ class Turns:
                 still_waiting = waiting in self.waiting
                 if still_waiting:
                     self.waiting.remove(waiting)
-            if not still_waiting:  # the turn came, and nobody is left to use it
+            if not still_waiting:  # the turn was granted, but the task no longer waits for it
                 self.pass_on()
             raise
 
@@ -45,7 +45,7 @@ class Turns:
         self.pass_on()
 
     def pass_on(self) -> None:
-        """Give a turn that ended to the first that waits and whose event loop still runs."""
+        """Pass a finished turn to the first waiting task whose event loop still runs."""
         with self.lock:
             while self.waiting:
                 if grant(*self.waiting.popleft()):
@@ -54,8 +54,8 @@ class Turns:
 
 
 def grant(loop: asyncio.AbstractEventLoop, turn: asyncio.Future[None]) -> bool:
-    """Let the task that waits for `turn` in. False: its event loop is closed, so that there is no such task."""
-    if loop is asyncio._get_running_loop():  # the common case, and then there is no need to wake the loop up
+    """Admit the task that waits for `turn`. Returns False if its event loop is closed."""
+    if loop is asyncio._get_running_loop():  # the common case: the loop need not be woken up
         let_in(turn)
         return True
     with suppress(RuntimeError):

@@ -1,4 +1,4 @@
-"""The engine's view of one worker: which runs it knows, what it is asked, and what is believed of its answers."""
+"""The engine's view of one worker: the runs it knows, requests to it, and validation of its answers."""
 
 from __future__ import annotations
 
@@ -18,51 +18,51 @@ from treestar.verifier.sandbox.frames import Frame, encode
 __all__ = ["PathEntry", "Reply", "WorkerProcess"]
 
 MARK = 100
-"""Characters that the mark of cut output takes at most."""
+"""Maximum length of the mark of cut output, in characters."""
 LONGEST_ERROR = 2000
 MOST_MEMORY = 1 << 50
 
 PathEntry = tuple[int, int | None, str]
-"""A run that a worker is told of: its number, its parent's, and its code."""
+"""A run to send to a worker: its number, its parent's number, and its code."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A worker's answer whose every field has been checked."""
+    """A worker's answer with all fields checked."""
 
     output: str
     error: str | None
     seconds: float
     memory: int
     doubtful: bool
-    """The run failed in a way that what the worker did before may have caused."""
+    """The failure may be caused by the worker's earlier runs."""
     worn: bool
-    """The worker is no good for other runs any more."""
+    """The worker cannot be used for other runs."""
 
 
 class WorkerProcess:
-    """One worker. Used by one task at a time, of the event loop that it was made on; anyone may `kill` it."""
+    """One worker. One task at a time may use it, on the event loop it was created on; any thread may `kill` it."""
 
     def __init__(self, connection: Connection, config: SandboxConfig) -> None:
         self.connection = connection
         self.config = config
         engine_end, worker_end = socket.socketpair()
-        frame_limit = 12 * config.output_limit + 65536  # JSON escapes one character with 12 at most
+        frame_limit = 12 * config.output_limit + 65536  # JSON escapes a character with at most 12
         self.channel = Channel(engine_end, frame_limit)
         self.id, self.ended = connection.fork(worker_end)
         self.known: set[int] = set()
-        """Runs that it has done or was told of."""
+        """Runs that the worker knows."""
         self.used = False
-        """Whether it has run anything."""
+        """Whether it has run any code."""
         self.began = time.monotonic()
-        """When it last began to run new code."""
+        """When it last started to run new code."""
 
     async def start(self) -> dict[str, str]:
-        """Wait until it has jailed itself; gives what each layer of its jail does.
+        """Wait until the worker has jailed itself. Returns the status of each layer of its jail.
 
         Raises:
             TreestarError: a layer is missing.
-            ChannelClosed: it did not start.
+            ChannelClosed: the worker did not start.
         """
         try:
             frame = await self.channel.receive(self.config.start_seconds)
@@ -72,26 +72,26 @@ class WorkerProcess:
             raise unsupported(str(frame["unsupported"]))
         layers = frame.get("ready")
         if not isinstance(layers, dict):
-            raise ChannelClosed("it did not say that it is ready")
+            raise ChannelClosed("it did not report that it is ready")
         return {str(name): str(state) for name, state in layers.items()}
 
     async def run(
         self, number: int, parent: int | None, code: str, path: Sequence[PathEntry], seconds: float, again: float
     ) -> Reply:
-        """Have it run `code` after `parent` as the run `number`; `path` holds the ancestors that it does not know.
+        """Run `code` after run `parent`, as run `number`; `path` contains the ancestors that the worker does not know.
 
         Args:
-            seconds: how long the code may take.
-            again: how long the runs before may take beyond that, if it must repeat them.
+            seconds: time limit of the code.
+            again: additional time limit of repeated runs, if any.
 
         Raises:
-            TimeoutError: it took longer.
-            ChannelClosed: it is gone, or answered something that is no answer to this.
+            TimeoutError: a time limit was exceeded.
+            ChannelClosed: the worker is gone, or its answer is invalid.
         """
         if not self.used:
             await self.start()
             self.used = True
-        request_id = secrets.randbits(53)  # no step can know the one that the next request will have
+        request_id = secrets.randbits(53)  # a step cannot predict the id of the next request
         request = {"id": request_id, "node": number, "parent": parent, "code": code, "path": path}
         self.began = time.monotonic()
         await self.channel.send(encode(request), seconds)
@@ -100,12 +100,12 @@ class WorkerProcess:
         if "replaying" in frame:
             runs = frame["replaying"]
             if type(runs) is not int or not 1 <= runs <= len(self.known):
-                raise ChannelClosed("it wants to repeat more runs than there are")
-            # What went by until now counts in full: a step that has begun could claim to be repeating others.
+                raise ChannelClosed("it reported more repeated runs than exist")
+            # The time until now counts in full: a step that has started could claim to be repeating others.
             began_again = time.monotonic()
             frame = await self.receive_reply(request_id, again)
             if frame.get("replaying") != 0:
-                raise ChannelClosed("it did not say that it is done with the steps before")
+                raise ChannelClosed("it did not report that it finished the earlier steps")
             self.began += time.monotonic() - began_again
             frame = await self.receive_reply(request_id, self.began + seconds - time.monotonic())
         reply = checked(frame, self.config)
@@ -116,49 +116,49 @@ class WorkerProcess:
     async def receive_reply(self, request_id: int, seconds: float) -> Frame:
         frame = await self.channel.receive(seconds)
         if frame.get("id") != request_id:
-            raise ChannelClosed("it answered something that was not asked")
+            raise ChannelClosed("it answered a different request")
         return frame
 
     def kill(self) -> None:
-        """End it, whatever it is doing."""
+        """Kill the worker, idle or busy."""
         self.connection.kill(self.id)
         self.channel.close()
 
     async def end(self) -> int | None:
-        """End it and wait until it has; gives the signal that ended it, if it was one."""
+        """Kill the worker and wait until it has ended. Returns the signal that ended it, if any."""
         self.kill()
-        return await asyncio.shield(asyncio.wrap_future(self.ended))  # a cancelled caller cancels no fact
+        return await asyncio.shield(asyncio.wrap_future(self.ended))  # a canceled caller must not cancel `ended`
 
     def usable_here(self) -> bool:
-        """Whether the running event loop is the one that it was made on."""
+        """Whether the running event loop is the one it was created on."""
         return self.channel.loop is asyncio.get_running_loop()
 
     def processor_seconds(self) -> float | None:
-        """Processor time that it has used, or None where that cannot be told."""
+        """Processor time that the worker has used, in seconds, or None if unknown."""
         return self.connection.processor_seconds(self.id)
 
     def zygote_lives(self) -> bool:
-        """Whether the zygote that forked it lives."""
+        """Whether the zygote that forked the worker still runs."""
         return self.connection.usable()
 
 
 def checked(frame: Frame, config: SandboxConfig) -> Reply:
-    """The reply in `frame`, of which nothing is believed but what has the right form and size."""
+    """The reply in `frame`. Raises ChannelClosed if a field has the wrong type or size."""
     output, error, seconds = frame.get("output"), frame.get("error"), frame.get("seconds")
     memory, doubtful, worn = frame.get("memory"), frame.get("doubtful"), frame.get("worn")
     if not isinstance(output, str) or not (error is None or isinstance(error, str)):
         raise ChannelClosed("its output is not text")
     if len(output) > config.output_limit + MARK or (error is not None and len(error) > LONGEST_ERROR):
-        raise ChannelClosed("its output is longer than it may be")
+        raise ChannelClosed("its output is longer than the limit")
     if type(seconds) is not float or not math.isfinite(seconds) or type(memory) is not int or memory > MOST_MEMORY:
-        raise ChannelClosed("its figures are not numbers")
+        raise ChannelClosed("its measurements are not numbers")
     if type(doubtful) is not bool or type(worn) is not bool:
-        raise ChannelClosed("it does not say how it is")
+        raise ChannelClosed("its state flags are missing")
     error = error if error is None else printable(error)
     seconds = min(max(seconds, 0.0), config.seconds)
     return Reply(printable(output), error, seconds, max(memory, 0), doubtful, worn)
 
 
 def printable(text: str) -> str:
-    """`text` without lone surrogates, which no file can hold."""
+    """`text` without lone surrogates, which cannot be written to a file."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

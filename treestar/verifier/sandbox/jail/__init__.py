@@ -1,1 +1,1 @@
-"""The jail: what the processes of the sandbox give up, layer by layer, before a step runs in them."""
+"""The jail: layers of isolation that the sandbox's processes apply to themselves before they run a step."""

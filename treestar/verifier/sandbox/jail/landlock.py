@@ -1,4 +1,4 @@
-"""Landlock with no rules at all: from then on the process can open no file and no socket, whoever it is."""
+"""Landlock without any rules: the process can no longer open files or use TCP sockets, whatever its user."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ class Attributes(ctypes.Structure):
 
 
 def landlock_version() -> int:
-    """The version of landlock that this kernel has; at least 1. Raises OSError where it has none."""
+    """This kernel's landlock version, at least 1. Raises OSError if the kernel does not support landlock."""
     return syscall("landlock_create_ruleset", CREATE_RULESET, None, 0, ASK_VERSION)
 
 
 def forbid_files() -> int:
-    """Forbid this process everything that the kernel's landlock knows. Needs no_new_privs. Returns the version.
+    """Forbid this process everything that the kernel's landlock can forbid. Needs no_new_privs. Returns the version.
 
     Raises:
-        OSError: the kernel has no landlock, or refuses.
+        OSError: the kernel does not support landlock, or refuses.
     """
     version = landlock_version()
     attributes, size = everything(version)
     ruleset = syscall("landlock_create_ruleset", CREATE_RULESET, ctypes.addressof(attributes), size, 0)
-    # The ruleset's descriptor stays open: close_range in the workers ends it.
+    # The ruleset's descriptor stays open; close_range in the workers closes it.
     syscall("landlock_restrict_self", RESTRICT_SELF, ruleset, 0)
     return version
 
 
 def everything(version: int) -> tuple[Attributes, int]:
-    """Every access that this version of landlock can forbid, and the size of the structure it takes."""
+    """Every access that this version of landlock can forbid, and the size of the structure to pass."""
     file_rights = 13 + (version >= 2) + (version >= 3) + (version >= 5)  # + refer, truncate, ioctl on devices
     attributes = Attributes(files=(1 << file_rights) - 1)
     if version >= 4:

@@ -1,7 +1,7 @@
-"""Puts the layers of the jail together: those of the zygote, which its workers inherit, and those of each worker.
+"""Combines the layers of the jail: those of the zygote, which its workers inherit, and those of each worker.
 
-With `isolation="full"` a missing landlock or seccomp is an error: steps then do not run at all. Namespaces and the
-change of user are the other two walls' backing, and containers often forbid them; where they do, the report says so.
+With `isolation="full"`, missing landlock or seccomp support is an error, and steps do not run. Namespaces and the
+change of user are additional protection that containers often forbid; the report shows if they are off.
 """
 
 from __future__ import annotations
@@ -20,36 +20,36 @@ from treestar.verifier.sandbox.jail.seccomp import ALLOWED, allow_only_listed_ca
 __all__ = ["SOCKET", "Unsupported", "jail_worker", "jail_zygote", "require_support"]
 
 SOCKET = 3
-"""The only descriptor of a worker that leads anywhere: its socket to the engine."""
+"""A worker's only usable descriptor: its socket to the engine."""
 
 NOT_CHOSEN = "off: isolation='process' was chosen"
 
 
 class Unsupported(Exception):
-    """This system lacks a layer that `isolation="full"` cannot do without. The message says which."""
+    """This system lacks a layer that `isolation="full"` requires. The message names it."""
 
 
 def require_support() -> None:
-    """Raise `Unsupported` where landlock or seccomp is missing."""
+    """Raise `Unsupported` if landlock or seccomp is missing."""
     if sys.platform != "linux":
         raise Unsupported(f"landlock and seccomp exist on Linux only, and this is {sys.platform}")
     try:
         landlock_version()
     except OSError as error:
-        raise Unsupported(f"the kernel has no landlock, which Linux 5.13 and later can have ({error})") from error
+        raise Unsupported(f"the kernel does not support landlock, which needs Linux 5.13 or later ({error})") from error
     missing = seccomp_supported()
     if missing is not None:
         raise Unsupported(missing)
 
 
 def jail_zygote(isolation: str) -> dict[str, str]:
-    """Give up everything but forking and ending workers. Call it with every import done: no file opens afterwards.
+    """Give up everything except forking and ending workers. Call it after all imports: no file can be opened later.
 
     Returns:
-        What each layer does here, in words, by the layer's name; "off: why" where it does nothing.
+        The status of each layer as text, by the layer's name; "off: reason" if it is not active.
 
     Raises:
-        Unsupported: a layer that `isolation` cannot do without is missing.
+        Unsupported: a layer that `isolation` requires is missing.
     """
     if isolation == "process":
         return dict.fromkeys(("namespaces", "no_new_privs", "landlock"), NOT_CHOSEN) | {"user": drop_user()}
@@ -66,7 +66,7 @@ def jail_zygote(isolation: str) -> dict[str, str]:
 
 
 def jail_worker(isolation: str, address_space: int, cpu_seconds: int) -> dict[str, str]:
-    """The layers of one worker, applied to this process. Returns and raises as `jail_zygote` does."""
+    """Apply the layers of one worker to this process. Returns and raises like `jail_zygote`."""
     limits = cap_resources(address_space, SOCKET + 1, cpu_seconds)
     if isolation == "process":
         return {"limits": limits, "seccomp": NOT_CHOSEN}

@@ -1,7 +1,7 @@
-"""Gives up what a process may do: namespaces, user, capabilities, new privileges, resources.
+"""Drops the privileges of a process: namespaces, user, capabilities, new privileges, resources.
 
-Every function here is one layer. Those that a kernel or a container may not offer return how it went instead of
-raising, because the layers below them hold without them.
+Each function is one layer. Layers that a kernel or container may not offer return their status instead of raising,
+because the other layers work without them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from treestar.verifier.sandbox.jail.system import prctl, syscall
 __all__ = ["cap_resources", "die_with_parent", "drop_user", "forbid_new_privileges", "leave_namespaces"]
 
 UNPRIVILEGED = 65534
-"""The user and group id "nobody"."""
+"""The user and group id of "nobody"."""
 
 NEW_USER, NEW_UTS, NEW_IPC, NEW_NETWORK = 0x10000000, 0x04000000, 0x08000000, 0x40000000
 UNSHARE = {"x86_64": 272, "aarch64": 97}
@@ -28,12 +28,12 @@ PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 1, 4, 38
 
 
 def leave_namespaces() -> str:
-    """Move to a network, IPC and host-name namespace of one's own, in which there is nothing.
+    """Move to separate, empty network, IPC and host-name namespaces.
 
-    An ordinary user needs a user namespace for this, in which it becomes "nobody".
+    A process that is not root needs a user namespace for this, in which it becomes "nobody".
 
     Returns:
-        How it went, in words; it starts with "off" where the system does not allow it.
+        The status as text; it starts with "off" if the system does not allow it.
     """
     machine = os.uname().machine
     wanted = NEW_NETWORK | NEW_IPC | NEW_UTS
@@ -42,7 +42,7 @@ def leave_namespaces() -> str:
         if user == 0:
             syscall("unshare", UNSHARE[machine], wanted)
             return "own network, IPC and host name"
-        prctl(PR_SET_DUMPABLE, 1)  # else the files below belong to root
+        prctl(PR_SET_DUMPABLE, 1)  # otherwise the files below belong to root
         syscall("unshare", UNSHARE[machine], wanted | NEW_USER)
         write("/proc/self/setgroups", "deny")
         write("/proc/self/uid_map", f"{UNPRIVILEGED} {user} 1")
@@ -53,7 +53,7 @@ def leave_namespaces() -> str:
 
 
 def drop_user() -> str:
-    """Become "nobody" where this process is root, and give up every capability. Returns how it went, in words."""
+    """Become "nobody" if this process is root, and drop all capabilities. Returns the status as text."""
     if os.geteuid() == 0:
         try:
             os.setgroups([])
@@ -67,22 +67,22 @@ def drop_user() -> str:
 
 
 def forbid_new_privileges() -> str:
-    """No program that this process might start gains anything; nobody may read its memory. Raises OSError."""
+    """Programs that this process starts gain no privileges, and no process may read its memory. Raises OSError."""
     prctl(PR_SET_NO_NEW_PRIVS, 1)
     prctl(PR_SET_DUMPABLE, 0)
     return "set"
 
 
 def die_with_parent(parent: int) -> None:
-    """Be killed when the process `parent` dies; it must be the parent. A change of user clears it. Linux only."""
+    """Kill this process when its parent, the process `parent`, dies. A change of user clears this. Linux only."""
     if sys.platform == "linux":
         prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
-    if os.getppid() != parent:  # it died before
+    if os.getppid() != parent:  # it has already died
         os._exit(1)
 
 
 def cap_resources(address_space: int, descriptors: int, cpu_seconds: int) -> str:
-    """Limit memory (bytes of address space; 0 for no limit), descriptors and processor time; allow no processes."""
+    """Limit memory (bytes of address space; 0 for no limit), descriptors and processor time; forbid new processes."""
     limits = {
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_FSIZE: 0,
@@ -95,7 +95,7 @@ def cap_resources(address_space: int, descriptors: int, cpu_seconds: int) -> str
     if address_space:
         limits[resource.RLIMIT_AS] = address_space
     for limit, value in limits.items():
-        with contextlib.suppress(ValueError):  # it is lower already
+        with contextlib.suppress(ValueError):  # it is already lower
             resource.setrlimit(limit, (value, value))
     return "memory, processor time, descriptors; no files, processes, core dumps"
 

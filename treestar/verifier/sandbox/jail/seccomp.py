@@ -1,4 +1,4 @@
-"""The list of system calls that a worker may make; the kernel answers every other one with EPERM."""
+"""The system calls that a worker may make; the kernel rejects all others with EPERM."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ ARCHITECTURES = {"x86_64": (0xC000003E, X86_64), "aarch64": (0xC00000B7, AARCH64
 """The audit constant of linux/audit.h and the numbers of the allowed calls, by machine."""
 
 ALLOWED = frozenset(X86_64)
-"""Computing, memory, the clock, signals to oneself, and the one socket. No file, process, signal or socket call."""
+"""Memory, the clock, signals to the process itself, and one socket. No other file, process, signal or socket calls."""
 
 ONLY_ON_DESCRIPTOR = ("read", "write")
 NEVER_EXECUTABLE = ("mmap", "mprotect")
@@ -98,21 +98,21 @@ class Program(ctypes.Structure):
 
 
 def seccomp_supported() -> str | None:
-    """None where the filter can be installed, else the reason why not."""
+    """None if the filter can be installed, else the reason why not."""
     machine = platform.machine()
     if machine not in ARCHITECTURES:
-        return f"no list of system calls has been written for {machine} machines, only for {', '.join(ARCHITECTURES)}"
+        return f"the list of system calls does not cover {machine} machines, only {', '.join(ARCHITECTURES)}"
     try:
         prctl(PR_GET_SECCOMP)
     except OSError as error:
-        return f"the kernel has no seccomp ({error.strerror})"
+        return f"the kernel does not support seccomp ({error.strerror})"
     return None
 
 
 def allow_only_listed_calls(descriptor: int) -> None:
-    """From now on this process may make the system calls of `ALLOWED` and no other; it cannot be undone.
+    """Restrict this process to the system calls in `ALLOWED`. This cannot be undone.
 
-    `read` and `write` work on `descriptor` alone, and memory can never be made executable. Needs no_new_privs.
+    `read` and `write` work only on `descriptor`, and memory can never be made executable. Needs no_new_privs.
 
     Raises:
         OSError: the kernel refuses.
@@ -124,7 +124,7 @@ def allow_only_listed_calls(descriptor: int) -> None:
 
 
 def filter_program(audit_constant: int, numbers: dict[str, int], descriptor: int) -> list[bytes]:
-    """The program, in classic BPF: tests one after the other, the first that applies decides."""
+    """The filter as a classic BPF program: a sequence of tests; the first one that applies decides."""
     program = [
         instruction(LOAD, ARCHITECTURE),
         instruction(JUMP_IF_EQUAL, audit_constant, then=1),
@@ -155,5 +155,5 @@ def filter_program(audit_constant: int, numbers: dict[str, int], descriptor: int
 
 
 def instruction(code: int, operand: int, then: int = 0, otherwise: int = 0) -> bytes:
-    """One `struct sock_filter`; `then` and `otherwise` are how many instructions a jump skips."""
+    """One `struct sock_filter`; `then` and `otherwise` are the numbers of instructions to skip."""
     return struct.pack("=HBBI", code, then, otherwise, operand)

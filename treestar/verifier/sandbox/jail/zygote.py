@@ -1,11 +1,11 @@
-"""The zygote: a process that has imported everything a step may use, jails itself, and forks one worker a tree.
+"""The zygote: a process that has imported everything a step may use, jails itself, and forks one worker per tree.
 
 `connection.py` starts it as `python -m treestar.verifier.sandbox.jail.zygote DESCRIPTOR CONFIG`. Over the socket
-DESCRIPTOR it sends `{"ready": {layer: how it stands}}` once, or `{"unsupported": why}`. Then it takes two orders:
-`{"fork": id}`, which comes with the worker's end of a socket, and `{"kill": id}`; and it says `{"forked": id,
-"process": number}` and, of every worker that ended, killed or not, `{"ended": id, "signal": number or null}`. It never
-reads from a worker and runs no code of a step. It ends, and every worker with it, when the engine's end of the socket
-closes.
+DESCRIPTOR it sends `{"ready": {layer: status}}` once, or `{"unsupported": reason}`. Then it accepts two commands:
+`{"fork": id}`, which comes with the worker's end of a socket, and `{"kill": id}`. It sends `{"forked": id,
+"process": number}`, and `{"ended": id, "signal": number or null}` for every worker that ended, killed or not. It never
+reads from a worker and never runs a step's code. When the engine's end of the socket closes, the zygote and all its
+workers end.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ READ_SIZE = 1 << 16
 DESCRIPTORS_AT_ONCE = 16
 HIGHEST_DESCRIPTOR = 1 << 16
 CPU_SECONDS = 3600
-"""Processor time after which a worker is ended, busy or not; its tree then gets a new one and runs its path again."""
+"""Processor seconds after which a worker is killed, busy or not; its tree then gets a new one and reruns its path."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What `connection.py` hands over: the fields of `SandboxConfig` that matter here, and the engine's process id."""
+    """The arguments from `connection.py`: the fields of `SandboxConfig` needed here, and the engine's process id."""
 
     engine: int
     isolation: str
@@ -50,7 +50,7 @@ class Settings:
 
 
 class ForkServer:
-    """Takes the engine's orders. `engine` is the zygote's end of the socket to it."""
+    """Executes the engine's commands. `engine` is the zygote's end of the socket."""
 
     def __init__(self, engine: socket.socket, settings: Settings, address_space: int) -> None:
         self.engine = engine
@@ -58,16 +58,16 @@ class ForkServer:
         self.address_space = address_space
         self.frames = FrameBuffer()
         self.received: deque[int] = deque()
-        """Descriptors that came with fork orders, in the order of those orders."""
+        """Descriptors received with fork commands, in the order of the commands."""
         self.workers: dict[int, int] = {}
-        """The process of each worker, by the engine's id of it."""
+        """Process id of each worker, by the engine's worker id."""
 
     def serve(self) -> None:
-        """Serve until the engine hangs up. Leaves no process behind."""
+        """Serve until the engine closes the connection. Leaves no process behind."""
         wake_up, wake_up_writer = socket.socketpair()
         wake_up_writer.setblocking(False)
         signal.set_wakeup_fd(wake_up_writer.fileno(), warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)  # without a handler nothing wakes up
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # without a handler the wakeup descriptor gets no signals
         with selectors.DefaultSelector() as selector:
             selector.register(self.engine, selectors.EVENT_READ)
             selector.register(wake_up, selectors.EVENT_READ)
@@ -85,7 +85,7 @@ class ForkServer:
                     os.waitpid(process, 0)
 
     def take_orders(self) -> bool:
-        """Read and do what the engine sent. False: it hung up."""
+        """Read and execute the engine's commands. Returns False if the engine closed the connection."""
         received, descriptors, _, _ = socket.recv_fds(self.engine, READ_SIZE, DESCRIPTORS_AT_ONCE)
         self.received += descriptors
         for frame in self.frames.feed(received):
@@ -109,7 +109,7 @@ class ForkServer:
         os.close(descriptor)
 
     def report_ended(self) -> None:
-        """Collect every worker that has ended, and tell the engine."""
+        """Reap every worker that has ended, and report it to the engine."""
         for worker, process in list(self.workers.items()):
             ended, status = os.waitpid(process, os.WNOHANG)
             if ended:
@@ -117,12 +117,12 @@ class ForkServer:
                 self.tell({"ended": worker, "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else None})
 
     def tell(self, frame: Frame) -> None:
-        with suppress(OSError):  # the engine is gone, which the next read will show
+        with suppress(OSError):  # the engine is gone; the next read detects that
             self.engine.sendall(encode(frame))
 
 
 def be_worker(descriptor: int, parent: int, settings: Settings, address_space: int) -> NoReturn:
-    """Turn this fresh fork into a worker that talks to the engine over `descriptor`. Never returns."""
+    """Turn this fresh fork into a worker that serves the engine over `descriptor`. Never returns."""
     status = 1
     try:
         os.setsid()
@@ -146,7 +146,7 @@ def be_worker(descriptor: int, parent: int, settings: Settings, address_space: i
 
 
 def address_space_in_use() -> int:
-    """Bytes of address space this process has, or 0 where the system does not say."""
+    """Bytes of address space this process has, or 0 if unknown."""
     try:
         with open("/proc/self/statm") as pages:
             return int(pages.read().split()[0]) * resource.getpagesize()
@@ -155,7 +155,7 @@ def address_space_in_use() -> int:
 
 
 def main() -> None:
-    """Load, jail, say so, serve. Standard input, output and error lead to the null device or to the engine's log."""
+    """Load, jail, report ready, serve. The standard streams are the null device or the engine's log."""
     engine = socket.socket(fileno=int(sys.argv[1]))
     given: dict[str, Any] = json.loads(sys.argv[2])
     settings = Settings(**given)

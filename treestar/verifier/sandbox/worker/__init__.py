@@ -1,1 +1,1 @@
-"""The process of one tree: it runs steps and keeps the interpreter state that each of them left."""
+"""The process of one tree: it runs steps and keeps the interpreter state after each of them."""

@@ -1,9 +1,9 @@
-"""Copies the namespace that a step left, so that a child step can run in the copy and leave its parent as it was.
+"""Copies the namespace after a step, so that a child step can run in the copy without changing its parent's state.
 
-The copy must be what running the path again would give: two names of one list stay two names of one list, a view of
-an array stays a view, functions find their globals in the copy, and a set keeps its order now and when it grows. What
-cannot be copied like that (generators, the step's own classes and their instances, a memoised function with something
-in its memory, ...) raises `NotCopyable`, and the path is run again instead. What nobody can change is shared.
+The copy must equal the result of running the path again: two names of one list stay two names of one list, a view of
+an array stays a view, functions use the globals of the copy, and a set keeps its order now and when it grows. Values
+that cannot be copied like this (generators, the step's own classes and their instances, a memoized function with cached
+results, ...) raise `NotCopyable`, and the path is run again instead. Immutable values are shared.
 """
 
 from __future__ import annotations
@@ -37,24 +37,25 @@ ATOMS = frozenset(
         *(datetime.date, datetime.timedelta, datetime.timezone, re.Pattern, TypeVar),
     )
 )
-"""Types whose values nobody can change, whatever they were made of."""
+"""Types whose values are always immutable, including everything inside them."""
 
 MOST_ITEMS = 300_000
-"""Of all containers together. Copying more may take longer than running the path again, which has time of its own."""
+"""Maximum total items in all containers. Copying more may take longer than running the path again, which has a
+separate time limit."""
 
 
 class NotCopyable(Exception):
-    """The namespace holds something that a copy could not stand in for. The message says what."""
+    """The namespace holds a value that cannot be copied faithfully. The message names it."""
 
 
 def copy_namespace(namespace: Namespace, context: Context | None) -> tuple[Namespace, Context | None]:
-    """A copy of `namespace` in which code can run without being seen in `namespace`.
+    """A copy of `namespace`; code that runs in the copy does not affect `namespace`.
 
-    `context` is the decimal context that was in effect; it is copied along, since a name may hold it, too.
+    `context` is the active decimal context. It is copied too, because a variable may refer to it.
 
     Raises:
-        NotCopyable: something in it cannot be copied.
-        MemoryError: there is no room for the copy.
+        NotCopyable: `namespace` holds a value that cannot be copied.
+        MemoryError: not enough memory for the copy.
     """
     copied = dict(namespace)
     copier = Copier(namespace, copied)
@@ -68,7 +69,7 @@ def copy_namespace(namespace: Namespace, context: Context | None) -> tuple[Names
 
 
 class Copier:
-    """One copy in progress. `memo` maps the id of what was copied to its copy, for aliases and cycles."""
+    """One copy in progress. `memo` maps the id of each copied object to its copy, for aliases and cycles."""
 
     def __init__(self, old: Namespace, new: Namespace) -> None:
         self.old = old
@@ -77,7 +78,7 @@ class Copier:
         self.items = 0
 
     def count(self, items: int) -> None:
-        """Say that so many items are about to be copied."""
+        """Count `items` that are about to be copied. Raises NotCopyable beyond `MOST_ITEMS`."""
         self.items += items
         if self.items > MOST_ITEMS:
             raise NotCopyable("there is too much of it")
@@ -132,7 +133,7 @@ def copy_tuple(copier: Copier, value: tuple[Any, ...]) -> tuple[Any, ...]:
     parts = tuple(map(copier.copy, value))
     if all(part is old for part, old in zip(parts, value, strict=True)):
         return value
-    copied: tuple[Any, ...] | None = copier.memo.get(id(value))  # a cycle may have copied it meanwhile
+    copied: tuple[Any, ...] | None = copier.memo.get(id(value))  # a cycle may have copied it in the meantime
     return copied or copier.remember(value, parts)
 
 
@@ -170,7 +171,7 @@ def copy_frozenset(copier: Copier, value: frozenset[Any]) -> frozenset[Any]:
 
 
 def copy_set(copier: Copier, value: set[Any]) -> set[Any]:
-    """A set's order depends on how it grew and shrank, so the copy is only good if it has the same inside."""
+    """A set's order depends on how it grew and shrank, so the copy is valid only if its internal layout is the same."""
     copy_frozenset(copier, value)  # type: ignore[arg-type]  # the same question
     wanted = set_layout(value)
     for copied in (value.copy(), grown_anew(value)):
@@ -191,14 +192,14 @@ def same(first: Any, second: Any) -> bool:
 
 
 class At:
-    """Lets numpy read words of memory: the fields of a set that decide its order and that Python does not show."""
+    """Lets numpy read memory words: the internal fields of a set that determine its order."""
 
     def __init__(self, address: int, words: int) -> None:
         self.__array_interface__ = {"data": (address, True), "shape": (words,), "typestr": "<i8", "version": 3}
 
 
 def set_layout(value: set[Any]) -> tuple[int, ...]:
-    """Of CPython's `PySetObject`: entries ever used, entries in use, size of the table, where `pop` goes on."""
+    """Fields of CPython's `PySetObject`: entries ever used, entries in use, table size, where `pop` continues."""
     fill, used, mask, _, _, finger = numpy.asarray(At(id(value) + object.__basicsize__, 6)).tolist()
     return fill, used, mask, finger
 
@@ -230,7 +231,7 @@ def copy_cell(copier: Copier, value: CellType) -> CellType:
 
 
 def copy_method(copier: Copier, value: MethodType | BuiltinFunctionType) -> Any:
-    """`items.append` of the copied `items`."""
+    """The bound method of the copied object, such as `items.append` of the copied `items`."""
     owner = value.__self__
     if owner is None or isinstance(owner, (ModuleType, type)):
         return value
@@ -307,7 +308,7 @@ def copy_generator(copier: Copier, value: numpy.random.Generator) -> numpy.rando
 
 
 def share_if(shareable: Callable[[Any], bool]) -> Callable[[Copier, Any], Any]:
-    """For types whose values nobody can change, unless they were made of something that a step can."""
+    """For types whose values are immutable unless they contain something that a step can change."""
 
     def share(_: Copier, value: Any) -> Any:
         if not shareable(value):

@@ -1,4 +1,4 @@
-"""A step's failure as the model should see it: the type, the message, and the line of the step's own code."""
+"""A step's failure as shown to the model: the type, the message, and the line of the step's code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ERROR_CHARACTERS = 600
 
 
 def describe(error: BaseException, source: str, filename: str) -> str:
-    """`ZeroDivisionError: division by zero (line 2: `x = 1 / 0`)`, the line being one of the step's own."""
+    """`ZeroDivisionError: division by zero (line 2: `x = 1 / 0`)`, with a line of the step's own code."""
     name = "NotAllowed" if isinstance(error, NotAllowed) else type(error).__name__
     line = line_of(error, filename)
     lines = source.split("\n")
@@ -29,7 +29,7 @@ def line_of(error: BaseException, filename: str) -> int | None:
         if traceback.tb_frame.f_code.co_filename == filename:
             line = traceback.tb_lineno
         traceback = traceback.tb_next
-    if line is None and isinstance(error, SyntaxError):  # the step was not run at all: compiling it failed
+    if line is None and isinstance(error, SyntaxError):  # the step did not run: compiling it failed
         return error.lineno
     if line is None and isinstance(error, NotAllowed):
         return error.line
@@ -46,5 +46,5 @@ def message_of(error: BaseException) -> str:
 
 
 def without_addresses(text: str) -> str:
-    """`text` with memory addresses blanked: they differ from run to run, and a step's result may not."""
+    """`text` with memory addresses masked: they differ between runs, but a step's result must not."""
     return re.sub(r"\bat 0x[0-9a-f]+", "at 0x0", text) if "at 0x" in text else text

@@ -1,8 +1,8 @@
-"""The interpreter of one tree: runs code in the state of any node and keeps the state that each run left.
+"""The interpreter of one tree: runs code in the state of any node and keeps the state after each run.
 
-A child runs in a copy of its parent's namespace. Where that cannot be copied, and where this process never had it, the
-nearest ancestor's is copied and the codes from there on are run again; so every run gives what running its whole path
-in a fresh interpreter gives.
+A child runs in a copy of its parent's namespace. If that cannot be copied or this process never had it, the namespace
+of the nearest ancestor is copied and the code after it is run again. So the result of a run is always the same as
+running its whole path in a fresh interpreter.
 """
 
 from __future__ import annotations
@@ -29,33 +29,33 @@ from treestar.verifier.sandbox.worker.library_state import EVERY_MODULE, Library
 __all__ = ["Interpreter", "Outcome"]
 
 RECURSION_LIMIT = 5000
-"""Deep enough for the recursions that models write after `sys.setrecursionlimit(10**6)`, which does nothing here."""
+"""Deep enough for the recursion that models write after `sys.setrecursionlimit(10**6)`, which has no effect here."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run did."""
+    """The result of a run."""
 
     output: str
     error: str | None
     seconds: float
-    """Of the new code alone, compiling it included."""
+    """Duration of the new code only, including its compilation."""
     doubtful: bool = False
-    """It failed in a way that what this process did before may have caused: a fresh one may do better."""
+    """The failure may be caused by earlier work of this process; a fresh process may succeed."""
     worn: bool = False
-    """It left a mark on the libraries, so this process is no good for other branches any more."""
+    """The run changed the libraries permanently, so this process cannot run other branches."""
 
 
 @dataclass(slots=True)
 class State:
-    """An interpreter state: the variables, and what the libraries keep for themselves."""
+    """An interpreter state: the variables and the internal state of the libraries."""
 
     namespace: dict[str, Any]
     modules: frozenset[str] = frozenset()
-    """The modules that the path was given."""
+    """The modules that the path received."""
     library: LibraryValues = field(default_factory=dict)
     context: decimal.Context | None = None
-    """The decimal context, where the path has the decimal module."""
+    """The decimal context, if the path has the decimal module."""
 
 
 @dataclass(slots=True)
@@ -65,14 +65,14 @@ class Node:
     parent: int | None
     code: CodeType
     state: State | None = None
-    """What the code left behind. None: not known here, or not to be copied."""
+    """The state after the code. None: unknown in this process, or not copyable."""
     copyable: bool = True
 
 
 class Interpreter:
     """Runs code in the states of a tree of runs. One per process: it owns the process's standard output and libraries.
 
-    `restricted`: in the language of steps; otherwise in all of Python.
+    `restricted`: run the language of steps; otherwise all of Python.
     """
 
     def __init__(self, output_limit: int, restricted: bool) -> None:
@@ -80,24 +80,24 @@ class Interpreter:
         self._nodes: dict[int, Node] = {}
         self._output = Output(output_limit)
         self._namespace: dict[str, Any] = {}
-        """The globals of the code that runs now."""
+        """The globals of the running code."""
         self._builtins = self._make_builtins()
         sys.setrecursionlimit(RECURSION_LIMIT)
-        random.seed(0)  # a fork seeds it anew
+        random.seed(0)  # a fork reseeds it
         self.library = LibraryState()
         self._first_context = decimal.getcontext().copy()
         sys.stdout = sys.stderr = self._output  # sympy's pprint writes there
         sys.modules[OWN_MODULE] = ModuleType(OWN_MODULE)
 
     def learn(self, number: int, parent: int | None, source: str) -> None:
-        """Add the run `number`, which happened in another process. Raises what compiling `source` raises."""
+        """Add run `number`, which happened in another process. Raises the errors of compiling `source`."""
         self._nodes[number] = Node(parent, self._compile(source, number))
 
     def run(self, number: int, parent: int | None, source: str, on_replay: Callable[[int], None]) -> Outcome:
-        """Run `source` in the state that the run `parent` left, as the run `number`, which is kept if it succeeds.
+        """Run `source` in the state after run `parent`, as run `number`, which is kept if it succeeds.
 
         Args:
-            on_replay: called with the number of runs that are to be run again first, and with 0 when they are done.
+            on_replay: called with the number of runs to repeat first, and with 0 when they are done.
         """
         forget_wear()
         try:
@@ -109,11 +109,11 @@ class Interpreter:
         outcome = self._run_new(number, parent, source, state)
         if outcome.error is not None:
             del state
-            gc.collect()  # generators of the dead namespace end now, not in the middle of another step
+            gc.collect()  # generators of the dead namespace end now, not during another step
         return outcome
 
     def _state_after(self, parent: int | None, on_replay: Callable[[int], None]) -> tuple[State, BaseException | None]:
-        """A state like the one after `parent` that nobody else holds; or what stopped the runs that lead there."""
+        """An unshared copy of the state after `parent`, or the exception that stopped the repeated runs."""
         state, again = self._nearest_state(parent)
         if not again:
             return state, None
@@ -133,7 +133,7 @@ class Interpreter:
         failure: BaseException | None
         try:
             code = self._compile(source, number)
-        except BaseException as refusal:  # of the parser or the language, and whatever hostile source makes them raise
+        except BaseException as refusal:  # from the parser or the language; hostile source can make them raise anything
             failure = refusal
         else:
             failure = self._execute(code, state)
@@ -145,7 +145,7 @@ class Interpreter:
         return Outcome(output, error, seconds, isinstance(failure, MemoryError), worn=worn_by() is not None)
 
     def _nearest_state(self, parent: int | None) -> tuple[State, list[int]]:
-        """A copy of the state of `parent` or of its nearest ancestor that has one, and the runs from there to it."""
+        """A copy of the state of `parent` or its nearest ancestor with one, and the runs from there to `parent`."""
         again: list[int] = []
         while parent is not None:
             node = self._nodes[parent]
@@ -158,24 +158,24 @@ class Interpreter:
         return State(namespace, frozenset() if self._restricted else EVERY_MODULE), again[::-1]
 
     def _shared(self, node: Node, state: State) -> State:
-        """Keep `state` for the later children of `node` and give a copy; where it cannot be copied, give it away."""
+        """Keep `state` for later children of `node` and return a copy; if that is impossible, return `state` itself."""
         if node.copyable:
             node.state = state
         try:
             return copy(node) or state
-        except MemoryError:  # there is room for one
+        except MemoryError:  # enough memory for only one
             node.state = None
             return state
 
     def _execute(self, code: CodeType, state: State) -> BaseException | None:
-        """Run `code`, which changes `state`. Returns what it raised; `state` is then good for nothing."""
+        """Run `code`, which changes `state`. Returns its exception, if any; `state` is then unusable."""
         self._namespace = state.namespace
         self.library.put_back(state.library)
         decimal.setcontext(state.context if state.context is not None else self._first_context.copy())
         handed_out.clear()
         try:
             builtins.exec(code, state.namespace)
-        except BaseException as error:  # SystemExit and KeyboardInterrupt, too: the step may raise what it likes
+        except BaseException as error:  # including SystemExit and KeyboardInterrupt: a step may raise anything
             self.library.forget(state.modules | handed_out)
             return error
         finally:
@@ -199,7 +199,7 @@ class Interpreter:
 
 
 def copy(node: Node) -> State | None:
-    """A copy of the node's state, or None where it has none that can be copied."""
+    """A copy of the node's state, or None if it has none or it cannot be copied."""
     if node.state is None:
         return None
     try:
@@ -214,5 +214,5 @@ def copy(node: Node) -> State | None:
 
 
 def filename(number: int) -> str:
-    """The file that tracebacks name: one for each run, so that a line is looked for in the right one."""
+    """The file name in tracebacks: one for each run, so that lines are looked up in the right source."""
     return f"<step {number}>"

@@ -1,7 +1,7 @@
-"""What the libraries keep for themselves between calls and a step can change: random numbers, settings, counters.
+"""Internal state of the libraries that a step can change: random number generators, settings, counters.
 
-It belongs to the interpreter state that a step leaves, like its variables, so it is saved with them and put back before
-a child step runs. Only what a path of steps can have touched is looked at: the modules that it was given say so.
+It is part of the interpreter state after a step, like its variables, so it is saved with them and restored before a
+child step runs. Only parts that a path of steps can have changed are checked, based on the modules that it received.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from sympy.core.parameters import global_parameters
 __all__ = ["EVERY_MODULE", "LibraryState", "LibraryValues"]
 
 LibraryValues = dict[str, Any]
-"""The value of each part that a path can have touched, by the part's name. Never changed, so states share them."""
+"""The value of each part that a path can have changed, by the part's name. Immutable, so states share them."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """One thing that a library keeps."""
+    """One part of a library's internal state."""
 
     modules: frozenset[str]
-    """Whoever has none of these modules cannot touch it."""
+    """Code without any of these modules cannot change it."""
     read: Callable[[], Any]
     write: Callable[[Any], None]
 
 
 def random_part(generator: random.Random, *modules: str) -> Part:
-    """The state of a generator, packed: as Python gives it, it takes ten times the memory."""
+    """The state of a generator, packed: Python's representation takes ten times the memory."""
 
     def read() -> Any:
         version, numbers, gauss = generator.getstate()
@@ -92,19 +92,19 @@ PARTS = {
 }
 
 EVERY_MODULE = frozenset({"decimal"}).union(*(part.modules for part in PARTS.values()))
-"""The modules that keep something a step can change; the decimal context is kept beside the variables."""
+"""The modules with state that a step can change; the decimal context is kept with the variables."""
 
 
 class LibraryState:
-    """Moves the libraries of this process between the states that different nodes left them in."""
+    """Switches the libraries of this process between the states of different nodes."""
 
     def __init__(self) -> None:
-        """The state at this moment is the one that a fresh interpreter has."""
+        """Take the current state as that of a fresh interpreter."""
         self._initial = {name: part.read() for name, part in PARTS.items()}
         self._in_effect = dict(self._initial)
 
     def put_back(self, values: LibraryValues) -> None:
-        """Put the libraries into the state `values`; parts it does not mention are as in a fresh interpreter."""
+        """Restore the libraries to `values`; missing parts get their state in a fresh interpreter."""
         for name, part in PARTS.items():
             wanted = values.get(name, self._initial[name])
             if self._in_effect.get(name) is not wanted:
@@ -112,7 +112,7 @@ class LibraryState:
                 self._in_effect[name] = wanted
 
     def read(self, modules: Set[str]) -> LibraryValues:
-        """The state that code with access to `modules` may have left. Values that did not change are shared."""
+        """The current state of the parts that code with access to `modules` can change. Unchanged values are shared."""
         values = {}
         for name, part in PARTS.items():
             if not part.modules.isdisjoint(modules):
@@ -121,19 +121,19 @@ class LibraryState:
         return values
 
     def forget(self, modules: Set[str]) -> None:
-        """Code with access to `modules` failed half-way: what it may have touched is put back whatever comes next."""
+        """After code with access to `modules` failed: make the next `put_back` restore all that it may have changed."""
         for name, part in PARTS.items():
             if not part.modules.isdisjoint(modules):
                 self._in_effect.pop(name, None)
 
 
 def equal(before: Any, now: Any) -> bool:
-    """Whether two values are equal beyond doubt; objects of a step's own may claim to equal anything."""
+    """Whether two values are certainly equal; a step's own objects may claim to equal anything."""
     return plain(before) and plain(now) and before == now
 
 
 def plain(value: Any) -> bool:
-    """Whether `value` is made of Python's own types alone. A set's members are not looked at: only the empty one is."""
+    """Whether `value` consists only of Python's built-in types. Of sets, only the empty set counts."""
     kind = type(value)
     if kind is tuple:
         return all(map(plain, value))

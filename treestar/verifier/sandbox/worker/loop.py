@@ -1,10 +1,10 @@
-"""The worker's end of the conversation with the engine: one request, one answer, until the engine hangs up.
+"""The worker's end of the protocol with the engine: one answer per request, until the engine closes the connection.
 
-It sends `{"ready": {layer: how it stands}}` once. A request is `{"id", "node", "parent", "code", "path"}`: run `code`
-in the state that the run `parent` (null: none) left, as the run `node`; `path` has `[node, parent, code]` of the
-ancestors that this worker was never told of. The answer is the fields of an `Outcome` with `{"id", "memory"}`. Before
-it, where runs must be repeated first, come `{"id", "replaying": how many}` and `{"id", "replaying": 0}`, so that the
-engine does not take their time for that of the new code.
+It sends `{"ready": {layer: status}}` once. A request is `{"id", "node", "parent", "code", "path"}`: run `code` in the
+state after run `parent` (null: none), as run `node`; `path` has `[node, parent, code]` for each ancestor that this
+worker does not know. The answer is the fields of an `Outcome` with `{"id", "memory"}`. If runs must be repeated first,
+`{"id", "replaying": count}` and `{"id", "replaying": 0}` come before it, so that the engine does not count their time
+as time of the new code.
 """
 
 from __future__ import annotations
@@ -63,5 +63,5 @@ def send(descriptor: int, frame: Frame) -> None:
 
 
 def peak_memory() -> int:
-    """Bytes of memory this process has had at most."""
+    """Peak memory of this process in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MAXRSS_UNIT

@@ -1,4 +1,4 @@
-"""Which values of the libraries may stand in several namespaces at once, because no step can change them."""
+"""Decides which library values can be shared by several namespaces because no step can change them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ MOST_REMEMBERED = 100_000
 library_classes: set[type] = set()
 
 checked: dict[int, sympy.Basic] = {}
-"""Expressions that were found to be the library's through and through. They are kept alive, so ids stay theirs."""
+"""Expressions known to consist only of library objects, by id. Kept alive, so that their ids are not reused."""
 
 
 def is_shared(value: Any) -> bool:
-    """Whether `value` may be shared by all namespaces: a class, expression or scalar of the libraries, and made of
-    nothing else."""
+    """Whether `value` can be shared by all namespaces: a class, expression or scalar that consists only of library
+    objects."""
     if isinstance(value, type):
         return is_library_class(value)
     if isinstance(value, sympy.Basic):
@@ -36,7 +36,7 @@ def is_shared(value: Any) -> bool:
 
 
 def is_library_class(value: object) -> bool:
-    """Whether `value` is a class that a library defines, found under its own name there: a name can be forged."""
+    """Whether `value` is a class that a library defines. Looks it up in the library, because a name can be forged."""
     if not isinstance(value, type):
         return False
     if value not in library_classes and found_in_library(value):
@@ -62,7 +62,7 @@ def is_pure(expression: sympy.Basic) -> bool:
             continue
         if not isinstance(part, sympy.Basic) or not is_library_class(type(part)):
             return False
-        if isinstance(part, sympy.Wild) and part.properties:  # functions of a step's own
+        if isinstance(part, sympy.Wild) and part.properties:  # a step's own functions
             return False
         seen.append(part)
         waiting += part.args
