@@ -53,7 +53,7 @@ Step = Callable[[str], Awaitable[None]]
 """Runs code in the prepared state, and leaves that state unchanged."""
 
 
-# --- methods --------------------------------------------------------------------------------------------------------
+# --- methods ----------------------------------------------------------------------------------------------------------
 
 
 async def plain(prefix: list[str]) -> Step:
@@ -164,7 +164,7 @@ def rerun_in(interpreter: SandboxInterpreter) -> Callable[[list[str]], Awaitable
     return prepare
 
 
-# --- measuring -------------------------------------------------------------------------------------------------------
+# --- measuring --------------------------------------------------------------------------------------------------------
 
 
 async def timed(prepare: Callable[[list[str]], Awaitable[Step]], kind: str, depth: int, times: int) -> list[float]:
