@@ -1,4 +1,4 @@
-"""`treestar exec`: what a file's steps do, as people and as programs see it."""
+"""`treestar exec`: the results of a file's steps, for people and for programs."""
 
 from __future__ import annotations
 

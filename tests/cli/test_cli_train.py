@@ -1,4 +1,4 @@
-"""`treestar train` as its user meets it: real processes, the embedded model, and what it says about bad input."""
+"""`treestar train` as users see it: real processes, the embedded model, and messages about bad input."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def trees(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny policy in the form of the step format that the trees are in."""
+    """A tiny policy in the step format of the trees."""
     return save_tiny_model(tmp_path_factory.mktemp("base"), treestar_format="bound")
 
 

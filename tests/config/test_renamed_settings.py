@@ -1,4 +1,4 @@
-"""Old names of settings: accepted with one sentence from users, and without one from files that treestar wrote."""
+"""Old names of settings: accepted with a warning from users, and silently from files that treestar wrote."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def no_warning():
 
 
 def old(values: dict[str, Any]) -> dict[str, Any]:
-    """As a version before the renaming wrote them."""
+    """As written by a version before the renaming."""
     renamed = {OLD_NAMES.get(name, name): value for name, value in values.items()}
     if renamed.get("rollouts", 0) is None:
         del renamed["rollouts"]

@@ -1,4 +1,4 @@
-"""What is left when processes of the sandbox, or the engine, die or cannot start."""
+"""What remains when processes of the sandbox, or the engine, die or cannot start."""
 
 from __future__ import annotations
 
