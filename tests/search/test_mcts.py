@@ -192,7 +192,7 @@ def golden_tree() -> Tree:
 
 
 def test_golden_tree() -> None:
-    """A whole tree compared with a stored one. To store it again after an intended change, run this file as a program."""
+    """A whole tree equals the stored one. After an intended change, run this file as a program to store it again."""
     assert golden_tree().to_json() == Tree.load(GOLDEN).to_json()
 
 
