@@ -1,5 +1,4 @@
-"""Which trajectories become training data: the choice by mean Q, difficulties, copies, rounds, and which answers are
-trusted."""
+"""The choice of training trajectories: mean Q, difficulties, copies, rounds, and which answers are trusted."""
 
 from __future__ import annotations
 
