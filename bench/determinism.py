@@ -1,10 +1,11 @@
-"""How often the embedded policy's tree changes with what runs beside it, in bf16 and in fp32.
+"""Measure how often concurrent searches change the embedded policy's tree, in bf16 and in fp32.
 
     python bench/determinism.py [--problems 50] [--seed 1]
 
-Every problem is searched alone, then all of them together, with the same seed. With a scripted policy the trees are
-equal (tests/test_mcts.py); with a model a batch of another shape may round a matrix product differently, so that a
-random number close to the border between two tokens draws the other one. Writes bench/results/determinism.json.
+Each problem is searched alone, then all are searched concurrently, with the same seed. With a scripted policy the trees
+are equal (tests/search/test_mcts.py). With a model, a batch of another shape can round a matrix product differently, so
+that a random number close to the boundary between two tokens selects the other one. Writes
+bench/results/determinism.json.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from treestar.policy import load_policy
 from treestar.storage.record import write_record
 
 SHAPE = ("parent", "text", "output", "visits", "terminal", "answer")
-"""What makes two trees the same; log-probabilities and times differ in their last digits."""
+"""The parts of a tree to compare; log-probabilities and times differ in their last digits."""
 
 
 def shape(result: treestar.SearchResult) -> list[tuple[Any, ...]]:

@@ -2,10 +2,10 @@
 
     python bench/embedded.py [--problems 300] [--max-rollouts 16] [--children 8] [--seed 1]
 
-MCTS runs with its default settings. Majority then gets, problem by problem, the tokens that MCTS generated there, one
-trajectory after another until they are spent; a trajectory that they cut off does not count. Greedy is one trajectory.
-Problems are from the test split, spread evenly over all families and levels. Accuracy is given with 95% Wilson
-intervals, differences with paired 95% bootstrap intervals over the same problems. Writes bench/results/embedded.json.
+MCTS runs with its default settings. For each problem, majority then generates trajectories one after another until it
+has spent the tokens that MCTS used; a truncated trajectory does not count. Greedy is one trajectory. Problems are from
+the test split, spread evenly over all families and levels. Accuracy has 95% Wilson intervals, differences have paired
+95% bootstrap intervals over the same problems. Writes bench/results/embedded.json.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ UNTRAINED_SEED = 9
 
 
 def held_out_problems(count: int, seed: int) -> list[Problem]:
-    """`count` test problems, as evenly over the cells as it goes, in a shuffled order."""
+    """`count` test problems, spread as evenly as possible over the cells, shuffled."""
     every = cells()
     shares = [count // len(every) + (place < count % len(every)) for place in range(len(every))]
     problems = [
@@ -48,7 +48,7 @@ def held_out_problems(count: int, seed: int) -> list[Problem]:
 
 
 async def run_all(problems: list[Problem], configs: list[SearchConfig], seed: int) -> list[SearchResult]:
-    """One search for each problem with a configuration of its own, all beside each other."""
+    """Search every problem concurrently, each with its own configuration."""
     components = Components(load_policy("embedded"), SandboxExecutor(), AnswerVerifier())
     try:
         searches = [search_one(*each, components, seed) for each in zip(problems, configs, strict=True)]
@@ -71,7 +71,7 @@ def share(right: Sequence[bool]) -> dict[str, Any]:
 
 
 def run(problems: list[Problem], configs: list[SearchConfig], seed: int) -> tuple[list[SearchResult], dict[str, Any]]:
-    """The results, and their figures."""
+    """The results and their figures."""
     started = time.perf_counter()
     results = asyncio.run(run_all(problems, configs, seed))
     seconds = time.perf_counter() - started

@@ -1,12 +1,12 @@
-"""What the self-evolution of the embedded model came to, from the folder of its job.
+"""Collect the results of the embedded model's self-evolution from its job folder.
 
     treestar evolve --preset embedded --ray local --concurrency 32 --out FOLDER
     python bench/embedded_evolution.py FOLDER
 
-From the job's own reports: accuracy by cell and round, the ladder's cells that began at or below .3, what only the
-PPM-guided rounds solved, seconds and tokens by phase. Measured here, on further problems: which of the gsm_symbolic
-templates without a teacher the bootstrap and the last policy solve, 10 problems a template, and both on every cell of
-reasoning-gym, 40 problems each, also those that the job has nothing of.
+From the job's reports: accuracy by cell and round, the cells of the ladder that began at or below .3, the problems that
+only PPM-guided rounds solved, seconds and tokens by phase. Measured here, on other problems: which gsm_symbolic
+templates without a teacher the bootstrap policy and the last policy solve (10 problems per template), and the accuracy
+of both policies on every cell of reasoning-gym (40 problems each), including cells that are not in the job.
 
 Writes bench/results/embedded_evolution.json.
 """
@@ -34,12 +34,12 @@ from treestar.storage.table import Table
 CELL = "gsm_symbolic", "untaught"
 A_TEMPLATE, A_CELL = 10, 40
 PROBLEM_SEED = 55_000
-"""Of the measured problems, which are of the test split; no table of the job uses them."""
+"""Seed of the measured test-split problems; no table of the job uses them."""
 
 REPORTED = ("round", "search", "selection", "evaluation", "phases")
 
 START, END = 0.3, 0.9
-"""A rung of the ladder is what begins at or below the first; it is climbed at the second."""
+"""A cell is a rung of the ladder if it begins at or below the first value; it is climbed at the second."""
 
 
 def untaught_problems() -> list[Any]:
@@ -56,7 +56,7 @@ def untaught_problems() -> list[Any]:
 
 
 def accuracy_by_cell(policy: str) -> dict[str, float]:
-    """Greedy, on every family and level."""
+    """Greedy accuracy on every family and level."""
     problems = [(cell, each) for cell in cells() for each in make_problems(*cell, "test", A_CELL, seed=PROBLEM_SEED)]
     with Solver(policy, GreedyConfig()) as solver:
         right = [bool(result.correct) for result in solver.solve_many([problem for _, problem in problems])]
@@ -87,7 +87,7 @@ def accuracy_by_template(policy: str) -> dict[str, Any]:
 
 
 def only_with_ppm(out: Path, job: Job, rounds: int) -> dict[str, Any]:
-    """Problems that a PPM-guided round solved and no terminal-guided round did, and the other way round."""
+    """Problems solved only by PPM-guided rounds, and problems solved only by terminal-guided rounds."""
     searched: defaultdict[str, set[str]] = defaultdict(set)
     solved: defaultdict[str, set[str]] = defaultdict(set)
     cell: dict[str, str] = {}

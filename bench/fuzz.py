@@ -1,13 +1,13 @@
-"""Fuzz the two parts of the sandbox that read what others wrote: the compiler of steps, and the parser of frames.
+"""Fuzz the two parts of the sandbox that read untrusted input: the step compiler and the frame parser.
 
     python bench/fuzz.py [compiler] [frames] [--minutes 5] [--seed 0]
 
-compiler: random programs of a grammar and mutated attacks. Whatever is not refused must have no unguarded attribute,
-item write or import in its bytecode, and must not reach a frame, a real module or the system when it runs. frames:
-random and mutated bytes in any pieces; they must give objects or a FrameError, and no more memory than the limit.
-Each part runs for so many minutes, in rounds. The generators and the checks are those of the tests
-(tests/sandbox_fuzzing.py, tests/frame_fuzzing.py). Writes bench/results/fuzz.json; ends with status 1 if anything was
-found.
+compiler: random programs from a grammar, and mutated attacks. The bytecode of an accepted program must not contain an
+unguarded attribute, item write or import, and the program must not reach a frame, a real module or the system when it
+runs. frames: random and mutated bytes in pieces of any size; they must give objects or a FrameError, and use no more
+memory than the limit. Each part runs for `--minutes`, in rounds. The generators and checks are those of the tests
+(tests/support/sandbox_fuzzing.py, tests/support/frame_fuzzing.py). Writes bench/results/fuzz.json. Exits with status 1
+if anything was found.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def fuzz_frames(counts: Counter[str], seed: int) -> None:
 
 
 def status_of_nested_frame() -> int:
-    """How a process ends that reads a deeply nested frame and has raised its recursion limit, as many programs do."""
+    """Check that a process with a raised recursion limit, as many programs have, survives a deeply nested frame."""
     child = os.fork()
     if child == 0:
         sys.setrecursionlimit(NESTED)
@@ -108,7 +108,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    warnings.simplefilter("ignore")  # of the compiler, about programs that make no sense
+    warnings.simplefilter("ignore")  # the compiler's warnings about nonsensical programs
     figures = json.loads(RESULTS.read_text())["figures"] if RESULTS.exists() else {}
     for part in arguments.parts:
         if part == "compiler":

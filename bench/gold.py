@@ -1,11 +1,11 @@
-"""Whether the grader accepts every gold answer of every test set as itself, and how fast.
+"""Check that the grader accepts every gold answer of every test set as itself, and measure how fast.
 
     python bench/gold.py [DATA_DIR]
 
-DATA_DIR holds the named sets as JSON Lines; by default `../shared/data/sets`, seen from the repository. Every gold
-answer is compared with itself three times: as it is; in a `\\boxed{}` that ends a sentence, as models write it; and,
-where it has none itself, between dollar signs. Two threads grade, as on two cores. HumanEval's own solutions are run
-against their tests in the sandbox. Writes bench/results/gold.json with every exception.
+DATA_DIR contains the named sets as JSON Lines; the default is `../shared/data/sets`, relative to the repository. Every
+gold answer is compared with itself three times: unchanged; in a `\\boxed{}` at the end of a sentence, as models write
+it; and between dollar signs, if it has none. Two threads grade, one per core. HumanEval's own solutions are run against
+their tests in the sandbox. Writes bench/results/gold.json with every exception.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ WRITTEN: dict[str, Callable[[str], str | None]] = {
     "boxed in a sentence": lambda gold: f"The answer is $\\boxed{{{gold}}}$.",
     "between dollar signs": lambda gold: None if "$" in gold else f"${gold}$",
 }
-"""How the answer is written that is compared with the gold one; None where it is left out."""
+"""For each form: how to write the answer that is compared with the gold answer; None to skip it."""
 
 
 def measure(problems: list[tuple[str, Problem]], write: Callable[[str], str | None]) -> dict[str, Any]:

@@ -1,11 +1,11 @@
-"""How well and how fast treestar grades answers, beside math-verify alone on the same cases in the same run.
+"""Measure the accuracy and speed of treestar's grader and of math-verify alone, on the same cases in the same run.
 
     python bench/grader.py [CASES] [--seed 0]
 
-CASES is a JSONL file with `gold`, `pred`, `equal`, `kind` and, where so, `debatable` and `hostile`; by default
-`../shared/data/grader_cases.jsonl`, seen from the repository. Debatable cases are reported but not counted. math-verify
-is used as its authors advise: bare answers are wrapped in dollar signs, and because its own timeouts do not stop every
-input, it runs in a process that is killed after `BASELINE_SECONDS`. Writes bench/results/grader.json.
+CASES is a JSONL file with `gold`, `pred`, `equal`, `kind` and optionally `debatable` and `hostile`; the default is
+`../shared/data/grader_cases.jsonl`, relative to the repository. Debatable cases are reported but not counted.
+math-verify is used as its authors recommend: bare answers are wrapped in dollar signs. Its timeouts do not stop every
+input, so it runs in a process that is killed after `BASELINE_SECONDS`. Writes bench/results/grader.json.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CASES = ROOT.parent / "shared" / "data" / "grader_cases.jsonl"
 BASELINE_SECONDS = 5.0
 """Wall seconds after which math-verify alone is killed; its verdict is then "different"."""
 PLAIN_PAIRS = 2000
-"""Pairs of integers with which the speed on plain numbers is measured."""
+"""Number of integer pairs that measure the speed on plain numbers."""
 
 BASELINE = r"""
 import json, logging, sys
@@ -56,7 +56,7 @@ Case = dict[str, Any]
 
 
 class MathVerifyAlone:
-    """math-verify 0.9 in a process that is killed when it overruns."""
+    """math-verify 0.9 in a process that is killed when it exceeds the time limit."""
 
     def __init__(self) -> None:
         self.kills = 0
@@ -90,7 +90,7 @@ class MathVerifyAlone:
 
 
 def read_cases(path: Path) -> list[Case]:
-    """The cases of the corpus. Exits with an explanation where there is none."""
+    """The cases of the corpus. Exits with a message if the file does not exist."""
     try:
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except OSError as error:

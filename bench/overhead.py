@@ -1,11 +1,11 @@
-"""Search overhead: node expansions per second with a policy that takes no time, beside TreeQuest's StandardMCTS.
+"""Search overhead: node expansions per second with a policy that takes no time, compared with TreeQuest's StandardMCTS.
 
     python bench/overhead.py [--repeats 5]
 
-Both sides build trees of 100, 1 000 and 10 000 nodes with 8 children per expansion and scripted steps, in turn and in
-the same process. treestar merges duplicates, executes (scripted, no time), checks answers, computes priors and backs
-up, and its time includes the event loop and the choice of the answer; TreeQuest calls a generate function for each
-node. Writes bench/results/overhead.json.
+Both libraries build trees of 100, 1,000 and 10,000 nodes with 8 children per expansion and scripted steps, alternately
+in the same process. treestar merges duplicates, executes (scripted, no time), checks answers, computes priors and backs
+up; its time includes the event loop and choosing the answer. TreeQuest calls a generate function for each node. Writes
+bench/results/overhead.json.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class ExactVerifier:
 
 
 def treestar_rate(nodes: int) -> float:
-    """Nodes per second of a treestar search that ends at `nodes` nodes (a token budget of 4 a node)."""
+    """Nodes per second of a treestar search that ends at `nodes` nodes (a token budget of 4 per node)."""
     config = MCTSConfig(
         max_rollouts=nodes, children=CHILDREN, max_generated_tokens=4 * nodes, gold=True, early_stop=False, max_depth=16
     )
@@ -92,7 +92,7 @@ def treestar_rate(nodes: int) -> float:
 
 
 def treequest_rate(nodes: int) -> float:
-    """Nodes per second of TreeQuest's StandardMCTS, stepped in place, with 8 samples an action."""
+    """Nodes per second of TreeQuest's StandardMCTS, stepped in place, with 8 samples per action."""
     import treequest
 
     algorithm = treequest.StandardMCTS(samples_per_action=CHILDREN)
@@ -111,13 +111,13 @@ SIDES = {"treestar": treestar_rate, "treequest": treequest_rate}
 
 
 def measure(repeats: int) -> dict[str, dict[str, dict[str, float]]]:
-    """The rates by side and size. The sides alternate, so that a slow moment of the machine affects both."""
+    """The rates by library and size. The libraries alternate, so that a slow phase of the machine affects both."""
     figures: dict[str, dict[str, dict[str, float]]] = {side: {} for side in SIDES}
     for nodes in SIZES:
         rates: dict[str, list[float]] = {side: [] for side in SIDES}
         for _ in range(repeats):
             for side, rate in SIDES.items():
-                gc.collect()  # the other side's tree is full of cycles, and freeing it must not count here
+                gc.collect()  # the other library's tree is full of cycles; freeing it must not be timed here
                 rates[side].append(rate(nodes))
         for side, each in rates.items():
             median = round(statistics.median(each))

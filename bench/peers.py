@@ -1,30 +1,30 @@
-"""Peers from PyPI, driven with treestar's own policy, executor, verifier and PPM: TreeQuest's StandardMCTS and
+"""Peers from PyPI, run with treestar's policy, executor, verifier and PPM: TreeQuest's StandardMCTS and
 AB-MCTS-A, its_hub's beam search and particle filtering.
 
-A peer decides where the next step is sampled; sampling, running and scoring it, and counting the tokens, is
-treestar's `Search`, so that all strategies pay the same for the same. A peer stops once its generated tokens are used,
-which is checked between its steps. Steps with the same code are run and scored once, and count as often as they were
-sampled. What a peer sees of a state is 0 where a trajectory ended without an answer, and else the PPM's score mapped
-to [0, 1]: the mean over the state's steps, because one score ignores earlier mistakes (docs/concepts/ppm.md).
-Parameters are the libraries' defaults.
+A peer decides where to sample the next step. treestar's `Search` samples, runs and scores it and counts the tokens, so
+all strategies have the same costs. A peer stops once it has used its generated tokens, which is checked between its
+steps. Steps with the same code are run and scored once, and count as often as they were sampled. A peer sees a state's
+value as 0 if a trajectory ended without an answer, otherwise as the PPM's score mapped to [0, 1]: the mean over the
+state's steps, because a single score ignores earlier mistakes (docs/concepts/ppm.md). Parameters are the libraries'
+defaults.
 
-Where a library leaves a choice to its user, it is made in the peer's favour:
+Where a library leaves a choice to its user, the choice favors the peer:
 
-- TreeQuest's StandardMCTS is told the PPM's score of the new step alone, for it averages along the path by itself.
-  AB-MCTS-A is told that of a trajectory completed from the new step: with the step's own score its default prior
-  (mean 0) has it sample first steps for ever.
-- TreeQuest knows no terminal nodes, and may select a finished trajectory. That costs no tokens. AB-MCTS-A, which
-  chooses at random, is asked once more, so that it samples among the open nodes only. StandardMCTS would choose the
-  same again; there the trajectory's score is backed up once more, as textbook MCTS does at a terminal node. After
-  `IDLE_TRIALS` such trials in a row a fresh tree is begun, for StandardMCTS gives a node two children and no more, so
-  that its tree can be used up.
-- TreeQuest leaves the answer to its user: the PPM-weighted vote over the finished trajectories of all trees, which is
-  what treestar uses.
-- its_hub's budget is a number of trajectories. As many are asked for as the tokens left will pay for, and again until
-  the tokens are used. Among the runs' responses the rule of both algorithms, the highest score, decides. A run that is
-  cut off by the budget counts with the trajectories that it has finished.
-- its_hub's trajectories stop at a step that failed, so that no tokens are spent beyond it.
-- A peer that has no answer when its tokens are used may complete its best open state with further ones (they count).
+- TreeQuest's StandardMCTS receives only the PPM's score of the new step, because it averages along the path itself.
+  AB-MCTS-A receives the score of a trajectory completed from the new step: with the step's own score, its default prior
+  (mean 0) makes it sample first steps forever.
+- TreeQuest does not know terminal nodes and can select a finished trajectory. That costs no tokens. AB-MCTS-A chooses
+  at random and is asked again, so that it samples only among the open nodes. StandardMCTS would choose the same node
+  again, so the trajectory's score is backed up once more, as textbook MCTS does at a terminal node. After `IDLE_TRIALS`
+  such trials in a row a new tree is started, because StandardMCTS gives a node only two children and can exhaust its
+  tree.
+- TreeQuest does not choose an answer. It is the PPM-weighted vote over the finished trajectories of all trees, as in
+  treestar.
+- its_hub's budget is a number of trajectories. Each run asks for as many as the remaining tokens allow, until the
+  tokens are used. The response with the highest score wins, as in both algorithms. A run that the budget cuts off
+  counts with its finished trajectories.
+- its_hub's trajectories stop at a failed step, so that no tokens are spent after it.
+- A peer without an answer when its tokens are used can complete its best open state with additional ones (they count).
 """
 
 from __future__ import annotations
@@ -60,13 +60,13 @@ from treestar.search.confirm import choose_confirmed
 __all__ = ["PEERS", "PeerResult"]
 
 IDLE_TRIALS = 64
-"""Trials of TreeQuest in a row that may fall on finished trajectories."""
+"""Consecutive TreeQuest trials that can select finished trajectories."""
 
 BEAM_WIDTH = 4
 """its_hub's beam width in its documentation and its own benchmark."""
 
 RUN_SHARE = 0.9
-"""Share of the tokens left that a run of its_hub is planned to use; it may need more than the trajectories before."""
+"""Share of the remaining tokens that an its_hub run is planned to use; it can need more than earlier trajectories."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +81,8 @@ class PeerResult:
 
 
 Grow = Callable[[Search[SamplingConfig]], Awaitable[None]]
-"""Lets a peer spend the budget of a search that has begun, and puts the trajectories from which the answer is chosen
-into its groups."""
+"""Lets a peer spend the budget of a started search, and adds the trajectories from which the answer is chosen to the
+search's groups."""
 
 
 async def run_peer(
@@ -94,7 +94,7 @@ async def run_peer(
     temperature: float,
     seed: int,
 ) -> PeerResult:
-    """Let a peer solve `problem` with about `generated_tokens` tokens; all random numbers hang on seed and problem."""
+    """Let a peer solve `problem` with about `generated_tokens` tokens. Random numbers depend on seed and problem."""
     config = SamplingConfig(max_generated_tokens=generated_tokens, temperature=temperature)
     tree = Tree(problem, "peer", config.to_json(), seed)
     interpreter = await components.executor.open()
@@ -114,12 +114,12 @@ async def run_peer(
 
 
 def step_value(node: Node) -> float:
-    """What a peer is told of a state's last step, in [0, 1]."""
+    """The value of a state's last step that a peer receives, in [0, 1]."""
     return 0.0 if node.score is None else (1.0 + node.score) / 2.0
 
 
 def value(node: Node) -> float:
-    """What a peer is told of a state, in [0, 1]."""
+    """The value of a state that a peer receives, in [0, 1]."""
     return 0.0 if node.score is None else sum(map(step_value, node.path())) / node.depth
 
 
@@ -129,7 +129,7 @@ async def score(search: Search[SamplingConfig], nodes: Sequence[Node]) -> None:
 
 
 async def sample_step(search: Search[SamplingConfig], node: Node) -> Node:
-    """The child that one sampled step leads to, or `node` itself where no step can follow."""
+    """The child that one sampled step leads to, or `node` itself if no step can follow."""
     [growth] = await search.expand({node: 1}, merge=True, keep_failures=True)
     await score(search, growth.new)
     await search.finish(growth.new)
@@ -137,7 +137,7 @@ async def sample_step(search: Search[SamplingConfig], node: Node) -> Node:
 
 
 async def complete_best(search: Search[SamplingConfig]) -> None:
-    """Sample on from the open state with the highest score, whatever the budget, until it is finished."""
+    """Continue from the open state with the highest score until it is finished, ignoring the budget."""
     open_nodes = [node for node in search.tree.nodes if node.terminal is None]
     node = max(open_nodes, key=value, default=search.tree.root)
     while node.terminal is None:
@@ -145,7 +145,7 @@ async def complete_best(search: Search[SamplingConfig]) -> None:
 
 
 async def treequest_mcts(search: Search[SamplingConfig]) -> None:
-    """StandardMCTS, told the value of each new step; finished trajectories are backed up again."""
+    """StandardMCTS with the value of each new step; finished trajectories are backed up again."""
     algorithm: treequest.StandardMCTS[Node] = treequest.StandardMCTS()
     while search.tree.root.terminal is None:
         tree, idle = algorithm.init_tree(), 0
@@ -161,7 +161,7 @@ async def treequest_mcts(search: Search[SamplingConfig]) -> None:
 
 
 async def treequest_ab_mcts_a(search: Search[SamplingConfig]) -> None:
-    """AB-MCTS-A, told the value of a trajectory through each new step; asked again at finished trajectories."""
+    """AB-MCTS-A with the value of a trajectory through each new step; asked again at finished trajectories."""
     algorithm: treequest.ABMCTSA[Node] = treequest.ABMCTSA()
     asked = 0
     while search.tree.root.terminal is None:
@@ -169,7 +169,7 @@ async def treequest_ab_mcts_a(search: Search[SamplingConfig]) -> None:
         while idle < IDLE_TRIALS:
             if search.budget_spent() is not None:
                 return
-            # TreeQuest draws from numpy's global generator; so its draws hang on seed and problem alone.
+            # TreeQuest draws from numpy's global generator; seeded here, its draws depend only on seed and problem.
             np.random.seed(search.tree.choice_seed(search.tree.root, asked) % 2**32)
             asked += 1
             tree, trial = algorithm.ask(tree, ["step"])
@@ -184,22 +184,22 @@ async def treequest_ab_mcts_a(search: Search[SamplingConfig]) -> None:
 
 
 class BudgetSpent(Exception):
-    """The tokens are used: ends a run of its_hub, which has no such limit."""
+    """The tokens are used. Ends a run of its_hub, which has no token limit."""
 
 
 class StepModels(AbstractLanguageModel, AbstractProcessRewardModel):
-    """its_hub's language model and process reward model for one problem. Both know states as texts."""
+    """its_hub's language model and process reward model for one problem. Both represent states as texts."""
 
     def __init__(self, search: Search[SamplingConfig]) -> None:
         self.search = search
         self.node_of = {"": search.tree.root}
-        """The state that a text stands for; a finished one's does not end with END_OF_STEP."""
+        """The state that a text represents. The text of a finished state does not end with END_OF_STEP."""
         self.scorings = 0
 
     async def agenerate(
         self, messages: list[ChatMessage] | list[list[ChatMessage]], stop: str | None = None, **kwargs: Any
     ) -> list[dict[str, str]]:
-        """One next step for each conversation; END_OF_ANSWER ends what cannot go on.
+        """The next step of each conversation; END_OF_ANSWER ends those that cannot continue.
 
         Raises:
             BudgetSpent: the tokens were used before.
@@ -214,7 +214,7 @@ class StepModels(AbstractLanguageModel, AbstractProcessRewardModel):
         return [self.reply(text, leaf, next(drawn[leaf], None)) for text, leaf in zip(texts, leaves, strict=True)]
 
     def reply(self, text: str, leaf: Node, child: Node | None) -> dict[str, str]:
-        """Say that `child` (None: the policy's context is full) follows `leaf`, for which its_hub has `text`."""
+        """Record that `child` (None: the policy's context is full) follows `leaf`, whose its_hub text is `text`."""
         step = "" if child is None or child.step is None else child.step.text
         state = child or leaf
         ending = END_OF_STEP if state.terminal is None else END_OF_ANSWER
@@ -222,8 +222,8 @@ class StepModels(AbstractLanguageModel, AbstractProcessRewardModel):
         return {"role": "assistant", "content": step + ending}
 
     async def ascore(self, prompt_or_messages: str | list[ChatMessage] | ChatMessages, steps: list[str]) -> list[float]:
-        """The values of the states that the texts `steps` stand for."""
-        # What its_hub draws next, before anything else runs on this event loop, hangs on seed and problem.
+        """The values of the states that the texts `steps` represent."""
+        # its_hub's next draws, before anything else runs on this event loop, depend on seed and problem.
         random.seed(self.search.tree.choice_seed(self.search.tree.root, self.scorings))
         self.scorings += 1
         return self.score(prompt_or_messages, steps)
@@ -233,7 +233,7 @@ class StepModels(AbstractLanguageModel, AbstractProcessRewardModel):
 
 
 def beam_search(steps: StepGeneration, models: StepModels, trajectories: int) -> tuple[AbstractScalingAlgorithm, int]:
-    """its_hub's beam search for about that many trajectories, and the budget to ask of it."""
+    """its_hub's beam search for about this many trajectories, and the budget to request."""
     width = min(BEAM_WIDTH, max(trajectories // 2, 1))
     return BeamSearch(steps, models, width), trajectories - trajectories % width
 
@@ -241,7 +241,7 @@ def beam_search(steps: StepGeneration, models: StepModels, trajectories: int) ->
 def particle_filtering(
     steps: StepGeneration, models: StepModels, trajectories: int
 ) -> tuple[AbstractScalingAlgorithm, int]:
-    """its_hub's particle filtering with that many particles, and the budget to ask of it."""
+    """its_hub's particle filtering with this many particles, and the budget to request."""
     return ParticleFiltering(steps, models), trajectories
 
 
@@ -249,7 +249,7 @@ async def grow_with_its_hub(
     make: Callable[[StepGeneration, StepModels, int], tuple[AbstractScalingAlgorithm, int]],
     search: Search[SamplingConfig],
 ) -> None:
-    """Run the algorithm, with as many trajectories as the tokens left will pay for, until they are used."""
+    """Run the algorithm with as many trajectories as the remaining tokens allow, until they are used."""
     config = search.config
     steps = StepGeneration(
         config.max_depth, END_OF_STEP, END_OF_ANSWER, config.temperature, include_stop_str_in_output=True
@@ -271,7 +271,7 @@ async def grow_with_its_hub(
 
 
 def affordable(search: Search[SamplingConfig], trajectories: int) -> int:
-    """How many trajectories to plan a run for, when so many have been run; the first run tells what one costs."""
+    """How many trajectories to plan for the next run. The first run measures the cost of one."""
     assert search.config.max_generated_tokens is not None
     used = search.stats.generated_tokens
     if used == 0:

@@ -1,19 +1,19 @@
-"""What Ray costs against one process, and whether one driver feeds a cluster of 256 actors.
+"""Measure what Ray costs compared with one process, and whether one driver feeds a cluster of 256 actors.
 
     python bench/ray_scaling.py overhead [--problems 200]
     python bench/ray_scaling.py cluster [--problems 1000000]
 
-`overhead`: the same searches with the embedded policy in one process and in actors of Ray, on the same cores: one actor
-with all cores against one process, and one actor a core. Starting Ray and loading models is not counted; both are
-written down. A process's threads and an actor's CPUs are the cores of this process's affinity.
+`overhead`: the same searches with the embedded policy in one process and in Ray actors, on the same cores: one process,
+one actor with all cores, and one actor per core. The times to start Ray and to load models are recorded separately. A
+process's threads and an actor's CPUs are the cores of this process's affinity.
 
-`cluster`: the driver of `treestar evolve` (the queue, Ray's calls, the Parquet store) with its real code, on modelled
-searches: an actor keeps `--in-flight` problems and returns each after a latency drawn from its number, with the row of
-a real tree of the embedded policy, whose digits are exchanged so that no two rows are equal. What is simulated: latency
-in place of generation, and few processes, each of which stands for many actors (256 real ones do not fit on this
-machine), so the driver has all calls of 256 actors in flight, but fewer connections. Latency is chosen so that the
-cluster as a whole asks for `--rate` problems a second. Measured are the share of the actors' places that were filled
-until the queue ran dry, the driver's memory and processor time, and the rows and bytes that the store took.
+`cluster`: the real driver code of `treestar evolve` (the queue, Ray's calls, the Parquet store) on modeled searches. An
+actor holds `--in-flight` problems and returns each after a latency drawn from its number, with the row of a real tree
+of the embedded policy whose digits are replaced so that no two rows are equal. Simulated are the latency, instead of
+generation, and the actors: each of a few processes represents many (256 real ones do not fit on this machine), so the
+driver has all calls of 256 actors in flight, but fewer connections. The latency is chosen so that the whole cluster
+requests `--rate` problems per second. Measured are the share of the actors' slots that were filled until the queue was
+empty, the driver's memory and CPU time, and the rows and bytes that were stored.
 
 Writes bench/results/ray_scaling_overhead.json or ray_scaling_cluster.json.
 """
@@ -52,7 +52,7 @@ RESULTS = Path(__file__).parent / "results"
 CELLS = (("chain_sum", "mid"), ("basic_arithmetic", "mid"), ("leg_counting", "mid"))
 SEARCH = MCTSConfig(max_rollouts=8, children=4, early_stop=False)
 SAMPLES = 100
-"""How often, over a run, the driver's memory is looked at."""
+"""Number of times per run that the driver's memory is read."""
 
 
 def embedded_problems(count: int) -> list[Problem]:
@@ -66,7 +66,7 @@ def embedded_problems(count: int) -> list[Problem]:
 
 
 async def seconds_of(problems: list[Problem], concurrency: int, ray: RayConfig | None) -> dict[str, float]:
-    """Until all is open, and from then on until all is searched."""
+    """Seconds until everything is open, and from then until everything is searched."""
     opening = partial(open_solve_worker, ComponentsConfig(), SEARCH, 0)
     tasks = [SolveTask(place, problem, with_tree=False) for place, problem in enumerate(problems)]
     answers: dict[str, str | None] = {}
@@ -109,22 +109,22 @@ def overhead(arguments: argparse.Namespace) -> None:
 
 @dataclass(frozen=True)
 class Model:
-    """The modelled cluster."""
+    """The modeled cluster."""
 
     actors: int
     processes: int
     in_flight: int
-    """Problems that an actor searches at the same time."""
+    """Problems that an actor searches concurrently."""
     rate: float
-    """Problems a second that the whole cluster finishes when all places are filled."""
+    """Problems per second that the whole cluster finishes when all slots are filled."""
 
     @property
     def mean_seconds(self) -> float:
-        """How long a search takes."""
+        """The latency of a search in seconds."""
         return self.actors * self.in_flight / self.rate
 
     def seconds_of(self, number: int) -> float:
-        """From half the mean to one and a half, with a long tail of one in a hundred: four times the mean."""
+        """From 0.5 to 1.5 times the mean, with a long tail: one in a hundred takes four times the mean."""
         numbers = random.Random(number)
         return self.mean_seconds * (4.0 if numbers.random() < 0.01 else numbers.uniform(0.5, 1.44))
 
@@ -133,7 +133,7 @@ class Model:
 async def open_modelled_worker(
     model: Model, rows: list[Row], copies: int
 ) -> AsyncIterator[Worker[int, tuple[Row, float, float]]]:
-    """Stands for `actors / processes` actors. With each row goes the integral of its filled places over time, and the
+    """Represents `actors / processes` actors. Returns with each row the integral of its filled slots over time, and the
     clock."""
     filled, integral, since = 0, 0.0, time.time()
 
@@ -161,7 +161,7 @@ def exchanged_digits(number: int) -> dict[int, str]:
 
 
 async def real_rows(count: int) -> list[Row]:
-    """Rows of the table `trees` as searches with the embedded policy make them."""
+    """Rows of the table `trees`, from searches with the embedded policy."""
     config = MCTSConfig(max_rollouts=16, children=8, early_stop=False, gold=True)
     async with open_components(ComponentsConfig()) as parts:
         results = [await search_one(problem, config, parts) for problem in embedded_problems(count)]
@@ -173,7 +173,7 @@ def rows_of_trees(count: int) -> list[Row]:
 
 
 def parquet_bytes(rows: list[Row], folder: Path) -> int:
-    """What a table of these rows takes on the disk."""
+    """Bytes that a table of these rows takes on disk."""
     with Table(folder, TREES) as table:
         append = timed_appending(table, lambda _: None)
         for row in rows:
@@ -209,7 +209,7 @@ async def simulate(model: Model, problems: int, rows: list[Row], copies: int, ou
             row, integral, clock, process = found
             append(number, row)
             done += 1
-            # The fill is counted from when the first searches end until the queue is dry.
+            # The fill is counted from the end of the first searches until the queue is empty.
             if clock > warm and taken < problems:
                 first.setdefault(process, (integral, clock))
                 last[process] = (integral, clock)
@@ -241,7 +241,7 @@ async def simulate(model: Model, problems: int, rows: list[Row], copies: int, ou
 
 
 def allocated(make: Callable[[int], Any], count: int = 100_000) -> float:
-    """Bytes that one of many such objects takes in a list."""
+    """Bytes per object in a list of many such objects."""
     tracemalloc.start()
     kept = [make(number) for number in range(count)]
     size = tracemalloc.get_traced_memory()[0] / len(kept)
@@ -294,10 +294,10 @@ def main() -> None:
     second.add_argument("--actors", type=int, default=256)
     second.add_argument("--processes", type=int, default=4)
     second.add_argument("--in-flight", type=int, default=64)
-    second.add_argument("--rate", type=float, default=256.0, help="problems a second of the whole cluster")
-    second.add_argument("--trees", type=int, default=48, help="real trees whose rows are sent again and again")
+    second.add_argument("--rate", type=float, default=256.0, help="problems per second of the whole cluster")
+    second.add_argument("--trees", type=int, default=48, help="real trees whose rows are sent repeatedly")
     second.add_argument("--copies", type=int, default=1, help="how many trees' texts make a row, for larger trees")
-    second.add_argument("--scratch", type=Path, help="folder with room for the table")
+    second.add_argument("--scratch", type=Path, help="folder for the table; needs enough free space")
     second.set_defaults(work=cluster)
     arguments = parser.parse_args()
     arguments.work(arguments)

@@ -27,7 +27,7 @@ STYLES = {
 }
 """Label, color and line width of each method that is drawn."""
 LABEL_HEIGHTS = {"MCTS + PPM": 0.722, "beam search": 0.703, "DVTS": 0.686, "weighted vote": 0.669}
-"""Where a label would cover another one, its height instead of the line's end."""
+"""Height of a label that would otherwise cover another one."""
 
 
 def draw() -> Figure:

@@ -1,12 +1,12 @@
-"""What a search loses and waits for when its server is killed and started again, and when its network is in trouble.
+"""Measure what a search loses and how long it waits when its server is killed and restarted or its network fails.
 
     python bench/recovery.py plain        # the small server of the tests, over the embedded model
     python bench/recovery.py vllm         # vLLM's server, in an environment such as make test-vllm makes
 
-`killed`: a third of the way through the searches, the server is killed with SIGKILL and started again. `faults`:
-a proxy lets a share of the requests fail in each of several ways. Both beside the same searches undisturbed. Told are
-the problems without an answer that the undisturbed run answered, the trees that differ, how long the server was away,
-and how long it then took until the first request was answered.
+`killed`: after a third of the searches, the server is killed with SIGKILL and restarted. `faults`: a proxy makes a
+share of the requests fail, in several ways. Both are compared with the same searches undisturbed. Reported are the
+problems without an answer that the undisturbed run answered, the trees that differ, how long the server was down, and
+how long it then took until the first request was answered.
 
 Writes bench/results/recovery_SERVER.json.
 """
@@ -48,7 +48,7 @@ Server = ServerProcess | VLLMServer
 
 
 class Watched(OpenAIPolicy):
-    """Notes when requests are answered."""
+    """Records when requests are answered."""
 
     def __init__(self, url: str) -> None:
         super().__init__("embedded", url, BoundFormat(), RemoteServerConfig(patience_seconds=600.0))

@@ -1,10 +1,10 @@
-"""What share of a benchmark run the runner itself takes, with the embedded policy.
+"""Measure the benchmark runner's own share of a run's time, with the embedded policy.
 
     python bench/runner_overhead.py [--problems 8] [--samples 64]
 
-Counted as the runner's own: grouping and grading of every trajectory, making and writing the line of each problem, and
-at the end computing all figures with their intervals, drawing the plots and writing the report. Time in which a line
-waits for the grader counts in full, although the policy goes on generating meanwhile, so the share is an upper bound.
+The runner's share: grouping and grading every trajectory, making and writing the line of each problem, and finally
+computing all figures with their intervals, drawing the plots and writing the report. Time in which a line waits for the
+grader counts in full, although the policy continues to generate meanwhile, so the share is an upper bound.
 Writes bench/results/runner_overhead.json.
 """
 
@@ -62,7 +62,7 @@ class Stopwatch:
 
 
 async def run(config: BenchmarkConfig, out: Path, sets: list[Any]) -> float:
-    """Seconds of the run without loading the model."""
+    """Seconds of the run, without loading the model."""
     policy = load_policy("embedded", dtype="float32")
     components = Components(policy, SandboxExecutor(), AnswerVerifier())
     await components.verifier.equivalent("x + 1", "y")  # starts the grader

@@ -1,10 +1,10 @@
-"""What one executed step costs, by the ways there are to execute it, at depths 1, 8 and 16 of a tree.
+"""Measure the cost of executing one step at depths 1, 8 and 16 of a tree, for several execution methods.
 
     pip install -e '.[bench]'
     python bench/sandbox.py [--repeats 5]
 
-All ways run the same steps in the same run, in turn within each repeat. A step at depth d runs in the state that d - 1
-steps before it left, however the way gets there. Writes bench/results/sandbox.json.
+All methods run the same steps in the same run, in turn within each repeat. A step at depth d runs in the state after
+d - 1 steps, however the method obtains that state. Writes bench/results/sandbox.json.
 """
 
 from __future__ import annotations
@@ -44,20 +44,20 @@ KINDS = {
         for i in range(max(DEPTHS))
     ],
 }
-"""The steps of a path, of each kind; step i may use what the steps before it left."""
+"""The steps of a path, by kind; step i can use the state of the steps before it."""
 
 TIMES = {"arithmetic": 300, "sympy": 25}
-"""Steps a repeat, of the ways that take less than a millisecond or so; slow ways take fewer."""
+"""Steps per repeat for methods that take about a millisecond or less; slow methods run fewer."""
 
 Step = Callable[[str], Awaitable[None]]
-"""Runs code in the state it was prepared with, and leaves that state as it was."""
+"""Runs code in the prepared state, and leaves that state unchanged."""
 
 
-# --- the ways --------------------------------------------------------------------------------------------------------
+# --- methods ----------------------------------------------------------------------------------------------------------
 
 
 async def plain(prefix: list[str]) -> Step:
-    """`exec` in this process, without any safety, in a shallow copy of the namespace."""
+    """`exec` in this process, without isolation, in a shallow copy of the namespace."""
     namespace: dict[str, Any] = {}
     run_all(prefix, namespace)
 
@@ -68,7 +68,7 @@ async def plain(prefix: list[str]) -> Step:
 
 
 async def restricted(prefix: list[str]) -> Step:
-    """RestrictedPython as its documentation shows it, in this process; imports are let through for its sake."""
+    """RestrictedPython as in its documentation, in this process; imports are allowed so that the steps run."""
     warnings.filterwarnings("ignore", ".*never reads 'printed'")
     from RestrictedPython import compile_restricted, safe_globals
     from RestrictedPython.PrintCollector import PrintCollector
@@ -85,7 +85,7 @@ async def restricted(prefix: list[str]) -> Step:
 
 
 async def subprocess_each(prefix: list[str]) -> Step:
-    """A fresh interpreter, which runs the whole path."""
+    """A new interpreter that runs the whole path."""
 
     async def step(code: str) -> None:
         program = "\n".join([*prefix, code])
@@ -95,7 +95,7 @@ async def subprocess_each(prefix: list[str]) -> Step:
 
 
 async def rerun(prefix: list[str]) -> Step:
-    """rStar-Math's way without its process pool: the whole path again, in this process."""
+    """rStar-Math's method without its process pool: runs the whole path again in this process."""
 
     async def step(code: str) -> None:
         run_all([*prefix, code], {})
@@ -104,7 +104,7 @@ async def rerun(prefix: list[str]) -> Step:
 
 
 async def rerun_in_pool(prefix: list[str]) -> Step:
-    """rStar-Math's way: the whole path again, in a process forked for it."""
+    """rStar-Math's method: runs the whole path again in a forked process."""
 
     async def step(code: str) -> None:
         with ProcessPoolExecutor(1, mp_context=get_context("fork")) as pool:
@@ -114,7 +114,7 @@ async def rerun_in_pool(prefix: list[str]) -> Step:
 
 
 async def smolagents(prefix: list[str]) -> Step:
-    """smolagents' interpreter of the syntax tree, in this process; its state goes on from step to step."""
+    """smolagents' syntax tree interpreter, in this process; its state continues from step to step."""
     from smolagents.local_python_executor import LocalPythonExecutor
 
     executor = LocalPythonExecutor(["sympy"])
@@ -135,7 +135,7 @@ def run_all(codes: list[str], namespace: dict[str, Any]) -> None:
 
 
 def treestar_in(interpreter: SandboxInterpreter) -> Callable[[list[str]], Awaitable[Step]]:
-    """Ours, in one tree of the sandbox."""
+    """treestar's sandbox, in one tree."""
 
     async def prepare(prefix: list[str]) -> Step:
         snapshot: Snapshot | None = None
@@ -152,7 +152,7 @@ def treestar_in(interpreter: SandboxInterpreter) -> Callable[[list[str]], Awaita
 
 
 def rerun_in(interpreter: SandboxInterpreter) -> Callable[[list[str]], Awaitable[Step]]:
-    """The whole path again, in our jail: what the copies save, with all else equal."""
+    """Runs the whole path again in our jail: shows what snapshots save, all else equal."""
 
     async def prepare(prefix: list[str]) -> Step:
         async def step(code: str) -> None:
@@ -164,7 +164,7 @@ def rerun_in(interpreter: SandboxInterpreter) -> Callable[[list[str]], Awaitable
     return prepare
 
 
-# --- measuring -------------------------------------------------------------------------------------------------------
+# --- measuring --------------------------------------------------------------------------------------------------------
 
 
 async def timed(prepare: Callable[[list[str]], Awaitable[Step]], kind: str, depth: int, times: int) -> list[float]:
@@ -181,7 +181,7 @@ async def timed(prepare: Callable[[list[str]], Awaitable[Step]], kind: str, dept
 
 
 async def latencies(executor: SandboxExecutor, repeats: int) -> dict[str, Any]:
-    """By kind, way and depth: median of the repeats' p50, its smallest and largest, and the p99 of all steps."""
+    """By kind, method and depth: median, minimum and maximum of the repeats' p50, and the p99 of all steps."""
     figures: dict[str, Any] = {}
     for kind in KINDS:
         samples: dict[tuple[str, int], list[list[float]]] = {}
@@ -215,7 +215,7 @@ async def latencies(executor: SandboxExecutor, repeats: int) -> dict[str, Any]:
 
 
 async def throughput(executor: SandboxExecutor, repeats: int, trees: int = 16, steps: int = 800) -> dict[str, Any]:
-    """Arithmetic steps a second of many trees at once, each a chain of 16 steps begun anew and anew."""
+    """Arithmetic steps per second of many concurrent trees, each a chain of 16 steps that is repeated."""
     numbers = count()
 
     async def grow() -> None:
@@ -242,7 +242,7 @@ async def throughput(executor: SandboxExecutor, repeats: int, trees: int = 16, s
 
 
 async def memory_a_node(executor: SandboxExecutor, kind: str, nodes: int) -> float:
-    """KiB by which the worker grows with a node, at depth 16."""
+    """KiB by which the worker grows per node, at depth 16."""
     interpreter = await executor.open()
     snapshot: Snapshot | None = None
     for code in KINDS[kind][:-1]:
@@ -252,12 +252,12 @@ async def memory_a_node(executor: SandboxExecutor, kind: str, nodes: int) -> flo
         execution = await interpreter.run(f"{KINDS[kind][-1]}\nnumber = {number}", snapshot)
         peaks.append(execution.peak_memory)
     await interpreter.close()
-    half = nodes // 2  # the first nodes fill what the allocator had spare
+    half = nodes // 2  # the first nodes use spare memory of the allocator
     return round((peaks[-1] - peaks[half]) / (nodes - 1 - half) / 1024, 2)
 
 
 def targets(figures: dict[str, Any]) -> dict[str, Any]:
-    """The figures that were asked for."""
+    """The summary figures."""
 
     def p50(kind: str, way: str, depth: int) -> float:
         return float(figures["latency"][kind][way][f"depth {depth}"]["p50_ms"])
@@ -293,7 +293,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
-    import sympy  # noqa: F401  # so that the ways that run in this process do not pay for it
+    import sympy  # noqa: F401  # imported here so that in-process methods do not pay for it
 
     write_record(Path(__file__).parent / "results" / "sandbox.json", asyncio.run(measure(arguments.repeats)), seed=0)
 

@@ -1,9 +1,9 @@
-"""What a PPM's scoring takes beside the policy's generation, on the embedded models.
+"""Measure the cost of PPM scoring relative to the policy's generation, on the embedded models.
 
     python bench/scoring_cost.py
 
-Searches 96 problems with the embedded policy and a PPM over the same backbone. Its head is random: what it says is of
-no use, but what it costs is the same. Timed are the two threads that compute: generating, and scoring.
+Searches 96 problems with the embedded policy and a PPM over the same backbone. The PPM's head is random: its scores are
+meaningless, but cost the same. Timed are the two computing threads: generating and scoring.
 
 Writes bench/results/scoring_cost.json.
 """
@@ -50,7 +50,7 @@ CONFIGS = {
 
 
 class Timed:
-    """A function that adds up its processor time on the thread that runs it."""
+    """A function that adds up its CPU time on the thread that runs it."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function

@@ -1,14 +1,15 @@
-"""What a PPM is worth to each strategy, at the same number of generated tokens.
+"""Measure what a PPM adds to each strategy, at the same number of generated tokens.
 
     python bench/search_quality.py trees  --out runs/quality     # search the training problems, with gold answers
     python bench/search_quality.py train  --out runs/quality     # a PPM by each objective, from the same trees
     python bench/search_quality.py search --out runs/quality     # every strategy and peer on the test problems
     python bench/search_quality.py report --out runs/quality     # figures, plots, a record in bench/results
 
-All on the bootstrap policy, on three cells of reasoning-gym of which the former one solved half (the present one solves
-nearly all of them, so the record is the former one's). Training, held-out and test problems come from disjoint splits.
-`search` keeps a line a problem in searches.jsonl and goes on where it stopped. It notes the answer that each rule would
-choose whenever more tokens were generated, so one search gives the accuracy at every smaller budget too.
+Uses the bootstrap policy on three cells of reasoning-gym. The former policy solved half of these problems; the present
+one solves nearly all, so the record is from the former one. Training, held-out and test problems come from disjoint
+splits. `search` writes one line per problem to searches.jsonl and resumes where it stopped. It records the answer that
+each rule would choose whenever more tokens were generated, so one search also gives the accuracy at all smaller
+budgets.
 """
 
 from __future__ import annotations
@@ -61,10 +62,10 @@ OBJECTIVES: tuple[Objective, ...] = ("pairs", "orm", "q_regression")
 ENOUGH = 10**6
 
 CHUNK = 200
-"""Problems between two savings of their trees."""
+"""Number of problems after which their trees are saved."""
 
 TEMPERATURE = 0.6
-"""Of every strategy and peer. On validation problems all strategies are better at 0.6 than at 1."""
+"""For every strategy and peer. On validation problems all strategies are better at 0.6 than at 1."""
 
 SEARCHES: dict[str, Callable[..., SearchConfig]] = {
     "greedy": lambda **_: GreedyConfig(),
@@ -83,7 +84,7 @@ SEARCHES: dict[str, Callable[..., SearchConfig]] = {
         widen_above=0.001,
     ),
 }
-"""treestar's own strategies. `samples` serves majority, best of n and weighted vote, which differ in the choice alone.
+"""treestar's strategies. `samples` serves majority, best of n and weighted vote, which differ only in the choice.
 Sizes were chosen on validation problems: with the defaults of beam search and DVTS, 1000 tokens do not finish a round.
 """
 
@@ -91,7 +92,7 @@ CHOICES: tuple[Choice, ...] = ("weighted", "majority", "best")
 
 
 def problems_of(split: Any, count: int, seed: int) -> list[Problem]:
-    """`count` problems, as many of each cell, shuffled."""
+    """`count` problems, equally many from each cell, shuffled."""
     found = [
         problem
         for family, level in CELLS
@@ -106,7 +107,7 @@ def cell_of(problem: Problem) -> str:
 
 
 def make_trees(out: Path, arguments: argparse.Namespace) -> None:
-    # Distinct candidates give some three times the pairs for the same tokens.
+    # Distinct candidates give about three times as many pairs for the same tokens.
     config = MCTSConfig(gold=True, early_stop=False, distinct=True, min_share=0.002)
     for name, split, count, seed in (
         ("train", "train", arguments.training, 101),
@@ -129,7 +130,7 @@ def make_trees(out: Path, arguments: argparse.Namespace) -> None:
 
 
 def train(out: Path, arguments: argparse.Namespace) -> None:
-    """A PPM by each objective, from the same trees in as many steps: those of `--epochs` over the pairs."""
+    """Train a PPM by each objective, on the same trees for the same number of steps: `--epochs` over the pairs."""
     trees = read_trees(out / "trees" / "train")
     found = list(trees)
     ppm = ppm_from_policy("embedded-bootstrap", "float32")
@@ -156,7 +157,7 @@ def train(out: Path, arguments: argparse.Namespace) -> None:
 
 
 async def search_all(out: Path, arguments: argparse.Namespace) -> None:
-    """Run what is missing in searches.jsonl."""
+    """Run the searches that are missing in searches.jsonl."""
     problems = problems_of("test", arguments.problems, 303)
     path = out / "searches.jsonl"
     done = {line.key for line in read_lines(path)}
@@ -275,16 +276,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stage", choices=STAGES)
     parser.add_argument("--out", type=Path, default=Path("runs/search-quality"))
-    parser.add_argument("--training", type=int, default=1600, help="problems to make trees of and train on")
-    parser.add_argument("--part", type=int, default=0, help="with --parts: which part of the problems to make trees of")
-    parser.add_argument("--parts", type=int, default=1, help="processes that make trees side by side")
-    parser.add_argument("--held-out", type=int, default=120, help="problems to make trees of and measure the PPM on")
+    parser.add_argument("--training", type=int, default=1600, help="problems to search for training trees")
+    parser.add_argument("--part", type=int, default=0, help="with --parts: which part of the problems to search")
+    parser.add_argument("--parts", type=int, default=1, help="number of processes that make trees concurrently")
+    parser.add_argument("--held-out", type=int, default=120, help="problems whose trees measure the PPM")
     parser.add_argument("--objectives", nargs="*", choices=OBJECTIVES, default=OBJECTIVES, help="PPMs to train")
-    parser.add_argument("--epochs", type=float, default=6.0, help="of the PPM that is trained on pairs")
+    parser.add_argument("--epochs", type=float, default=6.0, help="epochs of the PPM that is trained on pairs")
     parser.add_argument("--problems", type=int, default=300, help="test problems")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--tokens", type=int, default=1000, help="generated tokens a problem")
-    parser.add_argument("--only", nargs="*", default=None, help="strategies to search with; all if not given")
+    parser.add_argument("--tokens", type=int, default=1000, help="generated tokens per problem")
+    parser.add_argument("--only", nargs="*", default=None, help="strategies to search with; default: all")
     parser.add_argument("--ppms", nargs="*", choices=OBJECTIVES, default=OBJECTIVES, help="PPMs to search with")
     parser.add_argument("--concurrency", type=int, default=64)
     parser.add_argument("--record", default="search_quality", help="name of the record in bench/results")

@@ -1,4 +1,4 @@
-"""The searches of `search_quality.py` as lines, and what becomes of them: accuracies, paired differences, curves."""
+"""Search records of `search_quality.py`, and the figures made from them: accuracies, paired differences, curves."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Line:
 
     strategy: str
     ppm: str
-    """The objective that the PPM was trained by; "" without one."""
+    """The PPM's training objective; "" without a PPM."""
     seed: int
     problem: str
     cell: str
     answers: dict[str, list[tuple[int, bool]]] = field(default_factory=dict)
-    """For each rule of choice: (tokens generated, whether the answer chosen then is right), at every change."""
+    """For each rule: (tokens generated, whether the answer chosen then is correct), at every change."""
     generated_tokens: int = 0
     scored_tokens: int = 0
     executions: int = 0
@@ -47,7 +47,7 @@ def read_lines(path: Path) -> Iterator[Line]:
 
 
 def right_at(line: Line, choice: str, tokens: int) -> bool:
-    """Whether the answer that `choice` gave after at most `tokens` generated tokens is right."""
+    """Whether the answer that `choice` gave after at most `tokens` generated tokens is correct."""
     right = False
     for at, correct in line.answers[choice]:
         if at > tokens:
@@ -73,14 +73,14 @@ METHODS: dict[str, tuple[str, str, str]] = {
     "its_hub beam search": ("its_hub_beam", "pairs", "own"),
     "its_hub particle filtering": ("its_hub_particles", "pairs", "own"),
 }
-"""What the report compares: strategy, the PPM's objective, and the rule by which the answer is chosen."""
+"""The report's rows: strategy, the PPM's objective, and the rule that chooses the answer."""
 
 Rows = dict[str, list[Line]]
-"""The lines of each problem, one for every seed."""
+"""The lines of each problem, one per seed."""
 
 
 def by_problem(rows: Rows, choice: str, tokens: int) -> dict[str, float]:
-    """Each problem's share of seeds with a right answer."""
+    """Each problem's share of seeds with a correct answer."""
     return {
         problem: sum(right_at(line, choice, tokens) for line in lines) / len(lines) for problem, lines in rows.items()
     }
@@ -109,7 +109,7 @@ def method_figures(rows: Rows, accuracy: dict[str, float]) -> dict[str, Any]:
 
 
 def compare(first: dict[str, float], second: dict[str, float]) -> dict[str, Any]:
-    """Over the problems that both have."""
+    """Over the problems that both contain."""
     shared = sorted(first.keys() & second.keys())
     return paired_difference([first[each] for each in shared], [second[each] for each in shared])
 
@@ -133,7 +133,7 @@ def draw(figures: dict[str, Any], path: Path) -> None:
         axes.plot(tokens, accuracy, marker="o", markersize=3, label=name, color=colors[index])
         axes.fill_between(tokens, *ends, color=colors[index], alpha=0.1, linewidth=0)
     axes.set_xscale("log", base=2)
-    axes.set_xlabel("generated tokens a problem, at most")
+    axes.set_xlabel("maximum generated tokens per problem")
     axes.set_ylabel("accuracy")
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)

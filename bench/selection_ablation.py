@@ -1,16 +1,16 @@
-"""What is worth learning from: the paper's Table 7, on the data of one round of a self-evolution job.
+"""Compare ways to select training data (the paper's Table 7), on the data of one round of a self-evolution job.
 
     python bench/selection_ablation.py JOB_FOLDER [--round 2] [--samples 12] [--trained 1000]
 
-Three policies are fine-tuned from the one that searched in that round, on equally many trajectories of the same
-problems, with the job's own settings:
+Three policies are fine-tuned from the policy that searched in that round, on the same number of trajectories of the
+same problems, with the job's settings:
 
-- `random`: right trajectories of the round's trees, drawn at random;
-- `rejection`: right ones among whole solutions sampled from that policy, without a tree;
-- `top_q`: what the job selects: the right trajectories of the trees with the highest mean Q.
+- `random`: correct trajectories of the round's trees, drawn at random;
+- `rejection`: correct ones among whole solutions sampled from that policy, without a tree;
+- `top_q`: the job's selection: the correct trajectories of the trees with the highest mean Q.
 
-Only the round's first search of each problem counts, in which the policy alone proposes where the job explores in
-escalations. Each is measured greedily on the job's cells, on other problems than the job is measured with.
+Only the round's first search of each problem counts, where only the policy proposes steps if the job explores in
+escalations. Each policy is measured greedily on the job's cells, on problems that the job is not measured on.
 
 Writes bench/results/selection_ablation.json.
 """
@@ -44,7 +44,7 @@ from treestar.training.sft.train import train_policy
 from treestar.verifier import AnswerVerifier
 
 PROBLEM_SEED = 77_000
-"""Of the measured problems; the job's own tables use another."""
+"""Seed of the measured problems; the job's tables use another."""
 
 Choose = Callable[[Sequence[Trajectory]], Sequence[Trajectory]]
 
@@ -58,7 +58,7 @@ def trees_of_round(out: Path, number: int) -> list[Tree]:
 
 
 def sample(policy: str, problems: Sequence[Problem], samples: int, seed: int) -> tuple[list[Tree], int]:
-    """Whole solutions of `problems`, judged, and the tokens that they took."""
+    """Whole solutions of `problems`, judged, and their generated tokens."""
     with Solver(policy, MajorityConfig(samples=samples), seed=seed) as solver:
         results = list(solver.solve_many(problems))
 
@@ -116,8 +116,8 @@ def main() -> None:
     parser.add_argument("job", type=Path)
     parser.add_argument("--round", type=int, default=2)
     parser.add_argument("--samples", type=int, default=12)
-    parser.add_argument("--problems", type=int, default=40, help="measured in each cell")
-    parser.add_argument("--trained", type=int, default=None, help="of the round's problems, drawn; by default all")
+    parser.add_argument("--problems", type=int, default=40, help="problems measured in each cell")
+    parser.add_argument("--trained", type=int, default=None, help="how many of the round's problems; default: all")
     arguments = parser.parse_args()
     out: Path = arguments.job.resolve()
     job = load_job(out / JOB)

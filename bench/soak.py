@@ -1,11 +1,11 @@
-"""Many steps over many trees, some of them hostile: is every result right, and is anything left behind?
+"""Run many steps over many trees, some of them hostile: check every result, and that nothing is left behind.
 
     python bench/soak.py [--steps 100000] [--trees 200] [--seed 0]
 
-Each tree grows by steps whose output is known beforehand, from random nodes of it. One step in twenty is hostile
-instead: it loops, takes all memory, recurses, crashes the interpreter or forges answers; then the tree goes on. Each
-half of the trees runs in one of two sandboxes: the full one, and the jail without RestrictedPython, where hostile steps
-reach what they aim at. Writes bench/results/soak.json.
+Each tree grows from random nodes by steps with known output. One step in twenty is hostile instead: it loops, takes all
+memory, recurses, crashes the interpreter or forges answers; then the tree continues. Half of the trees run in the full
+sandbox, the other half in the jail without RestrictedPython, where hostile steps reach their target. Writes
+bench/results/soak.json.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ HOSTILE_SHARE = 0.05
 SECONDS = 0.5
 PRIME = 1_000_003
 AT_A_TIME = 64
-"""Trees that grow at the same time, as many as a `Solver` searches."""
+"""Trees that grow concurrently, as many as a `Solver` searches."""
 
 HOSTILE = {
     "loop": "while True:\n    pass",
@@ -45,22 +45,22 @@ HOSTILE = {
     "half a frame": "import os\nos.write(3, b'\\x00\\x10\\x00\\x00{')\nos._exit(0)",
     "garbage": "import os\nos.write(3, b'\\xff' * 1000)\nwhile True:\n    pass",
 }
-"""The last five do nothing but fail where RestrictedPython is on."""
+"""With RestrictedPython on, the last five only fail."""
 
 
 @dataclass
 class Tree:
-    """A tree in progress: what each of its nodes must hold."""
+    """A tree in progress, with the expected state of each node."""
 
     interpreter: SandboxInterpreter
     rng: random.Random
     nodes: list[tuple[Snapshot | None, int]] = field(default_factory=lambda: [(None, 0)])
-    """Snapshot and the value that the variable `value` has there."""
+    """Snapshot, and the value of the variable `value` in it."""
 
 
 @dataclass
 class Tally:
-    """What happened."""
+    """Counts and errors of a run."""
 
     right: int = 0
     wrong: list[str] = field(default_factory=list)
@@ -109,7 +109,7 @@ async def grow(
 
 
 def footprint() -> dict[str, int]:
-    """Of this process: descriptors, resident memory in KiB, processes below it that run."""
+    """This process's descriptors, resident memory in KiB, and running child processes."""
     with open("/proc/self/statm") as pages:
         resident = int(pages.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
     return {"descriptors": len(os.listdir("/proc/self/fd")), "resident_kib": resident, "processes": len(descendants())}

@@ -1,13 +1,13 @@
-"""Tokens a second of searching, beside the same engine's raw generation, with 8, 32 and 128 problems in flight.
+"""Compare the tokens per second of search and of raw generation, with 8, 32 and 128 problems in flight.
 
     python bench/throughput.py transformers
     python bench/throughput.py vllm              # in an environment with vLLM, such as make test-vllm makes
 
 Each search is recorded: its prompts, numbers of candidates and seeds. Then the same engine, with an empty prefix cache,
-generates the same continuations again with all requests given to it at once and nothing in between: no tree, no
-sandbox, no waiting for a parent. So both sides read the same prompts and write the same tokens, with the same most
-sequences at a time. On transformers, `generate` is measured too, on batches of the same prompts, with its own tokens
-counted in full. Model and engine compute on one core where there are two; steps run on the other.
+generates the same continuations again from all requests at once: no tree, no sandbox, no waiting for a parent. So both
+read the same prompts and generate the same tokens, with the same maximum number of concurrent sequences. On
+transformers, `generate` is also measured on batches of the same prompts; all its tokens count. If there are two cores,
+model and engine compute on one and steps run on the other.
 
 Writes bench/results/throughput_BACKEND.json.
 """
@@ -45,7 +45,7 @@ Asked = tuple[State, int, Sampling, int]
 
 
 class RecordingPolicy(WrappedPolicy):
-    """A policy that notes what it is asked."""
+    """A policy that records its requests."""
 
     policy: LocalPolicy
 
@@ -71,13 +71,13 @@ class Run:
 
 
 def problems_for(in_flight: int, seed: int) -> list[Problem]:
-    """Two rounds of problems. The end, when fewer are in flight, is a part of what is measured."""
+    """Two rounds of problems. The end, with fewer in flight, is part of the measurement."""
     count = max(2 * in_flight, 48) // len(CELLS)
     return [each for family, level in CELLS for each in make_problems(family, level, "validation", count, seed=seed)]
 
 
 async def search(policy: RecordingPolicy, problems: Sequence[Problem], in_flight: int) -> dict[str, Any]:
-    """Search all problems; what it took, and what of that was spent on this thread."""
+    """Search all problems. Returns the measurement and the CPU time of this thread."""
     components = Components(policy, SandboxExecutor(), AnswerVerifier())
     try:
         await search_many(problems[:2], CONFIG, components, seed=1)  # starts the sandbox and the grader
@@ -100,7 +100,7 @@ async def search(policy: RecordingPolicy, problems: Sequence[Problem], in_flight
 
 
 async def generate_raw(policy: LocalPolicy, asked: Sequence[Asked]) -> Run:
-    """The same continuations, all asked for at once."""
+    """Generate the same continuations, all requested at once."""
     prompts = [prompt_of(policy, state) for state, *_ in asked]
     await empty_cache(policy)
     started = time.perf_counter()
@@ -115,8 +115,8 @@ async def generate_raw(policy: LocalPolicy, asked: Sequence[Asked]) -> Run:
 
 
 def generate_in_batches(policy: Any, asked: Sequence[Asked]) -> Run:
-    """transformers' own `generate` on the same prompts, MAX_BATCH rows at a time. Every row gets 16 tokens, which is
-    about what a step has, so none is wasted."""
+    """transformers' `generate` on the same prompts, MAX_BATCH rows at a time. Every row gets 16 tokens, about the
+    length of a step, so that none is wasted."""
     import torch
 
     prompts = [prompt_of(policy, state) for state, n, *_ in asked for _ in range(n)][: 4 * MAX_BATCH]
@@ -142,7 +142,7 @@ def prompt_of(policy: LocalPolicy, state: State) -> list[int]:
 
 
 async def empty_cache(policy: Any) -> None:
-    """Forget all prefixes, and count the tokens read anew."""
+    """Clear the prefix cache and reset the counts of tokens read."""
     if hasattr(policy, "engine"):
         assert await asyncio.wrap_future(policy.engine.submit(policy.engine.engine.reset_prefix_cache()))
         policy.read_tokens = 0

@@ -1,7 +1,7 @@
-"""Search with a policy of your own: a class with one method, `propose`.
+"""Search with your own policy: a class with one method, `propose`.
 
-This one adds the numbers of a question and gets one addition in five wrong. One trajectory is therefore often wrong; a
-search over many finds the answer that most of them agree on. No model is needed.
+This policy adds the numbers of a question and gets one addition in five wrong. One trajectory is therefore often wrong;
+a search over many finds the answer that most of them agree on. No model is needed.
 
     python examples/own_policy.py
 """
@@ -34,7 +34,7 @@ def next_step(state: State, random: Random) -> Step:
     code = f"total = {'total + ' if place else ''}{int(numbers[place]) + mistake}"
     if place == len(numbers) - 1:
         code += "\nprint(total)"
-    return Step(code, code, tokens=5)  # Every step runs in the interpreter state that the step before it left.
+    return Step(code, code, tokens=5)  # Every step runs in the interpreter state after the step before it.
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Judge answers with a verifier of your own: here, numbers are equal when they are within a tolerance.
+"""Judge answers with your own verifier: here, numbers are equal if they are within a tolerance.
 
 A policy estimates pi by throwing random points, so no two trajectories print the same digits. For the default verifier
 (mathematical equivalence) they all disagree; with a tolerance they form one group.

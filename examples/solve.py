@@ -28,7 +28,7 @@ def main() -> None:
             for step in result.trajectory:
                 print("  " + step.code.replace("\n", "\n  ") + (f"   # prints {step.output}" if step.output else ""))
 
-        # Everything is in the results file, so nothing is searched a second time.
+        # Everything is in the results file, so nothing is searched again.
         again = solver.solve_many(PROBLEMS, out=out)
         print(f"read back from {out.name}: {[result.answer for result in again]}")
 

@@ -1,6 +1,7 @@
 """Train a small process preference model (PPM) from search trees and search with it.
 
-Needs `pip install 'treestar[train]'`. This is the whole way in miniature; a useful PPM needs thousands of problems.
+Needs `pip install 'treestar[train]'`. This is the whole workflow in miniature; a useful PPM needs thousands of
+problems.
 
     python examples/train_ppm.py
 """

@@ -1,4 +1,4 @@
-"""Components: whatever was opened is closed, also when a later part cannot be loaded."""
+"""Components: everything opened is closed, also when a later part cannot be loaded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from treestar.verifier.sandbox import SandboxConfig
 
 
 class Holding:
-    """Says when it is closed."""
+    """Records when it is closed."""
 
     def __init__(self, *arguments: object) -> None:
         super().__init__(*arguments)

@@ -1,4 +1,4 @@
-"""What the documents name exists: links between them, and paths of this repository."""
+"""Links between documents, and repository paths in them, exist."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Imports only point downwards: a room knows the rooms below it and none above (docs/concepts/map.md)."""
+"""Imports only point downward: a room imports the rooms below it and none above (docs/concepts/map.md)."""
 
 import ast
 import re
@@ -29,7 +29,7 @@ LAYERS = [
     {"cli"},
     {"__main__"},
 ]
-"""From the ground up, as in docs/concepts/map.md."""
+"""From the ground floor up, as in docs/concepts/map.md."""
 
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 
@@ -81,7 +81,7 @@ def test_the_check_sees_an_upward_import(tmp_path: Path) -> None:
 
 
 NAMES_FORMS_AND_MODELS = ("policy/formats", "policy/models", "selfevolve/bound")
-"""Where the bound format and the shipped models may be named; and in recipes/."""
+"""Modules that can name the bound format and the shipped models; recipes/ can too."""
 
 
 def test_no_other_room_names_the_bound_format_or_a_shipped_model() -> None:
@@ -119,7 +119,7 @@ def test_files_stay_short() -> None:
 
 
 def test_what_other_modules_import_is_in_all_and_no_name_is_hidden_by_an_underscore() -> None:
-    """`__all__` says what a module offers. Underscores would say it a second time, and less exactly."""
+    """`__all__` lists what a module offers. Underscores would duplicate it, less exactly."""
     checkout = PACKAGE.parent
     sources = {path: ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES}
     offered = {module_of(path): names_offered(tree) for path, tree in sources.items()}

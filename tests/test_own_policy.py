@@ -85,7 +85,9 @@ def test_a_completed_policy_closes_its_source_if_that_can_be_closed() -> None:
             self.closed = True
 
     source = Closing()
-    asyncio.run(Components(as_policy(source), ScriptedExecutor(), ExactVerifier()).close())
+    completed = as_policy(source)
+    assert isinstance(completed, Closable)
+    asyncio.run(completed.close())
     assert source.closed
     assert not isinstance(as_policy(Named()), Closable)
 

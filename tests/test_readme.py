@@ -1,4 +1,4 @@
-"""Nothing in the README fails when pasted: its Python, with the output shown, and its commands that need no network."""
+"""Code pasted from the README works: its Python, with the output shown, and its commands that need no network."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""A Solver on a real cluster of two nodes gives the results, trees and files of one process."""
+"""A Solver on a real cluster of two nodes gives the same results, trees and files as one process."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def cluster():
 
 
 def content(result: SearchResult) -> Any:
-    """A result and its tree, but for times and for the last digits of what depends on the batch."""
+    """A result and its tree, without times and without last digits that depend on the batch."""
     data: dict[str, Any] = {"result": result.to_json(), "tree": result.tree and result.tree.to_json()}
     del data["result"]["stats"]["seconds"], data["result"]["stats"]["executed_seconds"]
     for node in data["tree"]["nodes"] if data["tree"] else ():

@@ -188,7 +188,7 @@ class CompletedPolicy(Policy):
     def __init__(self, source: Any) -> None:
         self.source = source
         self.name = type(source).__name__
-        for member in ("name", "preamble", "display", "final_answer", "close"):
+        for member in ("name", "preamble", "display", "final_answer", "close", "report"):
             if hasattr(source, member):
                 setattr(self, member, getattr(source, member))
 

@@ -105,7 +105,7 @@ def figures(
     unseen: Mapping[tuple[str, str], int],
     evaluation: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """What was trained and measured, as JSON values."""
+    """The training and the measured results as JSON values."""
     return {
         "parameters": parameters,
         "training": run_facts(run),
@@ -179,7 +179,7 @@ def share_rows(shares: Sequence[Share]) -> str:
 
 
 def level_rows() -> str:
-    """What reasoning-gym is asked for at each level."""
+    """The reasoning-gym settings of each level."""
     rows = []
     for family, levels in LEVELS.items():
         if family == "gsm_symbolic":

@@ -60,7 +60,7 @@ class Example:
     prompt: str
     solution: str
     names: int
-    """How many numbers have names."""
+    """The number of named numbers."""
 
 
 def prompt_text(bound_question: str) -> str:

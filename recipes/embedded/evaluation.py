@@ -88,7 +88,7 @@ def outputs(
     temperature: float,
     config: BootstrapEvaluationConfig,
 ) -> list[list[str | None]]:
-    """What each solution of each problem prints; None where it prints nothing."""
+    """The output of each solution of each problem; None if it prints nothing."""
     bindings = [bind_numbers(problem.question) for problem in problems]
     # Problems that differ only in their numbers have the same prompt, so they share its solutions; the answers differ.
     prompts = [prompt_text(binding.question) for binding in bindings]
@@ -129,13 +129,13 @@ def write_solutions(
 
 
 def solution_output(preamble: str, text: str) -> str | None:
-    """What a written solution prints, or None where it is unfinished, fails or prints nothing."""
+    """The output of a generated solution, or None if it is unfinished, fails or prints nothing."""
     body, end, _ = text.partition(END_OF_CODE)
     return run_steps(preamble, body.split(END_OF_STEP)) if end else None
 
 
 def unseen_texts(taught: Iterable[Example], config: BootstrapEvaluationConfig) -> dict[tuple[str, str], int]:
-    """How many of each cell's test problems, with names for the numbers, are not a text that was taught.
+    """For each cell, the number of test problems whose text, with names for the numbers, was not taught.
 
     Questions are never shared, but a question of a narrow family differs from a taught one only in its numbers.
     """
@@ -162,7 +162,7 @@ def summary(
     greedy: Sequence[Sequence[str | None]],
     sampled: Sequence[Sequence[str | None]],
 ) -> CellResult:
-    """Shares of right answers from what the solutions printed."""
+    """Shares of correct answers, computed from the outputs of the solutions."""
 
     def right(problem: Problem, output: str | None) -> bool:
         return output is not None and answers_match(output, problem.answer or "")

@@ -1,7 +1,7 @@
 """Run the code of whole solutions while the bootstrap policy is made: a whitelist of syntax and a time limit.
 
-This is for the recipe's own teachers and its own model on its own problems. Search never runs steps here but in the
-sandbox of `treestar.verifier`.
+Only for the recipe's own teachers, model and problems. Search runs steps in the sandbox of `treestar.verifier`, never
+here.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LARGEST = 10**9
 
 
 def answers_match(output: str, gold: str) -> bool:
-    """Whether what was printed equals the gold answer: as text, or as a number up to a relative 1e-6."""
+    """Whether the output equals the gold answer: as text, or as a number up to a relative 1e-6."""
     output, gold = output.strip(), gold.strip()
     if output == gold:
         return True
@@ -38,7 +38,7 @@ def answers_match(output: str, gold: str) -> bool:
 
 
 def run_steps(preamble: str, steps: Sequence[str], seconds: float = 1.0) -> str | None:
-    """What the steps print, or None if the code is rejected, fails, prints nothing or takes too long."""
+    """The output of the steps, or None if the code is rejected, fails, prints nothing or takes too long."""
     try:
         code = compiled("\n".join([preamble, *steps]))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -85,7 +85,7 @@ def allow_import(
 
 
 class Sympy:
-    """sympy's primerange, with a bound on how far it counts."""
+    """sympy's primerange, with an upper bound."""
 
     @staticmethod
     def primerange(low: int, high: int) -> Iterator[int]:

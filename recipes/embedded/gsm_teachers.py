@@ -1,6 +1,6 @@
 """Programs for the gsm_symbolic templates that the bootstrap policy is taught.
 
-A program is a list of (comment, code) lines; q0, q1, ... stand for the numbers of the question in their order, other
+A program is a list of (comment, code) lines; q0, q1, ... are the numbers of the question in order, other
 words are the program's own variables. The last line's variable is the answer. `teachers.teach` runs each program on
 each instance and keeps it only if the answer is right.
 """

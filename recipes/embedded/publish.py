@@ -75,8 +75,8 @@ is judged by all of its steps (docs/concepts/ppm.md).
 
 ## How it was made
 
-By the rounds of `treestar evolve --preset embedded` (docs/embedded.md has the job), each of which went on from the PPM
-of the round before:
+By the rounds of `treestar evolve --preset embedded` (docs/embedded.md has the job), each of which continued from the
+PPM of the round before:
 
 | round | preference pairs | steps of training | pair accuracy on held-out problems of the round |
 | --- | --- | --- | --- |

@@ -1,4 +1,4 @@
-"""What the bootstrap policy is taught, in which proportions, and how it is trained."""
+"""The problems that the bootstrap policy is taught, their proportions, and its training settings."""
 
 from __future__ import annotations
 
@@ -34,8 +34,9 @@ SHARES: tuple[Share, ...] = (
     Share("leg_counting", "mid", 1.0, 1500),
     Share("leg_counting", "hard", 0.3, 400),
 )
-"""What is taught: the easy levels, some of the gsm_symbolic templates, and a thin tail of longer problems, so that
-search finds right paths there at all: the policy solves almost no problem of a length that it has never seen."""
+"""The taught cells: the easy levels, some of the gsm_symbolic templates, and a thin tail of longer problems. Without
+the tail search would not find correct paths there: the policy solves almost no problem of a length that it has not
+seen."""
 
 TRAINING = TrainingConfig(tokens=64_063_437, matrix_rate=4e-3, other_rate=2e-3, cooldown=0.45, longest_gap=24)
 """The training of the shipped bootstrap policy: minutes on a GPU, about four hours on two cores."""

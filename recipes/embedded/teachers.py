@@ -1,8 +1,8 @@
 """Small scripted teachers: the steps that solve one problem, for every family that the bootstrap policy is taught.
 
 A teacher reads the question with names in place of numbers and returns the texts of the steps. It never sees a value,
-so it can only teach what follows from the words and the names. `teach` runs what a teacher wrote and keeps it only if
-the answer is right.
+so it can only teach what follows from the words and the names. `teach` runs the teacher's steps and keeps them only if
+the answer is correct.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ class Tokenized:
     prompt: int
     """Length of the prompt, on which there is no loss."""
     names: int
-    """How many names it uses, n0 first."""
+    """Number of names it uses, starting at n0."""
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""bench/peers.py: peers use treestar's rooms, keep the budget, and repeat with the seed."""
+"""bench/peers.py: peers use treestar's parts, keep the budget, and repeat with the seed."""
 
 import asyncio
 import sys
@@ -23,12 +23,12 @@ NAMES = sorted(peers.PEERS)
 
 
 def last_digit(state: State) -> float:
-    """High where the trajectory says 1, and else low."""
+    """High if the trajectory states 1, otherwise low."""
     return 0.9 if state.steps[-1].text.endswith("1") else -0.5
 
 
 def solve(name: str, script=None, rate=last_digit, seed: int = 3, times: int = 1) -> list[peers.PeerResult]:
-    """Results of that many runs of one peer on one event loop, interleaved at random."""
+    """Results of this many runs of one peer on one event loop, interleaved at random."""
     rooms = components(script or random_script(distinct=10), rate)
     if times > 1:
         rooms = replace(rooms, policy=SlowPolicy(rooms.policy.script))

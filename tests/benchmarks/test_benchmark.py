@@ -1,4 +1,4 @@
-"""The runner and what is computed from its samples, with a scripted policy whose every trajectory is known."""
+"""The runner and the figures from its samples, with a scripted policy whose trajectories are known."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def run(
     rate: Callable[[State], float] | None = None,
     **script: Any,
 ) -> dict[str, Any]:
-    """One session; with `stop_after` it fails in the middle, as a killed one would."""
+    """One session; with `stop_after` it fails in the middle, like a killed one."""
     sets = [problem_set(name) for name in wanted.datasets]
     model = MODEL if rate is None else MODEL | {"ppm": rate.__name__}
     settings = begin_run(out, wanted, sets, model, resume)
@@ -86,7 +86,7 @@ def test_a_resumed_run_ends_in_the_same_bytes(tmp_path: Path) -> None:
         with pytest.raises(RuntimeError, match="killed"):
             run(tmp_path / "cut", wanted, stop, resume=sessions > 0, concurrency=sessions + 1)
         with (tmp_path / "cut" / "samples.jsonl").open("a") as file:
-            file.write('{"cell": "own/gre')  # what a kill in the middle of a write leaves
+            file.write('{"cell": "own/gre')  # left by a kill in the middle of a write
     run(tmp_path / "cut", wanted, resume=True, concurrency=64)
     one, other = [(tmp_path / name / "results.json").read_bytes() for name in ("whole", "cut")]
     assert one == other
@@ -280,7 +280,7 @@ def by_length(state: State) -> float:
 
 
 def by_answer(state: State) -> float:
-    """Steps before the last say nothing."""
+    """Only the last step prints."""
     answer = state.steps[-1].answer
     return 0.0 if answer is None else 0.5 if answer == "1" else -0.5
 
@@ -350,7 +350,7 @@ def test_a_strategy_that_needs_a_ppm_says_so(tmp_path: Path) -> None:
 
 
 def test_nothing_of_a_finished_problem_is_kept(tmp_path: Path) -> None:
-    """Trees are let go: the most that live at the same time does not depend on how many problems there are."""
+    """Trees are released: the maximum number alive does not depend on the number of problems."""
     import gc
 
     from treestar.search import Tree
@@ -368,7 +368,7 @@ def test_nothing_of_a_finished_problem_is_kept(tmp_path: Path) -> None:
         asyncio.run(run_benchmark(out, wanted, sets, workers, on_row))
         return most
 
-    gc.freeze()  # what was there before need not be looked at each time
+    gc.freeze()  # objects that existed before need not be scanned each time
     try:
         assert most_trees(tmp_path / "few", 6) == most_trees(tmp_path / "many", 40) <= 3
     finally:

@@ -1,4 +1,4 @@
-"""Data sets by name: counts, fields, and what is said when one cannot be had."""
+"""Data sets by name: counts, fields, and the errors when one is not available."""
 
 from __future__ import annotations
 

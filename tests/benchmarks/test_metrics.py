@@ -1,4 +1,4 @@
-"""The estimators against brute force: every subset and every order of the samples, where there are few."""
+"""The estimators against brute force: every subset and every order of a few samples."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from treestar.benchmarks.metrics import (
 
 @st.composite
 def votes(draw, most: int = 9):
-    """Groups of n samples as numbers from 0 (some -1), and which groups are right."""
+    """Groups of n samples as numbers from 0 (some -1), and which groups are correct."""
     n = draw(st.integers(1, most))
     raw = draw(st.lists(st.integers(-1, 3), min_size=n, max_size=n))
     names = {group: place for place, group in enumerate(dict.fromkeys(group for group in raw if group >= 0))}

@@ -1,4 +1,4 @@
-"""The `treestar` command as its user meets it: answers, JSON, files, and what it says about wrong input."""
+"""The `treestar` command as users see it: answers, JSON, files, and messages about wrong input."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ QUICK = ("--max-rollouts", "2", "--children", "2")
 
 
 class Ran:
-    """What a call of the command gave back."""
+    """The result of a command call."""
 
     def __init__(self, code: int, out: str, err: str) -> None:
         self.code, self.out, self.err = code, out, err
@@ -30,7 +30,7 @@ class Ran:
 
 @pytest.fixture
 def treestar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Call the command in this process; whatever happens, it must end with an exit code and without a traceback."""
+    """Call the command in this process; it must always end with an exit code and without a traceback."""
 
     def call(*arguments: str) -> Ran:
         monkeypatch.setattr(sys, "argv", ["treestar", *arguments])
@@ -74,7 +74,7 @@ def test_every_strategy(treestar, strategy: str) -> None:
 
 @pytest.fixture(scope="module")
 def ppm(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A PPM over the embedded policy, not trained: its head is random."""
+    """An untrained PPM over the embedded policy; its head is random."""
     import torch
 
     from treestar.ppm import ppm_from_policy
@@ -162,8 +162,8 @@ def test_a_broken_line_is_named_and_the_others_are_solved(treestar, tmp_path: Pa
             2,
             "--beam-width is not an option of",
         ),
-        (["solve", "q", "--ppm", "./nothing-here"], 1, "there is no config.json"),
-        (["solve", "q", "--policy", "./nothing-here"], 1, "there is no config.json"),
+        (["solve", "q", "--ppm", "./nothing-here"], 1, "that folder has no config.json"),
+        (["solve", "q", "--policy", "./nothing-here"], 1, "that folder has no config.json"),
         (["solve", "q", "--policy", "nobody/nothing"], 1, "cannot be loaded"),
         (["solve", "--file", "no-such-file.jsonl"], 1, "No such file"),
         (["solve", "q", "--out", "/nonexistent/out.jsonl"], 1, "cannot be written"),
@@ -214,7 +214,7 @@ def test_the_built_in_problems_are_whole() -> None:
 
 
 def test_doctor_and_grade_as_processes() -> None:
-    """The installed command itself, in a process of its own."""
+    """The installed command itself, in a separate process."""
     command = str(Path(sys.executable).parent / "treestar")
     doctor = subprocess.run([command, "doctor"], capture_output=True, text=True, timeout=120)
     assert doctor.returncode == 0, doctor.stdout + doctor.stderr

@@ -1,4 +1,4 @@
-"""`treestar bench` as its user meets it: real processes, the embedded model, kills, and wrong usage."""
+"""`treestar bench` as users see it: real processes, the embedded model, kills, and wrong usage."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def finish(process: subprocess.Popen[str]) -> str:
 
 
 def kill_after(process: subprocess.Popen[str], samples: Path, lines: int) -> None:
-    """Kill the process once `samples` has so many lines."""
+    """Kill the process once `samples` has this many lines."""
     deadline = time.monotonic() + 240
     while not samples.exists() or samples.read_bytes().count(b"\n") < lines:
         assert process.poll() is None, process.communicate()[0]

@@ -1,4 +1,4 @@
-"""`treestar evolve` as its user meets it, and one real job with the embedded model."""
+"""`treestar evolve` as users see it, and one real job with the embedded model."""
 
 from __future__ import annotations
 

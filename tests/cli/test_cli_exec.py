@@ -1,4 +1,4 @@
-"""`treestar exec`: what a file's steps do, as people and as programs see it."""
+"""`treestar exec`: the results of a file's steps, for people and for programs."""
 
 from __future__ import annotations
 
@@ -63,4 +63,4 @@ def test_wrong_input_is_said_in_a_sentence(steps: Path, tmp_path: Path) -> None:
     assert (neither.returncode, "would leave nothing between" in neither.stderr) == (2, True)
     missing = execute(tmp_path / "none.txt")
     assert (missing.returncode, "cannot be read" in missing.stderr) == (1, True)
-    assert "finite number of seconds" in execute(steps, "--seconds", "-1").stderr
+    assert "SandboxConfig.seconds must be a finite number above 0" in execute(steps, "--seconds", "-1").stderr

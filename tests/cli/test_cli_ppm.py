@@ -1,4 +1,4 @@
-"""`treestar ppm eval` as its user meets it: the figures, the files, and what it says about bad input."""
+"""`treestar ppm eval` as users see it: the figures, the files, and messages about bad input."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_trees_of_an_evolve_job_are_trees_like_others(evaluate, tmp_path: Path) 
 
 
 def row_of(tree: Tree) -> Row:
-    """A row of the table `trees`, with what readers of trees do not look at left empty."""
+    """A row of the table `trees`; fields that readers of trees do not use are empty."""
     empty = {"string": "", "int64": 0, "float64": 0.0, "bool": False}
     values = {name: empty[kind] for name, kind in TREES.columns.items()}
     return {**values, "problem_id": tree.problem.id, "seed": tree.seed, "tree": json.dumps(tree.to_json())}
@@ -77,7 +77,7 @@ def row_of(tree: Tree) -> Row:
 @pytest.mark.parametrize(
     ("trees", "scorer", "sentence"),
     [
-        ("ONESIDED", "./nothing", "there is no config.json"),
+        ("ONESIDED", "./nothing", "that folder has no config.json"),
         ("ONESIDED", "POLICY", "is not a process preference model"),
         ("EMPTY", "embedded", "no trees in"),
         ("ONESIDED", "embedded", "these trees give no preference pairs"),

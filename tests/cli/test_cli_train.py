@@ -1,4 +1,4 @@
-"""`treestar train` as its user meets it: real processes, the embedded model, and what it says about bad input."""
+"""`treestar train` as users see it: real processes, the embedded model, and messages about bad input."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def trees(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny policy in the form of the step format that the trees are in."""
+    """A tiny policy in the step format of the trees."""
     return save_tiny_model(tmp_path_factory.mktemp("base"), treestar_format="bound")
 
 
@@ -154,7 +154,7 @@ def test_the_old_name_of_train_ppm_still_trains_and_says_the_new_one_once(
         (["ppm", "--trees", "EMPTY", "--out", "OUT"], 1, "no trees in"),
         (["ppm", "--trees", "TREES", "--out", "OUT", "--objective", "dpo"], 2, "dpo"),
         (["ppm", "--trees", "TREES", "--out", "OUT", "--epochs", "0"], 2, "epochs must be a finite number above 0"),
-        (["ppm", "--trees", "TREES", "--out", "OUT", "--policy", "./nothing"], 1, "there is no config.json"),
+        (["ppm", "--trees", "TREES", "--out", "OUT", "--policy", "./nothing"], 1, "that folder has no config.json"),
         (["ppm", "--trees", "TREES", "--out", "OUT", "--policy", "NOENDS"], 1, "has no step ends"),
         (["ppm", "--trees", "TREES", "--out", "/proc/out"], 1, "cannot be written"),
         (["ppm", "--trees", "TREES", "--out", "OUT", "--training-arguments", "EMPTY"], 1, "cannot be read"),
@@ -164,7 +164,7 @@ def test_the_old_name_of_train_ppm_still_trains_and_says_the_new_one_once(
         (["sft", "--rows", "EMPTY", "--out", "OUT"], 1, "give a folder such as OUT/round-1/sft"),
         (["sft", "--rows", "LIST", "--out", "OUT"], 1, "cannot be read as a table of training rows"),
         (["sft", "--trees", "ONESIDED", "--out", "OUT"], 1, "there is nothing to train on"),
-        (["sft", "--trees", "TREES", "--out", "OUT", "--base", "./nothing"], 1, "there is no config.json"),
+        (["sft", "--trees", "TREES", "--out", "OUT", "--base", "./nothing"], 1, "that folder has no config.json"),
         (["sft", "--trees", "TREES", "--out", "OUT", "--batch-size", "0"], 2, "batch_size must be"),
         (["sft", "--trees", "TREES", "--out", "OUT", "--training-arguments", "LIST"], 1, "must be an object"),
     ],

@@ -50,7 +50,7 @@ def test_a_setting_of_a_search_is_listed_under_the_strategies_that_have_it() -> 
 
 
 def test_old_flags_work_with_a_sentence_and_are_not_shown() -> None:
-    assert "--max-rollouts" not in CliRunner().invoke(app, ["solve", "--help"]).output.replace("--max-rollouts", "")
-    ran = CliRunner().invoke(app, ["solve", "q", "--max-rollouts", "0"])
-    assert "warning: `--max-rollouts` is now `--max-rollouts`; the old name is accepted until 0.3" in ran.output
+    assert "--rollouts" not in CliRunner().invoke(app, ["solve", "--help"]).output.replace("--max-rollouts", "")
+    ran = CliRunner().invoke(app, ["solve", "q", "--rollouts", "0"])
+    assert "warning: `--rollouts` is now `--max-rollouts`; the old name is accepted until 0.3" in ran.output
     assert "MCTSConfig.max_rollouts must be a whole number, 1 or more, not 0" in " ".join(ran.output.split())

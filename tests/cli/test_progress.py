@@ -1,4 +1,4 @@
-"""The progress bar on a terminal, and the lines that stand in for it elsewhere."""
+"""The progress bar on a terminal, and the lines that replace it elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`treestar solve`, `bench` and `evolve` on a real cluster of two nodes leave what they leave on one machine."""
+"""`treestar solve`, `bench` and `evolve` on a real cluster of two nodes write the same as on one machine."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def abandoned_sandboxes() -> list[str]:
 
 
 def tree_in(file: Path) -> Any:
-    """A tree but for times, and for the last digits of what hangs on the batch."""
+    """A tree without times and without last digits that depend on the batch."""
     tree = json.loads(file.read_text(), parse_float=lambda text: round(float(text), 4))
     for node in tree["nodes"]:
         node.pop("seconds", None)
@@ -140,7 +140,8 @@ def test_a_job_of_self_evolution_leaves_the_same_data_where_actors_and_a_node_ar
     rows = 0
 
     class Killing(EvolutionProgress):
-        """Kills an actor in the first round's search and the other node in the second's; the driver between them."""
+        """Kills an actor in the first round's search, then the driver, and the other node in the second round's
+        search."""
 
         def on_tree(self, row: Row) -> None:
             nonlocal rows

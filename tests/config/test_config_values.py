@@ -1,4 +1,4 @@
-"""Configurations from plain values and back: strict, and the same for YAML and HTTP."""
+"""Configurations from plain values and back: strict, and equal for YAML and HTTP."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_every_configuration_is_read_back_from_its_values(data: st.DataObject) -
     given = {name: data.draw(values_of(field_types(config_class)[name])) for name in sorted(chosen)}
     try:
         config = config_class(**given)
-    except ValueError:  # some fields depend on each other
+    except ValueError:  # some fields depend on others
         assume(False)
     assert config_from_values(config_class, config_to_values(config)) == config
 

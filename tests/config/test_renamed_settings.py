@@ -1,4 +1,4 @@
-"""Old names of settings: accepted with one sentence from users, and without one from files that treestar wrote."""
+"""Old names of settings: accepted with a warning from users, and silently from files that treestar wrote."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from support.scripted import ExactVerifier, ScriptedExecutor, ScriptedPolicy, co
 
 from treestar import Budget, MajorityConfig, MCTSConfig, Problem, Solver, Tree
 from treestar.benchmarks.matrix import BenchmarkConfig, matrix
-from treestar.benchmarks.runner import check_same
+from treestar.benchmarks.runner import begin_run
 from treestar.config.renamed import RENAMED, current_names
 from treestar.results_file import settings_of
 from treestar.search import SearchConfig, search_one
@@ -34,7 +34,7 @@ def no_warning():
 
 
 def old(values: dict[str, Any]) -> dict[str, Any]:
-    """As a version before the renaming wrote them."""
+    """As written by a version before the renaming."""
     renamed = {OLD_NAMES.get(name, name): value for name, value in values.items()}
     if renamed.get("rollouts", 0) is None:
         del renamed["rollouts"]
@@ -116,7 +116,10 @@ def test_an_old_benchmark_is_continued_without_a_word(no_warning: None, tmp_path
     before = {**config.to_json(), "search": old(dict(config.search))}
     assert "rollouts" in before["search"]
     assert BenchmarkConfig.from_json(before) == config
-    check_same({"config": before}, {"config": config.to_json()}, tmp_path)
+    begun = begin_run(tmp_path, config, [], {}, resume=False)
+    (tmp_path / "config.json").write_text(json.dumps({**begun, "config": before}))
+    (tmp_path / "samples.jsonl").touch()
+    assert begin_run(tmp_path, config, [], {}, resume=True) == begun
 
 
 def test_settings_of_a_benchmark_by_old_names_are_said() -> None:

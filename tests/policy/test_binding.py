@@ -1,4 +1,4 @@
-"""Number binding: what is a number, how it is named, and that the values come back."""
+"""Number binding: recognizing numbers, naming them, and restoring the values."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""Distinct candidates: the sample without replacement, the branching batch, and trees that are grown from them."""
+"""Distinct candidates: the sample without replacement, the branching batch, and trees grown from them."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_what_is_drawn_first_and_second_follows_the_distribution() -> None:
 
 
 def test_two_tokens_are_drawn_like_one() -> None:
-    """Sequences of two tokens, drawn through their beginnings, are distributed as if each were one token."""
+    """Sequences of two tokens, drawn through their prefixes, are distributed as if each were one token."""
     first, second = np.array([0.7, 0.3]), np.array([[0.6, 0.4], [0.1, 0.9]])
     shares = (first[:, None] * second).ravel()
     rng = np.random.default_rng(5)
@@ -104,7 +104,7 @@ def test_extending_keeps_the_best_keys_and_no_beginning_exceeds_its_own(
     if min_share:
         assert min(shares) >= best + math.log(min_share) - 1e-9
     elif n >= width * len(beams) + 2:
-        for place, beam in enumerate(beams):  # with room for all, a beginning's key is that of its best continuation
+        for place, beam in enumerate(beams):  # with room for all, a prefix's key is that of its best continuation
             own = [each.beam.key for each in branches if each.parent == place]
             assert max(own) == pytest.approx(beam.key)
 
@@ -146,7 +146,7 @@ def test_distinct_candidates_do_not_depend_on_what_shares_their_batch() -> None:
 
 @pytest.mark.parametrize("min_share", [0.5, 0.1, 0.01])
 def test_improbable_candidates_are_left_out_and_cost_nothing(min_share: float) -> None:
-    """Where a policy is certain, little is generated beside its one step, and every request comes to its end."""
+    """When a policy is certain, little more than its one step is generated, and every request finishes."""
     policy = load_policy("embedded", dtype="float32")
     states = [State(Problem(question)) for question in QUESTIONS]
     sampling = Sampling(1.0, 1.0, 48, distinct=True, min_share=min_share)
@@ -176,7 +176,7 @@ def test_memory_that_runs_out_on_distinct_continuations_is_said(monkeypatch: pyt
     with pytest.raises(TreestarError, match="4 distinct sequences"):
         propose(policy, request)
     most = 4
-    for proposal in propose(policy, request, request):  # two that do not fit together come one by one
+    for proposal in propose(policy, request, request):  # two that do not fit together run one by one
         assert [step.text for step in proposal.steps] == [step.text for step in expected.steps]
 
 
@@ -188,7 +188,7 @@ def test_a_model_with_attention_of_its_own_is_refused() -> None:
 
 
 def distinct_tree(config: MCTSConfig, question: str = QUESTIONS[1]) -> Tree:
-    """Grown by the embedded policy, with a scorer that likes everything a little."""
+    """Grown by the embedded policy, with a scorer that rates everything slightly above 0."""
     policy = load_policy("embedded", dtype="float32")
     parts = Components(policy, ScriptedExecutor(), ExactVerifier(), ScriptedScorer(lambda state: 0.1))
     result = asyncio.run(asyncio.wait_for(search_one(Problem(question), config, parts), 120))
@@ -212,7 +212,7 @@ def test_a_tree_of_distinct_candidates_weighs_them_by_their_probability() -> Non
 
 
 def test_an_exhausted_tree_takes_in_less_probable_candidates() -> None:
-    """With so high a bar the tree is a path; widened, it has the steps of that path and others, none twice."""
+    """With such a high threshold the tree is a path; widened, it has that path's steps and others, none twice."""
     unsure = "Tom has 3 apples and buys 4 more. How many has he?"
     narrow = MCTSConfig(max_rollouts=10, children=3, distinct=True, min_share=0.9, max_depth=3, widen_above=None)
     path = distinct_tree(narrow, unsure)

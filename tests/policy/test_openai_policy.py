@@ -1,4 +1,4 @@
-"""A policy behind a server, on a real server process with the embedded model: requests, answers, and trouble."""
+"""A policy behind a server, with a real server process and the embedded model: requests, responses, failures."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def undisturbed(port: int) -> list[list[tuple[Any, ...]]]:
 
 
 class TestAnswers:
-    """What a server answers, read as steps."""
+    """A server's responses, parsed into steps."""
 
     @given(st.sampled_from(list(ENDINGS)), st.text(max_size=40))
     def test_the_text_that_is_left_says_which_tag_ended_it(self, tag: str, before: str) -> None:
@@ -123,7 +123,7 @@ def completion(text: str) -> Completion:
 
 
 class TestRequests:
-    """What the server is asked."""
+    """The requests to the server."""
 
     def test_candidates_hang_on_seed_and_index_alone(self, port: int) -> None:
         state = State(Problem("A farm has 12 cows and buys 30 more. It sells 7. How many cows are left?"))
@@ -216,7 +216,7 @@ def asked_bodies(port: int, state: State, n: int) -> list[bytes]:
 
 
 class TestFaults:
-    """A server in trouble, and a search that goes on."""
+    """A failing server, and a search that continues."""
 
     def test_a_search_survives_and_its_trees_are_the_same(self, port: int, undisturbed: list[Any]) -> None:
         kinds: list[Fault] = ["drop", "half", "500", "502", "429", "garbage", "empty", "aborted", "stall"]
@@ -300,7 +300,7 @@ class TestFaults:
         assert len(proxy.bodies) == 1
 
     def test_no_more_requests_in_flight_than_allowed(self, port: int) -> None:
-        """Stalled requests keep their places, so that a further one never reaches the server."""
+        """Stalled requests keep their places, so that another one never reaches the server."""
         with FaultProxy(port, lambda _: "stall") as proxy:
             policy = OpenAIPolicy("embedded", proxy.url, BoundFormat(), RemoteServerConfig(concurrency=2))
 

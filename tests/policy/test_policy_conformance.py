@@ -1,4 +1,4 @@
-"""What every backend promises, tried on each with the embedded model in float32.
+"""The guarantees of every backend, tested on each with the embedded model in float32.
 
 The backends: transformers; a server of the plain protocol; vLLM in this process; `vllm serve`. The last two need vLLM
 and run under `make test-vllm`.
@@ -68,7 +68,7 @@ def policy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def propose(
     policy: LanguageModelPolicy, states: list[State], n: int = 1, sampling: Sampling = SAMPLING, seed: int = 7
 ) -> list[Proposal]:
-    """The proposals for all states, asked for at the same time."""
+    """The proposals for all states, requested concurrently."""
 
     async def together() -> list[Proposal]:
         return await asyncio.gather(*(policy.propose(state, n, sampling, seed) for state in states))
@@ -85,7 +85,7 @@ def after(state: State, step: Step) -> State:
 
 
 def test_greedy_steps_are_the_models_own(policy: LanguageModelPolicy, reference: TransformersPolicy) -> None:
-    """Along whole trajectories, side by side with the model itself. In float32 the embedded model has no ties here."""
+    """Along whole trajectories, compared with the model itself. In float32 the embedded model has no ties here."""
     states = STATES
     for _ in range(3):
         found, expected = (propose(each, states, sampling=GREEDY) for each in (policy, reference))
@@ -106,7 +106,7 @@ def test_steps_stop_at_their_tags(policy: LanguageModelPolicy) -> None:
 
 
 def test_candidates_hang_on_seed_and_index_alone(policy: LanguageModelPolicy) -> None:
-    """Not on how many there are, nor on what else is asked at the same time."""
+    """Not on their number, nor on concurrent requests."""
     together = texts(propose(policy, STATES, n=4))
     alone = texts(propose(policy, STATES[:1], n=2))
     assert together[0][:2] == alone[0]
@@ -132,7 +132,7 @@ def test_log_probabilities_are_the_models_at_temperature_1(
             written = f"{step.text}\n{TAGS.get(step.ending, '')}"
             tokens = reference.tokenizer(written, add_special_tokens=False)["input_ids"]
             if step.ending == "truncated" or len(tokens) != step.tokens:
-                continue  # written with other tokens than the tokenizer would take
+                continue  # written with other tokens than the tokenizer would use
             with torch.inference_mode():
                 logits = reference.model(torch.tensor([prompt + tokens])).logits[0, len(prompt) - 1 : -1]
             expected = logits.log_softmax(-1)[torch.arange(len(tokens)), tokens].sum().item()

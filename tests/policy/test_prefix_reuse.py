@@ -1,4 +1,4 @@
-"""Reusing what was read before changes nothing but the work: the prefix cache, the continuous batch, `generate`."""
+"""Reuse of earlier reads changes only the amount of work: the prefix cache, the continuous batch, `generate`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ short_sequences = st.lists(st.integers(0, 2), min_size=1, max_size=5 * BLOCK)
 
 
 def marked(tokens: list[int]) -> torch.Tensor:
-    """Keys and values that say which token stands where after what: the sum of all tokens up to each place."""
+    """Keys and values that identify each token, its position and its prefix: the sum of all tokens up to each place."""
     sums = torch.tensor(tokens, dtype=torch.float32).cumsum(0)
     return sums[None, None, None, :, None].expand(LAYERS, 2, HEADS, len(tokens), WIDTH)
 

@@ -1,4 +1,4 @@
-"""Attention over shared prompts gives what attention over each row's own copy of its prompt gives."""
+"""Attention over shared prompts equals attention over each row's own copy of its prompt."""
 
 from __future__ import annotations
 

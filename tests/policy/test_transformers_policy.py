@@ -27,7 +27,7 @@ def policy() -> TransformersPolicy:
 
 
 def propose(policy: TransformersPolicy, *requests: tuple[State, int, Sampling, int]) -> list[Proposal]:
-    """All requests at the same time."""
+    """Run all requests concurrently."""
 
     async def together() -> list[Proposal]:
         return await asyncio.gather(*(policy.propose(*request) for request in requests))
@@ -57,7 +57,7 @@ def test_seeds_and_candidates_differ_and_repeat(policy: TransformersPolicy) -> N
     assert texts(first) == texts(again) != texts(other)
     assert len(set(texts(first))) == 4
     [fewer] = propose(policy, (state, 2, SAMPLING, 1))
-    assert texts(fewer) == texts(first)[:2], "candidate i hangs on i, not on how many were asked for"
+    assert texts(fewer) == texts(first)[:2], "candidate i depends on i, not on the number requested"
 
 
 def test_greedy_ignores_the_seed(policy: TransformersPolicy) -> None:
@@ -91,7 +91,7 @@ def draw_by_hand(model: torch.nn.Module, prompt: list[int], numbers: list[float]
 
 
 def test_sampling_follows_the_distribution() -> None:
-    """Drawn frequencies are the probabilities (chi-square at 1e-6), and top_p keeps the nucleus only."""
+    """Drawn frequencies match the probabilities (chi-square at 1e-6), and top_p keeps only the nucleus."""
     probabilities = torch.tensor([0.5, 0.25, 0.15, 0.1])
     rows = 20_000
     numbers = [uniforms(7, row, 1)[0] for row in range(rows)]
@@ -112,7 +112,7 @@ def test_sampling_follows_the_distribution() -> None:
 
 
 def test_steps_end_at_stop_strings_and_count_their_tokens() -> None:
-    """A model that always writes the same tag: the step ends there, and what follows is padding that does not count."""
+    """A model that always writes the same tag: the step ends there, and the padding after it does not count."""
     model, tokenizer = tiny_model()
     policy = TransformersPolicy(model, tokenizer, RStarFormat(), "tiny")
     tag = tokenizer.convert_tokens_to_ids("<end_of_step>")
@@ -177,11 +177,11 @@ def test_memory_that_runs_out_halves_the_batch(policy: TransformersPolicy, monke
     with pytest.raises(TreestarError, match="ran out of memory on one sequence"):
         propose(policy, (STATES[0], 2, SAMPLING, 1))
     most = 2
-    assert texts(propose(policy, (STATES[0], 5, SAMPLING, 1))[0]) == texts(expected), "and it goes on after that"
+    assert texts(propose(policy, (STATES[0], 5, SAMPLING, 1))[0]) == texts(expected), "and it continues after that"
 
 
 def test_rows_may_leave_before_a_step_has_read_them() -> None:
-    """Many join and the first of them ends with its first token, beside a batch that has room for fewer."""
+    """Many join a batch with room for fewer, and the first of them ends with its first token."""
     model, _ = tiny_model()
     share_prompts(model, "tiny")
     batch: DecodingBatch[Continuation] = DecodingBatch(model)

@@ -1,4 +1,4 @@
-"""A policy behind `transformers serve`, which knows fewer fields than others and says so in FastAPI's words."""
+"""A policy behind `transformers serve`, which knows fewer fields than others and reports that with FastAPI's errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""vLLM itself: names and arguments, PPMs, and a server of it that is in trouble. Most run under `make test-vllm`."""
+"""vLLM itself: names and arguments, PPMs, and a failing vLLM server. Most run under `make test-vllm`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from treestar.types import Problem, Proposal, Sampling, Scorer, Scores, State
 MODEL_PATH = shipped_path("policy", "embedded")
 
 EAGER = "enforce_eager=true&max_model_len=512"
-"""Starts soon: nothing is compiled."""
+"""Starts quickly: nothing is compiled."""
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ class TestNames:
 
 @pytest.mark.vllm
 def test_more_prompts_at_a_time_than_a_forward_pass_takes() -> None:
-    """vLLM reads at most 2048 tokens a pass on a CPU, and some prompt is the one that does not fit whole."""
+    """vLLM reads at most 2048 tokens per pass on a CPU, so that one prompt does not fit as a whole."""
     policy = load_policy(f"vllm:embedded?{EAGER}", max_batch=128)
     states = [State(Problem(" ".join(["How many?"] * (20 + each % 7)), id=f"{each}")) for each in range(128)]
 

@@ -1,4 +1,4 @@
-"""What the process preference model reads: prefixes stay prefixes, and step ends are where the steps end."""
+"""The input of the process preference model: prefixes stay prefixes, and step ends are where the steps end."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_tokens_and_ends_of_a_state_are_a_prefix_of_those_of_any_longer_one(
 @given(state=states())
 @pytest.mark.parametrize("step_format", FORMATS, ids=lambda each: each.name)
 def test_the_text_read_is_the_policys_prompt(step_format: StepFormat, state: State) -> None:
-    """All of it but what opens the next step."""
+    """All of it except the opening of the next step."""
     prompt = step_format.prompt(state)
     read = "".join(segments(step_format, state))
     assert prompt.startswith(read)
@@ -104,7 +104,7 @@ def test_a_blank_paragraph_ends_where_the_step_before_it_does() -> None:
 
 
 class CountingFormat(RStarFormat):
-    """Says at the start how many steps follow."""
+    """States at the start how many steps follow."""
 
     def prompt(self, state: State) -> str:
         return f"{len(state.steps)} steps. {super().prompt(state)}"

@@ -1,4 +1,4 @@
-"""What the evaluation of a PPM says about scorers whose quality is known, and about real trees."""
+"""Evaluation of a PPM on scorers of known quality, and on real trees."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_auc_needs_both_kinds(positive: list[bool]) -> None:
 
 
 def scripted_trees(count: int = 12) -> list[Tree]:
-    """Searched trees of as many problems."""
+    """Searched trees, one per problem."""
     config = MCTSConfig(max_rollouts=12, children=4, gold=True, early_stop=False)
     found = [
         asyncio.run(search_one(Problem(f"{n}?", "1", f"p{n}"), config, components(random_script())))
@@ -71,7 +71,7 @@ def scripted_trees(count: int = 12) -> list[Tree]:
 
 
 def oracle(trees: Sequence[Tree]) -> ScoreStates:
-    """Scores every state by the success rate of the trajectories that went on from it."""
+    """Scores every state by the success rate of the trajectories that continued from it."""
     known = {key: 2.0 * found.success_rate - 1.0 for key, found in rollouts_from_states(trees).items()}
     return lambda states: [known[state_key(state)] for state in states]
 

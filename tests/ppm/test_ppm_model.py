@@ -1,4 +1,4 @@
-"""The PPM's checkpoint: what it says is what transformers says, in its own layout and in the released one."""
+"""The PPM's checkpoint: its scores equal those of transformers, in its own layout and in the released one."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def embedded(folder: Path) -> str:
 
 
 def qwen2(folder: Path) -> str:
-    """A tiny random Qwen2 whose config and tokenizer know no padding token."""
+    """A tiny random Qwen2 whose config and tokenizer have no padding token."""
     _, tokenizer = tiny_model()
     torch.manual_seed(1)
     config = Qwen2Config(
@@ -73,7 +73,7 @@ def with_random_head(name: str) -> PPM:
 
 
 def batch(ppm: PPM, encoded: list[Encoded]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Ids, mask and ends, short rows filled."""
+    """Ids, mask and ends; short rows are padded."""
     columns, steps = max(len(each.ids) for each in encoded), max(len(each.ends) for each in encoded)
     padding = ppm.tokenizer.pad_token_id
     ids = torch.tensor([each.ids + [padding] * (columns - len(each.ids)) for each in encoded])
@@ -155,7 +155,8 @@ def save_released_layout(folder: Path, **head: torch.Tensor) -> Path:
 
 
 def test_the_released_layout_scores_as_the_released_code_does(tmp_path: Path) -> None:
-    """Computed anew: the last hidden state of the language model at the last token, a linear layer, / 5, tanh."""
+    """Computed independently: the last hidden state of the language model at the last token, a linear layer, / 5,
+    tanh."""
     ppm = load_ppm(str(save_released_layout(tmp_path / "released")), device="cpu", dtype="float32")
     assert ppm.step_format.name == "rstar"
     backbone = AutoModelForCausalLM.from_pretrained(tmp_path / "released").eval()
@@ -232,7 +233,7 @@ def test_a_value_head_cannot_run_code(tmp_path: Path) -> None:
 
 
 class Intruder:
-    """Touches a file when it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

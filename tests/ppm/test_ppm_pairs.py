@@ -1,4 +1,4 @@
-"""Preference pairs: the paper's choice of steps, their weights, and trees that say the same or the opposite."""
+"""Preference pairs: the paper's choice of steps, their weights, and trees that agree or disagree."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def steps(state: State) -> tuple[str, ...]:
     return tuple(step.text for step in state.steps)
 
 
-# What a tree gives
+# The pairs of one tree
 
 
 def test_two_best_are_preferred_to_two_worst() -> None:
@@ -145,7 +145,7 @@ def beats(value: dict[int, float], one: Node, other: Node, sign: int) -> bool:
 
 
 def expected_pairs(tree: Tree) -> Counter[tuple[str, int, int]]:
-    """(source, chosen node, rejected node), by quantifiers: a node is among the two best if less than two beat it."""
+    """(source, chosen node, rejected node), by quantifiers: a node is among the two best if fewer than two beat it."""
 
     def reaches(node: Node, correct: bool) -> bool:
         ends_so = node.terminal == "answer" and node.correct is correct
@@ -198,7 +198,7 @@ def test_invariants_of_the_pairs_of_any_tree(tree: Tree) -> None:
     assert all(len(group) <= 4 and len({pair.weight for pair in group}) == 1 for group in groups.values())
 
 
-# What many trees give
+# The pairs of many trees
 
 
 @settings(max_examples=200, deadline=None)
@@ -299,7 +299,7 @@ def test_trees_that_give_nothing_are_counted_with_the_reason() -> None:
     grow(one_outcome, one_outcome.root, "a", "right", "right")
     grow(unjudged, unjudged.root, "a", "right").correct = None
     grow(unjudged, unjudged.root, "b", "wrong")
-    for text, value in {"a": -1.0, "b": 1.0}.items():  # a right answer that a PPM rated low, and a wrong one rated high
+    for text, value in {"a": -1.0, "b": 1.0}.items():  # a correct answer rated low by a PPM, and a wrong one rated high
         back_up(grow(equal, equal.root, text, "right" if text == "a" else "wrong"), value)
     grow(good, good.root, "a", "right")
     grow(good, good.root, "b", "wrong")

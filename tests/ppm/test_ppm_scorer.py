@@ -1,4 +1,4 @@
-"""The scorer on a real (tiny, random) model: who gets which scores, batches, counts, limits."""
+"""The scorer on a real (tiny, random) model: which request gets which scores, batches, counts, limits."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def scorer(folder: Path) -> TransformersScorer:
 
 
 def ask(scorer: TransformersScorer, *requests: Sequence[State]) -> list[Scores]:
-    """All requests at the same time."""
+    """Run all requests concurrently."""
 
     async def together() -> list[Scores]:
         return await asyncio.gather(*(scorer.score(states) for states in requests))

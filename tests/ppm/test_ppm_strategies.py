@@ -1,4 +1,4 @@
-"""What all strategies that are guided by a PPM have in common, and the votes over independent samples."""
+"""Properties of all strategies guided by a PPM, and the votes over independent samples."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ GUIDED: list[SearchConfig] = [
 
 
 def score_of(state: State) -> float:
-    """Hangs on the whole path, as a PPM's does."""
+    """Depends on the whole path, like a PPM's score."""
     return (sum(map(ord, "".join(step.text for step in state.steps))) % 129 - 64) / 64
 
 
@@ -69,7 +69,7 @@ def misleading(state: State, n: int, seed: int) -> list[Step]:
 
 
 def pointing(state: State) -> float:
-    """A PPM that knows bad steps, with some noise."""
+    """A PPM that recognizes bad steps, with some noise."""
     bad = any(step.text.startswith("bad") for step in state.steps)
     return (-0.9 if bad else 0.9) + score_of(state) / 10
 
@@ -165,7 +165,7 @@ def sum_of_scores(tree: Tree, node: Node) -> float:
 
 
 def test_only_trajectories_with_an_answer_are_scored() -> None:
-    """All their steps, and no other."""
+    """All their steps, and no others."""
     result = run(WeightedVoteConfig(samples=30), random_script(0.3, 0.4))
     assert result.tree is not None
     answered = {each for end in result.tree.nodes if end.answer is not None for each in end.path()}

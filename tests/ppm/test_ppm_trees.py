@@ -1,4 +1,4 @@
-"""Reading folders of trees: what is whole is read, what is not is named, and nothing raises."""
+"""Reading folders of trees: complete trees are read, others are named, and nothing raises."""
 
 from __future__ import annotations
 
@@ -66,16 +66,16 @@ BROKEN = {
     "no nodes": json.dumps({**small_tree().to_json(), "nodes": []}),
     "nodes are words": json.dumps({**small_tree().to_json(), "nodes": ["a", "b"]}),
     "no problem": json.dumps({**small_tree().to_json(), "problem": {"text": "?"}}),
-    "a question that is no text": json.dumps({**small_tree().to_json(), "problem": {"question": 3}}),
+    "a question that is not a string": json.dumps({**small_tree().to_json(), "problem": {"question": 3}}),
     "a field is missing": line(small_tree()).replace('"visits"', '"n"'),
     "two roots": changed(parent=None),
     "a parent that comes later": changed(parent=9),
     "a parent before the first": changed(parent=-1),
-    "visits that are no number": changed(visits="2"),
+    "visits that are not a number": changed(visits="2"),
     "a value that is not finite": changed(value_sum=float("nan")),
-    "a score that is no number": changed(score="high"),
-    "correct that is no truth value": changed(correct="yes"),
-    "text that is no text": changed(text=None),
+    "a score that is not a number": changed(score="high"),
+    "correct that is not a boolean": changed(correct="yes"),
+    "text that is not a string": changed(text=None),
     "nested beyond measure": "[" * 100_000,
 }
 
@@ -105,7 +105,7 @@ def tree_row(tree: Tree) -> Row:
 
 
 def filled_table(folder: Path, names: Sequence[str], sealed: int) -> Path:
-    """A table of trees, of which the first `sealed` are in shards of two and the others in the journal."""
+    """A table of trees; the first `sealed` are in shards of two, the others in the journal."""
     with Table(folder, replace(TREES, name=folder.name)) as table:
         for count, name in enumerate(names, start=1):
             table.append(tree_row(small_tree(name)))

@@ -85,7 +85,8 @@ def test_a_beam_costs_n_candidates_a_step() -> None:
 
 
 def test_the_subtrees_of_dvts_never_compete() -> None:
-    """One first step is rated above all others; a beam keeps only what follows it, each subtree keeps its own best."""
+    """One first step is rated above all others; a beam keeps only its continuations, each subtree keeps its own
+    best."""
 
     def rate(state: State) -> float:
         return 0.9 if state.steps[0].text == best else 0.1
@@ -110,7 +111,7 @@ def test_a_token_budget_is_spent_in_further_rounds() -> None:
         assert result.stopped == "max_generated_tokens"
         assert 100 <= result.stats.generated_tokens < 100 + 16
         assert result.tree is not None
-        assert len(result.tree.root.children) == 32, "the second round has candidates of its own"
+        assert len(result.tree.root.children) == 32, "the second round has its own candidates"
         assert run(type(config)(), counting).stats.generated_tokens == 64
 
 

@@ -1,4 +1,4 @@
-"""One budget for every strategy: what it allows, and what a search that has reached a limit says."""
+"""One budget for every strategy: what it allows, and what a search reports at a limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings that make no sense are refused with the field, the value and what is allowed."""
+"""Invalid settings are rejected with the field, the value and what is allowed."""
 
 from __future__ import annotations
 

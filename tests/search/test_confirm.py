@@ -1,4 +1,4 @@
-"""Before an answer is believed its trajectory is run again from nothing."""
+"""Before an answer is accepted, its trajectory is run again from the start."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class LyingExecutor(ScriptedExecutor):
 
 @dataclass
 class PrintedAnswerPolicy(ScriptedPolicy):
-    """The answer is what the last step printed."""
+    """The answer is the output of the last step."""
 
     def final_answer(self, step: Step, execution: Execution) -> str | None:
         return execution.output or None

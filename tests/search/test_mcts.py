@@ -102,7 +102,7 @@ configs = st.builds(
 
 
 def dyadic_score(state: State) -> float:
-    """A score whose sums floats hold exactly."""
+    """A score whose sums are exact in floating point."""
     return random.Random(f"{[step.text for step in state.steps]}").randrange(-64, 65) / 64
 
 
@@ -122,7 +122,7 @@ def test_visits_and_values_add_up(config: MCTSConfig, seed: int, scored: bool, s
         exhausted = bool(node.children) and all(child.closed for child in node.children) and not node.widening
         assert node.closed == (node.terminal is not None or exhausted)
         assert node.open_children == sum(not child.closed for child in node.children)
-        if scored or config.gold:  # agreement is a ratio, which floats do not hold exactly
+        if scored or config.gold:  # agreement is a ratio, which floats do not represent exactly
             assert node.value_sum == pytest.approx(float(exact_value(node, config, scored)), abs=1e-9)
         if node.children:
             assert sum(child.prior for child in node.children) == pytest.approx(1.0)
@@ -136,7 +136,7 @@ def test_visits_and_values_add_up(config: MCTSConfig, seed: int, scored: bool, s
 
 
 def is_terminal_child(node: Node) -> bool:
-    """Terminal as soon as it was made; a dead end becomes so only when its expansion fails."""
+    """Terminal at creation; a dead end becomes terminal only when its expansion fails."""
     return node.terminal is not None and node.terminal not in ("dead_end", "context")
 
 
@@ -192,7 +192,7 @@ def golden_tree() -> Tree:
 
 
 def test_golden_tree() -> None:
-    """A whole tree compared with a stored one; run this file as a program to store it again after a wanted change."""
+    """A whole tree equals the stored one. After an intended change, run this file as a program to store it again."""
     assert golden_tree().to_json() == Tree.load(GOLDEN).to_json()
 
 
@@ -214,7 +214,7 @@ def test_other_seeds_give_other_trees() -> None:
 
 
 def test_rollouts_in_flight_spread_over_the_tree() -> None:
-    """With virtual loss four rollouts at the same time expand four different children of the root."""
+    """With virtual loss, four concurrent rollouts expand four different children of the root."""
 
     def script(state: State, n: int, seed: int) -> list[Step]:
         return [Step(f"x{i} = 0", f"x{i} = 0") for i in range(n)]
@@ -282,7 +282,7 @@ def test_test_time_search_never_reads_the_gold_answer() -> None:
 
 
 def test_ppm_guides_the_search_to_what_it_rates() -> None:
-    """A scorer that likes one branch draws most visits there, and its terminal scores choose the answer."""
+    """A scorer that prefers one branch draws most visits there, and its terminal scores choose the answer."""
 
     def script(state: State, n: int, seed: int) -> list[Step]:
         if len(state.steps) < 3:
@@ -300,7 +300,7 @@ def test_ppm_guides_the_search_to_what_it_rates() -> None:
 
 
 def test_an_exhausted_tree_is_widened_where_steps_are_probably_unseen() -> None:
-    """Three of sixteen candidates at the root are of their own kind; the steps after it are always the same."""
+    """Three of sixteen candidates at the root are different; the steps after it are always the same."""
 
     def script(state: State, n: int, seed: int) -> list[Step]:
         if state.steps:
@@ -363,7 +363,7 @@ def test_a_decided_search_would_not_have_changed_its_answer(seed: int, share: fl
 
 
 def test_early_stop_saves_what_cannot_matter() -> None:
-    """Eight first steps, seven of which end in the same answer: what the eighth leads to cannot matter."""
+    """Eight first steps, seven of which end in the same answer, so the result of the eighth cannot matter."""
 
     def script(state: State, n: int, seed: int) -> list[Step]:
         if state.steps:

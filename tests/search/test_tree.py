@@ -24,7 +24,7 @@ numbers = st.floats(allow_nan=False, allow_infinity=False)
 
 @st.composite
 def trees(draw: st.DrawFn) -> Tree:
-    """Any tree at all, with any text in it."""
+    """Any tree, with any text in it."""
     tree = Tree(
         Problem(draw(texts), draw(st.none() | texts), draw(texts)), "mcts", {"max_rollouts": 3}, draw(st.integers())
     )

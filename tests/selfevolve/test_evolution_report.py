@@ -15,7 +15,7 @@ from treestar.selfevolve.round_reports import Figure, coverage, mean_accuracy
 
 
 def section(text: str, title: str) -> str:
-    """What stands under a heading."""
+    """The text under a heading."""
     return text.partition(f"## {title}")[2].partition("\n## ")[0]
 
 

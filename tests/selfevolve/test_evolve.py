@@ -1,4 +1,4 @@
-"""Self-evolution as a whole: what a job leaves in its folder, and that it survives being killed, damaged and full."""
+"""Self-evolution as a whole: the files of a job, and surviving kills, damage and a full disk."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def job(folder: Path) -> Job:
 
 @pytest.fixture(scope="module")
 def whole(job: Job, folder: Path) -> dict[str, object]:
-    """What the job comes to without an interruption."""
+    """The job's results without an interruption."""
     evolve(job, folder / "whole", backends=scripted_backends())
     return content_of(folder / "whole")
 
 
 def run_on(job: Job, out: Path) -> str:
-    """Go on with a job, and return what it says."""
+    """Continue a job, and return its messages."""
     console = Console(record=True, quiet=False, file=open(os.devnull, "w"), width=1000)  # noqa: SIM115
     evolve(job, out, resume=True, backends=scripted_backends(), progress=EvolutionProgress(console))
     return console.export_text()
@@ -117,7 +117,7 @@ def test_the_same_seed_gives_the_same_data_whatever_runs_beside_it(
 def test_killed_at_random_moments_a_job_ends_with_the_same_data(
     job: Job, whole: dict[str, object], folder: Path
 ) -> None:
-    """Each session is killed at a random moment of its work. The job is slowed down so that there are four."""
+    """Each run is killed at a random moment. The job is slowed down so that four are needed."""
     (folder / "small.yaml").write_text(job_text(job))
     moments = random.Random(11)
     killed = 0
@@ -164,7 +164,7 @@ def test_a_damaged_shard_is_named_and_made_again(job: Job, whole: dict[str, obje
     said = run_on(job, out)
     assert f"{trees} is damaged, and kept as _00000.parquet.damaged: its 20 rows are made again" in said
     assert f"{selected} is missing" in said
-    assert "round 2 search" not in said  # what is whole is not made again
+    assert "round 2 search" not in said  # complete parts are not made again
     assert content_of(out) == whole
 
 

@@ -65,7 +65,7 @@ def test_the_papers_preset_has_the_papers_numbers_and_cites_them() -> None:
 
 def test_what_is_not_given_has_its_default_also_inside_of_what_is() -> None:
     job = read_job(SMALL, "job")
-    assert job.rounds[0].search.gold  # a search that makes data, unlike the default of a search
+    assert job.rounds[0].search.gold  # a search for training data, unlike the default of a search
     assert (job.rounds[0].search.max_rollouts, job.rounds[1].search.max_rollouts) == (4, 16)
     assert [(each.max_rollouts, each.temperature) for each in job.rounds[1].attempts()] == [
         (16, 1.0),

@@ -1,4 +1,4 @@
-"""Which trajectories become training data: the choice by mean Q, difficulties, copies, rounds, and who is believed."""
+"""The choice of training trajectories: mean Q, difficulties, copies, rounds, and which answers are trusted."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_the_order_of_the_trees_does_not_matter(trees: list[Tree], order: object
 
 
 def two_ways(seed: int, *programs: str) -> Tree:
-    """A tree with right trajectories of one step each."""
+    """A tree with correct trajectories of one step each."""
     tree = Tree(Problem("2 + 3?", "5", "p", metadata={"cell": "cell"}), "mcts", {}, seed)
     root = tree.add_root(Execution())
     for code in programs:
@@ -124,7 +124,7 @@ def test_a_problem_is_shown_as_often_as_its_latest_difficulty_says() -> None:
     assert (first[0]["difficulty"], first[0]["copies"]) == ("hard", 4)
     second = rows_of_round([two_ways(2, "print(5)")], 2, first, {"p": "medium"})
     assert (second[0]["difficulty"], second[0]["copies"]) == ("medium", 1)
-    # What was solved once and is not any more is hard; what is not searched any more stays what it was.
+    # A problem that is no longer solved is hard; one that is no longer searched keeps its difficulty.
     assert rows_of_round([], 3, second, {"p": "unsolved"})[0]["copies"] == 4
     assert rows_of_round([], 3, second)[0]["copies"] == 1
 
@@ -241,7 +241,7 @@ async def vet_in_sandbox(tree: Tree) -> int:
 def test_a_program_that_is_wrong_on_other_instances_is_no_solution() -> None:
     names = [name for name, _ in bindings("What is 2 + 3 + 4?")]
     total = " + ".join(names)
-    # 9 by coincidence: a constant, a product in place of a sum. Comments make no other program of it.
+    # 9 by coincidence: a constant, a product instead of a sum. Comments do not make it a different program.
     tree = bound_tree(
         "print(9)", "# nine\nprint(9)", f"print({names[1]} * 3)", f"print({total})", f"x = {total}\nprint(x)"
     )

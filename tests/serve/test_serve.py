@@ -1,4 +1,4 @@
-"""`treestar serve` as its clients meet it: a real process with the embedded model, and the official `openai` client."""
+"""`treestar serve` as clients see it: a real process with the embedded model, and the official `openai` client."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from treestar.serve.server import API_KEY_VARIABLE, Server, bind
 KEY = "a key of the tests"
 QUESTION = "What is 12 + 7?"
 ENDLESS = {"treestar": {"strategy": "majority", "samples": 10**9, "in_flight": 2}}
-"""A search that only its client's going, or the server's end, can stop."""
+"""A search that only the client's disconnect or the server's end can stop."""
 
 
 @contextmanager
 def treestar_serve(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A server process and its address, once it listens; killed if it still runs in the end."""
+    """A server process and its address, once it listens; killed if it still runs at the end."""
     command = [str(Path(sys.executable).parent / "treestar"), "serve", "--port", "0", *options]
     environment = {**os.environ, API_KEY_VARIABLE: KEY}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
@@ -74,7 +74,7 @@ def host_of(address: str) -> str:
 
 
 def get(address: str, path: str, method: str = "GET", body: bytes | None = None) -> tuple[int, Any]:
-    """A plain request, for what the client would not send."""
+    """A plain request, for input that the client would not send."""
     with closing(http.client.HTTPConnection(host_of(address), timeout=60)) as connection:
         connection.request(method, path, body, {"Authorization": f"Bearer {KEY}"})
         response = connection.getresponse()
@@ -82,7 +82,7 @@ def get(address: str, path: str, method: str = "GET", body: bytes | None = None)
 
 
 def wait_until(address: str, wanted: Callable[[dict[str, Any]], bool]) -> None:
-    """Return once the server's health is as wanted."""
+    """Return once the server's health is as requested."""
     for _ in range(1200):
         if wanted(get(address, "/health")[1]):
             return

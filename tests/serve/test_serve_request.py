@@ -1,4 +1,4 @@
-"""What a request asks for, and what an answer's text is: without a server."""
+"""Parsing of requests and the text of responses, without a server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Atomic files, and the sentence about what was made with other settings."""
+"""Atomic files, and the error for files made with other settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Append-only lines: whatever cuts a write short, whole lines are read and the next one starts on a line of its own."""
+"""Append-only lines: after any truncated write, whole lines are read and the next one starts on a new line."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_half_characters_can_be_appended(tmp_path: Path) -> None:
 
 
 def test_a_line_that_does_not_fit_on_the_disk_leaves_the_whole_lines_before(tmp_path: Path) -> None:
-    """A limit on the size of files stands for a full disk: a write is cut in the middle, and the next one fails."""
+    """A limit on the file size simulates a full disk: a write is cut in the middle, and the next one fails."""
     path = tmp_path / "lines.jsonl"
     program = f"""
 import signal

@@ -1,4 +1,4 @@
-"""What version 0.1 wrote still loads and is continued: tests/data/version-0.1 holds such files, some cut off."""
+"""Files of version 0.1 still load and are continued: tests/data/version-0.1 contains such files, some cut off."""
 
 from __future__ import annotations
 

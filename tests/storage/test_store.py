@@ -1,4 +1,4 @@
-"""Tables of a job: whatever is appended, killed, damaged or opened again, no row is lost twice or doubled."""
+"""Tables of a job: whatever is appended, killed, damaged or opened again, no row is lost twice or duplicated."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_a_damaged_manifest_costs_no_rows(tmp_path: Path, monkeypatch: pytest.Mo
     assert "_manifest.json is damaged" in said
     assert sorted(found["id"] for found in table.rows(["id"])) == list(range(5))
     table.seal()
-    assert opened(tmp_path)[1] == []  # mended
+    assert opened(tmp_path)[1] == []  # repaired
 
 
 def test_replacing_leaves_only_the_new_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +154,7 @@ def test_a_folder_that_cannot_be_written_is_one_sentence() -> None:
 
 
 def test_a_lock_ends_with_its_holder(tmp_path: Path) -> None:
-    (tmp_path / "lock").write_text("99999999 on another machine\n")  # left by a process that is gone
+    (tmp_path / "lock").write_text("99999999 on another machine\n")  # left by a process that has ended
     with locked(tmp_path):
         with pytest.raises(TreestarError, match=r"in use by another job, process \d+ on "), locked(tmp_path):
             pass

@@ -1,8 +1,8 @@
 """A small OpenAI-compatible server over the embedded model, run as a process: `python completion_server.py PORT`.
 
-It prints its port once it answers. How it behaves is said by the model that a request names: `embedded` is plain and
-says no more than the protocol; `embedded-says-stops` tells where it stopped, as vLLM does; `embedded-strict` refuses
-fields that OpenAI's protocol does not have; `embedded-talkative` refuses everything, and quotes the key.
+It prints its port once it is ready. The model that a request names selects the behavior: `embedded` follows the plain
+protocol; `embedded-says-stops` also reports the stop string, as vLLM does; `embedded-strict` rejects fields that
+OpenAI's protocol does not have; `embedded-talkative` rejects every request and quotes the key.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Made-up reports of a job's rounds, complete as `treestar.selfevolve.phases` writes them."""
+"""Made-up reports of a job's rounds, as complete as `treestar.selfevolve.phases` writes them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ CELLS = ("chain_sum/mid", "chain_sum/hard", "simple_geometry/mid", "simple_geome
 
 
 def accuracies(level: float) -> dict[str, Any]:
-    """Accuracies that spread around `level`, with intervals, on 40 problems a cell."""
+    """Accuracies that spread around `level`, with intervals, on 40 problems per cell."""
     found = {}
     for place, cell in enumerate(CELLS):
         accuracy = round(min(1.0, max(0.0, level + 0.08 * (place % 4) - 0.12)), 3)
@@ -74,6 +74,6 @@ def round_report(number: int, level: float, solved: int, solved_first: int) -> d
 
 
 def job_reports() -> list[dict[str, Any]]:
-    """The bootstrap policy and four rounds, of which round 3 is no better than round 2."""
+    """The bootstrap policy and four rounds, where round 3 is not better than round 2."""
     rounds = ((1, 0.45, 200, 200), (2, 0.7, 300, 110), (3, 0.68, 300, 0), (4, 0.9, 430, 120))
     return [bootstrap_report(), *(round_report(*each) for each in rounds)]

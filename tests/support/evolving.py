@@ -1,6 +1,6 @@
-"""A self-evolution job whose every part is scripted, so that two runs of it can be compared row by row.
+"""A self-evolution job with only scripted parts, so that two runs can be compared row by row.
 
-As a program it runs the job in a folder, slowly enough to be killed: `python -m support.evolving OUT SECONDS`.
+Run as a program, it runs the job in a folder, slowly enough to be killed: `python -m support.evolving OUT SECONDS`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ TABLES = ("trees", "sft", "pairs", "evaluation")
 
 
 def small_job(folder: Path, problems: int = 20) -> Job:
-    """Problems whose answer a scripted policy guesses now and then."""
+    """Problems whose answer a scripted policy sometimes guesses."""
     for name, count in (("problems", problems), ("measured", 6)):
         lines = [json.dumps({"id": f"{i}", "question": f"{name} {i}?", "answer": str(i % 3)}) for i in range(count)]
         (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
@@ -66,7 +66,7 @@ class FormattedPolicy(ScriptedPolicy):
 
 
 def scripted_backends(seconds: float = 0.0) -> Backends:
-    """`seconds`: what every request for steps and every step of a training takes."""
+    """`seconds`: duration of every request for steps and of every training step."""
 
     def components(policy: str, ppm: str | None, dtype: Any) -> ComponentsConfig:
         scripted = FormattedPolicy(random_script(answer_share=0.4, distinct=50), policy)
@@ -80,7 +80,7 @@ def scripted_backends(seconds: float = 0.0) -> Backends:
         )
 
     def train(out: Path, content: Any, on_progress: Any) -> dict[str, Any]:
-        """Like a real training: a model follows from its data, and stands in its folder when all is done."""
+        """Like a real training: the model depends on its data, and is in its folder once everything is finished."""
         out.mkdir(parents=True, exist_ok=True)
         time.sleep(10 * seconds)
         report = {"steps": 1, "data": blake2b(repr(content).encode(), digest_size=8).hexdigest()}
@@ -104,14 +104,15 @@ def scripted_backends(seconds: float = 0.0) -> Backends:
 
 
 def rows_of(folder: Path) -> list[Row]:
-    """The rows of a table as any reader of Parquet finds them."""
+    """The rows of a table as any Parquet reader finds them."""
     import pyarrow.parquet
 
     return [row for file in sorted(folder.glob("*.parquet")) for row in pyarrow.parquet.read_table(file).to_pylist()]
 
 
 def content_of(out: Path) -> dict[str, Any]:
-    """All that a job has made, but times: the rows of every table in a canonical order, models, reports."""
+    """Everything that a job has written, except times: the rows of every table in a canonical order, models,
+    reports."""
     content: dict[str, Any] = {}
     for table in TABLES:
         for folder in sorted(out.glob(f"round-*/{table}")):

@@ -1,4 +1,4 @@
-"""A proxy in front of a real HTTP server that does what servers and networks do when they are in trouble."""
+"""A proxy in front of a real HTTP server that simulates server and network failures."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ ABORTED = (
 
 
 class FaultProxy:
-    """Forwards POST requests to a port of this machine, but what `fault` says of a request's number, from 0.
+    """Forwards POST requests to a port of this machine, with the fault that `fault` returns for a request's number,
+    from 0.
 
-    Its methods and attributes may be used from any thread.
+    Its methods and attributes are safe to use from any thread.
     """
 
     def __init__(self, target: int, fault: Callable[[int], Fault | None] = lambda _: None) -> None:
@@ -112,7 +113,7 @@ class FaultHandler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def stall(self) -> None:
-        """A byte now and then, until the client goes away."""
+        """Send a byte now and then until the client disconnects."""
         self.respond(200, b"{", length=100_000)
         try:
             while True:

@@ -1,4 +1,4 @@
-"""Random bytes from a worker, and what must hold of whatever the frame parser makes of them."""
+"""Random bytes from a worker, and the properties that the frame parser's results must have."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FRAMES = st.one_of(
 
 @st.composite
 def streams(draw: st.DrawFn) -> bytes:
-    """Bytes that a worker may send: frames, and what a hostile step makes of them."""
+    """Bytes that a worker can send: frames, and frames corrupted by a hostile step."""
     data = bytearray(b"".join(draw(st.lists(FRAMES, max_size=5))))
     for _ in range(draw(st.integers(0, 3)) if data else 0):
         at = draw(st.integers(0, len(data) - 1))
@@ -42,7 +42,7 @@ CUTS = st.lists(st.integers(1, 60), min_size=1, max_size=20)
 
 
 def received(data: bytes, sizes: list[int]) -> tuple[list[Frame], bool]:
-    """The frames in `data` when it comes in pieces of these sizes, over and over; and whether it ended in an error."""
+    """The frames in `data` when it arrives in pieces of these sizes, repeatedly; and whether it ended in an error."""
     buffer = FrameBuffer(FRAME_LIMIT)
     frames: list[Frame] = []
     for size in itertools.cycle(sizes):
@@ -53,16 +53,16 @@ def received(data: bytes, sizes: list[int]) -> tuple[list[Frame], bool]:
             frames += buffer.feed(piece)
         except FrameError:
             return frames, True
-        assert len(buffer._bytes) <= FRAME_LIMIT + 4 + len(piece)
+        assert len(buffer.bytes) <= FRAME_LIMIT + 4 + len(piece)
     raise AssertionError
 
 
 def check_frames(data: bytes, sizes: list[int]) -> None:
-    """Only objects come out, or an error; and the same however `data` is cut."""
+    """The parser gives only objects or an error, the same however `data` is cut."""
     one_by_one, failed = received(data, [1])
     assert all(type(frame) is dict for frame in one_by_one)
-    assert b"".join(map(encode, one_by_one)) is not None  # they can be sent on
+    assert b"".join(map(encode, one_by_one)) is not None  # they can be sent on, as JSON
     cut, cut_failed = received(data, sizes)
     assert cut_failed == failed
-    assert repr(cut) == repr(one_by_one[: len(cut)])  # by its text, because NaN does not equal itself
+    assert repr(cut) == repr(one_by_one[: len(cut)])  # compares texts, because NaN does not equal itself
     assert failed or len(cut) == len(one_by_one)  # a piece that ends in an error gives none of its frames

@@ -1,4 +1,4 @@
-"""Where the tests' data is: in the repository, and in a folder beside it that not every checkout has."""
+"""Paths of the tests' data: in the repository, and in a folder next to it that not every checkout has."""
 
 from pathlib import Path
 
@@ -11,5 +11,5 @@ SHARED = Path(__file__).parents[3] / "shared" / "data"
 
 
 def needs_shared(name: str) -> pytest.MarkDecorator:
-    """Skips a test, with a sentence, where the shared data has no file or folder of this name."""
+    """Skips a test, with a reason, if the shared data does not have a file or folder of this name."""
     return pytest.mark.skipif(not (SHARED / name).exists(), reason=f"the shared data is not there: {SHARED / name}")

@@ -1,4 +1,4 @@
-"""Small judged trees whose right steps can be told from wrong ones by their text, for training on the spot."""
+"""Small judged trees whose right and wrong steps differ in their text, for training inside a test."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from treestar.types import Execution, Problem, Step
 
 
 def telling_tree(number: int, seed: int = 0) -> Tree:
-    """A problem of its own with two steps to its answer; a step that begins with `g` is right, one with `b` wrong."""
+    """A separate problem with two steps to its answer; a step that begins with `g` is right, one with `b` is wrong."""
     random = Random(number * 1000 + seed)
     tree = Tree(Problem(f"{number}?", "1", f"p{number}"), "mcts", {}, seed)
     root = tree.add_root(Execution())
@@ -31,7 +31,7 @@ def step(kind: str, random: Random, ending: str = "step") -> Step:
 
 
 def save_telling_trees(folder: Path) -> Path:
-    """12 trees as `--save-tree` writes them, one more in a .jsonl file, a truncated one, and one that nobody judged."""
+    """12 trees as `--save-tree` writes them, one more in a .jsonl file, a truncated one, and one without a judgment."""
     for number in range(12):
         telling_tree(number).save(folder / f"{number}.json")
     (folder / "more.jsonl").write_text(json.dumps(telling_tree(12).to_json()) + "\n")

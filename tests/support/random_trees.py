@@ -1,4 +1,4 @@
-"""Random finished search trees whose answers were judged, for what is made from trees."""
+"""Random finished search trees with judged answers, to test what is made from trees."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def back_up(node: Node | None, value: float) -> None:
 
 
 def end(node: Node, how: str) -> None:
-    """Let a trajectory end at `node`, and back its value up."""
+    """End a trajectory at `node`, and back up its value."""
     if how == "open":
         return
     node.closed = True
@@ -32,11 +32,11 @@ def end(node: Node, how: str) -> None:
 def judged_trees(
     draw: st.DrawFn, questions: int = 2, scored: bool = True, distinct: bool = False, size: int = 14
 ) -> Tree:
-    """A tree as MCTS with `gold` leaves it behind.
+    """A tree like one from MCTS with `gold`.
 
     Args:
-        questions: how many problems there are; few, so that trees of one problem meet.
-        scored: some trees were initialised by a PPM.
+        questions: number of problems; few, so that several trees have the same problem.
+        scored: some trees were initialized by a PPM.
         distinct: no two steps of the tree have the same text.
     """
     number = draw(st.integers(1, questions))

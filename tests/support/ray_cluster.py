@@ -1,6 +1,6 @@
-"""A cluster of two nodes on this machine, and workers for it whose every part is scripted.
+"""A cluster of two nodes on this machine, and workers for it with only scripted parts.
 
-Actors import this module, so what they are to do stands here and not in the tests.
+Actors import this module, so the code they run is here and not in the tests.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ def two_nodes() -> Iterator[Any]:
 
 
 def other_node(cluster: Any) -> Any:
-    """The node to which no driver is connected."""
+    """The node without a connected driver."""
     [node] = cluster.worker_nodes
     return node
 
 
 def place() -> tuple[int, str]:
-    """The process that this runs in, and its node."""
+    """The process that runs this code, and its node."""
     import ray
 
     return os.getpid(), ray.get_runtime_context().get_node_id()
@@ -54,7 +54,7 @@ def place() -> tuple[int, str]:
 
 @asynccontextmanager
 async def open_tree_worker(seconds: float = 0.0) -> AsyncIterator[Worker[Problem, Any]]:
-    """Searches problems; a result is the tree as JSON, and where it grew."""
+    """Searches problems. A result is the tree as JSON, and the process and node that searched it."""
     script = components(random_script())
     parts = Components(SlowPolicy(random_script()), script.executor, script.verifier)
 
@@ -69,7 +69,7 @@ async def open_tree_worker(seconds: float = 0.0) -> AsyncIterator[Worker[Problem
 
 @asynccontextmanager
 async def open_deadly_worker() -> AsyncIterator[Worker[int, int]]:
-    """Doubles numbers, and does not survive 7."""
+    """Doubles numbers, and crashes at 7."""
 
     async def work(number: int) -> int:
         await asyncio.sleep(0.01)
@@ -86,11 +86,11 @@ async def open_deadly_worker() -> AsyncIterator[Worker[int, int]]:
 async def open_no_worker() -> AsyncIterator[Worker[int, int]]:
     """A model that cannot be loaded."""
     raise TreestarError("policy 'x' cannot be loaded")
-    yield  # a generator all the same
+    yield  # still makes this a generator
 
 
 @asynccontextmanager
 async def open_dying_worker() -> AsyncIterator[Worker[int, int]]:
-    """A process that dies as it loads its model."""
+    """A process that dies while it loads its model."""
     os.kill(os.getpid(), signal.SIGKILL)
     yield Worker(lambda task: task, {})  # type: ignore[arg-type, return-value]

@@ -1,4 +1,4 @@
-"""Random steps for the sandbox, and what must hold of whatever the compiler makes of them."""
+"""Random steps for the sandbox, and the properties that compiled steps must have."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from treestar.verifier.language.guards import Output, step_builtins
 from treestar.verifier.language.hardening import refuse_system_calls
 from treestar.verifier.language.modules import is_facade
 
-# --- programs of a grammar -------------------------------------------------------------------------------------------
+# --- programs from a grammar ------------------------------------------------------------------------------------------
 
 GOOD_NAMES = ["x", "y", "n", "items", "f", "Point", "print", "len", "int", "str", "object", "__x", "_y", "__", "type"]
 EVIL_NAMES = [
@@ -164,11 +164,11 @@ x, y, n, items, g = Point(), 3, 2, [1, generate], generate()
 PROGRAMS = st.lists(STATEMENTS, min_size=1, max_size=5).map(lambda lines: PRELUDE + "\n".join(lines) + "\n")
 
 
-# --- mutated attacks -------------------------------------------------------------------------------------------------
+# --- mutated attacks --------------------------------------------------------------------------------------------------
 
 
 def seeds() -> list[str]:
-    """Programs to mutate: the attacks there are, and ordinary constructs."""
+    """Programs to mutate: the known attacks and ordinary constructs."""
     found = [part.partition("\n")[2] for part in (DATA / "constructs.txt").read_text().split("=== ")[1:]]
     for path in (SHARED / "attack_payloads.json", SHARED / "hostile_steps.json"):
         if path.exists():
@@ -186,7 +186,7 @@ SIGNS = sorted({sign for seed in SEEDS for sign in re.findall(r"[^\w\s]+", seed)
 
 @st.composite
 def mutants(draw: st.DrawFn) -> str:
-    """An attack, perhaps with lines of another one in it, some of its tokens replaced."""
+    """An attack with some of its tokens replaced, perhaps with lines of another one inserted."""
     lines = draw(st.sampled_from(SEEDS)).splitlines()
     if draw(st.booleans()):
         other = draw(st.sampled_from(SEEDS)).splitlines()
@@ -201,7 +201,7 @@ def mutants(draw: st.DrawFn) -> str:
     return "".join(pieces)
 
 
-# --- what must hold of compiled code ---------------------------------------------------------------------------------
+# --- properties of compiled code --------------------------------------------------------------------------------------
 
 _GUARDS = frozenset(
     words(
@@ -234,7 +234,8 @@ def code_objects(code: CodeType) -> Iterator[CodeType]:
 
 
 def check_code(code: CodeType) -> None:
-    """`code` reads and writes no attributes, writes no items, imports nothing behind the guards, and binds no guard."""
+    """`code` does not bypass the guards: no attribute access, item write or import without one, and no guard is
+    rebound."""
     for each in code_objects(code):
         _check_one(each)
 
@@ -270,7 +271,7 @@ def _check_name(instruction: dis.Instruction) -> None:
 
 
 def compiled(source: str) -> CodeType | None:
-    """The code of a step, checked; None where the language refuses it in one of the ways it may."""
+    """The checked code of a step; None if the language rejects it with one of its allowed errors."""
     try:
         code = compile_step(source, "<step 0>")
     except (NotAllowed, SyntaxError, ValueError, RecursionError, MemoryError):
@@ -279,17 +280,17 @@ def compiled(source: str) -> CodeType | None:
     return code
 
 
-# --- what must hold when it runs -------------------------------------------------------------------------------------
+# --- properties of running code ---------------------------------------------------------------------------------------
 
 _SECONDS = 2
-"""Processor time a program may take. A loaded machine gives it later, which must not hide a breach."""
+"""Limit on a program's CPU time. CPU time, so that a loaded machine cannot hide a breach."""
 _MOST_SECONDS = 60.0
-"""Wall-clock seconds after which a program is given up that waits and does not compute."""
+"""Wall-clock seconds after which a program that waits without computing is stopped."""
 _NEVER_REACHED = (open, eval, exec, compile, __import__, globals, vars, type)
 
 
 def is_forbidden(value: Any) -> bool:
-    """Whether no step may ever hold `value`."""
+    """Whether `value` is forbidden for every step."""
     if isinstance(value, (FrameType, CodeType)) or any(value is each for each in _NEVER_REACHED):
         return True
     if isinstance(value, ModuleType):
@@ -300,18 +301,18 @@ def is_forbidden(value: Any) -> bool:
 
 
 def breach(source: str) -> str | None:
-    """How `source` breaks the rules when it is a step, or None. The libraries must have been loaded as for steps."""
+    """How `source` breaks the rules as a step, or None. The libraries must be loaded as for steps."""
     code = compiled(source)
     return None if code is None else breach_of_code(code)
 
 
 def unguarded_breach(source: str) -> str | None:
-    """As `breach`, of code that was compiled without guards: to see that breaches are seen."""
+    """Like `breach`, for code compiled without guards: checks that breaches are detected."""
     return breach_of_code(compile_freely(source, "<step 0>"))
 
 
 def breach_of_code(code: CodeType) -> str | None:
-    """Run `code` in a process of its own, from which a breach leads nowhere."""
+    """Run `code` in a separate process, where a breach is harmless."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -353,7 +354,7 @@ def _breach_here(code: CodeType) -> str:
     try:
         exec(code, namespace)
     except BaseException as error:
-        if "a step may not do this" in str(error):  # says the audit hook, below the guards
+        if "a step may not do this" in str(error):  # raised by the audit hook, below the guards
             broken.append(str(error))
     del namespace["__builtins__"]
     _look_through(list(namespace.values()), broken)
@@ -369,7 +370,7 @@ def _watch(broken: list[str]) -> Callable[[str, Any], None]:
 
 
 def _look_through(values: list[Any], broken: list[str]) -> None:
-    """Look for forbidden things in what a step left behind, and in what that holds."""
+    """Look for forbidden objects in what a step left behind, and in the objects these contain."""
     seen: set[int] = set()
     for value in values:  # which grows meanwhile
         if id(value) in seen or len(seen) > 10_000:

@@ -1,4 +1,4 @@
-"""What the sandbox's tests share: running steps, and looking at processes."""
+"""Shared parts of the sandbox's tests: running steps and inspecting processes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def with_interpreter(executor: SandboxExecutor, use: Callable[[SandboxInterprete
 
 
 def run_steps(executor: SandboxExecutor, *steps: str) -> list[Execution]:
-    """Run `steps` one after the other, up to and with the first that fails."""
+    """Run `steps` one after another, up to and including the first that fails."""
 
     async def use(interpreter: SandboxInterpreter) -> list[Execution]:
         executions: list[Execution] = []
@@ -54,7 +54,7 @@ def run(executor: SandboxExecutor, code: str) -> Execution:
 
 
 def plain_output(code: str) -> tuple[str, str | None]:
-    """What an ordinary interpreter prints, and the name of the exception that ended it."""
+    """The output of an ordinary interpreter, and the name of the exception that ended it."""
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         try:
@@ -65,7 +65,7 @@ def plain_output(code: str) -> tuple[str, str | None]:
 
 
 def alive(pid: int) -> bool:
-    """Whether the process runs; a zombie that nobody has waited for does not."""
+    """Whether the process runs; a zombie does not."""
     try:
         with open(f"/proc/{pid}/stat") as stat:
             return stat.read().rsplit(")", 1)[1].split()[0] not in "ZX"
@@ -84,7 +84,7 @@ def children(pid: int) -> list[int]:
 
 
 def limits_of(pid: int) -> dict[str, str]:
-    """The soft limits of a process, by the names /proc gives them."""
+    """The soft limits of a process, by their names in /proc."""
     with open(f"/proc/{pid}/limits") as limits:
         return {line[:26].strip(): line[26:].split()[0] for line in limits}
 
@@ -104,7 +104,7 @@ def eventually(condition: Callable[[], object], seconds: float = 60.0) -> bool:
 
 
 def zygote_pid(executor: SandboxExecutor) -> int:
-    assert eventually(lambda: executor._connection.pid is not None)
-    pid = executor._connection.pid
+    assert eventually(lambda: executor.connection.pid is not None)
+    pid = executor.connection.pid
     assert pid is not None
     return pid

@@ -1,4 +1,4 @@
-"""Scripted rooms for search tests: policy, interpreter, scorer and verifier whose every answer is known beforehand."""
+"""Scripted parts for search tests: policy, interpreter, scorer and verifier with known results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Script = Callable[[State, int, int], Sequence[Step]]
 
 @dataclass
 class ScriptedPolicy(Policy):
-    """Proposes what `script` says. Tokens: one a character of text; the prompt counts one a step."""
+    """Proposes the steps of `script`. Tokens: one per character of text; the prompt counts one per step."""
 
     script: Script
     name: str = "scripted"
@@ -30,7 +30,7 @@ class ScriptedPolicy(Policy):
 
 
 class SlowPolicy(ScriptedPolicy):
-    """Answers after a delay that differs from call to call, so that searches interleave at random."""
+    """Responds after a delay that differs from call to call, so that searches interleave at random."""
 
     async def propose(self, state: State, n: int, sampling: Sampling, seed: int) -> Proposal:
         await asyncio.sleep(random.random() / 500)
@@ -65,7 +65,7 @@ class ScriptedExecutor:
 
 
 class ExactVerifier:
-    """Answers are the same if their strings are."""
+    """Answers are equal if their strings are."""
 
     async def accepts(self, problem: Problem, answer: str) -> bool:
         return problem.answer == answer
@@ -76,7 +76,7 @@ class ExactVerifier:
 
 @dataclass
 class ScriptedScorer:
-    """Scores by `rate`. Tokens: one a step."""
+    """Scores by `rate`. Tokens: one per step."""
 
     rate: Callable[[State], float]
     name: str = "scripted"
@@ -91,7 +91,7 @@ def components(script: Script, rate: Callable[[State], float] | None = None) -> 
 
 
 def random_script(answer_share: float = 0.3, failure_share: float = 0.1, distinct: int = 1000) -> Script:
-    """Random steps that hang on the given seed alone: some fail, some state one of the answers 0, 1, 2."""
+    """Random steps that depend only on the given seed: some fail, some state one of the answers 0, 1, 2."""
 
     def script(state: State, n: int, seed: int) -> list[Step]:
         rng = random.Random(seed)
@@ -121,7 +121,7 @@ def path_texts(node: Node) -> tuple[str, ...]:
 
 
 class Draws:
-    """Steps that hang on the path and on how many were drawn there before, for treestar and the textbook alike."""
+    """Steps that depend on the path and on how many were drawn there before, for treestar and for the textbook."""
 
     def __init__(self, seed: int, distinct: int, answer_share: float) -> None:
         self.seed, self.distinct, self.answer_share = seed, distinct, answer_share

@@ -1,4 +1,4 @@
-"""The embedded model behind a real server process, and what the tests ask of it."""
+"""The embedded model behind a real server process, and the requests of the tests."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SEARCH = MCTSConfig(max_rollouts=2, children=3, max_step_tokens=64)
 
 
 class ServerProcess:
-    """A server process, which can be killed and started again on the same port."""
+    """A server process that can be killed and restarted on the same port."""
 
     def __init__(self) -> None:
         self.port = 0
@@ -46,7 +46,7 @@ def policy_at(port_or_url: int | str, model: str = "embedded", patience: float =
 
 
 def propose(policy: OpenAIPolicy, *requests: tuple[State, int, Sampling, int]) -> list[Proposal]:
-    """All requests at the same time."""
+    """Send all requests concurrently."""
 
     async def together() -> list[Proposal]:
         try:
@@ -67,7 +67,7 @@ def solve(policy: Policy, out: Path | None = None, **more: Any) -> list[SearchRe
 
 
 def shape(result: SearchResult) -> list[tuple[Any, ...]]:
-    """All of a tree but times, and probabilities, which the server's batches may round differently."""
+    """A tree without times and probabilities, which the server's batches can round differently."""
     assert result.tree is not None
     names = ("parent", "text", "output", "error", "tokens", "visits", "value_sum", "terminal", "answer", "multiplicity")
     return [tuple(node[name] for name in names) for node in result.tree.to_json()["nodes"]]

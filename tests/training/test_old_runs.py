@@ -1,4 +1,4 @@
-"""A training that was begun by version 0.1 is resumed: its training.json names the same settings."""
+"""A training started by version 0.1 is resumed: its training.json has the same settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batches of prefix trees: what states share is read once, and every state scores as it does alone."""
+"""Batches of prefix trees: shared prefixes are read once, and every state has the score it has alone."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_every_term_is_in_one_batch_of_the_wanted_size(found: list[TokenTerm], b
     if batches:
         total = sum(term.weight for batch in batches for term in batch.terms)
         assert total == pytest.approx(len(batches))
-        # Weights keep their proportions.
+        # Weights keep their ratios.
         before = sorted(term.weight / sum(each.weight for each in found) for term in found)
         assert sorted(term.weight / total for batch in batches for term in batch.terms) == pytest.approx(before)
 

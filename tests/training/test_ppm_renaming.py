@@ -1,4 +1,4 @@
-"""Names moved in training: every row by one distance, and nothing else changes."""
+"""Names shifted in training: each row by one offset, and nothing else changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training a PPM: losses worked out by hand, learning that shows on held-out problems, resuming, and clear failures."""
+"""Training a PPM: losses computed by hand, accuracy on held-out problems, resuming, and clear errors."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_the_loss_of_pairs_is_equation_4() -> None:
 
 
 def test_centering_pulls_a_pair_away_from_the_end_that_both_stand_at() -> None:
-    """There equation 4 alone has no gradient left; a pair that stands at both ends is left alone."""
+    """There equation 4 alone has no gradient left; a pair at both ends stays unchanged."""
 
     def gradient(centering: float, chosen: float, rejected: float) -> list[float]:
         logits = torch.tensor([[chosen, rejected]], requires_grad=True)
@@ -97,7 +97,7 @@ def test_the_loss_of_q_is_the_squared_error_of_the_score() -> None:
 
 
 def test_a_place_of_a_tree_weighs_as_its_pairs_mean_in_the_loss_of_a_batch(policy: str) -> None:
-    """The whole way: the weighted sum of a batch is the mean over places of the mean over their pairs."""
+    """End to end: the weighted sum of a batch is the mean over places of the mean over their pairs."""
     tree = telling_tree(3)
     ppm = ppm_from_policy(policy)
     torch.nn.init.normal_(ppm.model.score.weight, std=0.3)
@@ -140,7 +140,7 @@ def test_what_the_other_objectives_take_from_a_tree() -> None:
 def test_training_lowers_the_loss_and_ranks_held_out_pairs(
     policy: str, tmp_path: Path, objective: Objective, least: float
 ) -> None:
-    """Outcomes of whole trajectories teach little about first steps, so less is asked of `orm`."""
+    """Outcomes of whole trajectories teach little about first steps, so `orm` has a lower threshold."""
     config = PPMTrainingConfig(**{**QUICK, "epochs": 20.0, "learning_rate": 1e-3, "objective": objective})
     told: list[Any] = []
     report = train_ppm(trees(24), policy, tmp_path, config, on_data=told.append, on_progress=told.append)
@@ -157,11 +157,11 @@ def test_training_lowers_the_loss_and_ranks_held_out_pairs(
     }
     stored, unseen = load_ppm(str(tmp_path)), [telling_tree(seed) for seed in range(90, 100)]
     found = [max(tree.terminals(), key=lambda node: trajectory_score(stored, tree, node)) for tree in unseen]
-    assert sum(bool(node.correct) for node in found) >= 8  # by chance 2 or 3: one of 4 terminals is right
+    assert sum(bool(node.correct) for node in found) >= 8  # by chance 2 or 3: one of 4 terminals is correct
 
 
 def test_a_ppm_is_trained_further(policy: str, tmp_path: Path) -> None:
-    """From where it stopped: its first loss is lower than that of a new PPM, and its report names it."""
+    """It continues: its first loss is lower than that of a new PPM, and its report names the earlier one."""
     config = PPMTrainingConfig(**{**QUICK, "epochs": 6.0})
     new = train_ppm(trees(24), policy, tmp_path / "new", config)
     further = train_ppm(trees(24), str(tmp_path / "new"), tmp_path / "further", config)
@@ -258,9 +258,9 @@ def test_bf16_trains_and_is_what_is_stored(policy: str, tmp_path: Path) -> None:
 
 
 def test_accumulated_batches_make_the_step_of_one(policy: str, tmp_path: Path) -> None:
-    """Two batches accumulated give the gradient of both together, up to rounding."""
+    """Two accumulated batches give the gradient of both together, up to rounding."""
     config = {"learning_rate": 0.1, "warmup": 0.0, "epochs": 3.0, "held_out": 0.0}
-    plain = {"optim": "sgd"}  # Adam would blow up the rounding of gradients that are nearly 0
+    plain = {"optim": "sgd"}  # Adam would amplify the rounding of gradients that are nearly 0
     ppm = ppm_from_policy(policy)
     one = prepare(trees(4), ppm, PPMTrainingConfig(batch_tokens=4096, **config))
     several = prepare(trees(4), ppm, PPMTrainingConfig(batch_tokens=300, **config))

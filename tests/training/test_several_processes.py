@@ -1,4 +1,4 @@
-"""Training in two processes is training in one: the same losses and weights, one set of files, one voice."""
+"""Training in two processes equals training in one: the same losses and weights, one set of files, one log."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from support.train_in_processes import train_both
 
 
 def launched(launcher: list[str], command: list[str]) -> subprocess.CompletedProcess[str]:
-    """Two processes on this machine, joined over 127.0.0.1."""
+    """Two processes on this machine, connected over 127.0.0.1."""
     environment = os.environ | {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
     result = subprocess.run(
         [sys.executable, "-m", *launcher, *command], capture_output=True, text=True, env=environment, timeout=300
@@ -27,7 +27,7 @@ def launched(launcher: list[str], command: list[str]) -> subprocess.CompletedPro
 
 @pytest.mark.slow
 def test_two_processes_train_as_one(tmp_path: Path) -> None:
-    """Two processes with a forward pass a step each are one with two: the global batch is what all of them read."""
+    """Two processes with one forward pass per step equal one with two: the global batch covers all processes."""
     said: list[str] = []
     train_both(tmp_path / "one", accumulation=2, say=said.append)
     launcher = ["torch.distributed.run", "--nproc-per-node=2", "--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0"]

@@ -1,4 +1,4 @@
-"""Fine-tuning a policy: it learns, changes nothing but the weights, resumes exactly, and says what is wrong."""
+"""Fine-tuning a policy: it learns, changes only the weights, resumes exactly, and reports errors."""
 
 from __future__ import annotations
 
@@ -68,7 +68,8 @@ def test_training_lowers_the_loss_and_the_policy_takes_the_steps_it_was_shown(
 
 @pytest.mark.parametrize("bf16", [False, True])
 def test_what_has_not_been_learnt_is_the_base_bit_by_bit(tmp_path: Path, bf16: bool) -> None:
-    """At a rate that is lost in rounding: weights, tied embeddings, config, tokenizer, generation settings."""
+    """With a learning rate that is lost in rounding: weights, tied embeddings, config, tokenizer, generation
+    settings."""
     config = SFTTrainingConfig(learning_rate=1e-30, epochs=1, batch_size=4, bf16=bf16)
     train_policy([sum_row(number, "bound") for number in range(4)], "embedded", tmp_path, config)
     before, after = weights(MODEL_PATH), weights(tmp_path)
@@ -104,7 +105,7 @@ class Killed(Exception):
 
 
 def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(tmp_path: Path) -> None:
-    """Killed in the middle of the second epoch, after a checkpoint there; the names move by the same distances."""
+    """Killed in the middle of the second epoch, after a checkpoint there; the names are shifted by the same offsets."""
     rows = [sum_row(number, "bound") for number in range(10)]
     config = SFTTrainingConfig(**QUICK, save_steps=1)
     whole = train_policy(rows, "embedded", tmp_path / "whole", config)
@@ -132,7 +133,7 @@ def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(tmp_pa
 
 
 def test_packed_rows_make_the_step_of_separate_ones(base: str, tmp_path: Path) -> None:
-    """Each sequence of a pack sees only itself, at positions of its own."""
+    """Each sequence of a pack sees only itself, at its own positions."""
     rows = [sum_row(number) for number in (1, 22)]
     settings = {"learning_rate": 0.01, "epochs": 1, "warmup": 0.0, "training_arguments": {"optim": "sgd"}}
     found = {}
@@ -173,7 +174,7 @@ def test_a_rows_names_move_together_and_anew_each_epoch(tokenizer: Any, tmp_path
         for ids, targets in zip(moved.tolist(), labels.tolist(), strict=True):
             [step] = {new - old for new, old in zip(ids, shown.ids, strict=True) if old in names}
             assert all(new == old for new, old in zip(ids, shown.ids, strict=True) if old not in names)
-            # TRL takes no loss on the first token of a packed sequence, which never has one here either.
+            # TRL computes no loss on the first token of a packed sequence; here it never has one either.
             assert targets == [new if old != NO_LOSS else NO_LOSS for new, old in zip(ids, shown.labels, strict=True)]
             assert all(new in names for new, old in zip(ids, shown.ids, strict=True) if old in names)
             steps.append(step)
@@ -258,7 +259,7 @@ def test_lora_trains_adapters_and_stores_whole_weights(base: str, tmp_path: Path
 
 
 def test_nothing_is_sent_anywhere(base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """TRL reports each training to its makers unless it is kept from it."""
+    """TRL sends telemetry for each training unless it is disabled."""
     sent: list[Any] = []
     monkeypatch.delenv("CI", raising=False)
     monkeypatch.setattr("trl.trainer.base_trainer.send_telemetry", lambda **what: sent.append(what))

@@ -1,4 +1,4 @@
-"""What a policy is fine-tuned on is, token for token, what it reads and writes at inference."""
+"""Fine-tuning data is, token for token, what the policy reads and writes at inference."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from treestar.types import Execution, Problem, Sampling, State, Step, TreestarEr
 
 @cache
 def merging_tokenizer() -> Any:
-    """Bytes, where a line break merges with another, else with a `>` before it; the format's tags are ordinary text."""
+    """Bytes; a line break merges with another one, otherwise with a `>` before it. The format's tags are ordinary
+    text."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -37,13 +38,13 @@ def merging_tokenizer() -> Any:
 
 
 class ReadingAloud:
-    """In place of a policy's generator: writes what the rows have a loss on behind the prompt that it is given."""
+    """Replaces a policy's generator: writes the tokens with a loss that follow the given prompt in the rows."""
 
     def __init__(self, tokenizer: Any, rows: Sequence[TokenRow]) -> None:
         self.tokenizer = tokenizer
         self.rows = rows
         self.left = {(row, place) for row, each in enumerate(rows) for place in range(len(each.ids))}
-        """Where there is a loss on what was not written yet."""
+        """The places with a loss on tokens that were not written yet."""
         self.left = {(row, place) for row, place in self.left if rows[row].labels[place] != NO_LOSS}
 
     def submit(self, request: Request) -> None:
@@ -65,7 +66,8 @@ class ReadingAloud:
 
 
 def walk(tokenizer: Any, step_format: StepFormat, trajectory: State) -> list[int]:
-    """Let a real policy take the trajectory's steps, its model writing what the rows teach; what it never wrote."""
+    """Let a real policy take the trajectory's steps while its model writes what the rows teach. Returns what it never
+    wrote."""
     reading = ReadingAloud(tokenizer, token_rows(tokenizer, step_format, trajectory))
     policy = TransformersPolicy(tiny_model(8192)[0], tokenizer, step_format, "tiny")
     policy.generator = reading  # type: ignore[assignment]
@@ -77,7 +79,7 @@ def walk(tokenizer: Any, step_format: StepFormat, trajectory: State) -> list[int
 
 
 def prose() -> State:
-    """A chat model that writes no code: paragraphs are steps."""
+    """A chat model that does not write code: paragraphs are steps."""
     steps = (Step("Twelve plus two."), Step("It is \\boxed{14}.", ending="answer", answer="14"))
     return State(Problem("What is 12 plus 2?", id="prose"), steps, (Execution(), Execution()))
 
@@ -116,8 +118,8 @@ def test_a_row_teaches_what_the_policy_reads_and_writes(
 
 
 def test_a_step_that_merges_with_its_prompt_has_a_row_of_its_own() -> None:
-    """The line break that begins the second step is a token of its own where the policy writes it; where the next
-    prompt is tokenised it merges with the one behind the tag, which was part of another token."""
+    """The line break that begins the second step is a separate token when the policy writes it. When the next prompt is
+    tokenized, it merges with the one after the tag, which was part of another token."""
     texts = ["# one\nx = 1", "\n# two\nprint(x)"]
     steps = (
         Step(texts[0], texts[0]),
@@ -158,7 +160,7 @@ def test_whatever_a_step_says_it_is_taught_once_behind_its_own_prompt(written: l
         )
         taught.append(len(written_text(step)))
     total = sum(len(tokenizer.decode([label for label in row.labels if label != NO_LOSS])) for row in rows)
-    # A token may hold the line break behind a tag too.
+    # A token can include the line break after a tag.
     assert sum(taught) <= total <= sum(taught) + len(taught)
 
 

@@ -1,4 +1,4 @@
-"""Workers on a real cluster of two nodes: what is lost is done again, and results are those of one process."""
+"""Workers on a real cluster of two nodes: lost work is repeated, and results equal those of one process."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def run(
     on_result: Callable[[Any, Any], None],
     concurrency: int = 4,
 ) -> list[str]:
-    """Do all tasks, and return what is said beside the results."""
+    """Run all tasks. Returns the results and the messages."""
     said: list[str] = []
 
     async def work() -> None:
@@ -55,7 +55,7 @@ def run(
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere", "localhost:port"])
 def test_an_address_without_a_cluster_is_said_at_once(address: str) -> None:
-    """Before the tests that connect this process to the cluster."""
+    """Runs before the tests that connect this process to the cluster."""
     with pytest.raises(TreestarError, match=f"no Ray cluster found at {address}: "):
         run(open_deadly_worker, [1], RayConfig(address), lambda _task, _result: None)
 
@@ -97,7 +97,7 @@ def test_a_failure_to_write_ends_the_run_and_workers_say_their_remarks(cluster: 
 
 @pytest.mark.slow
 def test_jobs_are_taken_as_there_is_room_for_them(cluster: Any) -> None:
-    """Of a million tasks no more exist than are in flight, and no result is kept."""
+    """Of a million tasks, only those in flight exist, and results are not kept."""
     taken = 0
 
     def tasks() -> Any:
@@ -128,7 +128,7 @@ def test_no_room_is_said_at_once(cluster: Any) -> None:
 
 
 def test_an_actor_killed_and_a_node_removed_lose_nothing(cluster: Any) -> None:
-    """The last test of the cluster: it leaves one node."""
+    """The cluster's last test: it leaves one node."""
     alone: dict[str, Any] = {}
     run(open_tree_worker, PROBLEMS, None, lambda problem, found: alone.update({problem.id: found[0]}))
     trees: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Arithmetic in text: exact, and of any text whatever quickly decided."""
+"""Arithmetic in text: exact, and decided quickly for any text."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OPERATIONS = {
 }
 
 Expression = tuple[str, Fraction | None]
-"""A text, and its value; None where it divides by zero."""
+"""A text and its value; None if it divides by zero."""
 
 
 def negative(expression: Expression) -> Expression:

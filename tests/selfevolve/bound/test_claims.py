@@ -1,4 +1,4 @@
-"""What steps say in words is checked where it can be."""
+"""Claims in the words of steps are checked if possible."""
 
 from __future__ import annotations
 

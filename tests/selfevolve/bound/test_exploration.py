@@ -1,4 +1,4 @@
-"""Steps from the grammar: what they compute with, how they mix with a policy's own, and what search makes of them."""
+"""Steps from the grammar: their operands, mixing with a policy's own steps, and search over both."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ POLICY_STEPS = st.lists(
 
 
 class BoundPolicy(LanguageModelPolicy):
-    """Counts its candidates, and says with which seed they were requested."""
+    """Counts its candidates, and states the seed of the request."""
 
     def __init__(self, step_format: StepFormat | None = None) -> None:
         super().__init__(step_format or BoundFormat(), "scripted")

@@ -1,4 +1,4 @@
-"""Other instances of a template, and right answers by wrong logic, which other instances give away."""
+"""Other instances of a template, and correct answers by wrong logic, which other instances reveal."""
 
 from __future__ import annotations
 
@@ -205,7 +205,7 @@ def test_a_coincidence_in_a_family_is_a_false_positive(executor: SandboxExecutor
 
 
 def test_no_taught_program_is_called_a_false_positive(executor: SandboxExecutor) -> None:
-    """One problem of each template, on other instances in the sandbox. Some of them the generator has rounded."""
+    """One problem of each template, on other instances in the sandbox. The generator has rounded some of them."""
     problems = {
         p.metadata["template"]: p for p in make_problems("gsm_symbolic", "taught", "train", 200, 12) if teach(p)
     }

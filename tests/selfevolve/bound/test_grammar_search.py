@@ -1,4 +1,4 @@
-"""Programs that the grammar finds on several instances at once, and searches that are led to them."""
+"""Programs that the grammar finds on several instances at once, and searches that are guided to them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TRIES = 30_000
 
 
 def template(text: str, answer: Callable[..., int]) -> tuple[Problem, Resample]:
-    """A problem, and what draws others of the same template: `text` with other numbers in place of its #."""
+    """A problem, and a function that draws others of the same template: `text` with other numbers in place of its #."""
 
     def instance(random: Random) -> Problem:
         numbers = [random.randint(2, 60) for _ in range(text.count("#"))]

@@ -1,4 +1,4 @@
-"""Answer equivalence: verdicts, symmetry, bounded time from threads and coroutines, no process left behind."""
+"""Answer equivalence: verdicts, symmetry, bounded time from threads and coroutines, no processes left behind."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from treestar.verifier import AnswerVerifier, equivalent
 from treestar.verifier.grading.grading_process import GradingPool
 
 PATIENCE = 20.0
-"""Seconds for comparisons that end by themselves: on a loaded machine the default would decide some of them."""
+"""Seconds for comparisons that end by themselves; on a loaded machine the default would cut some off."""
 MOST_SECONDS = 30.0
-"""Wall time no input may exceed here; the bench measures how long they take."""
+"""Wall time that no input can exceed here; the bench measures the actual times."""
 
 
 def pairs(name: str) -> list[tuple[str, str]]:
@@ -71,7 +71,7 @@ def test_the_corpus_is_graded_well_and_every_hostile_case_ends() -> None:
             right += equal == case["equal"]
             false_accepts += equal and not case["equal"]
     assert right / counted >= 0.97
-    assert false_accepts <= 4  # Half of math-verify's own on these cases.
+    assert false_accepts <= 4  # Half of math-verify's own time on these cases.
 
 
 def test_what_is_no_text_equals_nothing() -> None:
@@ -122,14 +122,14 @@ def test_hostile_input_is_different_and_ends(name: str) -> None:
 
 
 def test_after_a_killed_comparison_the_next_one_needs_no_new_worker() -> None:
-    """Only the fork that compared is killed. On a loaded machine it may be late, and then its worker is replaced."""
+    """Only the comparing fork is killed. On a loaded machine it can be late, and then its worker is replaced."""
 
     def is_kept() -> bool:
         assert pool.ask("x", "x + 0", PATIENCE) is True
-        [worker] = pool._all
+        [worker] = pool.all
         assert pool.ask("(((8!)!)!)", "x", 0.2) is not True
         assert pool.ask("x^2 + 2x", "x(x+2)", PATIENCE) is True
-        return [*pool._all] == [worker]
+        return [*pool.all] == [worker]
 
     pool = GradingPool(1)
     assert any(is_kept() for _ in range(5))
@@ -141,7 +141,7 @@ def test_time_that_runs_out_gives_different() -> None:
 
 
 def test_plain_numbers_are_decided_in_microseconds() -> None:
-    """Of processor time: here, without the worker."""
+    """Seconds of CPU time of this process, without the worker."""
     numbers = [(str(n), f"{n}.0") for n in range(2000)]
     started = time.thread_time()
     assert all(equivalent(first, second) for first, second in numbers)
@@ -306,7 +306,7 @@ def test_any_two_answers_get_one_verdict_whatever_the_order(first: str, second: 
     from treestar.verifier.grading import answers
 
     forward = equivalent(first, second, PATIENCE)
-    answers.verdicts.clear()  # Or the second call would only remember the first.
+    answers.verdicts.clear()  # Otherwise the second call would come from the cache.
     assert equivalent(second, first, PATIENCE) == forward
 
 

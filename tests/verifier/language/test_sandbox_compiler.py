@@ -1,4 +1,4 @@
-"""The compiler of steps: what it leaves alone, and what never gets past it, whatever it is given."""
+"""The step compiler: what it leaves unchanged, and what never gets past it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from treestar.verifier.language.warm_up import load_libraries
 
 pytestmark = pytest.mark.filterwarnings("ignore::SyntaxWarning", "ignore:Generating overly large repr")
 FUZZING = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
-"""Few at a time, and others in every run; `bench/fuzz.py` is for long ones."""
+"""Few examples, different in every run; `bench/fuzz.py` is for long runs."""
 
 
 @pytest.fixture(scope="module")
 def elsewhere() -> Iterator[Executor]:
-    """A process that has the libraries as steps have them: they are hardened there, and may stay as they are here."""
+    """A process with the libraries as steps see them: hardened there, unchanged here."""
     with ProcessPoolExecutor(1, get_context("spawn"), load_libraries, (True,)) as executor:
         yield executor
 
@@ -85,7 +85,7 @@ def indented(text: str) -> str:
 
 
 def test_plain_programs_are_what_the_transformer_makes_of_them() -> None:
-    """So they may skip it. Every kind of node that is called plain was seen."""
+    """So they can skip it. Every node type that counts as plain was seen."""
     seen: set[type] = set()
 
     @settings(max_examples=400, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))

@@ -1,4 +1,4 @@
-"""Seventy constructs of ordinary math code, as models write it: each prints here what it prints in plain Python."""
+"""Seventy constructs of ordinary math code, as models write it: each prints the same here as in plain Python."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CONSTRUCTS: dict[str, str] = {
 
 @pytest.fixture(scope="module")
 def elsewhere() -> Iterator[Executor]:
-    """A process for programs that change their process: random numbers, decimal context, recursion limit."""
+    """A process for programs that change process state: random numbers, decimal context, recursion limit."""
     with ProcessPoolExecutor(1, get_context("spawn")) as executor:
         yield executor
 
@@ -76,11 +76,11 @@ STOCK_BUILTINS = {
         )
     },
 }
-"""The library's safe builtins and those it leaves out: what is refused shall be refused by its language."""
+"""The library's safe builtins and those it omits, so that only its language rejects a construct."""
 
 
 def stock_output(program: str) -> str | None:
-    """What `program` prints in stock RestrictedPython with the guards that come with it; None if it is refused."""
+    """The output of `program` in stock RestrictedPython with its own guards; None if it is rejected."""
     variables = {
         "__builtins__": STOCK_BUILTINS,
         "__name__": "__main__",
@@ -105,7 +105,7 @@ def stock_output(program: str) -> str | None:
 
 
 def test_stock_restricted_python_runs_fewer(elsewhere: Executor) -> None:
-    """It refuses the others, or loses what they print, although it is given every builtin and no writes are guarded."""
+    """It rejects the others, or loses their output, although it has every builtin and unguarded writes."""
     same = [
         name
         for name, program in CONSTRUCTS.items()

@@ -1,4 +1,4 @@
-"""What steps may be written in, and how failures are told to the model that wrote them."""
+"""The language of steps, and how errors are reported to the model that wrote them."""
 
 from __future__ import annotations
 

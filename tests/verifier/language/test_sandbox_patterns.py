@@ -43,7 +43,7 @@ VALUES = st.recursive(
     max_leaves=4,
 )
 CAPTURE = "@"
-"""Stands for a name that occurs once."""
+"""A placeholder for a name that occurs once."""
 CLASSES = st.sampled_from(["P", "Q", "Swapped", "int", "str", "list", "Color"])
 PATTERNS = st.recursive(
     st.sampled_from(["1", "'a'", "None", "True", "2.5", "_", CAPTURE, "Color.RED", "int()", f"int({CAPTURE})"]),

@@ -1,4 +1,4 @@
-"""What steps may not write: each refusal says what it refuses, and on which line."""
+"""What steps must not contain: each error names the construct and the line."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def executor() -> Iterator[SandboxExecutor]:
 
 
 def assert_refused(source: str, message: str) -> None:
-    """`source` is refused with `message`, on the line that is marked `# here`."""
+    """`source` is rejected with `message`, on the line marked `# here`."""
     with pytest.raises(NotAllowed) as caught:
         compile_step(source, "<step 0>")
     assert str(caught.value) == message
@@ -206,7 +206,7 @@ def test_asynchronous_code_is_refused(statement: str) -> None:
 # --- while it runs ---------------------------------------------------------------------------------------------------
 
 LIBRARY = "it belongs to the library"
-AT_RUN_TIME = [  # on the last line, where no other one is marked
+AT_RUN_TIME = [  # on the last line, if no other is marked
     *(
         (f"{name}('x')", f"'{name}' may not be used in a step")
         for name in ("open", "input", "exec", "compile", "globals")

@@ -1,4 +1,4 @@
-"""The sandbox: what steps print, which state they see, what they may take. Real processes throughout."""
+"""The sandbox: the output of steps, the state they see, their limits. Real processes throughout."""
 
 from __future__ import annotations
 
@@ -214,7 +214,7 @@ def test_a_step_that_runs_too_long_is_stopped(executor: SandboxExecutor, monkeyp
 def test_the_deadline_of_a_step_does_not_count_the_steps_before_it(
     executor: SandboxExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Many short steps, so that a machine which is busy meanwhile delays none of them up to the deadline."""
+    """Many short steps, so that a busy machine does not delay one of them past the deadline."""
     monkeypatch.setattr(executor, "config", replace(executor.config, seconds=2.0))
 
     async def use(interpreter: SandboxInterpreter) -> None:

@@ -1,10 +1,10 @@
 """Attacks on the sandbox, each run for real behind both walls, behind the jail alone, and behind the language alone.
 
-The corpora in `attacks/` say what each attempt is after. `language.json`: ways past RestrictedPython and the guards.
-`hostile.json`: what a step with all of Python would do to the machine, and what it would cost. `protocol.json`: steps
+The corpora in `attacks/` describe the goal of each attempt. `language.json`: ways past RestrictedPython and the guards.
+`hostile.json`: harm to the machine by a step with all of Python, and excessive cost. `protocol.json`: steps
 that speak for their worker on its socket, with all of Python. `snapshots.json`: steps that leave something behind for
 the steps of other branches; `before` is the parent's code, `after` that of a sibling. `{SECRET}` is a file that every
-user may read, `{OUT}` a folder that every user may write. A step that reached what it must not says REACHED.
+user can read, `{OUT}` a folder that every user can write. A step that reached its target prints REACHED.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from treestar.verifier.sandbox.executor import SandboxInterpreter
 CORPORA = DATA / "attacks"
 SECRET = "TS-4f1c-secret"
 SECONDS = (1.0, 5.0, 25.0)
-"""Deadlines of a step. Where a step that has little to do misses one, as it may on a loaded machine, the attack is
-attempted again with the next. A step that an attack really holds up misses all of them."""
+"""Deadlines of a step. If a step with little work misses one, as can happen on a loaded machine, the attack is
+attempted again with the next. A step that an attack really delays misses all of them."""
 PATIENCE = 20.0
-"""Seconds over its deadline that a step may take here, where other work may disturb; the bench measures how many."""
+"""Seconds that a step can exceed its deadline here, on a loaded machine; the bench measures the actual overrun."""
 
 MODES: dict[str, dict[str, Any]] = {
     "full": {},
@@ -48,16 +48,16 @@ Attack = dict[str, Any]
 
 
 class Late(Exception):
-    """A step that has little to do missed its deadline."""
+    """A step with little work missed its deadline."""
 
 
 PAST_THE_LANGUAGE: frozenset[str] = frozenset()
-"""Attempts of language.json that RestrictedPython and the audit hook do not stop, exactly. The jail does."""
+"""Exactly the attempts of language.json that RestrictedPython and the audit hook do not stop. The jail does."""
 ENDS_WELL = frozenset({"a long sum in the source", "ok"})
-"""Attempts of hostile.json that may end without an error: they only cost."""
+"""Attempts of hostile.json that can end without an error: they only waste resources."""
 ANSWERS_FOR_ITS_TREE = frozenset({"every later answer a lie", "the next request read and answered"})
-"""Attempts of protocol.json that can say anything about later steps of their own tree, because they have taken over its
-worker. That is why a trajectory is run again in a fresh interpreter before its answer is believed."""
+"""Attempts of protocol.json that can forge later steps of their own tree, because they have taken over its worker. That
+is why a trajectory is run again in a fresh interpreter before its answer is accepted."""
 
 
 def load(path: Path) -> list[Attack]:
@@ -73,12 +73,12 @@ PRELUDE = (CORPORA / "protocol_prelude.py").read_text()
 
 
 class Siege:
-    """An executor under attack: the files that are to be reached, and a neighbour whose tree is to be touched."""
+    """An executor under attack: the target files, and a neighbor whose tree is a target."""
 
     def __init__(self, mode: str) -> None:
         self.mode = mode
         self.folder = Path(tempfile.mkdtemp())
-        self.folder.chmod(0o777)  # file permissions stop no attack
+        self.folder.chmod(0o777)  # file permissions do not stop an attack
         self.secret = self.folder / "secret"
         self.secret.write_text(SECRET + "\n")
         self.secret.chmod(0o644)
@@ -105,9 +105,9 @@ class Siege:
         attack: Attack,
         at_once: int = 6,
     ) -> Execution:
-        """What `attempt` of `attack` gave or raised. All of the corpus is attempted together when the first is asked
-        for, because most of the hostile steps only wait for their deadlines."""
-        corpus = id(attacks)  # one of this module's lists, which stay
+        """The result or exception of `attempt` of `attack`. The whole corpus is attempted concurrently at the first
+        request, because most hostile steps only wait for their deadlines."""
+        corpus = id(attacks)  # one of this module's lists, which stay alive
         if corpus not in self._outcomes:
             found = self._outcomes[corpus] = {}
             waiting = attacks
@@ -143,7 +143,7 @@ class Siege:
         return neighbour, (await neighbour.run("import math\nitems = [1, 2]\ntotal = math.factorial(5)", None)).snapshot
 
     async def step(self, interpreter: SandboxInterpreter, code: str, parent: Snapshot | None) -> Execution:
-        """Run one step and look at everything that must hold of any step."""
+        """Run one step and check everything that must hold for any step."""
         seconds = self.executor.config.seconds
         started = time.monotonic()
         execution = await interpreter.run(code, parent)
@@ -152,7 +152,7 @@ class Siege:
         for text in (execution.output, execution.error or ""):
             assert SECRET not in text, "the secret was read"
             assert "REACHED" not in text, text
-            text.encode()  # a file can hold it
+            text.encode()  # a file can contain it
         assert len(execution.output) <= self.config.output_limit + 100
         assert len(execution.error or "") <= 2000
         assert 0 <= execution.seconds <= elapsed + 0.1
@@ -160,7 +160,7 @@ class Siege:
         return execution
 
     async def small_step(self, interpreter: SandboxInterpreter, code: str, parent: Snapshot | None) -> Execution:
-        """Run a step that ends by itself, and soon. Raises Late where it does not."""
+        """Run a step that ends quickly by itself. Raises Late if it does not."""
         execution = await self.step(interpreter, code, parent)
         if (execution.error or "").startswith("TimeoutError"):
             raise Late(code)
@@ -175,7 +175,7 @@ class Siege:
         return snapshot
 
     async def check_others(self) -> None:
-        """The neighbour's tree is what it was, and a new tree works."""
+        """The neighbor's tree is unchanged, and a new tree works."""
         execution = await self.small_step(
             self.neighbour, "items.append(3)\nprint(items, total)", self._neighbours_state
         )
@@ -200,7 +200,7 @@ def corpus(attacks: list[Attack]) -> pytest.MarkDecorator:
 
 
 async def attack_from_a_step(siege: Siege, attack: Attack) -> Execution:
-    """Run the attack, look at what it found, and see whether its own interpreter and the others still work."""
+    """Run the attack, check what it reached, and check that its own interpreter and the others still work."""
     interpreter = await siege.executor.open()
     execution = await siege.step(interpreter, attack["code"], None)
     if execution.error is None:
@@ -233,7 +233,7 @@ def test_hostile_steps_end_and_reach_nothing(siege: Siege, attack: Attack) -> No
 
 
 def is_ours(attack: Attack) -> bool:
-    """Whether an attempt fails where it is refused; some of the shared ones end well and have done nothing."""
+    """Whether a rejected attempt fails; some of the shared ones succeed and have done nothing."""
     return "why" in attack
 
 
@@ -241,7 +241,7 @@ def is_ours(attack: Attack) -> bool:
 
 
 async def attack_on_the_protocol(siege: Siege, attack: Attack) -> Execution:
-    """Run the attack and then siblings of it, which must be right or fail."""
+    """Run the attack and then its siblings, which must be correct or fail."""
     interpreter = await siege.executor.open()
     parent = await siege.path(interpreter, attack.get("before", []))
     execution = await siege.step(interpreter, PRELUDE + attack["code"], parent)
@@ -293,7 +293,7 @@ def processor_ticks(process: int) -> int:
 
 
 async def attack_on_other_branches(siege: Siege, attack: Attack) -> Execution:
-    """Run the attack; then a child of it and siblings must say what they say in a fresh interpreter."""
+    """Run the attack; then its child and siblings must print the same as in a fresh interpreter."""
     before, change, after = attack["before"], attack["attack"], attack["after"]
     interpreter = await siege.executor.open()
     execution = await siege.small_step(interpreter, before, None)
@@ -331,6 +331,6 @@ CUT = "--- what the step before printed ends here ---"
 
 
 def told(execution: Execution) -> tuple[str, str | None]:
-    """What the last part of the code said, wherever its lines were counted from."""
+    """The output of the last part of the code, without line numbers."""
     error = execution.error and re.sub(r" \(line .*", "", execution.error)
     return execution.output.rpartition(CUT + "\n")[2], error

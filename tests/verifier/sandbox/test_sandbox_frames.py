@@ -1,4 +1,4 @@
-"""The frame parser, given what a hostile process may send."""
+"""The frame parser on input from a hostile process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The jail's layers: each by itself, all of them together, and what happens where the system lacks one."""
+"""The jail's layers: each by itself, all together, and systems that lack one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def tried(what):
 
 
 def run_python(code: str, **options: object) -> str:
-    """What a fresh interpreter prints; its errors fail the test."""
+    """The output of a fresh interpreter; its errors fail the test."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     ran = subprocess.run(
         [str(options.pop("executable", sys.executable)), "-c", TRY + textwrap.dedent(code)],
@@ -136,7 +136,7 @@ def test_every_layer_is_reported(jail: SandboxExecutor) -> None:
 def test_the_kernel_confirms_the_layers(jail: SandboxExecutor) -> None:
     async def use(interpreter: SandboxInterpreter) -> None:
         await interpreter.run("1", None)
-        assert eventually(lambda: len(children(zygote_pid(jail))) == 1)  # those of other tests are gone
+        assert eventually(lambda: len(children(zygote_pid(jail))) == 1)  # those of other tests have ended
         [worker] = children(zygote_pid(jail))
         for process in (worker, zygote_pid(jail)):
             facts = status_of(process)
@@ -277,7 +277,7 @@ def test_isolation_by_process_says_what_it_does_not_do() -> None:
 def test_nothing_at_all_cannot_be_chosen() -> None:
     with pytest.raises(ValueError, match="choose one of the two"):
         SandboxConfig(isolation="process", restricted=False)
-    with pytest.raises(ValueError, match="'full' or 'process'"):
+    with pytest.raises(ValueError, match="full or process"):
         SandboxConfig(isolation="none")  # type: ignore[arg-type]
 
 

@@ -1,4 +1,4 @@
-"""Who gets a worker, and when: more trees than workers, several event loops, replaced workers, deadlines."""
+"""Which tree gets a worker, and when: more trees than workers, several event loops, replaced workers, deadlines."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_more_trees_than_workers_take_turns_and_lose_nothing() -> None:
                 *(tree.run(code.format(number), snapshots[number]) for number, tree in enumerate(trees))
             )
             snapshots = [execution.snapshot for execution in executions]
-            assert len(children(zygote_pid(executor))) <= 3  # one may be on its way out
+            assert len(children(zygote_pid(executor))) <= 3  # one may be exiting
         assert [execution.output for execution in executions] == [f"{3 * number}\n" for number in range(6)]
         for tree in trees:
             await tree.close()
@@ -55,7 +55,7 @@ def test_a_tree_may_move_to_another_event_loop() -> None:
 
 
 def test_both_attempts_of_a_step_share_its_deadline() -> None:
-    """A step that fails in a used worker is tried again in a fresh one, but not for twice the time."""
+    """A step that fails in a used worker is retried in a fresh one, within the same time limit."""
 
     async def body() -> None:
         executor = SandboxExecutor(SandboxConfig(seconds=60.0, restricted=False))
@@ -77,7 +77,7 @@ def test_what_a_used_worker_has_no_memory_for_is_run_in_a_fresh_one() -> None:
     async def body() -> None:
         executor = SandboxExecutor(SandboxConfig(memory_mb=256))
         interpreter = await executor.open()
-        for number in range(6):  # together more than there is
+        for number in range(6):  # together more than available
             execution = await interpreter.run(f"x = bytearray(80_000_000)\nx[0] = {number}\nprint(x[0])", None)
             assert (execution.output, execution.error) == (f"{number}\n", None)
         assert execution.peak_memory > 80_000_000

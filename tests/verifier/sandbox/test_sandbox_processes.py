@@ -1,4 +1,4 @@
-"""What is left when processes of the sandbox, or the engine, die or cannot start."""
+"""What remains when processes of the sandbox, or the engine, die or cannot start."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ async def main():
     executor = SandboxExecutor(SandboxConfig(seconds=600, concurrency=2))
     interpreters = [await executor.open() for _ in range(2)]
     await interpreters[0].run("1", None)
-    print(executor._connection.pid, flush=True)
+    print(executor.connection.pid, flush=True)
     await asyncio.gather(*(interpreter.run("while True: pass", None) for interpreter in interpreters))
 
 asyncio.run(main())

@@ -1,7 +1,7 @@
-"""A step gives what running its whole path in a fresh interpreter gives, whatever its siblings did.
+"""A step gives the same as running its whole path in a fresh interpreter, whatever its siblings did.
 
-Random trees of steps run in one worker, which copies namespaces and repeats paths as it sees fit. Every path is then
-run as one program, in one piece, in a worker that has run nothing else.
+Random trees of steps run in one worker, which copies namespaces and repeats paths as it chooses. Every path is then
+run as one program in a worker that has run nothing else.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def executor() -> Iterator[SandboxExecutor]:
 
 
 class Kind(NamedTuple):
-    """Statements about one kind of thing; `first` makes them possible."""
+    """Statements about one kind of object; `first` prepares for them."""
 
     first: str
     then: list[str]
@@ -225,7 +225,7 @@ REPEATED = [
 
 @pytest.mark.parametrize("first", [*COPIED, *REPEATED])
 def test_what_is_copied_and_what_is_run_again(executor: SandboxExecutor, first: str) -> None:
-    """A worker says so when it runs steps again."""
+    """A worker reports when it runs steps again."""
 
     async def use(interpreter: SandboxInterpreter) -> int:
         parent = await interpreter.run(first, None)
@@ -233,7 +233,7 @@ def test_what_is_copied_and_what_is_run_again(executor: SandboxExecutor, first: 
         worker = interpreter.worker
         assert worker is not None
         replays = 0
-        receive = worker._channel.receive
+        receive = worker.channel.receive
 
         async def count(seconds: float) -> Frame:
             nonlocal replays
@@ -241,7 +241,7 @@ def test_what_is_copied_and_what_is_run_again(executor: SandboxExecutor, first: 
             replays += frame.get("replaying") == 1
             return frame
 
-        worker._channel.receive = count  # type: ignore[method-assign]
+        worker.channel.receive = count  # type: ignore[method-assign]
         for _ in range(2):
             assert (await interpreter.run("pass", parent.snapshot)).error is None
         return replays
@@ -251,7 +251,7 @@ def test_what_is_copied_and_what_is_run_again(executor: SandboxExecutor, first: 
 
 @st.composite
 def trees(draw: st.DrawFn) -> list[tuple[int | None, str]]:
-    """Steps in creation order, each with the index of its parent (None: a root). Kinds may be mixed."""
+    """Steps in creation order, each with the index of its parent (None: a root). Kinds can be mixed."""
     kinds = draw(st.lists(st.sampled_from(sorted(KINDS)), min_size=1, max_size=2, unique=True))
     steps: list[tuple[int | None, str]] = [(None, "\n".join(KINDS[kind].first for kind in kinds))]
     statement = st.sampled_from([line for kind in kinds for line in KINDS[kind].then])
@@ -270,7 +270,7 @@ def path_to(steps: list[tuple[int | None, str]], index: int | None) -> list[str]
 
 
 async def run_tree(interpreter: SandboxInterpreter, steps: list[tuple[int | None, str]]) -> list[Execution | None]:
-    """Run every step after its parent; None for those below a step that failed."""
+    """Run every step after its parent; None for those below a failed step."""
     executions: list[Execution | None] = []
     for parent, code in steps:
         above: Execution | None = Execution() if parent is None else executions[parent]
@@ -304,7 +304,7 @@ def test_every_step_gives_what_its_whole_path_gives(
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_every_statement_after_every_other(executor: SandboxExecutor, kind: str) -> None:
-    """Siblings that each change something, and their children: all of them side by side in one worker."""
+    """Siblings that each change something, and their children, all interleaved in one worker."""
     steps: list[tuple[int | None, str]] = [(None, KINDS[kind].first)]
     steps += [(0, line) for line in KINDS[kind].then]
     for parent in range(1, len(KINDS[kind].then) + 1):
