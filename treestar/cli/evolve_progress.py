@@ -1,4 +1,4 @@
-"""The progress of a self-evolution job: the phase of which round, how far and how fast it is, and its results."""
+"""The progress of a self-evolution job: the current round and phase, its progress and speed, and its results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["EvolutionProgress"]
 
 
 class EvolutionProgress(LiveBar, EvolutionListener):
-    """A live bar on a terminal; everywhere a line for each phase that ends."""
+    """A live bar on a terminal; everywhere one line per finished phase."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console, "starting")
@@ -62,7 +62,7 @@ class EvolutionProgress(LiveBar, EvolutionListener):
         self.show(line, step.step, step.steps)
 
     def on_phase(self, place: str, report: Mapping[str, Any], seconds: float) -> None:
-        """Say the results of a phase."""
+        """Print the results of a phase."""
         self.say(f"{place}: {'; '.join([*summary(report), f'{seconds:,.0f} s'])}")
 
 

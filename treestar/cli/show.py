@@ -19,7 +19,7 @@ from treestar.search import Search, SearchConfig, SearchResult, TrajectoryStep
 __all__ = ["SearchDisplay", "result_view"]
 
 MOST_ROWS = 12
-"""The most problems whose searches are shown one by one; with more, only the totals are."""
+"""With more problems than this, only totals are shown instead of each search."""
 
 
 def result_view(result: SearchResult) -> RenderableType:
