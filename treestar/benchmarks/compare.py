@@ -29,8 +29,8 @@ def compare_runs(first: Path, second: Path, pair: tuple[str, str] | None = None)
     Args:
         first: the folder of a run.
         second: the folder of another run, or the same.
-        pair: the two answers to compare, each as `TASK` or `TASK,FILTER`; None for each strategy's own answer that both
-            runs have.
+        pair: the two answers to compare, each as `TASK` or `TASK,FILTER`; None for each strategy's own answer, if both
+            runs have it.
 
     Returns:
         For each pair: the two names, n, difference, interval, and McNemar's test if all values are right or wrong.
