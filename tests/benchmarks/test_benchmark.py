@@ -204,8 +204,8 @@ def test_a_line_that_is_no_sample_is_named(tmp_path: Path) -> None:
     [
         ({"k": (1, 7)}, "k = 7 needs at least as many samples"),
         ({"k": ()}, "k must name at least one"),
-        ({"strategies": ("beams",)}, "there is no strategy 'beams'"),
-        ({"temperatures": (1.0, 1.0)}, "names something twice"),
+        ({"strategies": ("beams",)}, "unknown strategy 'beams'"),
+        ({"temperatures": (1.0, 1.0)}, "contains duplicates"),
         ({"seeds": 0}, "1 or more"),
         ({"strategies": ("greedy",), "search": {"max_rollouts": 3}}, "max_rollouts is not a setting of greedy"),
         ({"search": {"gold": True}}, "gold is not a setting"),

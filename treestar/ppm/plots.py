@@ -1,4 +1,4 @@
-"""The reliability plot of a PPM: which success rate a score corresponds to."""
+"""The reliability plot of a PPM: success rate by score."""
 
 from __future__ import annotations
 

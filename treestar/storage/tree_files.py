@@ -48,9 +48,9 @@ def tree_files(path: str | Path) -> list[Path]:
             found += [folder / name for name in names if Path(name).suffix in (".json", ".jsonl", ".parquet")]
     if not found:
         raise TreestarError(
-            f"no trees in {path}: give a folder of .json files (one tree each), .jsonl files (one per line) or .parquet "
-            "files (with a column `tree`), or one such file; `treestar solve --gold --save-tree FOLDER` and `treestar "
-            "evolve` write them"
+            f"no trees in {path}: give a folder of .json files (one tree each), .jsonl files (one per line) or "
+            ".parquet files (with a column `tree`), or one such file; `treestar solve --gold --save-tree FOLDER` and "
+            "`treestar evolve` write them"
         )
     return sorted(found)
 

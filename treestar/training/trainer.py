@@ -1,4 +1,4 @@
-"""What the trainers of all trainings share: progress reports, and a loss that must be a finite number.
+"""Shared code of all trainers: progress reports, and the check that the loss is a finite number.
 
 Imports transformers at the top; import this module only where a training runs.
 """
