@@ -250,7 +250,7 @@ def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:
         ("a", "nothing", None, "is not a benchmark run"),
         ("a", "b", None, "no answers in common"),
         ("a", "a", ("own/beam", "own/greedy"), "has no answer 'own/beam'"),
-        ("a", "b", ("own/greedy", "other/greedy"), "not measured on the same problems"),
+        ("a", "b", ("own/greedy", "other/greedy"), "do not have the same problems"),
     ):
         with pytest.raises(TreestarError, match=sentence):
             compare_runs(tmp_path / first, tmp_path / second, pair)

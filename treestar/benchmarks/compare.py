@@ -52,7 +52,7 @@ def compare_runs(first: Path, second: Path, pair: tuple[str, str] | None = None)
         one_values, one_digest = named(ones, one, first)
         other_values, other_digest = named(others, other, second)
         if one_digest != other_digest:
-            raise TreestarError(f"{one} of {first} and {other} of {second} were not measured on the same problems")
+            raise TreestarError(f"{one} of {first} and {other} of {second} do not have the same problems")
         compared = compare_values(one_values, other_values, "acc", "acc")
         found.append({"first": one, "second": other, **compared})
     return found

@@ -113,7 +113,7 @@ def load_problems(name: str, data_dir: Path | None = None, limit: int | None = N
         found = found[:limit]
     answered = tuple(problem for problem in found if problem.answer)
     if not answered:
-        raise TreestarError(f"data set {name!r} has no problem with a gold answer, so nothing can be measured on it")
+        raise TreestarError(f"data set {name!r} has no problem with a gold answer, so it cannot be used")
     return ProblemSet(name, answered, original, len(found) - len(answered))
 
 

@@ -43,7 +43,7 @@ class EvolutionProgress(LiveBar, EvolutionListener):
         self.advance(f"{self.right / self.done:.1%} solved  {rates}")
 
     def on_measured(self, row: Row) -> None:
-        """Count a measured problem, a row of the table `evaluation`."""
+        """Count an evaluated problem, a row of the table `evaluation`."""
         self.done += 1
         self.right += row["right"]
         self.advance(f"{self.right / self.done:.1%} right")

@@ -34,7 +34,7 @@ class LiveBar:
             TimeRemainingColumn(),
             console=console,
             disable=not console.is_terminal,
-            # Problems differ in how long they take: an average over a short time would promise too much or too little.
+            # Problems differ in how long they take: an average over a short time would be misleading.
             speed_estimate_period=600.0,
         )
         self.task = self.bar.add_task(description, total=total, completed=done)

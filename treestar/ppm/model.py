@@ -126,7 +126,7 @@ def ppm_from_policy(name: str, dtype: Dtype | None = None) -> PPM:
 
 
 def load_ppm(name: str, device: str | None = None, dtype: Dtype | None = None) -> PPM:
-    """Load a PPM from its own layout or from that of the released rStar-Math code (`value_head.bin` beside a causal
+    """Load a PPM from its own layout or from that of the released rStar-Math code (`value_head.bin` next to a causal
     language model).
 
     Args:

@@ -136,7 +136,7 @@ class TreeSearchConfig(SamplingConfig):
         super().__post_init__()
         check_choice(self, "choice")
         if self.distinct and self.temperature == 0:
-            raise invalid(self, "temperature", "above 0 where candidates are distinct")
+            raise invalid(self, "temperature", "above 0 if candidates are distinct")
         check_number(self, "min_share", at_least=0, below=1)
 
     def sampling(self) -> Sampling:
@@ -254,4 +254,4 @@ class MCTSConfig(TreeSearchConfig):
 def check_ends(config: SearchConfig) -> None:
     """A search that has neither a number of rollouts nor another limit might not end."""
     if all(getattr(config, each.name) is None for each in fields(Budget)):
-        raise invalid(config, "max_rollouts", "a whole number, 1 or more, where no other limit is given")
+        raise invalid(config, "max_rollouts", "a whole number, 1 or more, if no other limit is given")

@@ -1,6 +1,6 @@
 """Shared code of all trainers: progress reports, and the check that the loss is a finite number.
 
-Imports transformers at the top; import this module only where a training runs.
+Imports transformers at the top; import this module only to train.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ LARGEST_BITS = 16_384
 Number = TypeVar("Number", Fraction, float)
 
 Formula = Callable[[Mapping[str, Number]], Number]
-"""Takes values by name. Raises KeyError for a name without a value, and ArithmeticError where the result is undefined
+"""Takes values by name. Raises KeyError for a name without a value, and ArithmeticError if the result is undefined
 or too large."""
 
 Operation = Callable[[Any, Any], Any]
@@ -96,7 +96,7 @@ def binary(operation: Operation, left: Formula[Number], right: Formula[Number]) 
 
 
 def limited(operation: Operation) -> Operation:
-    """`operation` on exact numbers, which raises OverflowError where the result has more than LARGEST_BITS."""
+    """`operation` on exact numbers, which raises OverflowError if the result has more than LARGEST_BITS."""
 
     def result(left: Fraction, right: Fraction) -> Fraction:
         found: Fraction | int = operation(left, right)

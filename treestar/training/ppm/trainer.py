@@ -1,6 +1,6 @@
 """`transformers.Trainer` for PPMs: the loss of a batch, and pair accuracy on held-out problems.
 
-Imports transformers at the top; import this module only where a training runs.
+Imports transformers at the top; import this module only to train.
 """
 
 from __future__ import annotations

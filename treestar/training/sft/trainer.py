@@ -1,6 +1,6 @@
 """TRL's SFTTrainer for policies: rows of tokens, shifted names, and an order that can be resumed.
 
-Imports trl at the top; import this module only where a training runs.
+Imports trl at the top; import this module only to train.
 """
 
 from __future__ import annotations
