@@ -167,7 +167,7 @@ def test_the_old_name_of_train_ppm_still_trains_and_says_the_new_one_once(
             "give a folder written by `treestar evolve`, such as OUT/round-1/sft",
         ),
         (["sft", "--rows", "LIST", "--out", "OUT"], 1, "cannot be read as a table of training rows"),
-        (["sft", "--trees", "ONESIDED", "--out", "OUT"], 1, "no training data: "),
+        (["sft", "--trees", "ONESIDED", "--out", "OUT"], 1, "no training data"),
         (["sft", "--trees", "TREES", "--out", "OUT", "--base", "./nothing"], 1, "there is no config.json"),
         (["sft", "--trees", "TREES", "--out", "OUT", "--batch-size", "0"], 2, "batch_size must be"),
         (["sft", "--trees", "TREES", "--out", "OUT", "--training-arguments", "LIST"], 1, "must be an object"),
