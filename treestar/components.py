@@ -1,7 +1,7 @@
-"""From names to what searches run on: policy, scorer, executor and verifier, loaded and closed in one place.
+"""Loads the components of a search by name: policy, scorer, executor and verifier.
 
-`ComponentsConfig` holds names and settings, so it can be sent to another process. Whoever loads components owns an exit
-stack, on which everything that was opened is closed, also when a later part cannot be loaded.
+`ComponentsConfig` contains names and settings, so it can be sent to another process. The caller owns an exit stack that
+closes every loaded component, also if a later one fails to load.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ PartT = TypeVar("PartT")
 
 @dataclass(frozen=True, kw_only=True)
 class ComponentsConfig:
-    """What to load. A part can also be given as an object, which is then closed with the others."""
+    """The components to load. One can also be given as an object, which is then closed with the others."""
 
     policy: str | Policy = DEFAULT_POLICY
     """A name that `load_policy` accepts."""
     scorer: str | Scorer | None = None
     """A name that `load_scorer` accepts; None for searches without a PPM."""
     executor: SandboxConfig | Executor = field(default_factory=SandboxConfig)
-    """What runs the code of steps; a `SandboxConfig` starts a sandbox."""
+    """Runs the code of steps; a `SandboxConfig` starts a sandbox."""
     verifier: Verifier | None = None
-    """What compares answers; None for mathematical equivalence."""
+    """Compares answers; None for mathematical equivalence."""
     step_format: FormatName | None = None
-    """The step format of a policy given by name; None for what the model's own files say."""
+    """The step format of a policy given by name; None for the one in the model's files."""
     dtype: Dtype | None = None
-    """The arithmetic of models given by name; None for what is fast on the device."""
+    """The data type of models given by name; None for a fast one on the device."""
 
 
 def load_components(config: ComponentsConfig, opened: AsyncExitStack) -> Components:
     """Load what `config` names.
 
     Args:
-        opened: closes each part, in reverse order. If loading fails, it holds what was opened before.
+        opened: closes the components, in reverse order. If loading fails, it contains those loaded before.
 
     Raises:
         TreestarError: a model does not exist or cannot be read.
@@ -78,6 +78,6 @@ async def open_components(config: ComponentsConfig) -> AsyncIterator[Components]
 
 
 def remarks_of(components: Components) -> list[str]:
-    """The reports of those components that have something to tell the user."""
+    """The reports of all components that have one."""
     parts = (components.policy, components.scorer, components.executor, components.verifier)
     return [remark for each in parts if isinstance(each, Reporting) and (remark := each.report())]

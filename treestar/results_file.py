@@ -1,7 +1,7 @@
-"""The results file of `solve_many(out=...)`: one JSON object a line, appended as each problem is finished.
+"""The results file of `solve_many(out=...)`: one JSON object per line, appended as each problem is finished.
 
-A run that was cut off is continued by running it again: what the file holds is not solved again. Every line carries the
-settings that made it, and a file made with other settings is refused rather than mixed.
+An interrupted run continues when it is started again: problems in the file are not solved again. Every line contains
+the settings of its run, and a file with other settings is rejected.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ ResultKey = tuple[str, str]
 
 
 def result_key(problem: Problem) -> ResultKey:
-    """What tells a file's results apart."""
+    """The key of a result in the file."""
     return problem.id, problem.question
 
 
 def settings_of(policy: str, ppm: str | None, search: SearchConfig, seed: int) -> dict[str, Any]:
-    """What results hang on besides their problems; `policy` and `ppm` are the models' names."""
+    """The settings that results depend on; `policy` and `ppm` are the models' names."""
     return {"policy": policy, "ppm": ppm, "search": type(search).__name__, "seed": seed, **search.to_json()}
 
 
 def iter_results(path: Path, settings: dict[str, Any]) -> Iterator[SearchResult]:
-    """The finished results in `path`, one in memory at a time; none if there is no such file.
+    """The finished results in `path`, one in memory at a time; none if the file does not exist.
 
     Raises:
         TreestarError: the file cannot be read, a line is not a result, or it was made with other settings.
@@ -50,10 +50,10 @@ def iter_results(path: Path, settings: dict[str, Any]) -> Iterator[SearchResult]
 
 
 def append_result(append: Callable[[Any], None], result: SearchResult, settings: dict[str, Any]) -> None:
-    """Append a finished result; one that Ctrl-C cut short is left to the next run.
+    """Append a finished result. One interrupted by Ctrl-C is left to the next run.
 
     Args:
-        append: what `storage.lines.appending` gives.
+        append: the function that `storage.lines.appending` returns.
     """
     if result.stopped != "interrupted":
         append({**result.to_json(), "settings": settings})

@@ -1,6 +1,6 @@
-"""`Solver`: holds a policy, a sandbox, a verifier and a search strategy, and answers questions.
+"""`Solver` answers questions with a policy, a sandbox, a verifier and a search strategy.
 
-It owns an event loop in its own thread, so it works the same in a script, a notebook and inside asyncio. With `ray` the
+It owns an event loop in its own thread, so it works the same in scripts, notebooks and asyncio programs. With `ray` the
 searches run in actors on a Ray cluster instead, with the same results and files.
 """
 
@@ -33,30 +33,30 @@ from treestar.workers.ray_actors import connect
 __all__ = ["LONGEST_QUESTION", "SolveTask", "Solver", "as_problem", "open_solve_worker"]
 
 LONGEST_QUESTION = 100_000
-"""Characters; far beyond any problem that a person would write."""
+"""In characters; much longer than any real problem."""
 
 CANCEL_SECONDS = 60.0
-"""Seconds that interrupted work on a cluster has to end its actors."""
+"""Time limit in seconds for interrupted work on a cluster to end its actors."""
 
 ResultT = TypeVar("ResultT")
 
 OnResult = Callable[[int, SearchResult], None]
-"""Called with the place of a problem among those of the call, and its result."""
+"""Called with the index of a problem in the call, and its result."""
 
 Found = tuple[SearchResult, dict[str, Any] | None]
-"""A result without its tree, and the tree as JSON if it is wanted: its nodes hold handles to interpreters, which mean
-nothing in another process."""
+"""A result without its tree, and the tree as JSON if requested. Its nodes hold handles to interpreters, which are
+invalid in another process."""
 
 
 @dataclass(frozen=True, slots=True)
 class SolveTask:
-    """What an actor is asked to solve."""
+    """A problem for an actor to solve."""
 
     place: int
-    """The place of the problem among those of the call."""
+    """The index of the problem in the call."""
     problem: Problem
     with_tree: bool
-    """Whether the tree is sent back. It is most of what an actor sends."""
+    """Whether to send back the tree, which is most of an actor's traffic."""
 
 
 class Solver:
@@ -71,13 +71,13 @@ class Solver:
         executor: runs the code of steps: the settings of a sandbox, or any `treestar.types.Executor`. The default
             sandbox if None.
         verifier: compares answers; mathematical equivalence if None.
-        seed: same seed, same problem, same model: same tree.
-        concurrency: most problems searched at the same time, on a cluster in each actor.
+        seed: the same seed, problem and model give the same tree.
+        concurrency: maximum number of problems searched at the same time; on a cluster, per actor.
         on_progress: called with each running search after every wave of expansions, from the solver's thread; not on a
             cluster.
-        on_remark: called with each line about what went wrong and was recovered: repeated requests to servers (when the
-            solver is closed), lost actors.
-        step_format: the step format of a policy given by name; None for what the model's own files say.
+        on_remark: called with a line for each recovered failure: repeated requests to servers (when the solver is
+            closed), lost actors.
+        step_format: the step format of a policy given by name; None for the one in the model's files.
         ray: the cluster whose actors search; None for this process. Each actor loads its own components, so policy and
             scorer must be names (folders must be at the same path on every node), the executor the settings of a
             sandbox, and the verifier the default.
@@ -86,12 +86,12 @@ class Solver:
     it was given.
 
     Raises:
-        ValueError: the strategy needs a PPM, and none is given; or an object is given where actors need a name.
-        TreestarError: the policy or the PPM cannot be loaded, or the cluster is unreachable or has no room.
+        ValueError: the strategy needs a PPM, and none is given; or an object is given but actors need a name.
+        TreestarError: the policy or the PPM cannot be loaded, or the cluster is unreachable or has too few resources.
     """
 
     components: Components
-    """What searches run on. On a cluster each actor has its own, and the solver none."""
+    """The loaded components. On a cluster each actor has its own, and the solver has none."""
 
     def __init__(
         self,
@@ -153,14 +153,14 @@ class Solver:
     ) -> list[SearchResult]:
         """Search for the answers of many problems concurrently.
 
-        Ctrl-C ends every search with what it has found so far; a second one gives up. On a cluster the first one gives
-        up, and closes the solver. A run with `out` continues where it ended.
+        Ctrl-C ends every search with what it has found so far; a second one aborts. On a cluster the first one aborts
+        and closes the solver. A run with `out` continues where it ended.
 
         Args:
-            out: a JSON Lines file to which each result is appended as soon as it is finished. Problems whose result is
-                already there are not solved again: their results are read back, without trees.
+            out: a JSON Lines file to which each result is appended as soon as it is finished. Problems with a result in
+                it are not solved again: their results are read back, without trees.
             on_result: called with each result as it is finished or read back, one at a time.
-            trees: whether results keep their trees, which take by far the most memory, and on a cluster most of the
+            trees: whether results keep their trees, which take most of the memory, and on a cluster most of the
                 traffic.
 
         Returns:
@@ -226,7 +226,7 @@ class Solver:
         try:
             self.wait_for(run())
         except KeyboardInterrupt:
-            self.close()  # else its actors would continue with the tasks that are left
+            self.close()  # otherwise its actors would continue with the remaining tasks
             raise
 
     async def open_actors(self, config: ComponentsConfig, ray: RayConfig) -> Workers[SolveTask, Found]:
@@ -235,7 +235,7 @@ class Solver:
         return await self.opened.enter_async_context(open_workers(opening, self.concurrency, ray, self.on_remark))
 
     def settings(self) -> dict[str, Any]:
-        """What results depend on besides their problems."""
+        """The settings that results depend on."""
         models = models_of(self.components) if self.workers is None else self.workers.about
         return settings_of(models["policy"], models["ppm"], self.search, self.seed)
 
@@ -287,7 +287,7 @@ class Solver:
 
 
 def as_problem(problem: str | Problem, index: int) -> Problem:
-    """`problem` as a Problem whose question can be searched. Raises ValueError if it cannot."""
+    """`problem` as a Problem. Raises ValueError if its question is empty or too long."""
     problem = Problem(problem, id=str(index)) if isinstance(problem, str) else problem
     if not problem.question.strip():
         raise ValueError(f"problem {problem.id!r}: the question is empty")
@@ -300,11 +300,11 @@ def as_problem(problem: str | Problem, index: int) -> Problem:
 
 
 def ignore(_: Any) -> None:
-    """Where results go without a file."""
+    """Discards results if there is no file."""
 
 
 def check_names(config: ComponentsConfig) -> None:
-    """Raises ValueError if `config` holds an object that actors would have to share."""
+    """Raises ValueError if `config` contains an object, which actors cannot share."""
     allowed = {
         "policy": isinstance(config.policy, str),
         "scorer": isinstance(config.scorer, str | None),

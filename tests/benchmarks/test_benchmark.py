@@ -204,8 +204,8 @@ def test_a_line_that_is_no_sample_is_named(tmp_path: Path) -> None:
     [
         ({"k": (1, 7)}, "k = 7 needs at least as many samples"),
         ({"k": ()}, "k must name at least one"),
-        ({"strategies": ("beams",)}, "there is no strategy 'beams'"),
-        ({"temperatures": (1.0, 1.0)}, "names something twice"),
+        ({"strategies": ("beams",)}, "unknown strategy 'beams'"),
+        ({"temperatures": (1.0, 1.0)}, "contains duplicates"),
         ({"seeds": 0}, "1 or more"),
         ({"strategies": ("greedy",), "search": {"max_rollouts": 3}}, "max_rollouts is not a setting of greedy"),
         ({"search": {"gold": True}}, "gold is not a setting"),
@@ -250,7 +250,7 @@ def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:
         ("a", "nothing", None, "is not a benchmark run"),
         ("a", "b", None, "no answers in common"),
         ("a", "a", ("own/beam", "own/greedy"), "has no answer 'own/beam'"),
-        ("a", "b", ("own/greedy", "other/greedy"), "not measured on the same problems"),
+        ("a", "b", ("own/greedy", "other/greedy"), "do not have the same problems"),
     ):
         with pytest.raises(TreestarError, match=sentence):
             compare_runs(tmp_path / first, tmp_path / second, pair)

@@ -31,7 +31,7 @@ def test_every_named_set_is_whole(name: str) -> None:
 
 def test_a_set_with_another_count_is_an_error(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "aime2024.jsonl", *[{"question": f"{i}?", "answer": str(i)} for i in range(29)])
-    with pytest.raises(TreestarError, match=r"aime24 has 30 problems, but .* holds 29"):
+    with pytest.raises(TreestarError, match=r"aime24 has 30 problems, but .* has 29"):
         load_problems("aime24", tmp_path)
     assert len(load_problems(f"jsonl:{tmp_path / 'aime2024.jsonl'}").problems) == 29
 
@@ -58,7 +58,7 @@ def test_problems_without_a_gold_answer_are_left_out_and_counted(tmp_path: Path)
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("gsm9k", "there is no data set 'gsm9k'"),
+        ("gsm9k", "unknown data set 'gsm9k'"),
         ("gsm8k", "No such file"),
         ("jsonl:nothing.jsonl", "No such file"),
         ("rg:knitting", "the families and levels are"),

@@ -146,15 +146,15 @@ def test_a_broken_line_is_named_and_the_others_are_solved(treestar, tmp_path: Pa
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
-        (["solve"], 2, "exactly one of them"),
-        (["solve", "q", "--examples"], 2, "exactly one of them"),
+        (["solve"], 2, "give exactly one of"),
+        (["solve", "q", "--examples"], 2, "give exactly one of"),
         (["solve", ""], 2, "the question is empty"),
         (["solve", "q", "--exploration", "nan"], 2, "MCTSConfig.exploration must be a finite number"),
         (["solve", "q", "--temperature", "nan"], 2, "must be a finite number"),
         (["solve", "q", "--max-rollouts", "0"], 2, "rollouts must be a whole number, 1 or more"),
         (["solve", "q", "--max-rollouts", "many"], 2, "Invalid value for '--max-rollouts'"),
         (["solve", "q", "--rule", "ucb"], 2, "ucb"),
-        (["solve", "q", "--strategy", "beams"], 2, "there is no strategy 'beams'"),
+        (["solve", "q", "--strategy", "beams"], 2, "unknown strategy 'beams'"),
         (["solve", "q", "--strategy", "greedy", "--children", "4"], 2, "--children is not an option of"),
         (["solve", "q", "--strategy", "beam"], 2, "beam needs a process preference model: name one with --scorer"),
         (

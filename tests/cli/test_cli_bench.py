@@ -62,7 +62,7 @@ def test_killed_at_several_moments_and_resumed_gives_the_same_results(tmp_path: 
         kill_after(process, samples, lines)
         assert not (tmp_path / "cut" / "results.json").exists()
     said = finish(start(tmp_path / "cut", "--resume"))
-    assert re.search(r"9 problems in 3 cells, [123] of them left to do", said)
+    assert re.search(r"9 problems in 3 cells, [123] of them unfinished", said)
     assert "greedy: " in said
     finish(whole)
     one, other = [(tmp_path / name / "results.json").read_bytes() for name in ("whole", "cut")]
@@ -120,9 +120,9 @@ def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     [
         ([], 2, "Missing argument"),
         (["gsm8k"], 2, "Missing option '--out'"),
-        (["gsm8k", "--out", "x", "--k", "1,two"], 2, "--k takes numbers with commas"),
+        (["gsm8k", "--out", "x", "--k", "1,two"], 2, "--k takes comma-separated numbers"),
         (["gsm8k", "--out", "x", "--k", "1,99"], 2, "k = 99 needs at least as many samples"),
-        (["gsm8k", "--out", "x", "--strategy", "beams"], 2, "there is no strategy 'beams'"),
+        (["gsm8k", "--out", "x", "--strategy", "beams"], 2, "unknown strategy 'beams'"),
         (
             ["gsm8k", "--out", "x", "--strategy", "greedy", "--max-rollouts", "2"],
             2,
@@ -135,7 +135,7 @@ def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
         ),
         (["gsm8k", "--out", "x", "--exploration", "nan"], 2, "must be a finite number"),
         (["gsm8k", "--out", "x", "--gold"], 2, "No such option"),
-        (["gsm9k", "--out", "x"], 1, "there is no data set 'gsm9k'"),
+        (["gsm9k", "--out", "x"], 1, "unknown data set 'gsm9k'"),
         (["gsm8k", "--out", "x", "--data-dir", "nowhere"], 1, "No such file"),
         (["compare", "nothing", "nowhere"], 1, "nothing is not a benchmark run"),
     ],

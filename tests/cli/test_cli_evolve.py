@@ -64,10 +64,10 @@ def test_a_preset_can_be_shown_and_is_a_job(treestar) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
-        (["--out", "OUT"], 2, "give a job file, or a --preset"),
+        (["--out", "OUT"], 2, "give a job file or a --preset"),
         (["JOB", "--preset", "embedded", "--out", "OUT"], 2, "not both"),
-        (["JOB"], 2, "--out names the folder"),
-        (["--preset", "nobody", "--out", "OUT"], 1, "there is no preset 'nobody': it is one of embedded,"),
+        (["JOB"], 2, "give --out, the folder"),
+        (["--preset", "nobody", "--out", "OUT"], 1, "unknown preset 'nobody': choose one of embedded,"),
         (["./missing.yaml", "--out", "OUT"], 1, "cannot be read: No such file"),
         (["BAD", "--out", "OUT"], 1, "rounds[0].mode must be terminal or ppm"),
         (["JOB", "--out", "/proc/out"], 1, "/proc/out cannot be written"),

@@ -126,7 +126,7 @@ def test_a_benchmark_gives_the_figures_of_one_process(cluster: Any, treestar: An
         3,
     )
     assert on_cluster == table
-    assert "left to do" in said
+    assert "unfinished" in said
     one, other = [(tmp_path / name / "results.json").read_bytes() for name in ("alone", "ray")]
     assert one == other
 

@@ -226,7 +226,7 @@ def test_an_exhausted_tree_takes_in_less_probable_candidates() -> None:
 
 
 def test_distinct_needs_a_temperature() -> None:
-    with pytest.raises(ValueError, match="temperature must be above 0 where candidates are distinct"):
+    with pytest.raises(ValueError, match="temperature must be above 0 if candidates are distinct"):
         MCTSConfig(distinct=True, temperature=0.0)
     with pytest.raises(ValueError, match="min_share must be"):
         MCTSConfig(min_share=1.0)

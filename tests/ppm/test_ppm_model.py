@@ -208,8 +208,8 @@ def break_head(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
-        (break_nothing, "it is a policy: there is no value_head.bin beside it"),
-        (break_value_head, "value_head.bin holds other, summary.bias, summary.weight"),
+        (break_nothing, "it is a policy: its folder does not have value_head.bin"),
+        (break_value_head, "value_head.bin contains other, summary.bias, summary.weight"),
         (break_width, "value head is for a width of 32, not 64"),
         (break_weights, "cannot be loaded"),
         (break_labels, "it is a LlamaForSequenceClassification with 3 labels"),

@@ -81,7 +81,7 @@ def test_a_search_that_has_done_its_rollouts_is_finished() -> None:
 
 @pytest.mark.parametrize("config_class", [MCTSConfig, AdaptiveBranchingConfig])
 def test_without_a_number_of_rollouts_another_limit_ends_the_search(config_class: type[SearchConfig]) -> None:
-    with pytest.raises(ValueError, match="max_rollouts must be a whole number, 1 or more, where no other limit is"):
+    with pytest.raises(ValueError, match="max_rollouts must be a whole number, 1 or more, if no other limit is"):
         config_class(max_rollouts=None)
     result = run(config_class(max_rollouts=None, max_generated_tokens=8000), rate=lambda state: 0.5)
     assert result.stopped in ("max_generated_tokens", "exhausted")

@@ -202,7 +202,7 @@ def test_another_job_in_the_folder_is_refused_but_rounds_may_be_added(job: Job, 
 
     shorter = replace(job, rounds=job.rounds[:1])
     evolve(shorter, tmp_path, backends=scripted_backends())
-    with pytest.raises(TreestarError, match="holds a job: give --resume"):
+    with pytest.raises(TreestarError, match="already contains a job: give --resume"):
         evolve(shorter, tmp_path, backends=scripted_backends())
     with pytest.raises(TreestarError, match=r"other settings \(selection\.trajectories, seed\)"):
         evolve(
@@ -221,5 +221,5 @@ def test_a_round_that_solves_nothing_says_so(job: Job, tmp_path: Path) -> None:
     text = re.sub(r"jsonl:\S*/problems\.jsonl", f"jsonl:{problems}", job_text(job))
     from treestar.selfevolve.job import read_job
 
-    with pytest.raises(TreestarError, match="round 1 leaves nothing to learn from: none of its problems is solved"):
+    with pytest.raises(TreestarError, match="round 1 has no training data: none of its problems is solved"):
         evolve(read_job(text, "the job"), tmp_path / "out", backends=scripted_backends())

@@ -96,7 +96,7 @@ def test_what_is_not_given_has_its_default_also_inside_of_what_is() -> None:
         ),
         (
             SMALL.replace("max_rollouts: 4", "gold: false"),
-            "rounds[0].search.gold must be true: trees that nobody judged",
+            "rounds[0].search.gold must be true: trees without verdicts",
         ),
         (SMALL.replace("mode: ppm", "mode: fast"), "rounds[1].mode must be terminal or ppm, not 'fast'"),
         (SMALL.replace("mode: terminal", "mode: ppm"), "rounds[0].mode is ppm, but no PPM is trained before it"),
@@ -117,7 +117,7 @@ def test_what_is_not_given_has_its_default_also_inside_of_what_is() -> None:
         (SMALL + "load_as: vllm", "load_as must be a text with {model} in it, not 'vllm'"),
         (SMALL + "evaluation: {problems: 4}", "evaluation.cells and .sets are both empty"),
         (SMALL.replace("rounds:", "rounds: ["), "the job is not YAML: "),
-        (SMALL + "seed: 1\nseed: 2", "the job is not YAML: 'seed' stands there twice"),
+        (SMALL + "seed: 1\nseed: 2", "the job is not YAML: duplicate key 'seed'"),
         ("- 1", "a job must be an object with fields, not [1]"),
         ("problems: {data: [{name: math500, label: m}]}\nrounds: [{mode: terminal}]", "problems.data[0].name must be"),
         (
@@ -134,7 +134,7 @@ def test_an_error_names_the_field_and_what_is_allowed(text: str, sentence: str) 
 def test_a_job_that_cannot_be_read_says_so(tmp_path: Path) -> None:
     with pytest.raises(TreestarError, match=r"job .*missing\.yaml cannot be read: No such file"):
         load_job(tmp_path / "missing.yaml")
-    with pytest.raises(TreestarError, match="there is no preset 'embeded': it is one of embedded, embedded-quick"):
+    with pytest.raises(TreestarError, match="unknown preset 'embeded': choose one of embedded, embedded-quick"):
         preset_path("embeded")
 
 
@@ -182,7 +182,7 @@ def test_what_is_measured_with_or_was_there_before_is_not_trained_on(tmp_path: P
 def test_a_program_to_be_written_is_no_training_problem(tmp_path: Path) -> None:
     job = data_job(tmp_path, ["one?"], ["two?"])
     (tmp_path / "b.jsonl").write_text('{"question": "?", "entry_point": "f", "tests": "assert f()", "id": "x"}')
-    with pytest.raises(TreestarError, match=r"problem 'x' of jsonl:.* is no math problem"):
+    with pytest.raises(TreestarError, match=r"problem 'x' of jsonl:.* is not a math problem"):
         training_problems(job, [])
 
 

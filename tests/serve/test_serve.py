@@ -341,7 +341,7 @@ def test_failures_of_the_server_stand_in_its_log_and_not_in_its_answer(caplog: p
         with pytest.raises(openai.APIError) as failed_later:
             list(ask(client, stream=True))
     for error in (failed.value, failed_later.value):
-        assert "the server's log says why" in error.message
+        assert "see the server's log" in error.message
         assert "secret" not in json.dumps(error.body)
     assert caplog.text.count("RuntimeError: a secret of the server's") == 2
 
@@ -353,7 +353,7 @@ def test_a_port_that_is_taken(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
         with pytest.raises(SystemExit) as ended:
             main()
     assert ended.value.code == 1
-    assert f"cannot listen at 127.0.0.1 port {port}" in capsys.readouterr().err
+    assert f"cannot listen on 127.0.0.1 port {port}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def test_sampling_fields_and_seeds() -> None:
 
 def test_greedy_takes_no_temperature() -> None:
     assert read(GreedyConfig(), temperature=0, top_p=0.5).config == GreedyConfig()
-    with pytest.raises(RequestError, match="no temperature"):
+    with pytest.raises(RequestError, match="only temperature 0"):
         read(GreedyConfig(), temperature=1.0)
 
 

@@ -298,7 +298,7 @@ def test_trees_that_teach_nothing_are_named(policy: str, tmp_path: Path) -> None
     for tree in one_sided:
         for node in tree.terminals():
             node.correct = False
-    with pytest.raises(TreestarError, match="nothing to train on: 3 trees read; 3 gave no pairs \\(3 one outcome\\)"):
+    with pytest.raises(TreestarError, match="no training data: 3 trees read; 3 gave no pairs \\(3 one outcome\\)"):
         train_ppm(one_sided, policy, tmp_path)
 
 
@@ -319,7 +319,7 @@ def test_arguments_of_transformers_win(policy: str, tmp_path: Path) -> None:
 
 def test_a_finished_ppm_is_not_written_over(policy: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").touch()
-    with pytest.raises(TreestarError, match="already holds a model"):
+    with pytest.raises(TreestarError, match="already contains a model"):
         train_ppm(trees(2), policy, tmp_path, resume=True)
 
 

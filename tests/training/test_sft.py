@@ -229,7 +229,7 @@ def test_arguments_of_trl_win_and_wrong_ones_are_named(base: str, tmp_path: Path
 
 def test_a_finished_model_is_not_written_over(base: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").touch()
-    with pytest.raises(TreestarError, match="already holds a model"):
+    with pytest.raises(TreestarError, match="already contains a model"):
         train_policy([sum_row(1)], base, tmp_path, resume=True)
 
 

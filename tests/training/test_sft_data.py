@@ -171,9 +171,9 @@ def test_copies_stand_in_the_data_and_long_trajectories_are_counted() -> None:
     data = prepare(rows, tokenizer, RStarFormat(), longest)
     assert (len(data.rows), data.trajectories, data.too_long) == (4, 2, 1)
     assert data.to_json()["longest"] == longest
-    with pytest.raises(TreestarError, match="nothing to train on: all 3 trajectories exceed 10 tokens"):
+    with pytest.raises(TreestarError, match="no training data: all 3 trajectories exceed 10 tokens"):
         prepare(rows, tokenizer, RStarFormat(), 10)
-    with pytest.raises(TreestarError, match=r"nothing to train on$"):
+    with pytest.raises(TreestarError, match=r"no training data$"):
         prepare([], tokenizer, RStarFormat(), 10)
     with pytest.raises(ValueError, match="copies must be 1 or more"):
         sum_row(1, copies=0)

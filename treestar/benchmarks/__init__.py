@@ -1,4 +1,4 @@
-"""Problems to measure with, the runner that measures, and records of what was measured.
+"""Benchmark problems, the runner that measures strategies on them, and the results.
 
 The modules that compute (`metrics`, `runner`, `results`, `plots`) load numpy and are imported by name.
 """

@@ -29,8 +29,8 @@ def compare_runs(first: Path, second: Path, pair: tuple[str, str] | None = None)
     Args:
         first: the folder of a run.
         second: the folder of another run, or the same.
-        pair: the two answers to compare, each as `TASK` or `TASK,FILTER`; None for each strategy's own answer that both
-            runs have.
+        pair: the two answers to compare, each as `TASK` or `TASK,FILTER`; None for each strategy's own answer, if both
+            runs have it.
 
     Returns:
         For each pair: the two names, n, difference, interval, and McNemar's test if all values are right or wrong.
@@ -52,7 +52,7 @@ def compare_runs(first: Path, second: Path, pair: tuple[str, str] | None = None)
         one_values, one_digest = named(ones, one, first)
         other_values, other_digest = named(others, other, second)
         if one_digest != other_digest:
-            raise TreestarError(f"{one} of {first} and {other} of {second} were not measured on the same problems")
+            raise TreestarError(f"{one} of {first} and {other} of {second} do not have the same problems")
         compared = compare_values(one_values, other_values, "acc", "acc")
         found.append({"first": one, "second": other, **compared})
     return found

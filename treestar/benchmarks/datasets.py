@@ -1,12 +1,12 @@
-"""Problems to measure with, by name: common test sets, reasoning-gym families, and your own files.
+"""Benchmark problems by name: common test sets, reasoning-gym families, and your own files.
 
-    gsm8k, math500, ...     a named set: its JSON Lines file in a data folder, else from the Hugging Face hub
+    gsm8k, math500, ...     a named set: its JSON Lines file in a data folder, otherwise from the Hugging Face hub
     rg:FAMILY[:LEVEL]       reasoning-gym problems of the test split; by default of every level
     jsonl:PATH              a JSON Lines file: `question`, `answer`, and optionally `id`, `level`, `subject`
     hf:NAME[:CONFIG][@SPLIT]  a data set on the hub, or a folder in its layout; the default split is `test`
 
-Every named set has a count, and a different number of problems is an error: an accuracy over half of a test set, or
-over another version, looks like any other accuracy.
+Every named set has a count, and a different number of problems is an error: otherwise an accuracy on half of a test
+set, or on another version, would go unnoticed.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ __all__ = [
 ]
 
 GYM_PROBLEMS = 100
-"""Problems of each reasoning-gym level without a limit."""
+"""Number of problems per reasoning-gym level if there is no limit."""
 GYM_SEED = 4
-"""Set number for reasoning-gym. The split, not the seed, keeps test questions out of training."""
+"""Set number for reasoning-gym. Test questions are kept out of training by the split, not by this seed."""
 
 FIELDS = {"id", "question", "answer"}
 CODE_FIELDS = {"entry_point", "tests"}
@@ -45,18 +45,18 @@ CODE_FIELDS = {"entry_point", "tests"}
 
 @dataclass(frozen=True)
 class NamedSet:
-    """Where a test set comes from, and its number of problems."""
+    """The source of a test set, and its number of problems."""
 
     file: str
-    """Its file in the data folder, one JSON object a line with `id`, `question` and `answer`."""
+    """Its file in the data folder, one JSON object per line with `id`, `question` and `answer`."""
     count: int
-    """Problems in that file."""
+    """Number of problems in that file."""
     hub: str
     """Its repository on the Hugging Face hub."""
     split: str = "test"
     config: str | None = None
     hub_count: int | None = None
-    """Problems on the hub, if different."""
+    """Number of problems on the hub, if different."""
 
 
 NAMED_SETS: Mapping[str, NamedSet] = {
@@ -81,7 +81,7 @@ NAMED_SETS: Mapping[str, NamedSet] = {
 
 @dataclass(frozen=True)
 class ProblemSet:
-    """The problems of one data set that a run asks."""
+    """The problems of one data set in a run."""
 
     name: str
     problems: tuple[Problem, ...]
@@ -89,7 +89,7 @@ class ProblemSet:
     original: int
     """Number of problems in the whole set."""
     without_answer: int
-    """Problems within the limit that were left out because they have no gold answer."""
+    """Number of problems within the limit that were left out because they have no gold answer."""
 
 
 def load_problems(name: str, data_dir: Path | None = None, limit: int | None = None) -> ProblemSet:
@@ -100,8 +100,8 @@ def load_problems(name: str, data_dir: Path | None = None, limit: int | None = N
         limit: only the first problems, at most this many; a reasoning-gym family's levels share it evenly.
 
     Raises:
-        TreestarError: the set does not exist or cannot be loaded, a line is not a problem, the count is wrong, or there
-            are no gold answers.
+        TreestarError: the set does not exist or cannot be loaded, a line is not a problem, the count is wrong, or no
+            problem has a gold answer.
     """
     kind, _, rest = name.partition(":")
     if kind == "rg":
@@ -113,7 +113,7 @@ def load_problems(name: str, data_dir: Path | None = None, limit: int | None = N
         found = found[:limit]
     answered = tuple(problem for problem in found if problem.answer)
     if not answered:
-        raise TreestarError(f"data set {name!r} has no problem with a gold answer, so nothing can be measured on it")
+        raise TreestarError(f"data set {name!r} has no problem with a gold answer, so it cannot be used")
     return ProblemSet(name, answered, original, len(found) - len(answered))
 
 
@@ -127,7 +127,7 @@ def read_set(kind: str, rest: str, name: str, data_dir: Path | None) -> list[Pro
     named = NAMED_SETS.get(name)
     if named is None:
         raise TreestarError(
-            f"there is no data set {name!r}: it is one of {', '.join(NAMED_SETS)}, "
+            f"unknown data set {name!r}: choose one of {', '.join(NAMED_SETS)}, "
             "or rg:FAMILY[:LEVEL], jsonl:PATH, hf:NAME[:CONFIG][@SPLIT]"
         )
     if data_dir is not None:
@@ -137,8 +137,8 @@ def read_set(kind: str, rest: str, name: str, data_dir: Path | None) -> list[Pro
         expected = named.hub_count or named.count
     if len(problems) != expected:
         raise TreestarError(
-            f"{name} has {expected:,} problems, but {place} holds {len(problems):,}: it is another version or only a "
-            "part (to measure on it anyway, give it as jsonl:PATH or hf:NAME)"
+            f"{name} has {expected:,} problems, but {place} has {len(problems):,}: it is another version or only a "
+            "part (to use it anyway, give it as jsonl:PATH or hf:NAME)"
         )
     return problems
 
@@ -149,7 +149,7 @@ def gym_problems(cell: str, limit: int | None) -> list[Problem]:
     levels = LEVELS.get(family)
     if levels is None or (level and level not in levels):
         known = ", ".join(f"{each} ({', '.join(LEVELS[each])})" for each in LEVELS)
-        raise TreestarError(f"there is no reasoning-gym cell {cell!r}; the families and levels are {known}")
+        raise TreestarError(f"unknown reasoning-gym cell {cell!r}; the families and levels are {known}")
     wanted = [level] if level else list(levels)
     total = GYM_PROBLEMS * len(wanted) if limit is None else limit
     shares = [total // len(wanted) + (place < total % len(wanted)) for place in range(len(wanted))]
@@ -177,7 +177,7 @@ def read_jsonl(path: Path) -> list[Problem]:
 def numbered_lines(path: Path) -> list[tuple[int, str]]:
     """The non-empty lines of a JSON Lines file, with their numbers. Raises TreestarError."""
     try:
-        # Not splitlines(): JSON text may contain characters such as U+2028, which do not end a line of JSON Lines.
+        # Not splitlines(): JSON text can contain characters such as U+2028, which do not end a line of JSON Lines.
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
@@ -186,13 +186,13 @@ def numbered_lines(path: Path) -> list[tuple[int, str]]:
 
 
 def problem_from_line(line: str, number: int) -> Problem:
-    """The problem in one line; its id defaults to `number`. Raises ValueError saying what is wrong."""
+    """The problem in one line; its id defaults to `number`. Raises ValueError with the reason."""
     try:
         data = json.loads(line)
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON ({error.msg} at column {error.colno})") from error
     except RecursionError as error:
-        raise ValueError("not JSON that can be read: it is nested too deeply") from error
+        raise ValueError("JSON that is nested too deeply") from error
     if not isinstance(data, dict) or not isinstance(data.get("question"), str):
         raise ValueError("not an object with a text `question`")
     answer = data.get("answer")
@@ -209,7 +209,7 @@ def from_hub(repository: str, config: str | None, split: str) -> list[Problem]:
     """The problems of a data set on the Hugging Face hub, or of a folder in the hub's layout.
 
     Raises:
-        TreestarError: the library is not installed, the set cannot be loaded, or its fields are not understood.
+        TreestarError: the library is not installed, the set cannot be loaded, or its fields are unknown.
     """
     try:
         import datasets
@@ -231,7 +231,7 @@ def from_hub(repository: str, config: str | None, split: str) -> list[Problem]:
 
 
 def problem_from_hub(row: Mapping[str, Any], repository: str, number: int) -> Problem:
-    """One row of a hub data set as a problem, whatever the names of its fields. Raises TreestarError."""
+    """One row of a hub data set as a problem, for all known field names. Raises TreestarError."""
 
     def first(*names: str) -> Any:
         return next((row[name] for name in names if row.get(name) is not None), None)
@@ -239,7 +239,7 @@ def problem_from_hub(row: Mapping[str, Any], repository: str, number: int) -> Pr
     question = first("question", "problem", "prompt", "Question")
     if not isinstance(question, str):
         raise TreestarError(f"data set {repository!r} has no text field question, problem or prompt: {sorted(row)}")
-    if "Body" in row:  # SVAMP keeps the story apart from the question
+    if "Body" in row:  # SVAMP stores the story separately from the question
         question = f"{row['Body'].rstrip(' .')}. {question}"
     metadata = {"subject": first("subject", "type", "domain"), "level": first("level", "difficulty")}
     if isinstance(metadata["level"], str):
@@ -258,7 +258,7 @@ def problem_from_hub(row: Mapping[str, Any], repository: str, number: int) -> Pr
 
 
 def gold_answer(answer: Any, solution: str | None) -> str | None:
-    """The gold answer: a list's parts joined, what follows GSM8K's `####`, or what a worked solution boxes."""
+    """The gold answer: the joined parts of a list, the text after GSM8K's `####`, or the boxed answer of a solution."""
     if answer is None:
         return extract_answer(solution) if solution is not None else None
     if isinstance(answer, list):

@@ -1,8 +1,8 @@
 """Problems of the package reasoning-gym, by family and level, in splits that never share a question.
 
 A question belongs to the split that a hash of its text selects, so the splits are disjoint for all seeds and sizes, and
-also from sets made later. reasoning-gym draws item i with seed + i; the sets made here start `SEED_STRIDE` apart, more
-than any set is large. Instructions about answer formatting at the end of some questions are left out.
+also from sets made later. reasoning-gym draws item i with seed + i; the first seeds of sets are `SEED_STRIDE` apart,
+more than the size of any set. Instructions about answer formatting at the end of some questions are left out.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ LEG_PREFIX = "Your task is to count how many legs there are in total when given 
 
 
 def split_of(question: str) -> Split:
-    """The only split in which a question may appear: 8 of 10 are train, the others validation and test."""
+    """The only split that can contain a question: 8 of 10 are train, the others validation and test."""
     bucket = hashlib.sha256(question.encode()).digest()[0] % 10
     return "train" if bucket < 8 else "validation" if bucket == 8 else "test"
 
@@ -46,7 +46,7 @@ def make_problems(family: str, level: str, split: Split, count: int, seed: int =
     """The first `count` distinct problems of `iter_problems`.
 
     Raises:
-        ValueError: the family has no such level, or too few distinct questions.
+        ValueError: the family does not have this level, or has too few distinct questions.
     """
     problems: list[Problem] = []
     for problem in iter_problems(family, level, split, seed):
@@ -59,7 +59,7 @@ def make_problems(family: str, level: str, split: Split, count: int, seed: int =
 
 
 def iter_problems(family: str, level: str, split: Split, seed: int = 0) -> Iterator[Problem]:
-    """Distinct problems of one family, level and split, in an order that depends on `seed` alone."""
+    """Distinct problems of one family, level and split, in an order that depends only on `seed`."""
     if family not in LEVELS or level not in LEVELS[family]:
         raise ValueError(f"no cell {family!r} {level!r}; the cells are {', '.join('/'.join(c) for c in cells())}")
     if split not in get_args(Split):
@@ -95,7 +95,7 @@ def items(family: str, config: Mapping[str, Any], first_seed: int) -> Iterator[M
 
 
 def seeded(dataset: Any) -> Iterator[Mapping[str, Any]]:
-    """A data set's items one by one; the few seeds for which reasoning-gym fails to build an item are skipped."""
+    """A data set's items one by one, without the few seeds for which reasoning-gym fails to build an item."""
     for index in range(SEED_STRIDE):
         try:
             yield dataset[index]
@@ -104,6 +104,6 @@ def seeded(dataset: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def tidy(question: str) -> str:
-    """A question without the sentences that only say how to format the answer."""
+    """A question without instructions for formatting the answer."""
     question = question.replace(LEG_PREFIX, "How")
     return INSTRUCTION.sub("", question).strip()

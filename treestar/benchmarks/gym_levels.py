@@ -1,4 +1,4 @@
-"""The problem families of reasoning-gym in use: their levels, and the groups of gsm_symbolic's templates."""
+"""The reasoning-gym families in use: their levels, and the groups of gsm_symbolic's templates."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ GSM_GROUPS: Mapping[str, tuple[int, ...]] = {
     "untaught": (2, 6, 7, 11, 17, 26, 34, 41, 44, 46, 49, 51, 52, 53, 58, 66, 67, 69, 75, 78, 82, 84, 92, 99),
     "heldout": (0, 10, 13, 14, 15, 28, 30, 39, 43, 56, 59, 68, 70, 71, 80, 81, 83, 88),
 }  # fmt: skip
-"""Templates of gsm_symbolic, no two groups with one in common: `taught` may be learned from written solutions,
-`untaught` from search alone, and `heldout` is for evaluation only (drawn at random with seed 2026)."""
+"""Disjoint groups of gsm_symbolic templates: `taught` can be learned from written solutions, `untaught` only from
+search, and `heldout` is only for evaluation (drawn at random with seed 2026)."""
 
 LEVELS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "chain_sum": {
@@ -71,7 +71,7 @@ LEVELS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     },
     "gsm_symbolic": {group: {"templates": templates} for group, templates in GSM_GROUPS.items()},
 }
-"""Each family's levels, and what reasoning-gym is asked for there. The "levels" of gsm_symbolic are its groups."""
+"""Each family's levels, with their reasoning-gym settings. The "levels" of gsm_symbolic are its groups."""
 
 
 def cells() -> tuple[tuple[str, str], ...]:

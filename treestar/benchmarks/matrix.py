@@ -1,7 +1,7 @@
-"""What a benchmark run consists of: data sets x strategies x temperatures x budgets x seeds, as cells.
+"""The cells of a benchmark run: data sets x strategies x temperatures x budgets x seeds.
 
 Greedy does not depend on temperature, budget or seed, so it is one cell. `majority`, `best_of_n` and `weighted_vote`
-look at the same independent trajectories, so they share the cell `sampling`, which also serves pass@k and every token
+use the same independent trajectories, so they share the cell `sampling`, which also gives pass@k and every token
 budget.
 """
 
@@ -36,9 +36,9 @@ METHOD_OF: Mapping[str, Method] = {
     "dvts": "dvts",
     "adaptive_branching": "adaptive_branching",
 }
-"""How each strategy of `STRATEGIES` makes its trajectories."""
+"""The method by which each strategy of `STRATEGIES` makes its trajectories."""
 SAMPLING_STRATEGIES = tuple(name for name, method in METHOD_OF.items() if method == "sampling")
-"""The strategies that choose among the same independent trajectories."""
+"""The strategies that select from the same independent trajectories."""
 CONFIG_OF: Mapping[Method, type[SearchConfig]] = {
     "greedy": GreedyConfig,
     "mcts": MCTSConfig,
@@ -47,50 +47,50 @@ CONFIG_OF: Mapping[Method, type[SearchConfig]] = {
     "adaptive_branching": AdaptiveBranchingConfig,
     "sampling": MajorityConfig,
 }
-"""In the order in which they are run: sampling comes last, because it gets the tokens that the searches spent."""
+"""In running order: sampling comes last, because its budget is the number of tokens that the searches spent."""
 
 WITHOUT_LIMIT: Mapping[Method, Mapping[str, Any]] = {
     "mcts": {"max_rollouts": None, "early_stop": False},
     "adaptive_branching": {"max_rollouts": None},
 }
-"""With a token budget, the budget ends a search and not its rollouts."""
+"""With a token budget, a search is ended by the budget and not by its number of rollouts."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkConfig:
-    """What is measured. Two runs with the same configuration, policy and problems have the same results."""
+    """The configuration of a run. Two runs with the same configuration, policy and problems have the same results."""
 
     datasets: tuple[str, ...]
-    """Names as `load_problems` knows them."""
+    """Names that `load_problems` accepts."""
     strategies: tuple[str, ...] = ("greedy", "majority", "best_of_n", "mcts")
-    """Which strategies are compared."""
+    """The strategies to compare."""
     samples: int = 16
-    """n: independent trajectories a problem, from which pass@k, consensus@k and best-of-k are computed."""
+    """n: independent trajectories per problem, from which pass@k, consensus@k and best-of-k are computed."""
     k: tuple[int, ...] = (1, 4, 16)
-    """The ks of pass@k, consensus@k, best-of-k and weighted vote@k; none above `samples`."""
+    """Values of k for pass@k, consensus@k, best-of-k and weighted vote@k; at most `samples`."""
     temperatures: tuple[float, ...] = (1.0,)
     """Sampling temperatures of the sampling and tree strategies."""
     budget_tokens: tuple[int, ...] = ()
-    """Token budgets a problem at which all strategies are compared."""
+    """Token budgets per problem at which all strategies are compared."""
     seeds: int = 1
     """Repetitions with seeds 0, 1, ..."""
     limit: int | None = None
-    """Only the first so many problems of each data set."""
+    """Only this many problems of each data set, the first ones."""
     search: Mapping[str, Any] = field(default_factory=dict)
-    """Further settings of the strategies, by the names of their configurations' fields."""
+    """Other settings of the strategies, by the field names of their configurations."""
 
     def __post_init__(self) -> None:
-        """Raises ValueError saying what is wrong."""
+        """Raises ValueError with the reason."""
         object.__setattr__(self, "search", current_names(self.search, warn_of_renaming))
         for name in ("datasets", "strategies", "k", "temperatures"):
             if not getattr(self, name):
                 raise ValueError(f"{name} must name at least one")
         for name in ("datasets", "strategies", "k", "temperatures", "budget_tokens"):
             if len(set(getattr(self, name))) < len(getattr(self, name)):
-                raise ValueError(f"{name} names something twice: {', '.join(map(str, getattr(self, name)))}")
+                raise ValueError(f"{name} contains duplicates: {', '.join(map(str, getattr(self, name)))}")
         for strategy in self.strategies:
             if strategy not in STRATEGIES:
-                raise ValueError(f"there is no strategy {strategy!r}: it is one of {', '.join(STRATEGIES)}")
+                raise ValueError(f"unknown strategy {strategy!r}: choose one of {', '.join(STRATEGIES)}")
         numbers = (
             self.samples,
             self.seeds,
@@ -101,7 +101,7 @@ class BenchmarkConfig:
         if min(numbers) < 1:
             raise ValueError("samples, seeds, k, budget_tokens and limit must be whole numbers, 1 or more")
         if max(self.k) > self.samples:
-            raise ValueError(f"k = {max(self.k)} needs at least as many samples, not {self.samples}")
+            raise ValueError(f"k = {max(self.k)} needs at least as many samples, but samples is {self.samples}")
         for name in self.search:
             if not any(name in field_names(method) for method in self.methods()):
                 raise ValueError(f"{name} is not a setting of {', '.join(self.strategies)}")
@@ -113,7 +113,7 @@ class BenchmarkConfig:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> BenchmarkConfig:
-        """The configuration that `to_json` wrote. Raises TypeError or ValueError on another object."""
+        """The configuration from the result of `to_json`. Raises TypeError or ValueError on another object."""
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in data.items()
         }
@@ -132,7 +132,7 @@ class Cell:
     method: Method
     temperature: float
     budget: int | None
-    """The token budget of a tree search; sampling serves every budget from the same trajectories."""
+    """The token budget of a tree search; sampling uses the same trajectories for every budget."""
     seed: int
     config: SearchConfig
 
@@ -143,7 +143,7 @@ class Cell:
 
     @property
     def task(self) -> str:
-        """The cell's name without its seed: what results are averaged over."""
+        """The cell's name without its seed; results are averaged over seeds."""
         parts = [self.dataset, self.method]
         if self.method != "greedy":
             parts.append(f"t={self.temperature:g}")
@@ -158,7 +158,7 @@ class Cell:
 
 
 def matrix(config: BenchmarkConfig) -> list[Cell]:
-    """Every cell of a run, in the order in which they are run.
+    """Every cell of a run, in running order.
 
     Raises:
         ValueError: a setting's value is not allowed.
@@ -188,8 +188,8 @@ def cells_of(config: BenchmarkConfig, dataset: str, method: Method) -> list[Cell
 
 
 def field_names(method: Method) -> set[str]:
-    """The settings of a method that a run may give, besides those that the matrix itself varies. The number of rollouts
-    is for the methods that have one by default: it does not cut `samples` short."""
+    """The settings of a method that a run can give, except those that the matrix varies. The number of rollouts
+    applies only to methods that have a default for it: it does not reduce `samples`."""
     names = {each.name for each in fields(CONFIG_OF[method])} - {
         "samples",
         "temperature",

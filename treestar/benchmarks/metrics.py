@@ -1,7 +1,7 @@
-"""What n samples of one problem say about k of them, and how close one answer is to another.
+"""Estimators of the score of k samples from n samples of one problem, and measures of similarity between two answers.
 
-All functions are pure. The `@k` estimators are unbiased: their value is the expectation, over all ways to draw k of the
-n samples without replacement, of what k samples would have scored. So one run of n samples serves every k <= n.
+All functions are pure. The `@k` estimators are unbiased: their value is the expected score of k samples, over all ways
+to draw k of the n samples without replacement. So one run of n samples is enough for every k <= n.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def pass_at_k(n: int, c: int, k: int) -> float:
     Stable for any n: a sum of logarithms of at most min(c, k) terms, without a binomial coefficient.
 
     Args:
-        n: samples.
-        c: how many of them are right.
+        n: number of samples.
+        c: number of right samples.
         k: number of samples drawn, at most n.
 
     Raises:
@@ -75,9 +75,9 @@ class Consensus(NamedTuple):
 
 
 def consensus_at_k(groups: Sequence[int], right: Sequence[bool], k: int) -> Consensus:
-    """Self-consistency with k samples (Wang et al. 2022): the answer that most of them give.
+    """Self-consistency with k samples (Wang et al. 2022): the most frequent answer.
 
-    Exact, without drawing subsets: `first_places` counts them by their outcome. A tie goes to the answer found first;
+    Exact, without drawing subsets: `first_places` counts them by outcome. A tie goes to the answer found first;
     over all orders of the samples each of t tied answers comes first in one of t, so a tie counts as the share of right
     answers among the tied ones.
 
@@ -112,7 +112,7 @@ def first_places(counts: Sequence[tuple[int, bool]], n: int, k: int, most: int) 
     functions hold binomial probabilities instead of binomial coefficients, which never overflow.
 
     Args:
-        counts: for each answer how many of the samples give it, and whether it is right.
+        counts: for each answer the number of samples that give it, and whether it is right.
     """
     contenders = [(size, is_right) for size, is_right in counts if size >= most]
     free = n - sum(size for size, _ in contenders)
@@ -136,7 +136,7 @@ def first_places(counts: Sequence[tuple[int, bool]], n: int, k: int, most: int) 
 
 @lru_cache(maxsize=4096)
 def kept(size: int, k: int, n: int) -> NDArray[np.float64]:
-    """The binomial distribution of how many of `size` samples remain if each is kept with probability k / n."""
+    """The binomial distribution of the number of `size` samples that remain if each is kept with probability k / n."""
     chances = np.zeros(size + 1)
     if k == n:
         chances[size] = 1.0
@@ -163,7 +163,7 @@ def best_of_k(scores: Sequence[float], right: Sequence[bool], k: int) -> float:
     if np.isnan(values).any():
         raise ValueError("a score is not a number")
     order = np.argsort(values, kind="stable")
-    # below[i]: the share of subsets that lie wholly among the i lowest, C(i, k) / C(n, k).
+    # below[i]: the share of subsets that contain only the i lowest, C(i, k) / C(n, k).
     below = np.zeros(n + 1)
     below[n] = 1.0
     for i in range(n, k, -1):
@@ -232,8 +232,8 @@ def token_f1(answer: str | None, gold: str) -> float:
 
 
 def normalized(text: str) -> str:
-    """Lower case, without punctuation, articles and repeated spaces, as SQuAD's evaluation script does it; but a number
-    keeps its sign and its point, as in DROP's (Dua et al. 2019)."""
+    """Lower case, without punctuation, articles and repeated spaces, as in SQuAD's evaluation script; but a number
+    keeps its sign and its decimal point, as in DROP's (Dua et al. 2019)."""
     words = [word if is_number(word) else word.translate(PUNCTUATION) for word in text.lower().split()]
     return " ".join(word for word in " ".join(words).split() if word not in ("a", "an", "the"))
 

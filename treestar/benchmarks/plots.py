@@ -1,4 +1,4 @@
-"""The plots of a run, from results.json alone: accuracy against tokens, pass@k by temperature, accuracy by level."""
+"""The plots of a run, only from results.json: accuracy against tokens, pass@k by temperature, accuracy by level."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ COLORS = (
     *("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb"),
     *("#000000", "#332288", "#999933"),
 )
-"""Paul Tol's bright scheme, which color-blind readers can tell apart, black, and two colors of his muted scheme."""
+"""Paul Tol's bright scheme, which is safe for color-blind readers, black, and two colors of his muted scheme."""
 HATCHES = ("", "///", "...")
-"""Mark bars whose colors repeat."""
+"""For bars whose colors repeat."""
 
 Results = Mapping[str, Any]
 Series = list[tuple[float, float, float, float]]
@@ -93,7 +93,7 @@ def draw_accuracy_by_tokens(
     marks = [each[0] for each in curves["pass@k"]]
     axes.set_xticks(marks, [f"{mark:,.0f}" for mark in marks])
     axes.set_xticks([], minor=True)
-    axes.set_xlabel("generated tokens a problem")
+    axes.set_xlabel("generated tokens per problem")
     axes.set_ylabel("accuracy")
     axes.set_title(f"{dataset}, temperature {temperature:g}")
     finish(axes)

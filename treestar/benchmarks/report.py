@@ -1,4 +1,4 @@
-"""report.md: the results of a run for human readers, from results.json alone."""
+"""report.md: the results of a run for human readers, only from results.json."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def level_table(results: Results, tasks: Iterable[str]) -> str:
 
 
 def difference_table(results: Results, tasks: Iterable[str]) -> str:
-    """What tree search gains over each other strategy; with a budget, at the same tokens on every problem."""
+    """The gain of tree search over each other strategy; with a budget, at the same tokens on every problem."""
     rows = []
     for each in results["comparisons"]:
         if each["first"].rpartition(",")[0] in tasks:
@@ -179,5 +179,5 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def slug(name: str) -> str:
-    """`name` as a part of a file name."""
+    """`name` as part of a file name."""
     return re.sub(r"[^A-Za-z0-9.=-]+", "-", name).strip("-")

@@ -1,9 +1,9 @@
-"""From samples.jsonl to results.json: every metric of a run, and nothing that depends on time, machine or order.
+"""Computes results.json from samples.jsonl: every metric of a run. Nothing depends on time, machine or order.
 
 The layout and the field names are lm-evaluation-harness's: `results[task]["metric,filter"]` with
 `"metric_stderr,filter"`, `configs`, `versions`, `n-shot`, `n-samples`, `higher_is_better`. treestar adds
 `"metric_interval,filter"` (95% bootstrap over problems), `"acc_by_seed,filter"`, `by_level` and `comparisons`.
-A task is a cell without its seed; `scoring` says what the filters are.
+A task is a cell without its seed; `scoring` describes the filters.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def read_values(samples: Path, config: BenchmarkConfig) -> tuple[dict[str, TaskV
 
 
 def level_of(doc: Mapping[str, Any]) -> str:
-    """The difficulty of a problem, in the words of its data set; "" if it has none."""
+    """The difficulty of a problem, as named by its data set; "" if it has none."""
     parts = [str(doc[name]) for name in ("family", "level") if doc.get(name) not in (None, "")]
     return " ".join(parts) if "level" in doc else ""
 
@@ -185,7 +185,7 @@ def compare_values(first: TaskValues, second: TaskValues, first_name: str, secon
 def budget_comparisons(
     values: Mapping[str, TaskValues], tasks: Mapping[str, Cell], config: BenchmarkConfig
 ) -> list[dict[str, Any]]:
-    """MCTS minus each other strategy at the same tokens, temperature and problems; without budgets, at its own."""
+    """MCTS minus each other strategy at the same tokens, temperature and problems; without budgets, at its own cost."""
     found = []
     for task, cell in tasks.items():
         if cell.method != "mcts":

@@ -1,4 +1,4 @@
-"""Expressions to calculate, asked for in other words than reasoning-gym's."""
+"""Rewords reasoning-gym's questions that ask to calculate an expression."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from random import Random
 __all__ = ["reworded"]
 
 WORDINGS = ("Calculate {}.", "What is {}?", "Compute {}.", "Evaluate: {}.", "Solve {}.")
-"""Ways to ask for the value of an expression. The levels here have the first alone, whoever tries the policy others."""
+"""Ways to ask for the value of an expression. The levels here use only the first; users also try the others."""
 
 
 def reworded(question: str, random: Random) -> str:
-    """`question` in another of WORDINGS, if it is in the first."""
+    """`question` in another of WORDINGS, if it has the first."""
     begin, end = WORDINGS[0].split("{}")
     if not question.startswith(begin):
         return question

@@ -1,13 +1,13 @@
-"""Runs the cells of a benchmark and writes each finished problem at once, so that a killed run can be resumed.
+"""Runs the cells of a benchmark and writes each finished problem immediately, so that a killed run can be resumed.
 
-    OUT/config.json       what is measured: written first, compared when a run is resumed
-    OUT/samples.jsonl     a line for each finished problem of each cell
-    OUT/provenance.json   when, where and how long: one entry per session; nothing else depends on time or machine
-    OUT/results.json      the metrics, computed from config.json and samples.jsonl alone (`results`)
+    OUT/config.json       the configuration: written first, compared when a run is resumed
+    OUT/samples.jsonl     one line per finished problem of each cell
+    OUT/provenance.json   time, machine and duration: one entry per session; no other file depends on time or machine
+    OUT/results.json      the metrics, computed only from config.json and samples.jsonl (`results`)
     OUT/report.md, OUT/plots/*.png   the same for human readers
 
-Tasks are fed to the workers one by one, and nothing of a finished task is kept, so memory does not grow with the number
-of problems.
+Tasks are passed to the workers one by one, and finished tasks are not kept, so memory does not grow with the number of
+problems.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ Progress = Callable[[BenchmarkTask, Row], None]
 def begin_run(
     out: Path, config: BenchmarkConfig, sets: Sequence[ProblemSet], model: Mapping[str, Any], resume: bool
 ) -> dict[str, Any]:
-    """Make the folder of a run, or check that it holds the same run; returns the content of config.json.
+    """Create the folder of a run, or check that it contains the same run; returns the content of config.json.
 
     Args:
-        model: what is known about the policy and the PPM: their names and settings, `num_fewshot`.
-        resume: continue the run that `out` holds, if any.
+        model: the names and settings of the policy and the PPM, and `num_fewshot`.
+        resume: continue the run in `out`, if any.
 
     Raises:
-        TreestarError: `out` holds a run and `resume` is false, the run has another configuration, or `out` cannot be
+        TreestarError: `out` contains a run and `resume` is false, the run has another configuration, or `out` cannot be
             written.
     """
     settings: dict[str, Any] = {
@@ -71,7 +71,9 @@ def begin_run(
     path = out / CONFIG
     if path.exists() and (out / SAMPLES).exists():
         if not resume:
-            raise TreestarError(f"{out} holds a benchmark run: give --resume to continue it, or another --out")
+            raise TreestarError(
+                f"{out} already contains a benchmark run: give --resume to continue it, or another --out"
+            )
         try:
             begun = read_json(path)
             begun["config"]["search"] = current_names(begun["config"]["search"])
@@ -90,7 +92,7 @@ def digest(problems: ProblemSet) -> str:
 
 
 def unfinished_problems(out: Path, config: BenchmarkConfig, sets: Sequence[ProblemSet]) -> Counter[str]:
-    """How many problems of each cell are unfinished.
+    """The number of unfinished problems of each cell.
 
     Raises:
         TreestarError: samples.jsonl cannot be read.
@@ -113,13 +115,13 @@ async def run_benchmark(
     is compared with.
 
     Args:
-        out: a folder that `begin_run` made or checked.
+        out: a folder created or checked by `begin_run`.
         workers: opened with `task.open_benchmark_worker`.
 
     Raises:
         ValueError: a strategy needs a PPM, and the workers have none.
-        TreestarError: the policy or the sandbox failed permanently, or samples.jsonl cannot be written. What was
-            already written stays valid.
+        TreestarError: the policy or the sandbox failed permanently, or samples.jsonl cannot be written. Lines that
+            were already written stay valid.
     """
     for strategy in config.strategies:
         check_scorer(strategy, workers.about["ppm"] is not None)
@@ -160,7 +162,7 @@ async def run_tasks(
 
 
 def add_session(out: Path, command: str, started: float, problems: int) -> None:
-    """Append to provenance.json that a session of this run has ended. Raises TreestarError if it cannot."""
+    """Append a finished session of this run to provenance.json. Raises TreestarError if it cannot be written."""
     path = out / PROVENANCE
     sessions = read_json(path) if path.exists() else []
     session = {

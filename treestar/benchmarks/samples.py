@@ -1,7 +1,7 @@
-"""samples.jsonl: one line for each finished problem of a cell, with the prompt, every completion and how it was graded.
+"""samples.jsonl: one line per finished problem of a cell, with the prompt, every completion and its grade.
 
-Every metric is computed from these lines alone, so you can grade them again with your own rules. Field names are those
-of lm-evaluation-harness where it has them. A line is appended when its problem is finished.
+Every metric is computed only from these lines, so you can grade them again with your own rules. Field names are those
+of lm-evaluation-harness if it has them. A line is appended when its problem is finished.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ __all__ = ["Row", "doc_hash", "finished_keys", "iter_rows", "make_row", "tokens_
 
 Row = dict[str, Any]
 """One line of samples.jsonl. Its lists `resps`, `filtered_resps`, `right`, `group`, `tokens` and `ended` have one entry
-for each trajectory, in the order in which the trajectories were begun."""
+per trajectory, in the order in which the trajectories were started."""
 
 SCORE_DIGITS = 4
-"""Decimals of a score. Later digits of a log-probability depend on what else was in the batch; these do not."""
+"""Decimals of a score. Later digits of a log-probability depend on the rest of the batch; these do not."""
 
 RowKey = tuple[str, int]
 """A cell's key, and the index of a problem in its data set."""
@@ -91,7 +91,7 @@ async def make_row(
 
 
 def trajectories(cell: Cell, results: Sequence[SearchResult]) -> list[End]:
-    """The ends of the trajectories that count: all sampled ones, or those of a tree that have an answer."""
+    """The ends of the trajectories that count: all sampled trajectories, or those of a tree that have an answer."""
     ends = []
     for result in results:
         tree = result.tree
@@ -100,17 +100,17 @@ def trajectories(cell: Cell, results: Sequence[SearchResult]) -> list[End]:
         if cell.is_tree_search:
             ends += [End(node, tree) for node in terminals if node.terminal == "answer"]
             continue
-        # The first node of a trajectory has the index at which it started; ends are found in order of their length.
+        # The index of a trajectory's first node gives the starting order; ends are found in order of their length.
         terminals.sort(key=lambda node: node.path()[0].index if node.parent is not None else 0)
         wanted: int = getattr(cell.config, "samples", 1)
-        # If the question alone fills the context, the root is the end of all of them.
+        # If the question fills the whole context, the root is the end of all trajectories.
         repeats = wanted if terminals == [tree.root] else 1
         ends += [End(node, tree) for node in terminals] * repeats
     return ends
 
 
 def answer_of(problem: Problem, end: End) -> str | None:
-    """What a trajectory proposes: the answer it states, or its code if the problem asks for a program."""
+    """The answer of a trajectory, or its code if the problem asks for a program."""
     if end.node.terminal != "answer":
         return None
     if problem.kind != "code":
@@ -132,7 +132,7 @@ async def chosen_answer(result: SearchResult, verifier: Verifier) -> Row:
 
 
 def completion(end: End) -> str:
-    """Everything the policy wrote up to the end of a trajectory, with what its code printed."""
+    """The text of the policy up to the end of a trajectory, with the output of its code."""
     node = end.node
     if node.parent is None or node.terminal == "answer":
         return trajectory_text(end.tree.state(node))
@@ -142,7 +142,7 @@ def completion(end: End) -> str:
 
 
 def doc_metadata(problem: Problem) -> dict[str, Any]:
-    """What the data set has besides question and answer, without its worked solution."""
+    """The other fields of the data set, without the worked solution."""
     return {name: value for name, value in problem.metadata.items() if name != "solution"}
 
 
@@ -166,7 +166,7 @@ def iter_rows(path: Path) -> Iterator[Row]:
 
 
 def tokens_of_searches(path: Path, cells: Mapping[str, Cell]) -> dict[tuple[str, float, int, int], dict[int, int]]:
-    """What MCTS with a token budget spent: (data set, temperature, seed, doc_id) -> budget -> tokens.
+    """The tokens spent by MCTS with a token budget: (data set, temperature, seed, doc_id) -> budget -> tokens.
 
     A search ends at the first expansion after its budget is spent, or when nothing is left to search; the samples that
     it is compared with get the same number. {} without such searches. Raises TreestarError as `iter_rows` does.
@@ -184,5 +184,5 @@ def tokens_of_searches(path: Path, cells: Mapping[str, Cell]) -> dict[tuple[str,
 
 
 def finished_keys(path: Path) -> set[RowKey]:
-    """The problems that a run has finished; empty if there is no file. Raises TreestarError as `iter_rows` does."""
+    """The finished problems of a run; empty without a file. Raises TreestarError as `iter_rows` does."""
     return {(row["cell"], row["doc_id"]) for row in iter_rows(path)} if path.exists() else set()

@@ -1,11 +1,11 @@
 """The metrics of one problem, from its line in samples.jsonl.
 
-A metric is named `metric,filter`, as in lm-evaluation-harness. The filter says how an answer is chosen from the
+A metric is named `metric,filter`, as in lm-evaluation-harness. The filter defines how an answer is selected from the
 trajectories:
 
     none                        the answer of greedy or of the tree search
-    majority, best_of_n, weighted_vote    of all n samples: the answer that most of them give, the one with the highest
-                                score, the one with the highest sum of e^score
+    majority, best_of_n, weighted_vote    of all n samples: the most frequent answer, the one with the highest score,
+                                the one with the highest sum of e^score
     majority@Ntokens, ...       of the samples that are finished within N tokens, in order
     majority@mcts:Ntokens, ...  of those finished within the tokens that MCTS with budget N spent on this problem
     consensus@k                 the majority of k of the n samples, in expectation
@@ -43,7 +43,7 @@ SpentTokens = Mapping[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer that a filter chooses from a problem's trajectories."""
+    """The answer that a filter selects from a problem's trajectories."""
 
     text: str | None
     right: bool
@@ -95,7 +95,7 @@ def problem_metrics(row: Row, cell: Cell, config: BenchmarkConfig, spent: SpentT
 
 
 def scored_tokens(row: Row) -> int:
-    """Tokens that the PPM read; runs from before there were PPMs do not have the field."""
+    """Tokens that the PPM read; old runs do not have the field."""
     return int(row["stats"].get("scored_tokens", 0))
 
 
@@ -131,14 +131,14 @@ def sampling_metrics(row: Row, config: BenchmarkConfig, spent: SpentTokens) -> M
         chosen = first_votes(row, count)
         for strategy in chosen_strategies(config):
             metrics |= answer_metrics(f"{strategy}{suffix}", CHOOSE[strategy](chosen), row["target"])
-            # The majority does not need a PPM. The others score the samples that they choose from.
+            # The majority does not need a PPM. The others score the samples that they select from.
             read = 0.0 if strategy == "majority" else count / len(tokens)
             metrics[f"scored_tokens,{strategy}{suffix}"] = read * scored_tokens(row)
     return metrics
 
 
 def chosen_strategies(config: BenchmarkConfig) -> list[str]:
-    """The compared strategies that choose among samples."""
+    """The compared strategies that select from samples."""
     return [strategy for strategy in SAMPLING_STRATEGIES if strategy in config.strategies]
 
 
@@ -197,9 +197,9 @@ CHOOSE: Mapping[str, Callable[[Votes], Answer]] = {
     "best_of_n": best,
     "weighted_vote": weighted_vote,
 }
-"""How each of `SAMPLING_STRATEGIES` chooses."""
+"""The selection function of each of `SAMPLING_STRATEGIES`."""
 
 
 def own_answer_right(row: Row, config: BenchmarkConfig) -> bool:
-    """Whether the answer that greedy, the tree search or the majority of all samples gave is right."""
+    """Whether the answer of greedy, the tree search or the majority of all samples is right."""
     return bool(row["acc"]) if "acc" in row else majority(first_votes(row, config.samples)).right

@@ -1,4 +1,4 @@
-"""A benchmark task is one problem of one cell. The worker here searches it and makes its line of samples.jsonl."""
+"""A benchmark task (one problem of one cell), and the worker that searches it and makes its line of samples.jsonl."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def benchmark_worker(
 
     Args:
         prompt: the text from which the policy continues a problem's first step.
-        about: what is known about the models.
+        about: information about the models.
     """
     tests = replace(components, verifier=UnitTestVerifier(components.executor))
 
@@ -84,7 +84,7 @@ async def search(task: BenchmarkTask, components: Components) -> list[SearchResu
 
 
 def load(policy: str, step_format: FormatName | None, dtype: Dtype | None) -> LanguageModelPolicy:
-    """The policy; on a CPU in float32 by default, so that a text hardly ever depends on the rest of the batch."""
+    """The policy; on a CPU in float32 by default, so that its text very rarely depends on the rest of the batch."""
     loaded = load_policy(policy, step_format, dtype=dtype)
     if dtype is None and isinstance(loaded, TransformersPolicy) and loaded.model.device.type == "cpu":
         loaded.model.float()
@@ -92,14 +92,14 @@ def load(policy: str, step_format: FormatName | None, dtype: Dtype | None) -> La
 
 
 def dtype_of(policy: LanguageModelPolicy) -> Dtype | None:
-    """The policy's arithmetic; None for a server, which does not say."""
+    """The policy's data type; None for a server, which does not report it."""
     if not isinstance(policy, TransformersPolicy):
         return None
     return cast(Dtype, str(policy.model.dtype).removeprefix("torch."))
 
 
 def described(policy: LanguageModelPolicy, scorer: Scorer | None) -> dict[str, Any]:
-    """What results depend on besides the configuration."""
+    """The settings besides the configuration that results depend on."""
     return {
         "name": policy.name,
         "dtype": dtype_of(policy),

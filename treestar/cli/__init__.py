@@ -27,13 +27,13 @@ app = typer.Typer(
     help="Test-time search for math reasoning: steps are proposed, executed, searched and checked.",
     no_args_is_help=True,
     add_completion=False,
-    rich_markup_mode=None,  # the boxes of the other modes cut long names and sentences short
+    rich_markup_mode=None,  # the boxes of the other modes truncate long names and sentences
     pretty_exceptions_enable=False,
 )
 app.command(cls=GroupedCommand)(solve)
 app.command(cls=GroupedCommand)(serve)
 app.command(cls=GroupedCommand)(evolve)
-app.command(context_settings={"ignore_unknown_options": True})(grade)  # `grade -1 1`: a number is no option
+app.command(context_settings={"ignore_unknown_options": True})(grade)  # `grade -1 1`: a number is not an option
 app.command("exec", cls=GroupedCommand)(execute)
 app.command()(doctor)
 app.add_typer(bench, name="bench")
@@ -42,7 +42,7 @@ app.add_typer(ppm, name="ppm")
 
 
 def main() -> None:
-    """Run the command; a failure that has an explanation is printed as one sentence, without a traceback."""
+    """Run the command; a known failure is printed as one sentence, without a traceback."""
     warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
     try:
         app(prog_name="treestar")

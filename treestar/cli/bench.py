@@ -1,4 +1,4 @@
-"""`treestar bench`: measure strategies on data sets, and compare two such runs."""
+"""`treestar bench`: measure strategies on data sets, and compare two runs."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class RunByDefault(TyperGroup):
         return super().parse_args(ctx, args if known else ["run", *args])
 
 
-bench = typer.Typer(cls=RunByDefault, help="Measure strategies on data sets, or compare two such runs.")
+bench = typer.Typer(cls=RunByDefault, help="Measure strategies on data sets, or compare two runs.")
 
 
 @bench.command(cls=GroupedCommand)
@@ -52,7 +52,7 @@ bench = typer.Typer(cls=RunByDefault, help="Measure strategies on data sets, or 
     RayConfig,
     without=("samples", "temperature", "max_generated_tokens", "gold", "address"),
     group=CLUSTER,
-    own_group="What is measured",
+    own_group="Measurement",
 )
 def run(
     datasets: Annotated[
@@ -60,27 +60,27 @@ def run(
     ],
     out: Annotated[Path, typer.Option(help="Folder for results.json, samples.jsonl, report.md and plots.")],
     strategy: Annotated[
-        str, typer.Option(help=f"Strategies, with commas, of {', '.join(STRATEGIES)}.")
+        str, typer.Option(help=f"Comma-separated strategies: {', '.join(STRATEGIES)}.")
     ] = "greedy,majority,best_of_n,mcts",
-    samples: Annotated[int, typer.Option(help="Independent trajectories a problem.")] = 16,
-    k: Annotated[str, typer.Option(help="The ks of pass@k, consensus@k and best-of-k, with commas.")] = "1,4,16",
-    temperature: Annotated[str, typer.Option(help="Sampling temperatures, with commas.")] = "1.0",
+    samples: Annotated[int, typer.Option(help="Independent trajectories per problem.")] = 16,
+    k: Annotated[str, typer.Option(help="Comma-separated k of pass@k, consensus@k and best-of-k.")] = "1,4,16",
+    temperature: Annotated[str, typer.Option(help="Comma-separated sampling temperatures.")] = "1.0",
     budget_tokens: Annotated[
-        str, typer.Option(help="Generated tokens a problem at which all strategies are compared, with commas.")
+        str, typer.Option(help="Comma-separated token budgets per problem at which all strategies are compared.")
     ] = "",
     seeds: Annotated[int, typer.Option(help="Repetitions, with seeds 0, 1, ...")] = 1,
-    limit: Annotated[int | None, typer.Option(help="Only the first so many problems of each data set.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first N problems of each data set.")] = None,
     data_dir: Annotated[
         Path | None, typer.Option(help="Folder with the named sets as JSON Lines; without it, the Hugging Face hub.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run that --out holds.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
     policy: PolicyName = DEFAULT_POLICY,
     step_format: StepFormatName = None,
     ppm: ScorerName = None,
     dtype: Annotated[
         Dtype | None,
         typer.Option(
-            help="The models' arithmetic. [default: float32 on a CPU, else the model's own]", rich_help_panel=MODELS
+            help="Data type of the models. [default: float32 on a CPU, else the model's own]", rich_help_panel=MODELS
         ),
     ] = None,
     concurrency: Concurrency = 64,
@@ -89,7 +89,7 @@ def run(
 ) -> None:
     """Measure strategies on data sets: accuracy with intervals, pass@k, consensus@k, best-of-k, calibration and cost.
 
-    `treestar bench compare A B` compares two such runs on the same problems.
+    `treestar bench compare A B` compares two runs on the same problems.
     """
     from treestar.benchmarks.datasets import load_problems
     from treestar.benchmarks.matrix import BenchmarkConfig, matrix
@@ -125,7 +125,7 @@ def run(
     async def measure(workers: Workers[BenchmarkTask, Row]) -> dict[str, Any]:
         settings = begin_run(out, config, sets, workers.about, resume)
         left = unfinished_problems(out, config, sets)
-        remark(f"{total:,} problems in {len(cells)} cells, {left.total():,} of them left to do")
+        remark(f"{total:,} problems in {len(cells)} cells, {left.total():,} of them unfinished")
         started = time.perf_counter()
         progress = BenchmarkProgress(console, total, total - left.total())
 
@@ -148,21 +148,21 @@ def run(
     try:
         settings = asyncio.run(work())
     except KeyboardInterrupt:
-        raise TreestarError(f"interrupted; the same command with --resume goes on: {out}") from None
+        raise TreestarError(f"interrupted; run the same command with --resume to continue: {out}") from None
     conclude(out, config, settings, console)
 
 
 @bench.command()
 def compare(
     first: Annotated[Path, typer.Argument(help="The folder of a run.")],
-    second: Annotated[Path, typer.Argument(help="The folder of another, or of the same.")],
+    second: Annotated[Path, typer.Argument(help="The folder of another run, or of the same run.")],
     pair: Annotated[
         tuple[str, str] | None,
-        typer.Option(help="Compare these two answers, each as TASK or TASK,FILTER; else all that both have."),
+        typer.Option(help="Compare these two answers, each TASK or TASK,FILTER. Without it, all that both runs have."),
     ] = None,
-    json_: Annotated[bool, typer.Option("--json", help="A JSON array on stdout.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print a JSON array to stdout.")] = False,
 ) -> None:
-    """The paired differences between two runs on the same problems: bootstrap interval and McNemar's test."""
+    """Compare two runs on the same problems: paired differences with bootstrap intervals and McNemar's test."""
     from treestar.benchmarks.compare import compare_runs
 
     found = compare_runs(first, second, pair)
@@ -190,11 +190,11 @@ def numbers(flag: str, text: str, kind: type[NumberT]) -> tuple[NumberT, ...]:
     try:
         return tuple(kind(part) for part in text.split(",") if part.strip())
     except ValueError as error:
-        raise typer.BadParameter(f"{flag} takes numbers with commas between them, not {text!r}") from error
+        raise typer.BadParameter(f"{flag} takes comma-separated numbers, not {text!r}") from error
 
 
 def conclude(out: Path, config: BenchmarkConfig, settings: dict[str, Any], console: Console) -> None:
-    """Compute and write results.json, the plots and report.md, and say the accuracies."""
+    """Compute and write results.json, the plots and report.md, and print the accuracies."""
     from treestar.benchmarks.plots import draw_plots
     from treestar.benchmarks.report import render_report, summary_lines
     from treestar.benchmarks.results import compute_results

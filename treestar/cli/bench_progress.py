@@ -12,11 +12,11 @@ __all__ = ["BenchmarkProgress"]
 
 
 class BenchmarkProgress(LiveBar):
-    """A live bar on a terminal; elsewhere one line for each finished cell.
+    """A live bar on a terminal; otherwise one line per finished cell.
 
     Args:
         total: problems of all cells together.
-        finished: those that an earlier run of the command has finished.
+        finished: those that an earlier run finished.
     """
 
     def __init__(self, console: Console, total: int, finished: int) -> None:
@@ -29,7 +29,7 @@ class BenchmarkProgress(LiveBar):
         self.started = time.perf_counter()
 
     def on_row(self, cell: str, size: int, right: bool, tokens: int) -> None:
-        """Count a finished problem of `cell`, of whose problems this run of the command asks `size`."""
+        """Count a finished problem of `cell`; this run solves `size` problems of the cell."""
         self.asked[cell] = self.asked.get(cell, 0) + 1
         self.right[cell] = self.right.get(cell, 0) + right
         self.tokens += tokens

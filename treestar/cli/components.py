@@ -39,19 +39,19 @@ PolicyName = Annotated[
 StepFormatName = Annotated[
     FormatName | None,
     typer.Option(
-        help="The step format that the model was trained on. [default: as its files say]",
+        help="The step format that the model was trained on. [default: from its files]",
         show_default=False,
         rich_help_panel=MODELS,
     ),
 ]
 SCORER_FLAGS = ("--scorer", "--ppm")
-"""A scorer's option and its second name, which was once its only one."""
+"""The option for a scorer, and its older name."""
 
 ScorerName = Annotated[
     str | None,
     typer.Option(
         *SCORER_FLAGS,
-        help="A process preference model: a folder that `treestar train ppm` wrote, a hub id, vllm:MODEL, or "
+        help="A process preference model (PPM): a folder written by `treestar train ppm`, a hub id, vllm:MODEL, or "
         "openai:MODEL@URL.",
         rich_help_panel=MODELS,
     ),
@@ -59,7 +59,7 @@ ScorerName = Annotated[
 Concurrency = Annotated[
     int,
     typer.Option(
-        help="The most problems at the same time; with --ray, in each actor.", min=1, rich_help_panel=EXECUTION
+        help="Maximum number of problems at the same time; with --ray, per actor.", min=1, rich_help_panel=EXECUTION
     ),
 ]
 RayAddress = Annotated[
@@ -67,7 +67,7 @@ RayAddress = Annotated[
     typer.Option(
         "--ray",
         metavar="local|ADDRESS",
-        help="Search in Ray actors: on this machine's cores and GPUs, or on the cluster whose head is at HOST:PORT.",
+        help="Search in Ray actors, on this machine (local) or on the cluster with its head at HOST:PORT.",
         rich_help_panel=CLUSTER,
     ),
 ]
@@ -77,7 +77,7 @@ StrategyName = Annotated[
 IsolationLevel = Annotated[
     Isolation,
     typer.Option(
-        help="`full`: steps run in a jail or not at all. `process`: for systems without a jail; see the docs.",
+        help="`full`: steps run in a jail or not at all. `process`: for systems without jails; see the docs.",
         rich_help_panel=EXECUTION,
     ),
 ]
@@ -87,10 +87,10 @@ def search_config(strategy: str, has_scorer: bool, options: Mapping[str, Any]) -
     """The strategy's configuration with the options that were given.
 
     Raises:
-        typer.BadParameter: the strategy does not exist, needs a PPM and has none, or does not have an option.
+        typer.BadParameter: the strategy does not exist, needs a PPM and none is given, or does not have an option.
     """
     if strategy not in STRATEGIES:
-        raise typer.BadParameter(f"there is no strategy {strategy!r}: it is one of {', '.join(STRATEGIES)}")
+        raise typer.BadParameter(f"unknown strategy {strategy!r}: choose one of {', '.join(STRATEGIES)}")
     config = config_from_options(STRATEGIES[strategy][0], f"the strategy {strategy}", options)
     try:
         check_scorer(strategy, has_scorer)
@@ -103,11 +103,11 @@ def ray_config(address: str | None, options: dict[str, Any]) -> RayConfig | None
     """The cluster at `address`, with its own options, which are removed from `options`.
 
     Raises:
-        typer.BadParameter: such options are given without an address, or have a value that is not allowed.
+        typer.BadParameter: its options are given without an address, or a value is not allowed.
     """
     own = {field.name: options.pop(field.name) for field in fields(RayConfig) if field.name in options}
     if address is not None:
         return config_from_options(RayConfig, "--ray", {"address": address, **own})
     if own:
-        raise typer.BadParameter(f"--{next(iter(own)).replace('_', '-')} is for actors on a cluster: give --ray too")
+        raise typer.BadParameter(f"--{next(iter(own)).replace('_', '-')} is for actors on a cluster: also give --ray")
     return None

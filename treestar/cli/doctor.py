@@ -1,4 +1,4 @@
-"""`treestar doctor`: what is installed here, what this machine has, and what can therefore run."""
+"""`treestar doctor`: versions, devices and backends on this machine, and checks of the sandbox and the grader."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Verdict = Literal["ok", "off", "failed"]
 Check = tuple[str, Verdict]
 
 VERDICTS: dict[Verdict, str] = {"ok": "[green]ok[/]    ", "off": "[yellow]off[/]   ", "failed": "[bold red]FAILED[/]"}
-"""`off`: this system does not offer it, and what steps can reach is kept from them by the other layers."""
+"""`off`: not available on this system; the other layers still confine the steps."""
 
 PROBES = (
     ("runs a step", "print(2 + 3)", "5"),
@@ -37,7 +37,7 @@ PROBES = (
     ("ends an endless step", "while True: pass", None),
     ("ends a step that takes all memory", "x = [0] * 10**11", None),
 )
-"""What is tried, the step, and what it must print (None: it must fail)."""
+"""Label, step, and the output that it must print (None: it must fail)."""
 
 JAIL_PROBES = (
     ("runs a step", "import os\nprint(os.getpid() > 0)", "True"),
@@ -47,18 +47,18 @@ JAIL_PROBES = (
     ("refuses signals", "import os\nos.kill(os.getppid(), 0)", None),
     ("refuses executable memory", "import mmap\nmmap.mmap(-1, 4096, prot=mmap.PROT_EXEC)", None),
 )
-"""The same for steps that may use all of Python, which the operating system then holds alone."""
+"""The same for steps that can use all of Python, so that only the operating system confines them."""
 
 
 def doctor() -> None:
-    """Show versions, devices, backends, and whether the sandbox and the grader do their work here."""
+    """Show versions, devices and backends, and check that the sandbox and the grader work on this machine."""
     console = Console()
     table = Table.grid(padding=(0, 3))
     for rows in (versions(), devices(), backends()):
         for name, found in rows:
             table.add_row(name, found)
     console.print(table, highlight=False)
-    with console.status("trying the sandbox and the grader"):
+    with console.status("checking the sandbox and the grader"):
         checks = [*asyncio.run(sandbox_checks()), grader_check()]
     for name, verdict in checks:
         console.print(VERDICTS[verdict], name, highlight=False, soft_wrap=True)
@@ -101,7 +101,7 @@ def backends() -> list[tuple[str, str]]:
 
 
 async def sandbox_checks() -> list[Check]:
-    """Every layer of the jail and every probe, and how it went."""
+    """The result of every jail layer and every probe."""
     executor = SandboxExecutor(SandboxConfig(seconds=1.0))
     try:
         layers = await executor.layers()

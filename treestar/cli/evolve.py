@@ -26,19 +26,19 @@ def evolve(
         Path | None, typer.Argument(help="A YAML file that describes the job (docs/guides/evolve.md).")
     ] = None,
     preset: Annotated[
-        str | None, typer.Option(help=f"A job that comes with treestar: {', '.join(preset_names())}.")
+        str | None, typer.Option(help=f"A job shipped with treestar: {', '.join(preset_names())}.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for all data, models and reports.")] = None,
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="Continue the job in --out; without a job file or a preset, as it is there."),
+        typer.Option("--resume", help="Continue the job in --out; the job file or preset can then be omitted."),
     ] = False,
-    show: Annotated[bool, typer.Option("--show", help="Print the job with all its fields, and do nothing.")] = False,
+    show: Annotated[bool, typer.Option("--show", help="Print the job with all its fields, and exit.")] = False,
     concurrency: Concurrency = 64,
     ray: RayAddress = None,
     options: dict[str, Any] = {},  # noqa: B006  # filled by with_config_options
 ) -> None:
-    """Improve a policy and its PPM round after round: search, select, train, evaluate (rStar-Math, section 3.4)."""
+    """Improve a policy and its PPM over several rounds: search, select, train, evaluate (rStar-Math, section 3.4)."""
     from treestar.selfevolve.job import job_text
 
     cluster = ray_config(ray, options)
@@ -47,7 +47,7 @@ def evolve(
         print(job_text(chosen), end="")
         return
     if out is None:
-        raise typer.BadParameter("--out names the folder for the job's data, models and reports")
+        raise typer.BadParameter("give --out, the folder for the job's data, models and reports")
     from treestar.cli.evolve_progress import EvolutionProgress
     from treestar.cli.progress import quiet_transformers
     from treestar.selfevolve.rounds import evolve as run_job
@@ -58,15 +58,15 @@ def evolve(
         with EvolutionProgress(console) as progress:
             run_job(chosen, out, resume=resume, concurrency=concurrency, ray=cluster, progress=progress)
     except KeyboardInterrupt:
-        raise TreestarError(f"interrupted; the same command with --resume continues: {out}") from None
+        raise TreestarError(f"interrupted; run the same command with --resume to continue: {out}") from None
     console.print(f"written: {out}", highlight=False)
 
 
 def chosen_job(job: Path | None, preset: str | None, resumed: Path | None) -> Job:
-    """The job in a file, a preset, or the folder that is resumed.
+    """The job in a file, in a preset, or in the folder to resume.
 
     Raises:
-        typer.BadParameter: none or both of them are given.
+        typer.BadParameter: neither or both are given.
         TreestarError: the file or preset does not exist, or is not a job.
     """
     from treestar.selfevolve.job import JOB, begun_job, load_job, preset_path
@@ -78,5 +78,5 @@ def chosen_job(job: Path | None, preset: str | None, resumed: Path | None) -> Jo
     if preset is not None:
         return load_job(preset_path(preset))
     if resumed is None or not (resumed / JOB).exists():
-        raise typer.BadParameter("give a job file, or a --preset")
+        raise typer.BadParameter("give a job file or a --preset")
     return begun_job(resumed)

@@ -1,4 +1,4 @@
-"""The progress of a self-evolution job: the phase of which round, how far and how fast it is, and its results."""
+"""The progress of a self-evolution job: the current round and phase, its progress and speed, and its results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["EvolutionProgress"]
 
 
 class EvolutionProgress(LiveBar, EvolutionListener):
-    """A live bar on a terminal; everywhere a line for each phase that ends."""
+    """A live bar on a terminal; everywhere one line per finished phase."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console, "starting")
@@ -43,7 +43,7 @@ class EvolutionProgress(LiveBar, EvolutionListener):
         self.advance(f"{self.right / self.done:.1%} solved  {rates}")
 
     def on_measured(self, row: Row) -> None:
-        """Count a measured problem, a row of the table `evaluation`."""
+        """Count an evaluated problem, a row of the table `evaluation`."""
         self.done += 1
         self.right += row["right"]
         self.advance(f"{self.right / self.done:.1%} right")
@@ -62,7 +62,7 @@ class EvolutionProgress(LiveBar, EvolutionListener):
         self.show(line, step.step, step.steps)
 
     def on_phase(self, place: str, report: Mapping[str, Any], seconds: float) -> None:
-        """Say the results of a phase."""
+        """Print the results of a phase."""
         self.say(f"{place}: {'; '.join([*summary(report), f'{seconds:,.0f} s'])}")
 
 

@@ -1,4 +1,4 @@
-"""`treestar exec`: run the steps of a file as a search would, and see what each of them may do and did."""
+"""`treestar exec`: run the steps of a file as a search would, and show the result of each."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ __all__ = ["execute"]
 
 @with_config_options(SandboxConfig, without=("concurrency", "workers"), group=EXECUTION, own_group="Output")
 def execute(
-    file: Annotated[Path, typer.Argument(help=f"Python steps, separated by lines that say {END_OF_STEP}.")],
-    json_: Annotated[bool, typer.Option("--json", help="One JSON object a step on stdout.")] = False,
+    file: Annotated[Path, typer.Argument(help=f"Python steps, separated by lines that contain only {END_OF_STEP}.")],
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object per step to stdout.")] = False,
     options: dict[str, Any] = {},  # noqa: B006  # filled by with_config_options, never changed
 ) -> None:
-    """Run a file's steps in the sandbox, each in the state the one before it left, up to the first that fails.
+    """Run a file's steps in the sandbox, each in the state left by the previous one. Stop at the first failure.
 
     The exit code is 1 if a step failed.
     """
@@ -45,7 +45,7 @@ def execute(
 
 
 def read_steps(file: Path) -> list[str]:
-    """The codes of the steps in `file`. Raises TreestarError where it cannot be read."""
+    """The code of each step in `file`. Raises TreestarError if it cannot be read."""
     try:
         lines = file.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
@@ -60,7 +60,7 @@ def read_steps(file: Path) -> list[str]:
 
 
 async def run_steps(steps: Sequence[str], config: SandboxConfig, show: Callable[[int, str, Execution], None]) -> bool:
-    """Run `steps` one after the other, up to and with the first that fails, and show each. False if one failed."""
+    """Run and show `steps` in order, up to and including the first that fails. False if one failed."""
     executor = SandboxExecutor(config)
     try:
         interpreter = await executor.open()

@@ -1,4 +1,4 @@
-"""`treestar grade`: whether answers mean the same, one pair or a file of them."""
+"""`treestar grade`: check whether answers are equivalent, for one pair or a file of pairs."""
 
 from __future__ import annotations
 
@@ -23,34 +23,34 @@ class Case(NamedTuple):
     gold: str
     prediction: str
     equal: bool | None
-    """What the file says, where it says anything."""
+    """The verdict given in the file, if any."""
 
 
 class BrokenLine(NamedTuple):
-    """A line that is no case, and why."""
+    """A line that is not a valid case, and the reason."""
 
     number: int
     reason: str
 
 
 def grade(
-    gold: Annotated[str | None, typer.Argument(help="The right answer.")] = None,
+    gold: Annotated[str | None, typer.Argument(help="The correct answer.")] = None,
     prediction: Annotated[str | None, typer.Argument(help="The answer to grade.")] = None,
     file: Annotated[
         Path | None, typer.Option("--file", "-f", help='JSONL with "gold" and "pred" on each line instead of a pair.')
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a pair: id, equal, seconds.")] = False,
-    seconds: Annotated[float, typer.Option(help="The most time one comparison may take.", min=0.01)] = 1.0,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per pair: id, equal, seconds.")] = False,
+    seconds: Annotated[float, typer.Option(help="Time limit of one comparison, in seconds.", min=0.01)] = 1.0,
 ) -> None:
-    """Say whether two mathematical answers mean the same, or grade a file of them.
+    """Check whether two mathematical answers are equivalent, or grade a file of pairs.
 
-    The exit code is 0 when all pairs were graded, whatever the verdicts; 1 when a line or the file could not be read; 2
-    when the command was misused.
+    The exit code is 0 if all pairs were graded, whatever the verdicts; 1 if a line or the file could not be read; 2 for
+    wrong usage.
     """
     if file is not None and gold is None and prediction is None:
         raise typer.Exit(grade_file(file, as_json, seconds))
     if file is not None or gold is None or prediction is None:
-        print("give two answers, GOLD and PREDICTION, or a file of them with --file", file=sys.stderr)
+        print("give two answers, GOLD and PREDICTION, or a file of pairs with --file", file=sys.stderr)
         raise typer.Exit(MISUSED)
     equal, elapsed = timed(gold, prediction, seconds)
     print_verdict(None, equal, elapsed, as_json)

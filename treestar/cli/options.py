@@ -1,6 +1,6 @@
 """Command-line options made from configuration dataclasses, and `--help` grouped by subject.
 
-A field is an option, its docstring the help text. The dataclass that a field belongs to says the group.
+A field becomes an option, and its docstring the help text. The field's dataclass determines the group.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ ConfigT = TypeVar("ConfigT")
 MODELS, BUDGET, SEARCH = "Models", "Budget", "Search: all strategies"
 EXECUTION, CLUSTER, OTHER = "Execution", "Cluster", "Other options"
 SHARED = (MODELS, BUDGET, SEARCH, EXECUTION, CLUSTER, OTHER)
-"""The groups that several commands have, in the order of `--help`."""
+"""The groups that several commands share, in the order of `--help`."""
 
 OLD_NAMES = {new: old for old, new in RENAMED.items()}
 
 
 class GroupedCommand(TyperCommand):
-    """A command whose `--help` lists the options under their groups (`rich_help_panel`), without the boxes of typer's
-    other modes, which would cut long names."""
+    """A command whose `--help` lists the options by group (`rich_help_panel`), without the boxes of typer's other
+    modes, which truncate long names."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         groups: dict[str, list[tuple[str, str]]] = {}
@@ -59,8 +59,8 @@ class GroupedCommand(TyperCommand):
 
 
 def place_in_help(group: str) -> tuple[int, int]:
-    """Sorts the groups: a command's own subjects, then those that several commands share. Of the groups of search
-    settings, those that more strategies have come first."""
+    """Sort key of the groups: a command's own groups, then the shared ones. Among the groups of search settings, those
+    that more strategies have come first."""
     if group.startswith("Search"):
         return SHARED.index(SEARCH), -len(STRATEGIES) if group.startswith(SEARCH) else -group.count(",")
     return (SHARED.index(group) if group in SHARED else -1), 0
@@ -76,7 +76,7 @@ def with_config_options(
 
     Args:
         group: the heading under which `--help` lists the fields of classes that do not configure a search.
-        own_group: the heading of the command's own options that name none (`rich_help_panel`).
+        own_group: the heading of the command's own options without a `rich_help_panel`.
     """
     by_name: dict[str, type[Any]] = {}
     for config_class in classes:
@@ -113,8 +113,8 @@ def with_config_options(
 
 
 def option(name: str, config_class: type[Any], classes: Iterable[type[Any]], group: str) -> inspect.Parameter:
-    """One field as a keyword-only option that is None unless given; the help names its default in each class, unless
-    the field's docstring does."""
+    """One field as a keyword-only option that is None unless given. The help text includes the default of each class,
+    unless the field's docstring does."""
     defaults = {default_text(field) for each in classes for field in fields(each) if field.name == name}
     help_text = field_docstrings(cast(type, config_class)).get(name, "")
     if "by default" not in help_text.lower():
@@ -134,7 +134,7 @@ def parameter(name: str, config_class: type[Any], field: str, **about: Any) -> i
 
 
 def search_group(name: str) -> str:
-    """The heading of a search's setting: the strategies that have it."""
+    """The heading of a search setting: the strategies that have it."""
     if any(field.name == name for field in fields(Budget)):
         return BUDGET
     have = {each: any(field.name == name for field in fields(config)) for each, (config, _) in STRATEGIES.items()}
@@ -157,10 +157,10 @@ def flag(name: str) -> str:
 
 
 def config_from_options(config_class: type[ConfigT], user: str, options: Mapping[str, Any]) -> ConfigT:
-    """The configuration with the given options; `user` names what it is for, in errors.
+    """The configuration with the given options; `user` names its purpose in errors.
 
     Raises:
-        typer.BadParameter: an option that this configuration does not have, or a value that is not allowed.
+        typer.BadParameter: the configuration does not have an option, or a value is not allowed.
     """
     known = {field.name for field in fields(cast(Any, config_class))}
     for name in options:

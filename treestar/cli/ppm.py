@@ -40,7 +40,7 @@ def evaluate(
         str,
         typer.Option(
             *SCORER_FLAGS,
-            help="The PPM: a folder that `treestar train ppm` wrote, or as for `treestar solve`.",
+            help="The PPM: a folder written by `treestar train ppm`, or a name as for `treestar solve`.",
             rich_help_panel=MODELS,
         ),
     ],
@@ -49,7 +49,7 @@ def evaluate(
         Path, typer.Option(help="Folder for evaluation.json and reliability.png.", rich_help_panel="Data and output")
     ],
     seed: Annotated[
-        int, typer.Option(help="The seed of the resamples behind the intervals.", rich_help_panel="Data and output")
+        int, typer.Option(help="Seed of the bootstrap that gives the intervals.", rich_help_panel="Data and output")
     ] = 0,
 ) -> None:
     """Measure a PPM on trees that it was not trained on: pair accuracy, AUC of step correctness, reliability."""

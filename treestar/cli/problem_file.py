@@ -1,4 +1,4 @@
-"""Reads problems from JSON Lines; a line that is no problem is reported by its number and the others are kept."""
+"""Reads problems from JSON Lines. An invalid line is reported by its number; the others are kept."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ __all__ = ["read_problems"]
 
 
 def read_problems(path: Path) -> tuple[list[Problem], list[str]]:
-    """The problems in `path` (fields: `question`, and where known `id` and `answer`), and a sentence for each line that
-    holds none. A problem without an id is given its line number.
+    """The problems in `path` (fields: `question`, optionally `id` and `answer`), and an error message for each invalid
+    line. A problem without an id gets its line number.
 
     Raises:
         TreestarError: the file cannot be read.

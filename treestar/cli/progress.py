@@ -1,4 +1,4 @@
-"""The progress bar of all long commands, and the lines that they print where there is no terminal."""
+"""The progress bar of all long commands, and the lines that they print without a terminal."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ LiveBarT = TypeVar("LiveBarT", bound="LiveBar")
 
 
 class LiveBar:
-    """A bar with counts, the time elapsed and the time left, on a terminal. Elsewhere only what is said is printed.
+    """A bar with counts, the time elapsed and the time left, on a terminal. Otherwise only lines are printed.
 
-    A context manager: the bar moves inside it.
+    A context manager: the bar is live inside it.
 
     Args:
         console: where to draw; a quiet one shows nothing.
-        total: how many steps or problems there are, where that is known.
-        done: those that an earlier run of the command has done.
+        total: the number of steps or problems, if known.
+        done: those that an earlier run has done.
     """
 
     def __init__(self, console: Console, description: str, total: int | None = None, done: int = 0) -> None:
@@ -34,7 +34,7 @@ class LiveBar:
             TimeRemainingColumn(),
             console=console,
             disable=not console.is_terminal,
-            # Problems differ in how long they take: an average over a short time would promise too much or too little.
+            # Problems differ in how long they take: an average over a short time would be misleading.
             speed_estimate_period=600.0,
         )
         self.task = self.bar.add_task(description, total=total, completed=done)
@@ -60,12 +60,12 @@ class LiveBar:
 
     @property
     def seconds_left(self) -> float | None:
-        """An estimate, where there is one."""
+        """An estimate, if available."""
         return self.bar.tasks[0].time_remaining
 
 
 def is_tenth(done: int, total: int) -> bool:
-    """Whether a line is due where no bar is shown: ten times on the way to `total`."""
+    """Whether to print a line when no bar is shown: ten times on the way to `total`."""
     return done * 10 // total > (done - 1) * 10 // total
 
 

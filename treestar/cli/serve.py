@@ -1,4 +1,4 @@
-"""`treestar serve`: an OpenAI-compatible endpoint behind which each request is a search."""
+"""`treestar serve`: an OpenAI-compatible endpoint that answers each request with a search."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def serve(
     ppm: ScorerName = None,
     strategy: StrategyName = "mcts",
     isolation: IsolationLevel = "full",
-    seed: Annotated[int, typer.Option(help="The seed of requests that name none.")] = 0,
+    seed: Annotated[int, typer.Option(help="The seed of requests without one.")] = 0,
     options: dict[str, Any] = {},  # noqa: B006  # filled by with_config_options, never changed
 ) -> None:
     """Serve an OpenAI-compatible chat completions endpoint: each request is a search that answers its last message.
 
-    Requests may change the search; its token and time budgets they can only lower. The key that clients must send is
+    Requests can change the search, but can only lower its token and time budgets. The key that clients must send is
     read from TREESTAR_API_KEY.
     """
     of_server = {field.name for field in fields(ServerConfig)}

@@ -19,7 +19,7 @@ from treestar.search import Search, SearchConfig, SearchResult, TrajectoryStep
 __all__ = ["SearchDisplay", "result_view"]
 
 MOST_ROWS = 12
-"""The most problems whose searches are shown one by one; with more, only the totals are."""
+"""With more problems than this, only totals are shown instead of each search."""
 
 
 def result_view(result: SearchResult) -> RenderableType:
@@ -49,7 +49,7 @@ def verdict(result: SearchResult) -> Text:
         line.append(" ✓ right" if result.correct else f" ✗ wrong, it is {result.problem.answer}",
                     style="bold green" if result.correct else "bold red")  # fmt: skip
     if stats.discarded:
-        line.append(f"   {stats.discarded} chosen before it gave something else when run again", style="yellow")
+        line.append(f"   {stats.discarded} discarded before it: not reproduced when run again", style="yellow")
     line.append(
         f"   confidence {result.confidence:.0%} · {stats.rollouts} rollouts · {stats.nodes} nodes · "
         f"{stats.executions} executions · {stats.generated_tokens} tokens · "
@@ -61,7 +61,7 @@ def verdict(result: SearchResult) -> Text:
 
 
 class SearchDisplay:
-    """The live display of running searches; its methods may be called from any thread.
+    """The live display of running searches; its methods can be called from any thread.
 
     Args:
         console: where to draw; nothing is drawn if it is not a terminal.

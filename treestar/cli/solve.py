@@ -1,4 +1,4 @@
-"""`treestar solve`: search for the answers of one question, of a file of them, or of the built-in ones."""
+"""`treestar solve`: search for the answer of one question, of a file of questions, or of the built-in examples."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ __all__ = ["solve"]
 def solve(
     question: Annotated[str | None, typer.Argument(help="The question; or give --file or --examples.")] = None,
     file: Annotated[
-        Path | None, typer.Option(help="JSON Lines with `question`, and where known `answer`, `id`.")
+        Path | None, typer.Option(help="JSON Lines with `question`, and optionally `answer` and `id`.")
     ] = None,
     examples: Annotated[bool, typer.Option("--examples", help="Solve a handful of built-in problems.")] = False,
     out: Annotated[
-        Path | None, typer.Option(help="Append each result here as it is finished; run again to go on.")
+        Path | None, typer.Option(help="Append each result to this file as it finishes; run again to continue.")
     ] = None,
     policy: PolicyName = DEFAULT_POLICY,
     step_format: StepFormatName = None,
@@ -58,17 +58,17 @@ def solve(
     strategy: StrategyName = "mcts",
     isolation: IsolationLevel = "full",
     seed: Annotated[int, typer.Option(help="Same seed, problem and model: same tree.", rich_help_panel=SEARCH)] = 0,
-    json_: Annotated[bool, typer.Option("--json", help="One JSON object a problem on stdout.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object per problem to stdout.")] = False,
     save_tree: Annotated[
         Path | None,
-        typer.Option(help="Write the tree here as JSON; with several problems, a file each into this folder."),
+        typer.Option(help="Write the tree to this JSON file; with several problems, to one file each in this folder."),
     ] = None,
     ray: RayAddress = None,
     options: dict[str, Any] = {},  # noqa: B006  # filled by with_config_options
 ) -> None:
     """Search for the answer of a math problem: steps are proposed, executed, and searched as a tree."""
     if sum([question is not None, file is not None, examples]) != 1:
-        raise typer.BadParameter("give a QUESTION, or --file, or --examples: exactly one of them")
+        raise typer.BadParameter("give exactly one of QUESTION, --file and --examples")
     cluster = ray_config(ray, options)
     config = search_config(strategy, ppm is not None, options)
     problems, faults = problems_to_solve(question, file)
@@ -113,7 +113,7 @@ def solve(
     except KeyboardInterrupt:
         if cluster is None:
             raise
-        raise TreestarError("interrupted; a run with --out continues with the same command") from None
+        raise TreestarError("interrupted; with --out, run the same command to continue") from None
     if cluster is None and not json_:
         for result in results:
             console.print(result_view(result))
@@ -135,7 +135,7 @@ def problems_to_solve(question: str | None, file: Path | None) -> tuple[list[Pro
 
 
 def check_writable(out: Path | None) -> None:
-    """Find out that a file cannot be written before the search, not after it. Raises TreestarError."""
+    """Check before the search that `out` can be written. Raises TreestarError."""
     try:
         if out is not None:
             out.open("a", encoding="utf-8").close()
@@ -144,9 +144,9 @@ def check_writable(out: Path | None) -> None:
 
 
 def tree_paths(problems: Sequence[Problem], path: Path) -> dict[ResultKey, Path]:
-    """Where each problem's tree goes: to `path`, or in the folder `path` to a file named after the problem's id; where
-    several have the same, those after the first also have their place among the problems. Raises TreestarError where
-    that cannot be written."""
+    """The file of each problem's tree: `path`, or a file in the folder `path` named after the problem's id. If several
+    have the same name, those after the first also have their index among the problems. Raises TreestarError if it
+    cannot be written."""
     if len(problems) == 1 and not path.is_dir():
         check_writable(path)
         return {result_key(problems[0]): path}

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["ppm", "train"]
 
 SKIPPED_NAMED = 10
-"""The most skipped trees that are named one by one; training.json names all."""
+"""Maximum number of skipped trees to list; training.json lists all."""
 
 train = typer.Typer(help="Fine-tune a policy (sft), or train a process preference model (ppm), from search trees.")
 
@@ -41,7 +41,7 @@ def sft(
     rows: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Training rows that `treestar evolve` selected: OUT/round-K/sft, or a Parquet file in it; may be "
+            help="Training rows selected by `treestar evolve`: OUT/round-K/sft, or a Parquet file in it; can be "
             "repeated.",
         ),
     ] = None,
@@ -54,8 +54,8 @@ def sft(
     trajectories: Annotated[
         int,
         typer.Option(
-            help="The most trajectories of each problem in --trees: the right ones with the highest mean Q, no two of "
-            "them with the same program.",
+            help="Maximum number of trajectories per problem in --trees: the correct ones with the highest mean Q and "
+            "different programs.",
             min=1,
         ),
     ] = 2,
@@ -63,18 +63,18 @@ def sft(
     training_arguments: Annotated[
         Path | None,
         typer.Option(
-            help="YAML or JSON file with further fields of trl.SFTConfig, such as fsdp; its field `lora` holds fields "
-            "of peft.LoraConfig.",
+            help="YAML or JSON file with more fields of trl.SFTConfig, such as fsdp; its field `lora` holds fields of "
+            "peft.LoraConfig.",
         ),
     ] = None,
     options: dict[str, Any] = {},  # noqa: B006  # filled by with_config_options, never changed
 ) -> None:
-    """Fine-tune a policy on right trajectories, from trees that were searched with --gold or from --rows.
+    """Fine-tune a policy on correct trajectories, from trees searched with --gold or from --rows.
 
     Start it with `torchrun` or `accelerate launch` to train on several devices.
     """
     if not trees and not rows:
-        raise typer.BadParameter("give --trees, or --rows, or both")
+        raise typer.BadParameter("give --trees, --rows, or both")
     further = {} if training_arguments is None else read_training_arguments(training_arguments)
     lora = further.pop("lora", None)
     config = config_from_options(
@@ -106,7 +106,7 @@ def ppm(
         str,
         typer.Option(
             help=f"The policy whose backbone the PPM starts from: `{DEFAULT_POLICY}`, a model folder, or a hub id. Or "
-            "a PPM, to train it further.",
+            "a PPM, to continue its training.",
             rich_help_panel=MODELS,
         ),
     ] = DEFAULT_POLICY,
@@ -114,12 +114,12 @@ def ppm(
     training_arguments: Annotated[
         Path | None,
         typer.Option(
-            help="YAML or JSON file with further fields of transformers.TrainingArguments, such as fsdp.",
+            help="YAML or JSON file with more fields of transformers.TrainingArguments, such as fsdp.",
         ),
     ] = None,
     options: dict[str, Any] = {},  # noqa: B006  # filled by with_config_options, never changed
 ) -> None:
-    """Train a process preference model (PPM) on preference pairs from trees that were searched with --gold.
+    """Train a process preference model (PPM) on preference pairs from trees searched with --gold.
 
     Start it with `torchrun` or `accelerate launch` to train on several devices.
     """
@@ -145,14 +145,14 @@ def ppm(
 
 
 def run_training(out: Path, work: Callable[[TrainingDisplay], dict[str, Any]]) -> None:
-    """Do `work`, which trains and returns its report, and show its progress in the main process."""
+    """Run `work`, which trains and returns its report, and show its progress in the main process."""
     quiet_transformers()
     with TrainingDisplay(Console(stderr=True, soft_wrap=True, quiet=not is_main_process())) as display:
         try:
             report = work(display)
         except KeyboardInterrupt:
             raise TreestarError(
-                f"interrupted; the same command with --resume continues from the last checkpoint: {out}"
+                f"interrupted; run the same command with --resume to continue from the last checkpoint: {out}"
             ) from None
     display.on_report(report)
     display.say(f"written: {out}")
@@ -165,7 +165,7 @@ def stored_rows(paths: Sequence[Path]) -> list[SFTRow]:
 
 
 def rows_of_trees(paths: Sequence[Path], count: int, display: TrainingDisplay) -> list[SFTRow]:
-    """The best right trajectories of each problem in the trees of `paths`, at most `count` of them."""
+    """The best correct trajectories of each problem in the trees of `paths`, at most `count` per problem."""
     from treestar.selfevolve.selection import best_trajectories
 
     trees, skipped = read_all(paths)
@@ -180,7 +180,7 @@ def rows_of_trees(paths: Sequence[Path], count: int, display: TrainingDisplay) -
 
 
 def say_data(data: TrainingData, display: TrainingDisplay) -> None:
-    """Say what a PPM is trained on, and which trees were skipped because something is wrong with them."""
+    """Print the counts of a PPM's training data, and the trees that were skipped because they are faulty."""
     display.say(str(data.counts))
     faulty = [each for each in data.counts.skipped if each.reason in ("unreadable", "unjudged")]
     for each in faulty[:SKIPPED_NAMED]:
@@ -191,7 +191,7 @@ def say_data(data: TrainingData, display: TrainingDisplay) -> None:
 
 
 def read_training_arguments(path: Path) -> dict[str, Any]:
-    """Raises TreestarError where `path` cannot be read, or holds something else than an object."""
+    """The object in `path`. Raises TreestarError if it cannot be read or is not an object."""
     import yaml
 
     try:

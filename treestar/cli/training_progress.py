@@ -1,4 +1,4 @@
-"""The progress of a training: what it learns from, a bar with the loss, and its results."""
+"""The progress of a training run: its data, a bar with the loss, and its results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["TrainingDisplay"]
 
 
 class TrainingDisplay(LiveBar):
-    """A live bar on a terminal; elsewhere a line at every tenth of the steps."""
+    """A live bar on a terminal; otherwise a line at every tenth of the steps."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console, "loading")
@@ -32,7 +32,7 @@ class TrainingDisplay(LiveBar):
 
     def on_report(self, report: dict[str, Any]) -> None:
         line = f"{report['steps']:,} steps, {report['tokens']:,} tokens in {report['seconds']:,.0f} s"
-        if "pair_accuracy" in report:  # of a PPM; None where nothing was held out
+        if "pair_accuracy" in report:  # of a PPM; None if nothing was held out
             accuracy, pairs = report["pair_accuracy"], report["data"]["held_out_pairs"]
             line += f"; pair accuracy {accuracy:.3f} on {pairs:,} held-out pairs" if pairs else "; nothing was held out"
         self.say(line)

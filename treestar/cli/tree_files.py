@@ -1,4 +1,4 @@
-"""The option --trees of the commands that learn from search trees or measure on them."""
+"""The option --trees of the commands that read search trees."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 __all__ = ["TREES_HELP", "TreesOption", "read_all"]
 
 TREES_HELP = (
-    "A folder of trees (.json; .jsonl with one a line; .parquet, as in the folder of an evolve job), or such a file; "
-    "may be repeated."
+    "A folder of trees (.json; .jsonl with one per line; .parquet, as in the folder of an evolve job), or such a file; "
+    "can be repeated."
 )
 
 TreesOption = Annotated[list[Path], typer.Option(help=TREES_HELP, rich_help_panel="Data and output")]
 
 
 def read_all(paths: Sequence[Path]) -> tuple[list[Tree], list[SkippedTree]]:
-    """All trees in `paths`, and the files or lines from which none could be read."""
+    """All trees in `paths`, and the files or lines that could not be read."""
     from treestar.ppm.trees import read_trees
 
     folders = [read_trees(path) for path in paths]

@@ -1,7 +1,7 @@
 """Checks that configuration dataclasses run on their own fields in `__post_init__`.
 
-Every check raises ValueError with one sentence: the class and the field, what is allowed, and the value that was given.
-A field whose type allows None may be None.
+Every check raises ValueError with the class and the field, what is allowed, and the given value. A field whose type
+allows None can be None.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def check_number(
     at_most: float | None = None,
     below: float | None = None,
 ) -> None:
-    """The fields must be finite numbers in the given range. It needs a lower bound; an upper one is optional."""
+    """The fields must be finite numbers in the given range. A lower bound is required, an upper bound is optional."""
     for name, value in given(config, names):
         is_number = isinstance(value, Real) and not isinstance(value, bool)
         if not (
@@ -45,7 +45,7 @@ def check_number(
 
 
 def check_choice(config: Any, *names: str) -> None:
-    """The fields must be among the values that their Literal types list."""
+    """The fields must be values of their Literal types."""
     for name, value in given(config, names):
         allowed = literal_values(field_types(type(config))[name])
         if value not in allowed:
@@ -58,14 +58,14 @@ def invalid(config: Any, name: str, allowed: str) -> ValueError:
 
 
 def given(config: Any, names: tuple[str, ...]) -> list[tuple[str, Any]]:
-    """The named fields with their values, without those that are None and may be."""
+    """The named fields with their values, except those that are None and allow it."""
     hints = field_types(type(config))
     values = [(name, getattr(config, name)) for name in names]
     return [(name, value) for name, value in values if not (value is None and is_optional(hints[name]))]
 
 
 def range_text(at_least: float | None, above: float | None, at_most: float | None, below: float | None) -> str:
-    """Such as "above 0 and at most 1", or "a finite number, 0 or more"."""
+    """For example "above 0 and at most 1", or "a finite number, 0 or more"."""
     if at_most is None and below is None:
         return f"a finite number, {at_least:g} or more" if above is None else f"a finite number above {above:g}"
     lower = f"at least {at_least:g}" if above is None else f"above {above:g}"

@@ -1,4 +1,4 @@
-"""What the fields of a configuration dataclass say of themselves: their types, and the docstrings under them."""
+"""The types of the fields of a configuration dataclass, and the docstrings under them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["field_docstrings", "field_types", "is_optional", "literal_values", "
 
 
 field_types = cast("Callable[[type[Any]], dict[str, Any]]", cache(get_type_hints))
-"""The types of a dataclass's fields, evaluated, by name."""
+"""The evaluated types of a dataclass's fields, by name."""
 
 
 def is_optional(kind: Any) -> bool:
@@ -23,7 +23,7 @@ def is_optional(kind: Any) -> bool:
 
 
 def without_none(kind: Any) -> Any:
-    """The one other type of an optional type; any other type is returned as it is."""
+    """The non-None type of an optional type; other types are returned unchanged."""
     if not is_optional(kind):
         return kind
     [other] = [each for each in get_args(kind) if each is not NoneType]
@@ -31,7 +31,7 @@ def without_none(kind: Any) -> Any:
 
 
 def literal_values(kind: Any) -> tuple[Any, ...]:
-    """The values that a Literal, or an optional one, lists."""
+    """The values of a Literal, or of an optional Literal."""
     other = without_none(kind)
     return get_args(other) if get_origin(other) is Literal else ()
 

@@ -1,7 +1,6 @@
-"""Old names of settings. They are accepted until version 0.3, with a warning that says the new name.
+"""Old names of settings. They are accepted until version 0.3, with a warning that names the new one.
 
-What treestar itself wrote under the old names (trees, results, the settings of runs and of jobs) is read without a
-warning.
+Files that treestar wrote with old names (trees, results, settings of runs and jobs) are read without a warning.
 """
 
 from __future__ import annotations
@@ -23,30 +22,30 @@ RENAMED = {
 """The new name of each setting by its old name."""
 
 LAST_VERSION = "0.3"
-"""The first version that knows the new names only."""
+"""The first version that accepts only the new names."""
 
 
 def renaming(old: str, new: str) -> str:
-    """The sentence that a user of an old name reads."""
+    """The warning for an old name."""
     return f"`{old}` is now `{new}`; the old name is accepted until {LAST_VERSION}"
 
 
 def warn_of_renaming(old: str, new: str) -> None:
-    """Say as a Python warning that the name is an old one."""
+    """Issue a Python warning about an old name."""
     warnings.warn(renaming(old, new), FutureWarning, stacklevel=4)
 
 
 def silently(old: str, new: str) -> None:
-    """Say nothing: treestar itself wrote the old name."""
+    """Do nothing: treestar itself wrote the old name."""
 
 
 def current_names(values: Mapping[str, ValueT], tell: Callable[[str, str], None] = silently) -> dict[str, ValueT]:
     """`values` under the current names of the settings.
 
-    Where both names of a setting are given the old one wins, because `dataclasses.replace` adds the new one.
+    If both names of a setting are given, the old one wins, because `dataclasses.replace` adds the new one.
 
     Args:
-        tell: called with the old and the new name of each setting that is given under its old name.
+        tell: called with the old and the new name of each setting given by its old name.
     """
     old = {name: RENAMED[name] for name in values if name in RENAMED}
     for name, new in old.items():
@@ -67,7 +66,7 @@ class RenamesArguments(type):
 class AcceptsOldNames(metaclass=RenamesArguments):
     """A configuration whose fields can also be given and read under their old names, with a FutureWarning."""
 
-    if not TYPE_CHECKING:  # type checkers know the current names only
+    if not TYPE_CHECKING:  # type checkers see only the current names
 
         def __getattr__(self, name: str) -> Any:
             if name in RENAMED:

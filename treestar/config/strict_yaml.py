@@ -1,4 +1,4 @@
-"""YAML in which a name stands only once. PyYAML, which this imports, would take the last of several in silence."""
+"""Loads YAML and rejects duplicate keys, of which PyYAML would silently take the last."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def read_yaml(text: str) -> Any:
 
 
 class StrictLoader(yaml.SafeLoader):  # type: ignore[misc]
-    """Makes plain values alone, like its base."""
+    """Creates only plain values, like its base."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         names: set[Any] = set()
         for key, _ in node.value:
             if key.value in names:
-                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} stands there twice", key.start_mark)
+                raise yaml.constructor.ConstructorError(None, None, f"duplicate key {key.value!r}", key.start_mark)
             names.add(key.value)
         return super().construct_mapping(node, deep)

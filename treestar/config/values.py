@@ -1,7 +1,7 @@
-"""Frozen configuration dataclasses from plain values (YAML, JSON, HTTP) and back.
+"""Converts plain values (YAML, JSON, HTTP) to frozen configuration dataclasses and back.
 
-Reading is strict: an unknown field, a wrong type or an impossible value is an error that names the field's path and
-what is allowed there.
+Reading is strict: an unknown field, a wrong type or an invalid value is an error that names the field's path and what
+is allowed.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ def config_from_values(
     default: ConfigT | None = None,
     tell: Tell = warn_of_renaming,
 ) -> ConfigT:
-    """The configuration that `values` describe.
+    """The configuration with these values.
 
-    A field that is not given keeps its default; where that is a configuration itself, its fields do.
+    A missing field keeps its default. This also applies to the fields of nested configurations.
 
     Args:
-        path: where `values` stand, for errors: `rounds[2].search`.
-        default: fields that are not given are taken from it instead of from the class.
-        tell: called with the old and the new name of each setting that is given under its old name.
+        path: the location of `values`, for errors: `rounds[2].search`.
+        default: provides the missing fields, instead of the class.
+        tell: called with the old and the new name of each setting given by its old name.
 
     Raises:
-        ValueError: a field is unknown, missing, of another type, or has a value that is not allowed.
+        ValueError: a field is unknown, missing, has the wrong type, or a value that is not allowed.
     """
     if not isinstance(values, Mapping):
         raise wrong(path, "an object with fields", values)
@@ -58,12 +58,12 @@ def config_from_values(
     try:
         return config_class(**given) if default is None else replace(cast(Any, default), **given)
     except ValueError as error:
-        # The classes name themselves; whoever reads a file knows the place in it.
+        # The class puts its own name into the message; a reader of a file needs the path.
         raise ValueError(str(error).replace(f"{config_class.__name__}.", f"{path}." if path else "", 1)) from error
 
 
 def config_to_values(config: Any) -> Any:
-    """What `config_from_values` reads back as an equal configuration: mappings, lists and plain values."""
+    """The configuration as mappings, lists and plain values; the inverse of `config_from_values`."""
     if is_dataclass(config):
         return {field.name: config_to_values(getattr(config, field.name)) for field in fields(config)}
     if isinstance(config, Mapping):
@@ -74,10 +74,10 @@ def config_to_values(config: Any) -> Any:
 
 
 def read_value(kind: Any, value: Any, path: str, default: Any = None, tell: Tell = warn_of_renaming) -> Any:
-    """`value` as the type `kind`, which a configuration's field has; see `config_from_values`.
+    """`value` as a field's type `kind`; see `config_from_values`.
 
     Raises:
-        ValueError: it is of another type.
+        ValueError: it has another type.
     """
     if value is None and is_optional(kind):
         return None
@@ -103,7 +103,7 @@ def read_value(kind: Any, value: Any, path: str, default: Any = None, tell: Tell
 
 def read_scalar(kind: type, value: Any, path: str) -> Any:
     names = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
-    # To YAML 1e-4 is a text, as an infinity is to JSON.
+    # YAML reads 1e-4 as a string; JSON needs a string for infinity.
     if kind is float and isinstance(value, str | int) and not isinstance(value, bool):
         try:
             return float(value)
@@ -115,7 +115,7 @@ def read_scalar(kind: type, value: Any, path: str) -> Any:
 
 
 def default_of(field: Any, default: Any) -> Any:
-    """The value that `field` has where it is not given, or None."""
+    """The default of `field`, or None."""
     if default is not None:
         return getattr(default, field.name)
     if field.default_factory is not MISSING:

@@ -1,4 +1,4 @@
-"""The process preference model: what it reads, its checkpoint, and the scorer that search asks."""
+"""The process preference model: its input, its checkpoint, and the scorer that search uses."""
 
 from treestar.ppm.encoding import Encoded, encode
 from treestar.ppm.load import load_scorer

@@ -1,7 +1,7 @@
-"""From a state to the tokens that the process preference model reads, and the places where it is scored.
+"""Converts a state to the tokens that the process preference model reads, and the positions of its scores.
 
 Invariant: the tokens of a state are a prefix of those of every state that continues it, and so are the step ends.
-What a step adds is tokenized separately, so a state has the same score read alone or within a longer trajectory.
+Each step is tokenized separately, so a state has the same score read alone or within a longer trajectory.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["Encoded", "check_step_ends", "encode", "fitting_part", "segments"]
 
 
 SEGMENTS_REMEMBERED = 50_000
-"""How many segments' tokens are cached: all states of a tree begin with the same segments."""
+"""Number of segments whose tokens are cached: all states of a tree begin with the same segments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +27,13 @@ class Encoded:
 
     ids: list[int]
     ends: list[int]
-    """ends[k] is the index in `ids` of the last token of the state's first k steps; ends[0]: of the problem alone."""
+    """ends[k] is the index in `ids` of the last token of the state's first k steps; ends[0]: of the problem."""
 
 
 def encode(tokenizer: Any, step_format: StepFormat, state: State) -> Encoded:
     """The tokens of `state`, and its step ends.
 
-    A step that adds no token (a blank paragraph) ends where the step before it does.
+    A step without tokens (a blank paragraph) has the same end as the previous step.
 
     Raises:
         TreestarError: a step changes the text of the steps before it (see `segments`).
@@ -48,30 +48,30 @@ def encode(tokenizer: Any, step_format: StepFormat, state: State) -> Encoded:
 
 @lru_cache(SEGMENTS_REMEMBERED)
 def tokens_of(tokenizer: Any, segment: str) -> tuple[int, ...]:
-    """The tokens of a segment alone."""
+    """The tokens of one segment."""
     return tuple(tokenizer(segment, add_special_tokens=False, verbose=False)["input_ids"])
 
 
 def fitting_part(encoded: Encoded, context: int, name: str) -> list[int]:
-    """The tokens of a state or, where they exceed the context of the PPM `name`, the longest part that fits: up to the
-    last step end within the context or, where the problem alone is longer, up to the context's end.
+    """The tokens of a state. If they exceed the context of the PPM `name`, the longest part that fits: up to the last
+    step end within the context or, if the problem is longer than the context, up to the context's end.
 
     So such a state scores as its ancestor and search continues; the policy, whose context is rarely longer, ends the
     branch.
     """
     if len(encoded.ids) <= context:
         return encoded.ids
-    message = f"some states exceed the {context} tokens of {name}'s context: what fits of them is scored"
+    message = f"some states exceed the {context} tokens of {name}'s context: the part that fits is scored"
     warnings.warn(message, RuntimeWarning, stacklevel=2)
     fitting = [end + 1 for end in encoded.ends if end < context]
     return encoded.ids[: fitting[-1] if fitting else context]
 
 
 def segments(step_format: StepFormat, state: State) -> list[str]:
-    """The text of the problem alone, and what each step adds to it.
+    """The text of the problem, and the text that each step adds to it.
 
     Raises:
-        TreestarError: a step changes the text of the steps before it, so that no score could be kept.
+        TreestarError: a step changes the text of the steps before it, so that scores could not be kept.
     """
     texts = [scored_text(step_format, state, depth) for depth in range(len(state.steps) + 1)]
     added = texts[:1]
@@ -101,7 +101,7 @@ def check_step_ends(tokenizer: Any, step_format: StepFormat, name: str) -> None:
     """Try the format and the tokenizer of the model `name` on two steps.
 
     Raises:
-        TreestarError: the ends of steps cannot be distinguished from what precedes them.
+        TreestarError: the ends of steps cannot be distinguished from the text before them.
     """
     steps = (Step("x = 1", "x = 1"), Step("print(x)", "print(x)", "code"))
     encoded = encode(tokenizer, step_format, State(Problem("1?"), steps, (Execution(), Execution("1"))))
@@ -110,6 +110,7 @@ def check_step_ends(tokenizer: Any, step_format: StepFormat, name: str) -> None:
     if not ends_are_places or (unknown is not None and unknown in [encoded.ids[end] for end in encoded.ends[1:]]):
         raise TreestarError(
             f"{name!r} has no step ends: its tokenizer cannot write the tags of the {step_format.name} format, so "
-            "there is no token at which to score a step. Use a tokenizer that has a token for every text (byte-level "
-            "BPE, byte fallback), or add to it the tags <end_of_step>, <end_of_code>, <end_of_answer>, <end_of_output>"
+            "steps do not end in a token at which to score them. Use a tokenizer that has a token for every text "
+            "(byte-level BPE, byte fallback), or add the tags <end_of_step>, <end_of_code>, <end_of_answer>, "
+            "<end_of_output> to it"
         )

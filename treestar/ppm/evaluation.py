@@ -1,5 +1,5 @@
-"""How good a PPM is on trees it was not trained on: how often it prefers the better state, how well it distinguishes
-correct steps from wrong ones, and which success rate a score corresponds to.
+"""Measures the quality of a PPM on trees it was not trained on: how often it prefers the better state, how well it
+distinguishes correct steps from wrong ones, and the success rate that a score corresponds to.
 
 Intervals resample whole problems, because states of one problem have much in common.
 """
@@ -23,11 +23,11 @@ from treestar.types import State, TreestarError
 __all__ = ["Estimate", "PPMEvaluation", "ReliabilityBin", "ScoreStates", "auc", "evaluate"]
 
 ScoreStates = Callable[[Sequence[State]], Sequence[float]]
-"""Returns each state's score in [-1, 1]. Called with the states of a whole tree at a time, parents first."""
+"""Returns each state's score in [-1, 1]. Called with all states of one tree, parents first."""
 
 RESAMPLES = 1000
 BINS = 10
-"""How many bins of equal width the reliability divides [-1, 1] into."""
+"""Number of equal-width bins over [-1, 1] for the reliability."""
 
 Array = NDArray[np.float64]
 
@@ -39,9 +39,9 @@ class Estimate:
     value: float
     interval: tuple[float, float]
     count: int
-    """Pairs or states that it is computed from."""
+    """Number of pairs or states that it is computed from."""
     problems: int
-    """Problems that these belong to."""
+    """Number of their problems."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +69,9 @@ class PPMEvaluation:
     """Probability that a correct step scores higher than a wrong one, each drawn from all trees; a tie counts half. A
     step is correct if at least half of the trajectories that continue from it end in a right answer."""
     auc_within_problem: Estimate
-    """The same with both steps drawn from one problem, averaged over problems: what search uses a PPM for."""
+    """The same with both steps drawn from one problem, averaged over problems, as in a search."""
     reliability: list[ReliabilityBin]
-    """The bins that hold any state, from low to high."""
+    """The non-empty bins, from low to high."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -116,7 +116,7 @@ def evaluate(
         seed: seed of the resamples.
 
     Raises:
-        TreestarError: the trees give no pair at all or contradict each other, or a score is not a number in [-1, 1].
+        TreestarError: the trees give no pairs or contradict each other, or a score is not a number in [-1, 1].
     """
     trees = list(trees)
     pairs, counts = make_pairs(trees, skipped)
@@ -144,7 +144,7 @@ def evaluate(
 
 def rollouts_from_states(trees: Iterable[Tree]) -> dict[StateKey, Outcomes]:
     """The outcomes of the trajectories that continue from each state after a step, over all trees of its problem. Only
-    states from which some trajectory reached its end."""
+    states with at least one finished trajectory."""
     found: defaultdict[StateKey, Outcomes] = defaultdict(Outcomes)
     for tree in trees:
         for node, below in zip(tree.nodes[1:], outcomes(tree)[1:], strict=True):
@@ -190,7 +190,7 @@ def pair_accuracies(
 
 
 def mean_over(values: Array, problems: NDArray[np.intp], chosen: NDArray[np.bool_], seed: int) -> Estimate:
-    """The mean of the chosen values, each with the same weight; problems are resampled whole."""
+    """The mean of the chosen values, with equal weights; whole problems are resampled."""
     _, owners = np.unique(problems[chosen], return_inverse=True)
     sums, sizes = np.bincount(owners, values[chosen]), np.bincount(owners)
     draws = resamples(len(sums), seed)
@@ -237,7 +237,7 @@ def auc(
         weights: how often each item counts; once if None.
 
     Raises:
-        ValueError: there are no positives, or no negatives.
+        ValueError: positives or negatives are missing.
     """
     is_positive = np.asarray(positive, dtype=bool)
     counts = np.ones(len(is_positive)) if weights is None else weights

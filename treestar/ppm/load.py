@@ -1,4 +1,4 @@
-"""From the string that names a scorer to the scorer: a process preference model here, or one behind a server."""
+"""Loads a scorer by name: a process preference model in this process, or one behind a server."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ KINDS: Mapping[str, Callable[[str, str | None, int, Dtype | None], LoadedScorer]
     VLLM_PREFIX: lambda name, _, size, dtype: load_vllm_scorer(name, size, dtype),
     "": lambda name, device, size, dtype: TransformersScorer(load_ppm(name, device, dtype), name, size),
 }
-"""How to load a scorer from its name, the device, the batch size and the dtype, by the prefix of the name; the first
-prefix that fits counts. A new kind of reward model is a module beside this one and a line above the last."""
+"""Loaders of a scorer from its name, the device, the batch size and the dtype, by prefix of the name; the first
+matching prefix is used. To add a kind of reward model, add a module to this folder and a line before the last."""
 
 
 def load_scorer(name: str, device: str | None = None, max_batch: int = 128, dtype: Dtype | None = None) -> LoadedScorer:
@@ -33,9 +33,9 @@ def load_scorer(name: str, device: str | None = None, max_batch: int = 128, dtyp
     Args:
         name: a shipped PPM, a model folder (also in the layout of the released rStar-Math code), or a hub id;
             `vllm:MODEL` and `openai:MODEL@URL` as for `load_policy`.
-        device: `cpu`, `cuda`, `cuda:1`, ...; None takes CUDA where there is one.
-        max_batch: the most states that are read at the same time.
-        dtype: the arithmetic; None takes what is fast on the device.
+        device: `cpu`, `cuda`, `cuda:1`, ...; None takes CUDA if available.
+        max_batch: maximum number of states in a batch.
+        dtype: the data type; None takes a fast one on the device.
 
     Raises:
         TreestarError: the model does not exist, cannot be read, or is not a PPM; or the device does not exist.

@@ -25,7 +25,7 @@ VALUE_HEAD = "value_head.bin"
 """The head's file in the layout of the released rStar-Math code."""
 
 RELEASED_SCALE = 5.0
-"""What the released rStar-Math code divides its value head's output by before tanh."""
+"""The divisor of the value head's output before tanh in the released rStar-Math code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +126,13 @@ def ppm_from_policy(name: str, dtype: Dtype | None = None) -> PPM:
 
 
 def load_ppm(name: str, device: str | None = None, dtype: Dtype | None = None) -> PPM:
-    """Load a PPM from its own layout or from that of the released rStar-Math code (`value_head.bin` beside a causal
+    """Load a PPM from its own layout or from that of the released rStar-Math code (`value_head.bin` next to a causal
     language model).
 
     Args:
         name: a shipped policy, a model folder, or a hub id.
-        device: `cpu`, `cuda`, ...; None takes CUDA where there is one.
-        dtype: the backbone's arithmetic; None takes what is fast on the device. The head is always computed in float32.
+        device: `cpu`, `cuda`, ...; None takes CUDA if available.
+        dtype: the backbone's data type; None takes a fast one on the device. The head is always computed in float32.
 
     Raises:
         TreestarError: the model does not exist, cannot be read, or is not a PPM.
@@ -164,7 +164,7 @@ def load_ppm(name: str, device: str | None = None, dtype: Dtype | None = None) -
 
 
 def assemble(name: str, model: Any, tokenizer: Any, bias: float, scale: float) -> PPM:
-    """The PPM with these parts. Writes into the model's config what a reader of its checkpoint needs."""
+    """The PPM with these parts. Writes the settings that its checkpoint needs into the model's config."""
     step_format = step_format_for(model.config, tokenizer)
     check_step_ends(tokenizer, step_format, name)
     model.config.treestar_format = step_format.name
@@ -206,7 +206,7 @@ def read_value_head(name: str, path: str) -> tuple[torch.Tensor, float]:
     """The weight, shape (1, width), and the bias of the released layout's value head.
 
     Raises:
-        TreestarError: the file is missing beside the model, or holds something else.
+        TreestarError: the model's folder does not have the file, or the file contains something else.
     """
     import torch
     from transformers.utils import cached_file
@@ -214,11 +214,11 @@ def read_value_head(name: str, path: str) -> tuple[torch.Tensor, float]:
     try:
         file = cached_file(path, VALUE_HEAD)
     except OSError as error:
-        raise not_a_ppm(name, f"it is a policy: there is no {VALUE_HEAD} beside it") from error
+        raise not_a_ppm(name, f"it is a policy: its folder does not have {VALUE_HEAD}") from error
     state = torch.load(file, map_location="cpu", weights_only=True)
     state = {key.removeprefix("v_head."): tensor for key, tensor in state.items()}
     if set(state) != {"summary.weight", "summary.bias"} or state["summary.weight"].shape[0] != 1:
-        raise not_a_ppm(name, f"its {VALUE_HEAD} holds {', '.join(sorted(state)) or 'nothing'}, not a value head")
+        raise not_a_ppm(name, f"its {VALUE_HEAD} contains {', '.join(sorted(state)) or 'nothing'}, not a value head")
     return state["summary.weight"], float(state["summary.bias"])
 
 
@@ -229,6 +229,6 @@ def expect_weights(name: str, missing: set[str]) -> None:
 
 def not_a_ppm(name: str, reason: str) -> TreestarError:
     return TreestarError(
-        f"{name!r} is not a process preference model: {reason}. Give a folder that `treestar train ppm` wrote, or a "
+        f"{name!r} is not a process preference model: {reason}. Give a folder written by `treestar train ppm`, or a "
         "hub id"
     )

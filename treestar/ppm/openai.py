@@ -1,7 +1,7 @@
-"""A scorer behind a server: a PPM that `vllm serve MODEL --runner pooling` serves (docs/guides/backends.md).
+"""A scorer behind a server: a PPM served by `vllm serve MODEL --runner pooling` (docs/guides/backends.md).
 
-OpenAI's protocol has no reward models. vLLM's `/classify` without the activation returns the head's output at the last
-token, which is all that a score needs.
+OpenAI's protocol does not include reward models. vLLM's `/classify` without the activation returns the head's output at
+the last token, which is enough for a score.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class OpenAIScorer:
             "use_activation": False,
         }
         try:
-            # vLLM has it beside /v1, not below it.
+            # In vLLM it is next to /v1, not below it.
             logit, tokens = await self.server.post(self.server.url.removesuffix("/v1") + "/classify", body, read_logit)
         except Refusal as refusal:
             if OVERFLOW.search(refusal.message) and state.steps:
@@ -92,7 +92,7 @@ class OpenAIScorer:
         return tanh((logit + self.bias) / self.scale), tokens
 
     def report(self) -> str:
-        """One line about failed requests that were repeated, or "" where none failed."""
+        """One line about failed requests that were repeated, or "" if none failed."""
         failed = self.server.failures_text()
         return f"PPM requests repeated: {failed}" if failed else ""
 
@@ -114,11 +114,11 @@ def read_logit(answer: Any) -> tuple[float, int]:
 def load_openai_scorer(name: str, config: RemoteServerConfig) -> OpenAIScorer:
     """The scorer that `openai:MODEL@URL` or `openai:MODEL` names.
 
-    Step format, bias and scale are those in the config.json of MODEL where that is a folder on this machine (vLLM's
-    default name for a model), else `rstar`, 0 and 1.
+    Step format, bias and scale are those in the config.json of MODEL if that is a folder on this machine (vLLM's
+    default name for a model), otherwise `rstar`, 0 and 1.
 
     Raises:
-        TreestarError: the name has no MODEL, or as `OpenAIScorer`.
+        TreestarError: MODEL is missing, or as `OpenAIScorer`.
     """
     model, url = parse_openai_name(name)
     found = model_config(shipped_path("PPM", model) or Path(model).expanduser())

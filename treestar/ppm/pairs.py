@@ -1,7 +1,7 @@
 """Preference pairs from search trees (rStar-Math, section 3.3).
 
 Q-values are too noisy to be targets, but they order siblings well. So of the children of a node at most two with the
-highest Q are preferred, each to at most two with the lowest, where the preferred ones reach a right answer and the
+highest Q are preferred, each to at most two with the lowest, if the preferred ones reach a right answer and the
 others a wrong one. All share the steps before them. Whole trajectories are compared the same way by their mean Q.
 
 Invariant: in every pair q_chosen > q_rejected, and no two pairs of `make_pairs` compare the same two states.
@@ -34,13 +34,13 @@ __all__ = [
 ]
 
 PairSource = Literal["step", "answer"]
-"""What is compared: two steps after the same steps; two whole trajectories."""
+"""The kind of comparison: two steps after the same steps, or two whole trajectories."""
 
 StateKey = tuple[str, str]
 """A question, and steps as a policy's context shows them."""
 
 POSITIVES = NEGATIVES = 2
-"""The most preferred and the most rejected nodes at one place of a tree (the paper's numbers)."""
+"""Maximum number of preferred and of rejected nodes per group (the paper's numbers)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Pair:
     q_chosen: float
     """Q of the chosen step, or mean Q over the steps of the chosen trajectory, in [-1, 1]."""
     q_rejected: float
-    """The same of the rejected one; less than `q_chosen`."""
+    """The same for the rejected one; less than `q_chosen`."""
     source: PairSource
     group: str
     """Names the place in a tree that this pair and up to three others come from; equation 4 averages over them."""
@@ -75,12 +75,12 @@ class Pair:
 
 @dataclass(slots=True)
 class PairCounts:
-    """How many pairs the trees gave, and why some gave none."""
+    """The number of pairs from the trees, and the reasons why some gave none."""
 
     trees: int = 0
-    """Trees that were read, whether they gave pairs or not."""
+    """Number of trees read, including those without pairs."""
     skipped: list[SkippedTree] = field(default_factory=list)
-    """Trees and files that gave no pair."""
+    """Trees and files without pairs."""
     pairs: Counter[tuple[PairSource, int]] = field(default_factory=Counter)
     """Pairs by source and by the step at which they differ."""
     duplicates: int = 0
@@ -89,7 +89,7 @@ class PairCounts:
     """Pairs left out because trees of the problem disagree on which of the two states is the better."""
 
     def reasons(self) -> Counter[str]:
-        """How many were skipped for which reason."""
+        """The number of skipped trees by reason."""
         return Counter(each.reason for each in self.skipped)
 
     def to_json(self) -> dict[str, Any]:
@@ -123,8 +123,8 @@ def make_pairs(
 ) -> tuple[list[Pair], PairCounts]:
     """The pairs of all `trees`, without duplicates, and counts of pairs and of skipped trees.
 
-    The result does not depend on the order of the trees. Where trees of one problem give the same pair, the one with
-    the greatest margin stays; where they contradict each other, the preference with the greater sum of margins stays.
+    The result does not depend on the order of the trees. If trees of one problem give the same pair, the one with
+    the largest margin is kept; if they contradict each other, the preference with the larger sum of margins is kept.
 
     Args:
         trees: searched with `gold`, so that every answer was judged; others are skipped and counted.
@@ -174,8 +174,8 @@ def best_against_worst(
 ) -> list[Pair]:
     """Pairs of the best of `nodes` that reach a right answer with the worst that reach a wrong one.
 
-    A node that reaches both may be on both sides: then Q decides which of two such nodes is better. Of nodes with the
-    same Q, the one visited more often comes first, then the older one.
+    A node that reaches both can be on both sides: then Q decides which of two such nodes is better. Of nodes with the
+    same Q, the one with more visits comes first, then the older one.
     """
     value = node_q if source == "step" else mean_q
     positives = [node for node in nodes if below[node.index].correct]
@@ -211,7 +211,7 @@ def weighted(pairs: Sequence[Pair]) -> list[Pair]:
 
 
 def without_duplicates(found: Sequence[Sequence[Pair]], counts: PairCounts) -> list[list[Pair]]:
-    """The pairs of each tree without those that compare the same two states as a pair that stays."""
+    """The pairs of each tree without those that compare the same two states as a kept pair."""
     rivals: defaultdict[frozenset[StateKey], list[Pair]] = defaultdict(list)
     for pairs in found:
         for pair in pairs:
@@ -227,8 +227,8 @@ def without_duplicates(found: Sequence[Sequence[Pair]], counts: PairCounts) -> l
 
 
 def prevailing(same: Sequence[Pair]) -> list[Pair]:
-    """Of the pairs that compare the same two states, those that prefer the state with the greater sum of margins; none
-    where the sums are equal."""
+    """Of the pairs that compare the same two states, those that prefer the state with the larger sum of margins; none
+    if the sums are equal."""
     first = state_key(same[0].chosen)
     agreeing = [pair for pair in same if state_key(pair.chosen) == first]
     opposing = [pair for pair in same if state_key(pair.chosen) != first]
@@ -241,12 +241,12 @@ def margin(pair: Pair) -> float:
 
 
 def state_key(state: State) -> StateKey:
-    """What distinguishes two states."""
+    """The identity of a state."""
     return state.problem.question, trajectory_text(state)
 
 
 def digest(tree: Tree) -> str:
-    """A short hash of what pairs are made from, the same for equal trees."""
+    """A short hash of the data that pairs are made from, the same for equal trees."""
     content = [
         (
             None if node.parent is None else node.parent.index,

@@ -1,4 +1,4 @@
-"""The reliability plot of a PPM: which success rate a score corresponds to."""
+"""The reliability plot of a PPM: success rate by score."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def draw_reliability(evaluation: PPMEvaluation, path: str | Path) -> None:
     rates.errorbar(
         [each.mean_score for each in bins],
         [success.value for success in successes],
-        yerr=[  # rounding may put the mean slightly outside an interval of width 0
+        yerr=[  # rounding can put the mean slightly outside an interval of width 0
             [max(success.value - success.interval[0], 0.0) for success in successes],
             [max(success.interval[1] - success.value, 0.0) for success in successes],
         ],

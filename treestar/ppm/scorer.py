@@ -1,8 +1,8 @@
 """A scorer over a process preference model, on CPU or CUDA.
 
-The states of all running searches wait in one queue. Whenever the model is free, it reads those that wait in batches,
-each state only beyond what it has already read of its ancestors. It runs in its own thread, so the event loop continues
-to execute steps.
+The states of all running searches wait in one queue. Whenever the model is free, it reads the waiting states in
+batches, without the tokens that it has already read for their ancestors. It runs in its own thread, so the event loop
+continues to execute steps.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from treestar.types import Scores, State, TreestarError
 __all__ = ["TransformersScorer"]
 
 LINGER_SECONDS = 0.004
-"""How long a free model waits for more states while they keep coming; one forward pass takes longer."""
+"""Seconds that a free model waits for more states while they keep coming; one forward pass takes longer."""
 
 
 @dataclass(slots=True)
 class Request:
-    """The states that one search wants scored."""
+    """The states that one search requests scores for."""
 
     states: Sequence[State]
     scores: asyncio.Future[Scores]
@@ -38,8 +38,8 @@ class TransformersScorer:
     A state that exceeds the model's context scores as the longest part of it that fits (`encoding.fitting_part`).
 
     Args:
-        max_batch: the most states in one forward pass.
-        prefix_cache_bytes: memory for the keys and values of prefixes that may be read again.
+        max_batch: maximum number of states in one forward pass.
+        prefix_cache_bytes: memory for the keys and values of prefixes that can be reused.
     """
 
     def __init__(self, ppm: PPM, name: str, max_batch: int = 128, prefix_cache_bytes: int = 2**30) -> None:
@@ -104,11 +104,11 @@ class TransformersScorer:
         return answers
 
     def tokens_of(self, state: State) -> list[int]:
-        """What the model reads of `state`."""
+        """The tokens that the model reads for `state`."""
         return fitting_part(encode(self.ppm.tokenizer, self.ppm.step_format, state), self.context, self.name)
 
     def score_batch(self, rows: Sequence[list[int]]) -> list[tuple[float, int]]:
-        """`read`, but a batch that is too big for the memory is halved.
+        """Like `read`, but a batch that is too large for the memory is halved.
 
         Raises:
             TreestarError: not even one sequence fits.
@@ -128,7 +128,7 @@ class TransformersScorer:
         return self.score_batch(rows[:half]) + self.score_batch(rows[half:])
 
     def read(self, rows: Sequence[list[int]]) -> list[tuple[float, int]]:
-        """For each token sequence, the score at its last token and how many of its tokens were read for it."""
+        """For each token sequence, the score at its last token and the number of tokens that were read for it."""
         sequences = read(self.ppm.scores_of_last, rows, self.prefixes, self.ppm.model.device)
         scores = [float(sequence.output) for sequence in sequences]
         return [

@@ -1,6 +1,6 @@
-"""Search trees as training data: folders of them read one by one, and what the trajectories below each node came to.
+"""Search trees as training data: reads folders of trees one by one, and counts the outcomes below each node.
 
-A file that is not a whole tree is skipped and named, never half used.
+A file that is not a complete tree is skipped and reported, never partly used.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from treestar.storage.tree_files import tree_files, tree_texts
 __all__ = ["Outcomes", "SkipReason", "SkippedTree", "TreeFolder", "is_judged", "outcomes", "read_trees", "skip_reason"]
 
 SkipReason = Literal["unreadable", "unjudged", "one outcome", "no pair"]
-"""Why a tree gives no pairs: it is no whole tree; an answer in it was never compared with the gold answer; no answer
+"""Why a tree gives no pairs: it is not complete; an answer in it was never compared with the gold answer; no answer
 was right, or none was wrong; or no right branch has a higher Q than a wrong one."""
 
 
 @dataclass(frozen=True, slots=True)
 class SkippedTree:
-    """A tree that was left out, and why."""
+    """A skipped tree, and the reason."""
 
     name: str
     """The file (with the line or row if it holds several trees), or the problem's id."""
@@ -38,7 +38,7 @@ class TreeFolder:
 
     path: Path
     skipped: list[SkippedTree] = field(default_factory=list)
-    """What the latest iteration could not read so far."""
+    """The trees that the latest iteration could not read so far."""
 
     def __iter__(self) -> Iterator[Tree]:
         self.skipped.clear()
@@ -65,15 +65,15 @@ def read_trees(path: str | Path) -> TreeFolder:
     """The trees in `path` and the folders below it.
 
     Args:
-        path: a folder of .json files (a tree each), .jsonl files (a tree a line) and .parquet files (a tree a row, in
-            the column `tree`), or one such file; or the folder of an evolve job or of one of its rounds, of which the
-            tables named `trees` are read, with the rows that are not in a shard yet.
+        path: a folder of .json files (one tree each), .jsonl files (one tree per line) and .parquet files (one tree per
+            row, in the column `tree`), or one such file; or the folder of an evolve job or of one of its rounds, whose
+            tables named `trees` are read, including the rows that are not in a shard yet.
 
     Returns:
-        An iterable of `Tree`; afterwards its `skipped` names what was damaged, truncated or not a tree at all.
+        An iterable of `Tree`; afterward its `skipped` lists the damaged, truncated or invalid trees.
 
     Raises:
-        TreestarError: there is no such file in `path`. While iterating: there are Parquet files, and pyarrow is not
+        TreestarError: `path` does not contain such a file. While iterating: a file is in Parquet, and pyarrow is not
             installed.
     """
     tree_files(path)
@@ -81,7 +81,7 @@ def read_trees(path: str | Path) -> TreeFolder:
 
 
 def check_tree(tree: Tree, parents: list[int | None]) -> None:
-    """Raise ValueError unless `tree` is one whole tree with the statistics that pairs are made from."""
+    """Raise ValueError unless `tree` is a complete tree with the statistics that pairs are made from."""
     problem = tree.problem
     check("problem", all(isinstance(each, str) for each in (problem.question, problem.id)))
     check("parent", parents[:1] == [None] and all(parent is not None and parent >= 0 for parent in parents[1:]))
@@ -96,7 +96,7 @@ def check_tree(tree: Tree, parents: list[int | None]) -> None:
 
 def check(name: str, is_right: bool) -> None:
     if not is_right:
-        raise ValueError(f"{name!r} is not what a tree has there")
+        raise ValueError(f"{name!r} has an invalid value")
 
 
 def is_number(value: Any) -> bool:
@@ -105,14 +105,14 @@ def is_number(value: Any) -> bool:
 
 @dataclass(slots=True)
 class Outcomes:
-    """What the finished trajectories at or below a node came to."""
+    """The outcomes of the finished trajectories at or below a node."""
 
     correct: int = 0
-    """Trajectories whose answer is right."""
+    """Number of trajectories with a right answer."""
     wrong: int = 0
-    """Trajectories whose answer is wrong."""
+    """Number of trajectories with a wrong answer."""
     unanswered: int = 0
-    """Trajectories that ended without an answer, or with one that did not come back when they were run again."""
+    """Number of trajectories without an answer, or with one that was not reproduced when they were run again."""
 
     @property
     def ended(self) -> int:
@@ -131,7 +131,7 @@ class Outcomes:
 def outcomes(tree: Tree) -> list[Outcomes]:
     """For each node of `tree`, in the order of `tree.nodes`, the outcomes at or below it."""
     found = [Outcomes() for _ in tree.nodes]
-    for node in reversed(tree.nodes):  # children stand behind their parents
+    for node in reversed(tree.nodes):  # children come after their parents
         here = found[node.index]
         if node.terminal is not None:
             here.correct += is_judged(node) and node.correct is True
@@ -146,12 +146,12 @@ def outcomes(tree: Tree) -> list[Outcomes]:
 
 
 def is_judged(node: Node) -> bool:
-    """Whether a trajectory ends at `node` in an answer that was compared with the gold answer."""
+    """Whether a trajectory ends at `node` with an answer that was compared with the gold answer."""
     return node.terminal == "answer" and node.correct is not None
 
 
 def skip_reason(tree: Tree) -> SkipReason | None:
-    """Why `tree` cannot give pairs, as far as its outcomes say, or None."""
+    """The reason why `tree` cannot give pairs, according to its outcomes, or None."""
     answers = [node for node in tree.terminals() if node.terminal == "answer"]
     if not all(is_judged(node) for node in answers):
         return "unjudged"

@@ -1,4 +1,4 @@
-"""What one search may use. The names of the limits are the same in Python, YAML, HTTP and on the command line."""
+"""The budget of one search. The names of the limits are the same in Python, YAML, HTTP and on the command line."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ __all__ = ["Budget"]
 
 @dataclass(frozen=True, kw_only=True)
 class Budget(AcceptsOldNames):
-    """The limits of one search; None is no limit. They are checked between expansions, so that the last expansion may
-    exceed them. A search that has reached one chooses its answer from what it has found by then.
+    """The limits of one search; None means unlimited. They are checked between expansions, so the last expansion can
+    exceed them. A search that reaches a limit selects its answer from what it has found so far.
 
     Raises:
         ValueError: a limit is out of its range; the message names the field, the value and what is allowed.
@@ -30,16 +30,16 @@ class Budget(AcceptsOldNames):
     max_wall_seconds: float | None = None
     """Stop after this many seconds."""
     max_rollouts: int | None = None
-    """Stop after this many finished trajectories. By default 16 rollouts, which are passes from the root to a terminal
-    node, with mcts and adaptive_branching, and no limit with the other strategies."""
+    """Stop after this many finished trajectories. By default 16 rollouts (passes from the root to a terminal node) with
+    mcts and adaptive_branching, and unlimited with the other strategies."""
 
     def __post_init__(self) -> None:
         check_whole(self, "max_generated_tokens", "max_rollouts")
         check_number(self, "max_executed_seconds", "max_wall_seconds", above=0)
 
     def spent(self, stats: SearchStats) -> str | None:
-        """The name of the limit that `stats` have reached, or None. The rollouts come last: a search that has also
-        reached another limit is stopped by that one."""
+        """The name of the limit that `stats` have reached, or None. Rollouts come last: if another limit is also
+        reached, that one is returned."""
         if self.max_generated_tokens is not None and stats.generated_tokens >= self.max_generated_tokens:
             return "max_generated_tokens"
         if self.max_executed_seconds is not None and stats.executed_seconds >= self.max_executed_seconds:

@@ -1,6 +1,6 @@
-"""Every tunable of the search strategies, as frozen dataclasses that check themselves.
+"""All settings of the search strategies, as frozen dataclasses that validate themselves.
 
-The command line's options and the YAML job files are made from these classes.
+The command-line options and the fields of YAML jobs come from these classes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True)
 class SearchConfig(Budget):
-    """What every strategy has: the shape of a path, and the budget that ends a search with what it has.
+    """The settings of every strategy: the limits of a path, and the budget of a search.
 
     Raises:
         ValueError: a setting's value is not allowed; the message names the field, the value and what is allowed.
@@ -43,20 +43,20 @@ class SearchConfig(Budget):
     """Whether the strategy cannot work without a PPM."""
 
     max_depth: int = 16
-    """Most steps of one trajectory."""
+    """Maximum number of steps per trajectory."""
     max_step_tokens: int = 256
-    """Most tokens of one step."""
+    """Maximum number of tokens per step."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_whole(self, "max_depth", "max_step_tokens")
 
     def sampling(self) -> Sampling:
-        """How the policy draws steps under this configuration."""
+        """How the policy samples steps with this configuration."""
         return Sampling(0.0, 1.0, self.max_step_tokens)
 
     def to_json(self) -> dict[str, Any]:
-        """The fields as JSON values; an infinity becomes a string, which JSON has no number for."""
+        """The fields as JSON values; infinity becomes a string, because JSON has no number for it."""
         values = {each.name: getattr(self, each.name) for each in fields(self)}
         return {
             name: str(value) if isinstance(value, float) and not isfinite(value) else value
@@ -66,17 +66,17 @@ class SearchConfig(Budget):
 
 @dataclass(frozen=True, kw_only=True)
 class GreedyConfig(SearchConfig):
-    """One trajectory, the most probable token at every place."""
+    """One trajectory: the most probable token at every position."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingConfig(SearchConfig):
-    """A strategy that draws steps at random."""
+    """A strategy that samples steps at random."""
 
     temperature: float = 1.0
-    """1 samples from the policy as it is; 0 takes the most probable token at every place."""
+    """1 samples from the policy as it is; 0 takes the most probable token at every position."""
     top_p: float = 1.0
-    """Sample among the most probable tokens that together reach this probability."""
+    """Sample only from the most probable tokens that together reach this probability."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -92,9 +92,9 @@ class SamplesConfig(SamplingConfig):
     """Independent trajectories."""
 
     samples: int = 16
-    """Trajectories to sample."""
+    """Number of trajectories to sample."""
     in_flight: int = 16
-    """Trajectories sampled at the same time. With a token budget, fewer leave less unfinished when it ends."""
+    """Trajectories sampled at the same time. With a token budget, fewer leave less work unfinished at its end."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -120,23 +120,23 @@ class WeightedVoteConfig(SamplesConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class TreeSearchConfig(SamplingConfig):
-    """A strategy whose trajectories share steps, and which may choose its answer in several ways."""
+    """A strategy whose trajectories share steps, and which can select its answer in several ways."""
 
     choice: Choice = "weighted"
-    """How the answer is chosen: the heaviest group by sampled mass and PPM score, the group with most
+    """How the answer is selected: the group with the largest weight (sampled mass and PPM score), the group with most
     trajectories, or the single best trajectory."""
     distinct: bool = False
-    """Sample candidates without replacement: none comes twice, however certain the policy is of it. With models that
-    transformers compute."""
+    """Sample candidates without replacement, so that none is repeated however certain the policy is. Only with models
+    that run on transformers."""
     min_share: float = 0.0
-    """Of distinct candidates, leave out those less than this times as probable as the most probable one; where the
-    policy is certain of a step, no tokens are spent on others. A tree that is exhausted takes them in after all."""
+    """Skip distinct candidates less than this times as probable as the most probable one, so that no tokens are spent
+    on alternatives if the policy is certain. An exhausted tree adds them later."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_choice(self, "choice")
         if self.distinct and self.temperature == 0:
-            raise invalid(self, "temperature", "above 0 where candidates are distinct")
+            raise invalid(self, "temperature", "above 0 if candidates are distinct")
         check_number(self, "min_share", at_least=0, below=1)
 
     def sampling(self) -> Sampling:
@@ -145,15 +145,15 @@ class TreeSearchConfig(SamplingConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class RoundsConfig(TreeSearchConfig):
-    """Beams of steps, rated by a PPM; a round ends when no state of a beam is open."""
+    """Beams of steps, scored by a PPM; a round ends when no state of a beam is open."""
 
     needs_scorer: ClassVar[bool] = True
 
     children: int = 4
     """Candidate steps sampled at each expansion."""
     rounds: int | None = None
-    """Independent rounds, one after another, each with fresh candidates. Without a number: one, or with
-    `max_generated_tokens` as many as that allows."""
+    """Independent rounds, one after another, each with new candidates. If unset: one, or with `max_generated_tokens` as
+    many as that allows."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -162,11 +162,11 @@ class RoundsConfig(TreeSearchConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class BeamSearchConfig(RoundsConfig):
-    """Step-level beam search (Snell et al. 2024, section 5.1): the best `beam_width` candidates of all are kept."""
+    """Step-level beam search (Snell et al. 2024, section 5.1): the best `beam_width` candidates overall are kept."""
 
     beam_width: int = 4
-    """Candidates that are kept at each step. The first step has `beam_width * children` of them (N; the paper's M, how
-    many are sampled at each kept one, is `children`)."""
+    """Candidates kept at each step. The first step samples `beam_width * children` of them (N in the paper; the paper's
+    M, the number sampled at each kept candidate, is `children`)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -178,7 +178,7 @@ class DVTSConfig(RoundsConfig):
     """Diverse verifier tree search (Beeching et al. 2024): independent subtrees, each a beam of width 1."""
 
     subtrees: int = 4
-    """Subtrees that grow beside each other: N / M for N candidates a step and M = `children`."""
+    """Subtrees that grow concurrently: N / M for N candidates per step and M = `children`."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -187,8 +187,8 @@ class DVTSConfig(RoundsConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class AdaptiveBranchingConfig(TreeSearchConfig):
-    """Adaptive branching (AB-MCTS-A; Inoue et al. 2025) at the level of steps: at every node Thompson sampling says
-    whether to sample one more step or to go deeper, and into which."""
+    """Adaptive branching (AB-MCTS-A; Inoue et al. 2025) at the level of steps: at every node Thompson sampling
+    decides whether to sample one more step or to go deeper, and into which child."""
 
     needs_scorer: ClassVar[bool] = True
 
@@ -213,29 +213,29 @@ class MCTSConfig(TreeSearchConfig):
     children: int = 8
     """Candidate steps sampled at each expansion (8 to make data, 32 at test time in the paper)."""
     rule: Rule = "uct"
-    """How selection rates children: `uct`, or `puct` with the policy's probability as prior."""
+    """The selection rule: `uct`, or `puct` with the policy's probability as prior."""
     exploration: float = 2.0
     """The constant c of the rule."""
     unvisited_value: float = inf
-    """What a child without visits is worth to selection; the released rStar-Math code uses 0."""
+    """The value of an unvisited child in selection; the released rStar-Math code uses 0."""
     on_error: Literal["prune", "penalise"] = "prune"
-    """A candidate whose code fails is dropped, or kept as a terminal node of value -1."""
+    """Whether a candidate whose code fails is dropped, or kept as a terminal node of value -1."""
     gold: bool = False
-    """Value terminals by the gold answer: to make training data, never to measure."""
+    """Value terminals by the gold answer. For making training data, never for evaluation."""
     in_flight: int = 1
-    """Rollouts of one tree at the same time; 1 is the textbook sequence."""
+    """Concurrent rollouts in one tree; 1 is sequential MCTS."""
     virtual_loss: int = 1
-    """Visits of value -1 that a rollout in flight lends to the nodes of its path."""
+    """Visits of value -1 that a running rollout temporarily adds to the nodes of its path."""
     widen_above: float | None = 0.05
-    """With a PPM: when the tree is exhausted, sample `children` more candidates wherever the next one is new with at
-    least this probability. Without a number the search ends there."""
+    """With a PPM: when the tree is exhausted, sample `children` more candidates at every node where the next one is new
+    with at least this probability. If unset, the search ends there."""
     early_stop: bool = True
-    """Stop when the leading answer can no longer be overtaken, which only `weighted` without a PPM can know. Off when
-    making training data."""
+    """Stop when the leading answer can no longer be overtaken; applies only to `weighted` without a PPM. Turn it off to
+    make training data."""
     stop_confidence: float | None = None
-    """Also stop once the leading answer holds this share of what is finished, if that is at least `stop_mass`."""
+    """Also stop once the leading answer has this share of the finished mass, if that is at least `stop_mass`."""
     stop_mass: float = 0.5
-    """Share of the policy's trajectories, as the tree sampled them, that must be finished for `stop_confidence`."""
+    """Share of the policy's trajectories, as sampled by the tree, that must be finished for `stop_confidence`."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -254,4 +254,4 @@ class MCTSConfig(TreeSearchConfig):
 def check_ends(config: SearchConfig) -> None:
     """A search that has neither a number of rollouts nor another limit might not end."""
     if all(getattr(config, each.name) is None for each in fields(Budget)):
-        raise invalid(config, "max_rollouts", "a whole number, 1 or more, where no other limit is given")
+        raise invalid(config, "max_rollouts", "a whole number, 1 or more, if no other limit is given")

@@ -1,4 +1,4 @@
-"""Self-evolution: the bootstrap policy that it starts from, and the rounds that follow (docs/guides/evolve.md)."""
+"""Self-evolution of a policy and a PPM over several rounds, from a bootstrap policy (docs/guides/evolve.md)."""
 
 from treestar.selfevolve.job import Job, load_job, preset_names, preset_path
 from treestar.selfevolve.rounds import evolve

@@ -1,4 +1,4 @@
-"""What a job's rounds run on: components by the names of their models, and the two trainings."""
+"""The backends of a job: components by the names of their models, and the two training functions."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ __all__ = ["Backends", "local_backends", "step_format_of"]
 
 @dataclass(frozen=True)
 class Backends:
-    """What a job's names stand for, and its trainings. Tests put scripted ones in."""
+    """Loads the models that a job names, and trains. Tests replace it by a scripted one."""
 
     components: Callable[[str, str | None, Dtype | None], ComponentsConfig]
-    """From the names of a policy and a PPM and their arithmetic to what searches run on. The policy must be a
+    """Loads components from the names of a policy and a PPM and their data type. The policy must be a
     `LanguageModelPolicy`."""
     step_format: Callable[[str, FormatName | None], StepFormat]
-    """The step format of the policy of that name, or the given one for that policy."""
+    """The step format of the named policy, or the given one for that policy."""
     train_policy: Callable[..., dict[str, Any]]
     """`treestar.training.sft.train.train_policy`."""
     train_ppm: Callable[..., dict[str, Any]]

@@ -1,4 +1,4 @@
-"""What a self-evolution job is: its policies, problems and rounds, as typed data that a YAML file says.
+"""The configuration of a self-evolution job: its policies, problems and rounds, read from a YAML file.
 
     bootstrap: models/bootstrap
     base: models/base
@@ -9,7 +9,7 @@
       - {mode: terminal, search: {max_rollouts: 16}}
       - {mode: ppm, search: {max_rollouts: 16}, escalation: [{max_rollouts: 64}, {max_rollouts: 128}]}
 
-The presets beside this file are such files too.
+The files in `presets/` are examples.
 """
 
 from __future__ import annotations
@@ -59,13 +59,13 @@ JOB = "job.yaml"
 """The file of a job in its folder."""
 
 MODEL = "{model}"
-"""Stands for a model's folder in `Job.load_as`."""
+"""The placeholder for a model's folder in `Job.load_as`."""
 
 Mode = Literal["terminal", "ppm"]
-"""What guides a search: the verifier's verdict at the ends alone, or a PPM at every step beside it."""
+"""The guidance of a search: only the verifier's verdict on finished trajectories, or also a PPM at every step."""
 
 Measure = Literal["greedy", "search", "ppm_fixed_policy"]
-"""What is evaluated after a round: its policy without search (the paper's Table 3); its policy and PPM with search
+"""The evaluation after a round: its policy without search (the paper's Table 3); its policy and PPM with search
 (Table 6); its PPM with the policy of round 1 (Table 4)."""
 
 
@@ -77,8 +77,8 @@ class GymSource:
     level: str
     problems: int
     reworded: bool = False
-    """Whether expressions to calculate are asked for in the other words that the bootstrap policy was taught ("What is
-    2 + 3?"); a policy that hardly ever meets them again forgets them."""
+    """Whether to ask for expressions in the other wordings that the bootstrap policy was taught ("What is 2 + 3?"). A
+    policy that rarely sees them again forgets them."""
     from_round: int = 1
     """The first round that searches them."""
     to_round: int | None = None
@@ -96,9 +96,9 @@ class DataSource:
     name: str
     """`jsonl:PATH`, or `hf:NAME[:CONFIG]@SPLIT`."""
     label: str
-    """What the problems are counted under in reports, such as `olympiad`."""
+    """The label of the problems in reports, such as `olympiad`."""
     problems: int | None = None
-    """Only the first so many."""
+    """Only this many problems, the first ones."""
     from_round: int = 1
     """The first round that searches them."""
     to_round: int | None = None
@@ -107,9 +107,7 @@ class DataSource:
     def __post_init__(self) -> None:
         kind, _, rest = self.name.partition(":")
         if kind not in ("jsonl", "hf") or not rest:
-            raise invalid(
-                self, "name", "jsonl:PATH or hf:NAME[:CONFIG]@SPLIT; the sets known by name are there to measure with"
-            )
+            raise invalid(self, "name", "jsonl:PATH or hf:NAME[:CONFIG]@SPLIT; the named sets are only for evaluation")
         if kind == "hf" and rest.partition("@")[2] in ("", "test"):
             raise invalid(self, "name", "with a split other than test, as in hf:openai/gsm8k:main@train")
         check_whole(self, "problems", "from_round", "to_round")
@@ -117,7 +115,7 @@ class DataSource:
 
 @dataclass(frozen=True, kw_only=True)
 class ProblemsConfig:
-    """Where the training problems come from."""
+    """The sources of the training problems."""
 
     gym: tuple[GymSource, ...] = ()
     data: tuple[DataSource, ...] = ()
@@ -129,7 +127,7 @@ class ProblemsConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Escalation(AcceptsOldNames):
-    """One more search, with fresh seeds, of each problem that is still unsolved."""
+    """One more search, with new seeds, of each problem that is still unsolved."""
 
     max_rollouts: int
     temperature: float | None = None
@@ -143,22 +141,22 @@ class Escalation(AcceptsOldNames):
 
 @dataclass(frozen=True, kw_only=True)
 class RoundConfig:
-    """One round: how it searches. What it selects and trains is the same in all rounds."""
+    """The searches of one round. Selection and training are the same in all rounds."""
 
     mode: Mode
     search: MCTSConfig = field(default_factory=lambda: MCTSConfig(gold=True, early_stop=False))
     """The search of every problem."""
     escalation: tuple[Escalation, ...] = ()
-    """Tried in their order on what is still unsolved."""
+    """Further searches of the problems that are still unsolved, in order."""
     exploration: ExplorationConfig | None = None
-    """A share of the proposals comes from a grammar instead of the policy; none by default."""
+    """Takes a share of the proposals from a grammar instead of the policy; off by default."""
 
     def __post_init__(self) -> None:
         if not self.search.gold:
-            raise ValueError("RoundConfig.search.gold must be true: trees that nobody judged teach nothing")
+            raise ValueError("RoundConfig.search.gold must be true: trees without verdicts give no training data")
 
     def attempts(self) -> tuple[MCTSConfig, ...]:
-        """The searches in their order: of every problem, then of those still unsolved."""
+        """The searches in order: of every problem, then of those still unsolved."""
         further = [
             replace(
                 self.search,
@@ -170,13 +168,13 @@ class RoundConfig:
         return self.search, *further
 
     def explorations(self) -> tuple[ExplorationConfig | None, ...]:
-        """How each of `attempts` explores."""
+        """The exploration of each of `attempts`."""
         return self.exploration, *(each.exploration or self.exploration for each in self.escalation)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Copies:
-    """How often an epoch of SFT shows a trajectory, by its problem's difficulty. 0.5: every other one of them."""
+    """Copies of a trajectory in an epoch of SFT, by its problem's difficulty. 0.5: every other trajectory."""
 
     easy: float = 1.0
     medium: float = 1.0
@@ -188,26 +186,26 @@ class Copies:
 
 @dataclass(frozen=True, kw_only=True)
 class SelectionConfig:
-    """Which trajectories of a round's trees are believed, and which become training data."""
+    """Which trajectories of a round's trees are accepted as right, and which become training data."""
 
     trajectories: int = 2
-    """Most trajectories a problem and round, those with the highest mean Q."""
+    """Maximum number of trajectories per problem and round, those with the highest mean Q."""
     easy_from: float = 0.8
     """A problem is easy if at least this share of its finished trajectories is right."""
     hard_up_to: float = 0.2
-    """It is hard if it was solved, by at most this share of them; medium in between."""
+    """It is hard if it was solved by at most this share of them; medium in between."""
     copies: Copies = field(default_factory=Copies)
     """Rebalances the difficulties."""
     agreement: float = 0.3
-    """Without a gold answer, the answer of most trajectories is taken for right if at least this share, by sampled
-    mass, agrees on it (3 of 10 in the paper)."""
+    """Without a gold answer, the most frequent answer counts as right if at least this share of the trajectories, by
+    sampled mass, agrees on it (3 of 10 in the paper)."""
     agreeing: int = 3
-    """And at least so many trajectories."""
+    """And at least this many trajectories."""
     instances: int = 3
-    """A right answer counts only if the trajectory's program is right on so many other instances of the problem, where
-    its source has any; 0 does without."""
+    """A right answer counts only if the trajectory's program is right on this many other instances of the problem, if
+    its source has any; 0 turns this check off."""
     agreeing_programs: int = 1
-    """Where a source has no other instances: how many different programs must reach the right answer."""
+    """If a source has no other instances: the number of different programs that must reach the right answer."""
 
     def __post_init__(self) -> None:
         check_whole(self, "trajectories", "agreeing", "agreeing_programs")
@@ -222,7 +220,7 @@ class SelectionConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationCell:
-    """A cell of reasoning-gym to measure on."""
+    """A cell of reasoning-gym to evaluate on."""
 
     family: str
     level: str
@@ -233,63 +231,63 @@ class EvaluationCell:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationConfig:
-    """What is measured after each round, and of the bootstrap policy before the first, on problems never trained on."""
+    """The evaluation after each round, and of the bootstrap policy before the first, on problems never trained on."""
 
     cells: tuple[EvaluationCell, ...] = ()
     split: Literal["validation", "test"] = "test"
-    """The cells' split; choose what to change in a job by `validation`."""
+    """The cells' split; use `validation` to tune a job."""
     sets: tuple[str, ...] = ()
-    """Data sets by the names that `treestar bench` takes."""
+    """Data sets, by the names that `treestar bench` accepts."""
     problems: int = 40
-    """Most problems of each cell or set."""
+    """Maximum number of problems per cell or set."""
     seeds: int = 1
-    """Searches of each problem."""
+    """Number of searches per problem."""
     search: MCTSConfig = field(default_factory=MCTSConfig)
-    """The search at test time; it never sees a gold answer."""
+    """The search at test time, without gold answers."""
     measures: tuple[Measure, ...] = ("greedy", "search", "ppm_fixed_policy")
 
     def __post_init__(self) -> None:
         if not self.cells and not self.sets:
-            raise ValueError("EvaluationConfig.cells and .sets are both empty: there is nothing to measure on")
+            raise ValueError("EvaluationConfig.cells and .sets are both empty: give at least one")
         check_whole(self, "problems", "seeds")
         if self.search.gold:
-            raise ValueError("EvaluationConfig.search.gold must be false: a measured search knows no gold answer")
+            raise ValueError("EvaluationConfig.search.gold must be false: an evaluation must not use gold answers")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """Self-evolution from a bootstrap policy, round after round (rStar-Math, section 3.4)."""
+    """Self-evolution from a bootstrap policy over several rounds (rStar-Math, section 3.4)."""
 
     bootstrap: str = DEFAULT_POLICY
     """The policy that searches in round 1: a shipped policy, a model folder, a hub id, or openai:MODEL@URL."""
     base: str = DEFAULT_POLICY
     """The checkpoint from which every round's SFT starts."""
     continue_policy: bool = False
-    """SFT goes on from the policy of the round before instead."""
+    """Continue SFT from the policy of the previous round instead."""
     problems: ProblemsConfig
     rounds: tuple[RoundConfig, ...]
     selection: SelectionConfig = field(default_factory=SelectionConfig)
     sft: SFTTrainingConfig | None = field(default_factory=SFTTrainingConfig)
-    """How a policy is fine-tuned; null does without, so that the policy stays the bootstrap one."""
+    """How a policy is fine-tuned; null turns SFT off and keeps the bootstrap policy."""
     ppm: PPMTrainingConfig | None = field(default_factory=PPMTrainingConfig)
-    """How a PPM is trained; null does without."""
+    """How a PPM is trained; null trains none."""
     continue_ppm: bool = False
-    """Its training goes on from the PPM of the round before instead of starting from the round's policy."""
+    """Continue training from the PPM of the previous round instead of starting from the round's policy."""
     ppm_rounds: int = 1
-    """A PPM learns from the trees of so many rounds, the latest."""
+    """Number of rounds, the latest ones, whose trees a PPM is trained on."""
     ppm_training_arguments: Mapping[str, Any] = field(default_factory=dict)
-    """Further fields of `transformers.TrainingArguments` for the PPM, such as `fsdp`."""
+    """More fields of `transformers.TrainingArguments` for the PPM, such as `fsdp`."""
     launcher: str = ""
-    """What starts the trainings on several devices, such as `accelerate launch --num_processes 8`. Without one they run
-    in this process."""
+    """The command that launches training on several devices, such as `accelerate launch --num_processes 8`. If unset,
+    training runs in this process."""
     evaluation: EvaluationConfig | None = None
-    """Nothing is measured without it."""
+    """The evaluation of each round; null for none."""
     load_as: str = MODEL
-    """How a search names a model that the job has trained, whose folder is {model}: `vllm:{model}` lets vLLM compute
-    it, `vllm:{model}?gpu_memory_utilization=0.4` beside another on the same device."""
+    """The name by which searches load a model trained by the job, with its folder as {model}: `vllm:{model}` runs it
+    with vLLM, `vllm:{model}?gpu_memory_utilization=0.4` next to another one on the same device."""
     dtype: Dtype | None = None
-    """The models' arithmetic in searches, by default what is fast on the device. In float32 a tree hardly ever hangs on
-    what else is in the batch."""
+    """The data type of the models in searches; by default a fast one on the device. In float32 a tree very rarely
+    depends on the rest of the batch."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -298,14 +296,14 @@ class Job:
         if MODEL not in self.load_as:
             raise invalid(self, "load_as", f"a text with {MODEL} in it")
         if not self.rounds:
-            raise ValueError("Job.rounds is empty: a job needs a round")
+            raise ValueError("Job.rounds is empty: a job needs at least one round")
         for index, each in enumerate(self.rounds):
             if each.mode == "ppm" and (index == 0 or self.ppm is None):
                 raise ValueError(f"Job.rounds[{index}].mode is ppm, but no PPM is trained before it")
 
 
 def load_as(job: Job, model: str, out: Path) -> str:
-    """The name by which a search loads `model`: as the job says for one that it has trained in `out`."""
+    """The name by which a search loads `model`; `load_as` applies to models that the job trained in `out`."""
     return job.load_as.replace(MODEL, model) if Path(model).is_relative_to(out) else model
 
 
@@ -313,10 +311,10 @@ def load_job(path: str | Path, tell: Callable[[str, str], None] = warn_of_renami
     """The job in a YAML file.
 
     Args:
-        tell: called with the old and the new name of each setting that the file gives under its old name.
+        tell: called with the old and the new name of each setting that the file gives by its old name.
 
     Raises:
-        TreestarError: the file cannot be read or is no job; the message names the field.
+        TreestarError: the file cannot be read or is not a job; the message names the field.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -327,12 +325,12 @@ def load_job(path: str | Path, tell: Callable[[str, str], None] = warn_of_renami
 
 
 def begun_job(out: Path) -> Job:
-    """The job that the folder `out` holds, which treestar wrote there. Raises TreestarError as `load_job` does."""
+    """The job that treestar wrote into the folder `out`. Raises TreestarError as `load_job` does."""
     return load_job(out / JOB, tell=silently)
 
 
 def read_job(text: str, name: str, tell: Callable[[str, str], None] = warn_of_renaming) -> Job:
-    """The job in a YAML text; `name` is what errors call it. Raises TreestarError as `load_job` does."""
+    """The job in a YAML text; errors call it `name`. Raises TreestarError as `load_job` does."""
     try:
         from treestar.config.strict_yaml import InvalidYAML, read_yaml
     except ImportError as error:
@@ -346,7 +344,7 @@ def read_job(text: str, name: str, tell: Callable[[str, str], None] = warn_of_re
 
 
 def job_text(job: Job) -> str:
-    """The job with all its fields as YAML, which `read_job` reads back as an equal one."""
+    """The job with all its fields as YAML; the inverse of `read_job`."""
     import yaml
 
     return str(yaml.safe_dump(config_to_values(job), sort_keys=False, allow_unicode=True))
@@ -358,9 +356,9 @@ def preset_names() -> list[str]:
 
 
 def preset_path(name: str) -> Path:
-    """A preset's file. Raises TreestarError where there is no such preset."""
+    """A preset's file. Raises TreestarError if the preset does not exist."""
     if name not in preset_names():
-        raise TreestarError(f"there is no preset {name!r}: it is one of {', '.join(preset_names())}")
+        raise TreestarError(f"unknown preset {name!r}: choose one of {', '.join(preset_names())}")
     return PRESETS / f"{name}.yaml"
 
 

@@ -1,4 +1,4 @@
-"""The phases of a round. Each is recorded when it is done and then not done again; one that was cut off goes on."""
+"""The phases of a round. Each is recorded when it is done and then not repeated; an interrupted one continues."""
 
 from __future__ import annotations
 
@@ -52,30 +52,30 @@ TaskT = TypeVar("TaskT")
 
 @dataclass(frozen=True)
 class Models:
-    """What a search is guided by."""
+    """The models of a search."""
 
     policy: str
-    """A name that `load_policy` knows."""
+    """A name that `load_policy` accepts."""
     ppm: str | None
-    """A name that `load_scorer` knows, where there is a PPM."""
+    """A name that `load_scorer` accepts; None without a PPM."""
 
 
 @dataclass(frozen=True)
 class RunningJob:
-    """A job in its folder, with what all its rounds share."""
+    """A job in its folder, with the data that all rounds share."""
 
     job: Job
     out: Path
     training: TrainingProblems
     measured: Mapping[str, Sequence[Problem]]
-    """What the job is measured with, by cell."""
+    """The evaluation problems, by cell."""
     concurrency: int
     backends: Backends
     ray: RayConfig | None
     """The cluster that searches; None for this process."""
     progress: EvolutionListener
     lock: int
-    """The descriptor that holds the folder."""
+    """The file descriptor of the folder's lock."""
 
     def folder(self, number: int) -> Path:
         return round_folder(self.out, number)
@@ -89,7 +89,7 @@ class RunningJob:
         return open_workers(opening, self.concurrency, self.ray, self.progress.say)
 
     def name_in_job(self, model: str | None) -> str | None:
-        """A model's name as reports say it: one that this job trained by its place in the job's folder."""
+        """A model's name in reports; a model trained by this job is named by its path in the job's folder."""
         own = model is not None and Path(model).is_relative_to(self.out)
         return os.path.relpath(model, self.out) if own and model is not None else model
 
@@ -98,7 +98,7 @@ class Round:
     """One round in its folder. A context manager: leaving it closes its tables.
 
     Args:
-        before: what it searches with.
+        before: the models that it searches with.
     """
 
     def __init__(self, run: RunningJob, number: int, before: Models) -> None:
@@ -109,14 +109,14 @@ class Round:
         self.config = run.job.rounds[number - 1]
         self.folder = run.folder(number)
         self.done: dict[str, Report] = {}
-        """What is recorded of the phases that are done: their `report`, `seconds` and `generated_tokens`."""
+        """The records of the finished phases: `report`, `seconds` and `generated_tokens`."""
         self.trees = self.table(TREES, "search")
         self.selected = self.table(SFT, "selection")
         self.pairs = self.table(PAIRS, "selection")
         self.measured = self.table(EVALUATION, "evaluation")
 
     def table(self, schema: Schema, phase: str) -> Table:
-        """The round's table; if it has lost rows, the phase that makes them is to be done again."""
+        """The round's table; if it has lost rows, the phase that makes them is done again."""
         table = Table(self.folder / schema.name, schema, self.run.progress.say)
         if table.damaged:
             record_path(self.folder, phase).unlink(missing_ok=True)
@@ -130,13 +130,13 @@ class Round:
             table.close()
 
     def phase(self, name: str, work: Callable[[], Report], spending: Table | None = None) -> None:
-        """Do the phase `name` unless it is done; see `recorded`."""
+        """Run the phase `name` unless it is done; see `recorded`."""
         self.done[name] = recorded(self.run, self.number, name, work, spending)
 
     def search(self) -> Report:
-        """Search this round's problems: terminal-guided, or with the PPM of the round before."""
+        """Search this round's problems: terminal-guided, or with the PPM of the previous round."""
         if self.config.mode == "ppm" and self.before.ppm is None:
-            raise TreestarError(f"round {self.number} is to search with a PPM, but no round before it trained one")
+            raise TreestarError(f"round {self.number} needs a PPM to search, but no earlier round trained one")
         run = self.run
         search = RoundSearch(self.number, self.config, self.job.selection, self.job.seed)
         opening = partial(
@@ -160,7 +160,7 @@ class Round:
         return search_report(self.trees, self.job.selection, self.solved_before())
 
     def select(self) -> Report:
-        """Select the trajectories that a policy learns from, and the pairs that a PPM learns from."""
+        """Select the trajectories to train a policy on, and the pairs to train a PPM on."""
         wanted = None if self.job.sft is None else self.job.sft.step_format
         step_format = self.run.backends.step_format(base_of(self.job, self.run.out, self.number), wanted)
         difficulties = difficulties_of(self.trees, self.job.selection)
@@ -187,18 +187,18 @@ class Round:
         }
 
     def train_policy(self) -> Report:
-        """Fine-tune a checkpoint on all that was selected so far."""
+        """Fine-tune a checkpoint on all trajectories selected so far."""
         if self.job.sft is None:
             return {"skipped": "no SFT in this job"}
         if not self.done["selection"]["report"]["copies"]:
             raise TreestarError(
-                f"round {self.number} leaves nothing to learn from: none of its problems is solved. Begin with "
-                "problems that the policy sometimes solves, or give more rollouts"
+                f"round {self.number} has no training data: none of its problems is solved. Start with "
+                "problems that the policy sometimes solves, or use more rollouts"
             )
         return self.train("policy")
 
     def train_ppm(self) -> Report:
-        """Train a PPM, which starts from this round's policy, on trees of this round."""
+        """Train a PPM on trees of this round, starting from this round's policy."""
         if self.job.ppm is None:
             return {"skipped": "no PPM in this job"}
         if not self.done["selection"]["report"]["pairs"]:
@@ -210,7 +210,7 @@ class Round:
         return dict(train(kind, run.job, run.out, self.number, run.backends, run.lock, run.progress.on_step))
 
     def evaluate(self) -> Report:
-        """Measure the new policy alone, with the new PPM, and that PPM with the policy of round 1."""
+        """Evaluate the new policy without search and with the new PPM, and that PPM with the policy of round 1."""
         new = self.trained
         fixed = Models(policy_of(self.job, self.run.out, 1), new.ppm)
         wanted: dict[Measure, Models] = {"greedy": Models(new.policy, None), "search": new}
@@ -247,7 +247,7 @@ class Round:
 
     @property
     def trained(self) -> Models:
-        """What the next round searches with."""
+        """The models of the next round's searches."""
         has_ppm = "skipped" not in self.done["ppm"]["report"]
         policy = policy_of(self.job, self.run.out, self.number)
         return Models(policy, str(self.folder / "ppm") if has_ppm else self.before.ppm)
@@ -261,7 +261,7 @@ class Round:
         return solved
 
     def rows_before(self) -> list[Row]:
-        """What the round before has selected."""
+        """The trajectories selected by the previous round."""
         if self.number == 1:
             return []
         with Table(self.run.folder(self.number - 1) / SFT.name, SFT) as table:
@@ -269,7 +269,7 @@ class Round:
 
 
 def measure_bootstrap(run: RunningJob) -> None:
-    """Round 0: measure the bootstrap policy, alone and with search."""
+    """Round 0: evaluate the bootstrap policy, with and without search."""
     if run.job.evaluation is None:
         return
     models = Models(run.job.bootstrap, None)
@@ -284,7 +284,7 @@ def measure_bootstrap(run: RunningJob) -> None:
 
 
 def measure_models(run: RunningJob, number: int, table: Table, wanted: Mapping[Measure, Models]) -> Report:
-    """Those of the `wanted` measures that the job wants, into `table`; returns accuracy by measure and cell."""
+    """Evaluate the `wanted` measures that the job requests, into `table`; returns accuracy by measure and cell."""
     config = run.job.evaluation
     if config is None:
         return {}
@@ -304,13 +304,13 @@ def measure_models(run: RunningJob, number: int, table: Table, wanted: Mapping[M
 
 
 def recorded(run: RunningJob, number: int, name: str, work: Callable[[], Report], spending: Table | None) -> Report:
-    """Do `work` and record what it returns, unless that is recorded already.
+    """Run `work` and record its result, unless it is already recorded.
 
     Args:
-        spending: a table whose rows say what the phase has spent, in earlier sessions of the job as well.
+        spending: a table whose rows contain the cost of the phase, including earlier runs of the job.
 
     Returns:
-        `report`: what `work` returned; `seconds` and `generated_tokens` that the phase took.
+        `report`: the result of `work`; `seconds` and `generated_tokens`: the cost of the phase.
 
     Raises:
         TreestarError: as `work` does, or the disk is full.
@@ -343,7 +343,7 @@ def record_path(folder: Path, phase: str) -> Path:
 
 
 def write_round_report(run: RunningJob, number: int, done: Mapping[str, Report], found: Report) -> None:
-    """Write a round's report.json, unless it says the same already."""
+    """Write a round's report.json, unless it is already up to date."""
     costs = {name: {key: phase[key] for key in ("seconds", "generated_tokens")} for name, phase in done.items()}
     report = json.loads(json.dumps({"round": number, **found, "phases": costs}))
     path = run.folder(number) / REPORT
@@ -353,7 +353,7 @@ def write_round_report(run: RunningJob, number: int, done: Mapping[str, Report],
 
 
 def write_job_report(run: RunningJob) -> None:
-    """Write report.md and progress.png from the reports of all rounds so far, unless they are newer than those."""
+    """Write report.md and progress.png from the reports of all rounds so far, unless they are up to date."""
     from treestar.selfevolve.report import write_report
 
     files = sorted(run.out.glob(f"round-*/{REPORT}"))

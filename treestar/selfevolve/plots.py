@@ -26,16 +26,16 @@ COLORS = {"greedy": "#4477aa", "ppm_fixed_policy": "#ccbb44", "search": "#228833
 MARKERS = {"greedy": "o", "ppm_fixed_policy": "s", "search": "^"}
 SHADES = {"easy": "#228833", "medium": "#7fc97f", "hard": "#ccbb44", "unsolved": "#dddddd"}
 MAPPED = ("greedy", "search")
-"""Measures that are also drawn cell by cell."""
+"""Measures that are also plotted by cell."""
 WIDTH, TOP_HEIGHT, CELL_HEIGHT, MAP_MARGIN = 10.0, 4.6, 0.26, 0.9
 """Inches."""
 SMALLEST_LABELLED = 0.05
-"""Shares of a bar from which there is room for the number."""
+"""Minimum share of a bar that has room for its number."""
 
 
 def draw_progress(reports: Sequence[RoundReport], path: str | Path) -> None:
-    """Draw what the rounds were measured by, as PNG: at the top coverage by difficulty and the mean accuracy over
-    cells, below the accuracy of every cell.
+    """Draw the results of the rounds as PNG: at the top coverage by difficulty and the mean accuracy over cells, below
+    the accuracy of every cell.
 
     Raises:
         TreestarError: matplotlib is not installed.
@@ -63,7 +63,7 @@ def draw_progress(reports: Sequence[RoundReport], path: str | Path) -> None:
 
 
 def draw_coverage(axes: Any, reports: Sequence[RoundReport]) -> None:
-    """A bar a round, of its problems by difficulty; the interval is that of the solved share."""
+    """One bar per round, of its problems by difficulty; the interval is that of the solved share."""
     shown = [(report, solved) for report in reports if (solved := coverage(report)) is not None]
     bottoms = [0.0] * len(shown)
     for name in DIFFICULTIES:
@@ -88,7 +88,7 @@ def draw_coverage(axes: Any, reports: Sequence[RoundReport]) -> None:
 
 
 def draw_accuracy(axes: Any, reports: Sequence[RoundReport]) -> None:
-    """The mean accuracy over cells, a line a measure; a round that was not measured on all its cells is left out."""
+    """The mean accuracy over cells, one line per measure, without rounds that were not evaluated on all cells."""
     ticks = [report for report in reports if any(measured(report, measure) for measure in MEASURES)]
     for place, (measure, words) in enumerate(MEASURES.items()):
         cells = cells_of(reports, measure)
@@ -119,7 +119,7 @@ def draw_accuracy(axes: Any, reports: Sequence[RoundReport]) -> None:
 
 
 def draw_cells(axes: Any, reports: Sequence[RoundReport], measure: str) -> None:
-    """The accuracy of every cell in every round, as a map with the numbers in percent."""
+    """The accuracy of every cell in every round, as a heat map with the numbers in percent."""
     shown = [report for report in reports if measured(report, measure)]
     cells = cells_of(shown, measure)
     values = [
@@ -140,7 +140,7 @@ def draw_cells(axes: Any, reports: Sequence[RoundReport], measure: str) -> None:
 
 
 def borders(rounds: int) -> tuple[float, float]:
-    """Of the horizontal axis. A single round stands in the middle, no wider than two."""
+    """The limits of the horizontal axis. A single round is centered, and not wider than one of two rounds."""
     return (-1.1, 1.1) if rounds == 1 else (-0.6, rounds - 0.4)
 
 

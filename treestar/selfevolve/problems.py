@@ -1,4 +1,4 @@
-"""The problems of a job: those it searches and trains on, and those it is measured with. None is in both."""
+"""The training problems and the evaluation problems of a job, which are disjoint."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ __all__ = [
 ]
 
 TRAINING_SEED = 1000
-"""reasoning-gym's set number for training problems is this plus the job's seed: other problems than the bootstrap
-policy was taught."""
+"""reasoning-gym's set number for training problems is this plus the job's seed, so that they differ from the problems
+that the bootstrap policy was taught."""
 
 EVALUATION_SEED = 30_000
-"""And for the problems that are measured with, whatever the job's seed."""
+"""The set number for evaluation problems, for every seed of a job."""
 
 
 @dataclass(frozen=True)
 class TrainingProblems:
-    """What a job searches, round by round."""
+    """The problems that a job searches, by round."""
 
     by_source: Sequence[tuple[GymSource | DataSource, tuple[Problem, ...]]]
     duplicates: int
-    """Problems left out because their question was there before."""
+    """Number of problems left out because of a duplicate question."""
     evaluated: int
-    """Problems left out because the job is measured with their question."""
+    """Number of problems left out because their question is in the evaluation."""
 
     def of_round(self, number: int) -> list[Problem]:
         """The problems that round `number`, from 1, searches."""
@@ -59,10 +59,10 @@ class TrainingProblems:
 def training_problems(job: Job, measured: Iterable[Problem]) -> TrainingProblems:
     """The training problems of a job, without those in `measured`.
 
-    Their ids are distinct. `metadata` holds `cell`, what they are counted under in reports.
+    Their ids are distinct. `metadata["cell"]` is their label in reports.
 
     Raises:
-        TreestarError: a source cannot be had, or holds something else than math problems.
+        TreestarError: a source cannot be loaded, or contains something other than math problems.
     """
     held_out = {key_of(problem) for problem in measured}
     seen: set[str] = set()
@@ -83,10 +83,10 @@ def training_problems(job: Job, measured: Iterable[Problem]) -> TrainingProblems
 
 
 def evaluation_problems(config: EvaluationConfig | None) -> Mapping[str, Sequence[Problem]]:
-    """The problems that a job is measured with, by cell or set.
+    """The evaluation problems of a job, by cell or set.
 
     Raises:
-        TreestarError: a set cannot be had.
+        TreestarError: a set cannot be loaded.
     """
     found: dict[str, Sequence[Problem]] = {}
     if config is None:
@@ -102,7 +102,7 @@ def evaluation_problems(config: EvaluationConfig | None) -> Mapping[str, Sequenc
 
 
 def cell_of(problem: Problem) -> str:
-    """What a job's problem is counted under: `FAMILY/LEVEL`, or its data set's label."""
+    """The label of a job's problem: `FAMILY/LEVEL`, or the label of its data set."""
     return str(problem.metadata["cell"])
 
 
@@ -134,16 +134,16 @@ def data_problems(source: DataSource) -> list[Problem]:
         problems = from_hub(repository, config or None, split)
     for problem in problems:
         if problem.kind != "math":
-            raise TreestarError(f"problem {problem.id!r} of {source.name} is no math problem: leave it out")
+            raise TreestarError(f"problem {problem.id!r} of {source.name} is not a math problem: remove it")
     return [problem_of_set(problem, source.label, source.label) for problem in problems[: source.problems]]
 
 
 def problem_of_set(problem: Problem, cell: str, prefix: str | None = None) -> Problem:
-    """`problem` with its cell, and with `prefix` before its id where ids are only unique within their set."""
+    """`problem` with its cell, and with `prefix` before its id if ids are only unique within their set."""
     name = problem.id if prefix is None else f"{prefix}-{problem.id}"
     return replace(problem, id=name, metadata={**problem.metadata, "cell": cell})
 
 
 def key_of(problem: Problem) -> str:
-    """What tells questions apart, however their lines are broken."""
+    """The key of a question, independent of line breaks."""
     return " ".join(problem.question.split())

@@ -41,7 +41,7 @@ TABLES = {
 
 
 def write_report(reports: Iterable[RoundReport], folder: Path) -> list[Path]:
-    """Write report.md and progress.png into `folder`, and return their paths. Without matplotlib there is no picture.
+    """Write report.md and progress.png into `folder`, and return their paths. The picture needs matplotlib.
 
     Raises:
         OSError: a file cannot be written.
@@ -62,7 +62,7 @@ def render_report(reports: Iterable[RoundReport], picture: str = "") -> str:
 
     Args:
         reports: the round reports, in any order; rounds that are missing are left out.
-        picture: the Markdown that stands for the picture.
+        picture: the Markdown of the picture.
     """
     reports = in_order(reports)
     rounds = sum(report["round"] > 0 for report in reports)
@@ -83,7 +83,7 @@ def render_report(reports: Iterable[RoundReport], picture: str = "") -> str:
 
 
 def verdicts(reports: Sequence[RoundReport]) -> list[str]:
-    """Whether each round is better than the one before, and where it is not."""
+    """Whether each round is better than the previous one, and on which cells it is not."""
     lines = [
         f"- {sentence}"
         for before, report in pairwise(reports)
@@ -118,7 +118,7 @@ def verdict(before: RoundReport, report: RoundReport, measure: str) -> str:
 
 
 def reason(report: RoundReport, measure: str) -> str:
-    """What the round itself says about why nothing came of it."""
+    """The reason from the round's report why it did not improve."""
     phase = "sft" if measure == "greedy" else "ppm_training"
     skipped = (report.get(phase) or {}).get("skipped")
     if skipped:
@@ -132,7 +132,7 @@ def reason(report: RoundReport, measure: str) -> str:
 
 
 def coverage_section(reports: Sequence[RoundReport]) -> list[str]:
-    """Table 2: what each round's search solved."""
+    """Table 2: the problems solved by each round's search."""
     searched = [report for report in reports if (report.get("search") or {}).get("problems")]
     if not searched:
         return []
@@ -171,7 +171,7 @@ def coverage_section(reports: Sequence[RoundReport]) -> list[str]:
 
 
 def escalation_table(reports: Sequence[RoundReport]) -> str:
-    """What further searches of unsolved problems found, where a round has any."""
+    """The results of further searches of unsolved problems, if a round has any."""
     attempts = {round_name(report): report["search"].get("by_attempt", []) for report in reports}
     most = max(map(len, attempts.values()))
     if most < 2:
@@ -184,7 +184,7 @@ def escalation_table(reports: Sequence[RoundReport]) -> str:
 
 
 def accuracy_table(reports: Sequence[RoundReport], measure: str) -> str:
-    """Accuracy by cell, a column a round."""
+    """Accuracy by cell, one column per round."""
     shown = [report for report in reports if measured(report, measure)]
     cells = cells_of(shown, measure)
     figures = [measured(report, measure) for report in shown]
@@ -198,7 +198,7 @@ def accuracy_table(reports: Sequence[RoundReport], measure: str) -> str:
 
 
 def data_section(reports: Sequence[RoundReport]) -> list[str]:
-    """What each round selected to learn from."""
+    """The training data selected by each round."""
     columns = {
         "trajectories": "new trajectories",
         "false_positives": "false positives left out",
@@ -213,7 +213,7 @@ def data_section(reports: Sequence[RoundReport]) -> list[str]:
 
 
 def cost_section(reports: Sequence[RoundReport]) -> list[str]:
-    """Seconds and tokens by phase, and what the searches spent them on."""
+    """Seconds and tokens by phase, and the cost of the searches in detail."""
     phased = [report for report in reports if report.get("phases")]
     if not phased:
         return []
@@ -236,7 +236,7 @@ def cost_section(reports: Sequence[RoundReport]) -> list[str]:
 def with_sum(
     reports: Sequence[RoundReport], phases: Sequence[str], key: str
 ) -> list[tuple[str, list[float | None], float]]:
-    """A row a round and one for all rounds together: its name, its value for each phase, their sum."""
+    """One row per round and one for all rounds: the name, the value of each phase, their sum."""
     found = [[report["phases"].get(phase, {}).get(key) for phase in phases] for report in reports]
     rows = list(zip(map(round_name, reports), found, strict=True))
     if len(rows) > 1:
@@ -245,7 +245,7 @@ def with_sum(
 
 
 def search_cost_table(reports: Sequence[RoundReport]) -> str:
-    """How much of the searches' time was generation, and what they did in it."""
+    """The share of generation in the searches' time, and their counts and rates."""
     rows = []
     for report in reports:
         search = report.get("search") or {}
@@ -268,7 +268,7 @@ def search_cost_table(reports: Sequence[RoundReport]) -> str:
 
 
 def models(report: RoundReport) -> str:
-    """What a round searched with."""
+    """The models that a round searched with."""
     return f"{report['policy']} and {report['ppm']}" if report.get("ppm") else str(report["policy"])
 
 

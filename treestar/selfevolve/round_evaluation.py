@@ -1,4 +1,4 @@
-"""What a round's policy and PPM can do on problems that nothing is trained on: accuracy by cell, with intervals."""
+"""Evaluates a round's policy and PPM on problems never trained on: accuracy by cell, with intervals."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ EVALUATION = Schema(
     },
     key=("measure", "cell", "problem_id", "seed"),
 )
-"""A row a search of a measured problem."""
+"""One row per search of an evaluation problem."""
 
 
 @dataclass(frozen=True, slots=True)
 class MeasuringTask:
-    """One search of a measured problem."""
+    """One search of an evaluation problem."""
 
     cell: str
     problem: Problem
@@ -47,7 +47,7 @@ class MeasuringTask:
 
 
 def search_of(measure: Measure, config: EvaluationConfig) -> SearchConfig:
-    """The search behind a measure: a greedy trajectory as long as those of the search at test time, or that search."""
+    """The search of a measure: the search at test time, or a greedy trajectory with the same length limits."""
     if measure != "greedy":
         return config.search
     return GreedyConfig(**{field.name: getattr(config.search, field.name) for field in fields(SearchConfig)})
@@ -61,13 +61,13 @@ async def measure(
     table: Table,
     on_row: Callable[[Row], None],
 ) -> None:
-    """Search the `problems` of every cell with every seed into `table`. What is there already is not searched again.
+    """Search the `problems` of every cell with every seed into `table`. Existing rows are not searched again.
 
     Args:
         workers: opened with `open_measuring_worker` for the same measure.
 
     Raises:
-        TreestarError: a model or the sandbox failed for good, or a row cannot be written. What was stored stays.
+        TreestarError: a model or the sandbox failed permanently, or a row cannot be written. Stored rows are kept.
     """
     await workers.run(unmeasured(name, config, problems, table), timed_appending(table, on_row))
 
@@ -76,7 +76,7 @@ async def measure(
 async def open_measuring_worker(
     name: Measure, config: EvaluationConfig, backends: Backends, policy: str, ppm: str | None, dtype: Dtype | None
 ) -> AsyncIterator[Worker[MeasuringTask, Row]]:
-    """The worker that searches measured problems, with models given by name."""
+    """The worker that searches evaluation problems, with models given by name."""
     search = search_of(name, config)
     async with open_components(backends.components(policy, ppm, dtype)) as components:
 
@@ -99,7 +99,7 @@ async def open_measuring_worker(
 def unmeasured(
     name: Measure, config: EvaluationConfig, problems: Mapping[str, Sequence[Problem]], table: Table
 ) -> list[MeasuringTask]:
-    """The searches that are left to do. A greedy one does not depend on the seed, so one is enough."""
+    """The remaining searches. A greedy one does not depend on the seed, so one is enough."""
     return [
         MeasuringTask(cell, problem, seed)
         for seed in range(1 if name == "greedy" else config.seeds)
@@ -110,7 +110,7 @@ def unmeasured(
 
 
 def evaluation_report(table: Table) -> dict[str, dict[str, Any]]:
-    """For each measure and cell the accuracy over its problems, with a 95% interval, and what it cost."""
+    """For each measure and cell the accuracy over its problems, with a 95% interval, and its cost."""
     right: defaultdict[tuple[str, str], defaultdict[str, list[bool]]] = defaultdict(lambda: defaultdict(list))
     tokens: defaultdict[tuple[str, str], int] = defaultdict(int)
     for row in table.rows():

@@ -1,7 +1,7 @@
-"""The figures in the reports of a job's rounds, as tables and pictures need them.
+"""The figures in the reports of a job's rounds, for tables and plots.
 
-A round report is what a round writes to round-K/report.json. Round 0 is the bootstrap policy, which is only measured.
-What a round has not measured or not done is missing in its report, or empty.
+A round report is the content of round-K/report.json. Round 0 is the bootstrap policy, which is only evaluated. Figures
+that a round does not have are missing in its report, or empty.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MEASURES = {
     "ppm_fixed_policy": "PPM, policy of round 1",
     "search": "full system",
 }
-"""What a round's models are measured by: the paper's tables 3, 4 and 6."""
+"""The evaluation measures of a round's models: the paper's tables 3, 4 and 6."""
 
 
 class Figure(NamedTuple):
@@ -44,7 +44,7 @@ class Figure(NamedTuple):
 
 
 def in_order(reports: Iterable[RoundReport]) -> list[RoundReport]:
-    """The reports, round by round."""
+    """The reports in the order of rounds."""
     return sorted(reports, key=lambda report: int(report["round"]))
 
 
@@ -67,19 +67,19 @@ def coverage(report: RoundReport) -> Figure | None:
 
 
 def measured(report: RoundReport, measure: str) -> dict[str, Figure]:
-    """The accuracy by cell; empty where the round was not measured so."""
+    """The accuracy by cell; empty if the round was not evaluated by this measure."""
     cells = (report.get("evaluation") or {}).get(measure) or {}
     return {cell: figure(found["accuracy"], *found["interval"]) for cell, found in cells.items()}
 
 
 def cells_of(reports: Sequence[RoundReport], measure: str) -> list[str]:
-    """The cells that any round was measured on, in the order of their first appearance."""
+    """The cells that any round was evaluated on, in order of first appearance."""
     return list(dict.fromkeys(cell for report in reports for cell in measured(report, measure)))
 
 
 def mean_accuracy(figures: Mapping[str, Figure], cells: Iterable[str]) -> Figure:
-    """The mean over cells, each counting alike. The ends of its interval are the cells' distances to theirs, added as
-    those of independent errors."""
+    """The mean over cells with equal weights. The distances to the ends of its interval are combined from those of the
+    cells as independent errors."""
     chosen = [figures[cell] for cell in cells]
     value = sum(each.value for each in chosen) / len(chosen)
     below = hypot(*(each.value - each.low for each in chosen)) / len(chosen)
@@ -88,5 +88,5 @@ def mean_accuracy(figures: Mapping[str, Figure], cells: Iterable[str]) -> Figure
 
 
 def figure(value: float, low: float, high: float) -> Figure:
-    """A figure whose interval holds it, which rounding may just have prevented."""
+    """A figure inside its interval, which rounding can violate."""
     return Figure(value, min(low, value), max(high, value))

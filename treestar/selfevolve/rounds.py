@@ -3,16 +3,15 @@
     round 1   terminal-guided search with the bootstrap policy         -> policy-r1, PPM-r1 (not reliable yet)
     round 2   terminal-guided search with policy-r1                    -> policy-r2, PPM-r2 (reliable)
     round 3   PPM-augmented search with policy-r2 and PPM-r2           -> policy-r3, PPM-r3
-    round 4   PPM-augmented; 64, then 128 rollouts on what is unsolved -> policy-r4, PPM-r4
+    round 4   PPM-augmented; 64, then 128 rollouts if unsolved         -> policy-r4, PPM-r4
 
-What one round does otherwise than another is data (`job.RoundConfig`); what a round does is `run_round`. A folder holds
-a job:
+`run_round` runs one round; the differences between rounds are data (`job.RoundConfig`). The folder of a job:
 
     OUT/job.yaml                 the job with all its fields
     OUT/round-K/trees/, sft/, pairs/, evaluation/   tables as Parquet (`storage/table.py`)
     OUT/round-K/policy/, ppm/    models as Hugging Face folders
-    OUT/round-K/phases/*.json    what came of each phase; a phase that has one is done
-    OUT/round-K/report.json      the same together; round 0 is the bootstrap policy, which is only measured
+    OUT/round-K/phases/*.json    the result of each phase; a phase with a file is done
+    OUT/round-K/report.json      all results of the round; round 0 is the bootstrap policy, which is only evaluated
     OUT/report.md, progress.png
 """
 
@@ -46,20 +45,20 @@ def evolve(
 ) -> None:
     """Run a job's rounds in the folder `out`.
 
-    The process may be killed at any moment: with `resume` the job goes on, and ends with the data of an uninterrupted
-    run, as far as the models' arithmetic does not depend on what else is in a batch.
+    The process can be killed at any time: with `resume` the job continues, and ends with the data of an uninterrupted
+    run, as far as the models' arithmetic does not depend on the rest of a batch.
 
     Args:
-        resume: go on with the job that `out` holds, where it holds one. It must be this job; rounds may be added.
-        concurrency: most problems at the same time, on a cluster in each actor.
-        ray: search on this cluster, whose nodes all find `out` at the same place; in this process if None. Data,
-            trainings and reports are this process's either way.
-        backends: what the names of models stand for, and the trainings; those of this machine if None.
-        progress: told what happens; nobody if None.
+        resume: continue the job in `out`, if any. It must be this job, possibly with more rounds.
+        concurrency: maximum number of problems at the same time; on a cluster, per actor.
+        ray: search on this cluster, whose nodes must all have `out` at the same path; in this process if None. Data,
+            training and reports stay in this process.
+        backends: loads and trains the models; the local backends if None.
+        progress: receives progress events, if given.
 
     Raises:
-        TreestarError: `out` holds another job, is in use, or cannot be written; a source of problems or a model cannot
-            be had; a round solved nothing.
+        TreestarError: `out` contains another job, is in use, or cannot be written; a source of problems or a model
+            cannot be loaded; a round solved nothing.
     """
     out = Path(out).resolve()
     progress = progress or EvolutionListener()
@@ -77,7 +76,7 @@ def evolve(
 
 
 def run_round(run: RunningJob, number: int, models: Models) -> Models:
-    """Search with `models`, select what is to be learned, train a policy and a PPM on it, and measure both."""
+    """Search with `models`, select the training data, train a policy and a PPM on it, and evaluate both."""
     with Round(run, number, models) as round_:
         round_.phase("search", round_.search, round_.trees)
         round_.phase("selection", round_.select)
@@ -89,17 +88,17 @@ def run_round(run: RunningJob, number: int, models: Models) -> Models:
 
 
 def begin(job: Job, out: Path, resume: bool) -> None:
-    """Put the job into its folder, or check that the one there is the same.
+    """Write the job into its folder, or check that the existing one is the same.
 
     Raises:
-        TreestarError: the folder holds a job and `resume` is false, or it holds another job, or it cannot be written.
+        TreestarError: the folder contains a job and `resume` is false, contains another job, or cannot be written.
     """
     path = out / JOB
     if path.exists():
         if not resume:
-            raise TreestarError(f"{out} holds a job: give --resume to continue it, or another folder")
+            raise TreestarError(f"{out} already contains a job: give --resume to continue it, or another folder")
         before, now = config_to_values(begun_job(out)), config_to_values(job)
-        now["rounds"] = now["rounds"][: len(before["rounds"])]  # rounds may be added
+        now["rounds"] = now["rounds"][: len(before["rounds"])]  # rounds can be added
         check_same_settings(out, before, now, f"use the same settings (--resume without a job takes {path})")
     with writing(path):
         write_text(path, job_text(job))

@@ -1,6 +1,6 @@
-"""The searches of one round: every training problem, then again, with fresh seeds, what is still unsolved.
+"""The searches of one round: every training problem, then again, with new seeds, those that are still unsolved.
 
-Each finished tree is vetted and stored at once, so a killed process loses only the problems in flight.
+Each finished tree is vetted and stored immediately, so a killed process loses only the running searches.
 """
 
 from __future__ import annotations
@@ -71,10 +71,10 @@ TREES = Schema(
     },
     key=("problem_id", "seed"),
 )
-"""A row a search. `attempt` is 0 for the search of every problem, then 1, 2, ... for the escalations. `right` and
-`ended` count trajectories. `seconds` are the search's own, beside others. `wall_seconds` are the round's since the row
-before; `generation_seconds` those in which the worker's policy was busy since the worker's row before, so on a cluster
-their sum is over all actors. `tree` is the tree's JSON text."""
+"""One row per search. `attempt` is 0 for the search of every problem, then 1, 2, ... for the escalations. `right` and
+`ended` count trajectories. `seconds` is the duration of the search, concurrent with others. `wall_seconds` is the time
+since the round's previous row. `generation_seconds` is the time that the worker's policy was busy since the worker's
+previous row, so on a cluster the sum is over all actors. `tree` is the tree's JSON text."""
 
 SEEDS_OF_A_ROUND = 100
 
@@ -98,7 +98,7 @@ class RoundSearch:
     """The job's."""
 
     def tree_seed(self, attempt: int) -> int:
-        """Another one for each job seed, round and attempt."""
+        """A different seed for each job seed, round and attempt."""
         return (self.seed * SEEDS_OF_A_ROUND + self.number) * SEEDS_OF_A_ROUND + attempt
 
 
@@ -110,17 +110,17 @@ async def search_round(
     on_attempt: Callable[[int | None, int, int, int], None],
     on_tree: Callable[[Row], None],
 ) -> None:
-    """Search `problems`, and the unsolved ones again for each escalation, into `trees`. What is there already is not
-    searched again.
+    """Search `problems`, and the unsolved ones again for each escalation, into `trees`. Existing rows are not searched
+    again.
 
     Args:
         workers: opened with `open_search_worker` for the same `search`.
-        on_attempt: told, before an attempt begins, its rollouts, how many problems it searches, and how many of them
-            were searched and solved before.
-        on_tree: told each new row.
+        on_attempt: called before an attempt with its rollouts, its number of problems, and the numbers of those already
+            searched and solved.
+        on_tree: called with each new row.
 
     Raises:
-        TreestarError: a model or the sandbox failed for good, or a row cannot be written. What was stored stays.
+        TreestarError: a model or the sandbox failed permanently, or a row cannot be written. Stored rows are kept.
     """
     for attempt, config in enumerate(search.config.attempts()):
         solved = {row["problem_id"] for row in trees.rows(["problem_id", "solved"]) if row["solved"]}
@@ -162,7 +162,7 @@ async def open_search_worker(
 
 
 def tree_row(number: int, attempt: int, result: SearchResult, discarded: int, generation_seconds: float) -> Row:
-    """The row of a search, but for its `wall_seconds`."""
+    """The row of a search, without its `wall_seconds`."""
     tree, problem, stats = result.tree, result.problem, result.stats
     assert tree is not None
     found = outcomes(tree)[0]
@@ -197,7 +197,7 @@ def trees_of(round_folder: Path) -> Iterator[Tree]:
 
 
 def difficulties_of(table: Table, config: SelectionConfig) -> dict[str, Difficulty]:
-    """How hard each problem of a round was, over all its searches."""
+    """The difficulty of each problem of a round, over all its searches."""
     right: defaultdict[str, int] = defaultdict(int)
     ended: defaultdict[str, int] = defaultdict(int)
     for row in table.rows(["problem_id", "right", "ended"]):
@@ -207,7 +207,7 @@ def difficulties_of(table: Table, config: SelectionConfig) -> dict[str, Difficul
 
 
 def search_report(table: Table, config: SelectionConfig, solved_before: Iterable[str]) -> dict[str, Any]:
-    """What a round's searches found and cost.
+    """The results and the cost of a round's searches.
 
     Args:
         solved_before: the problems that earlier rounds solved.
@@ -254,7 +254,7 @@ SUMMED = (
 
 
 class GenerationClock(WrappedPolicy):
-    """A policy that measures how long it is busy: while at least one request for steps is being answered."""
+    """A policy that measures its busy time: the time with at least one running request for steps."""
 
     def __init__(self, policy: Policy) -> None:
         super().__init__(policy)
@@ -263,7 +263,7 @@ class GenerationClock(WrappedPolicy):
         self.seconds = 0.0
 
     def take(self) -> float:
-        """The busy seconds since this was last asked."""
+        """The busy seconds since the last call."""
         now = time.perf_counter()
         seconds = self.seconds + (now - self.since if self.requests else 0.0)
         self.since, self.seconds = now, 0.0

@@ -1,7 +1,7 @@
 """Which trajectories of a round's trees become training data (rStar-Math, section 3.4.1).
 
-Of each problem the right trajectories with the highest mean Q, each with another program; what earlier rounds found is
-kept, and rare difficulties are shown more often. Everything here is a pure function of trees and rows.
+These are the right trajectories of each problem with the highest mean Q and different programs. Those of earlier rounds
+are kept, and rare difficulties get more copies. Everything here is a pure function of trees and rows.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ SFT = Schema(
     },
     key=("round", "problem_id", "seed", "node"),
 )
-"""What a round's policy is trained on. `round`, `problem_id` and `seed` name a tree, `node` the trajectory's end in it;
-`trajectory` is the same as JSON. `copies`: how often an epoch shows it."""
+"""The training data of a round's policy. `round`, `problem_id` and `seed` identify a tree, `node` the end of the
+trajectory in it; `trajectory` is its JSON. `copies`: how often it is in an epoch."""
 
 PAIRS = Schema("pairs", {"round": "int64", **COLUMNS}, key=())
 
@@ -74,10 +74,10 @@ class Selection:
     """A round's training data."""
 
     rows: Sequence[Row]
-    """Of `SFT`: what earlier rounds selected, then what this one adds."""
+    """Rows of `SFT`: those of earlier rounds, then the new ones."""
     added: int
     duplicates: int
-    """Trajectories whose program an earlier round had selected for the same problem."""
+    """Number of trajectories whose program an earlier round selected for the same problem."""
 
 
 @dataclass(frozen=True)
@@ -88,13 +88,13 @@ class Trajectory:
     program: str
     mean_q: float
     log_probability: float
-    """Its mean over the tokens."""
+    """The mean over its tokens."""
     seed: int
     node: int
 
     @property
     def rank(self) -> tuple[float, float, int, int]:
-        """Smaller is better: by mean Q, and among equals by what the policy itself would rather write."""
+        """Smaller is better: by mean Q, with ties broken by the policy's own log-probability."""
         return -self.mean_q, -self.log_probability, self.seed, self.node
 
 
@@ -109,10 +109,10 @@ def select(
     """The training data of round `number`: the best trajectories of its trees, after those of the rounds before.
 
     Args:
-        trees: judged; several may be of one problem. Their order does not matter.
-        difficulties: of every problem of this round, by its id.
-        before: the rows that the round before selected.
-        step_format: of the policy that is to be trained.
+        trees: with verdicts; several can be of one problem. Their order does not matter.
+        difficulties: the difficulty of every problem of this round, by its id.
+        before: the rows selected by the previous round.
+        step_format: the step format of the policy to train.
     """
     kept = [rebalanced(row, difficulties, config.copies) for row in before]
     known = {(row["problem_id"], program(state_from_json(row["trajectory"]))) for row in kept}
@@ -123,7 +123,7 @@ def select(
 
 
 def best_trajectories(trees: Iterable[Tree], count: int) -> list[Trajectory]:
-    """Of each problem the best `count` right trajectories of all its trees, no two with the same program. Problems are
+    """The best `count` right trajectories of each problem over all its trees, with different programs. Problems are
     sorted by their ids."""
     best: dict[tuple[str, str], list[Trajectory]] = {}
     for tree in trees:
@@ -146,7 +146,7 @@ def trajectory_to(node: Node, tree: Tree) -> Trajectory:
 
 
 def best_of_different(trajectories: Iterable[Trajectory], count: int) -> list[Trajectory]:
-    """The best `count` of `trajectories`, no two of them with the same program."""
+    """The best `count` of `trajectories` with different programs."""
     different: dict[str, Trajectory] = {}
     for each in sorted(trajectories, key=lambda each: each.rank):
         different.setdefault(each.program, each)
@@ -154,17 +154,17 @@ def best_of_different(trajectories: Iterable[Trajectory], count: int) -> list[Tr
 
 
 def program(trajectory: State) -> str:
-    """What a trajectory does, comments aside: two with the same program are the same solution. One without code is
+    """The code of a trajectory without comments: two with the same program are the same solution. One without code is
     compared by its text."""
     return "\n".join(code_without_comments(step.code) or step.text.strip() for step in trajectory.steps)
 
 
 def difficulty(right: int, ended: int, config: SelectionConfig) -> Difficulty:
-    """How hard a problem was for a round's search.
+    """The difficulty of a problem for a round's search.
 
     Args:
-        right: trajectories of the problem's trees that were judged right.
-        ended: all that ended, with or without an answer.
+        right: number of trajectories in the problem's trees that were judged right.
+        ended: number of all finished trajectories, with or without an answer.
     """
     if right == 0:
         return "unsolved"
@@ -192,22 +192,22 @@ def sft_row(number: int, trajectory: Trajectory, step_format: StepFormat) -> Row
 
 
 def rebalanced(row: Row, difficulties: Mapping[str, Difficulty], copies: Copies) -> Row:
-    """`row` with its problem's difficulty in this round, and the copies that this difficulty gets.
+    """`row` with its problem's difficulty in this round, and the copies for this difficulty.
 
-    A problem that was solved before and is not solved now is hard; one that this round does not search stays what it
-    was.
+    A problem that was solved before and is not solved now is hard; one that this round does not search keeps its
+    difficulty.
     """
     now = difficulties.get(row["problem_id"], row["difficulty"])
     now = "hard" if now == "unsolved" else now
     wanted: float = getattr(copies, now)
-    # Of 0.5 copies every other trajectory gets one; which, hangs on the trajectory alone.
+    # With 0.5 copies every other trajectory gets one; the choice depends only on the trajectory.
     name = f"{row['problem_id']}:{row['round']}:{row['seed']}:{row['node']}"
     lot = int.from_bytes(blake2b(name.encode(), digest_size=6).digest(), "big") / 2**48
     return {**row, "difficulty": now, "copies": int(wanted) + (lot < wanted % 1)}
 
 
 def sft_rows(rows: Iterable[Row]) -> list[SFTRow]:
-    """Rows of the table as SFT takes them, without those that get no copy."""
+    """The table's rows as input of SFT, without those with 0 copies."""
     return [
         SFTRow(row["problem_id"], state_from_json(row["trajectory"]), row["copies"]) for row in rows if row["copies"]
     ]
@@ -217,12 +217,12 @@ def read_sft_rows(path: Path) -> list[SFTRow]:
     """The training rows in a table `sft` of a self-evolution job: its folder, or a Parquet file.
 
     Raises:
-        TreestarError: there is no such table, or it cannot be read.
+        TreestarError: the table does not exist or cannot be read.
     """
     files = [path] if path.is_file() else sorted(path.glob("[!_]*.parquet"))
     if not files:
         raise TreestarError(
-            f"no training rows in {path}: give a folder such as OUT/round-1/sft that `treestar evolve` wrote, or a "
+            f"no training rows in {path}: give a folder written by `treestar evolve`, such as OUT/round-1/sft, or a "
             "Parquet file in it"
         )
     try:
@@ -260,6 +260,6 @@ def state_from_json(text: str) -> State:
 
 
 def counted(difficulties: Mapping[str, Difficulty]) -> dict[str, int]:
-    """How many problems there are of each difficulty."""
+    """The number of problems of each difficulty."""
     counts = Counter(difficulties.values())
     return {name: counts[name] for name in ("easy", "medium", "hard", "unsolved")}

@@ -1,4 +1,4 @@
-"""The two trainings of a round, on the tables in its folder: in this process, or in processes that a launcher starts.
+"""Trains the two models of a round on the tables in its folder: in this process, or in processes started by a launcher.
 
 A launcher starts `python -m treestar.selfevolve.trainings OUT ROUND policy|ppm`.
 """
@@ -32,12 +32,12 @@ def train(kind: Kind, job: Job, out: Path, number: int, backends: Backends, lock
     """Train the policy or the PPM of round `number`, or continue its training; returns its report.
 
     Args:
-        lock: the descriptor that holds the job's folder. Started processes hold it too, so that the job cannot be
-            continued elsewhere while they live.
-        say: called after every step of a training in this process.
+        lock: the file descriptor of the job folder's lock. Started processes inherit it, so that the job cannot be
+            resumed elsewhere while they run.
+        say: called after every training step in this process.
 
     Raises:
-        TreestarError: there is no training data, or training failed.
+        TreestarError: training data is missing, or training failed.
     """
     folder = round_folder(out, number) / kind
     if not (folder / "config.json").exists():
@@ -81,20 +81,20 @@ def base_of(job: Job, out: Path, number: int) -> str:
 
 
 def ppm_base_of(job: Job, out: Path, number: int) -> str:
-    """What the PPM of round `number` starts from: that round's policy, or the latest PPM of the rounds before."""
+    """The initial checkpoint of the PPM of round `number`: that round's policy, or the latest PPM of earlier rounds."""
     before = [round_folder(out, each) / "ppm" for each in range(number - 1, 0, -1)] if job.continue_ppm else []
     trained = (str(folder) for folder in before if (folder / "config.json").exists())
     return next(trained, policy_of(job, out, number))
 
 
 def latest_trees(job: Job, out: Path, number: int) -> Iterator[Tree]:
-    """The trees of the rounds that a PPM learns from; round `number` is the last of them."""
+    """The trees of the rounds that a PPM is trained on; round `number` is the last of them."""
     for each in range(max(1, number - job.ppm_rounds + 1), number + 1):
         yield from trees_of(round_folder(out, each))
 
 
 def main() -> None:
-    """Train as one of the processes that a launcher started."""
+    """Train as one of the processes started by a launcher."""
     from transformers.utils import logging
 
     logging.disable_progress_bar()

@@ -1,8 +1,7 @@
-"""Vetting of finished trees: which right answers are believed. What nobody else has checked is not yet training data.
+"""Vetting of finished trees: checks right answers again before they become training data.
 
-No step may make a false claim about the question. Where a problem has other instances, a program must be right on them
-too. Where there is no gold answer, the tree's own trajectories must agree on one (rStar-Math, section 3.4.1, requires 3
-of 10).
+Steps must not make false claims about the question. If a problem has other instances, a program must be right on them,
+too. Without a gold answer, the tree's own trajectories must agree on one (rStar-Math, section 3.4.1, requires 3 of 10).
 """
 
 from __future__ import annotations
@@ -16,15 +15,15 @@ __all__ = ["discard_misstatements", "overrule", "vet"]
 
 
 async def vet(tree: Tree, components: Components, config: SelectionConfig, programs: BoundPrograms | None) -> int:
-    """Check the right answers in `tree` again, and return how many trajectories turned out to be wrong.
+    """Check the right answers in `tree` again, and return the number of trajectories found to be wrong.
 
-    Only as many trajectories are run on other instances as can be selected, the best of those that pass.
+    Trajectories are run on other instances only until as many pass as can be selected, best first.
 
     Args:
-        programs: what can be done with the policy's programs; None where nothing can.
+        programs: the checks for the policy's programs; None if its format does not support them.
 
     Raises:
-        TreestarError: the executor failed for good.
+        TreestarError: the executor failed permanently.
     """
     if tree.problem.answer is None:
         await settle_by_agreement(tree, components, config)
@@ -41,7 +40,7 @@ async def vet(tree: Tree, components: Components, config: SelectionConfig, progr
 
 
 def discard_misstatements(tree: Tree, programs: BoundPrograms) -> int:
-    """Overrule the right answers of trajectories whose words are wrong; returns how many."""
+    """Overrule the right answers of trajectories with false claims; returns their number."""
     misstated = [node for node in tree.terminals() if node.correct and programs.misstates(tree.state(node))]
     for node in misstated:
         overrule(node)
@@ -51,11 +50,11 @@ def discard_misstatements(tree: Tree, programs: BoundPrograms) -> int:
 async def discard_false_positives(
     tree: Tree, components: Components, config: SelectionConfig, programs: BoundPrograms
 ) -> int:
-    """Overrule the right answers of programs that are wrong on another instance; returns how many."""
+    """Overrule the right answers of programs that are wrong on another instance; returns their number."""
     confirmed: set[str] = set()
     discarded = 0
     while True:
-        # Overruling one changes the Q of others, so the best are determined again.
+        # Overruling one changes the Q of others, so the best ones are computed again.
         best = best_of_different(right_trajectories(tree), config.trajectories)
         doubtful = next((each for each in best if each.program not in confirmed), None)
         if doubtful is None:
@@ -73,7 +72,7 @@ async def discard_false_positives(
 
 
 def overrule(node: Node) -> None:
-    """Take a right answer for wrong: the tree's values become what they would be if its reward had been -1."""
+    """Treat a right answer as wrong: update the tree's values as if its reward had been -1."""
     node.correct = False
     above: Node | None = node
     while above is not None:
@@ -82,7 +81,7 @@ def overrule(node: Node) -> None:
 
 
 async def settle_by_agreement(tree: Tree, components: Components, config: SelectionConfig) -> None:
-    """Take the most frequent answer for right if enough trajectories agree on it; else leave every answer open."""
+    """Treat the most frequent answer as right if enough trajectories agree on it; otherwise leave all unjudged."""
     groups = AnswerGroups(components.verifier)
     for node in tree.terminals():
         if node.terminal == "answer":

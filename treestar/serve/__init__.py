@@ -1,4 +1,4 @@
-"""An OpenAI-compatible chat completions endpoint behind which each request is a search (docs/guides/serve.md)."""
+"""An OpenAI-compatible chat completions endpoint that answers each request with a search (docs/guides/serve.md)."""
 
 from treestar.serve.config import ServerConfig
 

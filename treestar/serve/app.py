@@ -1,4 +1,4 @@
-"""The HTTP side: routes, the API key, and errors in OpenAI's format."""
+"""The HTTP application: routes, the API key, and errors in OpenAI's format."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from treestar.serve.searches import Searches, ServedSearch, closing_error
 __all__ = ["make_app"]
 
 LARGEST_BODY = 8 * 2**20
-"""Bytes; enough for a conversation of many long turns."""
+"""In bytes; enough for a conversation of many long turns."""
 
 
 def make_app(searches: Searches, api_key: str | None, keep_alive_seconds: float) -> FastAPI:
@@ -62,7 +62,9 @@ def make_app(searches: Searches, api_key: str | None, keep_alive_seconds: float)
     async def one_model(request: Request, name: str) -> dict[str, Any]:
         check_key(request, api_key)
         if name != MODEL:
-            raise RequestError(404, f"there is no model {name!r} here: it is {MODEL!r}", "model", "model_not_found")
+            raise RequestError(
+                404, f"model {name!r} does not exist: the only model is {MODEL!r}", "model", "model_not_found"
+            )
         return model
 
     @app.get("/health")
@@ -91,7 +93,7 @@ def make_app(searches: Searches, api_key: str | None, keep_alive_seconds: float)
 
 
 class SearchStream(StreamingResponse):
-    """A stream of events. Its search ends with it, also if the client disconnects before the first event."""
+    """A stream of events. The search ends with it, even if the client disconnects before the first event."""
 
     def __init__(self, search: ServedSearch, events: AsyncIterator[str]) -> None:
         super().__init__(
@@ -167,7 +169,7 @@ def error_response(error: RequestError, headers: Mapping[str, str] | None = None
 
 
 def model_object(searches: Searches) -> dict[str, Any]:
-    """The only model, as GET /v1/models lists it, with the components behind it."""
+    """The only model, as listed by GET /v1/models, with its components."""
     solver = searches.solver
     strategy, _ = strategy_of(solver.search)
     scorer = solver.components.scorer

@@ -1,4 +1,4 @@
-"""Where the server listens, and how much it takes on."""
+"""The address and the limits of the server."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ __all__ = ["ServerConfig"]
 
 @dataclass(frozen=True, kw_only=True)
 class ServerConfig:
-    """The command line's options are made from this class."""
+    """The command-line options come from this class."""
 
     host: str = "127.0.0.1"
-    """The address to listen at; 0.0.0.0 lets other machines in."""
+    """The address to listen on; 0.0.0.0 accepts connections from other machines."""
     port: int = 8000
-    """The port to listen at; 0 takes a free one and prints it."""
+    """The port to listen on; 0 takes a free one and prints it."""
     concurrency: int = 32
-    """Searches at the same time."""
+    """Maximum number of searches at the same time."""
     queue: int = 128
-    """Requests that may wait for their search; one more is turned away with 429."""
+    """Maximum number of waiting requests; more are rejected with 429."""
     grace_seconds: float = 30.0
-    """After SIGTERM or Ctrl-C: how long running searches may go on before they are interrupted."""
+    """After SIGTERM or Ctrl-C: how long running searches can continue before they are interrupted."""
     keep_alive_seconds: float = 5.0
-    """How often a streaming client hears of its search's progress, in a comment that clients skip."""
+    """Interval of progress comments in a stream, which clients skip."""
 
     def __post_init__(self) -> None:
-        """Raises ValueError naming the field, the value and what is allowed."""
+        """Raises ValueError that names the field, the value and what is allowed."""
         if not 0 <= self.port < 2**16:
             raise invalid(self, "port", "between 0 and 65535")
         check_whole(self, "concurrency")

@@ -1,4 +1,4 @@
-"""Errors that a client gets instead of an answer, in the format of OpenAI's API."""
+"""Error responses in the format of OpenAI's API."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 __all__ = ["RequestError", "invalid", "server_error"]
 
 TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
-"""OpenAI's error type by HTTP status; other statuses are the client's errors below 500, else the server's."""
+"""OpenAI's error type by HTTP status; other statuses below 500 are client errors, the rest server errors."""
 
 
 class RequestError(Exception):
@@ -16,7 +16,7 @@ class RequestError(Exception):
     Args:
         status: the HTTP status.
         param: the field of the request that caused it.
-        code: OpenAI's code of this error, if there is one.
+        code: OpenAI's code of this error, if any.
         retry_after: seconds after which to try again.
     """
 
@@ -46,5 +46,5 @@ def invalid(message: str, param: str | None = None, code: str | None = None) -> 
 
 
 def server_error() -> RequestError:
-    """A server error: 500. The log has the reason, not the answer."""
-    return RequestError(500, "the search failed; the server's log says why")
+    """A server error: 500. The reason is in the log, not in the response."""
+    return RequestError(500, "the search failed; see the server's log")

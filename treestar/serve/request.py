@@ -1,7 +1,7 @@
-"""From the body of a chat completions request to the search that it asks for.
+"""Converts the body of a chat completions request to a search.
 
-What a search cannot do is rejected, never ignored: an unknown field is an error unless its value has no effect (null,
-or the default).
+Unsupported requests are rejected, never ignored: an unknown field is an error unless its value has no effect (null or
+the default).
 """
 
 from __future__ import annotations
@@ -44,16 +44,16 @@ AS_USUAL: dict[str, tuple[Any, ...]] = {
     "tool_choice": ("none", "auto"),
     "tools": ([],),
 }
-"""Fields that a search cannot honor, with the values that do not ask for anything."""
+"""Fields that a search cannot honor, with their values that have no effect."""
 
 CEILINGS = ("max_generated_tokens", "max_executed_seconds", "max_wall_seconds")
-"""Budgets that a request may lower below the server's, but not raise above it."""
+"""Budgets that a request can lower, but not raise above the server's."""
 
 WIDTHS = ("children", "in_flight", "beam_width", "subtrees")
 """Their product is the number of candidates in one wave."""
 
 WIDEST_WAVE = 4096
-"""Most candidates that a request may ask for at the same time, unless the server's own search has more."""
+"""Maximum number of concurrent candidates that a request can ask for, unless the server's own search has more."""
 
 NOT_FOR_REQUESTS = frozenset({"gold"})
 """Fields of a search's configuration that do not apply: a request has no gold answer."""
@@ -80,7 +80,7 @@ class StreamOptions(BaseModel):
 
 
 class ChatRequest(BaseModel):
-    """The fields of OpenAI's chat completions that mean something to a search, and `treestar` for the rest of it."""
+    """The fields of OpenAI's chat completions that apply to a search, and `treestar` for the other settings."""
 
     model_config = ConfigDict(strict=True, extra="allow")
 
@@ -95,12 +95,12 @@ class ChatRequest(BaseModel):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     treestar: dict[str, Any] = {}
-    """`strategy`, `seed`, and fields of the strategy's configuration; they win over the fields above."""
+    """`strategy`, `seed`, and fields of the strategy's configuration; they override the fields above."""
 
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """The search that the server was started with: the default of each request."""
+    """The server's own search: the default of each request."""
 
     search: SearchConfig
     seed: int
@@ -109,27 +109,27 @@ class Defaults:
 
 @dataclass(frozen=True, slots=True)
 class SearchRequest:
-    """What one request asks for."""
+    """The search of one request."""
 
     problem: Problem
     config: SearchConfig
     seed: int
     stop: tuple[str, ...]
-    """Strings before which the answer's text ends."""
+    """Stop strings: the answer's text ends before them."""
     stream: bool
     include_usage: bool
-    """Whether the last chunk of a stream has the usage."""
+    """Whether the last chunk of a stream contains the usage."""
     not_used: tuple[str, ...]
-    """The messages that the search does not see, in words."""
+    """Descriptions of the messages that the search ignores."""
     deprecated: tuple[str, ...] = ()
-    """A sentence for each setting that the request gives under its old name."""
+    """A warning for each setting that the request gives by its old name."""
 
 
 def read_request(body: bytes, defaults: Defaults) -> SearchRequest:
-    """The search that a request's body asks for.
+    """The search for a request's body.
 
     Raises:
-        RequestError: it is not a chat completions request, or asks for what a search cannot do.
+        RequestError: it is not a chat completions request, or asks for something unsupported.
     """
     try:
         chat = ChatRequest.model_validate_json(body)
@@ -152,7 +152,9 @@ def read_request(body: bytes, defaults: Defaults) -> SearchRequest:
 def check_supported(chat: ChatRequest) -> None:
     """Raises RequestError for another model, or a field that a search cannot honor."""
     if chat.model != MODEL:
-        raise RequestError(404, f"there is no model {chat.model!r} here: it is {MODEL!r}", "model", "model_not_found")
+        raise RequestError(
+            404, f"model {chat.model!r} does not exist: the only model is {MODEL!r}", "model", "model_not_found"
+        )
     for name, value in (chat.model_extra or {}).items():
         if value is None or name in WITHOUT_MEANING or value in AS_USUAL.get(name, ()):
             continue
@@ -189,7 +191,7 @@ def messages_not_used(messages: list[Message]) -> tuple[str, ...]:
 
 
 def config_of(chat: ChatRequest, defaults: Defaults) -> SearchConfig:
-    """The configuration of the request's search, under the server's ceilings. Raises RequestError."""
+    """The configuration of the request's search, within the server's limits. Raises RequestError."""
     served, _ = strategy_of(defaults.search)
     given = current_names({name: value for name, value in chat.treestar.items() if name != "seed"})
     strategy = given.pop("strategy", served)
@@ -219,8 +221,8 @@ def config_of(chat: ChatRequest, defaults: Defaults) -> SearchConfig:
 
 
 def starting_point(strategy: str, served: SearchConfig) -> SearchConfig:
-    """The server's own search; for another strategy that strategy's defaults, but with the server's shape of a path and
-    its limits on tokens and time, which every strategy has. The rollouts of one strategy are no measure for another."""
+    """The server's own search. For another strategy, its defaults with the server's limits on paths, tokens and time,
+    which every strategy has. Rollouts of different strategies are not comparable."""
     config_class, _ = STRATEGIES[strategy]
     if type(served) is config_class:
         return served
@@ -229,15 +231,15 @@ def starting_point(strategy: str, served: SearchConfig) -> SearchConfig:
 
 
 def sampling_fields(chat: ChatRequest, known: set[str]) -> dict[str, Any]:
-    """OpenAI's sampling fields under the names of the configuration. Raises RequestError where it has none."""
+    """OpenAI's sampling fields by the configuration's names. Raises RequestError if it does not have one."""
     if "temperature" not in known and chat.temperature:
-        raise invalid("the strategy greedy takes no temperature but 0", "temperature", "unsupported_value")
+        raise invalid("the strategy greedy supports only temperature 0", "temperature", "unsupported_value")
     asked = {"temperature": chat.temperature, "top_p": chat.top_p}
     return {name: value for name, value in asked.items() if value is not None and name in known}
 
 
 def ceilings(chat: ChatRequest, given: Mapping[str, Any], config: SearchConfig) -> dict[str, Any]:
-    """Each budget as the smallest of all that limit it: the server's, and those that the request names."""
+    """Each budget as the minimum of the server's and all that the request gives."""
     limits: dict[str, list[Any]] = {name: [getattr(config, name), given.get(name)] for name in CEILINGS}
     limits["max_generated_tokens"] += [chat.max_completion_tokens, chat.max_tokens]
     smallest = {name: [limit for limit in of if limit is not None] for name, of in limits.items()}
@@ -245,12 +247,12 @@ def ceilings(chat: ChatRequest, given: Mapping[str, Any], config: SearchConfig) 
 
 
 def wave(config: SearchConfig) -> int:
-    """The most candidates that are sampled at the same time."""
+    """Maximum number of candidates sampled at the same time."""
     return prod(getattr(config, name, 1) for name in WIDTHS)
 
 
 def field_value(kind: Any, value: Any, param: str) -> Any:
-    """`value` as that type, read as a YAML file's. Raises RequestError where it is of another type."""
+    """`value` as that type, with the rules of YAML files. Raises RequestError if it has another type."""
     try:
         return read_value(kind, value, param)
     except ValueError as error:
@@ -258,7 +260,7 @@ def field_value(kind: Any, value: Any, param: str) -> Any:
 
 
 def validation_error(error: ValidationError) -> RequestError:
-    """What was wrong first, in OpenAI's form."""
+    """The first validation error, in OpenAI's format."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     where = ".".join(str(part) for part in first["loc"]) or None
     return invalid(f"{where or 'the body'}: {first['msg']}", where)

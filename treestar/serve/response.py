@@ -19,7 +19,7 @@ DONE = "data: [DONE]\n\n"
 
 
 class Reply:
-    """The answer to one request. All of its chunks have the same id and time."""
+    """The answer to one request. All chunks have the same id and time."""
 
     def __init__(self, request: SearchRequest) -> None:
         self.request = request
@@ -85,7 +85,7 @@ def cut_before(pieces: Sequence[str], stops: Sequence[str]) -> list[str]:
 
 
 def finish_reason(result: SearchResult) -> str:
-    """`length` if a budget ended the search without an answer; a larger one might have found one."""
+    """`length` if a budget ended the search without an answer, so that a larger budget might find one."""
     return "length" if result.answer is None and result.stopped != "exhausted" else "stop"
 
 
@@ -98,7 +98,7 @@ def usage(stats: SearchStats) -> dict[str, int]:
 
 
 def details(result: SearchResult, request: SearchRequest) -> dict[str, Any]:
-    """The field `treestar` of a response: what is known about the answer besides its text."""
+    """The field `treestar` of a response: confidence, statistics and more about the answer."""
     assert result.tree is not None
     whole = result.to_json()
     return {
@@ -116,7 +116,7 @@ def event(data: dict[str, Any]) -> str:
 
 
 def error_event(error: RequestError) -> str:
-    """An error after the stream has started, in the format that OpenAI's clients raise."""
+    """An error after the stream has started, in the format that OpenAI's clients recognize."""
     return event(error.to_json())
 
 

@@ -1,4 +1,4 @@
-"""The searches of a server: a limited number running, a limited number waiting; and their graceful shutdown."""
+"""The searches of a server: limits on running and waiting searches, and graceful shutdown."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ class Searches:
     """Lives on the server's event loop; the searches run on the solver's.
 
     Args:
-        concurrency: most searches running at the same time.
-        queue: most searches waiting; one more is rejected.
+        concurrency: maximum number of running searches.
+        queue: maximum number of waiting searches; more are rejected.
     """
 
     def __init__(self, solver: Solver, concurrency: int, queue: int) -> None:
@@ -111,8 +111,8 @@ class Searches:
                 self.recent_seconds.append(time.monotonic() - started)
 
     async def close(self, grace_seconds: float) -> None:
-        """Accept no more searches. Running ones may finish within that time; then they end with what they have found,
-        and those still waiting are cancelled."""
+        """Stop accepting searches. Running ones can finish within that time; then they end with what they have found,
+        and waiting ones are canceled."""
         self.closing = True
         await self.all_ended(grace_seconds)
         self.end()

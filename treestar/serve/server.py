@@ -1,4 +1,4 @@
-"""The process side: the socket, the startup message, and a shutdown that lets running searches answer."""
+"""The server process: the socket, the startup message, and a graceful shutdown."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from treestar.types import TreestarError
 __all__ = ["API_KEY_VARIABLE", "Server", "bind", "serve"]
 
 API_KEY_VARIABLE = "TREESTAR_API_KEY"
-"""The environment variable with the key that clients must send; if unset, every client is accepted."""
+"""The environment variable of the API key that clients must send; if unset, every client is accepted."""
 
 LAST_WORDS_SECONDS = 5
-"""Seconds that clients have to read the remaining answers after all searches have ended."""
+"""Seconds for clients to read the remaining answers after all searches have ended."""
 
 
 class Server(uvicorn.Server):
@@ -55,7 +55,7 @@ class Server(uvicorn.Server):
         self.stop()
 
     def stop(self) -> None:
-        """Begin to close; a second call interrupts the searches. From any thread, once the server has started."""
+        """Start to shut down; a second call interrupts the searches. Can be called from any thread after startup."""
         assert self.loop is not None
         self.loop.call_soon_threadsafe(self.close_or_hurry)
 
@@ -78,7 +78,7 @@ def serve(solver: Solver, config: ServerConfig, listener: socket.socket) -> None
     """
     api_key = os.environ.get(API_KEY_VARIABLE) or None
     if api_key is None and not is_loopback(listener):
-        print(f"warning: other machines may use this server; set {API_KEY_VARIABLE} to require a key", file=sys.stderr)
+        print(f"warning: other machines can use this server; set {API_KEY_VARIABLE} to require a key", file=sys.stderr)
     Server(solver, config, api_key).run(sockets=[listener])
 
 
@@ -93,7 +93,7 @@ def bind(config: ServerConfig) -> socket.socket:
         return socket.create_server(address, family=family)
     except OSError as error:
         reason = error.strerror or error
-        raise TreestarError(f"cannot listen at {config.host} port {config.port}: {reason}") from error
+        raise TreestarError(f"cannot listen on {config.host} port {config.port}: {reason}") from error
 
 
 def url_of(listener: socket.socket) -> str:

@@ -1,1 +1,1 @@
-"""What is kept on disk: atomic files, tables as Parquet, and records of measurements."""
+"""Data on disk: atomic files, Parquet tables, and records of measurements."""

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: atomic writes, and a lock on a folder. A full disk is said in one sentence."""
+"""Atomic writes, a lock on a folder, and clear errors for a full disk."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ LOCK = "lock"
 
 @contextmanager
 def locked(folder: Path) -> Iterator[int]:
-    """Hold the folder for this process. The lock ends with the process, however it ends.
+    """Lock the folder for this process. The lock ends with the process, however it ends.
 
-    Gives the descriptor that holds it; a process that inherits this holds the folder too.
+    Yields the file descriptor of the lock; a process that inherits it also holds the lock.
 
     Raises:
-        TreestarError: another process holds it; the message says which.
+        TreestarError: another process holds the lock; the message names it.
     """
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -36,8 +36,8 @@ def locked(folder: Path) -> Iterator[int]:
         except OSError as error:
             file.seek(0)
             raise TreestarError(
-                f"{folder} is in use by another job, process {file.read().strip() or 'unknown'}: wait for its end, or "
-                "give another folder"
+                f"{folder} is in use by another job, process {file.read().strip() or 'unknown'}: wait until it ends "
+                "or choose another folder"
             ) from error
         with writing(folder):
             file.truncate(0)
@@ -48,10 +48,10 @@ def locked(folder: Path) -> Iterator[int]:
 
 @contextmanager
 def writing(place: Path) -> Iterator[None]:
-    """Turns a failure to write into one sentence.
+    """Converts a failure to write into a one-sentence error.
 
     Raises:
-        TreestarError: in place of an OSError raised inside.
+        TreestarError: instead of an OSError raised inside.
     """
     try:
         with noticing_full_disk(place):
@@ -62,19 +62,19 @@ def writing(place: Path) -> Iterator[None]:
 
 @contextmanager
 def noticing_full_disk(place: Path) -> Iterator[None]:
-    """Turns what the system, or a library that writes models, raises on a full disk into one sentence.
+    """Converts the errors of the system or of a model library on a full disk into a one-sentence error.
 
     Raises:
-        TreestarError: in its place.
+        TreestarError: instead of such an error.
     """
     try:
         yield
     except Exception as error:
         is_full = isinstance(error, OSError) and error.errno in (ENOSPC, EDQUOT)
-        if is_full or os.strerror(ENOSPC) in str(error):  # safetensors and pyarrow have errors of their own
+        if is_full or os.strerror(ENOSPC) in str(error):  # safetensors and pyarrow raise their own errors
             raise TreestarError(
-                f"{place} cannot be written: the disk is full. Nothing that was finished is lost: free some space and "
-                "continue (with --resume where the command has it)"
+                f"{place} cannot be written: the disk is full. Finished work is not lost: free some space and "
+                "continue (with --resume if the command has it)"
             ) from error
         raise
 
@@ -85,7 +85,7 @@ def write_json(path: Path, data: Any) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """As `write_json`, any text."""
+    """Like `write_json`, for any text."""
     path = path.resolve()  # a link stays a link
     if path.exists() and not path.is_file():  # a device or a pipe
         path.write_text(text, encoding="utf-8")
@@ -96,12 +96,12 @@ def write_text(path: Path, text: str) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """What `write_json` wrote. Raises OSError or ValueError."""
+    """The data written by `write_json`. Raises OSError or ValueError."""
     return json.loads(path.read_text(encoding="utf-8"))
 
 
 def move_into_place(partial: Path, path: Path) -> None:
-    """Rename a written file once it is on the disk, and put the rename there as well."""
+    """Flush a written file to disk, rename it, and flush the rename."""
     for place in (partial, path.parent):
         if place == path.parent:
             os.replace(partial, path)

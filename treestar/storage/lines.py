@@ -1,5 +1,5 @@
-"""Append-only files of lines, such as JSON Lines. A line counts once its line break is on the disk: a last line without
-one was left by a killed process, so readers stop before it, and whoever appends next cuts it off first.
+"""Append-only files of lines, such as JSON Lines. A line is complete once its line break is on disk. A last line
+without one was left by a killed process: readers stop before it, and the next writer removes it.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ BLOCK = 65_536
 
 @contextmanager
 def appending(path: Path) -> Iterator[Callable[[Any], None]]:
-    """A function that appends a value to `path` as one line of JSON, at once and whole.
+    """A function that appends a value to `path` as one line of JSON, immediately and atomically.
 
     Raises:
         TreestarError: the file cannot be opened or written, for example on a full disk. It then ends with the last
-            whole line.
+            complete line.
     """
     with writing(path):
         file = open_lines(path)
@@ -42,7 +42,7 @@ def appending(path: Path) -> Iterator[Callable[[Any], None]]:
 
 
 def open_lines(path: Path) -> IO[bytes]:
-    """Open `path` for `append_line`, without what a killed process left of its last line. Raises OSError."""
+    """Open `path` for `append_line`, and remove an incomplete last line. Raises OSError."""
     file = path.open("ab", buffering=0)
     if path.is_file():  # not /dev/null
         cut_partial_line(path)
@@ -62,7 +62,7 @@ def append_line(file: IO[bytes], value: Any) -> None:
 
 
 def iter_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """The whole lines of a file, numbered from 1, one in memory at a time. Raises OSError."""
+    """The complete lines of a file, numbered from 1, one in memory at a time. Raises OSError."""
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if line.endswith(b"\n"):
@@ -70,11 +70,11 @@ def iter_lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def read_lines(path: Path, parse: Callable[[Any], T], kind: str) -> Iterator[T]:
-    """What `parse` makes of the JSON value in each whole line, one in memory at a time.
+    """The JSON value of each complete line, converted by `parse`; one in memory at a time.
 
     Args:
-        parse: raises ValueError, KeyError, TypeError or AttributeError if the value is not what it expects.
-        kind: what a line should be, for the error message: `a treestar result`.
+        parse: raises ValueError, KeyError, TypeError or AttributeError if the value is invalid.
+        kind: the kind of value in a line, for the error message: `a treestar result`.
 
     Raises:
         TreestarError: the file cannot be read, or a line is not of that kind.

@@ -1,4 +1,4 @@
-"""Records of measurements: figures with the machine, versions, command and seed that are needed to repeat them."""
+"""Records of measurements: figures with the machine, versions, command and seed needed to reproduce them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def write_record(path: str | Path, figures: dict[str, Any], seed: int, command: 
     """Write `figures` to `path` as JSON with machine, versions, command, seed and date, and print them.
 
     Args:
-        command: what was run; this process's script and arguments if None.
+        command: the command that was run; if None, this process's script and arguments.
 
     Raises:
         OSError: `path` cannot be written.
@@ -61,7 +61,7 @@ def machine() -> dict[str, Any]:
 
 
 def processor() -> str:
-    """The processor's name: what Linux says, or else what Python knows."""
+    """The processor's name from Linux, otherwise from Python."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -70,7 +70,7 @@ def processor() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of those packages that figures may hang on, as far as they are installed."""
+    """Versions of Python and of the installed packages that figures can depend on."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:

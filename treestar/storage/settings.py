@@ -1,4 +1,4 @@
-"""A file or folder that is continued must have been made with the same settings."""
+"""Checks that a file or folder to continue was made with the same settings."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __all__ = ["check_same_settings"]
 def check_same_settings(
     place: object, made_with: Mapping[str, Any], wanted: Mapping[str, Any], hint: str = "use the same settings"
 ) -> None:
-    """Raise TreestarError that names every setting in which `made_with` and `wanted` differ, if there is one.
+    """Raise TreestarError that names the settings in which `made_with` and `wanted` differ, if any.
 
     Args:
         place: the file or folder.
         made_with, wanted: plain JSON values. A missing setting equals None.
-        hint: how to continue what is there.
+        hint: how to continue it.
     """
     names = list(differences(made_with, wanted))
     if names:
@@ -28,7 +28,7 @@ def check_same_settings(
 
 
 def differences(first: Mapping[str, Any], second: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """The names of the values that differ, those inside mappings with dots: `search.children`."""
+    """The names of the values that differ, with dots for nested ones: `search.children`."""
     for name in dict.fromkeys([*second, *first]):
         one, other = first.get(name), second.get(name)
         if isinstance(one, Mapping) and isinstance(other, Mapping):

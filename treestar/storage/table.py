@@ -1,12 +1,11 @@
-"""The data of a job on disk: tables as Parquet shards that any tool reads, whole after a kill at any moment.
-
+"""The data of a job on disk: tables as standard Parquet shards, consistent after a kill at any time.
     FOLDER/00000.parquet, ...   the rows
     FOLDER/_manifest.json       the shards with their checksums
     FOLDER/_journal.jsonl       rows that are not in a shard yet; empty in a finished table
 
-A row is in the journal before `append` returns. A shard is written under another name, flushed to the disk, renamed,
-and listed; only then does the journal forget its rows. So a row is never lost, and at most in both, which reading mends
-by its key.
+A row is in the journal before `append` returns. A shard is written under another name, flushed to disk, renamed, and
+listed; only then are its rows removed from the journal. So a row is never lost. It can be in both, and readers remove
+the duplicate by its key.
 """
 
 from __future__ import annotations
@@ -29,35 +28,35 @@ __all__ = ["JOURNAL", "MANIFEST", "Row", "Schema", "Table", "checksum", "shard_r
 Row = dict[str, Any]
 
 MANIFEST, JOURNAL = "_manifest.json", "_journal.jsonl"
-"""Readers of a folder of Parquet pass over names that begin with an underscore."""
+"""Readers of Parquet folders skip names that begin with an underscore."""
 
 SHARD_ROWS = 512
 SHARD_BYTES = 32 * 2**20
-"""The journal becomes a shard when it has so many rows, or so many bytes of JSON."""
+"""The journal becomes a shard when it has this many rows, or this many bytes of JSON."""
 
 READ_ROWS = 16
-"""Rows in memory at a time while a shard is read. A tree may have megabytes of JSON."""
+"""Rows in memory at a time while a shard is read. A tree can be megabytes of JSON."""
 
 
 @dataclass(frozen=True)
 class Schema:
-    """What the rows of a table are."""
+    """The columns and the key of a table."""
 
     name: str
     columns: Mapping[str, str]
     """Names and Arrow types: string, int64, float64, bool."""
     key: tuple[str, ...]
-    """The columns that tell rows apart."""
+    """The columns that identify a row."""
 
     def key_of(self, row: Row) -> tuple[Any, ...]:
         return tuple(row[name] for name in self.key)
 
 
 class Table:
-    """Rows in a folder, which is made if it is not there. Opening one mends what a killed process left.
+    """Rows in a folder, which is created if it does not exist. Opening it repairs the state left by a killed process.
 
     Args:
-        say: told of every shard that is missing or damaged. Its rows are gone; the shard is kept as _*.damaged.
+        say: called with a line for every missing or damaged shard. Its rows are lost; the shard is kept as _*.damaged.
 
     Raises:
         TreestarError: the folder cannot be read or written.
@@ -67,12 +66,12 @@ class Table:
         self.folder = folder
         self.schema = schema
         self.damaged = False
-        """Whether a shard was lost when the table was opened."""
+        """Whether a shard was missing or damaged when the table was opened."""
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
             listed = self.listed_shards(say)
             self.shards = self.whole_shards(listed, say)
-            # What is lost stays listed until it is made again, in case that is cut off, too.
+            # Lost shards stay listed until their rows are made again, because that can be interrupted, too.
             if self.shards != listed and not self.damaged:
                 self.write_manifest()
             self.keys = {self.schema.key_of(row) for row in self.shard_rows(list(schema.key))}
@@ -86,7 +85,7 @@ class Table:
         return len(self.keys)
 
     def append(self, row: Row) -> None:
-        """Keep `row`, whose key is new. Raises TreestarError where it cannot be written, as on a full disk."""
+        """Append `row`, whose key is new. Raises TreestarError if it cannot be written, e.g. on a full disk."""
         assert set(row) == set(self.schema.columns), set(row) ^ set(self.schema.columns)
         row = {name: valid_text(value) if isinstance(value, str) else value for name, value in row.items()}
         with writing(self.folder):
@@ -97,7 +96,7 @@ class Table:
             self.seal()
 
     def seal(self) -> None:
-        """Turn the journal into a shard. Raises TreestarError where that cannot be written."""
+        """Turn the journal into a shard. Raises TreestarError if it cannot be written."""
         if self.pending or self.damaged:
             with writing(self.folder):
                 number = max((int(name.split(".")[0]) for name in self.shards), default=-1) + 1
@@ -110,7 +109,7 @@ class Table:
             self.journal.truncate(0)
 
     def replace(self, rows: Iterable[Row]) -> None:
-        """Put `rows` in place of all that the table holds. Raises TreestarError where they cannot be written."""
+        """Replace all rows of the table by `rows`. Raises TreestarError if they cannot be written."""
         rows = list(rows)
         with writing(self.folder):
             old, self.shards, self.pending = set(self.shards), {}, []
@@ -125,14 +124,14 @@ class Table:
         self.keys = {self.schema.key_of(row) for row in rows}
 
     def rows(self, columns: Iterable[str] | None = None) -> Iterator[Row]:
-        """The rows, or some columns of them, in the order in which they were appended; few in memory at a time."""
+        """The rows, or some columns of them, in the order they were appended; few in memory at a time."""
         wanted = list(self.schema.columns) if columns is None else list(columns)
         yield from self.shard_rows(wanted)
         for row in self.pending:
             yield {name: row[name] for name in wanted}
 
     def close(self) -> None:
-        """Let go of the journal's file."""
+        """Close the journal's file."""
         self.journal.close()
 
     def __enter__(self) -> Table:
@@ -146,7 +145,7 @@ class Table:
             yield from shard_rows(self.folder / name, columns)
 
     def write_shard(self, name: str, rows: list[Row]) -> Mapping[str, Any]:
-        """Write a shard, and say what the manifest holds of it."""
+        """Write a shard, and return its manifest entry."""
         import pyarrow
         from pyarrow.parquet import write_table
 
@@ -163,8 +162,8 @@ class Table:
     def whole_shards(
         self, listed: Mapping[str, Mapping[str, Any]], say: Callable[[str], None]
     ) -> dict[str, Mapping[str, Any]]:
-        """The shards that the manifest lists and that are as it says, and those that a killed process had no time to
-        list. What is left of an unfinished one is removed: its rows are in the journal."""
+        """The intact shards in the manifest, and those that a killed process did not list yet. An unfinished shard is
+        removed: its rows are in the journal."""
         for partial in self.folder.glob("_*.partial"):
             partial.unlink()
         whole = {}
@@ -186,7 +185,7 @@ class Table:
         return whole
 
     def listed_shards(self, say: Callable[[str], None]) -> dict[str, Mapping[str, Any]]:
-        """What the manifest lists; nothing where it is lost."""
+        """The shards in the manifest; none if it is lost."""
         path = self.folder / MANIFEST
         try:
             return dict(read_json(path)["shards"])
@@ -194,11 +193,11 @@ class Table:
             return {}
         except (ValueError, KeyError, TypeError, AttributeError):
             self.damaged = True
-            say(f"{path} is damaged: the shards beside it are taken as far as they can be read")
+            say(f"{path} is damaged: using all readable shards in its folder")
             return {}
 
     def readable(self, file: Path) -> Mapping[str, Any] | None:
-        """What the manifest should hold of a shard, or None where that cannot be read."""
+        """The manifest entry of a shard, or None if the shard cannot be read."""
         import pyarrow
         from pyarrow.parquet import read_table
 
@@ -231,11 +230,11 @@ class Table:
 
 
 def shard_rows(shard: Path, columns: list[str]) -> Iterator[Row]:
-    """Some columns of the rows of a Parquet file, few in memory at a time.
+    """Some columns of the rows of a Parquet file, few rows in memory at a time.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is not a whole Parquet file, or lacks a column.
+        ValueError: it is not a complete Parquet file, or lacks a column.
         TreestarError: pyarrow is not installed.
     """
     try:
@@ -256,7 +255,7 @@ def shard_rows(shard: Path, columns: list[str]) -> Iterator[Row]:
 
 
 def timed_appending(table: Table, on_row: Callable[[Row], None]) -> Callable[[object, Row], None]:
-    """What puts the results of workers into `table`, each with its `wall_seconds`: those since the result before."""
+    """A function that appends worker results to `table`, each with `wall_seconds`: the time since the previous one."""
     stored = time.perf_counter()
 
     def append(_: object, row: Row) -> None:
@@ -271,7 +270,7 @@ def timed_appending(table: Table, on_row: Callable[[Row], None]) -> Callable[[ob
 
 
 def valid_text(text: str) -> str:
-    """`text` without the half characters that a policy's tokens may leave, which Parquet cannot hold."""
+    """`text` without the partial characters that a policy's tokens can leave; Parquet cannot store them."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 

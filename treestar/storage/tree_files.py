@@ -1,8 +1,8 @@
-"""Where search trees are found on disk, and their texts: JSON files, JSON Lines, and Parquet tables of an evolve job.
+"""Finds and reads search trees on disk: JSON files, JSON Lines, and Parquet tables of an evolve job.
 
     *.json             one tree
-    *.jsonl            a tree a line
-    *.parquet          a tree a row, as JSON text in the column `tree`
+    *.jsonl            one tree per line
+    *.parquet          one tree per row, as JSON text in the column `tree`
     _journal.jsonl     rows of a table `trees` that are not in one of its shards yet
 
 Reading changes nothing on disk, so a running job can be read.
@@ -24,12 +24,12 @@ from treestar.types import TreestarError
 __all__ = ["tree_files", "tree_texts"]
 
 TABLE = "trees"
-"""The name of the tables whose rows are trees. A job's other tables hold what was made from them."""
+"""The name of the tables whose rows are trees. A job's other tables contain data made from them."""
 
 
 def tree_files(path: str | Path) -> list[Path]:
-    """The files that may hold trees: `path` itself, or those in the folder `path` and below it, in the order of their
-    paths. In an evolve job's folder, these are the tables named `trees`, with the shards that are missing there.
+    """The files that can contain trees: `path` itself, or all files below the folder `path`, sorted by path. In an
+    evolve job's folder, these are the tables named `trees`, including missing shards.
 
     Raises:
         TreestarError: there are none.
@@ -48,9 +48,9 @@ def tree_files(path: str | Path) -> list[Path]:
             found += [folder / name for name in names if Path(name).suffix in (".json", ".jsonl", ".parquet")]
     if not found:
         raise TreestarError(
-            f"no trees in {path}: give a folder of .json files (a tree each), .jsonl files (a tree a line) or .parquet "
-            "files (with a column `tree`), as `treestar solve --gold --save-tree FOLDER` and `treestar evolve` write "
-            "them, or one such file"
+            f"no trees in {path}: give a folder of .json files (one tree each), .jsonl files (one per line) or "
+            ".parquet files (with a column `tree`), or one such file; `treestar solve --gold --save-tree FOLDER` and "
+            "`treestar evolve` write them"
         )
     return sorted(found)
 
@@ -73,8 +73,8 @@ def table_files(folder: Path) -> list[Path]:
 def tree_texts(file: Path) -> Iterator[tuple[str, str | bytes]]:
     """The JSON texts of the trees in a file, one in memory at a time.
 
-    Each comes with its place in the file: `line 3`, `row 3`, or nothing in a .json file. A damaged text is given as it
-    is: whoever parses it says what is wrong.
+    Each comes with its location in the file: `line 3`, `row 3`, or nothing in a .json file. A damaged text is returned
+    unchanged: the caller parses it and reports the error.
 
     Raises:
         OSError: the file cannot be read.
@@ -93,7 +93,7 @@ def tree_texts(file: Path) -> Iterator[tuple[str, str | bytes]]:
 
 
 def journal_texts(journal: Path) -> Iterator[tuple[str, str | bytes]]:
-    """The rows that are not in a shard: a killed process may have left some in both."""
+    """The rows that are not in a shard; a killed process can leave rows in both."""
     sealed = sealed_keys(journal.parent) if journal.stat().st_size else set()
     for number, line in iter_lines(journal):
         text: str | bytes = line
@@ -106,7 +106,7 @@ def journal_texts(journal: Path) -> Iterator[tuple[str, str | bytes]]:
 
 
 def sealed_keys(folder: Path) -> set[tuple[str, int]]:
-    """What tells apart the rows of a table's whole shards."""
+    """The keys of the rows in a table's complete shards."""
     keys: set[tuple[str, int]] = set()
     for shard in folder.glob("[!_]*.parquet"):
         with suppress(OSError, ValueError):
@@ -115,7 +115,7 @@ def sealed_keys(folder: Path) -> set[tuple[str, int]]:
 
 
 def whole_rows(shard: Path, columns: list[str]) -> Iterator[Row]:
-    """Some columns of a Parquet file that is as its manifest, if there is one, says. Raises OSError or ValueError."""
+    """Some columns of a Parquet file that matches its manifest, if any. Raises OSError or ValueError."""
     expected = listed_checksums(shard.parent).get(shard.name)
     if expected is not None and checksum(shard) != expected:
         raise ValueError("damaged: its checksum is not the one in the manifest")
@@ -123,7 +123,7 @@ def whole_rows(shard: Path, columns: list[str]) -> Iterator[Row]:
 
 
 def listed_checksums(folder: Path) -> dict[str, str]:
-    """The SHA-256 of every shard that a table's manifest lists; nothing without a readable manifest."""
+    """The SHA-256 of every shard in a table's manifest; empty without a readable manifest."""
     try:
         return {name: shard["sha256"] for name, shard in read_json(folder / MANIFEST)["shards"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

@@ -1,13 +1,13 @@
 """Trainings: supervised fine-tuning of policies (`sft`) and process preference models (`ppm`).
 
-A new training is a folder beside these two, with the same four files:
+A new training is a folder next to these two, with the same four files:
 
-    config.py    a dataclass that extends `run.FineTuningConfig`; the options of `treestar train NAME` are made from it
-    data.py      trees or rows to tensors; knows how often everything is shown, and has a `fingerprint`
+    config.py    a dataclass that extends `run.FineTuningConfig`; the options of `treestar train NAME` come from it
+    data.py      trees or rows to tensors; determines how often each item is used, and has a `fingerprint`
     trainer.py   a subclass of `transformers.Trainer` (or of one of TRL's) that computes the loss
     train.py     one function that checks `out`, prepares the data, and calls `run.train`
 
-They share what stands in this folder: `run` (settings, the output folder, how an interrupted run is resumed), `trainer`
+They share the modules in this folder: `run` (settings, the output folder, how an interrupted run is resumed), `trainer`
 (progress reports, a loss that must be finite), `order` (orders and draws that a resumed run repeats), `muon` (an
 optimizer), and `launch` (starting a training in several processes). The command is a function in `cli/train.py`.
 """

@@ -20,7 +20,7 @@ def launch(launcher: str, module: str, arguments: Sequence[str], held: Sequence[
             if this process is killed.
 
     Raises:
-        TreestarError: the launcher cannot be started, or it ended with another exit code than 0.
+        TreestarError: the launcher cannot be started, or its exit code was not 0.
     """
     command = [*shlex.split(launcher), "-m", module, *arguments]
     try:
@@ -28,4 +28,4 @@ def launch(launcher: str, module: str, arguments: Sequence[str], held: Sequence[
     except OSError as error:
         raise TreestarError(f"the launcher {launcher!r} cannot be started: {error.strerror}") from error
     if code != 0:
-        raise TreestarError(f"the training that {shlex.join(command)} started failed with exit code {code}")
+        raise TreestarError(f"the training started by {shlex.join(command)} failed with exit code {code}")

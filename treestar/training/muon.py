@@ -40,7 +40,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
             torch.optim.AdamW(others, lr=OTHER_RATE * learning_rate, betas=(0.9, 0.95), weight_decay=0.0),
         ]
         super().__init__([group for part in self.parts for group in part.param_groups], {})
-        # The same objects as in the parts, so that a schedule that sets their rates sets those of the parts.
+        # The same objects as in the two optimizers, so that a schedule that changes their rates changes both.
         self.param_groups = [group for part in self.parts for group in part.param_groups]
 
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -63,6 +63,6 @@ def ends_of(model: Any) -> list[Any]:
 
 
 def muon_with_adamw() -> type[MuonWithAdamW]:
-    """The form in which transformers' Trainer takes an optimizer that needs the whole model: a function that returns a
-    callable of the model and keyword arguments."""
+    """The form in which transformers' Trainer accepts an optimizer that needs the whole model: a function that returns
+    a callable of the model and keyword arguments."""
     return MuonWithAdamW

@@ -26,12 +26,12 @@ def draws_for(item: int, trainer: Any) -> Random:
 
 
 class SimilarLengths(Sampler[int]):
-    """Every row once, those of a batch of similar length, so that they need little padding.
+    """Every row once, with rows of similar length in a batch, so that they need little padding.
 
     Args:
-        lengths: tokens of each row.
-        batch: rows of a batch.
-        epoch: gives the current epoch.
+        lengths: number of tokens of each row.
+        batch: number of rows in a batch.
+        epoch: returns the current epoch.
     """
 
     def __init__(self, lengths: Sequence[int], batch: int, seed: int, epoch: Callable[[], int]) -> None:
@@ -45,7 +45,7 @@ class SimilarLengths(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         random = Random(f"{self.seed} {self.epoch()}")
-        # The random factor lets a row meet rows of other lengths than its own.
+        # The random factor mixes rows of different lengths.
         order = sorted(range(len(self)), key=lambda row: self.lengths[row] * random.uniform(0.9, 1.1))
         full, rest = divmod(len(order), self.batch)
         cut = random.randint(0, full) * self.batch

@@ -1,8 +1,8 @@
-"""Interchangeable tokens, moved by a random distance whenever a model in training reads them.
+"""Shifts interchangeable tokens by a random distance whenever a model in training reads them.
 
-Where a step format has names that could be exchanged for one another (`StepFormat.interchangeable_tokens`), whether a
-step is right does not depend on which of them it uses. A small model learns that only by seeing it; otherwise it
-recognizes its few training problems by their names.
+If a step format has interchangeable names (`StepFormat.interchangeable_tokens`), the correctness of a step does not
+depend on which of them it uses. A small model learns that only by example; otherwise it recognizes its few training
+problems by their names.
 
 Distances are drawn from a generator that the caller seeds with the position in the training, so they are the same in a
 resumed training and for any number of processes.
@@ -20,7 +20,7 @@ __all__ = ["move_names", "moved_names"]
 
 
 def moved_names(tokens: Collection[int], names: range, random: Random) -> dict[int, int]:
-    """The new token of every name: all move by one distance, which keeps those in `tokens` within the names."""
+    """The new token of every name: all shift by one distance, which keeps those in `tokens` within the names."""
     used = [token for token in tokens if token in names]
     if not used:
         return {}
@@ -29,7 +29,7 @@ def moved_names(tokens: Collection[int], names: range, random: Random) -> dict[i
 
 
 def move_names(batch: Batch, names: range, random: Random) -> Batch:
-    """`batch` with the names of every row moved by its own distance."""
+    """`batch` with the names of every row shifted by its own distance."""
     return replace(batch, rows=tuple([move_row(row, names, random) for row in batch.rows])) if names else batch
 
 

@@ -1,7 +1,7 @@
-"""What all trainings share: settings, the folder of a run, and how an interrupted run is resumed.
+"""Shared code of all trainings: settings, the folder of a run, and resuming an interrupted run.
 
-They run transformers' Trainer, in one process or in several that `accelerate launch` or `torchrun` started. A folder
-holds a finished model if and only if it has a config.json, because that file is moved there last.
+They run transformers' Trainer, in one process or in several started by `accelerate launch` or `torchrun`. A folder
+contains a finished model if and only if it has a config.json, because that file is moved there last.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ RATE_FACTORS: dict[Optimizer, float] = {"adamw": 1.5, "muon": 7.5}
 """The default learning rate is this / width^1.5."""
 
 LOSSES_LOGGED = 100
-"""About how many times the loss is logged in a run."""
+"""Approximate number of times that the loss is logged in a run."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FineTuningConfig:
-    """The settings that every training has. The defaults suit models from millions to billions of parameters."""
+    """The settings of every training. The defaults suit models from millions to billions of parameters."""
 
     epochs: float = 2.0
     """Passes over the training data."""
@@ -64,18 +64,18 @@ class FineTuningConfig:
     accumulation: int = 1
     """Forward passes per step, in each process."""
     seed: int = 0
-    """Seed of everything that is drawn at random."""
+    """Seed of all random draws."""
     bf16: bool = False
     """Compute in bfloat16; the weights are updated in float32."""
     gradient_checkpointing: bool = False
-    """Compute activations twice instead of keeping them: less memory, a third more time."""
+    """Recompute activations instead of keeping them: less memory, a third more time."""
     save_steps: int | None = None
     """How often to write a checkpoint to resume from, in steps; by default after every epoch."""
     report_to: str = "none"
     """Also log to `tensorboard`, `wandb` or another logger of transformers; separate several with commas."""
 
     def __post_init__(self) -> None:
-        """Raises ValueError naming the field, the value and what is allowed."""
+        """Raises ValueError that names the field, the value and what is allowed."""
         check_choice(self, "optimizer")
         check_number(self, "epochs", "learning_rate", above=0)
         check_number(self, "warmup", at_least=0, below=1)
@@ -84,7 +84,7 @@ class FineTuningConfig:
 
 @dataclass(frozen=True, slots=True)
 class TrainingProgress:
-    """How far a training has come."""
+    """The progress of a training."""
 
     step: int
     steps: int
@@ -143,14 +143,14 @@ def optimizer_of(config: FineTuningConfig, width: int) -> tuple[Any, dict[str, A
 
 
 def check_package(name: str, install: str = "'treestar[train]'") -> None:
-    """Raise TreestarError, saying what to install, unless the package `name` is there."""
+    """Raise TreestarError with installation instructions unless the package `name` is installed."""
     if find_spec(name) is None:
         raise TreestarError(f"this training needs the package {name}: pip install {install}")
 
 
 @contextmanager
 def making_trainer() -> Iterator[None]:
-    """Raises TreestarError where transformers, TRL or peft do not accept their settings."""
+    """Raises TreestarError if transformers, TRL or peft do not accept their settings."""
     try:
         yield
     except (TypeError, ValueError, RuntimeError, ImportError) as error:
@@ -164,20 +164,20 @@ def train(
     data: str,
     finish: Callable[[Any, Path], dict[str, Any]],
 ) -> dict[str, Any]:
-    """Train, from the last checkpoint in `out` if there is one, and leave the model and its report there.
+    """Train, from the last checkpoint in `out` if any, and write the model and its report there.
 
     Args:
-        make_trainer: makes the `transformers.Trainer`.
+        make_trainer: creates the `transformers.Trainer`.
         report: `settings`, `data` with its `tokens`, and the data's `fingerprint`, which together identify this run.
-        data: what the fingerprint is of, in one word, for errors.
-        finish: called in the main process with the trainer and the folder of the trained model. Turns that model into
-            the one that is published, and returns more to report.
+        data: the kind of data in the fingerprint, in one word, for errors.
+        finish: called in the main process with the trainer and the folder of the trained model. Converts that model to
+            the published one, and returns more entries for the report.
 
     Returns:
         The whole report, in every process.
 
     Raises:
-        TreestarError: `out` holds another run, or training diverged.
+        TreestarError: `out` contains another run, or training diverged.
     """
     report["settings"]["processes"] = process_count()
     checkpoint = last_checkpoint(out)
@@ -206,7 +206,7 @@ def train(
 
 
 def process_count() -> int:
-    """How many processes train together, as their launcher says."""
+    """The number of processes that train together, as set by their launcher."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
@@ -216,11 +216,11 @@ def is_main_process() -> bool:
 
 
 def check_folder(out: Path, resume: bool) -> None:
-    """Raise TreestarError if `out` cannot be written, or holds something that must not be overwritten."""
+    """Raise TreestarError if `out` cannot be written, or contains something that must not be overwritten."""
     if (out / "config.json").exists():
-        raise TreestarError(f"{out} already holds a model: give another folder")
+        raise TreestarError(f"{out} already contains a model: give another folder")
     if not resume and last_checkpoint(out) is not None:
-        raise TreestarError(f"{out} holds an unfinished training: continue it with --resume, or give another folder")
+        raise TreestarError(f"{out} contains an unfinished training: continue it with --resume, or give another folder")
     try:
         out.mkdir(parents=True, exist_ok=True)
         (out / REPORT).open("a").close()
@@ -229,7 +229,7 @@ def check_folder(out: Path, resume: bool) -> None:
 
 
 def last_checkpoint(out: Path) -> Path | None:
-    """The newest complete checkpoint: the trainer writes its state last, and may be killed while it does."""
+    """The newest complete checkpoint: the trainer writes its state last, and can be killed before."""
     whole = [state.parent for state in out.glob("checkpoint-*/trainer_state.json") if is_json(state)]
     return max(whole, key=lambda folder: int(folder.name.rpartition("-")[2]), default=None)
 
@@ -243,7 +243,7 @@ def is_json(file: Path) -> bool:
 
 
 def check_same_run(out: Path, report: Mapping[str, Any], data: str) -> None:
-    """Raise TreestarError unless the training in `out` was begun with the settings and the fingerprint of `report`."""
+    """Raise TreestarError unless the training in `out` has the settings and the fingerprint of `report`."""
     now = json.loads(json.dumps(report["settings"]))
     try:
         begun = read_json(out / REPORT)
@@ -258,14 +258,14 @@ def check_same_run(out: Path, report: Mapping[str, Any], data: str) -> None:
 
 
 def save_whole_model(trainer: Any, folder: Path) -> None:
-    """Write the trained model into `folder`, from the main process; every process has to call it.
+    """Write the trained model into `folder`, from the main process; every process must call it.
 
     Raises:
         TreestarError: the weights are not finite numbers.
     """
     if not all(weight.isfinite().all() for weight in trainer.model.parameters()):
         raise diverged("the weights after the last step are not finite numbers")
-    if trainer.is_fsdp_enabled:  # checkpoints may stay in shards, but nothing else could read them
+    if trainer.is_fsdp_enabled:  # checkpoints can stay in shards, but other programs could not read a model in shards
         trainer.accelerator.state.fsdp_plugin.set_state_dict_type("FULL_STATE_DICT")
     trainer.save_model(str(folder))
     (folder / "training_args.bin").unlink(missing_ok=True)
@@ -291,5 +291,5 @@ def gathered(report: dict[str, Any]) -> dict[str, Any]:
 def diverged(what: str) -> TreestarError:
     return TreestarError(
         f"training diverged: {what}. Try a lower learning rate, a longer warmup, or training without bf16; if it "
-        "happens at step 1, the weights that training started from are at fault"
+        "happens at step 1, the initial weights are faulty"
     )

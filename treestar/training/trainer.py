@@ -1,6 +1,6 @@
-"""What the trainers of all trainings share: progress reports, and a loss that must be a finite number.
+"""Shared code of all trainers: progress reports, and the check that the loss is a finite number.
 
-Imports transformers at the top; import this module only where a training runs.
+Imports transformers at the top; import this module only to train.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What self-evolution can do only with the bound format, where steps compute with names. `programs.py` is the door."""
+"""The parts of self-evolution that need the bound format, in which steps compute with names. Start at `programs.py`."""
 
 from treestar.selfevolve.bound.exploration import ExplorationConfig
 from treestar.selfevolve.bound.programs import BoundPrograms, programs_of

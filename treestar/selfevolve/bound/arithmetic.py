@@ -1,8 +1,8 @@
 """Arithmetic in text, such as `(n3 - a) * 100 / n4`, evaluated without running it as Python.
 
 The text is parsed to a syntax tree, and every node that is not a number, a name or one of the operations below is
-rejected. Text length, nesting and the size of exact numbers are limited, so any text is evaluated in a short time,
-whoever wrote it.
+rejected. Text length, nesting and the size of exact numbers are limited, so even hostile text is evaluated in a short
+time.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from typing import Any, TypeVar
 __all__ = ["Formula", "formula"]
 
 LONGEST_TEXT = 2000
-"""Characters of an expression."""
+"""Maximum number of characters in an expression."""
 
 DEEPEST = 100
-"""Operations inside one another."""
+"""Maximum number of nested operations."""
 
 LARGEST_BITS = 16_384
-"""Bits of an exact number's numerator or denominator; a number in a question has at most 1000."""
+"""Maximum number of bits in an exact number's numerator or denominator; a number in a question has at most 1000."""
 
 Number = TypeVar("Number", Fraction, float)
 
 Formula = Callable[[Mapping[str, Number]], Number]
-"""Takes values by name. Raises KeyError for a name without a value, and ArithmeticError where the result is undefined
+"""Takes values by name. Raises KeyError for a name without a value, and ArithmeticError if the result is undefined
 or too large."""
 
 Operation = Callable[[Any, Any], Any]
 
 
 def formula(text: str, number: type[Number]) -> Formula[Number] | None:
-    """The expression in `text`; None where it is anything but +, -, *, /, // of names and whole numbers.
+    """The expression in `text`; None if it contains anything other than +, -, *, /, // of names and whole numbers.
 
     Args:
         number: Fraction computes exactly, float fast.
@@ -50,7 +50,7 @@ def formula(text: str, number: type[Number]) -> Formula[Number] | None:
 
 
 def compiled(node: ast.expr, number: type[Number], depth: int) -> Formula[Number] | None:
-    """`node` as a function, or None if it is not arithmetic or has more than `depth` operations inside one another."""
+    """`node` as a function, or None if it is not arithmetic or has more than `depth` nested operations."""
     if isinstance(node, ast.Name):
         return itemgetter(node.id)
     if isinstance(node, ast.Constant) and type(node.value) is int:
@@ -96,7 +96,7 @@ def binary(operation: Operation, left: Formula[Number], right: Formula[Number]) 
 
 
 def limited(operation: Operation) -> Operation:
-    """`operation` on exact numbers, which raises OverflowError where the result has more than LARGEST_BITS."""
+    """`operation` on exact numbers, which raises OverflowError if the result has more than LARGEST_BITS."""
 
     def result(left: Fraction, right: Fraction) -> Fraction:
         found: Fraction | int = operation(left, right)

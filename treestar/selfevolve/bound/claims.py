@@ -1,9 +1,8 @@
-"""What the steps of the bound format say in words, where that can be checked.
+"""Checks claims in the comments of the bound format's steps.
 
-A comment is the plan that the next steps follow, but no interpreter runs it. So a right answer can come with wrong
-words: "n9 snakes have 0 legs" where the question has n9 sea slugs, or "leaving a + n6" of what leaves a - n6 and is
-then computed correctly after all. A policy trained on such steps learns to say what is false, and one step later it
-does what it says.
+A comment is the plan for the next steps, but no interpreter runs it. So a right answer can have false comments: "n9
+snakes have 0 legs" if the question has n9 sea slugs, or "leaving a + n6" if a - n6 is left and then computed correctly.
+A policy trained on such steps learns to make false claims, and to follow them one step later.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ JOINING = frozenset((
 """Words that continue the sentence after a number instead of naming what it counts."""
 
 LEFT = re.compile(r"\bleaving (.+)$", re.MULTILINE)
-"""What a step says is left to compute."""
+"""The part that a step claims is left to compute."""
 
 ASSIGNMENT = re.compile(r"^([a-z]\w*) = (.+)$", re.MULTILINE)
 EXPRESSION = re.compile(r"[a-z0-9 +*/()-]+")
@@ -39,9 +38,9 @@ Values = dict[str, Fraction]
 def misstates(trajectory: State) -> bool:
     """Whether a step of a trajectory with the right answer makes a false claim about the question.
 
-    Two kinds of claim are checked, those that the shipped policy was taught to make; everything else is believed. A
-    number must be followed by the word that follows it in the question, and what a step says it leaves to compute must
-    have the same value after every step.
+    Two kinds of claims are checked, those that the shipped policy was taught to make; all others are accepted. A number
+    must be followed by the same word as in the question, and the part that a step claims is left to compute must have
+    the same value after every step.
 
     Args:
         trajectory: in the bound format.
@@ -50,8 +49,8 @@ def misstates(trajectory: State) -> bool:
 
 
 def misquotes(trajectory: State) -> bool:
-    """Whether a step puts another word after one of the question's numbers than the question does, plural endings
-    aside."""
+    """Whether the word after one of the question's numbers differs between a step and the question, except for plural
+    endings."""
     question = bind_numbers(trajectory.problem.question).question
     named = {name: singular(word) for name, word in NAMED.findall(question) if word not in JOINING}
     return any(
@@ -66,8 +65,8 @@ def singular(word: str) -> str:
 
 
 def misleaves(trajectory: State) -> bool:
-    """Whether what the steps say they leave changes its value between steps, or is not an expression. False where the
-    code is more than arithmetic: nothing is known then."""
+    """Whether the part that the steps claim is left changes its value between steps, or is not an expression. False if
+    the code is more than arithmetic, because it cannot be checked then."""
     values: Values = {name: Fraction(literal) for name, literal in bind_numbers(trajectory.problem.question).values}
     worth: set[Fraction] = set()
     for step in trajectory.steps:
@@ -85,7 +84,7 @@ def misleaves(trajectory: State) -> bool:
 
 
 def value_of(expression: str, values: Values) -> Fraction | None:
-    """The exact value of an expression in the four operations; None where it is not one, or has no value."""
+    """The exact value of an expression with the four operations; None if it is not one, or has no value."""
     found = formula(expression.replace("//", "/"), Fraction) if EXPRESSION.fullmatch(expression) else None
     try:
         return found and found(values)

@@ -1,14 +1,14 @@
 """Exploration that does not depend on the policy: a share of its candidates is replaced by steps from a grammar.
 
-As AlphaZero mixes noise into the root's priors (Silver et al. 2017), so that search can find what the policy would
-never propose. It costs no tokens: thousands of such steps can be run while a policy writes a few hundred.
+Like AlphaZero's noise in the root's priors (Silver et al. 2017), it lets search find steps that the policy would never
+propose. It costs no tokens: thousands of such steps can be run while a policy writes a few hundred.
 
-How search treats these steps. A proposal is a sample from a mixture of policy and grammar; each drawn step is one
-candidate of it, counted in `sampled_mass` and merged like any other. The grammar's own steps of one proposal differ,
-because they are drawn without replacement. Their log-probability is that of the share times the grammar, the part of
-the mixture that is known: far below what a policy gives its own steps, so PUCT and `best_of_n` prefer the policy's. UCT
-does not look at it. The mixture exists to make training data, where the gold answer decides; in a vote without one,
-chance would vote too.
+How search treats these steps: a proposal is a sample from a mixture of policy and grammar; each drawn step is one
+candidate, counted in `sampled_mass` and merged like any other. The grammar's own steps of one proposal differ,
+because they are drawn without replacement. Their log-probability is that of the share times the grammar, the known
+part of the mixture. It is far below that of a policy's own steps, so PUCT and `best_of_n` prefer the policy's. UCT does
+not use it. The mixture is only for making training data with gold answers; without them, random steps would take part
+in the vote.
 """
 
 from __future__ import annotations
@@ -31,17 +31,16 @@ __all__ = ["ExplorationConfig", "ExploringPolicy"]
 
 @dataclass(frozen=True, kw_only=True)
 class ExplorationConfig:
-    """How much a policy explores."""
+    """The amount of exploration."""
 
     share: float = 0.25
     """Share of the candidates of each proposal that come from the grammar, above 0 and at most 1. With 1 the policy is
-    not asked at all where the grammar has enough steps."""
+    not used if the grammar has enough steps."""
     tries: int = 0
-    """How many last computations are tried before a search begins, after drawn beginnings (`grammar_search.py`). The
-    steps of the right programs are proposed first. About 200,000 per second; only where a source has other
-    instances."""
+    """Number of last computations to try before a search, after random beginnings (`grammar_search.py`). The steps of
+    the right programs are proposed first. About 200,000 per second; only if a source has other instances."""
     cells: tuple[str, ...] = ()
-    """Only problems that reports count under these, such as `gsm_symbolic/untaught`; by default all."""
+    """Explore only problems of these cells, such as `gsm_symbolic/untaught`; by default all."""
 
     def __post_init__(self) -> None:
         check_number(self, "share", above=0, at_most=1)
@@ -52,13 +51,13 @@ class ExplorationConfig:
 
 
 class ExploringPolicy(WrappedPolicy):
-    """Mixes steps from the grammar into another policy's, whose candidates are those it would have proposed first.
+    """Mixes steps from the grammar into another policy's, whose candidates are the first that it would propose itself.
 
     Args:
-        policy: writes the bound format. The grammar computes with names: in other formats a question's numbers have
-            none, and two equal ones cannot be told apart.
-        programs: for the one problem that is searched, the most plausible first: the steps that lead to them are
-            proposed before any that are drawn.
+        policy: writes the bound format. The grammar computes with names: in other formats a question's numbers have no
+            names, and two equal ones cannot be distinguished.
+        programs: for the one problem to search, the most plausible first: the steps that lead to them are proposed
+            before random ones.
     """
 
     def __init__(self, policy: Policy, config: ExplorationConfig, programs: Sequence[Program] = ()) -> None:
@@ -68,7 +67,7 @@ class ExploringPolicy(WrappedPolicy):
         self.name = f"{policy.name} with {config.share:.0%} exploration"
 
     async def propose(self, state: State, n: int, sampling: Sampling, seed: int) -> Proposal:
-        """See `Policy.propose`. Where the grammar has too few steps, the wrapped policy takes their places.
+        """See `Policy.propose`. If the grammar has too few steps, the wrapped policy fills the remaining positions.
 
         Raises:
             ContextOverflow, TreestarError: as the wrapped policy does.
@@ -80,9 +79,9 @@ class ExploringPolicy(WrappedPolicy):
         return replace(proposal, steps=tuple(explored[i] if i in explored else next(steps) for i in range(n)))
 
     def explore(self, state: State, n: int, seed: int) -> dict[int, Step]:
-        """The steps from the grammar, by their place among the candidates 0 ... n - 1.
+        """The steps from the grammar, by their position among the candidates 0 ... n - 1.
 
-        The places are spaced evenly from a random start, so what is at a place does not depend on n.
+        The positions are evenly spaced from a random start, so the candidate at a position does not depend on n.
         """
         random = Random(f"{seed}/{state.problem.question}/{trajectory_text(state)}")
         share, start = self.config.share, random.random()
@@ -102,7 +101,7 @@ class ExploringPolicy(WrappedPolicy):
         ]
 
     def step(self, draft: Draft, number: int) -> Step:
-        """A draft as the shipped policy writes its steps: a comment, then code. It costs no tokens."""
+        """A draft in the style of the shipped policy's steps: a comment, then code. It costs no tokens."""
         comment = f"# Now {draft.comment}" if draft.is_last else f"# Step {number}: {draft.comment}"
         code = f"{comment}\n{draft.code}"
         log_probability = log(self.config.share * draft.probability)

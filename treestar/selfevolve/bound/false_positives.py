@@ -1,7 +1,7 @@
-"""Right answers by wrong logic: a trajectory's program is run on other instances of its problem's template.
+"""Finds right answers by wrong logic: runs a trajectory's program on other instances of its problem's template.
 
-A coincidence in one problem's numbers, such as 12 for months where the question counts 12 eggs, does not repeat when
-the numbers change.
+A coincidence in one problem's numbers, such as 12 for months if the question has 12 eggs, does not repeat with other
+numbers.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from treestar.verifier.grading.plain_numbers import read_plain_number
 __all__ = ["Resample", "is_false_positive"]
 
 Resample = Callable[[Problem, int], "Problem | None"]
-"""(problem, seed) -> an instance of the same structure with other numbers, or None where there is none."""
+"""(problem, seed) -> an instance of the same structure with other numbers, or None if there is none."""
 
 
 async def is_false_positive(
@@ -30,17 +30,17 @@ async def is_false_positive(
 ) -> bool:
     """Whether the program of a trajectory with the right answer is wrong on another instance of its problem.
 
-    False where the source has no other instance (`resample(problem, seed) is None`): nothing is known then.
+    False if the source has no other instance (`resample(problem, seed) is None`): it cannot be checked then.
 
     Args:
         trajectory: finished, in the bound format: its steps compute with names, so they run unchanged on any instance.
             In other formats the numbers themselves are in the steps.
         resample: such as `treestar.selfevolve.bound.resampling.resample`.
-        instances: on how many other instances it must be right.
-        seed: of the instances.
+        instances: number of other instances on which it must be right.
+        seed: seed of the instances.
 
     Raises:
-        TreestarError: the executor failed for good.
+        TreestarError: the executor failed permanently.
     """
     interpreter = await executor.open()
     try:
@@ -58,7 +58,7 @@ async def is_false_positive(
 
 
 async def answer_to(instance: Problem, trajectory: State, interpreter: Interpreter) -> str | None:
-    """What the trajectory's program answers to another instance; None where it fails or prints nothing."""
+    """The answer of the trajectory's program to another instance; None if it fails or prints nothing."""
     form = BoundFormat()
     execution = Execution()
     preamble = form.preamble(instance)
@@ -72,7 +72,7 @@ async def answer_to(instance: Problem, trajectory: State, interpreter: Interpret
 
 
 def is_rounded(gold: str | None, answer: str | None) -> bool:
-    """Whether `gold` is the whole part of `answer`: 3 for 3.5 trays. Generators that count in whole numbers round like
-    this where the drawn numbers do not divide evenly; such an instance says nothing about a program."""
+    """Whether `gold` is the integer part of `answer`: 3 for 3.5 trays. Generators that count in whole numbers round
+    like this if the drawn numbers do not divide evenly; such an instance cannot be used to check a program."""
     exact, whole = read_plain_number(answer or ""), read_plain_number(gold or "")
     return exact is not None and whole is not None and exact.value != whole.value == floor(exact.value)

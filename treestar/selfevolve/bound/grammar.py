@@ -1,11 +1,10 @@
 """Steps drawn without a policy: a small weighted grammar of arithmetic over the names in scope.
 
 A step computes one new number from the question's numbers and from earlier results, or prints the latest result. The
-weights say what is plausible before anything is known about a question's meaning: a value is read once, in the order of
-the text, and every result is needed. That holds for the programs of the gsm_symbolic group `taught`, from which the
-weights were taken: 80% of the questions' numbers are read once there and 9% never, 89% of the results are read once and
-all at least once. Of a question's words the grammar sees only percent signs, fractions, and words that stand for a
-constant, as "week" does for 7.
+weights describe what is plausible without the meaning of a question: a value is read once, in the order of the text,
+and every result is needed. They come from the programs of the gsm_symbolic group `taught`, in which 80% of the
+questions' numbers are read once and 9% never, 89% of the results are read once and all at least once. Of a question's
+words the grammar uses only percent signs, fractions, and words that mean a constant, such as "week" for 7.
 """
 
 from __future__ import annotations
@@ -25,20 +24,20 @@ from treestar.types import State
 __all__ = ["Draft", "Scope", "drafts", "in_drawing_order", "scope_of"]
 
 READ_AGAIN = 0.1
-"""Weight of a value that a step has read already, relative to a fresh one."""
+"""Weight of a value that a step has already read, relative to an unread one."""
 
 PASSED_OVER = 0.65
-"""Factor for each fresh number that precedes one that the step reads and that it skips."""
+"""Factor for each unread number that the step skips before one that it reads."""
 
 UNASKED = 0.04
-"""Weight of a constant for which the question has no word."""
+"""Weight of a constant without a word in the question."""
 
 PERCENTAGE_AS_NUMBER = 0.15
-"""Weight of a percentage that is used as if it were a plain number."""
+"""Weight of a percentage used as a plain number."""
 
 STOP_WITH_ALL_READ, STOP_EARLY, STOP_WITH_RESULTS_LEFT = 0.75, 0.1, 0.02
-"""How often the next step prints the latest result: when every number has been read, when some are left, and when an
-earlier result is left that nothing has read."""
+"""Probability that the next step prints the latest result: if every number has been read, if some are left, and if an
+earlier result is unread."""
 
 LETTERS = "abcdefghijklmpqrstuvwxyz"
 """New variables, in this order."""
@@ -69,12 +68,12 @@ NUMERIC_FUNCTIONS = {"abs", "float", "gcd", "int", "lcm", "len", "max", "min", "
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What the next step of a state may compute with."""
+    """The names and constants that the next step of a state can compute with."""
 
     numbers: tuple[str, ...]
-    """The names of the question's numbers, in its order."""
+    """The names of the question's numbers, in order of appearance."""
     results: tuple[str, ...] = ()
-    """The variables in which earlier steps left a number, the latest last."""
+    """The variables that earlier steps set to a number, the latest last."""
     read: frozenset[str] = frozenset()
     """The names that a step has read since they were assigned."""
     taken: frozenset[str] = frozenset()
@@ -88,7 +87,7 @@ class Scope:
 
     @property
     def values(self) -> tuple[str, ...]:
-        """Every name that a step may read: the latest result first, the numbers last."""
+        """Every name that a step can read: the latest result first, the numbers last."""
         return (*reversed(self.results), *self.numbers)
 
     def is_fresh(self, name: str) -> bool:
@@ -104,7 +103,7 @@ class Draft(NamedTuple):
     comment: str
     code: str
     probability: float
-    """Of being drawn; those of a scope's drafts sum to 1."""
+    """Probability of being drawn; those of a scope's drafts sum to 1."""
     is_last: bool = False
     """It prints the answer."""
 
@@ -115,7 +114,7 @@ class Computation(NamedTuple):
     words: str
     expression: str
     weight: float
-    """Relative to the other computations of its form, > 0."""
+    """Weight relative to the other computations of its form, > 0."""
 
 
 @lru_cache(maxsize=4096)
@@ -139,7 +138,7 @@ def drafts(scope: Scope) -> tuple[Draft, ...]:
 
 
 def in_drawing_order(candidates: Iterable[Draft], random: Random) -> list[Draft]:
-    """The drafts in the order in which drawing by probability without replacement finds them.
+    """The drafts in the order of drawing by probability without replacement.
 
     As a race: each arrives after an exponential time with its probability as rate (Efraimidis and Spirakis 2006).
     """
@@ -177,7 +176,7 @@ class Plausibility:
         return weight * PASSED_OVER**left_out
 
     def plainly(self, *names: str) -> float:
-        """The weight of a computation in which percentages are out of place."""
+        """The weight of a computation that should not use percentages."""
         weight = self(*names)
         for name in names:
             weight *= self.as_number[name]
@@ -263,8 +262,8 @@ FORMS: tuple[tuple[float, Callable[[Scope, Plausibility], Iterable[Computation]]
 
 
 def scope_of(state: State) -> Scope:
-    """What the next step of `state` may compute with. Never raises; everything in a step but assignments of arithmetic
-    to names is ignored."""
+    """The scope of the next step of `state`. Never raises; everything in a step except assignments of arithmetic to
+    names is ignored."""
     binding = binding_of(state.problem.question)
     numbers = [name for name, _ in binding.values]
     results: list[str] = []

@@ -1,9 +1,9 @@
-"""Right programs that a policy need not know: searched in the grammar alone, with its arithmetic computed here.
+"""Finds right programs without a policy: searches only the grammar, and computes its arithmetic here.
 
-Several thousand beginnings of programs are drawn, and after each one every last computation is tried, which reaches a
-hundred times as many programs as drawing it too. A program is right if it gives the gold answers of the problem and of
-several other instances of it; with a single instance most finds would be coincidence. Search then proposes the
-programs' steps (`exploration.ExploringPolicy`), so that they are run, valued and vetted like any others.
+Several thousand beginnings of programs are drawn, and after each one every last computation is tried. This reaches a
+hundred times as many programs as drawing the last computation, too. A program is right if it gives the gold answers of
+the problem and of several other instances; with a single instance most finds would be coincidence. Search then proposes
+the programs' steps (`exploration.ExploringPolicy`), so that they are run, valued and vetted like any others.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Program = tuple[Draft, ...]
 """Its steps; the last one prints the answer."""
 
 ENOUGH, PROPOSED = 16, 4
-"""Right programs after which the search ends, and how many of them it returns: the others are mostly the same
+"""Number of right programs after which the search ends, and number that it returns: the others are mostly the same
 arithmetic in a less natural order."""
 
 LONGEST = 6
@@ -51,11 +51,11 @@ class Instance(NamedTuple):
 def right_programs(problem: Problem, resample: Resample, tries: int, instances: int, seed: int) -> list[Program]:
     """At most PROPOSED programs that are right on `problem` and on `instances` others, the most plausible first.
 
-    None of them where the problem has no gold number, or its source no other instance.
+    Empty if the problem has no gold number, or its source no other instance.
 
     Args:
-        tries: how many computations are tried as the last one.
-        seed: of the draws and of the instances.
+        tries: number of computations to try as the last one.
+        seed: seed of the draws and of the instances.
     """
     if not tries:
         return []
@@ -67,7 +67,7 @@ def right_programs(problem: Problem, resample: Resample, tries: int, instances: 
 
 
 def instance_of(problem: Problem) -> Instance | None:
-    """`problem` in numbers; None where its answer is not a number, or too large for a float."""
+    """`problem` in numbers; None if its answer is not a number, or too large for a float."""
     numbers = {name: float(literal) for name, literal in binding_of(problem.question).values}
     answer = read_plain_number(problem.answer or "")
     try:
@@ -108,7 +108,7 @@ def search(root: Scope, instances: Sequence[Instance], tries: int, random: Rando
 
 
 def is_conclusion(last: Draft, scope: Scope) -> bool:
-    """Whether a program may end with `last`: every earlier result must have been read."""
+    """Whether a program can end with `last`: every earlier result must have been read."""
     return set(scope.results) <= after(scope, last).read
 
 

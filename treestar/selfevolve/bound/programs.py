@@ -1,7 +1,7 @@
-"""What self-evolution can do with the programs of the bound format, behind one class.
+"""Checks and finds programs of the bound format, behind one class.
 
-Steps that compute with names run unchanged on other instances of their problem, so a right answer by wrong logic can be
-told from a right one, and programs can be searched for without a policy.
+Steps that compute with names run unchanged on other instances of their problem, so right answers by wrong logic can be
+detected, and programs can be found without a policy.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class BoundPrograms:
     """Checks and finds programs by running them on other instances of their problem.
 
     Args:
-        instances: on how many other instances a program must be right; 0 checks none.
-        resample: gives the other instances.
+        instances: number of other instances on which a program must be right; 0 turns the check off.
+        resample: returns the other instances.
     """
 
     def __init__(self, instances: int, resample: Resample = resample) -> None:
@@ -37,7 +37,7 @@ class BoundPrograms:
         return misstates(trajectory)
 
     def has_instances(self, problem: Problem, seed: int) -> bool:
-        """Whether programs for `problem` are checked on other instances of it: it has some, and some are wanted."""
+        """Whether programs for `problem` are checked on other instances: it has some, and the check is on."""
         return self.instances > 0 and self.resample(problem, seed) is not None
 
     async def is_false_positive(
@@ -46,34 +46,34 @@ class BoundPrograms:
         """Whether a trajectory with the right answer is wrong on another instance of `problem`.
 
         Args:
-            seed: of the instances.
+            seed: seed of the instances.
 
         Raises:
-            TreestarError: the executor failed for good.
+            TreestarError: the executor failed permanently.
         """
         return await is_false_positive(problem, trajectory, self.resample, executor, verifier, self.instances, seed)
 
     async def exploring(self, policy: Policy, problem: Problem, config: ExplorationConfig, seed: int) -> Policy:
-        """`policy` with a share of its proposals from a grammar, right programs first. It serves `problem` alone."""
+        """`policy` with a share of its proposals from a grammar, right programs first. Use it only for `problem`."""
         programs = await asyncio.to_thread(right_programs, problem, self.resample, config.tries, self.instances, seed)
         return ExploringPolicy(policy, config, programs)
 
 
 def programs_of(policy: LanguageModelPolicy, instances: int, explores: bool) -> BoundPrograms | None:
-    """What can be done with the programs of `policy`; None where its step format has no such programs.
+    """The checks for the programs of `policy`; None if its step format does not have such programs.
 
     Args:
         instances: as for `BoundPrograms`.
-        explores: whether the policy is to explore, which needs such programs.
+        explores: whether the policy should explore, which needs such programs.
 
     Raises:
-        TreestarError: it is to explore and has none.
+        TreestarError: it should explore but does not have such programs.
     """
     if isinstance(policy.format, BoundFormat):
         return BoundPrograms(instances)
     if explores:
         raise TreestarError(
-            f"{policy.name} writes its steps in format {policy.format.name!r}, and exploration needs `bound`, where "
-            "the numbers of a question have names to compute with: remove `exploration` from the job"
+            f"{policy.name} writes its steps in format {policy.format.name!r}, but exploration needs `bound`, in "
+            "which the numbers of a question have names: remove `exploration` from the job"
         )
     return None

@@ -1,7 +1,7 @@
 """Other instances of a problem's template: the same structure with other numbers, and their gold answers.
 
-Two problems have the same structure if a program that is right for one must be right for the other. That is decided
-from the text alone. In most families it is the text with names in place of the numbers. In gsm_symbolic, where people
+Two problems have the same structure if a program that is right for one must be right for the other. This is decided
+only from the text. In most families it is the text with names in place of the numbers. In gsm_symbolic, where people
 and things change too, it is the template, the order of its numbers and the words for quantities ("week" instead of
 "month" needs another program). Instances are drawn from the generator, in the problem's own split. Long expressions and
 lists of animals never repeat by chance; there the numbers are exchanged in the text.
@@ -30,10 +30,10 @@ POOL_SEED = 90_000
 """Seed of the drawn instances, far from those of training and test sets."""
 
 POOL_OF_A_FAMILY, POOL_OF_A_TEMPLATE = 400, 60
-"""How many instances of a cell, or of each of its templates, are drawn: several of every structure."""
+"""Number of instances to draw per cell, or per template of a cell: several of every structure."""
 
 TRIES = 5000
-"""How often numbers are drawn again until every division of an expression is exact."""
+"""Maximum number of draws until every division of an expression is exact."""
 
 QUANTITY = re.compile(
     r"n\d+|%|percent"
@@ -50,11 +50,11 @@ ANIMAL_LIST = re.compile(r"(n\d+) ([a-z ]+)")
 
 Structure = tuple[object, ...]
 Solve = Callable[[Mapping[str, int]], "int | None"]
-"""The answer for numbers by name, or None where these numbers do not make a proper instance."""
+"""The answer for numbers by name, or None if these numbers do not give a valid instance."""
 
 
 def resample(problem: Problem, seed: int) -> Problem | None:
-    """An instance of the same structure as `problem` with other numbers, or None where its source has none.
+    """An instance of the same structure as `problem` with other numbers, or None if its source has none.
 
     Successive seeds give different instances as long as there are any.
 
@@ -87,7 +87,7 @@ def pool(family: str, level: str, split: Split) -> Mapping[Structure, list[Probl
 
 
 def structure(problem: Problem) -> Structure:
-    """What two instances have in common if the same programs solve them."""
+    """The structure of an instance; the same programs solve all instances with the same structure."""
     bound = bind_numbers(problem.question).question
     family = problem.metadata["family"]
     if family == "gsm_symbolic":
@@ -99,7 +99,7 @@ def structure(problem: Problem) -> Structure:
 
 
 def exchange_numbers(problem: Problem, binding: Binding, solve: Solve | None, seed: int) -> Problem | None:
-    """`problem` with other numbers in its text; None where its own numbers do not give its own gold answer."""
+    """`problem` with other numbers in its text; None if its own numbers do not give its gold answer."""
     values = {name: int(literal) for name, literal in binding.values}
     if solve is None or str(solve(values)) != problem.answer:
         return None
@@ -114,7 +114,7 @@ def exchange_numbers(problem: Problem, binding: Binding, solve: Solve | None, se
 
 
 def expression_solver(question: str) -> Solve | None:
-    """Evaluates the expression in a question with names, where every division must be exact."""
+    """Evaluates the expression in a question with names; every division must be exact."""
     found = EXPRESSION.search(question)
     if found is None:
         return None

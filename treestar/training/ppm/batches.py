@@ -1,8 +1,8 @@
-"""Batches of prefix trees: one forward pass reads every state of a batch, and what states share is read once.
+"""Batches of prefix trees: one forward pass reads every state of a batch, and shared prefixes only once.
 
 A state's tokens are a prefix of those of every state that continues it, so the states of a search tree form a prefix
 tree. The tree is laid out in one row: each token sees only the tokens on its path from the root, and its position is
-its depth, which gives every state the score that it would have alone.
+its depth, so every state gets the same score as when it is read separately.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class PrefixTree:
     parents: list[int]
     """The index of the token before it, -1 for the first of a sequence."""
     positions: list[int]
-    """How many tokens are before it in its sequence."""
+    """The number of tokens before it in its sequence."""
     end_of: dict[Tokens, int]
     """The index of each sequence's last token."""
 
@@ -51,9 +51,9 @@ class Batch:
     """Terms that are trained together."""
 
     rows: tuple[tuple[TokenTerm, ...], ...]
-    """Each row's terms; they belong to one problem and share most of what is read."""
+    """Each row's terms; they belong to one problem and share most of their tokens."""
     lengths: tuple[int, ...]
-    """Tokens of each row."""
+    """Number of tokens in each row."""
 
     @property
     def terms(self) -> list[TokenTerm]:
@@ -61,7 +61,7 @@ class Batch:
 
     @property
     def tokens(self) -> int:
-        """Tokens that are read, without padding."""
+        """Number of tokens that are read, without padding."""
         return sum(self.lengths)
 
     @property
@@ -70,7 +70,7 @@ class Batch:
 
 
 def make_batches(terms: Iterable[TokenTerm], batch_tokens: int, seed: int) -> list[Batch]:
-    """All terms, each once, in batches of at most `batch_tokens` tokens, padding included (one term may be longer).
+    """All terms, each once, in batches of at most `batch_tokens` tokens, including padding (one term can be longer).
 
     Weights are scaled so that their sum is 1 in a batch on average: the mean loss of the batches is the weighted mean
     over all terms.
@@ -84,7 +84,7 @@ def make_batches(terms: Iterable[TokenTerm], batch_tokens: int, seed: int) -> li
         for row in split(sorted(together, key=lambda term: term.states), batch_tokens)
     ]
     random = Random(seed)
-    # Rows of similar length need little padding; the random factor lets a problem meet others than its own kind.
+    # Rows of similar length need little padding; the random factor mixes different kinds of problems.
     rows.sort(key=lambda row: row[0] * random.uniform(0.9, 1.1))
     batches = list(packed(rows, batch_tokens))
     mean = sum(term.weight for batch in batches for term in batch.terms) / max(1, len(batches))
@@ -101,7 +101,7 @@ Row = tuple[int, tuple[TokenTerm, ...]]
 
 
 def split(terms: Sequence[TokenTerm], batch_tokens: int) -> Iterator[Row]:
-    """A problem's terms, halved again and again until each part fits into a batch."""
+    """A problem's terms, halved repeatedly until each part fits into a batch."""
     tokens = len(tree_of(terms).tokens)
     if len(terms) == 1 or tokens <= batch_tokens:
         yield tokens, tuple(terms)
@@ -112,7 +112,7 @@ def split(terms: Sequence[TokenTerm], batch_tokens: int) -> Iterator[Row]:
 
 
 def packed(rows: Iterable[Row], batch_tokens: int) -> Iterator[Batch]:
-    """Neighboring rows together as long as they fit."""
+    """Groups of neighboring rows that fit into a batch."""
     batch: list[Row] = []
     for row in rows:
         longest = max(length for length, _ in [*batch, row])

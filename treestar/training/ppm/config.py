@@ -1,4 +1,4 @@
-"""Every setting of a PPM's training, as a dataclass that checks itself. The command line's options are made from it."""
+"""All settings of a PPM's training, as a dataclass that validates itself. The command-line options come from it."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ class PPMTrainingConfig(FineTuningConfig):
     minimum_margin: float = 0.0
     """Use only pairs whose Q differs by at least this much; the released rStar-Math code uses 0.5."""
     centering: float = 0.1
-    """For `pairs`: weight of the square of the sum of a pair's two scores before tanh. It keeps both from ending up at
-    the same end of [-1, 1], where tanh has no gradient left to separate them. 0 is equation 4 alone."""
+    """For `pairs`: weight of the square of the sum of a pair's two scores before tanh. It prevents both from reaching
+    the same end of [-1, 1], where tanh has almost no gradient to separate them. 0 is only equation 4."""
     held_out: float = 0.1
-    """Share of the problems whose pairs are used to measure accuracy and not to train; the seed decides which."""
+    """Share of the problems whose pairs are held out to measure accuracy; the seed selects them."""
     epochs: float = 4.0
     """Passes over the training problems."""
     batch_tokens: int = 2048
-    """The most tokens in a forward pass, padding included; limits the memory."""
+    """Maximum number of tokens in a forward pass, including padding; limits the memory."""
     bf16: bool = False
     """Compute in bfloat16, and store the PPM in it; the weights are updated in float32."""
 
     def __post_init__(self) -> None:
-        """Raises ValueError naming the field, the value and what is allowed."""
+        """Raises ValueError that names the field, the value and what is allowed."""
         super().__post_init__()
         check_choice(self, "objective")
         check_number(self, "minimum_margin", at_least=0, below=2)

@@ -1,4 +1,4 @@
-"""From search trees to batches: the problems that are held out, the terms that an objective takes, and their tokens."""
+"""Converts search trees to batches: the held-out problems, the terms of an objective, and their tokens."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ __all__ = ["TrainingData", "prepare"]
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """The batches to train on and those to measure accuracy on; no problem is in both."""
+    """The training batches and the held-out batches; no problem is in both."""
 
     batches: Sequence[Batch]
     held_out: Sequence[Batch]
-    """Pairs, whatever the objective."""
+    """Pairs, for every objective."""
     counts: PairCounts
     too_long: int
-    """Terms that are left out because they exceed the model's context."""
+    """Number of terms left out because they exceed the model's context."""
 
     @property
     def fingerprint(self) -> str:
@@ -87,7 +87,7 @@ def prepare(
     )
     if not batches:
         raise TreestarError(
-            f"there is nothing to train on: {counts}. Pairs need trees in which some answers are right and some wrong: "
+            f"no training data: {counts}. Pairs need trees in which some answers are right and some wrong: "
             "search problems that the policy sometimes solves, with `--gold`, more rollouts or a higher temperature"
         )
     held_out = encoder.encode(pair_terms(pair for pair in pairs if pair.problem.question in aside))
@@ -95,8 +95,8 @@ def prepare(
 
 
 def held_out_problems(pairs: Iterable[Pair], config: PPMTrainingConfig) -> set[str]:
-    """The questions, among those that have pairs, that are held out: the configured share of them, but at least one and
-    not all. The seed decides which."""
+    """The held-out questions: the configured share of those with pairs, but at least one and not all. The seed selects
+    them."""
     questions = sorted({pair.problem.question for pair in pairs})
     if config.held_out == 0 or len(questions) < 2:
         return set()

@@ -37,10 +37,10 @@ COLUMNS = {
 
 
 def pairs_dataset(pairs: Sequence[Pair], step_format: StepFormat) -> Dataset:
-    """`pairs` as a data set with one row for each, in their order.
+    """`pairs` as a data set with one row per pair, in the same order.
 
-    `prompt` is the question and the steps that both share, `chosen` and `rejected` are what follows: prompt + chosen is
-    the text that the PPM reads. TRL's RewardTrainer and DPOTrainer take the three as they are.
+    `prompt` is the question and the shared steps, `chosen` and `rejected` are the rest: prompt + chosen is the text
+    that the PPM reads. TRL's RewardTrainer and DPOTrainer accept the three without changes.
 
     Raises:
         TreestarError: the package datasets is not installed, or a step changes the text before it (`segments`).
@@ -72,17 +72,17 @@ def row_of(pair: Pair, step_format: StepFormat) -> dict[str, Any]:
 
 
 def write_pairs(dataset: Dataset, path: str | Path) -> None:
-    """Write a data set of pairs as a Parquet file. Raises OSError where that cannot be written."""
+    """Write a data set of pairs as a Parquet file. Raises OSError if it cannot be written."""
     import pyarrow.parquet
 
     pyarrow.parquet.write_table(dataset.with_format("arrow")[:], path)
 
 
 def read_pairs(path: str | Path) -> Dataset:
-    """The data set that `write_pairs` wrote, in memory.
+    """The data set written by `write_pairs`, in memory.
 
     Raises:
-        TreestarError: the file cannot be read, or holds something else.
+        TreestarError: the file cannot be read, or contains something else.
     """
     import pyarrow
     import pyarrow.parquet
@@ -94,5 +94,5 @@ def read_pairs(path: str | Path) -> Dataset:
         raise TreestarError(f"{path} is not a Parquet file of preference pairs: {error}") from error
     missing = sorted(set(COLUMNS) - set(table.column_names))
     if missing:
-        raise TreestarError(f"{path} has no column {', '.join(missing)}: it holds no preference pairs")
+        raise TreestarError(f"{path} has no column {', '.join(missing)}: it does not contain preference pairs")
     return Dataset(table)

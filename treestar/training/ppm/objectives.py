@@ -1,6 +1,6 @@
-"""The objectives of a PPM's training: the terms that each takes from trees, and the loss of a term.
+"""The objectives of a PPM's training: their terms from trees, and the loss of a term.
 
-`pairs` is the paper's process preference model; `orm` and `q_regression` are what it is compared with (Table 8).
+`pairs` is the paper's process preference model; `orm` and `q_regression` are its baselines (Table 8).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Term:
     states: tuple[State, ...]
     """(chosen, rejected), or the one state whose score has a target."""
     target: float = 0.0
-    """What the score is compared with; not used by pairs."""
+    """The target of the score; not used by pairs."""
     weight: float = 1.0
     """The summand's factor, above 0."""
 
@@ -73,7 +73,7 @@ def preference_loss(logits: torch.Tensor, _targets: torch.Tensor, centering: flo
     from torch.nn.functional import logsigmoid
 
     chosen, rejected = logits.tanh().unbind(-1)
-    # The square of the scores themselves would not help: where tanh is flat, so is anything computed from it.
+    # The square of the scores would not help: if tanh is flat, so is everything computed from it.
     return -logsigmoid(chosen - rejected) + centering * logits.sum(-1) ** 2
 
 

@@ -43,15 +43,15 @@ def train_ppm(
     on_data: Callable[[TrainingData], None] = lambda _: None,
     on_progress: Callable[[TrainingProgress], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Train a PPM and write it into the folder `out`, with `training.json` beside it.
+    """Train a PPM and write it into the folder `out`, with `training.json`.
 
     Args:
         trees: searched with `gold`, so that every answer was judged.
-        policy: a shipped policy, a model folder, or a hub id: whose backbone the PPM starts from. Or a PPM, to train it
-            further.
+        policy: a shipped policy, a model folder, or a hub id; the PPM starts from its backbone. Or a PPM, to continue
+            its training.
         skipped: files and lines from which no tree could be read (`TreeFolder.skipped`), for the counts.
-        resume: continue from the last checkpoint in `out`, if there is one.
-        training_arguments: further fields of `transformers.TrainingArguments`, such as `fsdp`; they override `config`.
+        resume: continue from the last checkpoint in `out`, if any.
+        training_arguments: more fields of `transformers.TrainingArguments`, such as `fsdp`; they override `config`.
         on_data: called with the data before training, in the main process.
         on_progress: called after every step, in the main process.
 
@@ -59,8 +59,8 @@ def train_ppm(
         The content of `training.json`: settings, counts, losses, held-out pair accuracy, seconds and tokens.
 
     Raises:
-        TreestarError: a package is missing, the policy cannot be loaded, the trees give no pairs, `out` holds another
-            run, or training diverged.
+        TreestarError: a package is missing, the policy cannot be loaded, the trees give no pairs, `out` contains
+            another run, or training diverged.
     """
     check_package("accelerate")
     config, out = config or PPMTrainingConfig(), Path(out)
@@ -124,7 +124,7 @@ def make_trainer(
     arguments: Mapping[str, Any],
     on_progress: Callable[[TrainingProgress], None],
 ) -> PPMTrainer:
-    """Raises TreestarError where transformers does not accept the arguments."""
+    """Raises TreestarError if transformers does not accept the arguments."""
     from transformers import TrainingArguments
 
     from treestar.training.ppm.trainer import PPMTrainer

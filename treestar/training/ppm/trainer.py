@@ -1,6 +1,6 @@
 """`transformers.Trainer` for PPMs: the loss of a batch, and pair accuracy on held-out problems.
 
-Imports transformers at the top; import this module only where a training runs.
+Imports transformers at the top; import this module only to train.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class PPMTrainer(Trainer):  # type: ignore[misc]
     Args:
         ppm: is trained in place.
         loss: as `objectives.loss_of` returns it.
-        batches: what to train on.
-        held_out: batches of pairs, on which accuracy is reported after every epoch; may be empty.
+        batches: the training data.
+        held_out: batches of pairs on which accuracy is reported after every epoch; can be empty.
         optimizer: as `run.optimizer_of` returns it.
     """
 

@@ -1,5 +1,4 @@
-"""Every setting of a policy's fine-tuning, as a dataclass that checks itself. The command line's options are made from
-it."""
+"""All settings of a policy's fine-tuning, as a dataclass that validates itself. Command-line options come from it."""
 
 from __future__ import annotations
 
@@ -22,21 +21,21 @@ class SFTTrainingConfig(FineTuningConfig):
     batch_size: int = 16
     """Rows (with packing, packs) in a forward pass of each process."""
     max_length: int = 4096
-    """The most tokens of a trajectory; longer ones, and those that exceed the model's context, are left out."""
+    """Maximum number of tokens per trajectory; longer ones, and those that exceed the model's context, are left out."""
     packing: bool = False
-    """Put several trajectories into one row of `max_length` tokens, each seeing only itself. Worth it with
+    """Put several trajectories into one row of `max_length` tokens, each seeing only itself. Useful with
     FlashAttention, which is set in `training_arguments` as `model_init_kwargs: {attn_implementation: ...}`."""
     move_names: bool = True
-    """Where the step format has interchangeable names, move those of a row at random each time it is shown."""
+    """If the step format has interchangeable names, shift those of a row at random each time it is used."""
     step_format: FormatName | None = None
     """The step format that the policy learns; by default the base's."""
     lora: Mapping[str, Any] | None = None
     """Fields of `peft.LoraConfig`: train only low-rank adapters, which are merged into the stored weights."""
     training_arguments: Mapping[str, Any] = field(default_factory=dict)
-    """Further fields of `trl.SFTConfig`, such as `fsdp` or `optim`; they override those above."""
+    """More fields of `trl.SFTConfig`, such as `fsdp` or `optim`; they override those above."""
 
     def __post_init__(self) -> None:
-        """Raises ValueError naming the field, the value and what is allowed."""
+        """Raises ValueError that names the field, the value and what is allowed."""
         super().__post_init__()
         check_whole(self, "batch_size")
         check_whole(self, "max_length", at_least=2)

@@ -1,7 +1,7 @@
-"""From finished trajectories to the tokens that a policy is fine-tuned on: what it sees at inference, with a loss on
-what it writes there.
+"""Converts finished trajectories to the tokens that a policy is fine-tuned on: its input at inference, with a loss on
+its output.
 
-Invariant: every token with a loss follows exactly the tokens that the policy reads before it when it takes that step.
+Invariant: every token with a loss follows exactly the tokens that the policy reads before it at that step.
 Between two steps the policy's own text is tokenized again, as part of the next prompt, so the same is done here.
 """
 
@@ -18,18 +18,18 @@ from treestar.types import State, TreestarError
 __all__ = ["NO_LOSS", "SFTData", "SFTRow", "TokenRow", "prepare", "token_rows"]
 
 NO_LOSS = -100
-"""The label of a token that the policy reads but does not learn to write."""
+"""The label of a token without a loss: the policy only reads it."""
 
 
 @dataclass(frozen=True, slots=True)
 class SFTRow:
-    """A trajectory to learn from."""
+    """A trajectory to train on."""
 
     problem_id: str
     trajectory: State
     """Finished and right. Prompts and the policy's own text both follow from it and the step format."""
     copies: int = 1
-    """How often an epoch shows it."""
+    """How often it is in an epoch."""
 
     def __post_init__(self) -> None:
         if self.copies < 1:
@@ -38,22 +38,22 @@ class SFTRow:
 
 @dataclass(frozen=True, slots=True)
 class TokenRow:
-    """A sequence of tokens that is trained on."""
+    """A sequence of tokens to train on."""
 
     ids: tuple[int, ...]
     labels: tuple[int, ...]
-    """Of the same length: the token if the policy wrote it, else NO_LOSS."""
+    """Same length as the tokens: the token if the policy wrote it, otherwise NO_LOSS."""
 
 
 @dataclass(frozen=True, slots=True)
 class SFTData:
-    """What an epoch shows."""
+    """The data of one epoch."""
 
     rows: Sequence[TokenRow]
     """Copies of a row are next to each other."""
     trajectories: int
     too_long: int
-    """Trajectories that are left out because they exceed the maximum length."""
+    """Number of trajectories left out because they exceed the maximum length."""
 
     @property
     def fingerprint(self) -> str:
@@ -97,7 +97,7 @@ def prepare(rows: Iterable[SFTRow], tokenizer: Any, step_format: StepFormat, max
         found += [each for each in made for _ in range(row.copies)]
     if not found:
         left_out = f": all {too_long:,} trajectories exceed {max_length:,} tokens" if too_long else ""
-        raise TreestarError(f"there is nothing to train on{left_out}")
+        raise TreestarError(f"no training data{left_out}")
     return SFTData(found, trajectories, too_long)
 
 
@@ -106,12 +106,12 @@ def check_finished(step_format: StepFormat, row: SFTRow) -> None:
     if not steps or not step_format.final_answer(steps[-1], executions[-1]):
         raise TreestarError(
             f"the trajectory of problem {row.problem_id!r} does not end in an answer in the {step_format.name} format, "
-            "so nothing can be learned from it"
+            "so it cannot be used for training"
         )
 
 
 def token_rows(tokenizer: Any, step_format: StepFormat, trajectory: State) -> list[TokenRow]:
-    """The whole trajectory in one row, with the end-of-sequence token where the tokenizer has one.
+    """The whole trajectory in one row, with the end-of-sequence token if the tokenizer has one.
 
     A step whose prompt has other tokens than the same text within the trajectory (its first characters merge with the
     prompt's last) gets a separate row, and no loss in the common one. A step without text is not learned.
@@ -132,7 +132,7 @@ def token_rows(tokenizer: Any, step_format: StepFormat, trajectory: State) -> li
             continue  # the policy wrote only a tag, and reads a blank line there
         read, _ = tokenize(tokenizer, prompt)
         if tokens[: len(read)] == read:
-            # A last token that holds the line break after the tag as well is still the one that ends the step.
+            # A last token that also contains the line break after the tag still ends the step.
             stop = sum(start < len(prompt) + len(text) for start in starts)
             labels[len(read) : stop] = tokens[len(read) : stop]
         else:

@@ -37,7 +37,7 @@ __all__ = ["train_policy"]
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """The model that is fine-tuned."""
+    """The model to fine-tune."""
 
     name: str
     path: str
@@ -57,14 +57,14 @@ def train_policy(
     on_data: Callable[[SFTData], None] = lambda _: None,
     on_progress: Callable[[TrainingProgress], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Fine-tune a policy and write it into the folder `out`, with `training.json` beside it.
+    """Fine-tune a policy and write it into the folder `out`, with `training.json`.
 
     The folder is an ordinary Hugging Face checkpoint that `load_policy` loads: in the base's dtype, with its tokenizer
     and generation settings, and the step format in its config.json, which is written last.
 
     Args:
         base: the policy to fine-tune: a shipped policy, a model folder, or a hub id.
-        resume: continue from the last checkpoint in `out`, if there is one.
+        resume: continue from the last checkpoint in `out`, if any.
         on_data: called with the data before training, in the main process.
         on_progress: called after every step, in the main process.
 
@@ -73,7 +73,7 @@ def train_policy(
 
     Raises:
         TreestarError: a package is missing, the base cannot be loaded, a trajectory is not finished, no row can be
-            trained on, `out` holds another run, or training diverged.
+            trained on, `out` contains another run, or training diverged.
     """
     config, out = config or SFTTrainingConfig(), Path(out)
     check_package("trl")
@@ -162,7 +162,7 @@ def lora_config(config: SFTTrainingConfig) -> Any:
 
 
 def write_policy(base: Base, folder: Path) -> None:
-    """Turn what the trainer saved in `folder` into a checkpoint that differs from the base's only in its weights, with
+    """Convert the trainer's output in `folder` to a checkpoint that differs from the base's only in its weights, with
     the step format in its config."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig

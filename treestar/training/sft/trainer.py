@@ -1,6 +1,6 @@
-"""TRL's SFTTrainer for policies: rows of tokens, names that move, and an order that can be resumed.
+"""TRL's SFTTrainer for policies: rows of tokens, shifted names, and an order that can be resumed.
 
-Imports trl at the top; import this module only where a training runs.
+Imports trl at the top; import this module only to train.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class PolicyTrainer(SFTTrainer):  # type: ignore[misc]
     """Trains `model` on `rows`, in place.
 
     Args:
-        tokenizer: the model's; TRL may give it a padding token.
-        names: the tokens that a row's names may be moved to; may be empty (see `training.renaming`).
+        tokenizer: the model's; TRL can add a padding token.
+        names: the tokens that a row's names can be shifted to; can be empty (see `training.renaming`).
         lora: a `peft.LoraConfig`, or None to train all weights.
         optimizer: as `run.optimizer_of` returns it.
     """
@@ -64,7 +64,7 @@ class PolicyTrainer(SFTTrainer):  # type: ignore[misc]
             )
         report_progress(self, on_progress)
         self.names = names
-        # Each row, or pack of rows, has its index in a column: what is drawn for it depends on that and the epoch.
+        # Each row, or pack of rows, has its index in a column: its random draws depend on that and the epoch.
         self.train_dataset = self.train_dataset.add_column("row", range(len(self.train_dataset)))
         self.pad = self.data_collator
         self.data_collator = self.tensors
@@ -74,7 +74,7 @@ class PolicyTrainer(SFTTrainer):  # type: ignore[misc]
         return tensors
 
     def moved(self, row: dict[str, Any]) -> dict[str, Any]:
-        """`row` with its names moved by a random distance; in a pack, each sequence by its own distance."""
+        """`row` with its names shifted by a random distance; in a pack, each sequence by its own distance."""
         random = draws_for(row["row"], self)
         ids: list[int] = []
         labels: list[int] = []
@@ -96,10 +96,10 @@ class PolicyTrainer(SFTTrainer):  # type: ignore[misc]
         return finite(super().compute_loss(*arguments, **named), self)
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
-        """Write no card: training.json says how the model was made."""
+        """Do not write a model card: training.json describes the training."""
 
     def _send_telemetry(self) -> None:
-        """Send nothing to TRL's makers."""
+        """Do not send telemetry to TRL's developers."""
 
 
 @contextmanager
