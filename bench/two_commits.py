@@ -1,0 +1,183 @@
+"""Compare this checkout with another one, such as the commit before a restructuring: speed, and equality of trees.
+
+    python bench/two_commits.py OTHER_CHECKOUT [--parts overhead,sandbox,round] [--repeats 3]
+
+The two checkouts take turns, so that a slow phase of the machine affects both. Each runs its own scripts and its own
+package in processes of their own.
+
+- overhead: nodes per second of `bench/overhead.py` by tree size;
+- sandbox: steps per second and milliseconds per step of `bench/sandbox.py`;
+- round: seconds of each phase of one round of `treestar evolve --preset embedded-quick` in float32, and how many of its
+  trees are equal, node by node (times aside).
+
+A ratio is new over old for rates, old over new for times: above 1 is faster. Writes bench/results/two_commits.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import yaml
+
+from treestar.ppm import read_trees
+from treestar.search import Tree
+from treestar.storage.record import write_record
+
+HERE = Path(__file__).resolve().parents[1]
+
+Figures = dict[str, float]
+
+
+def run(checkout: Path, *command: str) -> str:
+    """What a Python command prints that runs with the package of `checkout`."""
+    environment = os.environ | {"PYTHONPATH": str(checkout)}
+    return subprocess.run(
+        [sys.executable, *command], cwd=checkout, env=environment, capture_output=True, text=True, check=True
+    ).stdout
+
+
+def overhead(checkout: Path) -> Figures:
+    figures = script_figures(checkout, "overhead", "--repeats", "3")
+    sides = {"treestar": figures["treestar"], "TreeQuest": figures["treequest"]}
+    return {
+        f"{side}, {nodes} nodes": rates["median"] for side, by_size in sides.items() for nodes, rates in by_size.items()
+    }
+
+
+def sandbox(checkout: Path) -> Figures:
+    figures = script_figures(checkout, "sandbox", "--repeats", "2")
+    steps = {
+        f"{kind}, {depth}, 1/ms": 1.0 / of_depth["p50_ms"]
+        for kind, ways in figures["latency"].items()
+        for depth, of_depth in ways["treestar"].items()
+    }
+    rates = {f"throughput, {name}": rate for name, rate in flat(figures["throughput"]).items()}
+    return {**steps, **rates}
+
+
+def flat(values: dict[str, Any], prefix: str = "") -> Figures:
+    """The numbers in nested mappings, named by their path."""
+    found: Figures = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            found |= flat(value, f"{prefix}{name}, ")
+        elif isinstance(value, int | float):
+            found[prefix + name] = float(value)
+    return found
+
+
+def script_figures(checkout: Path, name: str, *arguments: str) -> dict[str, Any]:
+    """The figures of a bench script. Its record is put back as it was, because this run only compares."""
+    record = checkout / "bench" / "results" / f"{name}.json"
+    before = record.read_text(encoding="utf-8")
+    try:
+        return dict(json.loads(run(checkout, f"bench/{name}.py", *arguments)))
+    finally:
+        record.write_text(before, encoding="utf-8")
+
+
+def evolve_round(checkout: Path, out: Path) -> Figures:
+    """Phases per second of one round of the preset."""
+    preset = checkout / "treestar" / "selfevolve" / "presets" / "embedded-quick.yaml"
+    job = yaml.safe_load(preset.read_text(encoding="utf-8"))
+    job["rounds"] = job["rounds"][:1]
+    job["problems"]["gym"] = [each for each in job["problems"]["gym"] if each.get("from_round", 1) == 1]
+    job["dtype"] = "float32"
+    file = out.with_suffix(".yaml")
+    file.write_text(yaml.safe_dump(job), encoding="utf-8")
+    run(checkout, "-m", "treestar", "evolve", str(file), "--out", str(out))
+    phases = {
+        file.stem: json.loads(file.read_text())["seconds"] for file in (out / "round-1" / "phases").glob("*.json")
+    }
+    return {f"{name}, 1/s": 1.0 / phases[name] for name in ("search", "sft", "ppm", "evaluation")}
+
+
+def content(tree: Tree) -> Any:
+    """A tree without its settings, whose names differ, and without times."""
+    found = tree.to_json()
+    nodes = [{name: value for name, value in node.items() if name != "seconds"} for node in found["nodes"]]
+    return found["problem"]["id"], found["seed"], nodes
+
+
+def equal_trees(first: Path, second: Path) -> dict[str, int]:
+    trees = [
+        sorted(map(content, read_trees(out / "round-1" / "trees")), key=lambda each: each[:2])
+        for out in (first, second)
+    ]
+    pairs = list(zip(*trees, strict=True))
+    return {"trees": len(pairs), "equal": sum(one == other for one, other in pairs)}
+
+
+def alternate(measure: Callable[[Path], Figures], checkouts: dict[str, Path], repeats: int) -> dict[str, Any]:
+    """The median figures of each checkout and their ratios."""
+    runs: dict[str, list[Figures]] = {name: [] for name in checkouts}
+    for number in range(repeats):
+        order = list(checkouts.items())
+        for name, checkout in order if number % 2 == 0 else reversed(order):
+            runs[name].append(measure(checkout))
+    found: dict[str, Any] = {}
+    for figure in runs["new"][0]:
+        old, new = ([each[figure] for each in runs[name]] for name in ("old", "new"))
+        ratios = [one / other for one, other in zip(new, old, strict=True)]
+        found[figure] = {
+            "old": round(median(old), 4),
+            "new": round(median(new), 4),
+            "ratio": round(median(new) / median(old), 3),
+            "ratio by repeat": [round(each, 3) for each in ratios],
+        }
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("other", type=Path)
+    parser.add_argument("--parts", default="overhead,sandbox,round")
+    parser.add_argument("--repeats", type=int, default=3)
+    arguments = parser.parse_args()
+    checkouts = {"old": arguments.other.resolve(), "new": HERE}
+    commits = {
+        name: subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], cwd=path, capture_output=True, text=True, check=True
+        ).stdout.strip()
+        for name, path in checkouts.items()
+    }
+    figures: dict[str, Any] = {"commits": commits}
+    parts = arguments.parts.split(",")
+    with tempfile.TemporaryDirectory() as folder:
+        jobs = Path(folder)
+        if "overhead" in parts:
+            figures["overhead"] = alternate(overhead, checkouts, arguments.repeats)
+        if "sandbox" in parts:
+            figures["sandbox"] = alternate(sandbox, checkouts, arguments.repeats)
+        if "round" in parts:
+            numbers = {name: iter(range(arguments.repeats)) for name in checkouts}
+            names = {path: name for name, path in checkouts.items()}
+
+            def one_round(checkout: Path) -> Figures:
+                name = names[checkout]
+                return evolve_round(checkout, jobs / f"{name}-{next(numbers[name])}")
+
+            figures["round"] = alternate(one_round, checkouts, min(arguments.repeats, 2))
+            figures["trees"] = {
+                "old and new": equal_trees(jobs / "old-0", jobs / "new-0"),
+                **({"old twice": equal_trees(jobs / "old-0", jobs / "old-1")} if arguments.repeats > 1 else {}),
+            }
+    write_record(
+        HERE / "bench" / "results" / "two_commits.json",
+        figures,
+        seed=0,
+        command="python bench/two_commits.py OTHER_CHECKOUT",
+    )
+
+
+if __name__ == "__main__":
+    main()
