@@ -49,7 +49,7 @@ def test_metrics_share_their_resamples() -> None:
 
 def test_a_constant_has_no_width_and_nothing_has_no_interval() -> None:
     assert bootstrap_intervals(np.ones((5, 1))).tolist() == [[1.0, 1.0]]
-    with pytest.raises(ValueError, match="no problem"):
+    with pytest.raises(ValueError, match="the list of problems is empty"):
         bootstrap_intervals(np.ones((0, 1)))
 
 
