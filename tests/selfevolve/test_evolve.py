@@ -186,7 +186,10 @@ def test_a_full_disk_is_one_sentence_and_leaves_a_job_that_goes_on(
         append(self, row)
 
     monkeypatch.setattr(Table, "append", append_until_full)
-    sentence = r"trees cannot be written: the disk is full\. Finished work is not lost: free some space and continue \(with --resume"
+    sentence = (
+        r"trees cannot be written: the disk is full\. Finished work is not lost: free some space and continue "
+        r"\(with --resume"
+    )
     with pytest.raises(TreestarError, match=sentence):
         evolve(job, tmp_path, backends=scripted_backends())
     monkeypatch.undo()
