@@ -2,15 +2,16 @@
 
     python bench/two_commits.py OTHER_CHECKOUT [--parts overhead,sandbox,round] [--repeats 3]
 
-The two checkouts take turns, so that a slow phase of the machine affects both. Each runs its own scripts and its own
-package in processes of their own.
+The two checkouts take turns, so that a slow phase of the machine affects both. Each runs its own scripts with its own
+package, in separate processes.
 
-- overhead: nodes per second of `bench/overhead.py` by tree size;
-- sandbox: steps per second and milliseconds per step of `bench/sandbox.py`;
+- overhead: nodes per second by tree size, with the searches of `bench/overhead.py`;
+- sandbox: steps per millisecond of one tree by kind and depth, and per second of 16 trees, with the steps of
+  `bench/sandbox.py`;
 - round: seconds of each phase of one round of `treestar evolve --preset embedded-quick` in float32, and how many of its
   trees are equal, node by node (times aside).
 
-A ratio is new over old for rates, old over new for times: above 1 is faster. Writes bench/results/two_commits.json.
+All figures are rates, and a ratio is new over old: above 1 is faster. Writes bench/results/two_commits.json.
 """
 
 from __future__ import annotations
@@ -45,44 +46,52 @@ def run(checkout: Path, *command: str) -> str:
     ).stdout
 
 
+OVERHEAD = """
+import gc, json, statistics, sys
+sys.path.insert(0, "bench")
+from overhead import SIZES, treestar_rate
+rates = {}
+for nodes in SIZES:
+    treestar_rate(nodes)
+    found = []
+    for _ in range(max(5, 20_000 // nodes)):
+        gc.collect()
+        found.append(treestar_rate(nodes))
+    rates[f"{nodes} nodes, 1/s"] = statistics.median(found)
+print(json.dumps(rates))
+"""
+
+SANDBOX = """
+import asyncio, json, statistics, sys
+sys.path.insert(0, "bench")
+import sympy
+from sandbox import DEPTHS, KINDS, TIMES, throughput, timed, treestar_in
+from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
+
+async def measure():
+    executor = SandboxExecutor(SandboxConfig(seconds=30.0))
+    await executor.layers()
+    interpreter = await executor.open()
+    rates = {}
+    for kind in KINDS:
+        for depth in DEPTHS:
+            taken = await timed(treestar_in(interpreter), kind, depth, 3 * TIMES[kind])
+            rates[f"{kind} at depth {depth}, 1/ms"] = 1.0 / statistics.median(taken)
+    await interpreter.close()
+    rates["16 trees, 1/s"] = (await throughput(executor, 3))["steps_per_second"]
+    await executor.close()
+    print(json.dumps(rates))
+
+asyncio.run(measure())
+"""
+
+
 def overhead(checkout: Path) -> Figures:
-    figures = script_figures(checkout, "overhead", "--repeats", "3")
-    sides = {"treestar": figures["treestar"], "TreeQuest": figures["treequest"]}
-    return {
-        f"{side}, {nodes} nodes": rates["median"] for side, by_size in sides.items() for nodes, rates in by_size.items()
-    }
+    return dict(json.loads(run(checkout, "-c", OVERHEAD)))
 
 
 def sandbox(checkout: Path) -> Figures:
-    figures = script_figures(checkout, "sandbox", "--repeats", "2")
-    steps = {
-        f"{kind}, {depth}, 1/ms": 1.0 / of_depth["p50_ms"]
-        for kind, ways in figures["latency"].items()
-        for depth, of_depth in ways["treestar"].items()
-    }
-    rates = {f"throughput, {name}": rate for name, rate in flat(figures["throughput"]).items()}
-    return {**steps, **rates}
-
-
-def flat(values: dict[str, Any], prefix: str = "") -> Figures:
-    """The numbers in nested mappings, named by their path."""
-    found: Figures = {}
-    for name, value in values.items():
-        if isinstance(value, dict):
-            found |= flat(value, f"{prefix}{name}, ")
-        elif isinstance(value, int | float):
-            found[prefix + name] = float(value)
-    return found
-
-
-def script_figures(checkout: Path, name: str, *arguments: str) -> dict[str, Any]:
-    """The figures of a bench script. Its record is put back as it was, because this run only compares."""
-    record = checkout / "bench" / "results" / f"{name}.json"
-    before = record.read_text(encoding="utf-8")
-    try:
-        return dict(json.loads(run(checkout, f"bench/{name}.py", *arguments)))
-    finally:
-        record.write_text(before, encoding="utf-8")
+    return dict(json.loads(run(checkout, "-c", SANDBOX)))
 
 
 def evolve_round(checkout: Path, out: Path) -> Figures:
