@@ -19,7 +19,9 @@ PRINTS = {
 ARGUMENTS = {"compare_strategies.py": ["1"]}
 
 
-@pytest.mark.parametrize("name", PRINTS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name == "compare_strategies.py")) for name in PRINTS]
+)
 def test_example(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

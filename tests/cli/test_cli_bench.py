@@ -85,6 +85,7 @@ def test_killed_at_several_moments_and_resumed_gives_the_same_results(tmp_path: 
     assert all(each["difference"] == 0.0 for each in compared)
 
 
+@pytest.mark.slow
 def test_a_ppm_is_measured_and_another_is_not_mixed_in(tmp_path: Path) -> None:
     from treestar.ppm import ppm_from_policy
 

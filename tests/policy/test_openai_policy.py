@@ -242,6 +242,7 @@ class TestFaults:
         assert policy.report().startswith("requests repeated: ")
         assert "3 x unusable answer, 2 x connection failed" in policy.report()
 
+    @pytest.mark.slow
     def test_a_server_that_is_killed_and_comes_back_loses_no_problem(
         self, server: ServerProcess, undisturbed: list[Any]
     ) -> None:
