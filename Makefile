@@ -38,6 +38,7 @@ docs: .venv/docs  ## the documentation as a site in site/; a broken link fails
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 wheel: .venv/wheel  ## dist/treestar-VERSION-py3-none-any.whl
+	@rm -rf build
 	$(BIN)/python -m build --wheel
 
 .venv/bin/python:
