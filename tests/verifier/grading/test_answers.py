@@ -317,7 +317,7 @@ def test_no_text_makes_the_grader_raise(first: str, second: str) -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@given(latex_like)
+@given(latex_like.filter(lambda answer: answer.strip("$ ")))  # dollars around nothing say nothing
 def test_every_answer_that_says_something_equals_itself(answer: str) -> None:
     assert equivalent(answer, answer)
     assert equivalent(answer, f"  {answer} ")

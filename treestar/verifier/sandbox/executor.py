@@ -175,7 +175,8 @@ class SandboxInterpreter:
                     return self.execution(number, parent, code, reply, time.monotonic() - worker.began)
             except TimeoutError:
                 error = f"TimeoutError: the step ran longer than {limit:g} seconds and was stopped"
-                return Execution(error=error, seconds=limit)
+                # Less than the limit if what took too long was running the path again in a new worker.
+                return Execution(error=error, seconds=min(limit, limit - left + time.monotonic() - worker.began))
             except ChannelClosed:
                 signal_number = await worker.end()
                 self.check_open()
