@@ -1,6 +1,6 @@
 """Compare this checkout with another one, such as the commit before a restructuring: speed, and equality of trees.
 
-    python bench/two_commits.py OTHER_CHECKOUT [--parts overhead,sandbox,round] [--repeats 3]
+    python bench/two_commits.py OTHER_CHECKOUT [--parts overhead,sandbox,round,trees] [--repeats 3]
 
 The two checkouts take turns, so that a slow phase of the machine affects both. Each runs its own scripts with its own
 package, in separate processes.
@@ -8,8 +8,9 @@ package, in separate processes.
 - overhead: nodes per second by tree size, with the searches of `bench/overhead.py`;
 - sandbox: steps per millisecond of one tree by kind and depth, and per second of 16 trees, with the steps of
   `bench/sandbox.py`;
-- round: seconds of each phase of one round of `treestar evolve --preset embedded-quick` in float32, and how many of its
-  trees are equal, node by node (times aside).
+- round: search and selection of the first round of `treestar evolve --preset embedded-quick` in float32;
+- trees: how many trees of such a round are equal, node by node (times aside), with one problem at a time: together, a
+  matrix product in a batch of another shape may round differently.
 
 All figures are rates, and a ratio is new over old: above 1 is faster. Writes bench/results/two_commits.json.
 """
@@ -94,21 +95,23 @@ def sandbox(checkout: Path) -> Figures:
     return dict(json.loads(run(checkout, "-c", SANDBOX)))
 
 
-def evolve_round(checkout: Path, out: Path) -> Figures:
+def evolve_round(checkout: Path, out: Path, problems: int = 100, concurrency: int = 64) -> Figures:
     """Phases per second of one round of the preset."""
     preset = checkout / "treestar" / "selfevolve" / "presets" / "embedded-quick.yaml"
     job = yaml.safe_load(preset.read_text(encoding="utf-8"))
     job["rounds"] = job["rounds"][:1]
-    job["problems"]["gym"] = [each for each in job["problems"]["gym"] if each.get("from_round", 1) == 1]
-    # In float32 a tree hardly ever depends on its batch, and a CPU without bf16 units trains faster.
-    job["dtype"], job["sft"]["bf16"], job["ppm"]["bf16"] = "float32", False, False
+    cells = [each for each in job["problems"]["gym"] if each.get("from_round", 1) == 1]
+    job["problems"]["gym"] = [{**each, "problems": min(each["problems"], problems)} for each in cells]
+    # Its trainings are left out: their time is that of transformers and TRL. In float32 a tree hardly ever depends on
+    # its batch.
+    job |= {"dtype": "float32", "sft": None, "ppm": None, "continue_ppm": False, "evaluation": None}
     file = out.with_suffix(".yaml")
     file.write_text(yaml.safe_dump(job), encoding="utf-8")
-    run(checkout, "-m", "treestar", "evolve", str(file), "--out", str(out))
+    run(checkout, "-m", "treestar", "evolve", str(file), "--out", str(out), "--concurrency", str(concurrency))
     phases = {
         file.stem: json.loads(file.read_text())["seconds"] for file in (out / "round-1" / "phases").glob("*.json")
     }
-    return {f"{name}, 1/s": 1.0 / phases[name] for name in ("search", "sft", "ppm", "evaluation")}
+    return {f"{name}, 1/s": 1.0 / phases[name] for name in ("search", "selection")}
 
 
 def content(tree: Tree) -> Any:
@@ -152,7 +155,7 @@ def alternate(measure: Callable[[Path], Figures], checkouts: dict[str, Path], re
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("other", type=Path)
-    parser.add_argument("--parts", default="overhead,sandbox,round")
+    parser.add_argument("--parts", default="overhead,sandbox,round,trees")
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     checkouts = {"old": arguments.other.resolve(), "new": HERE}
@@ -179,10 +182,10 @@ def main() -> None:
                 return evolve_round(checkout, jobs / f"{name}-{next(numbers[name])}")
 
             figures["round"] = alternate(one_round, checkouts, min(arguments.repeats, 2))
-            figures["trees"] = {
-                "old and new": equal_trees(jobs / "old-0", jobs / "new-0"),
-                **({"old twice": equal_trees(jobs / "old-0", jobs / "old-1")} if arguments.repeats > 1 else {}),
-            }
+        if "trees" in parts:
+            for name, checkout in checkouts.items():
+                evolve_round(checkout, jobs / f"{name}-alone", problems=4, concurrency=1)
+            figures["trees"] = equal_trees(jobs / "old-alone", jobs / "new-alone")
     write_record(
         HERE / "bench" / "results" / "two_commits.json",
         figures,
