@@ -125,7 +125,7 @@ def completion(text: str) -> Completion:
 class TestRequests:
     """The requests to the server."""
 
-    def test_candidates_hang_on_seed_and_index_alone(self, port: int) -> None:
+    def test_candidates_depend_only_on_seed_and_index(self, port: int) -> None:
         state = State(Problem("A farm has 12 cows and buys 30 more. It sells 7. How many cows are left?"))
         first, again, other, fewer = propose(
             policy_at(port), *[(state, n, SAMPLING, seed) for n, seed in ((4, 1), (4, 1), (4, 2), (2, 1))]

@@ -105,7 +105,7 @@ def test_steps_stop_at_their_tags(policy: LanguageModelPolicy) -> None:
             assert (step.ending == "truncated") == (step.tokens == SAMPLING.max_tokens)
 
 
-def test_candidates_hang_on_seed_and_index_alone(policy: LanguageModelPolicy) -> None:
+def test_candidates_depend_only_on_seed_and_index(policy: LanguageModelPolicy) -> None:
     """Not on their number, nor on concurrent requests."""
     together = texts(propose(policy, STATES, n=4))
     alone = texts(propose(policy, STATES[:1], n=2))
