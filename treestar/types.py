@@ -22,6 +22,7 @@ __all__ = [
     "Policy",
     "Problem",
     "Proposal",
+    "Recommended",
     "Reporting",
     "Sampling",
     "Scorer",
@@ -78,6 +79,9 @@ class Step:
     """Natural log of the policy's probability of `text` (temperature 1), summed over its tokens; <= 0."""
     tokens: int = 0
     """Tokens the policy generated for this step, including the ending tag."""
+    token_ids: tuple[int, ...] = field(default=(), compare=False, repr=False)
+    """The tokens of `text` as generated, where later prompts must repeat exactly these; (): `text` is tokenized again.
+    Not saved with trees."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +119,29 @@ class Sampling:
     top_p: float = 1.0
     max_tokens: int = 256
     """Maximum length of a step in tokens; a longer one is returned as `truncated`."""
+    top_k: int = 0
+    """Draw only from this many most probable tokens; 0: from all."""
+    min_p: float = 0.0
+    """Draw only tokens at least this fraction as probable as the most probable one."""
     distinct: bool = False
     """Draw candidates without replacement, so no text appears twice; there may be fewer than requested. Not every
     policy supports this."""
     min_share: float = 0.0
     """With `distinct`: drop candidates whose probability is less than this fraction of the most probable one's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recommended:
+    """What suits a policy, for the settings that a search leaves open."""
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    max_depth: int = 16
+    """Maximum number of steps per trajectory."""
+    max_step_tokens: int = 256
+    """Maximum number of tokens per step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +178,11 @@ class Policy(ABC):
         """The policy's name in results and errors; by default its class name."""
         return type(self).__name__
 
+    @cached_property
+    def recommended(self) -> Recommended:
+        """Settings for searches that leave them open; by default those of `Recommended`."""
+        return Recommended()
+
     def preamble(self, problem: Problem) -> str:
         """Python that runs before the first step, or "" (the default)."""
         return ""
@@ -188,7 +215,7 @@ class CompletedPolicy(Policy):
     def __init__(self, source: Any) -> None:
         self.source = source
         self.name = type(source).__name__
-        for member in ("name", "preamble", "display", "final_answer", "close", "report"):
+        for member in ("name", "recommended", "preamble", "display", "final_answer", "close", "report"):
             if hasattr(source, member):
                 setattr(self, member, getattr(source, member))
 
@@ -209,7 +236,7 @@ def as_policy(policy: Any) -> Policy:
         raise TreestarError(
             f"a policy needs a method `propose`, and {policy!r:.80} has none: pass a subclass of treestar.Policy"
         )
-    has_all = all(hasattr(policy, member) for member in ("name", "preamble", "display", "final_answer"))
+    has_all = all(hasattr(policy, member) for member in ("name", "recommended", "preamble", "display", "final_answer"))
     return cast(Policy, policy) if has_all else CompletedPolicy(policy)
 
 

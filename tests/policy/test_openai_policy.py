@@ -334,9 +334,9 @@ class TestNames:
         ("name", "url", "form"),
         [
             ("openai:embedded@http://localhost:8000", "http://localhost:8000/v1", "bound"),
-            ("openai:Qwen/Qwen3-8B@http://10.0.0.1:8000/v1/", "http://10.0.0.1:8000/v1", "chat"),
-            ("openai:a@b@https://host/api/openai", "https://host/api/openai", "chat"),
-            ("openai:gpt-x", "https://api.openai.com/v1", "chat"),
+            ("openai:Qwen/Qwen3-8B@http://10.0.0.1:8000/v1/", "http://10.0.0.1:8000/v1", "thinking"),
+            ("openai:a@b@https://host/api/openai", "https://host/api/openai", "cot"),
+            ("openai:gpt-x", "https://api.openai.com/v1", "cot"),
         ],
     )
     def test_names(self, name: str, url: str, form: str) -> None:

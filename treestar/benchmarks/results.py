@@ -8,6 +8,7 @@ A task is a cell without its seed; `scoring` describes the filters.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -134,6 +135,7 @@ def directions(values: TaskValues) -> dict[str, bool]:
 def task_config(cell: Cell, config: BenchmarkConfig) -> dict[str, Any]:
     search = cell.config.to_json()
     temperature = search.get("temperature", 0.0)
+    limits = search["max_depth"], search["max_step_tokens"]
     return {
         "task": cell.task,
         "dataset_name": cell.dataset,
@@ -143,7 +145,7 @@ def task_config(cell: Cell, config: BenchmarkConfig) -> dict[str, Any]:
             "do_sample": temperature > 0,
             "temperature": temperature,
             "top_p": search.get("top_p", 1.0),
-            "max_gen_toks": search["max_depth"] * search["max_step_tokens"],
+            "max_gen_toks": None if None in limits else math.prod(limits),
         },
         "metadata": {"method": cell.method, "seeds": 1 if cell.method == "greedy" else config.seeds, "search": search},
     }

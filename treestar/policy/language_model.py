@@ -19,6 +19,7 @@ class LanguageModelPolicy(Policy):
     def __init__(self, step_format: StepFormat, name: str) -> None:
         self.format = step_format
         self.name = name
+        self.recommended = step_format.recommended
 
     def preamble(self, problem: Problem) -> str:
         return self.format.preamble(problem)

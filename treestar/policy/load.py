@@ -48,7 +48,7 @@ def load_policy(
         config = AutoConfig.from_pretrained(path)
         tokenizer = AutoTokenizer.from_pretrained(path)
         model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype or dtype_for(device)).to(device)
-    chosen = step_format_for(config, tokenizer, step_format)
+    chosen = step_format_for(config, tokenizer, step_format, model.generation_config)
     return TransformersPolicy(model, tokenizer, chosen, name, max_batch)
 
 

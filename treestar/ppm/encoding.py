@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from treestar.policy.formats import ANSWER, StepFormat
+from treestar.policy.formats import ANSWER, StepFormat, missing_bos
 from treestar.types import Execution, Problem, State, Step, TreestarError
 
 __all__ = ["Encoded", "check_step_ends", "encode", "fitting_part", "segments"]
@@ -42,6 +42,8 @@ def encode(tokenizer: Any, step_format: StepFormat, state: State) -> Encoded:
     ends: list[int] = []
     for segment in segments(step_format, state):
         ids += tokens_of(tokenizer, segment)
+        if not ends:
+            ids = missing_bos(tokenizer, ids) + ids
         ends.append(len(ids) - 1)
     return Encoded(ids, ends)
 

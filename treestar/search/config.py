@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from math import inf, isfinite, isnan
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 from treestar.config.checks import check_choice, check_number, check_whole, invalid
 from treestar.search.answer import Choice
 from treestar.search.budget import Budget
 from treestar.search.selection import Rule
-from treestar.types import Sampling
+from treestar.types import Recommended, Sampling
 
 __all__ = [
     "AdaptiveBranchingConfig",
@@ -28,7 +28,11 @@ __all__ = [
     "SearchConfig",
     "TreeSearchConfig",
     "WeightedVoteConfig",
+    "settled",
 ]
+
+ConfigT = TypeVar("ConfigT", bound="SearchConfig")
+ValueT = TypeVar("ValueT")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,18 +46,23 @@ class SearchConfig(Budget):
     needs_scorer: ClassVar[bool] = False
     """Whether the strategy cannot work without a PPM."""
 
-    max_depth: int = 16
-    """Maximum number of steps per trajectory."""
-    max_step_tokens: int = 256
-    """Maximum number of tokens per step."""
+    max_depth: int | None = None
+    """Maximum number of steps per trajectory. If unset: what suits the step format, 16 for steps of code."""
+    max_step_tokens: int | None = None
+    """Maximum number of tokens per step. If unset: what suits the step format, 256 for steps of code."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_whole(self, "max_depth", "max_step_tokens")
 
+    def completed(self: ConfigT, recommended: Recommended) -> ConfigT:
+        """This configuration, with the recommended values for fields of these names that are unset."""
+        unset = {each.name: getattr(recommended, each.name) for each in fields(recommended)}
+        return replace(self, **{name: value for name, value in unset.items() if getattr(self, name, value) is None})
+
     def sampling(self) -> Sampling:
-        """How the policy samples steps with this configuration."""
-        return Sampling(0.0, 1.0, self.max_step_tokens)
+        """How the policy samples steps with this configuration, which is `completed`."""
+        return Sampling(0.0, 1.0, settled(self.max_step_tokens))
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON values; infinity becomes a string, because JSON has no number for it."""
@@ -73,18 +82,31 @@ class GreedyConfig(SearchConfig):
 class SamplingConfig(SearchConfig):
     """A strategy that samples steps at random."""
 
-    temperature: float = 1.0
-    """1 samples from the policy as it is; 0 takes the most probable token at every position."""
-    top_p: float = 1.0
+    temperature: float | None = None
+    """1 samples from the policy as it is; 0 takes the most probable token at every position. If unset, as the other
+    settings of sampling: what the model's files or its family recommend, else 1."""
+    top_p: float | None = None
     """Sample only from the most probable tokens that together reach this probability."""
+    top_k: int | None = None
+    """Sample only from this many most probable tokens; 0: from all."""
+    min_p: float | None = None
+    """Sample only tokens at least this fraction as probable as the most probable one."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_number(self, "temperature", at_least=0)
         check_number(self, "top_p", above=0, at_most=1)
+        check_whole(self, "top_k", at_least=0)
+        check_number(self, "min_p", at_least=0, below=1)
 
     def sampling(self) -> Sampling:
-        return Sampling(self.temperature, self.top_p, self.max_step_tokens)
+        return Sampling(
+            settled(self.temperature),
+            settled(self.top_p),
+            settled(self.max_step_tokens),
+            top_k=settled(self.top_k),
+            min_p=settled(self.min_p),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,6 +271,13 @@ class MCTSConfig(TreeSearchConfig):
         check_number(self, "widen_above", above=0, below=1)
         check_number(self, "stop_confidence", above=0, at_most=1)
         check_number(self, "stop_mass", at_least=0, at_most=1)
+
+
+def settled(value: ValueT | None) -> ValueT:
+    """The value of a setting in a `completed` configuration, which leaves none open."""
+    if value is None:
+        raise ValueError("this configuration leaves settings open: call completed(recommended) first")
+    return value
 
 
 def check_ends(config: SearchConfig) -> None:

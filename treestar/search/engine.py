@@ -104,6 +104,7 @@ async def search_one(
     """Search for the answer to one problem; see `search_many`."""
     name, grow = strategy_of(config)
     check_scorer(name, components.scorer is not None)
+    config = config.completed(components.policy.recommended)
     tree = Tree(problem, name, config.to_json(), seed)
     groups = AnswerGroups(components.verifier)
     interpreter = await components.executor.open()

@@ -15,7 +15,7 @@ from threading import Event
 from typing import Generic, TypeVar
 
 from treestar.search.answer import AnswerGroups
-from treestar.search.config import SearchConfig
+from treestar.search.config import SearchConfig, settled
 from treestar.search.result import SearchStats
 from treestar.search.tree import Node, TerminalReason, Tree
 from treestar.types import (
@@ -119,9 +119,11 @@ class Search(Generic[ConfigT_co]):
     started: float = field(default_factory=time.perf_counter)
     sampling: Sampling = field(init=False)
     """How the policy draws steps; the same for every expansion, so made once."""
+    max_depth: int = field(init=False)
 
     def __post_init__(self) -> None:
         self.sampling = self.config.sampling()
+        self.max_depth = settled(self.config.max_depth)
 
     async def begin(self) -> None:
         """Run the policy's preamble and add the root.
@@ -265,7 +267,7 @@ class Search(Generic[ConfigT_co]):
         child.multiplicity = len(candidate.places)
         child.answer = candidate.answer
         child.terminal = candidate.failure or ("answer" if candidate.answer is not None else None)
-        if child.terminal is None and child.depth >= self.config.max_depth:
+        if child.terminal is None and child.depth >= self.max_depth:
             child.terminal = "max_depth"
         child.closed = child.terminal is not None
         leaf.open_children += not child.closed

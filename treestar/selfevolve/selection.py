@@ -246,10 +246,16 @@ def pair_rows(number: int, pairs: Iterable[Pair], step_format: StepFormat) -> li
 
 def state_to_json(state: State) -> str:
     steps = [
-        {**asdict(step), "output": execution.output}
+        {**step_to_values(step), "output": execution.output}
         for step, execution in zip(state.steps, state.executions, strict=True)
     ]
     return json.dumps({"problem": asdict(state.problem), "steps": steps})
+
+
+def step_to_values(step: Step) -> Row:
+    values = asdict(step)
+    del values["token_ids"]  # training tokenizes the text
+    return values
 
 
 def state_from_json(text: str) -> State:

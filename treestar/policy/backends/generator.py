@@ -304,8 +304,9 @@ class Generator:
     def generated(self, candidate: CandidateRow) -> Generated:
         new = candidate.tokens[candidate.prompt :]
         ended = new[-1] in self.end_tokens
-        text = self.tokenizer.decode(new[:-1] if ended else new, skip_special_tokens=False)
-        return Generated(text, ended, len(new), sum(candidate.log_probabilities))
+        kept = new[:-1] if ended else new
+        text = self.tokenizer.decode(kept, skip_special_tokens=False)
+        return Generated(text, ended, len(new), sum(candidate.log_probabilities), tuple(kept))
 
     def shrink(self) -> None:
         """Out of memory: start again with half as many sequences at a time."""

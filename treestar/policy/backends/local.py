@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from treestar.policy.formats import StepFormat
+from treestar.policy.backends.sampling import request_seed
+from treestar.policy.formats import StepFormat, missing_bos
 from treestar.policy.language_model import LanguageModelPolicy
 from treestar.types import ContextOverflow, Proposal, Sampling, State, Step
 
@@ -26,6 +28,8 @@ class Generated:
     """New tokens, an end-of-sequence token included."""
     log_probability: float
     """Natural log of their probability at temperature 1, summed; <= 0."""
+    token_ids: tuple[int, ...] = ()
+    """The tokens of `text`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +72,69 @@ class LocalPolicy(LanguageModelPolicy):
             ContextOverflow: the prompt and the longest step exceed the model's context.
             TreestarError: the backend failed.
         """
-        prompt = self.tokenizer(self.format.prompt(state), add_special_tokens=False, verbose=False)["input_ids"]
+        prompt = self.prompt_tokens(state)
         if len(prompt) + sampling.max_tokens > self.context:
             raise ContextOverflow(
                 f"{len(prompt)} tokens of prompt and a step of up to {sampling.max_tokens} exceed the "
                 f"{self.context} tokens of {self.name}'s context"
             )
-        generation = await self.generate(prompt, n, sampling, seed, self.format.stop_strings(state))
-        steps = tuple(self.step(state, each) for each in generation.continuations)
-        return Proposal(steps, len(prompt), generation.tokens)
+        stops = self.format.stop_strings(state)
+        generation = await self.generate(prompt, n, sampling, seed, stops)
+        completed = await asyncio.gather(
+            *(
+                self.complete(each, prompt, sampling, seed, index, stops)
+                for index, each in enumerate(generation.continuations)
+            )
+        )
+        further = sum(each.tokens for each in completed) - sum(each.tokens for each in generation.continuations)
+        steps = tuple(self.step(state, each, stops) for each in completed)
+        return Proposal(steps, len(prompt), generation.tokens + further)
 
-    def step(self, state: State, generated: Generated) -> Step:
-        stopped = any(stop in generated.text for stop in self.format.stop_strings(state))
+    def prompt_tokens(self, state: State) -> list[int]:
+        """What the model reads, with exactly one beginning-of-sequence token if it wants one."""
+        ids = [token for piece in self.format.pieces(state) for token in piece.token_ids or self.encode(piece.text)]
+        return missing_bos(self.tokenizer, ids) + ids
+
+    def encode(self, text: str) -> list[int]:
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        return ids
+
+    async def complete(
+        self, begun: Generated, prompt: list[int], sampling: Sampling, seed: int, index: int, stops: tuple[str, ...]
+    ) -> Generated:
+        """Continuation `index` of `prompt`, continued while a stop string ended it where its step does not end."""
+        part = 0
+        while not begun.ended and (left := sampling.max_tokens - begun.tokens) > 0 and self.format.goes_on(begun.text):
+            part += 1
+            one = replace(sampling, max_tokens=left, distinct=False)
+            further = await self.generate([*prompt, *begun.token_ids], 1, one, request_seed(seed, index, part), stops)
+            begun = self.joined(begun, further.continuations[0])
+        return begun
+
+    def joined(self, begun: Generated, further: Generated) -> Generated:
+        ids = begun.token_ids + further.token_ids
+        return Generated(
+            self.tokenizer.decode(list(ids), skip_special_tokens=False),
+            further.ended,
+            begun.tokens + further.tokens,
+            begun.log_probability + further.log_probability,
+            ids,
+        )
+
+    def step(self, state: State, generated: Generated, stops: tuple[str, ...]) -> Step:
+        # What a format of tags stops at comes before the end of the sequence; prose has no tags.
+        stopped = not self.format.keeps_tokens and any(stop in generated.text for stop in stops)
         step = self.format.parse(state, generated.text, generated.ended and not stopped)
-        return replace(step, tokens=generated.tokens, log_probability=generated.log_probability)
+        ids = self.tokens_of(step, generated) if self.format.keeps_tokens else ()
+        return replace(step, tokens=generated.tokens, log_probability=generated.log_probability, token_ids=ids)
+
+    def tokens_of(self, step: Step, generated: Generated) -> tuple[int, ...]:
+        """The generated tokens that the step's text consists of; () if it ends within one."""
+        ids = generated.token_ids
+        if step.text == generated.text:
+            return ids
+        for count in range(len(ids) - 1, 0, -1):
+            text = self.tokenizer.decode(list(ids[:count]), skip_special_tokens=False)
+            if len(text) <= len(step.text):
+                return ids[:count] if text == step.text else ()
+        return ()

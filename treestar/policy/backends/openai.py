@@ -19,13 +19,12 @@ from treestar.policy.backends.remote_server import Refusal, RemoteServer, Remote
 from treestar.policy.backends.sampling import refuse_distinct, request_seed
 from treestar.policy.formats import (
     ENDINGS,
-    OPENING,
     PARAGRAPH,
     FormatName,
     Message,
     StepFormat,
+    family_named,
     step_format_named,
-    trajectory_text,
 )
 from treestar.policy.language_model import LanguageModelPolicy
 from treestar.policy.models import model_config, shipped_path
@@ -45,8 +44,8 @@ CUT_TAGS = {tag: (tag[: place + 1], tag[place + 1 :]) for place, tag in enumerat
 """Each ending tag in two parts. Servers stop at the second and leave it out, and few say where they stopped. But the
 first part differs for each tag, so the end of the text says which tag it was: "<", "<e" or "<en"."""
 
-WHOLE_DISTRIBUTION = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
-"""Switches off what servers, or the models' generation_config.json, would otherwise change in the probabilities."""
+WHOLE_DISTRIBUTION = ("top_k", "min_p", "repetition_penalty")
+"""Always sent, because servers, or the models' generation_config.json, would otherwise change the probabilities."""
 
 CONTINUE_REPLY = {"add_generation_prompt": False, "continue_final_message": True}
 """Asks vLLM, SGLang and llama.cpp to continue the last message; Ollama does so by default."""
@@ -173,7 +172,7 @@ class OpenAIPolicy(LanguageModelPolicy):
     def body(self, state: State, sampling: Sampling, seed: int) -> dict[str, Any]:
         """The request as JSON."""
         messages = self.messages(state)
-        optional = {"seed": seed, "logprobs": 1 if messages is None else True, **WHOLE_DISTRIBUTION}
+        optional = {"seed": seed, "logprobs": 1 if messages is None else True, **distribution(sampling)}
         if messages is not None and self.continues_replies():
             optional |= CONTINUE_REPLY
         return {
@@ -195,7 +194,7 @@ class OpenAIPolicy(LanguageModelPolicy):
         messages = self.format.messages(state.problem)
         if messages is None:
             return None
-        reply: Message = {"role": "assistant", "content": OPENING + trajectory_text(state)}
+        reply: Message = {"role": "assistant", "content": self.format.reply(state)}
         if self.continues_replies():
             return [*messages, reply]
         return [*messages, reply, {"role": "user", "content": GO_ON}] if state.steps else messages
@@ -213,10 +212,15 @@ class OpenAIPolicy(LanguageModelPolicy):
     def step(self, state: State, completion: Completion) -> Step:
         text = with_whole_tag(completion) + (PARAGRAPH if completion.stop == PARAGRAPH else "")
         if self.format.messages(state.problem) is not None:
-            text = text.split(OPENING.strip())[-1].lstrip("\n")
+            text = self.format.own_text(state, text)
         stopped = any(stop in text for stop in self.format.stop_strings(state))
         step = self.format.parse(state, text, completion.finished and not stopped)
         return replace(step, tokens=completion.tokens, log_probability=completion.log_probability)
+
+
+def distribution(sampling: Sampling) -> dict[str, Any]:
+    """The fields of WHOLE_DISTRIBUTION."""
+    return {"top_k": sampling.top_k or -1, "min_p": sampling.min_p, "repetition_penalty": 1.0}
 
 
 def with_whole_tag(completion: Completion) -> str:
@@ -271,7 +275,9 @@ def load_openai_policy(name: str, step_format: FormatName | None, config: Remote
     """
     model, url = parse_openai_name(name)
     found = model_config(shipped_path("policy", model) or Path(model).expanduser())
-    return OpenAIPolicy(model, url, step_format_named(step_format or found.get("treestar_format", "chat")), config)
+    family = family_named(model)
+    chosen = step_format or found.get("treestar_format", family.format)
+    return OpenAIPolicy(model, url, step_format_named(chosen, family=family), config)
 
 
 def parse_openai_name(name: str) -> tuple[str, str | None]:

@@ -28,11 +28,11 @@ def refuse_distinct(sampling: Sampling, name: str) -> None:
         )
 
 
-def request_seed(seed: int, index: int) -> int:
-    """The seed in [0, 2^31) of candidate `index`, for engines and servers that do their own sampling."""
+def request_seed(seed: int, index: int, *part: int) -> int:
+    """The seed in [0, 2^31) of candidate `index`, or of a further part of it, for a request of its own."""
     import numpy
 
-    return int(numpy.random.SeedSequence([seed, index]).generate_state(1)[0] >> 1)
+    return int(numpy.random.SeedSequence([seed, index, *part]).generate_state(1)[0] >> 1)
 
 
 def choose_tokens(
@@ -61,16 +61,36 @@ def choose_tokens(
 
 
 def sampling_probabilities(logits: torch.Tensor, samplings: Sequence[Sampling]) -> torch.Tensor:
-    """The next token's probabilities under temperature and top_p, shape (rows, vocabulary). At temperature 0 they are
-    those at 1. Where top_p excludes tokens, a row sums to less than 1."""
+    """The next token's probabilities under temperature, top_k, top_p and min_p, shape (rows, vocabulary), excluded in
+    this order, as in transformers. At temperature 0 they are those at 1. Where tokens are excluded, a row sums to less
+    than 1."""
     import torch
 
     temperature = torch.tensor([each.temperature or 1.0 for each in samplings], device=logits.device)[:, None]
     probabilities = (logits / temperature).softmax(-1)
+    if any(each.top_k for each in samplings):
+        probabilities = keep_most_probable(probabilities, [each.top_k for each in samplings])
     if any(each.top_p < 1 for each in samplings):
         top_p = torch.tensor([each.top_p for each in samplings], device=logits.device)[:, None]
         probabilities = keep_nucleus(probabilities, top_p)
+    if any(each.min_p for each in samplings):
+        min_p = torch.tensor([each.min_p for each in samplings], device=logits.device)[:, None]
+        probabilities = probabilities * (probabilities >= min_p * probabilities.amax(-1, keepdim=True))
     return probabilities
+
+
+def keep_most_probable(probabilities: torch.Tensor, counts: Sequence[int]) -> torch.Tensor:
+    """Only each row's `counts` most probable tokens, and those as probable as the last of them, which then sum to 1; a
+    count of 0 keeps all."""
+    vocabulary = probabilities.shape[-1]
+    ordered = probabilities.topk(min(max(counts), vocabulary)).values
+    last = [min(count or vocabulary, vocabulary) - 1 for count in counts]
+    rows = [row for row, count in enumerate(counts) if count]
+    lowest = probabilities.new_zeros(probabilities.shape[0])
+    lowest[rows] = ordered[rows, [last[row] for row in rows]]
+    kept = probabilities * (probabilities >= lowest[:, None])
+    kept[rows] /= kept[rows].sum(-1, keepdim=True)
+    return kept
 
 
 def keep_nucleus(probabilities: torch.Tensor, top_p: torch.Tensor) -> torch.Tensor:

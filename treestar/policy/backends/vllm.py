@@ -43,6 +43,8 @@ class VLLMPolicy(LocalPolicy):
             SamplingParams(
                 temperature=sampling.temperature,
                 top_p=sampling.top_p,
+                top_k=sampling.top_k,
+                min_p=sampling.min_p,
                 max_tokens=sampling.max_tokens,
                 seed=request_seed(seed, index),
                 stop=list(stop_strings),
@@ -63,8 +65,9 @@ class VLLMPolicy(LocalPolicy):
     def generated(self, output: Any) -> Generated:
         ended = output.finish_reason == "stop" and not isinstance(output.stop_reason, str)
         tokens = list(output.token_ids)
-        text = self.tokenizer.decode(tokens[:-1] if ended else tokens, skip_special_tokens=False)
-        return Generated(text, ended, len(tokens), min(output.cumulative_logprob, 0.0))
+        kept = tokens[:-1] if ended else tokens
+        text = self.tokenizer.decode(kept, skip_special_tokens=False)
+        return Generated(text, ended, len(tokens), min(output.cumulative_logprob, 0.0), tuple(kept))
 
     async def close(self) -> None:
         """End the engine."""

@@ -1,8 +1,10 @@
 """Step formats, one file each: how a state becomes a prompt, and how a continuation becomes a step."""
 
 from treestar.policy.formats.bound import BoundFormat
-from treestar.policy.formats.chat import ChatFormat, ChatTemplate, plain_template
+from treestar.policy.formats.chat import ChatFormat
 from treestar.policy.formats.choose import step_format_for, step_format_named
+from treestar.policy.formats.cot import CotFormat
+from treestar.policy.formats.families import FAMILIES, Family, family_named
 from treestar.policy.formats.rstar import RStarFormat
 from treestar.policy.formats.step_format import (
     ANSWER,
@@ -16,10 +18,14 @@ from treestar.policy.formats.step_format import (
     PARAGRAPH,
     FormatName,
     Message,
+    Piece,
     StepFormat,
     trajectory_text,
     written_text,
 )
+from treestar.policy.formats.templates import ChatTemplate, missing_bos, plain_template
+from treestar.policy.formats.thinking import ThinkingFormat
+from treestar.policy.formats.tir import TirFormat
 
 __all__ = [
     "ANSWER",
@@ -28,16 +34,24 @@ __all__ = [
     "END_OF_CODE",
     "END_OF_OUTPUT",
     "END_OF_STEP",
+    "FAMILIES",
     "OPENING",
     "OUTPUT",
     "PARAGRAPH",
     "BoundFormat",
     "ChatFormat",
     "ChatTemplate",
+    "CotFormat",
+    "Family",
     "FormatName",
     "Message",
+    "Piece",
     "RStarFormat",
     "StepFormat",
+    "ThinkingFormat",
+    "TirFormat",
+    "family_named",
+    "missing_bos",
     "plain_template",
     "step_format_for",
     "step_format_named",

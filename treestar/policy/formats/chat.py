@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
+from treestar.policy.formats.prose import step_end
 from treestar.policy.formats.rstar import RStarFormat
 from treestar.policy.formats.step_format import (
     ANSWER,
@@ -18,24 +18,22 @@ from treestar.policy.formats.step_format import (
     PARAGRAPH,
     FormatName,
     Message,
-    answer_step,
     code_is_complete,
     cut_at_ending,
     trajectory_text,
 )
+from treestar.policy.formats.templates import ChatTemplate
 from treestar.types import Problem, State, Step
+from treestar.verifier import extract_answer
 
-__all__ = ["ChatFormat", "ChatTemplate", "plain_template"]
-
-ChatTemplate = Callable[[list[Message]], str]
-"""Renders messages to the text after which the assistant's reply begins."""
+__all__ = ["ChatFormat"]
 
 
 class ChatFormat(RStarFormat):
     """The format requested from an instruction-tuned model by an instruction and examples.
 
-    A model that writes prose instead is parsed as such: paragraphs are steps, and a paragraph with a boxed answer is
-    the last one.
+    A model that writes prose instead is parsed as such: paragraphs are steps, and the answer is what the whole reply
+    states, once it has ended.
 
     Args:
         template: renders the messages of `prompt`.
@@ -64,27 +62,42 @@ class ChatFormat(RStarFormat):
         # A blank line ends a step only for a model that writes prose; inside code it means nothing.
         return (*ENDINGS, PARAGRAPH) if writes_prose(state) else tuple(ENDINGS)
 
+    def reply(self, state: State) -> str:
+        return OPENING + trajectory_text(state)
+
+    def own_text(self, state: State, reply: str) -> str:
+        return super().own_text(state, reply.split(OPENING.strip())[-1].lstrip("\n"))
+
+    def goes_on(self, text: str) -> bool:
+        return cut_at_ending(text)[1] is None and step_end(text.lstrip("\n"), PARAGRAPH) is None
+
     def parse(self, state: State, text: str, ended: bool) -> Step:
         _, ending = cut_at_ending(text)
         if ending is not None or code_is_complete(state):
             step = super().parse(state, text, ended)
-            return Step(step.text, strip_fence(step.code), step.ending, step.answer)
-        paragraph, separator, rest = text.lstrip("\n").partition(PARAGRAPH)
-        is_last = not rest.strip() and ended
-        if "\\boxed" in paragraph or is_last:
-            return answer_step(paragraph.rstrip(), "answer")
-        return Step(paragraph.rstrip(), ending="step" if separator else "truncated")
+            return Step(step.text, code_in(step.code), step.ending, step.answer)
+        text = text.lstrip("\n")
+        end = step_end(text, PARAGRAPH) or len(text)
+        paragraph, is_all = text[:end].rstrip(), not text[end:].strip()
+        if ended and is_all:
+            return Step(paragraph, ending="answer", answer=extract_answer(trajectory_text(state) + paragraph))
+        return Step(paragraph, ending="step" if end < len(text) or text.endswith(PARAGRAPH) else "truncated")
 
 
 def writes_prose(state: State) -> bool:
     return bool(state.steps) and not any(step.code for step in state.steps)
 
 
-def strip_fence(code: str) -> str:
-    """`code` without the Markdown fence that chat models often put around it."""
-    fenced = re.fullmatch(r"\s*```(?:python|py)?[ \t]*\n(.*?)\n?(?:```)?\s*", code, re.DOTALL)
-    return fenced.group(1) if fenced else code
+def code_in(step: str) -> str:
+    """The code of a step: what is in its blocks of code if it has any, else all of it without `<code>` tags."""
+    step = CODE_TAG.sub("", step)
+    blocks = BLOCK.findall(step)
+    return "\n".join(code for _, code in blocks) if blocks else step.strip("\n")
 
+
+CODE_TAG = re.compile(r"</?code>[ \t]*\n?", re.IGNORECASE)
+BLOCK = re.compile(r"^[ \t]*(`{3,}|~{3,})[^\n`]*\n(.*?)\n?(?:^[ \t]*\1[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
+"""A block of code; one that the step's end cut off counts."""
 
 INSTRUCTION = (
     "Solve the math problem in small steps. Each step is one comment line that says what is done, then Python that "
@@ -109,14 +122,3 @@ EXAMPLES = (
         f"{ANSWER}The sum of the solutions is \\boxed{{7}}.{END_OF_ANSWER}",
     ),
 )
-
-
-def plain_template(messages: list[Message]) -> str:
-    """The messages for a model that has no chat template, as text in the style of the rstar format."""
-    texts = [
-        f"<|{message['role']}|>: {message['content']}"
-        if message["role"] != "user"
-        else f"<|user|>:\n{message['content']}"
-        for message in messages
-    ]
-    return "\n".join(texts) + "\n<|assistant|>: "

@@ -3,57 +3,98 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from dataclasses import replace
 from typing import Any
 
 from treestar.policy.formats.bound import BoundFormat
-from treestar.policy.formats.chat import ChatFormat, ChatTemplate, plain_template
+from treestar.policy.formats.chat import ChatFormat
+from treestar.policy.formats.cot import CotFormat
+from treestar.policy.formats.families import INSTRUCT, Family, family_of
 from treestar.policy.formats.rstar import RStarFormat
-from treestar.policy.formats.step_format import END_OF_STEP, FormatName, Message, StepFormat
+from treestar.policy.formats.step_format import END_OF_STEP, PARAGRAPH, FormatName, StepFormat
+from treestar.policy.formats.templates import ChatTemplate, plain_template, template_of
+from treestar.policy.formats.thinking import ThinkingFormat
+from treestar.policy.formats.tir import TirFormat
 from treestar.types import TreestarError
 
 __all__ = ["step_format_for", "step_format_named"]
 
-FORMATS: dict[str, Callable[[ChatTemplate], StepFormat]] = {
-    "rstar": lambda _: RStarFormat(),
-    "bound": lambda _: BoundFormat(),
-    "chat": ChatFormat,
+Making = Callable[[ChatTemplate, Family, str, "int | None"], StepFormat]
+
+FORMATS: dict[str, Making] = {
+    "rstar": lambda *_: RStarFormat(),
+    "bound": lambda *_: BoundFormat(),
+    "chat": lambda template, *_: ChatFormat(template),
+    "cot": CotFormat,
+    "tir": TirFormat,
+    "thinking": ThinkingFormat,
 }
-"""Every format by its name, made from the model's chat template, which most do not need."""
+"""Every format by its name, made from the model's chat template, its family, the step separator and the context."""
+
+SAMPLING_FIELDS = ("temperature", "top_p", "top_k", "min_p")
 
 
-def step_format_named(name: str, template: ChatTemplate = plain_template) -> StepFormat:
+def step_format_named(
+    name: str,
+    template: ChatTemplate = plain_template,
+    family: Family = INSTRUCT,
+    separator: str | None = None,
+    context: int | None = None,
+) -> StepFormat:
     """The step format of that name.
 
     Args:
         template: renders messages, for formats that need a chat template; a server applies the model's own.
+        family: for formats of prose, what the model's family wants to be asked.
+        separator: for formats of prose, the text that ends a step; None: a blank line.
+        context: the model's maximum number of tokens; None: unknown.
 
     Raises:
         TreestarError: there is no such format.
     """
     if name not in FORMATS:
         raise TreestarError(f"there is no step format {name!r}: it is one of {', '.join(FORMATS)}")
-    return FORMATS[name](template)
+    return FORMATS[name](template, family, separator or PARAGRAPH, context)
 
 
-def step_format_for(config: Any, tokenizer: Any, wanted: FormatName | None = None) -> StepFormat:
+def step_format_for(
+    config: Any,
+    tokenizer: Any,
+    wanted: FormatName | None = None,
+    generation: Any = None,
+    separator: str | None = None,
+) -> StepFormat:
     """The step format that a model writes.
 
     `wanted` if given; else what the model's config.json says under `treestar_format`; else `rstar` for a tokenizer that
-    has the format's tags as tokens; else `chat`, with the model's chat template where it has one.
+    has the format's tags as tokens; else, for a model with a chat template, what its family writes (`cot` or
+    `thinking`); else `chat`, whose examples show a base model what to write.
 
     Args:
         config, tokenizer: the model's transformers configuration and tokenizer.
+        generation: its `GenerationConfig`, whose sampling is recommended before that of its family.
+        separator: as for `step_format_named`.
 
     Raises:
         TreestarError: the config.json names a format that does not exist.
     """
+    written = tokenizer.chat_template if isinstance(tokenizer.chat_template, str) else None
+    family = with_sampling(family_of(written, str(getattr(config, "_name_or_path", ""))), generation)
     name = wanted or getattr(config, "treestar_format", None)
     if name is None:
-        name = "rstar" if END_OF_STEP in tokenizer.get_vocab() else "chat"
-    return step_format_named(name, plain_template if tokenizer.chat_template is None else partial(render, tokenizer))
+        is_rstar = END_OF_STEP in tokenizer.get_vocab()
+        name = "rstar" if is_rstar else "chat" if written is None else family.format
+    # Templates that can render either way think unless told otherwise.
+    options = {"enable_thinking": name == "thinking"} if written and "enable_thinking" in written else {}
+    context = getattr(config, "max_position_embeddings", None)
+    return step_format_named(name, template_of(tokenizer, **options), family, separator, context)
 
 
-def render(tokenizer: Any, messages: list[Message]) -> str:
-    """The messages rendered by the tokenizer's chat template, up to where the reply begins."""
-    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+def with_sampling(family: Family, generation: Any) -> Family:
+    """The family with the sampling that the model's own generation_config asks for, where it asks for sampling."""
+    if generation is None or not getattr(generation, "do_sample", False):
+        return family
+    own = {name: getattr(generation, name, None) for name in SAMPLING_FIELDS}
+    return replace(
+        family, sampling={**family.sampling, **{name: value for name, value in own.items() if value is not None}}
+    )

@@ -7,9 +7,9 @@ has to answer. Parsing never raises, whatever the text.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from treestar.types import Execution, Problem, State, Step, StepEnding
+from treestar.types import Execution, Problem, Recommended, State, Step, StepEnding
 from treestar.verifier import extract_answer
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "PARAGRAPH",
     "FormatName",
     "Message",
+    "Piece",
     "StepFormat",
     "answer_step",
     "code_is_complete",
@@ -32,7 +33,7 @@ __all__ = [
     "written_text",
 ]
 
-FormatName = Literal["rstar", "chat", "bound"]
+FormatName = Literal["rstar", "chat", "bound", "cot", "tir", "thinking", "code"]
 
 END_OF_STEP = "<end_of_step>"
 END_OF_CODE = "<end_of_code>"
@@ -48,12 +49,24 @@ Message = dict[str, str]
 """One message of a conversation: its `role` and its `content`."""
 
 
+class Piece(NamedTuple):
+    """A part of what a policy reads. Parts are tokenized one by one."""
+
+    text: str
+    token_ids: tuple[int, ...] = ()
+    """Its tokens, where the policy generated them; (): `text` is tokenized."""
+
+
 class StepFormat(ABC):
     """A way of writing steps. A format writes `name`, `prompt` and `parse`; everything else has a default."""
 
     name: FormatName
     examples = 0
     """Worked examples in the prompt (few-shot)."""
+    recommended = Recommended()
+    """Settings for searches that leave them open."""
+    keeps_tokens = False
+    """Whether later prompts repeat a step's text unchanged, so that its own tokens can be read again."""
 
     @abstractmethod
     def prompt(self, state: State) -> str:
@@ -67,12 +80,38 @@ class StepFormat(ABC):
             ended: the policy declared its text complete (it generated its end-of-sequence token).
         """
 
+    def pieces(self, state: State) -> list[Piece]:
+        """`prompt`, in the parts that are tokenized one by one; by default in one part.
+
+        A format whose steps keep their text unchanged returns the steps' own tokens, so that none is tokenized again.
+        """
+        return [Piece(self.prompt(state))]
+
     def messages(self, problem: Problem) -> list[Message] | None:
         """The conversation up to the reply with the steps; None (the default) for a format that continues plain text.
 
         It decides which endpoint of a server is used.
         """
         return None
+
+    def reply(self, state: State) -> str:
+        """For a format with `messages`: the beginning of the reply that the policy continues with the next step."""
+        return trajectory_text(state)
+
+    def own_text(self, state: State, reply: str) -> str:
+        """For a format with `messages`: what a server's answer adds, where it may have begun the reply anew."""
+        begun = trajectory_text(state).strip()
+        repeated = bool(begun) and reply.lstrip().startswith(begun)
+        return reply.lstrip()[len(begun) :].lstrip("\n") if repeated else reply
+
+    def written(self, step: Step) -> str:
+        """The part of later prompts that the policy wrote: the step, and the tag or blank line that ended it."""
+        return written_text(step)
+
+    def goes_on(self, text: str) -> bool:
+        """Whether the step in `text`, which ends with a stop string, is not over there: a blank line in a formula or in
+        code ends nothing. By default False."""
+        return False
 
     def stop_strings(self, state: State) -> tuple[str, ...]:
         """Strings that end the next step; by default the ending tags."""

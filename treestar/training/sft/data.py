@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
-from treestar.policy.formats import StepFormat, written_text
+from treestar.policy.formats import StepFormat, missing_bos
 from treestar.types import State, TreestarError
 
 __all__ = ["NO_LOSS", "SFTData", "SFTRow", "TokenRow", "prepare", "token_rows"]
@@ -120,17 +120,17 @@ def token_rows(tokenizer: Any, step_format: StepFormat, trajectory: State) -> li
     prompts = [
         step_format.prompt(State(trajectory.problem, steps[:depth], executions[:depth])) for depth in range(len(steps))
     ]
-    written = [written_text(step) for step in steps]
+    written = [step_format.written(step) for step in steps]
     if not step_format.ends_with_tag(trajectory):
         written[-1] = steps[-1].text
-    tokens, starts = tokenize(tokenizer, prompts[-1] + written[-1])
+    tokens, starts = tokenize_prompt(tokenizer, prompts[-1] + written[-1])
     labels = [NO_LOSS] * len(tokens)
     end = [tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else []
     rows = []
     for depth, (prompt, text) in enumerate(zip(prompts, written, strict=True), start=1):
         if not steps[depth - 1].text:
             continue  # the policy wrote only a tag, and reads a blank line there
-        read, _ = tokenize(tokenizer, prompt)
+        read, _ = tokenize_prompt(tokenizer, prompt)
         if tokens[: len(read)] == read:
             # A last token that also contains the line break after the tag still ends the step.
             stop = sum(start < len(prompt) + len(text) for start in starts)
@@ -144,6 +144,13 @@ def token_rows(tokenizer: Any, step_format: StepFormat, trajectory: State) -> li
     if any(label != NO_LOSS for label in labels):
         rows.insert(0, TokenRow(tuple(tokens), tuple(labels)))
     return rows
+
+
+def tokenize_prompt(tokenizer: Any, text: str) -> tuple[list[int], list[int]]:
+    """The same for a text that begins a sequence."""
+    ids, starts = tokenize(tokenizer, text)
+    bos = missing_bos(tokenizer, ids)
+    return bos + ids, [0] * len(bos) + starts
 
 
 def tokenize(tokenizer: Any, text: str) -> tuple[list[int], list[int]]:

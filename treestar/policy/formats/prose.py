@@ -1,0 +1,194 @@
+"""What the formats of ordinary models share: a reply in prose, cut into steps where paragraphs end.
+
+A step's text is exactly what the model wrote, with the blank line after it, so the steps joined are the reply, and the
+model reads its own tokens again (`StepFormat.pieces`). The reply ends where the model ends it, never at a box: a model
+that says \\boxed before it is done has not answered yet.
+"""
+
+from __future__ import annotations
+
+import re
+
+from treestar.policy.formats.families import Family
+from treestar.policy.formats.step_format import PARAGRAPH, Message, Piece, StepFormat
+from treestar.policy.formats.templates import ChatTemplate, plain_template
+from treestar.types import Execution, Problem, Recommended, State, Step
+from treestar.verifier import extract_answer
+
+__all__ = ["FENCE", "ProseFormat", "step_end"]
+
+FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})(.*)$", re.MULTILINE)
+"""A line that opens or closes a block of code: the fence, and what follows it."""
+
+HEADINGS = re.compile(r"\s*(?:(?:#+ .*|\*\*[^*\n]+\*\*:?|-{3,})\s*)*")
+"""Blank lines, headings and rules. Nothing is done in a step that has nothing else, so it goes on."""
+
+DISPLAYS = (("\\[", "\\]"), ("\\begin{", "\\end{"))
+
+REPEATS, LONGEST_LOOP = 3, 4
+"""A reply that repeats the same paragraph, or the same few, this many times would go on like that: it has ended."""
+
+INVENTED = re.compile(r"\s*(?:#+ *)?(?:Problem|Question|User|Human)\b ?\d*:")
+"""How a model without a chat template goes on after its solution: with a further problem."""
+
+
+class ProseFormat(StepFormat):
+    """A reply in prose. A subclass says how the problem is put, and may find more in the reply.
+
+    Args:
+        template: renders the messages.
+        family: what the model's family wants to be asked, and recommends.
+        separator: text that ends a step, unless it is within a formula or code.
+        context: the model's maximum number of tokens, which limits a step's; None: unknown.
+    """
+
+    keeps_tokens = True
+    max_depth = 64
+    max_step_tokens = 512
+
+    def __init__(
+        self, template: ChatTemplate, family: Family, separator: str = PARAGRAPH, context: int | None = None
+    ) -> None:
+        self.template = template
+        self.family = family
+        self.separator = separator
+        self.recommended = Recommended(
+            **family.sampling,
+            max_depth=self.max_depth,
+            max_step_tokens=min(self.max_step_tokens, (context or 10**9) // 4),
+        )
+
+    def instruction(self, problem: Problem) -> str:
+        """What the model is asked to do, besides the problem."""
+        return self.family.instruction
+
+    def messages(self, problem: Problem) -> list[Message]:
+        instruction = self.instruction(problem)
+        if self.family.role == "system":
+            return [{"role": "system", "content": instruction}, {"role": "user", "content": problem.question}]
+        return [{"role": "user", "content": f"{problem.question}\n{instruction}"}]
+
+    def opening(self, problem: Problem) -> str:
+        """The prompt, up to where the reply begins."""
+        if self.template is plain_template:
+            return f"Problem: {problem.question}\n\n{self.instruction(problem)}\n\nSolution:"
+        return self.template(self.messages(problem))
+
+    def prompt(self, state: State) -> str:
+        return self.opening(state.problem) + self.reply(state)
+
+    def pieces(self, state: State) -> list[Piece]:
+        pieces = [Piece(self.opening(state.problem))]
+        for step, execution in zip(state.steps, state.executions, strict=True):
+            pieces.append(Piece(step.text, step.token_ids))
+            if inserted := self.inserted(step, execution):
+                pieces.append(Piece(inserted))
+        return pieces
+
+    def inserted(self, step: Step, execution: Execution) -> str:
+        """What is put into the reply after a step has been executed; by default nothing."""
+        return ""
+
+    def reply(self, state: State) -> str:
+        return "".join(
+            step.text + self.inserted(step, execution)
+            for step, execution in zip(state.steps, state.executions, strict=True)
+        )
+
+    def written(self, step: Step) -> str:
+        return step.text
+
+    def ends_with_tag(self, trajectory: State) -> bool:
+        return False
+
+    def stop_strings(self, state: State) -> tuple[str, ...]:
+        return (self.separator,)
+
+    def goes_on(self, text: str) -> bool:
+        return step_end(text, self.separator) is None
+
+    def parse(self, state: State, text: str, ended: bool) -> Step:
+        end = step_end(text, self.separator)
+        if end is None and not ended:
+            # A formula that is never closed would hold all that follows; then its first paragraph is the step.
+            end = first_end(text, self.separator)
+            if end is None:
+                return Step(text, ending="truncated")
+        body = text[:end]
+        if self.is_over(state, body) or (ended and not text[len(body) :].strip()):
+            return Step(body, ending="answer", answer=self.answer(self.reply(state) + body))
+        return Step(body, code=self.code(body))
+
+    def is_over(self, state: State, paragraph: str) -> bool:
+        """Whether the reply has ended with `paragraph` although the model would go on."""
+        if self.template is plain_template and INVENTED.match(paragraph):
+            return True
+        texts = [*(step.text.strip() for step in state.steps[-REPEATS * LONGEST_LOOP :]), paragraph.strip()]
+        return any(texts[-REPEATS * length :] == texts[-length:] * REPEATS for length in range(1, LONGEST_LOOP + 1))
+
+    def code(self, paragraph: str) -> str:
+        """The code to run after a step; by default none."""
+        return ""
+
+    def answer(self, reply: str) -> str | None:
+        """The final answer that a complete reply states."""
+        if self.template is plain_template:
+            reply = "\n\n".join(each for each in reply.split(PARAGRAPH) if not INVENTED.match(each))
+        return extract_answer(reply)
+
+
+def step_end(text: str, separator: str) -> int | None:
+    """Where the first step in `text` ends, its separator included; None if it does not end in `text`.
+
+    A separator within a formula or code does not count, nor one after nothing but headings. A heading that separates
+    steps (`## Step`) begins the next one.
+    """
+    place = first_place(text, separator)
+    while place is not None:
+        if not is_open(text[:place]) and not HEADINGS.fullmatch(text[:place]):
+            return end_of(text, separator, place)
+        place = next_place(text, separator, place + 1)
+    return None
+
+
+def first_end(text: str, separator: str) -> int | None:
+    """Where the first step ends if formulas and code are ignored."""
+    place = first_place(text, separator)
+    while place is not None and not text[:place].strip():
+        place = next_place(text, separator, place + 1)
+    return None if place is None else end_of(text, separator, place)
+
+
+def first_place(text: str, separator: str) -> int | None:
+    # A heading at the very beginning opens this step.
+    return next_place(text, separator, len(separator) if separator.lstrip().startswith("#") else 0)
+
+
+def next_place(text: str, separator: str, start: int) -> int | None:
+    place = text.find(separator, start)
+    return None if place < 0 else place
+
+
+def end_of(text: str, separator: str, place: int) -> int:
+    if separator.lstrip().startswith("#"):
+        return place
+    after = place + len(separator)
+    return after + len(text[after:]) - len(text[after:].lstrip("\n")) if separator == PARAGRAPH else after
+
+
+def is_open(text: str) -> bool:
+    """Whether `text` ends within a block of code or a displayed formula."""
+    fence = None
+    outside: list[str] = []
+    last = 0
+    for match in FENCE.finditer(text):
+        if fence is None:
+            fence = match[1]
+            outside.append(text[last : match.start()])
+        elif match[1].startswith(fence) and not match[2].strip():
+            fence = None
+        last = match.end()
+    if fence is not None:
+        return True
+    prose = "".join([*outside, text[last:]])
+    return prose.count("$$") % 2 == 1 or any(prose.count(opened) > prose.count(closed) for opened, closed in DISPLAYS)

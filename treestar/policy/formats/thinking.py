@@ -1,0 +1,38 @@
+"""Models that think before they answer: `<think>...</think>`, or the channels of gpt-oss, then the answer."""
+
+from __future__ import annotations
+
+import re
+
+from treestar.policy.formats.prose import ProseFormat
+from treestar.policy.formats.step_format import FormatName
+
+__all__ = ["ThinkingFormat", "after_thought"]
+
+THOUGHT_BEGINS = re.compile(r"<think>|<\|channel\|>analysis<\|message\|>")
+THOUGHT_ENDS = re.compile(r"</think>|<\|channel\|>final<\|message\|>")
+
+
+class ThinkingFormat(ProseFormat):
+    """A thought and an answer, both cut into paragraphs. The thought often tries several answers, so only what follows
+    it is read as one."""
+
+    name: FormatName = "thinking"
+    max_depth = 1024
+    max_step_tokens = 1024
+
+    def answer(self, reply: str) -> str | None:
+        told = after_thought(reply, begun=False)
+        return None if told is None else super().answer(told)
+
+
+def after_thought(reply: str, begun: bool) -> str | None:
+    """What a reply says after its thought; all of it if it has none; None if the thought does not end.
+
+    Args:
+        begun: the prompt has begun the thought already.
+    """
+    ends = list(THOUGHT_ENDS.finditer(reply))
+    if ends:
+        return reply[ends[-1].end() :]
+    return None if begun or THOUGHT_BEGINS.search(reply) else reply
