@@ -189,11 +189,13 @@ def test_bad_input_is_one_clear_sentence(
 
 def without_step_ends(folder: Path) -> Path:
     """A policy whose tokenizer writes the tags as its unknown token."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
     save_tiny_model(folder, treestar_format="rstar")
-    backend = Tokenizer(models.WordLevel({"?": 0, "a": 1, "<eos>": 2}, unk_token="?"))
-    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    known = ["?", *"abcĠĊ", "<eos>"]
+    backend = Tokenizer(models.BPE({token: i for i, token in enumerate(known)}, [], unk_token="?"))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    backend.decoder = decoders.ByteLevel()
     PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="?", eos_token="<eos>").save_pretrained(folder)
     return folder

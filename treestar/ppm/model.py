@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from treestar.policy.formats import StepFormat, step_format_for
-from treestar.policy.models import Dtype, device_for, dtype_for, loading, policy_path, ppm_path
+from treestar.policy.models import Dtype, device_for, dtype_for, load_tokenizer, loading, policy_path, ppm_path
 from treestar.ppm.encoding import check_step_ends
 from treestar.types import TreestarError
 
@@ -119,7 +119,7 @@ def ppm_from_policy(name: str, dtype: Dtype | None = None) -> PPM:
     path = policy_path(name)
     with loading("policy", name):
         model, missing = load_classifier(path, dtype or torch.float32)
-        tokenizer = load_tokenizer(path)
+        tokenizer = load_padding_tokenizer(path)
     expect_weights(name, missing - {"score.weight"})
     torch.nn.init.zeros_(model.score.weight)
     return assemble(name, model, tokenizer, bias=0.0, scale=1.0)
@@ -148,7 +148,7 @@ def load_ppm(name: str, device: str | None = None, dtype: Dtype | None = None) -
             raise not_a_ppm(name, f"it is a {architecture} with {config.num_labels} labels")
         value_head = read_value_head(name, path) if is_released else None
         model, missing = load_classifier(path, dtype or dtype_for(device))
-        tokenizer = load_tokenizer(path)
+        tokenizer = load_padding_tokenizer(path)
         model = model.to(device)
     if value_head is None:
         expect_weights(name, missing)
@@ -191,11 +191,9 @@ def load_classifier(path: str, dtype: Any) -> tuple[Any, set[str]]:
     return model, set(info["missing_keys"])
 
 
-def load_tokenizer(path: str) -> Any:
+def load_padding_tokenizer(path: str) -> Any:
     """The tokenizer, set to pad on the right, so that step ends keep their columns."""
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(path)
+    tokenizer = load_tokenizer(path)
     tokenizer.padding_side = "right"
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token

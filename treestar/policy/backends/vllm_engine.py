@@ -12,12 +12,14 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from itertools import count
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
+from treestar.policy.models import repaired_tokenizer
 from treestar.types import TreestarError
 
 __all__ = ["VLLM_PREFIX", "VLLMEngine", "parse_vllm_name"]
@@ -103,6 +105,7 @@ class VLLMEngine:
         self.thread = threading.Thread(target=self.loop.run_forever, name="treestar-vllm", daemon=True)
         self.thread.start()
         try:
+            self.tokenizer_folder = None if "tokenizer" in arguments else exact_tokenizer_folder(model)
             settings = {
                 "max_num_seqs": max_batch,
                 "enable_prefix_caching": True,
@@ -110,6 +113,7 @@ class VLLMEngine:
                 # On a CPU vLLM 0.32 dies of a seeded request whose prompt it reads in two parts.
                 **({"enable_chunked_prefill": False} if current_platform.is_cpu() else {}),
                 "use_tqdm_on_load": False,
+                **({"tokenizer": self.tokenizer_folder.name} if self.tokenizer_folder is not None else {}),
                 **arguments,
             }
             before = child_processes()
@@ -179,6 +183,8 @@ class VLLMEngine:
         self.watcher.kill()
         self.watcher.communicate()
         self.stop_loop()
+        if self.tokenizer_folder is not None:
+            self.tokenizer_folder.cleanup()
 
     async def shut_down(self) -> None:
         self.engine.shutdown()
@@ -191,6 +197,16 @@ class VLLMEngine:
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join()
         self.loop.close()
+
+
+def exact_tokenizer_folder(model: str) -> tempfile.TemporaryDirectory[str] | None:
+    """A folder with the model's tokenizer where vLLM, which uses `AutoTokenizer`, would load another one; else None."""
+    tokenizer = repaired_tokenizer(model)
+    if tokenizer is None:
+        return None
+    folder = tempfile.TemporaryDirectory(prefix="treestar-tokenizer-")
+    tokenizer.save_pretrained(folder.name)
+    return folder
 
 
 async def start(engine_arguments: Any) -> Any:

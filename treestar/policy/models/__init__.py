@@ -13,6 +13,7 @@ from treestar.policy.models.loading import (
     ppm_path,
     shipped_path,
 )
+from treestar.policy.models.tokenizer import load_tokenizer, repaired_tokenizer
 
 __all__ = [
     "DEFAULT_POLICY",
@@ -21,9 +22,11 @@ __all__ = [
     "Dtype",
     "device_for",
     "dtype_for",
+    "load_tokenizer",
     "loading",
     "model_config",
     "policy_path",
     "ppm_path",
+    "repaired_tokenizer",
     "shipped_path",
 ]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from treestar.policy.backends.transformers import context_length
 from treestar.policy.formats import StepFormat, step_format_for
-from treestar.policy.models import loading, policy_path
+from treestar.policy.models import load_tokenizer, loading, policy_path
 from treestar.training.run import (
     TrainingProgress,
     check_folder,
@@ -101,12 +101,12 @@ def train_policy(
 
 def load_base(name: str, config: SFTTrainingConfig) -> Base:
     """Raises TreestarError if it cannot be loaded."""
-    from transformers import AutoConfig, AutoTokenizer
+    from transformers import AutoConfig
 
     path = policy_path(name)
     with loading("policy", name):
         model_config = AutoConfig.from_pretrained(path)
-        tokenizer = AutoTokenizer.from_pretrained(path)
+        tokenizer = load_tokenizer(path)
     if not tokenizer.is_fast:
         raise TreestarError(f"policy {name!r} cannot be fine-tuned: it has no fast (Rust) tokenizer")
     return Base(name, path, model_config, tokenizer, step_format_for(model_config, tokenizer, config.step_format))
@@ -165,7 +165,7 @@ def write_policy(base: Base, folder: Path) -> None:
     """Convert the trainer's output in `folder` to a checkpoint that differs from the base's only in its weights, with
     the step format in its config."""
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+    from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
     trained = folder.with_name("trained")
     shutil.rmtree(trained, ignore_errors=True)  # left by a run that was killed here
@@ -185,5 +185,5 @@ def write_policy(base: Base, folder: Path) -> None:
     except OSError:  # the base has none; transformers derives one from the config
         model.generation_config = GenerationConfig.from_model_config(config)
     model.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(base.path).save_pretrained(folder)
+    load_tokenizer(base.path).save_pretrained(folder)
     shutil.rmtree(trained)
