@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -285,7 +286,10 @@ class TestFaults:
             ):
                 solver.solve_many(PROBLEMS, out, on_result)
             assert proxy.url in str(caught.value)
-            assert f"{policy.server.failures['status 500']} x status 500" in str(caught.value)
+            # Requests of other candidates may fail after the one that ended the run.
+            counted = re.search(r"(\d+) x status 500", str(caught.value))
+            assert counted is not None
+            assert 0 < int(counted[1]) <= policy.server.failures["status 500"]
             assert len(out.read_text().splitlines()) == 1
             down = False
             results = solve(policy, out)
