@@ -4,7 +4,7 @@ from treestar.policy.formats.bound import BoundFormat
 from treestar.policy.formats.chat import ChatFormat
 from treestar.policy.formats.choose import step_format_for, step_format_named
 from treestar.policy.formats.cot import CotFormat
-from treestar.policy.formats.families import FAMILIES, Family, family_named
+from treestar.policy.formats.families import FAMILIES, INSTRUCT, Family, family_named
 from treestar.policy.formats.rstar import RStarFormat
 from treestar.policy.formats.step_format import (
     ANSWER,
@@ -35,6 +35,7 @@ __all__ = [
     "END_OF_OUTPUT",
     "END_OF_STEP",
     "FAMILIES",
+    "INSTRUCT",
     "OPENING",
     "OUTPUT",
     "PARAGRAPH",

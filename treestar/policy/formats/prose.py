@@ -28,7 +28,7 @@ DISPLAYS = (("\\[", "\\]"), ("\\begin{", "\\end{"))
 REPEATS, LONGEST_LOOP = 3, 4
 """A reply that repeats the same paragraph, or the same few, this many times would go on like that: it has ended."""
 
-INVENTED = re.compile(r"\s*(?:#+ *)?(?:Problem|Question|User|Human)\b ?\d*:")
+INVENTED = re.compile(r"^\s*(?:#+ *)?(?:Problem|Question|User|Human)\b ?\d*:", re.MULTILINE)
 """How a model without a chat template goes on after its solution: with a further problem."""
 
 
@@ -116,7 +116,7 @@ class ProseFormat(StepFormat):
                 return Step(text, ending="truncated")
         body = text[:end]
         if self.is_over(state, body) or (ended and not text[len(body) :].strip()):
-            return Step(body, ending="answer", answer=self.answer(self.reply(state) + body))
+            return Step(body, ending="answer", answer=self.answer(state.problem, self.reply(state) + body))
         return Step(body, code=self.code(body))
 
     def is_over(self, state: State, paragraph: str) -> bool:
@@ -130,10 +130,11 @@ class ProseFormat(StepFormat):
         """The code to run after a step; by default none."""
         return ""
 
-    def answer(self, reply: str) -> str | None:
+    def answer(self, problem: Problem, reply: str) -> str | None:
         """The final answer that a complete reply states."""
         if self.template is plain_template:
-            reply = "\n\n".join(each for each in reply.split(PARAGRAPH) if not INVENTED.match(each))
+            begins = [match.start() for match in INVENTED.finditer(reply) if match.start() > 0]
+            reply = reply[: begins[0]] if begins else reply
         return extract_answer(reply)
 
 

@@ -6,11 +6,13 @@ import re
 
 from treestar.policy.formats.prose import ProseFormat
 from treestar.policy.formats.step_format import FormatName
+from treestar.types import Problem
 
 __all__ = ["ThinkingFormat", "after_thought"]
 
-THOUGHT_BEGINS = re.compile(r"<think>|<\|channel\|>analysis<\|message\|>")
-THOUGHT_ENDS = re.compile(r"</think>|<\|channel\|>final<\|message\|>")
+THOUGHT_BEGINS = re.compile(r"<think>|<\|channel\|>analysis<\|message\|>|<\|channel>thought")
+THOUGHT_ENDS = re.compile(r"</think>|<\|channel\|>final<\|message\|>|<channel\|>")
+"""Of most models, of gpt-oss, and of Gemma 4."""
 
 
 class ThinkingFormat(ProseFormat):
@@ -21,9 +23,10 @@ class ThinkingFormat(ProseFormat):
     max_depth = 1024
     max_step_tokens = 1024
 
-    def answer(self, reply: str) -> str | None:
-        told = after_thought(reply, begun=False)
-        return None if told is None else super().answer(told)
+    def answer(self, problem: Problem, reply: str) -> str | None:
+        begun = self.opening(problem).rstrip().endswith("<think>")
+        told = after_thought(reply, begun)
+        return None if told is None else super().answer(problem, told)
 
 
 def after_thought(reply: str, begun: bool) -> str | None:
