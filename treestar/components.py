@@ -38,6 +38,8 @@ class ComponentsConfig:
     """Compares answers; None for mathematical equivalence."""
     step_format: FormatName | None = None
     """The step format of a policy given by name; None for the one in the model's files."""
+    step_separator: str | None = None
+    """For formats of prose, the text that ends a step; None for a blank line."""
     dtype: Dtype | None = None
     """The data type of models given by name; None for a fast one on the device."""
 
@@ -64,7 +66,7 @@ def load_components(config: ComponentsConfig, opened: AsyncExitStack) -> Compone
     executor = keep(SandboxExecutor(config.executor) if isinstance(config.executor, SandboxConfig) else config.executor)
     verifier = keep(config.verifier or AnswerVerifier())
     if isinstance(policy, str):
-        policy = keep(load_policy(policy, config.step_format, dtype=config.dtype))
+        policy = keep(load_policy(policy, config.step_format, dtype=config.dtype, step_separator=config.step_separator))
     if isinstance(scorer, str):
         scorer = keep(load_scorer(scorer, dtype=config.dtype))
     return Components(policy, executor, verifier, scorer)

@@ -78,6 +78,7 @@ class Solver:
         on_remark: called with a line for each recovered failure: repeated requests to servers (when the solver is
             closed), lost actors.
         step_format: the step format of a policy given by name; None for the one in the model's files.
+        step_separator: for formats of prose, the text that ends a step; None for a blank line.
         ray: the cluster whose actors search; None for this process. Each actor loads its own components, so policy and
             scorer must be names (folders must be at the same path on every node), the executor the settings of a
             sandbox, and the verifier the default.
@@ -106,6 +107,7 @@ class Solver:
         on_remark: Callable[[str], None] = lambda _: None,
         *,
         step_format: FormatName | None = None,
+        step_separator: str | None = None,
         ray: RayConfig | None = None,
     ) -> None:
         self.search = search if search is not None else MCTSConfig()
@@ -121,6 +123,7 @@ class Solver:
             executor=executor if executor is not None else SandboxConfig(),
             verifier=verifier,
             step_format=step_format,
+            step_separator=step_separator,
         )
         if ray is not None:
             check_names(config)

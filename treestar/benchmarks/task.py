@@ -38,14 +38,18 @@ class BenchmarkTask:
 
 @asynccontextmanager
 async def open_benchmark_worker(
-    policy: str, step_format: FormatName | None, ppm: str | None, dtype: Dtype | None
+    policy: str,
+    step_format: FormatName | None,
+    ppm: str | None,
+    dtype: Dtype | None,
+    step_separator: str | None = None,
 ) -> AsyncIterator[Worker[BenchmarkTask, Row]]:
     """A worker with models given by name, a sandbox and a grader; all are closed when the context exits.
 
     Raises:
         TreestarError: a model cannot be loaded.
     """
-    loaded = load(policy, step_format, dtype)
+    loaded = load(policy, step_format, dtype, step_separator)
     config = ComponentsConfig(policy=loaded, scorer=ppm, dtype=dtype_of(loaded))
     async with open_components(config) as components:
         about = described(loaded, components.scorer)
@@ -83,9 +87,11 @@ async def search(task: BenchmarkTask, components: Components) -> list[SearchResu
     return results
 
 
-def load(policy: str, step_format: FormatName | None, dtype: Dtype | None) -> LanguageModelPolicy:
+def load(
+    policy: str, step_format: FormatName | None, dtype: Dtype | None, step_separator: str | None
+) -> LanguageModelPolicy:
     """The policy; on a CPU in float32 by default, so that its text very rarely depends on the rest of the batch."""
-    loaded = load_policy(policy, step_format, dtype=dtype)
+    loaded = load_policy(policy, step_format, dtype=dtype, step_separator=step_separator)
     if dtype is None and isinstance(loaded, TransformersPolicy) and loaded.model.device.type == "cpu":
         loaded.model.float()
     return loaded

@@ -17,7 +17,15 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from treestar.cli.bench_progress import BenchmarkProgress
-from treestar.cli.components import Concurrency, PolicyName, RayAddress, ScorerName, StepFormatName, ray_config
+from treestar.cli.components import (
+    Concurrency,
+    PolicyName,
+    RayAddress,
+    ScorerName,
+    StepFormatName,
+    StepSeparator,
+    ray_config,
+)
 from treestar.cli.options import CLUSTER, MODELS, GroupedCommand, with_config_options
 from treestar.policy.models import DEFAULT_POLICY, Dtype
 from treestar.search import STRATEGIES
@@ -64,7 +72,13 @@ def run(
     ] = "greedy,majority,best_of_n,mcts",
     samples: Annotated[int, typer.Option(help="Independent trajectories per problem.")] = 16,
     k: Annotated[str, typer.Option(help="Comma-separated k of pass@k, consensus@k and best-of-k.")] = "1,4,16",
-    temperature: Annotated[str, typer.Option(help="Comma-separated sampling temperatures.")] = "1.0",
+    temperature: Annotated[
+        str | None,
+        typer.Option(
+            help="Comma-separated sampling temperatures. [default: what suits the policy, see `doctor --policy`]",
+            show_default=False,
+        ),
+    ] = None,
     budget_tokens: Annotated[
         str, typer.Option(help="Comma-separated token budgets per problem at which all strategies are compared.")
     ] = "",
@@ -76,6 +90,7 @@ def run(
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
     policy: PolicyName = DEFAULT_POLICY,
     step_format: StepFormatName = None,
+    step_separator: StepSeparator = None,
     ppm: ScorerName = None,
     dtype: Annotated[
         Dtype | None,
@@ -96,8 +111,11 @@ def run(
     from treestar.benchmarks.runner import add_session, begin_run, run_benchmark, unfinished_problems
     from treestar.benchmarks.scoring import own_answer_right
     from treestar.benchmarks.task import open_benchmark_worker
+    from treestar.policy.load import read_step_format
 
     cluster = ray_config(ray, options)
+    if temperature is None:
+        temperature = str(read_step_format(policy, step_format).recommended.temperature)
     try:
         config = BenchmarkConfig(
             datasets=tuple(datasets),
@@ -141,7 +159,7 @@ def run(
         return settings
 
     async def work() -> dict[str, Any]:
-        opening = partial(open_benchmark_worker, policy, step_format, ppm, dtype)
+        opening = partial(open_benchmark_worker, policy, step_format, ppm, dtype, step_separator)
         async with open_workers(opening, concurrency, cluster, remark) as workers:
             return await measure(workers)
 

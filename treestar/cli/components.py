@@ -24,6 +24,7 @@ __all__ = [
     "RayAddress",
     "ScorerName",
     "StepFormatName",
+    "StepSeparator",
     "StrategyName",
     "ray_config",
     "search_config",
@@ -39,7 +40,15 @@ PolicyName = Annotated[
 StepFormatName = Annotated[
     FormatName | None,
     typer.Option(
-        help="The step format that the model was trained on. [default: from its files]",
+        help="How the model writes its steps. [default: recognized from its files; see `treestar doctor --policy`]",
+        show_default=False,
+        rich_help_panel=MODELS,
+    ),
+]
+StepSeparator = Annotated[
+    str | None,
+    typer.Option(
+        help="For formats of prose, the text that ends a step, such as '## Step'. [default: a blank line]",
         show_default=False,
         rich_help_panel=MODELS,
     ),

@@ -9,12 +9,14 @@ from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from treestar.cli.components import StepFormatName, StepSeparator
+from treestar.cli.recognized import show_policy
 from treestar.policy.models import DEFAULT_POLICY, policy_path
 from treestar.types import TreestarError
 from treestar.verifier import equivalent
@@ -50,9 +52,18 @@ JAIL_PROBES = (
 """The same for steps that can use all of Python, so that only the operating system confines them."""
 
 
-def doctor() -> None:
+def doctor(
+    policy: Annotated[
+        str | None, typer.Option(help="Show instead how this model is talked to: format, prompt, sampling, context.")
+    ] = None,
+    step_format: StepFormatName = None,
+    step_separator: StepSeparator = None,
+) -> None:
     """Show versions, devices and backends, and check that the sandbox and the grader work on this machine."""
     console = Console()
+    if policy is not None:
+        show_policy(console, policy, step_format, step_separator)
+        return
     table = Table.grid(padding=(0, 3))
     for rows in (versions(), devices(), backends()):
         for name, found in rows:

@@ -8,7 +8,15 @@ from typing import Annotated, Any
 
 import typer
 
-from treestar.cli.components import IsolationLevel, PolicyName, ScorerName, StepFormatName, StrategyName, search_config
+from treestar.cli.components import (
+    IsolationLevel,
+    PolicyName,
+    ScorerName,
+    StepFormatName,
+    StepSeparator,
+    StrategyName,
+    search_config,
+)
 from treestar.cli.options import SEARCH, config_from_options, with_config_options
 from treestar.policy.models import DEFAULT_POLICY
 from treestar.search import STRATEGIES
@@ -30,6 +38,7 @@ __all__ = ["serve"]
 def serve(
     policy: PolicyName = DEFAULT_POLICY,
     step_format: StepFormatName = None,
+    step_separator: StepSeparator = None,
     ppm: ScorerName = None,
     strategy: StrategyName = "mcts",
     isolation: IsolationLevel = "full",
@@ -53,5 +62,7 @@ def serve(
     with serving.bind(server) as listener:
         print(f"loading policy {policy}", file=sys.stderr, flush=True)
         sandbox = SandboxConfig(isolation=isolation)
-        with Solver(policy, search, ppm, sandbox, seed=seed, step_format=step_format) as solver:
+        with Solver(
+            policy, search, ppm, sandbox, seed=seed, step_format=step_format, step_separator=step_separator
+        ) as solver:
             serving.serve(solver, server, listener)

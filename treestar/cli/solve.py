@@ -18,6 +18,7 @@ from treestar.cli.components import (
     RayAddress,
     ScorerName,
     StepFormatName,
+    StepSeparator,
     StrategyName,
     ray_config,
     search_config,
@@ -54,6 +55,7 @@ def solve(
     ] = None,
     policy: PolicyName = DEFAULT_POLICY,
     step_format: StepFormatName = None,
+    step_separator: StepSeparator = None,
     ppm: ScorerName = None,
     strategy: StrategyName = "mcts",
     isolation: IsolationLevel = "full",
@@ -106,6 +108,7 @@ def solve(
                 on_progress=display.on_progress,
                 on_remark=remark,
                 step_format=step_format,
+                step_separator=step_separator,
                 ray=cluster,
             )
         with solver, display:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 from treestar.policy.backends.openai import OPENAI_PREFIX, load_openai_policy
 from treestar.policy.backends.remote_server import RemoteServerConfig
 from treestar.policy.backends.transformers import TransformersPolicy
 from treestar.policy.backends.vllm import VLLMPolicy
 from treestar.policy.backends.vllm_engine import VLLM_PREFIX, VLLMEngine, parse_vllm_name
-from treestar.policy.formats import FormatName, step_format_for
+from treestar.policy.formats import FormatName, StepFormat, step_format_for
 from treestar.policy.language_model import LanguageModelPolicy
 from treestar.policy.models import DEFAULT_POLICY, Dtype, device_for, dtype_for, load_tokenizer, loading, policy_path
 
-__all__ = ["load_policy"]
+__all__ = ["PolicyFiles", "load_policy", "read_policy_files", "read_step_format"]
 
 
 def load_policy(
@@ -20,6 +22,7 @@ def load_policy(
     device: str | None = None,
     max_batch: int = 128,
     dtype: Dtype | None = None,
+    step_separator: str | None = None,
 ) -> LanguageModelPolicy:
     """Load a policy over a Hugging Face causal language model, or connect to one behind a server.
 
@@ -32,14 +35,15 @@ def load_policy(
         device: `cpu`, `cuda`, `cuda:1`, ...; None takes CUDA where available.
         max_batch: maximum number of sequences generated at the same time.
         dtype: the arithmetic; None takes what is fast on the device (see `dtype_for`).
+        step_separator: for formats of prose, the text that ends a step; None: a blank line.
 
     Raises:
         TreestarError: the model does not exist or cannot be read, or the device does not exist.
     """
     if name.startswith(OPENAI_PREFIX):
-        return load_openai_policy(name, step_format, RemoteServerConfig(concurrency=max_batch))
+        return load_openai_policy(name, step_format, RemoteServerConfig(concurrency=max_batch), step_separator)
     if name.startswith(VLLM_PREFIX):
-        return load_vllm_policy(name, step_format, max_batch, dtype)
+        return load_vllm_policy(name, step_format, max_batch, dtype, step_separator)
     device = device_for(device)
     path = policy_path(name)
     from transformers import AutoConfig, AutoModelForCausalLM
@@ -48,12 +52,59 @@ def load_policy(
         config = AutoConfig.from_pretrained(path)
         tokenizer = load_tokenizer(path)
         model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype or dtype_for(device)).to(device)
-    chosen = step_format_for(config, tokenizer, step_format, model.generation_config)
+    chosen = step_format_for(config, tokenizer, step_format, model.generation_config, step_separator)
     return TransformersPolicy(model, tokenizer, chosen, name, max_batch)
 
 
-def load_vllm_policy(name: str, step_format: FormatName | None, max_batch: int, dtype: Dtype | None) -> VLLMPolicy:
+def load_vllm_policy(
+    name: str, step_format: FormatName | None, max_batch: int, dtype: Dtype | None, step_separator: str | None
+) -> VLLMPolicy:
     model, arguments = parse_vllm_name(name)
     path = policy_path(model)
     engine = VLLMEngine("policy", name, path, max_batch, {"dtype": dtype or "auto", **arguments})
-    return VLLMPolicy(engine, step_format_for(engine.config, engine.tokenizer, step_format))
+    generation = read_generation(path)
+    return VLLMPolicy(engine, step_format_for(engine.config, engine.tokenizer, step_format, generation, step_separator))
+
+
+class PolicyFiles(NamedTuple):
+    """What a model's files say without its weights."""
+
+    config: Any
+    tokenizer: Any
+    generation: Any
+    """Its `GenerationConfig`, or None."""
+
+
+def read_step_format(name: str, step_format: FormatName | None = None, step_separator: str | None = None) -> StepFormat:
+    """The step format of the policy `name`, without loading its weights; arguments as for `load_policy`.
+
+    Raises:
+        TreestarError: the model does not exist or cannot be read.
+    """
+    if name.startswith(OPENAI_PREFIX):
+        return load_openai_policy(name, step_format, RemoteServerConfig(), step_separator).format
+    found = read_policy_files(name)
+    return step_format_for(found.config, found.tokenizer, step_format, found.generation, step_separator)
+
+
+def read_policy_files(name: str) -> PolicyFiles:
+    """What the files of a policy on this machine say; `name` as for `load_policy`.
+
+    Raises:
+        TreestarError: the model does not exist or cannot be read.
+    """
+    path = policy_path(parse_vllm_name(name)[0] if name.startswith(VLLM_PREFIX) else name)
+    from transformers import AutoConfig
+
+    with loading("policy", name):
+        return PolicyFiles(AutoConfig.from_pretrained(path), load_tokenizer(path), read_generation(path))
+
+
+def read_generation(path: str) -> Any:
+    """The model's `GenerationConfig`; None if it has none."""
+    from transformers import GenerationConfig
+
+    try:
+        return GenerationConfig.from_pretrained(path)
+    except OSError:
+        return None

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from treestar.components import ComponentsConfig
-from treestar.policy import FormatName, load_policy
-from treestar.policy.backends.openai import OPENAI_PREFIX
-from treestar.policy.formats import StepFormat, step_format_for
-from treestar.policy.models import Dtype, load_tokenizer, loading, policy_path
+from treestar.policy import FormatName
+from treestar.policy.formats import StepFormat
+from treestar.policy.load import read_step_format
+from treestar.policy.models import Dtype
 
-__all__ = ["Backends", "local_backends", "step_format_of"]
+__all__ = ["Backends", "local_backends"]
 
 
 @dataclass(frozen=True)
@@ -35,23 +35,8 @@ def local_backends() -> Backends:
     from treestar.training.ppm.train import train_ppm
     from treestar.training.sft.train import train_policy
 
-    return Backends(named_components, step_format_of, train_policy, train_ppm)
+    return Backends(named_components, read_step_format, train_policy, train_ppm)
 
 
 def named_components(policy: str, ppm: str | None, dtype: Dtype | None) -> ComponentsConfig:
     return ComponentsConfig(policy=policy, scorer=ppm, dtype=dtype)
-
-
-def step_format_of(name: str, wanted: FormatName | None) -> StepFormat:
-    """The step format of the policy `name`, or the `wanted` one for it, without loading its weights.
-
-    Raises:
-        TreestarError: the model does not exist.
-    """
-    if name.startswith(OPENAI_PREFIX):
-        return load_policy(name, wanted).format
-    path = policy_path(name)
-    from transformers import AutoConfig
-
-    with loading("policy", name):
-        return step_format_for(AutoConfig.from_pretrained(path), load_tokenizer(path), wanted)

@@ -263,12 +263,15 @@ def log_probability(logprobs: dict[str, Any]) -> float:
     return min(float(sum(tokens)), 0.0)
 
 
-def load_openai_policy(name: str, step_format: FormatName | None, config: RemoteServerConfig) -> OpenAIPolicy:
+def load_openai_policy(
+    name: str, step_format: FormatName | None, config: RemoteServerConfig, step_separator: str | None = None
+) -> OpenAIPolicy:
     """The policy that `openai:MODEL@URL` or `openai:MODEL` names.
 
     Args:
         step_format: None takes what config.json says under `treestar_format` where MODEL is a folder or a shipped
-            model, else `chat`: servers do not tell.
+            model, else what the family of that name writes: servers do not tell.
+        step_separator: as for `load_policy`.
 
     Raises:
         TreestarError: the name contains no MODEL, or as `OpenAIPolicy`.
@@ -277,7 +280,7 @@ def load_openai_policy(name: str, step_format: FormatName | None, config: Remote
     found = model_config(shipped_path("policy", model) or Path(model).expanduser())
     family = family_named(model)
     chosen = step_format or found.get("treestar_format", family.format)
-    return OpenAIPolicy(model, url, step_format_named(chosen, family=family), config)
+    return OpenAIPolicy(model, url, step_format_named(chosen, family=family, separator=step_separator), config)
 
 
 def parse_openai_name(name: str) -> tuple[str, str | None]:

@@ -149,18 +149,15 @@ THINKS = Family(name="thinking", format="thinking", sampling=THINKING)
 
 def family_of(template: str | None, name: str = "") -> Family:
     """The family of a model with the chat template `template` (its text) and the name `name`."""
+    if template is None:
+        return family_named(name)
     for family in FAMILIES:
-        if template is not None and re.search(family.templates, template):
-            return instruct_sibling(family, name)
-    if template is not None and re.search(r"<think>|enable_thinking", template):
+        if re.search(family.templates, template):
+            return family
+    if re.search(r"<think>|enable_thinking", template):
         return THINKS
-    return family_named(name) if template is None else INSTRUCT
-
-
-def instruct_sibling(family: Family, name: str) -> Family:
-    """Some templates serve a model that thinks and one that does not; then the name decides."""
     named = family_named(name)
-    return named if named.name == f"{family.name}-instruct" else family
+    return named if named.format == "cot" else INSTRUCT
 
 
 def family_named(name: str) -> Family:

@@ -1,0 +1,76 @@
+"""`treestar doctor --policy`: what was recognized in a model's files, and how it is therefore talked to."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from treestar.policy.backends.openai import OPENAI_PREFIX
+from treestar.policy.formats import FormatName, StepFormat, missing_bos
+from treestar.policy.formats.prose import ProseFormat
+from treestar.policy.load import PolicyFiles, read_policy_files, read_step_format
+from treestar.types import Problem, State
+
+__all__ = ["show_policy"]
+
+EXAMPLE = State(Problem("What is 12 + 7 * 3?"))
+
+
+def show_policy(console: Console, policy: str, step_format: FormatName | None, step_separator: str | None) -> None:
+    """Print how the model `policy` is talked to. Raises TreestarError if it does not exist or cannot be read."""
+    chosen = read_step_format(policy, step_format, step_separator)
+    table = Table.grid(padding=(0, 3))
+    for name, found in (*recognized(chosen), *from_files(policy, chosen)):
+        table.add_row(name, escape(found))
+    console.print(table, highlight=False)
+    console.print(f"\nthe prompt of {EXAMPLE.problem.question!r}, after which the model writes its first step:\n")
+    console.print(asked(policy, chosen), markup=False, highlight=False, soft_wrap=True)
+
+
+def recognized(chosen: StepFormat) -> list[tuple[str, str]]:
+    """What follows from the step format and the family."""
+    settings = chosen.recommended
+    sampling = [f"temperature {settings.temperature:g}", f"top_p {settings.top_p:g}"]
+    sampling += [f"top_k {settings.top_k}"] if settings.top_k else []
+    sampling += [f"min_p {settings.min_p:g}"] if settings.min_p else []
+    rows: list[tuple[str, str]] = [("step format", chosen.name)]
+    if isinstance(chosen, ProseFormat):
+        rows.append(("family", chosen.family.name))
+        if not chosen.family.greedy:
+            sampling.append("(its makers advise against greedy decoding)")
+    return [
+        *rows,
+        ("stops at", "  ".join(map(repr, chosen.stop_strings(EXAMPLE)))),
+        ("sampling", ", ".join(sampling)),
+        ("limits", f"{settings.max_depth} steps of at most {settings.max_step_tokens} tokens"),
+    ]
+
+
+def from_files(policy: str, chosen: StepFormat) -> list[tuple[str, str]]:
+    """What follows from the model's files; a server does not show them."""
+    if policy.startswith(OPENAI_PREFIX):
+        return []
+    found = read_policy_files(policy)
+    return [("context", f"{context(found):,} tokens"), ("prompt", begins(found, chosen))]
+
+
+def context(found: PolicyFiles) -> int:
+    from treestar.policy.backends.transformers import context_length
+
+    return context_length(found.config, found.tokenizer)
+
+
+def begins(found: PolicyFiles, chosen: StepFormat) -> str:
+    ids = found.tokenizer(chosen.prompt(EXAMPLE), add_special_tokens=False, verbose=False)["input_ids"]
+    bos = missing_bos(found.tokenizer, ids)
+    first = found.tokenizer.convert_ids_to_tokens([*bos, *ids][:1])
+    return f"{len(bos) + len(ids)} tokens, the first is {first[0]}" if first else "empty"
+
+
+def asked(policy: str, chosen: StepFormat) -> str:
+    """The prompt; for a chat server, which applies the template itself, the messages."""
+    messages = chosen.messages(EXAMPLE.problem)
+    if policy.startswith(OPENAI_PREFIX) and messages is not None:
+        return "\n".join(f"{each['role']}: {each['content']}" for each in messages)
+    return chosen.prompt(EXAMPLE)
