@@ -9,7 +9,17 @@ from treestar.policy.backends.vllm import VLLMPolicy
 from treestar.policy.backends.vllm_engine import VLLM_PREFIX, VLLMEngine, parse_vllm_name
 from treestar.policy.formats import FormatName, step_format_for
 from treestar.policy.language_model import LanguageModelPolicy
-from treestar.policy.models import DEFAULT_POLICY, Dtype, device_for, dtype_for, load_tokenizer, loading, policy_path
+from treestar.policy.models import (
+    DEFAULT_POLICY,
+    Dtype,
+    device_for,
+    dtype_for,
+    load_causal_model,
+    load_config,
+    load_tokenizer,
+    loading,
+    policy_path,
+)
 
 __all__ = ["load_policy"]
 
@@ -42,12 +52,10 @@ def load_policy(
         return load_vllm_policy(name, step_format, max_batch, dtype)
     device = device_for(device)
     path = policy_path(name)
-    from transformers import AutoConfig, AutoModelForCausalLM
-
     with loading("policy", name):
-        config = AutoConfig.from_pretrained(path)
+        config = load_config(path)
         tokenizer = load_tokenizer(path)
-        model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype or dtype_for(device)).to(device)
+        model = load_causal_model(path, dtype=dtype or dtype_for(device)).to(device)
     chosen = step_format_for(config, tokenizer, step_format)
     return TransformersPolicy(model, tokenizer, chosen, name, max_batch)
 

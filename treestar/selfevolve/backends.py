@@ -10,7 +10,7 @@ from treestar.components import ComponentsConfig
 from treestar.policy import FormatName, load_policy
 from treestar.policy.backends.openai import OPENAI_PREFIX
 from treestar.policy.formats import StepFormat, step_format_for
-from treestar.policy.models import Dtype, load_tokenizer, loading, policy_path
+from treestar.policy.models import Dtype, load_config, load_tokenizer, loading, policy_path
 
 __all__ = ["Backends", "local_backends", "step_format_of"]
 
@@ -51,7 +51,5 @@ def step_format_of(name: str, wanted: FormatName | None) -> StepFormat:
     if name.startswith(OPENAI_PREFIX):
         return load_policy(name, wanted).format
     path = policy_path(name)
-    from transformers import AutoConfig
-
     with loading("policy", name):
-        return step_format_for(AutoConfig.from_pretrained(path), load_tokenizer(path), wanted)
+        return step_format_for(load_config(path), load_tokenizer(path), wanted)
