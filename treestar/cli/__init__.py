@@ -13,6 +13,7 @@ from treestar.cli.doctor import doctor
 from treestar.cli.evolve import evolve
 from treestar.cli.execute import execute
 from treestar.cli.grade import grade
+from treestar.cli.models import models
 from treestar.cli.options import GroupedCommand
 from treestar.cli.ppm import ppm
 from treestar.cli.serve import serve
@@ -39,6 +40,7 @@ app.command()(doctor)
 app.add_typer(bench, name="bench")
 app.add_typer(train, name="train")
 app.add_typer(ppm, name="ppm")
+app.add_typer(models, name="models")
 
 
 def main() -> None:

@@ -33,7 +33,8 @@ __all__ = [
 PolicyName = Annotated[
     str,
     typer.Option(
-        help=f"{SHIPPED_NAMES['policy']}, a model folder, a Hugging Face hub id, vllm:MODEL, or openai:MODEL@URL.",
+        help=f"{SHIPPED_NAMES['policy']}, another name that `treestar models` lists, a model folder or GGUF file, "
+        "a Hugging Face hub id, vllm:MODEL, or openai:MODEL@URL.",
         rich_help_panel=MODELS,
     ),
 ]

@@ -11,7 +11,17 @@ from treestar.policy.backends.vllm import VLLMPolicy
 from treestar.policy.backends.vllm_engine import VLLM_PREFIX, VLLMEngine, parse_vllm_name
 from treestar.policy.formats import FormatName, StepFormat, step_format_for
 from treestar.policy.language_model import LanguageModelPolicy
-from treestar.policy.models import DEFAULT_POLICY, Dtype, device_for, dtype_for, load_tokenizer, loading, policy_path
+from treestar.policy.models import (
+    DEFAULT_POLICY,
+    Dtype,
+    device_for,
+    dtype_for,
+    load_causal_model,
+    load_config,
+    load_tokenizer,
+    loading,
+    policy_path,
+)
 
 __all__ = ["PolicyFiles", "load_policy", "read_policy_files", "read_step_format"]
 
@@ -46,12 +56,10 @@ def load_policy(
         return load_vllm_policy(name, step_format, max_batch, dtype, step_separator)
     device = device_for(device)
     path = policy_path(name)
-    from transformers import AutoConfig, AutoModelForCausalLM
-
     with loading("policy", name):
-        config = AutoConfig.from_pretrained(path)
+        config = load_config(path)
         tokenizer = load_tokenizer(path)
-        model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype or dtype_for(device)).to(device)
+        model = load_causal_model(path, dtype=dtype or dtype_for(device)).to(device)
     chosen = step_format_for(config, tokenizer, step_format, model.generation_config, step_separator)
     return TransformersPolicy(model, tokenizer, chosen, name, max_batch)
 
@@ -94,10 +102,8 @@ def read_policy_files(name: str) -> PolicyFiles:
         TreestarError: the model does not exist or cannot be read.
     """
     path = policy_path(parse_vllm_name(name)[0] if name.startswith(VLLM_PREFIX) else name)
-    from transformers import AutoConfig
-
     with loading("policy", name):
-        return PolicyFiles(AutoConfig.from_pretrained(path), load_tokenizer(path), read_generation(path))
+        return PolicyFiles(load_config(path), load_tokenizer(path), read_generation(path))
 
 
 def read_generation(path: str) -> Any:

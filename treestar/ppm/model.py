@@ -12,7 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from treestar.policy.formats import StepFormat, step_format_for
-from treestar.policy.models import Dtype, device_for, dtype_for, load_tokenizer, loading, policy_path, ppm_path
+from treestar.policy.models import (
+    Dtype,
+    device_for,
+    dtype_for,
+    load_config,
+    load_tokenizer,
+    loading,
+    policy_path,
+    ppm_path,
+    pretrained_arguments,
+)
 from treestar.ppm.encoding import check_step_ends
 from treestar.types import TreestarError
 
@@ -138,10 +148,8 @@ def load_ppm(name: str, device: str | None = None, dtype: Dtype | None = None) -
         TreestarError: the model does not exist, cannot be read, or is not a PPM.
     """
     device, path = device_for(device), ppm_path(name)
-    from transformers import AutoConfig
-
     with loading("PPM", name):
-        config = AutoConfig.from_pretrained(path)
+        config = load_config(path)
         architecture = (config.architectures or ["unknown"])[0]
         is_released = architecture.endswith("ForCausalLM")
         if not is_released and not (architecture.endswith("ForSequenceClassification") and config.num_labels == 1):
@@ -180,11 +188,12 @@ def load_classifier(path: str, dtype: Any) -> tuple[Any, set[str]]:
     from transformers import AutoModelForSequenceClassification
     from transformers.utils import logging
 
+    folder, more = pretrained_arguments(path)
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # the caller checks what is missing
     try:
         model, info = AutoModelForSequenceClassification.from_pretrained(
-            path, num_labels=1, dtype=dtype, output_loading_info=True
+            folder, num_labels=1, dtype=dtype, output_loading_info=True, **more
         )
     finally:
         logging.set_verbosity(verbosity)

@@ -16,10 +16,10 @@ import tempfile
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from itertools import count
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 from urllib.parse import parse_qsl
 
-from treestar.policy.models import repaired_tokenizer
+from treestar.policy.models import Dtype, folder_for_other_libraries, repaired_tokenizer
 from treestar.types import TreestarError
 
 __all__ = ["VLLM_PREFIX", "VLLMEngine", "parse_vllm_name"]
@@ -80,7 +80,7 @@ class VLLMEngine:
     Args:
         kind: "policy" or "PPM", for errors.
         name: the model as the user named it, for errors.
-        model: a folder or a hub id.
+        model: a folder, a hub id or a GGUF file, of which vLLM gets an unpacked copy in the user's cache.
         max_batch: maximum number of sequences computed at a time, unless `arguments` override it.
         arguments: fields of vLLM's `AsyncEngineArgs`.
 
@@ -105,6 +105,7 @@ class VLLMEngine:
         self.thread = threading.Thread(target=self.loop.run_forever, name="treestar-vllm", daemon=True)
         self.thread.start()
         try:
+            model = folder_for_other_libraries(model, weights_dtype(arguments))
             self.tokenizer_folder = None if "tokenizer" in arguments else exact_tokenizer_folder(model)
             settings = {
                 "max_num_seqs": max_batch,
@@ -197,6 +198,12 @@ class VLLMEngine:
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join()
         self.loop.close()
+
+
+def weights_dtype(arguments: Mapping[str, Any]) -> str:
+    """The dtype in which a GGUF file is unpacked for the engine: the one in which it computes."""
+    wanted = str(arguments.get("dtype"))
+    return wanted if wanted in get_args(Dtype) else "bfloat16"
 
 
 def exact_tokenizer_folder(model: str) -> tempfile.TemporaryDirectory[str] | None:

@@ -1,8 +1,17 @@
-"""Models by name: shipped ones, folders, and ids on the Hugging Face hub."""
+"""Models by name: shipped ones, fetched ones, folders, GGUF files, and ids on the Hugging Face hub."""
 
+from treestar.policy.models.checkpoint import (
+    folder_for_other_libraries,
+    load_causal_model,
+    load_config,
+    load_generation_config,
+    pretrained_arguments,
+)
+from treestar.policy.models.fetchable import FETCHABLE, fetched_folder
 from treestar.policy.models.loading import (
     DEFAULT_POLICY,
     PROBLEMS_PATH,
+    SHIPPED,
     SHIPPED_NAMES,
     Dtype,
     device_for,
@@ -17,16 +26,24 @@ from treestar.policy.models.tokenizer import load_tokenizer, repaired_tokenizer
 
 __all__ = [
     "DEFAULT_POLICY",
+    "FETCHABLE",
     "PROBLEMS_PATH",
+    "SHIPPED",
     "SHIPPED_NAMES",
     "Dtype",
     "device_for",
     "dtype_for",
+    "fetched_folder",
+    "folder_for_other_libraries",
+    "load_causal_model",
+    "load_config",
+    "load_generation_config",
     "load_tokenizer",
     "loading",
     "model_config",
     "policy_path",
     "ppm_path",
+    "pretrained_arguments",
     "repaired_tokenizer",
     "shipped_path",
 ]

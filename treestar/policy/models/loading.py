@@ -1,7 +1,8 @@
 """From a model's name to its files, and one sentence where that fails.
 
-A name is a shipped model (a folder beside this file), a folder, or an id on the Hugging Face hub. The shipped
-folders are ordinary Hugging Face checkpoints; the README.md of each is its model card.
+A name is a shipped model (a folder beside this file), one that `treestar models fetch` has fetched, a folder, a GGUF
+file, or an id on the Hugging Face hub. The shipped folders are ordinary Hugging Face checkpoints; the README.md of each
+is its model card.
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from treestar.policy.models.fetchable import FETCHABLE, fetched_folder
+from treestar.policy.models.gguf_file import gguf_in_folder, is_gguf
 from treestar.types import TreestarError
 
 __all__ = [
     "DEFAULT_POLICY",
     "PROBLEMS_PATH",
+    "SHIPPED",
     "SHIPPED_NAMES",
     "Dtype",
     "ModelKind",
@@ -55,8 +59,8 @@ PROBLEMS_PATH = HERE / "problems.jsonl"
 """Problems for a first try, one JSON object per line: id, question, answer, family, level."""
 
 WANTED: dict[ModelKind, str] = {
-    "policy": f"{SHIPPED_NAMES['policy']}, a model folder, a hub id such as Qwen/Qwen2.5-Math-7B-Instruct, vllm: in "
-    "front of one of these, or openai:MODEL@URL",
+    "policy": f"{SHIPPED_NAMES['policy']}, another name that `treestar models` lists, a model folder or GGUF file, "
+    "a hub id such as Qwen/Qwen2.5-Math-7B-Instruct, vllm: in front of one of these, or openai:MODEL@URL",
     "PPM": f"{SHIPPED_NAMES['PPM']}, a folder that `treestar train ppm` wrote, a hub id, vllm: in front of one of "
     "these, or openai:MODEL@URL",
 }
@@ -64,7 +68,11 @@ WANTED: dict[ModelKind, str] = {
 
 
 def policy_path(name: str) -> str:
-    """The folder or hub id of the policy `name`. Raises TreestarError if it is a folder without a model."""
+    """The folder, GGUF file or hub id of the policy `name`.
+
+    Raises:
+        TreestarError: it is a folder or file without a model, or a model that has to be fetched first.
+    """
     return model_path("policy", name)
 
 
@@ -82,10 +90,21 @@ def model_path(kind: ModelKind, name: str) -> str:
     shipped = shipped_path(kind, name)
     if shipped is not None:
         return str(shipped)
-    looks_like_path = name.startswith((".", "/", "~")) or Path(name).exists()
-    if looks_like_path and not (Path(name).expanduser() / "config.json").is_file():
-        raise TreestarError(f"{kind} {name!r}: that folder has no config.json, so it is not a model")
-    return str(Path(name).expanduser()) if looks_like_path else name
+    if name in FETCHABLE:
+        if not fetched_folder(name).is_dir():
+            raise TreestarError(f"{kind} {name!r} is not on this machine: run `treestar models fetch {name}`")
+        return str(fetched_folder(name))
+    path = Path(name).expanduser()
+    if not (name.startswith((".", "/", "~")) or path.exists()):
+        return name
+    if is_gguf(name):
+        if not path.is_file():
+            raise TreestarError(f"{kind} {name!r}: there is no such file")
+        return str(path)
+    file = gguf_in_folder(path)
+    if file is None and not (path / "config.json").is_file():
+        raise TreestarError(f"{kind} {name!r}: that folder has no config.json and no GGUF file, so it is not a model")
+    return str(file or path)
 
 
 def model_config(folder: Path) -> dict[str, Any]:
@@ -115,7 +134,7 @@ def loading(kind: ModelKind, name: str) -> Iterator[None]:
     from transformers.utils import logging
 
     had_bars = logging.is_progress_bar_enabled()
-    if shipped_path(kind, name) is not None:
+    if shipped_path(kind, name) is not None or name in FETCHABLE:
         logging.disable_progress_bar()  # it is loaded before anyone could read a bar
     try:
         yield

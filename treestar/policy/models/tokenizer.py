@@ -12,6 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from treestar.policy.models.gguf_file import is_gguf, load_gguf_tokenizer
 from treestar.types import TreestarError
 
 __all__ = ["load_tokenizer", "repaired_tokenizer"]
@@ -26,7 +27,7 @@ def load_tokenizer(path: str, **kwargs: Any) -> Any:
     """The transformers tokenizer of a model, with the behavior that its tokenizer.json describes.
 
     Args:
-        path: a folder or hub id.
+        path: a folder, hub id or GGUF file.
         kwargs: for `from_pretrained`.
 
     Raises:
@@ -44,6 +45,8 @@ def repaired_tokenizer(path: str, **kwargs: Any) -> Any:
 
 def load(path: str, **kwargs: Any) -> tuple[Any, bool]:
     """The tokenizer, and whether it is another one than that of `AutoTokenizer`."""
+    if is_gguf(path):
+        return checked(load_gguf_tokenizer(Path(path), **kwargs), path), False
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     tokenizer = AutoTokenizer.from_pretrained(path, **kwargs)
@@ -56,8 +59,13 @@ def load(path: str, **kwargs: Any) -> tuple[Any, bool]:
         exact = None
     if exact is not None and keeps_text(exact):
         return exact, True
-    if kept:
-        return tokenizer, False
+    return checked(tokenizer, path), False
+
+
+def checked(tokenizer: Any, path: str) -> Any:
+    """The tokenizer. Raises TreestarError if it loses text."""
+    if keeps_text(tokenizer):
+        return tokenizer
     raise TreestarError(
         f"the tokenizer of {path!r} loses text: {ROUND_TRIP!r} comes back as {round_trip(tokenizer)!r}, so the model "
         "could not read line breaks and spaces (give a model whose tokenizer keeps every text, as byte-level BPE and "

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from treestar.policy.models import loading, policy_path
+from treestar.policy.models import load_config, loading, policy_path
 from treestar.ppm.model import PPM, load_ppm, ppm_from_policy
 from treestar.ppm.trees import SkippedTree
 from treestar.search import Tree
@@ -88,10 +88,8 @@ def ppm_to_train(name: str) -> PPM:
     Raises:
         TreestarError: as `load_ppm` and `ppm_from_policy` do.
     """
-    from transformers import AutoConfig
-
     with loading("policy", name):
-        config = AutoConfig.from_pretrained(policy_path(name))
+        config = load_config(policy_path(name))
     is_ppm = (config.architectures or [""])[0].endswith("ForSequenceClassification")
     return load_ppm(name, device="cpu", dtype="float32") if is_ppm else ppm_from_policy(name)
 

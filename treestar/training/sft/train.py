@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from treestar.policy.backends.transformers import context_length
 from treestar.policy.formats import StepFormat, step_format_for
-from treestar.policy.models import load_tokenizer, loading, policy_path
+from treestar.policy.models import (
+    load_causal_model,
+    load_config,
+    load_generation_config,
+    load_tokenizer,
+    loading,
+    policy_path,
+)
 from treestar.training.run import (
     TrainingProgress,
     check_folder,
@@ -101,11 +108,9 @@ def train_policy(
 
 def load_base(name: str, config: SFTTrainingConfig) -> Base:
     """Raises TreestarError if it cannot be loaded."""
-    from transformers import AutoConfig
-
     path = policy_path(name)
     with loading("policy", name):
-        model_config = AutoConfig.from_pretrained(path)
+        model_config = load_config(path)
         tokenizer = load_tokenizer(path)
     if not tokenizer.is_fast:
         raise TreestarError(f"policy {name!r} cannot be fine-tuned: it has no fast (Rust) tokenizer")
@@ -121,7 +126,6 @@ def make_trainer(
 ) -> PolicyTrainer:
     """Raises TreestarError if the weights cannot be read, or transformers, TRL or peft reject the settings."""
     import torch
-    from transformers import AutoModelForCausalLM
     from trl import SFTConfig
 
     from treestar.training.sft.trainer import PolicyTrainer
@@ -135,7 +139,7 @@ def make_trainer(
         **config.training_arguments,
     }
     with loading("policy", base.name):
-        model = AutoModelForCausalLM.from_pretrained(
+        model = load_causal_model(
             base.path, **{"dtype": torch.float32, **(arguments.pop("model_init_kwargs", None) or {})}
         )
     names = base.step_format.interchangeable_tokens(base.tokenizer) if config.move_names else range(0)
@@ -165,25 +169,23 @@ def write_policy(base: Base, folder: Path) -> None:
     """Convert the trainer's output in `folder` to a checkpoint that differs from the base's only in its weights, with
     the step format in its config."""
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
+    from transformers import GenerationConfig
 
     trained = folder.with_name("trained")
     shutil.rmtree(trained, ignore_errors=True)  # left by a run that was killed here
     folder.rename(trained)
-    config = AutoConfig.from_pretrained(base.path)
+    config = load_config(base.path)
     config.treestar_format = base.step_format.name
     dtype = config.dtype or torch.float32
     if (trained / "adapter_config.json").exists():
         from peft import PeftModel
 
-        whole = AutoModelForCausalLM.from_pretrained(base.path, config=config, dtype=torch.float32)
+        whole = load_causal_model(base.path, config=config, dtype=torch.float32)
         model = PeftModel.from_pretrained(whole, trained).merge_and_unload().to(dtype)
     else:
-        model = AutoModelForCausalLM.from_pretrained(trained, config=config, dtype=dtype)
-    try:
-        model.generation_config = GenerationConfig.from_pretrained(base.path)
-    except OSError:  # the base has none; transformers derives one from the config
-        model.generation_config = GenerationConfig.from_model_config(config)
+        model = load_causal_model(str(trained), config=config, dtype=dtype)
+    # Where the base has none, transformers derives one from the config.
+    model.generation_config = load_generation_config(base.path) or GenerationConfig.from_model_config(config)
     model.save_pretrained(folder)
     load_tokenizer(base.path).save_pretrained(folder)
     shutil.rmtree(trained)

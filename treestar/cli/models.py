@@ -1,0 +1,56 @@
+"""`treestar models`: which models there are by name, and fetching those that are not in the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from treestar.cli.progress import quiet_transformers
+from treestar.policy.models import FETCHABLE, SHIPPED, fetched_folder
+
+__all__ = ["models"]
+
+models = typer.Typer(help="List models by name, and fetch public ones.", invoke_without_command=True)
+
+
+@models.callback()
+def list_models(context: typer.Context) -> None:
+    """List the models that have a name: those in the package, and those that can be fetched."""
+    if context.invoked_subcommand is not None:
+        return
+    rows = [("name", "kind", "size", "license", "where")]
+    for (kind, name), folder in SHIPPED.items():
+        rows.append((name, kind, f"{megabytes(folder)} MB", "Apache-2.0", "in the package"))
+    for name, model in FETCHABLE.items():
+        folder = fetched_folder(name)
+        there = folder.is_dir()
+        size = f"{megabytes(folder)} MB" if there else f"up to {model.megabytes} MB"
+        where = str(folder) if there else f"not here: treestar models fetch {name}"
+        rows.append((name, "policy", size, model.license, where))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:  # a table of rich would cut long folders off
+        print("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+@models.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help=f"The model's name: {', '.join(FETCHABLE)}.", show_default=False)],
+) -> None:
+    """Fetch a public model into your cache (TREESTAR_CACHE, or treestar in XDG_CACHE_HOME), so that its name works
+    wherever a policy is named. An interrupted fetch continues where it was."""
+    from treestar.policy.models.fetch import fetch as fetch_by_name
+
+    if name in FETCHABLE and not fetched_folder(name).is_dir():
+        quiet_transformers()
+    console = Console(stderr=True, soft_wrap=True)
+    with console.status(f"fetching {name}") as status:
+        folder, is_new = fetch_by_name(name, lambda phrase: status.update(phrase))
+    print(f"{name} is {'now' if is_new else 'already'} in {folder}: --policy {name}")
+
+
+def megabytes(folder: Path) -> int:
+    """The size of a folder's files, rounded up."""
+    return -(-sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) // 1_000_000)
