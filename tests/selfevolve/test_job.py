@@ -68,8 +68,8 @@ def test_what_is_not_given_has_its_default_also_inside_of_what_is() -> None:
     assert job.rounds[0].search.gold  # a search for training data, unlike the default of a search
     assert (job.rounds[0].search.max_rollouts, job.rounds[1].search.max_rollouts) == (4, 16)
     assert [(each.max_rollouts, each.temperature) for each in job.rounds[1].attempts()] == [
-        (16, 1.0),
-        (64, 1.0),
+        (16, None),
+        (64, None),
         (128, 1.2),
     ]
     assert job.rounds[1].explorations() == (None, None, None)

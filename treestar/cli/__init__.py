@@ -7,6 +7,7 @@ import warnings
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from treestar.cli.bench import bench
 from treestar.cli.doctor import doctor
@@ -49,5 +50,5 @@ def main() -> None:
     try:
         app(prog_name="treestar")
     except TreestarError as error:
-        Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {error}", highlight=False)
+        Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)
         sys.exit(1)

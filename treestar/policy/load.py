@@ -18,6 +18,7 @@ from treestar.policy.models import (
     dtype_for,
     load_causal_model,
     load_config,
+    load_generation_config,
     load_tokenizer,
     loading,
     policy_path,
@@ -70,7 +71,7 @@ def load_vllm_policy(
     model, arguments = parse_vllm_name(name)
     path = policy_path(model)
     engine = VLLMEngine("policy", name, path, max_batch, {"dtype": dtype or "auto", **arguments})
-    generation = read_generation(path)
+    generation = load_generation_config(path)
     return VLLMPolicy(engine, step_format_for(engine.config, engine.tokenizer, step_format, generation, step_separator))
 
 
@@ -103,14 +104,5 @@ def read_policy_files(name: str) -> PolicyFiles:
     """
     path = policy_path(parse_vllm_name(name)[0] if name.startswith(VLLM_PREFIX) else name)
     with loading("policy", name):
-        return PolicyFiles(load_config(path), load_tokenizer(path), read_generation(path))
+        return PolicyFiles(load_config(path), load_tokenizer(path), load_generation_config(path))
 
-
-def read_generation(path: str) -> Any:
-    """The model's `GenerationConfig`; None if it has none."""
-    from transformers import GenerationConfig
-
-    try:
-        return GenerationConfig.from_pretrained(path)
-    except OSError:
-        return None
