@@ -76,21 +76,23 @@ def problems_for(in_flight: int, seed: int) -> list[Problem]:
     return [each for family, level in CELLS for each in make_problems(family, level, "validation", count, seed=seed)]
 
 
-async def search(policy: RecordingPolicy, problems: Sequence[Problem], in_flight: int) -> dict[str, Any]:
+async def search(
+    policy: RecordingPolicy, problems: Sequence[Problem], in_flight: int, config: MCTSConfig = CONFIG
+) -> dict[str, Any]:
     """Search all problems. Returns the measurement and the CPU time of this thread."""
     components = Components(policy, SandboxExecutor(), AnswerVerifier())
     try:
-        await search_many(problems[:2], CONFIG, components, seed=1)  # starts the sandbox and the grader
+        await search_many(problems[:2], config, components, seed=1)  # starts the sandbox and the grader
         policy.asked.clear()
         await empty_cache(policy.policy)
         started, thread = time.perf_counter(), time.thread_time()
-        results = await search_many(problems, CONFIG, components, seed=0, concurrency=in_flight)
+        results = await search_many(problems, config, components, seed=0, concurrency=in_flight)
         run = Run(time.perf_counter() - started, sum(each.stats.generated_tokens for each in results))
         thread = time.thread_time() - thread
     finally:
         await components.executor.close()
         await components.verifier.close()
-    asked = sum(n * len(prompt_of(policy.policy, state)) for state, n, _, _ in policy.asked)
+    asked = sum(n * len(policy.policy.prompt_tokens(state)) for state, n, _, _ in policy.asked)
     return {
         "run": run,
         "expansions": len(policy.asked),
@@ -101,7 +103,7 @@ async def search(policy: RecordingPolicy, problems: Sequence[Problem], in_flight
 
 async def generate_raw(policy: LocalPolicy, asked: Sequence[Asked]) -> Run:
     """Generate the same continuations, all requested at once."""
-    prompts = [prompt_of(policy, state) for state, *_ in asked]
+    prompts = [policy.prompt_tokens(state) for state, *_ in asked]
     await empty_cache(policy)
     started = time.perf_counter()
     found = await asyncio.gather(
@@ -119,7 +121,7 @@ def generate_in_batches(policy: Any, asked: Sequence[Asked]) -> Run:
     length of a step, so that none is wasted."""
     import torch
 
-    prompts = [prompt_of(policy, state) for state, n, *_ in asked for _ in range(n)][: 4 * MAX_BATCH]
+    prompts = [policy.prompt_tokens(state) for state, n, *_ in asked for _ in range(n)][: 4 * MAX_BATCH]
     tokenizer = policy.tokenizer
     started, tokens = time.perf_counter(), 0
     for first in range(0, len(prompts), MAX_BATCH):
@@ -134,11 +136,6 @@ def generate_in_batches(policy: Any, asked: Sequence[Asked]) -> Run:
             )
         tokens += 16 * len(rows)
     return Run(time.perf_counter() - started, tokens)
-
-
-def prompt_of(policy: LocalPolicy, state: State) -> list[int]:
-    prompt: list[int] = policy.tokenizer(policy.format.prompt(state), add_special_tokens=False)["input_ids"]
-    return prompt
 
 
 async def empty_cache(policy: Any) -> None:
