@@ -63,8 +63,8 @@ class Solver:
     """Searches for the answers of math problems.
 
     Args:
-        policy: a shipped policy, a model folder, a Hugging Face hub id, `vllm:MODEL`, `openai:MODEL@URL`, or any
-            `treestar.types.Policy`.
+        policy: a shipped or fetched policy, a model folder, a GGUF file, a Hugging Face hub id, `vllm:MODEL`,
+            `openai:MODEL@URL`, or any `treestar.types.Policy`.
         search: the configuration of a strategy: `MCTSConfig`, `BeamSearchConfig`, `MajorityConfig`, ... (those of
             `treestar.search.STRATEGIES`).
         scorer: a PPM: named like a policy, or any `treestar.types.Scorer`. With one, MCTS is PPM-augmented.

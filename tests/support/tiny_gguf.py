@@ -50,7 +50,7 @@ def folder_model() -> tuple[Any, Any]:
         eos_token=words[2],
         pad_token=words[2],
         unk_token=words[0],
-        model_max_length=256,
+        model_max_length=1024,
         chat_template=TEMPLATE,
     )
     torch.manual_seed(1)
@@ -61,7 +61,7 @@ def folder_model() -> tuple[Any, Any]:
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
-        max_position_embeddings=256,
+        max_position_embeddings=1024,
         bos_token_id=1,
         eos_token_id=2,
         pad_token_id=2,

@@ -39,8 +39,11 @@ def list_models(context: typer.Context) -> None:
 def fetch(
     name: Annotated[str, typer.Argument(help=f"The model's name: {', '.join(FETCHABLE)}.", show_default=False)],
 ) -> None:
-    """Fetch a public model into your cache (TREESTAR_CACHE, or treestar in XDG_CACHE_HOME), so that its name works
-    wherever a policy is named. An interrupted fetch continues where it was."""
+    """Fetch a public model into your cache.
+
+    Its name then works wherever a policy is named. An interrupted fetch uses what is complete. The cache is
+    TREESTAR_CACHE, otherwise treestar in XDG_CACHE_HOME, otherwise ~/.cache/treestar.
+    """
     from treestar.policy.models.fetch import fetch as fetch_by_name
 
     if name in FETCHABLE and not fetched_folder(name).is_dir():

@@ -48,7 +48,8 @@ def sft(
     base: Annotated[
         str,
         typer.Option(
-            help=f"The policy to fine-tune: `{DEFAULT_POLICY}`, a model folder, or a hub id.", rich_help_panel=MODELS
+            help=f"The policy to fine-tune: `{DEFAULT_POLICY}`, a model folder, a GGUF file, or a hub id.",
+            rich_help_panel=MODELS,
         ),
     ] = DEFAULT_POLICY,
     trajectories: Annotated[
@@ -105,8 +106,8 @@ def ppm(
     policy: Annotated[
         str,
         typer.Option(
-            help=f"The policy whose backbone the PPM starts from: `{DEFAULT_POLICY}`, a model folder, or a hub id. Or "
-            "a PPM, to continue its training.",
+            help=f"The policy whose backbone the PPM starts from: `{DEFAULT_POLICY}`, a model folder, a GGUF file, or "
+            "a hub id. Or a PPM, to continue its training.",
             rich_help_panel=MODELS,
         ),
     ] = DEFAULT_POLICY,

@@ -38,10 +38,10 @@ def load_policy(
     """Load a policy over a Hugging Face causal language model, or connect to one behind a server.
 
     Args:
-        name: a shipped model (see `SHIPPED_NAMES`), a model folder, or the id of a model on the Hugging Face hub. With
-            `vllm:` in front, vLLM computes the model, on the device that vLLM was built for
-            (`vllm:MODEL?argument=value` passes engine arguments). `openai:MODEL@URL` is a model behind an
-            OpenAI-compatible server; `device` and `dtype` are then ignored.
+        name: a shipped model (see `SHIPPED_NAMES`) or a fetched one (see `FETCHABLE`), a model folder, a GGUF file, or
+            the id of a model on the Hugging Face hub. With `vllm:` in front, vLLM computes the model, on the device
+            that vLLM was built for (`vllm:MODEL?argument=value` passes engine arguments). `openai:MODEL@URL` is a model
+            behind an OpenAI-compatible server; `device` and `dtype` are then ignored.
         step_format: the format of the steps; None asks the model's own files (see `step_format_for`).
         device: `cpu`, `cuda`, `cuda:1`, ...; None takes CUDA where available.
         max_batch: maximum number of sequences generated at the same time.

@@ -118,7 +118,7 @@ def ppm_from_policy(name: str, dtype: Dtype | None = None) -> PPM:
     """A new PPM: the backbone of a policy with a head of zeros, so that every score is 0. On the CPU.
 
     Args:
-        name: a shipped policy, a model folder, or a hub id; as for `load_policy`.
+        name: a shipped or fetched policy, a model folder, a GGUF file, or a hub id; as for `load_policy`.
         dtype: of the weights; None: float32, in which training updates them.
 
     Raises:

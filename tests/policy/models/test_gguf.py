@@ -58,7 +58,7 @@ def test_its_tokens_are_those_of_the_folder(saved: tuple[Path, Path]) -> None:
         assert found.decode(ids) == text
     assert found.tokenize("a\n\n12") == ["a", "ĊĊ", "1", "2"]
     assert (found.eos_token, found.bos_token, found.pad_token) == ("<|im_end|>", "<|im_start|>", "<|im_end|>")
-    assert found.model_max_length == 256
+    assert found.model_max_length == 1024
     messages = [{"role": "user", "content": "hi"}]
     assert found.apply_chat_template(messages, tokenize=False) == expected.apply_chat_template(messages, tokenize=False)
 
@@ -148,7 +148,7 @@ def test_a_file_that_ends_early_is_one_sentence(saved: tuple[Path, Path], tmp_pa
 def test_the_header_is_read_without_the_package(saved: tuple[Path, Path]) -> None:
     found = gguf_metadata(saved[1])
     assert found["general.architecture"] == "llama"
-    assert found["llama.context_length"] == 256
+    assert found["llama.context_length"] == 1024
     assert found["tokenizer.ggml.pre"] == "smollm"
     assert found["llama.attention.layer_norm_rms_epsilon"] == pytest.approx(1e-6)
 

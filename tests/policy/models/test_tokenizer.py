@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 from pathlib import Path
@@ -130,6 +131,18 @@ def test_a_copy_for_libraries_that_use_auto_tokenizer(tmp_path: Path) -> None:
     assert tokenizer.decode(ids(tokenizer, TEXT)) == TEXT
     copy.cleanup()
     assert not Path(copy.name).exists()
+
+
+@pytest.mark.vllm
+def test_vllm_uses_the_exact_tokenizer(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(shipped_path("policy", "embedded"), folder)
+    set_class(folder, "LlamaTokenizerFast")
+    assert repaired_tokenizer(str(folder)) is not None
+    policy = load_policy(f"vllm:{folder}?enforce_eager=true&max_model_len=512&block_size=32", dtype="float32")
+    assert policy.tokenizer.decode(ids(policy.tokenizer, TEXT)) == TEXT
+    assert ids(policy.tokenizer, TEXT) == described(folder).encode(TEXT).ids
+    asyncio.run(policy.close())
 
 
 @needs_shared("tokenizers/deepseek_v3")

@@ -70,7 +70,7 @@ def train_policy(
     and generation settings, and the step format in its config.json, which is written last.
 
     Args:
-        base: the policy to fine-tune: a shipped policy, a model folder, or a hub id.
+        base: the policy to fine-tune: a shipped or fetched policy, a model folder, a GGUF file, or a hub id.
         resume: continue from the last checkpoint in `out`, if any.
         on_data: called with the data before training, in the main process.
         on_progress: called after every step, in the main process.
