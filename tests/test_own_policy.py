@@ -11,7 +11,7 @@ from support.scripted import ExactVerifier, ScriptedExecutor
 
 import treestar
 from treestar.search import Components, search_one
-from treestar.types import Closable, Problem, Proposal, Sampling, State, Step, TreestarError, as_policy
+from treestar.types import Closable, Problem, Proposal, Recommended, Sampling, State, Step, TreestarError, as_policy
 
 
 class Mine(treestar.Policy):
@@ -28,6 +28,8 @@ class Plain:
 
 class Whole(Plain):
     name = "whole"
+    step_format = ""
+    recommended = Recommended()
     closed = False
 
     def preamble(self, problem: Problem) -> str:

@@ -178,6 +178,9 @@ class Policy(ABC):
         """The policy's name in results and errors; by default its class name."""
         return type(self).__name__
 
+    step_format: str = ""
+    """The name of the step format in which it writes, which trees record; "" if it has none."""
+
     @cached_property
     def recommended(self) -> Recommended:
         """Settings for searches that leave them open; by default those of `Recommended`."""
@@ -215,7 +218,7 @@ class CompletedPolicy(Policy):
     def __init__(self, source: Any) -> None:
         self.source = source
         self.name = type(source).__name__
-        for member in ("name", "recommended", "preamble", "display", "final_answer", "close", "report"):
+        for member in ("name", "step_format", "recommended", "preamble", "display", "final_answer", "close", "report"):
             if hasattr(source, member):
                 setattr(self, member, getattr(source, member))
 
@@ -236,7 +239,8 @@ def as_policy(policy: Any) -> Policy:
         raise TreestarError(
             f"a policy needs a method `propose`, and {policy!r:.80} has none: pass a subclass of treestar.Policy"
         )
-    has_all = all(hasattr(policy, member) for member in ("name", "recommended", "preamble", "display", "final_answer"))
+    members = ("name", "step_format", "recommended", "preamble", "display", "final_answer")
+    has_all = all(hasattr(policy, member) for member in members)
     return cast(Policy, policy) if has_all else CompletedPolicy(policy)
 
 

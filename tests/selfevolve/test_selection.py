@@ -30,7 +30,7 @@ from treestar.selfevolve.selection import (
 )
 from treestar.selfevolve.vetting import overrule, vet
 from treestar.storage.table import Row
-from treestar.types import Execution, Problem, Step
+from treestar.types import Execution, Problem, State, Step
 from treestar.verifier.sandbox import SandboxExecutor
 
 CONFIG = SelectionConfig(copies=Copies(easy=0.5, medium=1, hard=4))
@@ -265,3 +265,25 @@ def test_a_right_answer_under_wrong_words_is_no_solution() -> None:
 def bindings(question: str) -> list[tuple[str, str]]:
     preamble = BoundFormat().preamble(Problem(question))
     return [tuple(line.split(" = ")) for line in preamble.splitlines()]  # type: ignore[misc]
+
+
+def test_exported_rows_say_which_part_the_policy_wrote() -> None:
+    from treestar.policy.formats import INSTRUCT, StepFormat, TirFormat
+    from treestar.policy.formats.step_format import reply_parts
+
+    step_format: StepFormat = TirFormat(lambda messages: messages[-1]["content"] + "\n", INSTRUCT)
+    program = Step("Compute:\n```python\nprint(4)\n```\n", "print(4)\n")
+    told = Step("It is \\boxed{4}.", ending="answer", answer="4")
+    state = State(Problem("2 + 2?"), (program, told), (Execution("4\n"), Execution()))
+    assert reply_parts(step_format, state) == [
+        (program.text, True),
+        ("```output\n4\n```\n", False),
+        (told.text, True),
+    ]
+    code, answer = Step("print(5)", "print(5)", "code"), Step("It is \\boxed{5}.", ending="answer", answer="5")
+    state = State(Problem("2 + 3?"), (code, answer), (Execution("5\n"), Execution()))
+    assert reply_parts(RStarFormat(), state) == [
+        ("print(5)\n<end_of_code>", True),
+        ("\n<output>5<end_of_output>\n<answer>", False),
+        ("It is \\boxed{5}.<end_of_answer>", True),
+    ]

@@ -19,6 +19,7 @@ class LanguageModelPolicy(Policy):
     def __init__(self, step_format: StepFormat, name: str) -> None:
         self.format = step_format
         self.name = name
+        self.step_format = step_format.name
         self.recommended = step_format.recommended
 
     def preamble(self, problem: Problem) -> str:

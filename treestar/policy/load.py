@@ -105,4 +105,3 @@ def read_policy_files(name: str) -> PolicyFiles:
     path = policy_path(parse_vllm_name(name)[0] if name.startswith(VLLM_PREFIX) else name)
     with loading("policy", name):
         return PolicyFiles(load_config(path), load_tokenizer(path), load_generation_config(path))
-

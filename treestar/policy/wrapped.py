@@ -13,6 +13,7 @@ class WrappedPolicy(Policy):
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
         self.name = policy.name
+        self.step_format = policy.step_format
         self.recommended = policy.recommended
 
     def preamble(self, problem: Problem) -> str:

@@ -105,7 +105,8 @@ async def search_one(
     name, grow = strategy_of(config)
     check_scorer(name, components.scorer is not None)
     config = config.completed(components.policy.recommended)
-    tree = Tree(problem, name, config.to_json(), seed)
+    written = {"step_format": components.policy.step_format} if components.policy.step_format else {}
+    tree = Tree(problem, name, {**config.to_json(), **written}, seed)
     groups = AnswerGroups(components.verifier)
     interpreter = await components.executor.open()
     search = Search(config, components, tree, interpreter, groups, stop or Event(), on_progress)

@@ -108,7 +108,7 @@ class Tree:
     problem: Problem
     strategy: str
     config: dict[str, Any]
-    """The strategy's settings as plain JSON values."""
+    """The strategy's settings as plain JSON values, and the `step_format` in which the policy wrote."""
     seed: int
     nodes: list[Node] = field(default_factory=list)
     key: bytes = field(init=False, repr=False)

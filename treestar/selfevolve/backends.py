@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from treestar.components import ComponentsConfig
@@ -30,13 +31,20 @@ class Backends:
     """`treestar.training.ppm.train.train_ppm`."""
 
 
-def local_backends() -> Backends:
-    """Models on this machine or behind a server, and training in this process."""
+def local_backends(bootstrap: str = "", step_format: FormatName | None = None) -> Backends:
+    """Models on this machine or behind a server, and training in this process.
+
+    Args:
+        step_format: the format in which the policy `bootstrap` writes, if it is not the one in its files.
+    """
     from treestar.training.ppm.train import train_ppm
     from treestar.training.sft.train import train_policy
 
-    return Backends(named_components, read_step_format, train_policy, train_ppm)
+    return Backends(partial(named_components, bootstrap, step_format), read_step_format, train_policy, train_ppm)
 
 
-def named_components(policy: str, ppm: str | None, dtype: Dtype | None) -> ComponentsConfig:
-    return ComponentsConfig(policy=policy, scorer=ppm, dtype=dtype)
+def named_components(
+    bootstrap: str, step_format: FormatName | None, policy: str, ppm: str | None, dtype: Dtype | None
+) -> ComponentsConfig:
+    wanted = step_format if policy == bootstrap else None
+    return ComponentsConfig(policy=policy, scorer=ppm, dtype=dtype, step_format=wanted)

@@ -23,6 +23,7 @@ from treestar.benchmarks.gym_levels import LEVELS
 from treestar.config.checks import check_number, check_whole, invalid
 from treestar.config.renamed import AcceptsOldNames, silently, warn_of_renaming
 from treestar.config.values import config_from_values, config_to_values
+from treestar.policy.formats import FormatName
 from treestar.policy.models import DEFAULT_POLICY, Dtype
 from treestar.search import MCTSConfig
 from treestar.selfevolve.bound import ExplorationConfig
@@ -264,6 +265,8 @@ class Job:
     """The checkpoint from which every round's SFT starts."""
     continue_policy: bool = False
     """Continue SFT from the policy of the previous round instead."""
+    step_format: FormatName | None = None
+    """How the bootstrap policy writes its steps; by default recognized from its files. Trained policies know theirs."""
     problems: ProblemsConfig
     rounds: tuple[RoundConfig, ...]
     selection: SelectionConfig = field(default_factory=SelectionConfig)

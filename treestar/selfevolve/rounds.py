@@ -67,7 +67,8 @@ def evolve(
         measured = evaluation_problems(job.evaluation)
         training = training_problems(job, [problem for each in measured.values() for problem in each])
         progress.say(str(training))
-        run = RunningJob(job, out, training, measured, concurrency, backends or local_backends(), ray, progress, lock)
+        backends = backends or local_backends(job.bootstrap, job.step_format)
+        run = RunningJob(job, out, training, measured, concurrency, backends, ray, progress, lock)
         measure_bootstrap(run)
         models = Models(policy=job.bootstrap, ppm=None)
         for number in range(1, len(job.rounds) + 1):

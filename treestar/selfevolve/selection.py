@@ -14,7 +14,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Literal
 
-from treestar.policy.formats import StepFormat, trajectory_text
+from treestar.policy.formats import StepFormat, reply_parts
 from treestar.ppm.pairs import Pair, mean_q
 from treestar.search import Node, Tree
 from treestar.search.answer import mean_log_probability
@@ -51,6 +51,7 @@ SFT = Schema(
         "problem_id": "string",
         "prompt": "string",
         "completion": "string",
+        "parts": "string",
         "mean_q": "float64",
         "difficulty": "string",
         "copies": "int64",
@@ -176,11 +177,13 @@ def difficulty(right: int, ended: int, config: SelectionConfig) -> Difficulty:
 
 def sft_row(number: int, trajectory: Trajectory, step_format: StepFormat) -> Row:
     problem = trajectory.state.problem
+    parts = reply_parts(step_format, trajectory.state)
     return {
         "round": number,
         "problem_id": problem.id,
         "prompt": step_format.prompt(State(problem)),
-        "completion": trajectory_text(trajectory.state),
+        "completion": "".join(text for text, _ in parts),
+        "parts": json.dumps([{"text": text, "by_policy": by_policy} for text, by_policy in parts]),
         "mean_q": trajectory.mean_q,
         "difficulty": "",
         "copies": 0,

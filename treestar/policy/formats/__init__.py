@@ -20,6 +20,7 @@ from treestar.policy.formats.step_format import (
     Message,
     Piece,
     StepFormat,
+    reply_parts,
     trajectory_text,
     written_text,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "family_named",
     "missing_bos",
     "plain_template",
+    "reply_parts",
     "step_format_for",
     "step_format_named",
     "trajectory_text",

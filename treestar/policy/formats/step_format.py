@@ -29,6 +29,7 @@ __all__ = [
     "answer_step",
     "code_is_complete",
     "cut_at_ending",
+    "reply_parts",
     "trajectory_text",
     "written_text",
 ]
@@ -139,6 +140,21 @@ class StepFormat(ABC):
         Training may replace each of them by another, the same one throughout a sequence.
         """
         return range(0)
+
+
+def reply_parts(step_format: StepFormat, state: State) -> list[tuple[str, bool]]:
+    """What follows the prompt in a trajectory, cut into what the policy wrote (True) and what was put in between, such
+    as the output of its code (False)."""
+    begun = step_format.prompt(State(state.problem))
+    parts: list[tuple[str, bool]] = []
+    for depth, step in enumerate(state.steps, start=1):
+        parts.append((step_format.written(step), True))
+        begun += parts[-1][0]
+        after = step_format.prompt(State(state.problem, state.steps[:depth], state.executions[:depth]))
+        if len(after) > len(begun):
+            parts.append((after[len(begun) :], False))
+        begun = after
+    return parts
 
 
 def trajectory_text(state: State) -> str:
