@@ -13,6 +13,7 @@ from treestar.policy.models.loading import (
     ppm_path,
     shipped_path,
 )
+from treestar.policy.models.tokenizer import load_tokenizer
 
 __all__ = [
     "DEFAULT_POLICY",
@@ -21,6 +22,7 @@ __all__ = [
     "Dtype",
     "device_for",
     "dtype_for",
+    "load_tokenizer",
     "loading",
     "model_config",
     "policy_path",
