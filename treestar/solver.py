@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 from treestar.components import ComponentsConfig, load_components, open_components, remarks_of
 from treestar.policy import FormatName
 from treestar.policy.models import DEFAULT_POLICY
+from treestar.ppm.public import Aggregate, ScorerKind
 from treestar.results_file import append_result, iter_results, result_key, settings_of
 from treestar.search import Components, MCTSConfig, SearchConfig, SearchResult, Tree, search_one
 from treestar.search.engine import Progress, check_scorer, strategy_of
@@ -67,7 +68,8 @@ class Solver:
             `treestar.types.Policy`.
         search: the configuration of a strategy: `MCTSConfig`, `BeamSearchConfig`, `MajorityConfig`, ... (those of
             `treestar.search.STRATEGIES`).
-        scorer: a PPM: named like a policy, or any `treestar.types.Scorer`. With one, MCTS is PPM-augmented.
+        scorer: a PPM or a public reward model: named like a policy, or any `treestar.types.Scorer`. With one, MCTS is
+            PPM-augmented.
         executor: runs the code of steps: the settings of a sandbox, or any `treestar.types.Executor`. The default
             sandbox if None.
         verifier: compares answers; mathematical equivalence if None.
@@ -78,6 +80,9 @@ class Solver:
         on_remark: called with a line for each recovered failure: repeated requests to servers (when the solver is
             closed), lost actors.
         step_format: the step format of a policy given by name; None for the one in the model's files.
+        scorer_kind: the convention that a scorer given by name follows; None recognizes it from the model's files.
+        aggregate: how a public reward model's scores of a state's steps become one (`last`, `min`, `product`, `mean`,
+            `sum`); None for the model's own way.
         ray: the cluster whose actors search; None for this process. Each actor loads its own components, so policy and
             scorer must be names (folders must be at the same path on every node), the executor the settings of a
             sandbox, and the verifier the default.
@@ -106,6 +111,8 @@ class Solver:
         on_remark: Callable[[str], None] = lambda _: None,
         *,
         step_format: FormatName | None = None,
+        scorer_kind: ScorerKind | None = None,
+        aggregate: Aggregate | None = None,
         ray: RayConfig | None = None,
     ) -> None:
         self.search = search if search is not None else MCTSConfig()
@@ -118,6 +125,8 @@ class Solver:
         config = ComponentsConfig(
             policy=policy,
             scorer=scorer,
+            scorer_kind=scorer_kind,
+            aggregate=aggregate,
             executor=executor if executor is not None else SandboxConfig(),
             verifier=verifier,
             step_format=step_format,

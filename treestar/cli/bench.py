@@ -17,7 +17,16 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from treestar.cli.bench_progress import BenchmarkProgress
-from treestar.cli.components import Concurrency, PolicyName, RayAddress, ScorerName, StepFormatName, ray_config
+from treestar.cli.components import (
+    AggregateName,
+    Concurrency,
+    PolicyName,
+    RayAddress,
+    ScorerKindName,
+    ScorerName,
+    StepFormatName,
+    ray_config,
+)
 from treestar.cli.options import CLUSTER, MODELS, GroupedCommand, with_config_options
 from treestar.policy.models import DEFAULT_POLICY, Dtype
 from treestar.search import STRATEGIES
@@ -77,6 +86,8 @@ def run(
     policy: PolicyName = DEFAULT_POLICY,
     step_format: StepFormatName = None,
     ppm: ScorerName = None,
+    scorer_kind: ScorerKindName = None,
+    aggregate: AggregateName = None,
     dtype: Annotated[
         Dtype | None,
         typer.Option(
@@ -141,7 +152,7 @@ def run(
         return settings
 
     async def work() -> dict[str, Any]:
-        opening = partial(open_benchmark_worker, policy, step_format, ppm, dtype)
+        opening = partial(open_benchmark_worker, policy, step_format, ppm, dtype, scorer_kind, aggregate)
         async with open_workers(opening, concurrency, cluster, remark) as workers:
             return await measure(workers)
 

@@ -8,7 +8,16 @@ from typing import Annotated, Any
 
 import typer
 
-from treestar.cli.components import IsolationLevel, PolicyName, ScorerName, StepFormatName, StrategyName, search_config
+from treestar.cli.components import (
+    AggregateName,
+    IsolationLevel,
+    PolicyName,
+    ScorerKindName,
+    ScorerName,
+    StepFormatName,
+    StrategyName,
+    search_config,
+)
 from treestar.cli.options import SEARCH, config_from_options, with_config_options
 from treestar.policy.models import DEFAULT_POLICY
 from treestar.search import STRATEGIES
@@ -31,6 +40,8 @@ def serve(
     policy: PolicyName = DEFAULT_POLICY,
     step_format: StepFormatName = None,
     ppm: ScorerName = None,
+    scorer_kind: ScorerKindName = None,
+    aggregate: AggregateName = None,
     strategy: StrategyName = "mcts",
     isolation: IsolationLevel = "full",
     seed: Annotated[int, typer.Option(help="The seed of requests without one.")] = 0,
@@ -53,5 +64,14 @@ def serve(
     with serving.bind(server) as listener:
         print(f"loading policy {policy}", file=sys.stderr, flush=True)
         sandbox = SandboxConfig(isolation=isolation)
-        with Solver(policy, search, ppm, sandbox, seed=seed, step_format=step_format) as solver:
+        with Solver(
+            policy,
+            search,
+            ppm,
+            sandbox,
+            seed=seed,
+            step_format=step_format,
+            scorer_kind=scorer_kind,
+            aggregate=aggregate,
+        ) as solver:
             serving.serve(solver, server, listener)

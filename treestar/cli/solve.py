@@ -13,9 +13,11 @@ import typer
 from rich.console import Console
 
 from treestar.cli.components import (
+    AggregateName,
     IsolationLevel,
     PolicyName,
     RayAddress,
+    ScorerKindName,
     ScorerName,
     StepFormatName,
     StrategyName,
@@ -55,6 +57,8 @@ def solve(
     policy: PolicyName = DEFAULT_POLICY,
     step_format: StepFormatName = None,
     ppm: ScorerName = None,
+    scorer_kind: ScorerKindName = None,
+    aggregate: AggregateName = None,
     strategy: StrategyName = "mcts",
     isolation: IsolationLevel = "full",
     seed: Annotated[int, typer.Option(help="Same seed, problem and model: same tree.", rich_help_panel=SEARCH)] = 0,
@@ -106,6 +110,8 @@ def solve(
                 on_progress=display.on_progress,
                 on_remark=remark,
                 step_format=step_format,
+                scorer_kind=scorer_kind,
+                aggregate=aggregate,
                 ray=cluster,
             )
         with solver, display:

@@ -118,6 +118,7 @@ def read(
     cache: PrefixCache,
     device: torch.device,
     positions: Sequence[Sequence[int]] | None = None,
+    window: int | None = None,
 ) -> list[ReadSequence]:
     """Have a model read `sequences`, each only beyond its part in `cache`; afterwards all of them are in the cache.
 
@@ -127,6 +128,8 @@ def read(
         device: the model's.
         positions: for each sequence the indices of the tokens whose outputs are wanted, ascending and at least one. A
             sequence is read from the first of them, even if more of it is in the cache.
+        window: how many tokens back some of the model's layers see; None if all see everything. Such layers count
+            columns, so where it matters a row must have no masked ones: it is read alone.
 
     Returns:
         One for each sequence, in order.
@@ -140,6 +143,8 @@ def read(
     by_length = sorted(range(len(sequences)), key=unread.__getitem__)
     # All are gathered before any is stored: storing may overwrite a block that was matched.
     batches = list(batches_of(by_length, unread))
+    if window is not None:
+        batches = [part for rows in batches for part in without_gaps(rows, sequences, unread, window)]
     prefixes = [
         cache.gather([matches[row] for row in rows]) if any(matches[r] for r in rows) else None for rows in batches
     ]
@@ -163,6 +168,14 @@ def batches_of(rows: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int
         group.append(row)
     if group:
         yield group
+
+
+def without_gaps(
+    rows: list[int], sequences: Sequence[Sequence[int]], unread: Sequence[int], window: int
+) -> list[list[int]]:
+    """The batch `rows`, or each of its rows alone if the batch has more columns than the window."""
+    columns = max([len(sequences[row]) - unread[row] for row in rows]) + max([unread[row] for row in rows])
+    return [rows] if columns <= window else [[row] for row in rows]
 
 
 def read_batch(

@@ -44,7 +44,8 @@ class Reader:
         import torch
 
         forward = partial(last_hidden_state, self.backbone)
-        sequences = read(forward, rows, self.prefixes, self.backbone.device, positions)
+        window = window_of(self.backbone.config)
+        sequences = read(forward, rows, self.prefixes, self.backbone.device, positions, window)
         # The token after the last one is unknown; no head that needs it is read there.
         following = [[*row, 0][place + 1] for row, places in zip(rows, positions, strict=True) for place in places]
         with torch.inference_mode():
@@ -60,6 +61,12 @@ class Reader:
 def last_hidden_state(backbone: Any, **inputs: Any) -> Any:
     """The backbone's output after its final norm, shape (rows, columns, width)."""
     return backbone(**inputs, use_cache=True).last_hidden_state
+
+
+def window_of(config: Any) -> int | None:
+    """How many tokens back the layers with the shortest view see; None if all see everything."""
+    found = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size")]
+    return min([each for each in found if each is not None], default=None)
 
 
 class PublicScorer(BatchedScorer[MarkedText]):
