@@ -111,7 +111,12 @@ def save_model(folder: Path, model: Any, tokenizer: Any, **config: object) -> Pa
 
 
 def save_checkpoint(
-    folder: Path, backbone: Any, heads: Mapping[str, Any], tokenizer: Any, architecture: str, layout: str = "safetensors"
+    folder: Path,
+    backbone: Any,
+    heads: Mapping[str, Any],
+    tokenizer: Any,
+    architecture: str,
+    layout: str = "safetensors",
 ) -> Path:
     """A model of a class that only its checkpoint's own code has: a backbone, and modules beside it by name. That code
     is named in config.json and fails when it is run.
