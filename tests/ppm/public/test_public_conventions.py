@@ -282,10 +282,33 @@ COMBINED: dict[str, Callable[[list[float]], float]] = {
     "sum": lambda each: tanh(sum(2 * p - 1 for p in each) / 2),
 }
 
-TOKENIZERS = {
-    "bytes": pytest.param(byte_tokenizer, id="bytes"),
-    "qwen3": pytest.param(qwen3_tokenizer, id="qwen3", marks=needs_shared("tokenizers/qwen3")),
+REAL_TOKENIZER = {
+    "Qwen2.5-Math-PRM": False,
+    "RLHFlow PRM": False,
+    "Skywork-o1-Open-PRM": False,
+    "TRL": False,
+    "PURE": True,
+    "VersaPRM": True,
+    "Math-PSA": False,
+    "ReasonEval-34B": False,
+    "EurusPRM": True,
+    "Qwen2.5-Math-RM": False,
+    "verifier": False,
 }
+"""Also with Qwen3's tokenizer; in the default run those whose tokens reach across the ends of steps. Each takes ten
+seconds, and the others have tokenizers of their own or repeat one of these."""
+
+CASES = [
+    *[pytest.param((name, byte_tokenizer), id=name) for name in MAKERS],
+    *[
+        pytest.param(
+            (name, qwen3_tokenizer),
+            id=f"{name}, Qwen3's tokenizer",
+            marks=[needs_shared("tokenizers/qwen3"), *([] if by_default else [pytest.mark.slow])],
+        )
+        for name, by_default in REAL_TOKENIZER.items()
+    ],
+]
 
 
 @dataclass
@@ -298,24 +321,18 @@ class Loaded:
         return DIRECT[self.kind][0](self.model, of_state.problem.question, [step.text for step in of_state.steps])
 
 
-@pytest.fixture(scope="module", params=TOKENIZERS.values())
-def tokenizer_maker(request: pytest.FixtureRequest) -> Callable[[], Any]:
-    return request.param
-
-
-@pytest.fixture(scope="module", params=MAKERS)
-def loaded(
-    request: pytest.FixtureRequest, tokenizer_maker: Callable[[], Any], tmp_path_factory: pytest.TempPathFactory
-) -> Loaded:
-    kind, make = MAKERS[request.param]
-    folder = make(tmp_path_factory.mktemp("model"), tokenizer_maker())
+@pytest.fixture(scope="module", params=CASES)
+def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Loaded:
+    case, make_tokenizer = request.param
+    kind, make = MAKERS[case]
+    folder = make(tmp_path_factory.mktemp("model"), make_tokenizer())
     name = str(folder) + (f"?reference={folder.parent / 'reference'}" if kind == "implicit-prm" else "")
     asked = kind if kind == "yes-no" else None
-    return Loaded(
-        kind,
-        Model(folder, PreTrainedTokenizerFast.from_pretrained(folder)),
-        load_scorer(name, device="cpu", max_batch=5, dtype="float32", scorer_kind=asked),
-    )
+    scorer = load_scorer(name, device="cpu", max_batch=5, dtype="float32", scorer_kind=asked)
+    # Qwen3's takes seconds to load, and the one that the scorer has loaded is the same.
+    is_real = make_tokenizer is qwen3_tokenizer
+    tokenizer = scorer.convention.tokenizer if is_real else PreTrainedTokenizerFast.from_pretrained(folder)
+    return Loaded(kind, Model(folder, tokenizer), scorer)
 
 
 def ask(scorer: PublicScorer, *requests: Sequence[State]) -> list[Scores]:
