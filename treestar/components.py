@@ -14,8 +14,9 @@ from typing import TypeVar
 from treestar.policy import FormatName, load_policy
 from treestar.policy.models import DEFAULT_POLICY, Dtype
 from treestar.ppm import load_scorer
+from treestar.ppm.public import Aggregate, ScorerKind
 from treestar.search import Components
-from treestar.types import Closable, Executor, Policy, Reporting, Scorer, Verifier
+from treestar.types import Closable, Executor, Policy, Reporting, Scorer, TreestarError, Verifier
 from treestar.verifier import AnswerVerifier
 from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
 
@@ -32,6 +33,10 @@ class ComponentsConfig:
     """A name that `load_policy` accepts."""
     scorer: str | Scorer | None = None
     """A name that `load_scorer` accepts; None for searches without a PPM."""
+    scorer_kind: ScorerKind | None = None
+    """The convention that a scorer given by name follows; None recognizes it from the model's files."""
+    aggregate: Aggregate | None = None
+    """How a public reward model's scores of a state's steps become one; None for the model's own way."""
     executor: SandboxConfig | Executor = field(default_factory=SandboxConfig)
     """Runs the code of steps; a `SandboxConfig` starts a sandbox."""
     verifier: Verifier | None = None
@@ -51,7 +56,7 @@ def load_components(config: ComponentsConfig, opened: AsyncExitStack) -> Compone
         opened: closes the components, in reverse order. If loading fails, it contains those loaded before.
 
     Raises:
-        TreestarError: a model does not exist or cannot be read.
+        TreestarError: a model does not exist or cannot be read, or how a scorer scores is given without its name.
     """
 
     def keep(part: PartT) -> PartT:
@@ -65,10 +70,16 @@ def load_components(config: ComponentsConfig, opened: AsyncExitStack) -> Compone
     # The sandbox starts in the background while the models load.
     executor = keep(SandboxExecutor(config.executor) if isinstance(config.executor, SandboxConfig) else config.executor)
     verifier = keep(config.verifier or AnswerVerifier())
+    if not isinstance(scorer, str) and (config.scorer_kind or config.aggregate):
+        raise TreestarError(
+            "a scorer kind and an aggregate are for a scorer given by name: also give --scorer (in Python: scorer)"
+        )
     if isinstance(policy, str):
         policy = keep(load_policy(policy, config.step_format, dtype=config.dtype, step_separator=config.step_separator))
     if isinstance(scorer, str):
-        scorer = keep(load_scorer(scorer, dtype=config.dtype))
+        scorer = keep(
+            load_scorer(scorer, dtype=config.dtype, scorer_kind=config.scorer_kind, aggregate=config.aggregate)
+        )
     return Components(policy, executor, verifier, scorer)
 
 

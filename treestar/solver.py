@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 from treestar.components import ComponentsConfig, load_components, open_components, remarks_of
 from treestar.policy import FormatName
 from treestar.policy.models import DEFAULT_POLICY
+from treestar.ppm.public import Aggregate, ScorerKind
 from treestar.results_file import append_result, iter_results, result_key, settings_of
 from treestar.search import Components, MCTSConfig, SearchConfig, SearchResult, Tree, search_one
 from treestar.search.engine import Progress, check_scorer, strategy_of
@@ -67,7 +68,8 @@ class Solver:
             `openai:MODEL@URL`, or any `treestar.types.Policy`.
         search: the configuration of a strategy: `MCTSConfig`, `BeamSearchConfig`, `MajorityConfig`, ... (those of
             `treestar.search.STRATEGIES`).
-        scorer: a PPM: named like a policy, or any `treestar.types.Scorer`. With one, MCTS is PPM-augmented.
+        scorer: a PPM or a public reward model: named like a policy, or any `treestar.types.Scorer`. With one, MCTS is
+            PPM-augmented.
         executor: runs the code of steps: the settings of a sandbox, or any `treestar.types.Executor`. The default
             sandbox if None.
         verifier: compares answers; mathematical equivalence if None.
@@ -79,6 +81,9 @@ class Solver:
             closed), lost actors.
         step_format: the step format of a policy given by name; None for the one in the model's files.
         step_separator: for formats of prose, the text that ends a step; None for a blank line.
+        scorer_kind: the convention that a scorer given by name follows; None recognizes it from the model's files.
+        aggregate: how a public reward model's scores of a state's steps become one (`last`, `min`, `product`, `mean`,
+            `sum`); None for the model's own way.
         ray: the cluster whose actors search; None for this process. Each actor loads its own components, so policy and
             scorer must be names (folders must be at the same path on every node), the executor the settings of a
             sandbox, and the verifier the default.
@@ -108,6 +113,8 @@ class Solver:
         *,
         step_format: FormatName | None = None,
         step_separator: str | None = None,
+        scorer_kind: ScorerKind | None = None,
+        aggregate: Aggregate | None = None,
         ray: RayConfig | None = None,
     ) -> None:
         self.search = search if search is not None else MCTSConfig()
@@ -120,6 +127,8 @@ class Solver:
         config = ComponentsConfig(
             policy=policy,
             scorer=scorer,
+            scorer_kind=scorer_kind,
+            aggregate=aggregate,
             executor=executor if executor is not None else SandboxConfig(),
             verifier=verifier,
             step_format=step_format,

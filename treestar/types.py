@@ -164,6 +164,9 @@ class Scores:
     """One value in [-1, 1] for each state, in the same order."""
     tokens: int = 0
     """Tokens that the PPM processed; cached tokens do not count."""
+    of_paths: bool = False
+    """Whether a value judges all steps of its state together, so that it is the trajectory's where that ends. By
+    default it judges the last step given those before, and search adds the steps' values up."""
 
 
 class Policy(ABC):

@@ -80,13 +80,15 @@ class ScriptedScorer:
 
     rate: Callable[[State], float]
     name: str = "scripted"
+    of_paths: bool = False
 
     async def score(self, states: Sequence[State]) -> Scores:
-        return Scores(tuple(self.rate(state) for state in states), sum(len(state.steps) for state in states))
+        values = tuple(self.rate(state) for state in states)
+        return Scores(values, sum(len(state.steps) for state in states), self.of_paths)
 
 
-def components(script: Script, rate: Callable[[State], float] | None = None) -> Components:
-    scorer = None if rate is None else ScriptedScorer(rate)
+def components(script: Script, rate: Callable[[State], float] | None = None, of_paths: bool = False) -> Components:
+    scorer = None if rate is None else ScriptedScorer(rate, of_paths=of_paths)
     return Components(ScriptedPolicy(script), ScriptedExecutor(), ExactVerifier(), scorer)
 
 

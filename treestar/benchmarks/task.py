@@ -13,6 +13,7 @@ from treestar.benchmarks.samples import Row, make_row
 from treestar.components import ComponentsConfig, open_components, remarks_of
 from treestar.policy import FormatName, LanguageModelPolicy, TransformersPolicy, load_policy
 from treestar.policy.models import Dtype
+from treestar.ppm.public import Aggregate, ScorerKind
 from treestar.search import Components, SearchResult, search_one
 from treestar.types import Problem, Scorer, State
 from treestar.verifier.grading.unit_tests import UnitTestVerifier
@@ -43,6 +44,8 @@ async def open_benchmark_worker(
     ppm: str | None,
     dtype: Dtype | None,
     step_separator: str | None = None,
+    scorer_kind: ScorerKind | None = None,
+    aggregate: Aggregate | None = None,
 ) -> AsyncIterator[Worker[BenchmarkTask, Row]]:
     """A worker with models given by name, a sandbox and a grader; all are closed when the context exits.
 
@@ -50,7 +53,9 @@ async def open_benchmark_worker(
         TreestarError: a model cannot be loaded.
     """
     loaded = load(policy, step_format, dtype, step_separator)
-    config = ComponentsConfig(policy=loaded, scorer=ppm, dtype=dtype_of(loaded))
+    config = ComponentsConfig(
+        policy=loaded, scorer=ppm, scorer_kind=scorer_kind, aggregate=aggregate, dtype=dtype_of(loaded)
+    )
     async with open_components(config) as components:
         about = described(loaded, components.scorer)
         yield benchmark_worker(components, lambda problem: loaded.format.prompt(State(problem)), about)

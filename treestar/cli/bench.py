@@ -18,9 +18,11 @@ from typer.core import TyperGroup
 
 from treestar.cli.bench_progress import BenchmarkProgress
 from treestar.cli.components import (
+    AggregateName,
     Concurrency,
     PolicyName,
     RayAddress,
+    ScorerKindName,
     ScorerName,
     StepFormatName,
     StepSeparator,
@@ -92,6 +94,8 @@ def run(
     step_format: StepFormatName = None,
     step_separator: StepSeparator = None,
     ppm: ScorerName = None,
+    scorer_kind: ScorerKindName = None,
+    aggregate: AggregateName = None,
     dtype: Annotated[
         Dtype | None,
         typer.Option(
@@ -159,7 +163,9 @@ def run(
         return settings
 
     async def work() -> dict[str, Any]:
-        opening = partial(open_benchmark_worker, policy, step_format, ppm, dtype, step_separator)
+        opening = partial(
+            open_benchmark_worker, policy, step_format, ppm, dtype, step_separator, scorer_kind, aggregate
+        )
         async with open_workers(opening, concurrency, cluster, remark) as workers:
             return await measure(workers)
 

@@ -11,6 +11,7 @@ import typer
 from treestar.cli.options import CLUSTER, EXECUTION, MODELS, SEARCH, config_from_options
 from treestar.policy import FormatName
 from treestar.policy.models import SHIPPED_NAMES
+from treestar.ppm.public import Aggregate, ScorerKind
 from treestar.search import STRATEGIES, SearchConfig
 from treestar.search.engine import check_scorer
 from treestar.verifier.sandbox import Isolation
@@ -18,10 +19,12 @@ from treestar.workers import RayConfig
 
 __all__ = [
     "SCORER_FLAGS",
+    "AggregateName",
     "Concurrency",
     "IsolationLevel",
     "PolicyName",
     "RayAddress",
+    "ScorerKindName",
     "ScorerName",
     "StepFormatName",
     "StepSeparator",
@@ -61,8 +64,24 @@ ScorerName = Annotated[
     str | None,
     typer.Option(
         *SCORER_FLAGS,
-        help="A process preference model (PPM): a folder written by `treestar train ppm`, a hub id, vllm:MODEL, or "
-        "openai:MODEL@URL.",
+        help="A process preference model (PPM) or a public reward model: a folder written by `treestar train ppm`, a "
+        "hub id, vllm:MODEL, or openai:MODEL@URL.",
+        rich_help_panel=MODELS,
+    ),
+]
+ScorerKindName = Annotated[
+    ScorerKind | None,
+    typer.Option(
+        help="The convention that the scorer follows. [default: recognized from its files]",
+        show_default=False,
+        rich_help_panel=MODELS,
+    ),
+]
+AggregateName = Annotated[
+    Aggregate | None,
+    typer.Option(
+        help="How a public reward model's scores of the steps become one. [default: the model's own way]",
+        show_default=False,
         rich_help_panel=MODELS,
     ),
 ]

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from treestar.cli.components import SCORER_FLAGS
+from treestar.cli.components import SCORER_FLAGS, AggregateName, ScorerKindName
 from treestar.cli.options import MODELS, GroupedCommand
 from treestar.cli.progress import quiet_transformers
 from treestar.cli.train import ppm as train_ppm
@@ -51,6 +51,8 @@ def evaluate(
     seed: Annotated[
         int, typer.Option(help="Seed of the bootstrap that gives the intervals.", rich_help_panel="Data and output")
     ] = 0,
+    scorer_kind: ScorerKindName = None,
+    aggregate: AggregateName = None,
 ) -> None:
     """Measure a PPM on trees that it was not trained on: pair accuracy, AUC of step correctness, reliability."""
     console = Console(stderr=True, soft_wrap=True)
@@ -60,7 +62,7 @@ def evaluate(
     from treestar.ppm.load import load_scorer
     from treestar.ppm.plots import draw_reliability
 
-    loaded = load_scorer(scorer)
+    loaded = load_scorer(scorer, scorer_kind=scorer_kind, aggregate=aggregate)
 
     def score(states: Sequence[State]) -> Sequence[float]:
         return asyncio.run(loaded.score(states)).values
@@ -70,7 +72,7 @@ def evaluate(
     print(evaluation)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        found_values = {"ppm": scorer, "trees": [str(path) for path in trees], **evaluation.to_json()}
+        found_values = {"ppm": loaded.name, "trees": [str(path) for path in trees], **evaluation.to_json()}
         (out / "evaluation.json").write_text(json.dumps(found_values, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise TreestarError(f"{out} cannot be written: {error.strerror or error}") from error

@@ -9,8 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from treestar.cli.components import (
+    AggregateName,
     IsolationLevel,
     PolicyName,
+    ScorerKindName,
     ScorerName,
     StepFormatName,
     StepSeparator,
@@ -40,6 +42,8 @@ def serve(
     step_format: StepFormatName = None,
     step_separator: StepSeparator = None,
     ppm: ScorerName = None,
+    scorer_kind: ScorerKindName = None,
+    aggregate: AggregateName = None,
     strategy: StrategyName = "mcts",
     isolation: IsolationLevel = "full",
     seed: Annotated[int, typer.Option(help="The seed of requests without one.")] = 0,
@@ -63,6 +67,14 @@ def serve(
         print(f"loading policy {policy}", file=sys.stderr, flush=True)
         sandbox = SandboxConfig(isolation=isolation)
         with Solver(
-            policy, search, ppm, sandbox, seed=seed, step_format=step_format, step_separator=step_separator
+            policy,
+            search,
+            ppm,
+            sandbox,
+            seed=seed,
+            step_format=step_format,
+            scorer_kind=scorer_kind,
+            aggregate=aggregate,
+            step_separator=step_separator,
         ) as solver:
             serving.serve(solver, server, listener)

@@ -13,9 +13,11 @@ import typer
 from rich.console import Console
 
 from treestar.cli.components import (
+    AggregateName,
     IsolationLevel,
     PolicyName,
     RayAddress,
+    ScorerKindName,
     ScorerName,
     StepFormatName,
     StepSeparator,
@@ -57,6 +59,8 @@ def solve(
     step_format: StepFormatName = None,
     step_separator: StepSeparator = None,
     ppm: ScorerName = None,
+    scorer_kind: ScorerKindName = None,
+    aggregate: AggregateName = None,
     strategy: StrategyName = "mcts",
     isolation: IsolationLevel = "full",
     seed: Annotated[int, typer.Option(help="Same seed, problem and model: same tree.", rich_help_panel=SEARCH)] = 0,
@@ -109,6 +113,8 @@ def solve(
                 on_remark=remark,
                 step_format=step_format,
                 step_separator=step_separator,
+                scorer_kind=scorer_kind,
+                aggregate=aggregate,
                 ray=cluster,
             )
         with solver, display:

@@ -17,6 +17,7 @@ __all__ = [
     "mean_log_probability",
     "sampled_mass",
     "trajectory_score",
+    "trajectory_value",
 ]
 
 Choice = Literal["weighted", "majority", "best"]
@@ -122,10 +123,20 @@ def trajectory_score(node: Node) -> float | None:
     """The PPM's score of the trajectory that ends at `node`: the sum of its steps' scores; None without a PPM.
 
     A PPM is trained on siblings. Its score says how good a step is given the steps before it, and ignores what was
-    wrong with those, so no single score represents a trajectory, not even the last.
+    wrong with those, so no single score represents a trajectory, not even the last. A scorer that judges paths
+    (`Scores.of_paths`) has already combined the steps: its score of the last state is the trajectory's.
     """
+    if node.scores_path:
+        return node.score
     scores = [each.score for each in node.path() if each.score is not None]
     return sum(scores) if scores else None
+
+
+def trajectory_value(node: Node) -> float | None:
+    """The PPM's value of the trajectory that ends at `node`, in [-1, 1]: the mean of its steps' scores, or the score of
+    the path if the scorer judges paths; None without a PPM."""
+    score = trajectory_score(node)
+    return score if score is None or node.scores_path else score / node.depth
 
 
 def trajectory_quality(node: Node) -> float:

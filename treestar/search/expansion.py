@@ -217,7 +217,7 @@ class Search(Generic[ConfigT_co]):
         scores = await scorer.score([self.tree.state(node) for node in unscored])
         self.stats.scored_tokens += scores.tokens
         for node, value in zip(unscored, scores.values, strict=True):
-            node.score = value
+            node.score, node.scores_path = value, scores.of_paths
 
     async def finish(self, ends: Sequence[Node]) -> None:
         """Score all steps of the finished trajectories that have an answer, and add these to the answer groups."""

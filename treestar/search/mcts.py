@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from math import inf
 
-from treestar.search.answer import trajectory_score
+from treestar.search.answer import trajectory_value
 from treestar.search.config import MCTSConfig
 from treestar.search.expansion import Growth, Search, reopen
 from treestar.search.selection import select_child
@@ -114,7 +114,7 @@ async def evaluate(search: Search[MCTSConfig], grown: list[Growth]) -> None:
 
 async def terminal_value(search: Search[MCTSConfig], node: Node) -> float:
     """The value of a finished trajectory, in [-1, 1]: by the gold answer if the search may use it, else by the PPM
-    (the mean over its steps), else by agreement with the tree's other trajectories. Without an answer it is -1."""
+    (`trajectory_value`), else by agreement with the tree's other trajectories. Without an answer it is -1."""
     if node.answer is None or node.terminal != "answer":
         search.groups.settle(node)
         return -1.0
@@ -122,8 +122,8 @@ async def terminal_value(search: Search[MCTSConfig], node: Node) -> float:
     if search.config.gold and search.tree.problem.answer is not None:
         node.correct = await search.components.verifier.accepts(search.tree.problem, node.answer)
         return 1.0 if node.correct else -1.0
-    score = trajectory_score(node)
-    return search.groups.agreement(group) if score is None else score / node.depth
+    value = trajectory_value(node)
+    return search.groups.agreement(group) if value is None else value
 
 
 def backpropagate(node: Node | None, value: float) -> None:

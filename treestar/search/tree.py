@@ -54,6 +54,8 @@ class Node:
     """The policy's probability of the distinct candidates it stands for; None if candidates can repeat."""
     score: float | None = None
     """The PPM's score of the state, in [-1, 1]."""
+    scores_path: bool = False
+    """Whether `score` judges all steps down to here together, not only this one given those before."""
     visits: int = 0
     """N: backed-up terminal values below or at this node, plus 1 if its PPM score initialized it."""
     value_sum: float = 0.0
@@ -293,6 +295,7 @@ def node_to_json(node: Node) -> dict[str, Any]:
         "multiplicity": node.multiplicity,
         "probability": node.probability,
         "score": node.score,
+        **({"scores_path": True} if node.scores_path else {}),
         "visits": node.visits,
         "value_sum": node.value_sum,
         "q_value": node.q_value,
@@ -335,6 +338,7 @@ def add_node_from_json(tree: Tree, fields: dict[str, Any]) -> None:
         "closed",
     ):
         setattr(node, name, fields[name])
+    node.scores_path = fields.get("scores_path", False)
 
 
 def xml_text(text: str) -> str:

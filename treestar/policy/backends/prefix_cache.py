@@ -39,11 +39,11 @@ class PrefixCache:
         self.read_tokens = 0
         self.reused_tokens = 0
 
-    def match(self, tokens: Sequence[int]) -> list[int]:
-        """Places of the known blocks at the beginning of `tokens`. At least one token stays unmatched, because a model
-        has to read something to predict what comes next."""
+    def match(self, tokens: Sequence[int], most: int | None = None) -> list[int]:
+        """Places of the known blocks at the beginning of `tokens`, of at most `most` tokens. By default at least one
+        token stays unmatched, because a model has to read something to predict what comes next."""
         found: list[int] = []
-        for digest in block_digests(tokens, (len(tokens) - 1) // BLOCK):
+        for digest in block_digests(tokens, (len(tokens) - 1 if most is None else most) // BLOCK):
             place = self.places.get(digest)
             if place is None:
                 break
@@ -105,7 +105,7 @@ class ReadSequence:
     """A sequence that a model has read."""
 
     output: torch.Tensor
-    """The model's output at the last token."""
+    """The model's output at the last token, or at the positions that were asked for, shape (positions, ...)."""
     keys_values: torch.Tensor
     """Shape (layers, 2, heads, tokens, head dimension)."""
     reused: int
@@ -113,32 +113,45 @@ class ReadSequence:
 
 
 def read(
-    forward: Callable[..., Any], sequences: Sequence[Sequence[int]], cache: PrefixCache, device: torch.device
+    forward: Callable[..., Any],
+    sequences: Sequence[Sequence[int]],
+    cache: PrefixCache,
+    device: torch.device,
+    positions: Sequence[Sequence[int]] | None = None,
+    window: int | None = None,
 ) -> list[ReadSequence]:
     """Have a model read `sequences`, each only beyond its part in `cache`; afterwards all of them are in the cache.
 
     Args:
         forward: the model, called with `input_ids`, `attention_mask`, `position_ids` and `past_key_values`; returns a
-            tensor of shape (rows, columns, ...), of which the last column is kept.
+            tensor of shape (rows, columns, ...), of which the last column is kept, or those of `positions`.
         device: the model's.
+        positions: for each sequence the indices of the tokens whose outputs are wanted, ascending and at least one. A
+            sequence is read from the first of them, even if more of it is in the cache.
+        window: how many tokens back some of the model's layers see; None if all see everything. Such layers count
+            columns, so where it matters a row must have no masked ones: it is read alone.
 
     Returns:
         One for each sequence, in order.
     """
     found: dict[int, ReadSequence] = {}
-    matches = [cache.match(sequence) for sequence in sequences]
+    wanted = [[len(sequence) - 1] for sequence in sequences] if positions is None else positions
+    matches = [cache.match(sequence, of_row[0]) for sequence, of_row in zip(sequences, wanted, strict=True)]
     unread = [len(sequence) - BLOCK * len(match) for sequence, match in zip(sequences, matches, strict=True)]
     cache.read_tokens += sum(unread)
     cache.reused_tokens += sum(map(len, sequences)) - sum(unread)
     by_length = sorted(range(len(sequences)), key=unread.__getitem__)
     # All are gathered before any is stored: storing may overwrite a block that was matched.
     batches = list(batches_of(by_length, unread))
+    if window is not None:
+        batches = [part for rows in batches for part in without_gaps(rows, sequences, unread, window)]
     prefixes = [
         cache.gather([matches[row] for row in rows]) if any(matches[r] for r in rows) else None for rows in batches
     ]
     for rows, prefix in zip(batches, prefixes, strict=True):
         known = [BLOCK * len(matches[row]) for row in rows]
-        outcome = read_batch(forward, [sequences[row] for row in rows], known, prefix, device)
+        columns = None if positions is None else [positions[row] for row in rows]
+        outcome = read_batch(forward, [sequences[row] for row in rows], known, prefix, device, columns)
         found.update(zip(rows, outcome, strict=True))
     for row, sequence in enumerate(sequences):
         cache.store(sequence, found[row].keys_values)
@@ -157,12 +170,21 @@ def batches_of(rows: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int
         yield group
 
 
+def without_gaps(
+    rows: list[int], sequences: Sequence[Sequence[int]], unread: Sequence[int], window: int
+) -> list[list[int]]:
+    """The batch `rows`, or each of its rows alone if the batch has more columns than the window."""
+    columns = max([len(sequences[row]) - unread[row] for row in rows]) + max([unread[row] for row in rows])
+    return [rows] if columns <= window else [[row] for row in rows]
+
+
 def read_batch(
     forward: Callable[..., Any],
     sequences: Sequence[Sequence[int]],
     known: Sequence[int],
     prefix: torch.Tensor | None,
     device: torch.device,
+    wanted: Sequence[Sequence[int]] | None,
 ) -> list[ReadSequence]:
     """One forward pass. A row's columns: its known prefix, a masked gap, and the tokens to read, which end in the last
     column for all rows."""
@@ -197,7 +219,9 @@ def read_batch(
         keys_values = torch.stack([torch.stack([layer.keys, layer.values]) for layer in past.layers])
         return [
             ReadSequence(
-                output[row, -1],
+                output[row, -1]
+                if wanted is None
+                else output[row, [longest - len(sequence) + place for place in wanted[row]]],
                 torch.cat(
                     [
                         keys_values[:, :, row, :, :length],

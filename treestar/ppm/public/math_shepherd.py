@@ -1,0 +1,47 @@
+"""math-shepherd-mistral-7b-prm: `{question} Step 1: ... ки\\nStep 2: ... ки`, a causal model whose logits at `ки`
+compare `+` with `-` (arXiv 2312.08935)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from treestar.ppm.public.aggregate import Aggregate
+from treestar.ppm.public.checkpoint import Checkpoint
+from treestar.ppm.public.convention import Convention, Head, MarkedText, ids_of, last_id, marked_at
+from treestar.ppm.public.heads import token_pair
+from treestar.ppm.public.kinds import ScorerKind
+from treestar.ppm.public.texts import numbered
+
+__all__ = ["MathShepherd"]
+
+
+class MathShepherd(Convention):
+    """See the module."""
+
+    kind: ClassVar[ScorerKind] = "math-shepherd"
+    mark = "ки"
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        super().__init__(checkpoint)
+        self.mark_id = last_id(self, f" {self.mark}", before="x")
+        # As the released code finds them, because `-` alone and after a space are different tokens.
+        self.right, self.wrong = ids_of(self.tokenizer, "+ -")[-2:]
+
+    @classmethod
+    def recognizes(cls, checkpoint: Checkpoint) -> bool:
+        is_causal = checkpoint.architecture.endswith("ForCausalLM")
+        return is_causal and re.search(r"shepherd.*prm", checkpoint.short_name) is not None
+
+    @property
+    def aggregate(self) -> Aggregate:
+        # The paper ranks solutions by their worst step.
+        return "min"
+
+    def encode(self, question: str, steps: Sequence[str]) -> MarkedText:
+        solution = "\n".join([f"{step} {self.mark}" for step in numbered(steps)])
+        return marked_at(ids_of(self.tokenizer, f"{question} {solution}", special=True), self.mark_id)
+
+    def head(self, backbone: Any) -> Head:
+        return token_pair(self.checkpoint, backbone, self.right, self.wrong)

@@ -1,0 +1,173 @@
+"""The scorer over a public reward model, on CPU or CUDA: one engine for all conventions.
+
+A score depends only on the tokens up to its position. So it is kept, and a state is read only from its first score that
+is not known yet, with the keys and values of what comes before from the shared-prefix cache: of a child, its new step.
+"""
+
+from __future__ import annotations
+
+import warnings
+from array import array
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from hashlib import blake2b
+from typing import Any, ClassVar
+
+from treestar.policy.backends.prefix_cache import PrefixCache, read
+from treestar.ppm.batching import BatchedScorer
+from treestar.ppm.public.aggregate import Aggregate, aggregated
+from treestar.ppm.public.convention import Convention, Head, MarkedText
+from treestar.ppm.public.texts import step_texts
+from treestar.types import State
+
+__all__ = ["PublicScorer", "Reader"]
+
+SCORES_REMEMBERED = 200_000
+
+ScoreKey = tuple[bytes, int]
+"""The digest of everything that a score depends on, and where its span begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """A model, its head, and what it remembers."""
+
+    backbone: Any
+    """A transformers model without a head."""
+    head: Head
+    prefixes: PrefixCache
+
+    def raw_values(self, rows: Sequence[list[int]], positions: Sequence[list[int]]) -> list[tuple[list[float], int]]:
+        """For each row the head's values at its positions, and the number of tokens that were read."""
+        import torch
+
+        forward = partial(last_hidden_state, self.backbone)
+        window = window_of(self.backbone.config)
+        sequences = read(forward, rows, self.prefixes, self.backbone.device, positions, window)
+        # The token after the last one is unknown; no head that needs it is read there.
+        following = [[*row, 0][place + 1] for row, places in zip(rows, positions, strict=True) for place in places]
+        with torch.inference_mode():
+            hidden = torch.cat([sequence.output for sequence in sequences]).float()
+            values = self.head(hidden, torch.tensor(following, device=hidden.device)).tolist()
+        found = []
+        for row, places, sequence in zip(rows, positions, sequences, strict=True):
+            found.append((values[: len(places)], len(row) - sequence.reused))
+            values = values[len(places) :]
+        return found
+
+
+def last_hidden_state(backbone: Any, **inputs: Any) -> Any:
+    """The backbone's output after its final norm, shape (rows, columns, width)."""
+    return backbone(**inputs, use_cache=True).last_hidden_state
+
+
+def window_of(config: Any) -> int | None:
+    """How many tokens back the layers with the shortest view see; None if all see everything."""
+    found = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size")]
+    return min([each for each in found if each is not None], default=None)
+
+
+class PublicScorer(BatchedScorer[MarkedText]):
+    """Implements `treestar.types.Scorer`. A state's value is the aggregate of its steps' scores (`aggregate.py`).
+
+    A blank step has no score of its own, and a state without steps has the value 0. A state that exceeds the model's
+    context scores as the longest part of it that fits, in whole steps.
+
+    Args:
+        convention: how the model is read.
+        readers: the model; for an implicit PRM also its reference, second.
+        context: the most tokens that the model reads.
+        aggregate: None for the convention's own.
+    """
+
+    of_paths: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        convention: Convention,
+        readers: Sequence[Reader],
+        context: int,
+        aggregate: Aggregate | None = None,
+        max_batch: int = 128,
+    ) -> None:
+        self.convention = convention
+        self.readers = readers
+        self.context = context
+        self.aggregate: Aggregate = aggregate or convention.aggregate
+        self.known: OrderedDict[ScoreKey, float] = OrderedDict()
+        """Raw values, least recently used first."""
+        # Results are resumed by this name, and depend on both.
+        super().__init__(f"{convention.checkpoint.name} ({convention.kind}, {self.aggregate})", max_batch)
+
+    def row_of(self, state: State) -> MarkedText:
+        """The state as the model reads it. Raises TreestarError if the model's convention cannot write it."""
+        steps = [text for text in step_texts(state) if text]
+        while steps:
+            row = self.convention.marked(state.problem.question, steps)
+            if len(row) <= self.context:
+                return row
+            steps.pop()
+            message = (
+                f"some states exceed the {self.context} tokens of {self.name}'s context: the steps that fit are scored"
+            )
+            warnings.warn(message, RuntimeWarning, stacklevel=2)
+        return MarkedText([], [])
+
+    def read(self, rows: Sequence[MarkedText]) -> list[tuple[float, int]]:
+        """For each row its value, and the number of tokens that were read for it by all models."""
+        keyed = [list(zip(self.keys_of(row), row.spans, strict=True)) for row in rows]
+        found = self.recall([key for pairs in keyed for key, _ in pairs])
+        unread = [[(key, span) for key, span in pairs if key not in found] for pairs in keyed]
+        places = [[place for _, span in pairs for place in span] for pairs in unread]
+        values, tokens = self.values_at(rows, places)
+        for pairs, of_row in zip(unread, values, strict=True):
+            left = iter(of_row)
+            for key, span in pairs:
+                found[key] = sum([next(left) for _ in span])
+        self.remember(found)
+        scores = [self.convention.probabilities([found[key] for key, _ in pairs]) for pairs in keyed]
+        return [(aggregated(of_row, self.aggregate), count) for of_row, count in zip(scores, tokens, strict=True)]
+
+    def values_at(
+        self, rows: Sequence[MarkedText], places: Sequence[list[int]]
+    ) -> tuple[Sequence[list[float]], Sequence[int]]:
+        """The raw values at `places` of each row, and the number of tokens that were read for it. Rows without places
+        are not read."""
+        values = [[0.0] * len(of_row) for of_row in places]
+        tokens = [0] * len(rows)
+        wanted = [index for index, of_row in enumerate(places) if of_row]
+        if not wanted:
+            return values, tokens
+        ids = [rows[index].ids[: places[index][-1] + 1 + self.convention.reads_next] for index in wanted]
+        # An implicit PRM's reward is the difference of the two models' log-probabilities.
+        for reader, sign in zip(self.readers, (1.0, -1.0), strict=False):
+            outcome = reader.raw_values(ids, [places[index] for index in wanted])
+            for index, (of_row, count) in zip(wanted, outcome, strict=True):
+                values[index] = [before + sign * each for before, each in zip(values[index], of_row, strict=True)]
+                tokens[index] += count
+        return values, tokens
+
+    def keys_of(self, row: MarkedText) -> list[ScoreKey]:
+        """What each score of `row` depends on."""
+        digest, done, keys = blake2b(digest_size=16), 0, []
+        for span in row.spans:
+            end = span.stop + self.convention.reads_next
+            digest.update(array("q", row.ids[done:end]).tobytes())
+            done = max(done, end)
+            keys.append((digest.digest(), span.start))
+        return keys
+
+    def recall(self, keys: Sequence[ScoreKey]) -> dict[ScoreKey, float]:
+        """Those of the raw values that are known."""
+        found = {key: self.known[key] for key in keys if key in self.known}
+        for key in found:
+            self.known.move_to_end(key)
+        return found
+
+    def remember(self, found: Mapping[ScoreKey, float]) -> None:
+        """Keep raw values, at most SCORES_REMEMBERED."""
+        self.known.update(found)
+        while len(self.known) > SCORES_REMEMBERED:
+            self.known.popitem(last=False)

@@ -1,0 +1,95 @@
+"""Scorers of whole (partial) answers: generic reward models with one output, and any instruct model that is asked for
+`Yes` or `No`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from treestar.ppm.public.aggregate import probability_of_reward
+from treestar.ppm.public.checkpoint import Checkpoint
+from treestar.ppm.public.convention import Convention, Head, MarkedText, conversation, ids_of, rendered
+from treestar.ppm.public.heads import classifier, token_pair
+from treestar.ppm.public.kinds import ScorerKind
+from treestar.ppm.public.qwen_math_prm import LAYERS, SYSTEM, two_layer_head
+from treestar.types import TreestarError
+
+__all__ = ["INSTRUCTION", "REWARD_SCALE", "RewardModel", "YesNoVerifier"]
+
+REWARD_SCALE = 10.0
+"""Bradley-Terry rewards have no zero and no unit; good answers get 3 to 25 from public models. Within a few tens the
+map tanh(reward / 10) still tells them apart."""
+
+BETWEEN = "\n\n"
+
+INSTRUCTION = "Is every step of this solution correct so far? Answer Yes or No."
+
+
+class RewardModel(Convention):
+    """Sequence classifiers of one label, such as Skywork-Reward-V2, and Qwen2.5-Math-RM-72B: the raw output at the last
+    token of the conversation, without a system message (Qwen's has one)."""
+
+    kind: ClassVar[ScorerKind] = "reward-model"
+    judges_whole: ClassVar[bool] = True
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        super().__init__(checkpoint)
+        self.is_qwen = is_qwen_math_rm(checkpoint)
+
+    @classmethod
+    def recognizes(cls, checkpoint: Checkpoint) -> bool:
+        is_classifier = checkpoint.architecture.endswith("ForSequenceClassification") and checkpoint.labels == 1
+        return (is_classifier and checkpoint.has("score.weight")) or is_qwen_math_rm(checkpoint)
+
+    def encode(self, question: str, steps: Sequence[str]) -> MarkedText:
+        messages = conversation(question, BETWEEN.join(steps), SYSTEM if self.is_qwen else None)
+        return at_end(rendered(self, messages))
+
+    def head(self, backbone: Any) -> Head:
+        if self.is_qwen:
+            return two_layer_head(self.checkpoint, backbone, [])
+        weight = self.checkpoint.tensor("score.weight")
+        if weight.shape[0] != 1:
+            raise TreestarError(
+                f"scorer {self.checkpoint.name!r} has {weight.shape[0]} outputs, and a model of the kind {self.kind} "
+                "has one: give another kind with --scorer-kind"
+            )
+        bias = self.checkpoint.tensor("score.bias") if self.checkpoint.has("score.bias") else None
+        return classifier([(weight, bias)], backbone, [])
+
+    def probabilities(self, raw: Sequence[float]) -> list[float]:
+        return [probability_of_reward(each, REWARD_SCALE) for each in raw]
+
+
+class YesNoVerifier(Convention):
+    """An instruct model as a verifier: the probability of `Yes` against `No` as the first token of its reply to the
+    question, the solution so far, and `INSTRUCTION`. Used only if it is asked for."""
+
+    kind: ClassVar[ScorerKind] = "yes-no"
+    judges_whole: ClassVar[bool] = True
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        super().__init__(checkpoint)
+        self.yes, self.no = (ids_of(self.tokenizer, word)[0] for word in ("Yes", "No"))
+        if self.yes == self.no:
+            raise self.no_token("Yes")
+
+    @classmethod
+    def recognizes(cls, checkpoint: Checkpoint) -> bool:  # noqa: ARG003
+        return False
+
+    def encode(self, question: str, steps: Sequence[str]) -> MarkedText:
+        content = f"Problem:\n{question}\n\nSolution so far:\n{BETWEEN.join(steps)}\n\n{INSTRUCTION}"
+        return at_end(rendered(self, [{"role": "user", "content": content}], reply=True))
+
+    def head(self, backbone: Any) -> Head:
+        return token_pair(self.checkpoint, backbone, self.yes, self.no)
+
+
+def at_end(ids: list[int]) -> MarkedText:
+    """One score at the last token."""
+    return MarkedText(ids, [range(len(ids) - 1, len(ids))])
+
+
+def is_qwen_math_rm(checkpoint: Checkpoint) -> bool:
+    return checkpoint.architecture == "Qwen2ForRewardModel" and checkpoint.has(*LAYERS)
