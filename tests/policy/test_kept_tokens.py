@@ -179,3 +179,36 @@ def test_training_learns_what_the_policy_wrote_and_not_what_the_executor_did() -
     learned = [tokenizer.decode([token for token in row.labels if token != NO_LOSS]) for row in rows]
     assert learned == [program.text + told.text + "<|endoftext|>"]
     assert "```output\n4\n```\n" in tokenizer.decode(list(rows[0].ids))
+
+
+def test_training_refuses_trajectories_of_another_way_of_writing() -> None:
+    from support.sft_rows import sum_row
+
+    from treestar.policy import RStarFormat
+    from treestar.training.sft.data import SFTRow, prepare
+    from treestar.types import TreestarError
+
+    _, tokenizer = tiny_model()
+    prose = CotFormat(lambda messages: messages[-1]["content"] + "\n", INSTRUCT)
+    steps = (Step("Two and two.\n\n"), Step("\\boxed{4}", ending="answer", answer="4"))
+    row = SFTRow("sum", State(QUESTION, steps, (Execution(), Execution())))
+    assert prepare([row], tokenizer, prose, 500).trajectories == 1
+    with pytest.raises(TreestarError, match="not written in the rstar format"):
+        prepare([row], tokenizer, RStarFormat(), 500)
+    with pytest.raises(TreestarError, match="not written in the cot format"):
+        prepare([sum_row(1)], tokenizer, prose, 500)
+
+
+def test_a_ppm_refuses_trees_of_another_way_of_writing() -> None:
+    from types import SimpleNamespace
+
+    from treestar.policy import RStarFormat
+    from treestar.search import Tree
+    from treestar.training.ppm.data import check_step_formats
+    from treestar.types import TreestarError
+
+    ppm: Any = SimpleNamespace(step_format=RStarFormat())
+    trees = [Tree(QUESTION, "mcts", config, 0) for config in ({}, {"step_format": "chat"})]
+    check_step_formats(trees, ppm)
+    with pytest.raises(TreestarError, match="searched in the step format cot, but this model reads rstar"):
+        check_step_formats([*trees, Tree(QUESTION, "mcts", {"step_format": "cot"}, 0)], ppm)

@@ -8,6 +8,7 @@ from hashlib import blake2b
 from random import Random
 from typing import Any
 
+from treestar.policy.formats import step_format_named
 from treestar.ppm.encoding import encode
 from treestar.ppm.model import PPM
 from treestar.ppm.pairs import Pair, PairCounts, make_pairs
@@ -75,9 +76,10 @@ def prepare(
         skipped: files and lines from which no tree could be read, for the counts; read after the last tree.
 
     Raises:
-        TreestarError: the trees give no pairs to train on.
+        TreestarError: the trees give no pairs to train on, or are in another step format.
     """
     trees = list(trees)
+    check_step_formats(trees, ppm)
     pairs, counts = make_pairs(trees, skipped, config.minimum_margin)
     aside = held_out_problems(pairs, config)
     kept = [tree for tree in trees if tree.problem.question not in aside]
@@ -102,6 +104,16 @@ def held_out_problems(pairs: Iterable[Pair], config: PPMTrainingConfig) -> set[s
         return set()
     count = min(max(1, round(config.held_out * len(questions))), len(questions) - 1)
     return set(Random(config.seed).sample(questions, count))
+
+
+def check_step_formats(trees: Iterable[Tree], ppm: PPM) -> None:
+    """Raises TreestarError if steps of `trees` are prose and the PPM reads tags, or the other way around."""
+    for name in {tree.config.get("step_format") for tree in trees} - {None}:
+        if step_format_named(str(name)).keeps_tokens != ppm.step_format.keeps_tokens:
+            raise TreestarError(
+                f"the trees were searched in the step format {name}, but this model reads {ppm.step_format.name}: start "
+                "from the policy that was searched with"
+            )
 
 
 def terms_of(objective: Objective, trees: Iterable[Tree], pairs: Iterable[Pair], aside: set[str]) -> list[Term]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
-from treestar.policy.formats import StepFormat, missing_bos
+from treestar.policy.formats import PARAGRAPH, StepFormat, missing_bos
 from treestar.types import State, TreestarError
 
 __all__ = ["NO_LOSS", "SFTData", "SFTRow", "TokenRow", "prepare", "token_rows"]
@@ -83,7 +83,7 @@ def prepare(rows: Iterable[SFTRow], tokenizer: Any, step_format: StepFormat, max
     """All rows as tokens, except those of more than `max_length`.
 
     Raises:
-        TreestarError: a trajectory is not finished, or nothing is left to train on.
+        TreestarError: a trajectory is not finished or in another step format, or nothing is left to train on.
     """
     found: list[TokenRow] = []
     trajectories = too_long = 0
@@ -103,6 +103,13 @@ def prepare(rows: Iterable[SFTRow], tokenizer: Any, step_format: StepFormat, max
 
 def check_finished(step_format: StepFormat, row: SFTRow) -> None:
     steps, executions = row.trajectory.steps, row.trajectory.executions
+    is_prose = any(step.text.endswith(PARAGRAPH) for step in steps)
+    has_tags = any(step.ending == "code" for step in steps)
+    if has_tags if step_format.keeps_tokens else is_prose:
+        raise TreestarError(
+            f"the trajectory of problem {row.problem_id!r} was not written in the {step_format.name} format: train with "
+            "the format in which it was searched (step_format)"
+        )
     if not steps or not step_format.final_answer(steps[-1], executions[-1]):
         raise TreestarError(
             f"the trajectory of problem {row.problem_id!r} does not end in an answer in the {step_format.name} format, "
