@@ -111,8 +111,8 @@ def check_step_formats(trees: Iterable[Tree], ppm: PPM) -> None:
     for name in {tree.config.get("step_format") for tree in trees} - {None}:
         if step_format_named(str(name)).keeps_tokens != ppm.step_format.keeps_tokens:
             raise TreestarError(
-                f"the trees were searched in the step format {name}, but this model reads {ppm.step_format.name}: start "
-                "from the policy that was searched with"
+                f"the trees were searched in the step format {name}, but this model reads {ppm.step_format.name}: "
+                "start from the policy that was searched with"
             )
 
 

@@ -107,8 +107,8 @@ def check_finished(step_format: StepFormat, row: SFTRow) -> None:
     has_tags = any(step.ending == "code" for step in steps)
     if has_tags if step_format.keeps_tokens else is_prose:
         raise TreestarError(
-            f"the trajectory of problem {row.problem_id!r} was not written in the {step_format.name} format: train with "
-            "the format in which it was searched (step_format)"
+            f"the trajectory of problem {row.problem_id!r} was not written in the {step_format.name} format: train "
+            "with the format in which it was searched (step_format)"
         )
     if not steps or not step_format.final_answer(steps[-1], executions[-1]):
         raise TreestarError(
