@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from support.tiny_model import tiny_model
 
 from treestar.policy import RStarFormat, TransformersPolicy, load_policy
-from treestar.policy.backends.prefix_cache import BLOCK, PrefixCache, read
+from treestar.policy.backends.prefix_cache import BLOCK, PrefixCache, read, window_of
 from treestar.types import Execution, Problem, Proposal, Sampling, State, Step
 
 LAYERS, HEADS, WIDTH = 2, 2, 4
@@ -59,6 +59,34 @@ def test_the_least_recently_used_block_gives_way() -> None:
 
 def model_forward(model: Any) -> Any:
     return lambda **inputs: model(**inputs, use_cache=True).logits
+
+
+@pytest.mark.parametrize("window", [None, 40, 96])
+def test_outputs_at_positions_and_windows_of_attention(window: int | None) -> None:
+    """Outputs that are wanted within a known part are read again; a window that a row's masked columns would use up
+    changes nothing."""
+    from transformers import MistralConfig, MistralForCausalLM
+
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = MistralConfig(vocab_size=64, **sizes, num_key_value_heads=1, initializer_range=0.3, sliding_window=window)
+    model = MistralForCausalLM(config).eval()
+    assert window_of(model.config) == window
+    cache = PrefixCache(2**22)
+    long = torch.randint(5, 60, (90,)).tolist()
+    stages = [
+        [(long[:50], [20, 49])],
+        [(long[:61], [60]), (long[5:90], [3, 84]), (long[:50], [0, 10, 49])],
+        [(long, [70, 89]), (long[:62], [61]), (long[5:52], [46]), (long[:3], [2])],
+    ]
+    for stage in stages:
+        sequences, positions = [ids for ids, _ in stage], [places for _, places in stage]
+        found = read(model_forward(model), sequences, cache, model.device, positions, window)
+        for ids, places, outcome in zip(sequences, positions, found, strict=True):
+            with torch.inference_mode():
+                plain = model(torch.tensor([ids])).logits[0]
+            assert torch.allclose(outcome.output, plain[places], atol=1e-4)
+            assert outcome.reused <= places[0]
 
 
 @pytest.mark.parametrize("cache_bytes", [2**22, 0], ids=["cached", "without room"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from treestar.policy.backends.openai import OPENAI_PREFIX
 from treestar.policy.backends.remote_server import RemoteServerConfig
 from treestar.policy.backends.vllm_engine import VLLM_PREFIX, parse_vllm_name
@@ -61,6 +63,7 @@ def load_scorer(
     if shipped_path("PPM", model) is not None:
         scorer_kind = scorer_kind or OWN_KIND
     checkpoint, kind = recognized(model, scorer_kind)
+    checkpoint = replace(checkpoint, name=name)
     if reference is not None and kind != IMPLICIT_KIND:
         raise TreestarError(
             f"scorer {name!r}: only a model of the kind {IMPLICIT_KIND} has a reference model, and this is of the kind "

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from treestar.policy.backends.prefix_cache import PrefixCache, read
+from treestar.policy.backends.prefix_cache import PrefixCache, read, window_of
 from treestar.ppm.batching import BatchedScorer
 from treestar.ppm.encoding import encode, fitting_part
 from treestar.ppm.model import PPM
@@ -40,7 +40,9 @@ class TransformersScorer(BatchedScorer[list[int]]):
 
     def read(self, rows: Sequence[list[int]]) -> list[tuple[float, int]]:
         """For each token sequence, the score at its last token and the number of tokens that were read for it."""
-        sequences = read(self.ppm.scores_of_last, rows, self.prefixes, self.ppm.model.device)
+        model = self.ppm.model
+        window = window_of(model.config)
+        sequences = read(self.ppm.scores_of_last, rows, self.prefixes, model.device, window=window)
         scores = [float(sequence.output) for sequence in sequences]
         return [
             (score, len(row) - sequence.reused) for score, row, sequence in zip(scores, rows, sequences, strict=True)

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from support.reward_model_makers import MAKERS, causal, process_head
-from support.reward_models import SIZES, byte_tokenizer, save_model
+from support.reward_models import SIZES, add_tokens, byte_tokenizer, save_model
 
 from treestar.components import ComponentsConfig, open_components
 from treestar.ppm import TransformersScorer, load_scorer, ppm_from_policy
@@ -106,6 +106,15 @@ def test_what_is_refused(prm: Path, tmp_path: Path) -> None:
     assert "PPM 'nobody/no-such-reference' cannot be loaded" in refused(
         f"{folder}?reference=nobody/no-such-reference", scorer_kind="implicit-prm"
     )
+
+
+def test_a_reference_with_other_tokens_is_one_sentence(tmp_path: Path) -> None:
+    folder = causal("EurusPRM-Stage2")(tmp_path, byte_tokenizer())
+    other = causal("other")(tmp_path, add_tokens(byte_tokenizer(), "answer"))
+    assert f"its reference '{other}' has another tokenizer" in refused(f"{folder}?reference={other}")
+    scorer = load_scorer(f"{folder}?reference={folder}", device="cpu", dtype="float32")
+    assert scorer.name == f"{folder}?reference={folder} (implicit-prm, min)"
+    assert values(scorer, [state("It is 5", "So 5")]) == (0.0,), "a model differs in nothing from itself"
 
 
 def prm_without_head(folder: Path, prm: Path) -> Path:

@@ -21,7 +21,7 @@ import torch
 from treestar.policy.backends.decoding import Continuation, DecodingBatch, choose_next
 from treestar.policy.backends.distinct import Beam, Branch, NextTokens, extend, next_tokens
 from treestar.policy.backends.local import Generated, Generation
-from treestar.policy.backends.prefix_cache import PrefixCache, read
+from treestar.policy.backends.prefix_cache import PrefixCache, read, window_of
 from treestar.policy.backends.sampling import uniforms
 from treestar.types import Sampling, TreestarError
 
@@ -180,7 +180,8 @@ class Generator:
         by_prompt: dict[tuple[int, ...], list[CandidateRow]] = {}
         for candidate in candidates:
             by_prompt.setdefault(tuple(candidate.request.prompt), []).append(candidate)
-        sequences = read(self.forward, list(by_prompt), self.prefixes, self.model.device)
+        window = window_of(self.model.config)
+        sequences = read(self.forward, list(by_prompt), self.prefixes, self.model.device, window=window)
         for same, sequence in zip(by_prompt.values(), sequences, strict=True):
             self.batch.join(self.begin(same, sequence.output[None]), sequence.keys_values)
 

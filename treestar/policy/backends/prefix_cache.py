@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["BLOCK", "PrefixCache", "ReadSequence", "read"]
+__all__ = ["BLOCK", "PrefixCache", "ReadSequence", "read", "window_of"]
 
 BLOCK = 8
 """Tokens per block. A step of a small model has about 15 tokens, so larger blocks would lose much of it."""
@@ -128,8 +128,8 @@ def read(
         device: the model's.
         positions: for each sequence the indices of the tokens whose outputs are wanted, ascending and at least one. A
             sequence is read from the first of them, even if more of it is in the cache.
-        window: how many tokens back some of the model's layers see; None if all see everything. Such layers count
-            columns, so where it matters a row must have no masked ones: it is read alone.
+        window: how many tokens back some of the model's layers see (`window_of`); None if all see everything. Such
+            layers count columns, so where it matters a row must have no masked ones: it is read alone.
 
     Returns:
         One for each sequence, in order.
@@ -168,6 +168,12 @@ def batches_of(rows: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int
         group.append(row)
     if group:
         yield group
+
+
+def window_of(config: Any) -> int | None:
+    """How many tokens back the layers with the shortest view see; None if all see everything."""
+    found = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size")]
+    return min([each for each in found if each is not None], default=None)
 
 
 def without_gaps(

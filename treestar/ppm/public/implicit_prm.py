@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import accumulate, pairwise
 from typing import Any, ClassVar
 
@@ -34,12 +35,20 @@ coefficient of 0.05; the order of states does not depend on it."""
 
 BETWEEN = "\n\n"
 
+PREFIXES_REMEMBERED = 20_000
+"""Number of prefixes whose lengths in tokens are cached."""
+
 
 class ImplicitPRM(Convention):
     """See the module."""
 
     kind: ClassVar[ScorerKind] = "implicit-prm"
     reads_next: ClassVar[bool] = True
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        super().__init__(checkpoint)
+        # Siblings begin with the same steps.
+        self.length = lru_cache(PREFIXES_REMEMBERED)(lambda question, reply: len(self.stripped(question, reply)))
 
     @classmethod
     def recognizes(cls, checkpoint: Checkpoint) -> bool:
@@ -56,7 +65,7 @@ class ImplicitPRM(Convention):
         replies = [BETWEEN.join(written[:count]) for count in range(len(written) + 1)]
         ids = self.stripped(question, replies[-1])
         between = len(ids_of(self.tokenizer, BETWEEN))
-        lengths = [len(self.stripped(question, reply)) for reply in replies[:-1]]
+        lengths = [self.length(question, reply) for reply in replies[:-1]]
         # The position that predicts token t is t - 1. Sums begin with the line break that opens the reply, and end with
         # the last token of the rendered conversation.
         ends = [lengths[0] - 4, *(length + between - 2 for length in lengths[1:]), len(ids) - 2]

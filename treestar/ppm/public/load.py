@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from treestar.policy.backends.prefix_cache import PrefixCache
@@ -9,12 +10,17 @@ from treestar.policy.models import Dtype, device_for, dtype_for, loading, ppm_pa
 from treestar.ppm.public.aggregate import Aggregate
 from treestar.ppm.public.checkpoint import Checkpoint, read_checkpoint
 from treestar.ppm.public.choose import CONVENTIONS
-from treestar.ppm.public.implicit_prm import REFERENCE, ImplicitPRM
+from treestar.ppm.public.convention import ids_of
+from treestar.ppm.public.heads import log_probability
+from treestar.ppm.public.implicit_prm import REFERENCE
 from treestar.ppm.public.kinds import IMPLICIT_KIND, ScorerKind
 from treestar.ppm.public.scorer import PublicScorer, Reader
 from treestar.types import TreestarError
 
 __all__ = ["load_public_scorer", "split_reference"]
+
+PROBE = "Step 1: 12 + 3 = 15.\n\nStep 2: So the answer is $\\boxed{15}$."
+"""What two equal tokenizers cut equally."""
 
 REFERENCE_ARGUMENT = "reference="
 
@@ -62,8 +68,8 @@ def load_public_scorer(
         path = reference or REFERENCE
         with loading("PPM", path):
             other = read_checkpoint(path, ppm_path(path))
-            twin = ImplicitPRM(other)
-            readers.append(reader_of(twin.head, load_backbone(other, device, dtype)))
+            check_same_tokens(checkpoint, other)
+            readers.append(reader_of(partial(log_probability, other), load_backbone(other, device, dtype)))
     contexts = [getattr(reader.backbone.config, "max_position_embeddings", None) for reader in readers]
     context = min([each for each in contexts if each] or [convention.tokenizer.model_max_length])
     return PublicScorer(convention, readers, context, aggregate, max_batch)
@@ -71,6 +77,16 @@ def load_public_scorer(
 
 def reader_of(head: Any, backbone: Any) -> Reader:
     return Reader(backbone, head(backbone), PrefixCache(PREFIX_CACHE_BYTES))
+
+
+def check_same_tokens(checkpoint: Checkpoint, reference: Checkpoint) -> None:
+    """Raises TreestarError if the two tokenizers differ: log-probabilities of other tokens cannot be compared."""
+    first, second = (ids_of(each.tokenizer, PROBE) for each in (checkpoint, reference))
+    if first != second:
+        raise TreestarError(
+            f"scorer {checkpoint.name!r}: its reference {reference.name!r} has another tokenizer, so it is not the "
+            "model that it was trained from: name that one as MODEL?reference=OTHER"
+        )
 
 
 def load_backbone(checkpoint: Checkpoint, device: str, dtype: Dtype | None) -> Any:

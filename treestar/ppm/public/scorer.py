@@ -15,7 +15,7 @@ from functools import partial
 from hashlib import blake2b
 from typing import Any, ClassVar
 
-from treestar.policy.backends.prefix_cache import PrefixCache, read
+from treestar.policy.backends.prefix_cache import PrefixCache, read, window_of
 from treestar.ppm.batching import BatchedScorer
 from treestar.ppm.public.aggregate import Aggregate, aggregated
 from treestar.ppm.public.convention import Convention, Head, MarkedText
@@ -61,12 +61,6 @@ class Reader:
 def last_hidden_state(backbone: Any, **inputs: Any) -> Any:
     """The backbone's output after its final norm, shape (rows, columns, width)."""
     return backbone(**inputs, use_cache=True).last_hidden_state
-
-
-def window_of(config: Any) -> int | None:
-    """How many tokens back the layers with the shortest view see; None if all see everything."""
-    found = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size")]
-    return min([each for each in found if each is not None], default=None)
 
 
 class PublicScorer(BatchedScorer[MarkedText]):
