@@ -7,7 +7,8 @@
 - a list of objects with `input` and `output`: what a whole program reads from standard input and should print.
 
 `public_tests`, a list of either kind, may guide a search; the tests never do. A function's public tests are otherwise
-the `>>>` examples in the question. `time_limit` (seconds) and `memory_limit` (MiB) apply to each run of a whole program.
+the `>>>` examples in the question. `time_limit` (seconds) and `memory_limit` (MiB) apply to each run of a whole
+program.
 """
 
 from __future__ import annotations
