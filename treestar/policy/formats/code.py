@@ -36,9 +36,9 @@ END_OF_FILE = ('\n"""', "\nassert", "\n```")
 """What a base model goes on with after its program."""
 
 LITERAL = re.compile(
-    r'"""(?:\\.|[^\\])*?"""|\'\'\'(?:\\.|[^\\])*?\'\'\'|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|#[^\n]*', re.DOTALL
+    r'("""|\'\'\')(?:\\.|[^\\])*?(\1|\Z)|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|#[^\n]*', re.DOTALL
 )
-"""A complete string, or a comment."""
+"""A string, one of triple quotes also if nothing closes it, or a comment."""
 
 NOTHING_YET = re.compile(r"(?:\s|`{3,}[^\n]*$|~{3,}[^\n]*$|#+ [^\n]*$|\*\*[^*\n]+\*\*:?$)*", re.MULTILINE)
 """Blank lines, headings and fences."""
@@ -154,5 +154,4 @@ def blocks_end(text: str, separator: str, place: int) -> int | None:
 
 def is_within_string(text: str) -> bool:
     """Whether `text` ends within a string of triple quotes."""
-    rest = LITERAL.sub("", text)
-    return '"""' in rest or "'''" in rest
+    return any(match[1] and not match[2] for match in LITERAL.finditer(text))

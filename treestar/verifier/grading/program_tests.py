@@ -169,7 +169,8 @@ def limit(problem: Problem, field: str) -> float | None:
 def examples(question: str) -> list[str]:
     """The `>>>` examples in a question whose result is a Python literal, as assert statements."""
     try:
-        found = doctest.DocTestParser().get_examples(question)
+        # The quotes that end a docstring would belong to the last result.
+        found = doctest.DocTestParser().get_examples(re.sub(r"\"{3}|'{3}", "\n\n", question))
     except ValueError:  # examples that are indented or laid out wrongly
         return []
     return [

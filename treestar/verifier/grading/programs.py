@@ -176,18 +176,23 @@ def possible_bodies(text: str) -> Iterator[str]:
     yield text
     yield INDENT + text.lstrip()  # the first line's indentation gets lost where replies are trimmed
     yield textwrap.indent(text, INDENT)
-    yield from reversed(INDENTED.findall(text))
+    if DEFINITION.search(text) is None:
+        yield from reversed(INDENTED.findall(text))
 
 
 def is_body(program: str, entry_point: str) -> bool:
     """Whether the program ends with the wanted function, and that returns something."""
     tree = parsed(program)
     last = tree.body[-1] if tree is not None and tree.body else None
-    return (
-        isinstance(last, ast.FunctionDef)
-        and last.name == entry_point
-        and any(isinstance(each, ast.Return | ast.Yield | ast.YieldFrom | ast.Raise) for each in ast.walk(last))
-    )
+    return isinstance(last, ast.FunctionDef) and last.name == entry_point and any(map(gives_something, last.body))
+
+
+def gives_something(node: ast.AST) -> bool:
+    """Whether a part of a function returns, yields or raises; functions inside it do not count."""
+    if isinstance(node, (*DEFINING, ast.Lambda)):
+        return False
+    gives = isinstance(node, ast.Return | ast.Yield | ast.YieldFrom | ast.Raise)
+    return gives or any(map(gives_something, ast.iter_child_nodes(node)))
 
 
 # --- whole programs --------------------------------------------------------------------------------------------------
