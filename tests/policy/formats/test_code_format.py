@@ -8,10 +8,11 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.reply_steps import reply_steps
 from support.tiny_model import tiny_model
 
 from treestar.policy import TransformersPolicy
-from treestar.policy.formats import CodeFormat, Message, StepFormat, family_named, step_format_for, step_format_named
+from treestar.policy.formats import CodeFormat, Message, family_named, step_format_for, step_format_named
 from treestar.policy.programs import TestedPolicy, writing_programs
 from treestar.types import Execution, Policy, Problem, Proposal, Sampling, State, Step
 from treestar.verifier.grading.unit_tests import UnitTestVerifier
@@ -43,20 +44,6 @@ def code_format(name: str = "instruct", is_base: bool = False) -> CodeFormat:
     made = step_format_named("code", chat, family_named(name), is_base=is_base)
     assert isinstance(made, CodeFormat)
     return made
-
-
-def steps_of(form: StepFormat, problem: Problem, reply: str) -> tuple[Step, ...]:
-    """The steps into which a model's whole reply is cut, generated the way a local model does."""
-    state, rest = State(problem), reply
-    while True:
-        stops = form.stop_strings(state)
-        ends = sorted(place + len(stop) for stop in stops for place in range(len(rest)) if rest.startswith(stop, place))
-        end = next((place for place in ends if not form.goes_on(rest[:place])), len(rest))
-        step = form.parse(state, rest[:end], end == len(rest))
-        state = State(problem, (*state.steps, step), (*state.executions, Execution()))
-        rest = rest[len(step.text) :]
-        if step.ending != "step":
-            return state.steps
 
 
 # --- prompts ---------------------------------------------------------------------------------------------------------
@@ -148,7 +135,7 @@ REPLY = (
 
 
 def test_steps_are_blocks_between_blank_lines() -> None:
-    steps = steps_of(code_format(), FUNCTION, REPLY)
+    steps = reply_steps(code_format(), FUNCTION, REPLY)
     assert "".join(step.text for step in steps) == REPLY, "nothing is lost or added"
     assert [step.ending for step in steps] == ["step"] * 3 + ["answer"]
     assert [step.text.strip().splitlines()[0] for step in steps] == [
@@ -169,7 +156,7 @@ def test_a_string_that_is_never_closed_does_not_hold_all_that_follows() -> None:
 
 
 def test_a_reply_that_repeats_itself_has_ended() -> None:
-    steps = steps_of(code_format(), STREAMS, "print(int(input()) * 2)\n\n" + "x = 1\n\n" * 60)
+    steps = reply_steps(code_format(), STREAMS, "print(int(input()) * 2)\n\n" + "x = 1\n\n" * 60)
     assert len(steps) == 4
     assert steps[-1].ending == "answer"
 
@@ -209,7 +196,7 @@ AREA = "def area(r):\n    return math.pi * r * r\n"
     ],
 )
 def test_the_last_complete_definition_counts_wherever_it_is(reply: str) -> None:
-    program = steps_of(code_format(), FUNCTION, reply)[-1].answer
+    program = reply_steps(code_format(), FUNCTION, reply)[-1].answer
     assert program is not None
     assert program.startswith(("import math", "from __future__"))
     namespace: dict[str, object] = {}
@@ -236,7 +223,7 @@ def test_the_last_complete_definition_counts_wherever_it_is(reply: str) -> None:
 )
 def test_a_reply_without_a_program_has_no_answer(reply: str) -> None:
     form = code_format()
-    step = steps_of(form, FUNCTION, reply)[-1]
+    step = reply_steps(form, FUNCTION, reply)[-1]
     assert (step.ending, step.answer) == ("answer", None)
     assert form.final_answer(step, Execution()) == ""
 
@@ -255,7 +242,7 @@ TWICE = "n = int(input())\nprint(2 * n)\n"
     ],
 )
 def test_a_whole_program_is_found_and_kept_whole(reply: str) -> None:
-    program = steps_of(code_format(), STREAMS, reply)[-1].answer
+    program = reply_steps(code_format(), STREAMS, reply)[-1].answer
     assert program is not None
     assert program.strip() == TWICE.strip()
 
@@ -272,7 +259,7 @@ def test_a_whole_program_is_found_and_kept_whole(reply: str) -> None:
     ],
 )
 def test_a_base_model_s_program_ends_where_something_else_begins(reply: str, body: str) -> None:
-    steps = steps_of(code_format(is_base=True), FUNCTION, reply)
+    steps = reply_steps(code_format(is_base=True), FUNCTION, reply)
     assert steps[-1].ending == "answer"
     assert steps[-1].answer == HEAD + body
 
@@ -345,7 +332,7 @@ pieces = st.lists(
 @settings(max_examples=300, deadline=None)
 @given(reply=pieces, problem=st.sampled_from([FUNCTION, ASSERTS, STREAMS]), is_base=st.booleans())
 def test_any_reply_is_cut_into_steps_and_nothing_is_lost(reply: str, problem: Problem, is_base: bool) -> None:
-    steps = steps_of(code_format(is_base=is_base), problem, reply)
+    steps = reply_steps(code_format(is_base=is_base), problem, reply)
     text = "".join(step.text for step in steps)
     assert reply.startswith(text)
     assert text == reply or is_base or len(steps) > 2, "only a base model's program, or a loop, ends before the reply"
