@@ -33,9 +33,13 @@ from treestar.verifier.grading.unit_tests import UnitTestVerifier
 ROOT = Path(__file__).resolve().parents[1]
 SETS = ROOT.parent / "shared" / "data" / "sets"
 SAMPLES, TEMPERATURE = 10, 0.8
+BLOCKS, BLOCK_TOKENS = 8, 384
+"""The longest reply: a small model that rambles would otherwise write 64 blocks of 512 tokens."""
 WAYS: dict[str, SearchConfig] = {
-    "greedy": GreedyConfig(),
-    "samples": MajorityConfig(samples=SAMPLES, temperature=TEMPERATURE, in_flight=SAMPLES),
+    "greedy": GreedyConfig(max_depth=BLOCKS, max_step_tokens=BLOCK_TOKENS),
+    "samples": MajorityConfig(
+        samples=SAMPLES, temperature=TEMPERATURE, in_flight=SAMPLES, max_depth=BLOCKS, max_step_tokens=BLOCK_TOKENS
+    ),
 }
 
 Line = dict[str, Any]
@@ -93,6 +97,7 @@ def figures_of(lines: list[Line], policy: str, total: int) -> dict[str, Any]:
         "model": Path(policy).name,
         "problems": len(lines),
         "of": total,
+        "longest reply": f"{BLOCKS} blocks of {BLOCK_TOKENS} tokens",
         "pass@1 greedy": round(sum(passed["greedy"]) / len(lines), 4),
         "pass@1 greedy, 95%": wilson_interval(sum(passed["greedy"]), len(lines)),
         f"pass@1 at {TEMPERATURE}": round(sum(passed["samples"]) / SAMPLES / len(lines), 4),
