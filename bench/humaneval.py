@@ -33,22 +33,25 @@ from treestar.verifier.grading.unit_tests import UnitTestVerifier
 ROOT = Path(__file__).resolve().parents[1]
 SETS = ROOT.parent / "shared" / "data" / "sets"
 SAMPLES, TEMPERATURE = 10, 0.8
-BLOCKS, BLOCK_TOKENS = 8, 384
-"""The longest reply: a small model that rambles would otherwise write 64 blocks of 512 tokens."""
+REPLY_TOKENS = 512
+"""Tokens for a reply, as usual for HumanEval; the ten samples share ten times as many."""
+TRAJECTORIES = {"greedy": 1, "samples": SAMPLES}
 WAYS: dict[str, SearchConfig] = {
-    "greedy": GreedyConfig(max_depth=BLOCKS, max_step_tokens=BLOCK_TOKENS),
+    "greedy": GreedyConfig(max_generated_tokens=REPLY_TOKENS),
     "samples": MajorityConfig(
-        samples=SAMPLES, temperature=TEMPERATURE, in_flight=SAMPLES, max_depth=BLOCKS, max_step_tokens=BLOCK_TOKENS
+        samples=SAMPLES, temperature=TEMPERATURE, in_flight=SAMPLES, max_generated_tokens=SAMPLES * REPLY_TOKENS
     ),
 }
+
+WITHOUT_PROGRAM = ("no program", "truncated", "too long", "max_depth", "context", "dead_end")
 
 Line = dict[str, Any]
 """One problem: its id, and for each of WAYS the verdict of every trajectory ("passed", how it ended, or the type of the
 error), the tokens and the seconds."""
 
 
-async def judge(verifier: UnitTestVerifier, problem: Problem, result: SearchResult) -> list[str]:
-    """The verdict on each trajectory of a search."""
+async def judge(verifier: UnitTestVerifier, problem: Problem, result: SearchResult, wanted: int) -> list[str]:
+    """The verdict on each of the `wanted` trajectories of a search."""
     assert result.tree is not None
     verdicts = []
     for node in result.tree.terminals():
@@ -58,7 +61,7 @@ async def judge(verifier: UnitTestVerifier, problem: Problem, result: SearchResu
         else:
             error = (await verifier.run_tests(problem, node.answer)).error
             verdicts.append("passed" if error is None else error.partition(":")[0].partition(" ")[0])
-    return verdicts
+    return verdicts + ["too long"] * (wanted - len(verdicts))
 
 
 async def run(policy: str, problems: Sequence[Problem], seconds: float, keep: Callable[[Line], None]) -> None:
@@ -74,7 +77,7 @@ async def run(policy: str, problems: Sequence[Problem], seconds: float, keep: Ca
             for name, config in WAYS.items():
                 result = await search_one(problem, config, parts, seed=0)
                 line[name] = {
-                    "verdicts": await judge(verifier, problem, result),
+                    "verdicts": await judge(verifier, problem, result, TRAJECTORIES[name]),
                     "tokens": result.stats.generated_tokens,
                     "seconds": round(result.stats.seconds, 1),
                 }
@@ -97,7 +100,7 @@ def figures_of(lines: list[Line], policy: str, total: int) -> dict[str, Any]:
         "model": Path(policy).name,
         "problems": len(lines),
         "of": total,
-        "longest reply": f"{BLOCKS} blocks of {BLOCK_TOKENS} tokens",
+        "tokens for a reply": REPLY_TOKENS,
         "pass@1 greedy": round(sum(passed["greedy"]) / len(lines), 4),
         "pass@1 greedy, 95%": wilson_interval(sum(passed["greedy"]), len(lines)),
         f"pass@1 at {TEMPERATURE}": round(sum(passed["samples"]) / SAMPLES / len(lines), 4),
@@ -106,7 +109,7 @@ def figures_of(lines: list[Line], policy: str, total: int) -> dict[str, Any]:
         ),
         f"pass@{SAMPLES} at {TEMPERATURE}, 95%": wilson_interval(solved, len(lines)),
         "trajectories without a program": {
-            name: round((found["no program"] + found["truncated"] + found["max_depth"]) / found.total(), 4)
+            name: round(sum(found[ending] for ending in WITHOUT_PROGRAM) / found.total(), 4)
             for name, found in counts.items()
         },
         "verdicts": {name: dict(found.most_common()) for name, found in counts.items()},
