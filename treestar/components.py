@@ -8,19 +8,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from treestar.policy import FormatName, load_policy
+from treestar.policy import FormatName, LanguageModelPolicy, load_policy
 from treestar.policy.models import DEFAULT_POLICY, Dtype
+from treestar.policy.programs import TestedPolicy, writing_programs
 from treestar.ppm import load_scorer
 from treestar.ppm.public import Aggregate, ScorerKind
 from treestar.search import Components
 from treestar.types import Closable, Executor, Policy, Reporting, Scorer, TreestarError, Verifier
 from treestar.verifier import AnswerVerifier
+from treestar.verifier.grading.unit_tests import UnitTestVerifier
 from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
 
-__all__ = ["ComponentsConfig", "load_components", "open_components", "remarks_of"]
+__all__ = ["ComponentsConfig", "load_components", "open_components", "program_components", "remarks_of"]
 
 PartT = TypeVar("PartT")
 
@@ -88,6 +90,20 @@ async def open_components(config: ComponentsConfig) -> AsyncIterator[Components]
     """Load what `config` names, and close it when the context exits; see `load_components`."""
     async with AsyncExitStack() as opened:
         yield load_components(config, opened)
+
+
+def program_components(components: Components, guided: bool) -> Components:
+    """`components` for problems that ask for a program: the policy writes one, and the problem's tests judge it.
+
+    Args:
+        guided: a program that fails the public tests of its problem is no answer. Only policies of the `code` format
+            are guided.
+    """
+    policy, verifier = writing_programs(components.policy), components.verifier
+    tests = UnitTestVerifier(components.executor)
+    if guided and isinstance(policy, LanguageModelPolicy) and policy.format.name == "code":
+        policy = TestedPolicy(policy, tests)
+    return replace(components, policy=policy, verifier=tests if isinstance(verifier, AnswerVerifier) else verifier)
 
 
 def remarks_of(components: Components) -> list[str]:

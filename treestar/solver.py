@@ -18,12 +18,13 @@ from threading import Event
 from types import TracebackType
 from typing import Any, TypeVar
 
-from treestar.components import ComponentsConfig, load_components, open_components, remarks_of
+from treestar.components import ComponentsConfig, load_components, open_components, program_components, remarks_of
 from treestar.policy import FormatName
 from treestar.policy.models import DEFAULT_POLICY
 from treestar.ppm.public import Aggregate, ScorerKind
 from treestar.results_file import append_result, iter_results, result_key, settings_of
 from treestar.search import Components, MCTSConfig, SearchConfig, SearchResult, Tree, search_one
+from treestar.search.config import TreeSearchConfig
 from treestar.search.engine import Progress, check_scorer, strategy_of
 from treestar.storage.lines import appending
 from treestar.types import Executor, Policy, Problem, Scorer, Verifier
@@ -144,6 +145,7 @@ class Solver:
         try:
             if ray is None:
                 self.components = load_components(config, self.opened)
+                self.programs = program_components(self.components, isinstance(self.search, TreeSearchConfig))
                 self.opened.callback(self.tell_remarks)
             else:
                 connect(ray.address)  # here, because Ray handles SIGTERM only if it starts in the main thread
@@ -212,7 +214,8 @@ class Solver:
         stop = Event()
 
         async def work(task: SolveTask) -> SearchResult:
-            return await search_one(task.problem, self.search, self.components, self.seed, stop, self.on_progress)
+            components = self.programs if task.problem.kind == "code" else self.components
+            return await search_one(task.problem, self.search, components, self.seed, stop, self.on_progress)
 
         workers = LocalWorkers(Worker(work, {}), self.concurrency)
         future = self.submit(workers.run(tasks, lambda task, result: keep(task.place, result)))
@@ -346,9 +349,11 @@ async def open_solve_worker(
 ) -> AsyncIterator[Worker[SolveTask, Found]]:
     """The worker in an actor: its own components, closed when the context exits."""
     async with open_components(config) as components:
+        programs = program_components(components, isinstance(search, TreeSearchConfig))
 
         async def work(task: SolveTask) -> Found:
-            result = await search_one(task.problem, search, components, seed)
+            parts = programs if task.problem.kind == "code" else components
+            result = await search_one(task.problem, search, parts, seed)
             assert result.tree is not None
             return replace(result, tree=None), result.tree.to_json() if task.with_tree else None
 

@@ -21,6 +21,7 @@ __all__ = [
     "Interpreter",
     "Policy",
     "Problem",
+    "ProgramRunner",
     "Proposal",
     "Recommended",
     "Reporting",
@@ -271,6 +272,21 @@ class Executor(Protocol):
 
     async def close(self) -> None:
         """Stop every process this executor started."""
+        ...
+
+
+@runtime_checkable
+class ProgramRunner(Protocol):
+    """An executor that also runs whole programs, which read standard input."""
+
+    async def run_program(self, program: str, text: str, seconds: float | None = None) -> Execution:
+        """Run `program` once with the standard input `text`, isolated like a step; nothing of it is kept.
+
+        Never raises because of the program. `sys.exit()` is not an error.
+
+        Args:
+            seconds: time limit in wall-clock seconds; None for the executor's own.
+        """
         ...
 
 

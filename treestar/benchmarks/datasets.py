@@ -2,7 +2,8 @@
 
     gsm8k, math500, ...     a named set: its JSON Lines file in a data folder, otherwise from the Hugging Face hub
     rg:FAMILY[:LEVEL]       reasoning-gym problems of the test split; by default of every level
-    jsonl:PATH              a JSON Lines file: `question`, `answer`, and optionally `id`, `level`, `subject`
+    jsonl:PATH              a JSON Lines file: `question`, `answer`, and optionally `id`, `level`, `subject`; with
+                            `tests` instead of `answer`, a problem that asks for a program (`program_tests`)
     hf:NAME[:CONFIG][@SPLIT]  a data set on the hub, or a folder in its layout; the default split is `test`
 
 Every named set has a count, and a different number of problems is an error: otherwise an accuracy on half of a test
@@ -12,7 +13,7 @@ set, or on another version, would go unnoticed.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from treestar.benchmarks.gym import make_problems
 from treestar.benchmarks.gym_levels import LEVELS
 from treestar.types import Problem, TreestarError
 from treestar.verifier import extract_answer
+from treestar.verifier.grading.program_tests import are_tests, called_function
 
 __all__ = [
     "NAMED_SETS",
@@ -40,7 +42,7 @@ GYM_SEED = 4
 
 FIELDS = {"id", "question", "answer"}
 CODE_FIELDS = {"entry_point", "tests"}
-"""A problem with these fields asks for a program."""
+"""A problem with these fields asks for a program, and so does one whose `tests` are a list."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def load_problems(name: str, data_dir: Path | None = None, limit: int | None = N
 
     Raises:
         TreestarError: the set does not exist or cannot be loaded, a line is not a problem, the count is wrong, or no
-            problem has a gold answer.
+            problem has a gold answer or tests.
     """
     kind, _, rest = name.partition(":")
     if kind == "rg":
@@ -111,7 +113,7 @@ def load_problems(name: str, data_dir: Path | None = None, limit: int | None = N
         found = read_set(kind, rest, name, data_dir)
         original = len(found)
         found = found[:limit]
-    answered = tuple(problem for problem in found if problem.answer)
+    answered = tuple(problem for problem in found if problem.answer or problem.kind == "code")
     if not answered:
         raise TreestarError(f"data set {name!r} has no problem with a gold answer, so it cannot be used")
     return ProblemSet(name, answered, original, len(found) - len(answered))
@@ -196,11 +198,14 @@ def problem_from_line(line: str, number: int) -> Problem:
     if not isinstance(data, dict) or not isinstance(data.get("question"), str):
         raise ValueError("not an object with a text `question`")
     answer = data.get("answer")
+    is_code = data.keys() >= CODE_FIELDS or are_tests(data.get("tests"))
+    if answer is None and is_code:
+        answer = ""  # its tests say what is right
     return Problem(
         question=data["question"],
         answer=None if answer is None else str(answer),
         id=str(data.get("id", number)),
-        kind="code" if data.keys() >= CODE_FIELDS else "math",
+        kind="code" if is_code else "math",
         metadata={name: value for name, value in data.items() if name not in FIELDS},
     )
 
@@ -236,7 +241,7 @@ def problem_from_hub(row: Mapping[str, Any], repository: str, number: int) -> Pr
     def first(*names: str) -> Any:
         return next((row[name] for name in names if row.get(name) is not None), None)
 
-    question = first("question", "problem", "prompt", "Question")
+    question = first("question", "problem", "prompt", "Question", "text")
     if not isinstance(question, str):
         raise TreestarError(f"data set {repository!r} has no text field question, problem or prompt: {sorted(row)}")
     if "Body" in row:  # SVAMP stores the story separately from the question
@@ -246,15 +251,27 @@ def problem_from_hub(row: Mapping[str, Any], repository: str, number: int) -> Pr
         metadata["level"] = metadata["level"].removeprefix("Level ")
     if isinstance(metadata["subject"], list):
         metadata["subject"] = ", ".join(map(str, metadata["subject"]))
+    asserts = row.get("test_list")
     if "entry_point" in row:
         metadata |= {"entry_point": row["entry_point"], "tests": first("tests", "test")}
+    elif asserts:
+        question = f"{question.strip()}\nYour code should pass these tests:\n\n{chr(10).join(asserts)}\n"
+        metadata |= {"entry_point": called_function(asserts), "tests": with_setup(row, asserts)}
     return Problem(
         question=question,
-        answer=gold_answer(first("answer", "Answer", "final_answer", "canonical_solution"), row.get("solution")),
+        answer=gold_answer(
+            first("answer", "Answer", "final_answer", "canonical_solution", "code"), row.get("solution")
+        ),
         id=str(first("id", "unique_id", "task_id", "ID") or number),
-        kind="code" if "entry_point" in row else "math",
+        kind="code" if "tests" in metadata else "math",
         metadata={name: value for name, value in metadata.items() if value is not None},
     )
+
+
+def with_setup(row: Mapping[str, Any], asserts: Sequence[str]) -> list[str]:
+    """MBPP's assert statements, after the code that they need."""
+    setup = row.get("test_setup_code") or "\n".join(row.get("test_imports") or ())
+    return [*([setup] if setup else []), *asserts]
 
 
 def gold_answer(answer: Any, solution: str | None) -> str | None:

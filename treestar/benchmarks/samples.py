@@ -110,24 +110,27 @@ def trajectories(cell: Cell, results: Sequence[SearchResult]) -> list[End]:
 
 
 def answer_of(problem: Problem, end: End) -> str | None:
-    """The answer of a trajectory, or its code if the problem asks for a program."""
+    """The answer of a trajectory, or its program."""
     if end.node.terminal != "answer":
         return None
-    if problem.kind != "code":
-        return end.node.answer
     steps = [each.step for each in end.node.path() if each.step is not None]
-    return candidate_program(problem, "\n".join(step.code for step in steps), "\n".join(step.text for step in steps))
+    return proposed(problem, end.node.answer, [(step.code, step.text) for step in steps])
+
+
+def proposed(problem: Problem, answer: str | None, steps: Sequence[tuple[str, str]]) -> str | None:
+    """The answer that counts: for a problem that asks for a program, the code of the steps (code and text each), where
+    they have any. Steps of the `code` format have none; their answer is the program."""
+    if problem.kind != "code" or not any(code for code, _ in steps):
+        return answer
+    return candidate_program(problem, "\n".join(code for code, _ in steps), "\n".join(text for _, text in steps))
 
 
 async def chosen_answer(result: SearchResult, verifier: Verifier) -> Row:
     """The answer a search chose, whether it is right, and the confidence."""
     answer, right = result.answer, bool(result.correct)
     if result.problem.kind == "code" and answer is not None:
-        steps = result.trajectory
-        answer = candidate_program(
-            result.problem, "\n".join(step.code for step in steps), "\n".join(step.text for step in steps)
-        )
-        right = await verifier.accepts(result.problem, answer)
+        answer = proposed(result.problem, answer, [(step.code, step.text) for step in result.trajectory])
+        right = answer is not None and await verifier.accepts(result.problem, answer)
     return {"answer": answer, "acc": right, "confidence": result.confidence}
 
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
 from treestar.benchmarks.matrix import Cell
 from treestar.benchmarks.samples import Row, make_row
-from treestar.components import ComponentsConfig, open_components, remarks_of
+from treestar.components import ComponentsConfig, open_components, program_components, remarks_of
 from treestar.policy import FormatName, LanguageModelPolicy, TransformersPolicy, load_policy
 from treestar.policy.models import Dtype
 from treestar.ppm.public import Aggregate, ScorerKind
 from treestar.search import Components, SearchResult, search_one
 from treestar.types import Problem, Scorer, State
-from treestar.verifier.grading.unit_tests import UnitTestVerifier
 from treestar.workers import Worker
 
 __all__ = ["BenchmarkTask", "benchmark_worker", "open_benchmark_worker"]
@@ -58,7 +57,7 @@ async def open_benchmark_worker(
     )
     async with open_components(config) as components:
         about = described(loaded, components.scorer)
-        yield benchmark_worker(components, lambda problem: loaded.format.prompt(State(problem)), about)
+        yield benchmark_worker(components, partial(first_prompt, loaded), about)
 
 
 def benchmark_worker(
@@ -70,15 +69,25 @@ def benchmark_worker(
         prompt: the text from which the policy continues a problem's first step.
         about: information about the models.
     """
-    tests = replace(components, verifier=UnitTestVerifier(components.executor))
+    # Public tests guide searches. Samples stay as the policy wrote them, because pass@k is about those.
+    guided, unguided = program_components(components, True), program_components(components, False)
 
     async def work(task: BenchmarkTask) -> Row:
-        parts = tests if task.problem.kind == "code" else components
+        programs = guided if task.cell.is_tree_search else unguided
+        parts = programs if task.problem.kind == "code" else components
         results = await search(task, parts)
         has_scorer = parts.scorer is not None
         return await make_row(task.cell, task.doc_id, prompt(task.problem), results, parts.verifier, has_scorer)
 
     return Worker(work, about, partial(remarks_of, components))
+
+
+def first_prompt(policy: LanguageModelPolicy, problem: Problem) -> str:
+    """The text from which the policy continues the first step."""
+    step_format = policy.format
+    if problem.kind == "code" and step_format.code_format is not None:
+        step_format = step_format.code_format
+    return step_format.prompt(State(problem))
 
 
 async def search(task: BenchmarkTask, components: Components) -> list[SearchResult]:

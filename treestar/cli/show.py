@@ -46,7 +46,8 @@ def verdict(result: SearchResult) -> Text:
     else:
         line.append(f"answer {result.answer}", style="bold")
     if result.correct is not None:
-        line.append(" ✓ right" if result.correct else f" ✗ wrong, it is {result.problem.answer}",
+        wrong = " ✗ wrong" if result.problem.kind == "code" else f" ✗ wrong, it is {result.problem.answer}"
+        line.append(" ✓ right" if result.correct else wrong,
                     style="bold green" if result.correct else "bold red")  # fmt: skip
     if stats.discarded:
         line.append(f"   {stats.discarded} discarded before it: not reproduced when run again", style="yellow")

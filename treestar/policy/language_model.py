@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 from treestar.policy.formats import StepFormat
 from treestar.types import Execution, Policy, Problem, Step
 
@@ -21,6 +23,12 @@ class LanguageModelPolicy(Policy):
         self.name = name
         self.step_format = step_format.name
         self.recommended = step_format.recommended
+
+    def writing(self, step_format: StepFormat) -> LanguageModelPolicy:
+        """This policy in another format. It shares the model, which only the original closes."""
+        other = copy(self)
+        other.format, other.recommended = step_format, step_format.recommended
+        return other
 
     def preamble(self, problem: Problem) -> str:
         return self.format.preamble(problem)

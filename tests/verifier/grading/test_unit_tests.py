@@ -71,7 +71,7 @@ def test_a_program_cannot_pass_by_defining_the_check_itself(executor: SandboxExe
 
 
 def test_a_problem_without_tests_is_an_error(executor: SandboxExecutor) -> None:
-    with pytest.raises(TreestarError, match="has no entry_point and tests"):
+    with pytest.raises(TreestarError, match="has no tests that a program can be tested on"):
         run_tests(executor, Problem("def f(): ...", kind="code", id="f"), "x = 1")
 
 
@@ -108,5 +108,5 @@ def test_humaneval_s_own_solutions_pass_and_empty_ones_do_not(executor: SandboxE
         return failed, fooled
 
     failed, fooled = asyncio.run(main())
-    assert failed <= {"HumanEval/162"}, "its solution imports hashlib, which steps may not"
+    assert failed == set()
     assert fooled == []

@@ -49,6 +49,15 @@ class B(A):
 a = A(1) + A(2); b = B(3); b.x += 1; b._y += 4
 print(a, a.double, A.s(), A.c(), b.z, b, A.count, type(b).__name__, b.__class__.__name__, isinstance(b, A), b._y)
 ---
+import hashlib
+from hashlib import sha256 as digest
+print(hashlib.md5("a b".encode()).hexdigest(), digest(b"x").hexdigest()[:8])
+running = hashlib.sha1()
+running.update(b"a")
+other = running.copy()
+other.update(b"b")
+print(running.hexdigest() == hashlib.sha1(b"a").hexdigest(), other.digest() == hashlib.sha1(b"ab").digest())
+---
 from dataclasses import dataclass, field
 @dataclass(order=True)
 class P:

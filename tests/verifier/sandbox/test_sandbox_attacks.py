@@ -69,6 +69,8 @@ LANGUAGE = load(CORPORA / "language.json") + load(SHARED / "attack_payloads.json
 HOSTILE = load(CORPORA / "hostile.json") + load(SHARED / "hostile_steps.json")
 PROTOCOL = load(CORPORA / "protocol.json")
 SNAPSHOTS = load(CORPORA / "snapshots.json")
+STREAMS = load(CORPORA / "streams.json")
+LANGUAGE_AND_STREAMS = LANGUAGE + STREAMS
 PRELUDE = (CORPORA / "protocol_prelude.py").read_text()
 
 
@@ -144,9 +146,12 @@ class Siege:
 
     async def step(self, interpreter: SandboxInterpreter, code: str, parent: Snapshot | None) -> Execution:
         """Run one step and check everything that must hold for any step."""
+        return await self.checked(interpreter.run(code, parent))
+
+    async def checked(self, running: Awaitable[Execution]) -> Execution:
         seconds = self.executor.config.seconds
         started = time.monotonic()
-        execution = await interpreter.run(code, parent)
+        execution = await running
         elapsed = time.monotonic() - started
         assert elapsed < seconds + PATIENCE, f"{elapsed:.1f} seconds"
         for text in (execution.output, execution.error or ""):
@@ -224,6 +229,26 @@ def test_the_language_refuses_ways_out(siege: Siege, attack: Attack) -> None:
         assert execution.error is not None or known, execution
     if siege.mode == "language alone" and is_ours(attack):
         assert (execution.error is None) == known, execution
+
+
+async def attack_from_a_program(siege: Siege, attack: Attack) -> Execution:
+    """Run the attack as a whole program, which has streams that steps do not have."""
+    code = attack["code"] + "\nprint(repr(out)[:5000])\n"
+    execution = await siege.checked(siege.executor.run_program(code, "a line\n"))
+    await siege.check_others()
+    return execution
+
+
+@corpus(LANGUAGE_AND_STREAMS)
+def test_whole_programs_have_no_ways_out_either(siege: Siege, attack: Attack) -> None:
+    try:
+        execution = siege.outcome(attack_from_a_program, LANGUAGE_AND_STREAMS, attack)
+    except AssertionError:  # as for steps
+        if siege.mode == "language alone" and attack["name"] in PAST_THE_LANGUAGE:
+            return
+        raise
+    if siege.mode != "jail alone" and attack in STREAMS:
+        assert execution.error is not None, execution
 
 
 @corpus(HOSTILE)

@@ -3,6 +3,7 @@
 from treestar.policy.formats.bound import BoundFormat
 from treestar.policy.formats.chat import ChatFormat
 from treestar.policy.formats.choose import step_format_for, step_format_named
+from treestar.policy.formats.code import CodeFormat
 from treestar.policy.formats.cot import CotFormat
 from treestar.policy.formats.families import FAMILIES, INSTRUCT, Family, family_named
 from treestar.policy.formats.rstar import RStarFormat
@@ -43,6 +44,7 @@ __all__ = [
     "BoundFormat",
     "ChatFormat",
     "ChatTemplate",
+    "CodeFormat",
     "CotFormat",
     "Family",
     "FormatName",

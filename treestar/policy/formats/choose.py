@@ -8,6 +8,7 @@ from typing import Any
 
 from treestar.policy.formats.bound import BoundFormat
 from treestar.policy.formats.chat import ChatFormat
+from treestar.policy.formats.code import CodeFormat
 from treestar.policy.formats.cot import CotFormat
 from treestar.policy.formats.families import INSTRUCT, Family, family_of
 from treestar.policy.formats.rstar import RStarFormat
@@ -28,8 +29,12 @@ FORMATS: dict[str, Making] = {
     "cot": CotFormat,
     "tir": TirFormat,
     "thinking": ThinkingFormat,
+    "code": CodeFormat,
 }
 """Every format by its name, made from the model's chat template, its family, the step separator and the context."""
+
+OF_THEIR_OWN = ("rstar", "bound")
+"""Formats that their models write whatever the problem; those of the others write programs as `code`."""
 
 SAMPLING_FIELDS = ("temperature", "top_p", "top_k", "min_p")
 
@@ -40,6 +45,7 @@ def step_format_named(
     family: Family = INSTRUCT,
     separator: str | None = None,
     context: int | None = None,
+    is_base: bool = False,
 ) -> StepFormat:
     """The step format of that name.
 
@@ -48,13 +54,19 @@ def step_format_named(
         family: for formats of prose, what the model's family wants to be asked.
         separator: for formats of prose, the text that ends a step; None: a blank line.
         context: the model's maximum number of tokens; None: unknown.
+        is_base: the model has no chat template and continues texts; this changes how programs are asked for.
 
     Raises:
         TreestarError: there is no such format.
     """
     if name not in FORMATS:
         raise TreestarError(f"there is no step format {name!r}: it is one of {', '.join(FORMATS)}")
-    return FORMATS[name](template, family, separator or PARAGRAPH, context)
+    code = CodeFormat(template, family, PARAGRAPH, context, is_base)
+    if name == "code":
+        return code
+    made = FORMATS[name](template, family, separator or PARAGRAPH, context)
+    made.code_format = None if name in OF_THEIR_OWN else code
+    return made
 
 
 def step_format_for(
@@ -87,7 +99,7 @@ def step_format_for(
     # Templates that can render either way think unless told otherwise.
     options = {"enable_thinking": name == "thinking"} if written and "enable_thinking" in written else {}
     context = getattr(config, "max_position_embeddings", None)
-    return step_format_named(name, template_of(tokenizer, **options), family, separator, context)
+    return step_format_named(name, template_of(tokenizer, **options), family, separator, context, written is None)
 
 
 def with_sampling(family: Family, generation: Any) -> Family:

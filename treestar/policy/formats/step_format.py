@@ -69,6 +69,9 @@ class StepFormat(ABC):
     keeps_tokens = False
     """Whether later prompts repeat a step's text unchanged, so that its own tokens can be read again."""
 
+    code_format: StepFormat | None = None
+    """The format of its model's solutions to problems that ask for a program, where that is another one."""
+
     @abstractmethod
     def prompt(self, state: State) -> str:
         """The text that the policy continues with the next step."""

@@ -27,6 +27,7 @@ __all__ = [
     "NotAllowed",
     "compile_expression",
     "compile_freely",
+    "compile_program",
     "compile_step",
     "is_reserved",
     "words",
@@ -91,18 +92,23 @@ def compile_freely(source: str, filename: str) -> CodeType:
     return compile_tree(source, filename, "exec", restricted=False)
 
 
+def compile_program(source: str, filename: str, restricted: bool) -> CodeType:
+    """Compile a whole program, whose last expression is not displayed. Raises like `compile_step`."""
+    return compile_tree(source, filename, "exec", restricted, shown=False)
+
+
 def compile_expression(source: str) -> CodeType:
     """Compile one expression under the same rules. Raises like `compile_step`."""
     return compile_tree(source.strip(), "<expression>", "eval", restricted=True)
 
 
-def compile_tree(source: str, filename: str, mode: str, restricted: bool) -> CodeType:
+def compile_tree(source: str, filename: str, mode: str, restricted: bool, shown: bool = True) -> CodeType:
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(VISIT_DEPTH)
     try:
         tree: Any = ast.parse(source, filename, mode)
         kinds = check_identifiers(tree) if restricted else PLAIN
-        if isinstance(tree, ast.Module):
+        if shown and isinstance(tree, ast.Module):
             show_last_expression(tree)
         if not kinds <= PLAIN:
             tree = StepTransformer().visit(tree)

@@ -27,7 +27,7 @@ from treestar.verifier.language.compiler import NotAllowed, compile_expression, 
 from treestar.verifier.language.modules import add_to_library, import_module, import_star, missing_attribute
 from treestar.verifier.language.patterns import matched
 
-__all__ = ["Output", "show_function", "step_builtins"]
+__all__ = ["Output", "member", "show_function", "step_builtins"]
 
 PLAIN_BUILTINS = words(
     "all any ascii bin bytearray bytes classmethod dict enumerate filter float format frozenset int iter list map max "

@@ -25,6 +25,7 @@ from treestar.verifier.language.compiler import OWN_MODULE, NotAllowed, is_reser
 
 __all__ = [
     "ROOTS",
+    "Facade",
     "SeededRandom",
     "add_to_library",
     "belongs_to_library",
@@ -37,8 +38,8 @@ __all__ = [
 ]
 
 ROOTS = words(
-    "abc bisect calendar cmath collections contextlib copy dataclasses datetime decimal enum fractions functools heapq "
-    "itertools math numbers numpy operator pprint queue random re statistics string sympy sys typing"
+    "abc bisect calendar cmath collections contextlib copy dataclasses datetime decimal enum fractions functools "
+    "hashlib heapq itertools math numbers numpy operator pprint queue random re statistics string sympy sys typing"
 )
 """The modules a step may import, besides their permitted submodules."""
 
@@ -58,6 +59,7 @@ NAMES = {
     "dataclasses": "KW_ONLY InitVar asdict astuple dataclass field fields is_dataclass replace",
     "enum": "Enum Flag IntEnum IntFlag StrEnum auto unique",
     "functools": "reduce lru_cache cache cached_property partial cmp_to_key total_ordering wraps",
+    "hashlib": "blake2b blake2s md5 sha1 sha224 sha256 sha384 sha3_224 sha3_256 sha3_384 sha3_512 sha512",
     "pprint": "pformat pp pprint",
     "queue": "Empty Full LifoQueue PriorityQueue Queue",
     "random": "random randint randrange choice choices sample shuffle uniform triangular gauss normalvariate "

@@ -66,6 +66,24 @@ class SandboxExecutor:
         self.connect()
         return SandboxInterpreter(self)
 
+    async def run_program(self, program: str, text: str, seconds: float | None = None) -> Execution:
+        """Run a whole program once, in a process of its own, with the standard input `text`.
+
+        Like a step it is restricted Python in the jail; it may also use `input`, `exit` and the streams of `sys`.
+        `sys.exit()` ends it well. Nothing but the `Execution`, without a snapshot, is left of it.
+
+        Args:
+            seconds: time limit in wall-clock seconds; None for the configuration's.
+
+        Raises:
+            TreestarError: this executor is closed or cannot start.
+        """
+        interpreter = await self.open()
+        try:
+            return await interpreter.run_program(program, text, seconds)
+        finally:
+            await interpreter.close()
+
     async def close(self) -> None:
         """Stop every process this executor started."""
         with self.lock:
@@ -149,6 +167,15 @@ class SandboxInterpreter:
             self.check_open()
             return await self.run_in_worker(next(self.numbers), parent, code)
 
+    async def run_program(self, program: str, text: str, seconds: float | None = None) -> Execution:
+        """See `SandboxExecutor.run_program`."""
+        limit = self.executor.config.code_limit
+        if len(program) > limit:
+            return Execution(error=f"ValueError: the program is longer than {limit} characters")
+        async with self.turn, self.executor.turns:
+            self.check_open()
+            return await self.run_in_worker(next(self.numbers), None, program, text, seconds)
+
     async def close(self) -> None:
         """Forget all snapshots and kill the worker, idle or busy. Returns when it is gone."""
         self.closed = True
@@ -161,20 +188,29 @@ class SandboxInterpreter:
         if self.closed:
             raise TreestarError("This interpreter is closed; open a new one with `await executor.open()`.")
 
-    async def run_in_worker(self, number: int, parent: int | None, code: str) -> Execution:
-        """Run `code` as run `number`. A failure that a used worker may have caused is retried in a fresh worker."""
-        left = limit = self.executor.config.seconds
+    async def run_in_worker(
+        self, number: int, parent: int | None, code: str, text: str | None = None, seconds: float | None = None
+    ) -> Execution:
+        """Run `code` as run `number`. A failure that a used worker may have caused is retried in a fresh worker.
+
+        Args:
+            text: the standard input of `code`, which is then a whole program; None for a step.
+            seconds: time limit; None for the configuration's.
+        """
+        what = "step" if text is None else "program"
+        left = limit = seconds or self.executor.config.seconds
         for _ in range(ATTEMPTS):
             worker = await self.take_worker()
             fresh, healthy = not worker.used, False
             try:
                 path, again = self.unknown_path(parent, worker), self.seconds_again(parent)
-                reply = await worker.run(number, parent, code, path, left, again)
+                reply = await worker.run(number, parent, code, path, left, again, text)
                 healthy = not (reply.worn or reply.doubtful)
                 if fresh or not reply.doubtful:
-                    return self.execution(number, parent, code, reply, time.monotonic() - worker.began)
+                    took = time.monotonic() - worker.began
+                    return self.execution(number, Run(parent, code, took) if text is None else None, reply)
             except TimeoutError:
-                error = f"TimeoutError: the step ran longer than {limit:g} seconds and was stopped"
+                error = f"TimeoutError: the {what} ran longer than {limit:g} seconds and was stopped"
                 # Less than the limit if what took too long was running the path again in a new worker.
                 return Execution(error=error, seconds=min(limit, limit - left + time.monotonic() - worker.began))
             except ChannelClosed:
@@ -224,10 +260,11 @@ class SandboxInterpreter:
             parent = run.parent
         return 3 * seconds + LEEWAY_SECONDS
 
-    def execution(self, number: int, parent: int | None, code: str, reply: Reply, seconds: float) -> Execution:
-        if reply.error is not None:
+    def execution(self, number: int, run: Run | None, reply: Reply) -> Execution:
+        """The execution that `reply` reports; `run` is kept if it succeeded."""
+        if reply.error is not None or run is None:
             return Execution(reply.output, reply.error, None, reply.seconds, reply.memory)
-        self.runs[number] = Run(parent, code, seconds)
+        self.runs[number] = run
         return Execution(reply.output, None, Snapshot(number), reply.seconds, reply.memory)
 
 

@@ -76,13 +76,21 @@ class WorkerProcess:
         return {str(name): str(state) for name, state in layers.items()}
 
     async def run(
-        self, number: int, parent: int | None, code: str, path: Sequence[PathEntry], seconds: float, again: float
+        self,
+        number: int,
+        parent: int | None,
+        code: str,
+        path: Sequence[PathEntry],
+        seconds: float,
+        again: float,
+        text: str | None = None,
     ) -> Reply:
         """Run `code` after run `parent`, as run `number`; `path` contains the ancestors that the worker does not know.
 
         Args:
             seconds: time limit of the code.
             again: additional time limit of repeated runs, if any.
+            text: the standard input of `code`, which is then a whole program; None for a step.
 
         Raises:
             TimeoutError: a time limit was exceeded.
@@ -92,7 +100,9 @@ class WorkerProcess:
             await self.start()
             self.used = True
         request_id = secrets.randbits(53)  # a step cannot predict the id of the next request
-        request = {"id": request_id, "node": number, "parent": parent, "code": code, "path": path}
+        request: Frame = {"id": request_id, "node": number, "parent": parent, "code": code, "path": path}
+        if text is not None:
+            request["input"] = text
         self.began = time.monotonic()
         await self.channel.send(encode(request), seconds)
         self.known.update(entry[0] for entry in path)
@@ -109,7 +119,7 @@ class WorkerProcess:
             self.began += time.monotonic() - began_again
             frame = await self.receive_reply(request_id, self.began + seconds - time.monotonic())
         reply = checked(frame, self.config)
-        if reply.error is None:
+        if reply.error is None and text is None:
             self.known.add(number)
         return reply
 

@@ -18,9 +18,10 @@ from dataclasses import dataclass, field
 from types import CodeType, ModuleType
 from typing import Any
 
-from treestar.verifier.language.compiler import OWN_MODULE, compile_freely, compile_step
+from treestar.verifier.language.compiler import OWN_MODULE, compile_freely, compile_program, compile_step
 from treestar.verifier.language.guards import Output, show_function, step_builtins
 from treestar.verifier.language.modules import add_to_library, handed_out
+from treestar.verifier.language.programs import ended_well, program_builtins, replaced_streams
 from treestar.verifier.language.wear import forget_wear, worn_by
 from treestar.verifier.sandbox.worker.copying import NotCopyable, copy_namespace
 from treestar.verifier.sandbox.worker.errors import describe, without_addresses
@@ -112,6 +113,32 @@ class Interpreter:
             gc.collect()  # generators of the dead namespace end now, not during another step
         return outcome
 
+    def run_program(self, source: str, text: str) -> Outcome:
+        """Run a whole program with the standard input `text` in a fresh namespace. Nothing of it is kept."""
+        self._output.clear()
+        forget_wear()
+        started = time.perf_counter()
+        failure: BaseException | None
+        name = "<program>"
+        try:
+            code = compile_program(source, name, self._restricted)
+        except BaseException as refusal:  # as for a step
+            failure = refusal
+        else:
+            failure = self._execute_program(code, text)
+        seconds = time.perf_counter() - started
+        error = None if failure is None or ended_well(failure) else describe(failure, source, name)
+        output = without_addresses(self._output.text())
+        return Outcome(output, error, seconds, isinstance(failure, MemoryError), worn=worn_by() is not None)
+
+    def _execute_program(self, code: CodeType, text: str) -> BaseException | None:
+        state = self._first_state()
+        if not self._restricted:
+            with replaced_streams(text):
+                return self._execute(code, state)
+        state.namespace["__builtins__"] = program_builtins(self._builtins, self._output, lambda: self._namespace, text)
+        return self._execute(code, state)
+
     def _state_after(self, parent: int | None, on_replay: Callable[[int], None]) -> tuple[State, BaseException | None]:
         """An unshared copy of the state after `parent`, or the exception that stopped the repeated runs."""
         state, again = self._nearest_state(parent)
@@ -154,8 +181,11 @@ class Interpreter:
                 return state, again[::-1]
             again.append(parent)
             parent = node.parent
+        return self._first_state(), again[::-1]
+
+    def _first_state(self) -> State:
         namespace = {"__name__": OWN_MODULE, "__doc__": None, "__builtins__": self._builtins}
-        return State(namespace, frozenset() if self._restricted else EVERY_MODULE), again[::-1]
+        return State(namespace, frozenset() if self._restricted else EVERY_MODULE)
 
     def _shared(self, node: Node, state: State) -> State:
         """Keep `state` for later children of `node` and return a copy; if that is impossible, return `state` itself."""

@@ -2,9 +2,9 @@
 
 It sends `{"ready": {layer: status}}` once. A request is `{"id", "node", "parent", "code", "path"}`: run `code` in the
 state after run `parent` (null: none), as run `node`; `path` has `[node, parent, code]` for each ancestor that this
-worker does not know. The answer is the fields of an `Outcome` with `{"id", "memory"}`. If runs must be repeated first,
-`{"id", "replaying": count}` and `{"id", "replaying": 0}` come before it, so that the engine does not count their time
-as time of the new code.
+worker does not know. With `input`, `code` is a whole program and `input` its standard input. The answer is the fields
+of an `Outcome` with `{"id", "memory"}`. If runs must be repeated first, `{"id", "replaying": count}` and `{"id",
+"replaying": 0}` come before it, so that the engine does not count their time as time of the new code.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ def serve(descriptor: int, layers: dict[str, str], output_limit: int, restricted
 
 
 def run(interpreter: Interpreter, request: Frame, descriptor: int) -> Outcome:
+    if "input" in request:
+        return interpreter.run_program(request["code"], request["input"])
     try:
         for node, parent, code in request["path"]:
             interpreter.learn(node, parent, code)
