@@ -373,3 +373,16 @@ def test_nothing_of_a_finished_problem_is_kept(tmp_path: Path) -> None:
         assert most_trees(tmp_path / "few", 6) == most_trees(tmp_path / "many", 40) <= 3
     finally:
         gc.unfreeze()
+
+
+def test_a_reply_in_prose_is_written_as_it_was() -> None:
+    from treestar.benchmarks.samples import reply
+    from treestar.search import Tree
+    from treestar.types import Execution, Problem, Step
+
+    tree = Tree(Problem("2 + 2?"), "greedy", {"step_format": "tir"}, 0)
+    program = tree.add_child(
+        tree.add_root(Execution()), Step("```python\nprint(4)\n```\n", "print(4)\n"), Execution("4")
+    )
+    told = tree.add_child(program, Step("It is \\boxed{4}.", ending="answer", answer="4"), Execution())
+    assert reply(tree, told) == "```python\nprint(4)\n```\n```output\n4\n```\nIt is \\boxed{4}."

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from treestar.benchmarks.matrix import Cell
-from treestar.policy.formats import trajectory_text
+from treestar.policy.formats import step_format_named, trajectory_text
 from treestar.search import AnswerGroups, Node, SearchResult, Tree
 from treestar.search.answer import mean_log_probability, trajectory_score
 from treestar.storage.lines import read_lines
@@ -138,10 +138,18 @@ def completion(end: End) -> str:
     """The text of the policy up to the end of a trajectory, with the output of its code."""
     node = end.node
     if node.parent is None or node.terminal == "answer":
-        return trajectory_text(end.tree.state(node))
+        return reply(end.tree, node)
     step = node.step
     assert step is not None
-    return trajectory_text(end.tree.state(node.parent)) + step.text
+    return reply(end.tree, node.parent) + step.text
+
+
+def reply(tree: Tree, node: Node) -> str:
+    """The steps up to `node` as their step format puts them together."""
+    name = tree.config.get("step_format")
+    if name is not None and (step_format := step_format_named(name)).keeps_tokens:
+        return step_format.reply(tree.state(node))
+    return trajectory_text(tree.state(node))
 
 
 def doc_metadata(problem: Problem) -> dict[str, Any]:
