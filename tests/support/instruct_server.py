@@ -40,6 +40,8 @@ class InstructServer:
 
     reply: str
     """What the model writes to every question."""
+    counted: str = COUNTED
+    """What it writes when it is asked to count."""
     continues: bool = False
     """Whether an unfinished last message is continued."""
     needs: str | None = None
@@ -49,7 +51,7 @@ class InstructServer:
     repeats: bool = False
     """Whether a continuation begins with what it continues."""
     stops: str = "unnamed"
-    """How it stops at stop strings: `unnamed`, `named`, `kept` (where it is asked to), or `ignored`."""
+    """How it stops at stop strings: `unnamed`, `named`, `kept` (where it is asked to), `named kept`, or `ignored`."""
     thought: str | None = None
     """What the model thinks before it replies, in the field `thought_field`."""
     thought_field: str = "reasoning_content"
@@ -80,7 +82,7 @@ class InstructServer:
 
     def steps(self) -> list[dict[str, Any]]:
         """The requests that are not tests of what the server can do."""
-        return [body for _, body in self.bodies if COUNTED[:9] not in json.dumps(body)]
+        return [body for _, body in self.bodies if body.get("stop") != ["9"]]
 
     def answer(self, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         self.bodies.append((path, body))
@@ -102,7 +104,8 @@ class InstructServer:
         asked = next(each["content"] for each in messages[::-1] if each["role"] == "user")
         goes_on = self.continues and last["role"] == "assistant" and (self.needs is None or self.needs in body | last)
         begun = (last["content"].rstrip() if self.trims else last["content"]) if goes_on else ""
-        text = rest_of(COUNTED if COUNTING in asked else self.reply, begun)
+        thought = f"<think>{self.thought}</think>" if begun.startswith("<think>") else ""
+        text = rest_of(self.counted if COUNTING in asked else thought + self.reply, begun)
         text, details, tokens = self.written(text, body)
         message: dict[str, Any] = {"role": "assistant", "content": begun + text if self.repeats else text}
         if self.thought is not None and not goes_on:
@@ -125,7 +128,7 @@ class InstructServer:
         # A token is a byte; the model's end-of-sequence token is one too.
         text, details, tokens = self.written(text, body | {"max_tokens": body["max_tokens"] * 8})
         if body.get("return_token_ids") and self.returns_ids:
-            whole = text + (details.get("stop_reason") or "" if not text.endswith("\n\n") else "")
+            whole = text if "kept" in self.stops else text + (details.get("stop_reason") or "")
             details["token_ids"] = self.tokenizer(whole, add_special_tokens=False)["input_ids"]
             if details["finish_reason"] == "stop" and details.get("stop_reason") is None:
                 details["token_ids"].append(self.tokenizer.eos_token_id)
@@ -136,7 +139,8 @@ class InstructServer:
         tokens = pieces(text)
         stop = None
         if self.stops != "ignored":
-            places = [(text.index(each), each) for each in body.get("stop", ()) if each in text]
+            start = len("".join(tokens[: body.get("min_tokens", 1) - 1]))
+            places = [(text.index(each, start), each) for each in body.get("stop", ()) if each in text[start:]]
             if places:
                 place, stop = min(places)
                 tokens = pieces(text[: place + len(stop)])
@@ -144,12 +148,12 @@ class InstructServer:
             return "".join(tokens[: body["max_tokens"]]), {"finish_reason": "length", **self.named(None)}, len(tokens)
         if stop is None:
             return text, {"finish_reason": "stop", **self.named(None)}, len(tokens) + 1
-        keeps = self.stops == "kept" and body.get("include_stop_str_in_output")
+        keeps = "kept" in self.stops and body.get("include_stop_str_in_output")
         end = place + len(stop) if keeps else place
         return text[:end], {"finish_reason": "stop", **self.named(stop)}, len(tokens)
 
     def named(self, stop: str | None) -> dict[str, Any]:
-        return {"stop_reason": stop} if self.stops == "named" else {}
+        return {"stop_reason": stop} if "named" in self.stops.split() else {}
 
     def response(self, choice: dict[str, Any], prompt_tokens: int, tokens: int) -> dict[str, Any]:
         usage = {"prompt_tokens": prompt_tokens, "completion_tokens": tokens}

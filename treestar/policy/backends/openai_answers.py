@@ -137,7 +137,7 @@ def without_beginning(text: str, beginnings: Sequence[str]) -> str:
     for beginning in beginnings:
         begun = beginning.strip()
         if begun and said.startswith(begun):
-            text = said[len(begun) :]
+            text = said[len(begun) :].removeprefix(beginning[len(beginning.rstrip()) :])
             made_up = MADE_UP_OUTPUT.match(text)
             return text[made_up.end() :] if made_up else text
     return text

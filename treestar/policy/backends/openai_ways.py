@@ -24,7 +24,7 @@ from treestar.policy.backends.prompt_tokens import encode, first_tokens, prompt_
 from treestar.policy.formats import Message, StepFormat, missing_bos
 from treestar.types import Execution, Sampling, State, Step
 
-__all__ = ["Asking", "Completions", "Continuing", "PlainText", "Way", "WayName", "WholeSolutions"]
+__all__ = ["GO_ON", "Asking", "Completions", "Continuing", "PlainText", "Way", "WayName", "WholeSolutions"]
 
 WayName = Literal["completions", "continuing", "asking", "whole"]
 
