@@ -6,20 +6,22 @@ The servers are real HTTP servers that answer as a model that always writes the 
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 from support.instruct_server import InstructServer, Refuse, unknown_fields
 from support.served_policy import policy_at
-from support.tiny_model import byte_tokenizer
+from support.tiny_model import byte_tokenizer, tiny_model
 
 from treestar import GreedyConfig, MajorityConfig, MCTSConfig, Solver, TreestarError
 from treestar.policy import ChatFormat, OpenAIPolicy, StepFormat
-from treestar.policy.backends.openai import template_at_the_server
+from treestar.policy.backends.openai import describe_server, load_openai_policy, template_at_the_server
 from treestar.policy.backends.openai_answers import Completion
 from treestar.policy.backends.openai_probe import verdict
 from treestar.policy.backends.openai_ways import WholeSolutions
 from treestar.policy.backends.prompt_tokens import prompt_tokens
+from treestar.policy.backends.remote_server import RemoteServerConfig
 from treestar.policy.formats import CotFormat, ThinkingFormat, TirFormat, family_named
 from treestar.policy.formats.templates import template_of
 from treestar.types import ContextOverflow, Execution, Problem, Sampling, State, Step
@@ -443,6 +445,45 @@ class TestProbe:
             asyncio.run(policy.describe()) == "requests go to /completions, and the server continues the text as it is"
         )
         assert policy.report() == ""
+
+
+class TestModelsOnThisMachine:
+    """`openai:MODEL@URL` where the files of MODEL, without its weights, are on this machine."""
+
+    def save(self, folder: Path) -> None:
+        model, _ = tiny_model()
+        model.config.save_pretrained(folder)
+        byte_tokenizer().save_pretrained(folder)
+
+    def test_a_folder(self, tmp_path: Path) -> None:
+        self.save(tmp_path)
+        with InstructServer(REPLY, tokenizer=byte_tokenizer(), stops="named kept") as server:
+            policy = load_openai_policy(f"openai:{tmp_path}@{server.url}", "cot", RemoteServerConfig())
+            assert policy.format.prompt(State(Problem(QUESTION))).startswith(f"<|user|>{QUESTION}")
+            assert [step.ending for step in walk(policy)] == ["step", "step", "answer"]
+        assert "sent as token ids" in policy.report()
+
+    def test_a_hub_id_in_the_cache(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        cached = tmp_path / "models--org--tiny"
+        self.save(cached / "snapshots" / "abc")
+        (cached / "refs").mkdir()
+        (cached / "refs" / "main").write_text("abc")
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+        found, missing = (
+            load_openai_policy(f"openai:org/{name}@http://localhost", None, RemoteServerConfig())
+            for name in ("tiny", "other")
+        )
+        assert found.tokenizer is not None
+        assert missing.tokenizer is None
+        assert missing.format.name == "cot"
+
+    def test_the_server_is_described(self, tmp_path: Path) -> None:
+        self.save(tmp_path)
+        with InstructServer(REPLY, continues=True, stops="named") as server:
+            for model in ("fake", str(tmp_path)):
+                assert "the server continues an unfinished reply" in describe_server(
+                    f"openai:{model}@{server.url}", "cot"
+                )
 
 
 class TestCompletions:

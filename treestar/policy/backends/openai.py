@@ -47,6 +47,7 @@ __all__ = [
     "describe_server",
     "load_openai_policy",
     "parse_openai_name",
+    "template_at_the_server",
 ]
 
 OPENAI_PREFIX = "openai:"
