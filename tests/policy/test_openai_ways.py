@@ -99,6 +99,7 @@ FLAGS = unknown_fields("add_generation_prompt", "continue_final_message")
 CONTINUING: dict[str, dict[str, Any]] = {
     "vLLM": {"needs": "continue_final_message", "stops": "named kept", "refuse": not_both},
     "vLLM, Llama 3": {"needs": "continue_final_message", "stops": "named kept", "trims": True},
+    "vLLM, a parser of thoughts takes all": {"needs": "continue_final_message", "stops": "named", "misfiles": True},
     "SGLang": {"needs": "continue_final_message", "stops": "named"},
     "TGI": {"needs": "continue_final_message", "stops": "kept"},
     "llama.cpp": {},

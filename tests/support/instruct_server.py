@@ -55,6 +55,8 @@ class InstructServer:
     thought: str | None = None
     """What the model thinks before it replies, in the field `thought_field`."""
     thought_field: str = "reasoning_content"
+    misfiles: bool = False
+    """Whether all that it writes comes in the field for thoughts."""
     tokenizer: Any = None
     """A tokenizer of bytes; with one there is `/completions`."""
     takes_ids: bool = True
@@ -108,6 +110,8 @@ class InstructServer:
         text = rest_of(self.counted if COUNTING in asked else thought + self.reply, begun)
         text, details, tokens = self.written(text, body)
         message: dict[str, Any] = {"role": "assistant", "content": begun + text if self.repeats else text}
+        if self.misfiles:
+            message = {"role": "assistant", "content": None, self.thought_field: text}
         if self.thought is not None and not goes_on:
             limited = body["max_tokens"] < len(self.thought.split())
             thought = " ".join(self.thought.split(" ")[: body["max_tokens"]]) if limited else self.thought

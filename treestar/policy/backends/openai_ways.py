@@ -219,6 +219,12 @@ class Continuing(Way):
         self.trimmed = max(self.trimmed, 2 if "min_tokens" in body else 1)
         return True
 
+    def read(self, state: State, begun: Generated, completion: Completion, stops: list[str]) -> Generated:
+        # A parser of thoughts on the server may take a continuation for one, because no tag ends it.
+        if not completion.text:
+            completion = replace(completion, text=completion.thought, thought="")
+        return super().read(state, begun, completion, stops)
+
     def own_text(self, state: State, begun: Generated, completion: Completion) -> str:
         reply = self.format.reply(state) + begun.text
         text = without_beginning(joined_thought(completion, reply), beginnings(self.format, state, begun.text))
