@@ -19,16 +19,10 @@ from support.served_policy import PROBLEMS, SEARCH, ServerProcess, policy_at, pr
 
 from treestar import SearchResult, Solver, TreestarError
 from treestar.policy import ChatFormat, OpenAIPolicy, RStarFormat, load_policy
-from treestar.policy.backends.openai import (
-    CUT_TAGS,
-    GO_ON,
-    OVERFLOW,
-    WHOLE_DISTRIBUTION,
-    Completion,
-    load_openai_policy,
-    read_completion,
-    with_whole_tag,
-)
+from treestar.policy.backends.openai import NOTHING, load_openai_policy
+from treestar.policy.backends.openai_answers import CUT_TAGS, Completion, read_completion, stopped_text
+from treestar.policy.backends.openai_dialect import OVERFLOW, WHOLE_DISTRIBUTION, Dialect
+from treestar.policy.backends.openai_ways import GO_ON, Continuing, PlainText, Way
 from treestar.policy.backends.remote_server import RemoteServerConfig, UnusableAnswer, backoff, retry_after
 from treestar.policy.formats import ENDINGS, PARAGRAPH, BoundFormat, plain_template
 from treestar.search import search_many
@@ -71,28 +65,28 @@ class TestAnswers:
         text = before + tag
         stops = [cut for _, cut in CUT_TAGS.values()]
         left = text[: min(text.index(stop) for stop in stops if stop in text)]
-        assert with_whole_tag(completion(left)) == text
-        assert with_whole_tag(replace(completion(left), finished=False)) == left, "cut by the limit, not by the tag"
+        assert stopped_text(completion(left), stops) == (text, True)
+        assert stopped_text(replace(completion(left), finished=False), stops) == (left, False), "cut by the limit"
 
     @pytest.mark.parametrize(("kept", "ending"), [("<", "step"), ("<e", "code"), ("<en", "answer"), ("", "answer")])
     def test_steps_end_as_their_tags_say(self, kept: str, ending: str) -> None:
-        policy = policy_at(1, step_format=RStarFormat())
-        step = policy.step(State(Problem("1 + 1?")), completion(f"x = 2 \\boxed{{2}}\n{kept}"))
+        way = PlainText(RStarFormat(), Dialect())
+        step = step_in(way, State(Problem("1 + 1?")), completion(f"x = 2 \\boxed{{2}}\n{kept}"))
         assert (step.text, step.ending, step.tokens, step.log_probability) == ("x = 2 \\boxed{2}", ending, 7, -1.5)
 
     @pytest.mark.parametrize(("stop", "ending"), [(PARAGRAPH, "step"), (None, "answer")])
     def test_paragraphs_are_steps_where_the_server_says_that_one_ended(self, stop: str | None, ending: str) -> None:
-        policy = policy_at(1, step_format=ChatFormat(plain_template))
+        way = Continuing(ChatFormat(plain_template), Dialect())
         prose = State(Problem("1 + 1?"), (Step("First I add."),), (Execution(),))
-        assert PARAGRAPH not in policy.stop_strings(prose)
-        policy.names_stops = True
-        assert PARAGRAPH in policy.stop_strings(prose)
-        assert policy.step(prose, replace(completion("That is all."), stop=stop)).ending == ending
+        assert PARAGRAPH not in way.stops(prose)
+        way.dialect.tells_stops = True
+        assert PARAGRAPH in way.stops(prose)
+        assert step_in(way, prose, replace(completion("That is all."), stop=stop)).ending == ending
 
     def test_a_chat_model_may_repeat_the_opening(self) -> None:
-        policy = policy_at(1, step_format=ChatFormat(plain_template))
+        way = Continuing(ChatFormat(plain_template), Dialect())
         reply = "Let's think step by step and solve the problem with code.<code>\n# Step 1: add\nx = 1 + 1\n<"
-        assert policy.step(State(Problem("1 + 1?")), completion(reply)).code == "# Step 1: add\nx = 1 + 1"
+        assert step_in(way, State(Problem("1 + 1?")), completion(reply)).code == "# Step 1: add\nx = 1 + 1"
 
     def test_both_endpoints_and_their_log_probabilities(self) -> None:
         usage = {"prompt_tokens": 5, "completion_tokens": 2}
@@ -102,7 +96,7 @@ class TestAnswers:
             "finish_reason": "length",
             "logprobs": {"content": [{"logprob": -1.0}, {"logprob": -0.5}]},
         }
-        expected = Completion("a", False, 5, 2, -1.5, None, False)
+        expected = Completion("a", False, 5, 2, -1.5)
         for each in (plain, chat):
             assert read_completion({"choices": [each], "usage": usage}) == expected
         without = {"choices": [plain | {"logprobs": None}], "usage": usage}
@@ -120,7 +114,11 @@ class TestAnswers:
 
 
 def completion(text: str) -> Completion:
-    return Completion(text, True, 10, 7, -1.5, None, False)
+    return Completion(text, True, 10, 7, -1.5)
+
+
+def step_in(way: Way, state: State, answer: Completion) -> Step:
+    return way.step(state, way.read(state, NOTHING, answer, way.stops(state)))
 
 
 class TestRequests:
@@ -178,19 +176,26 @@ class TestRequests:
         state = State(Problem("1 + 1?"), (Step("x = 1 + 1", "x = 1 + 1"),), (Execution(),))
         [proposal] = propose(policy, (state, 2, SAMPLING, 0))
         assert len(proposal.steps) == 2
-        assert policy.refused == {*WHOLE_DISTRIBUTION, "add_generation_prompt"}
-        assert not policy.continues_replies()
-        assert policy.messages(state)[-1] == {"role": "user", "content": GO_ON}
+        assert policy.dialect.refused == {
+            *WHOLE_DISTRIBUTION,
+            "add_generation_prompt",
+            "continue_final_message",
+            "include_stop_str_in_output",
+        }
+        assert policy.way is not None
+        assert policy.way.prompt(state, NOTHING)["messages"][-1] == {"role": "user", "content": GO_ON}
         assert "the server does not take: add_generation_prompt" in policy.report()
 
     @pytest.mark.parametrize("model", ["embedded", "embedded-says-stops"])
     def test_chat_continues_the_reply(self, port: int, model: str) -> None:
         state = State(Problem("1 + 1?"), (Step("x = 1 + 1", "x = 1 + 1"),), (Execution(),))
-        policy = policy_at(port, model, step_format=ChatFormat(plain_template))
+        policy = policy_at(port, model, step_format=ChatFormat(plain_template), way="continuing")
         [first, second] = propose(policy, (state, 1, SAMPLING, 0), (state, 1, SAMPLING, 1))
         assert first.prompt_tokens == second.prompt_tokens > 0
-        assert policy.messages(state)[-1]["content"].endswith("<code>\nx = 1 + 1\n<end_of_step>\n")
-        assert policy.names_stops == (model == "embedded-says-stops")
+        assert policy.way is not None
+        reply = policy.way.prompt(state, NOTHING)["messages"][-1]["content"]
+        assert reply.endswith("<code>\nx = 1 + 1\n<end_of_step>\n")
+        assert policy.dialect.tells_stops == (model == "embedded-says-stops")
         assert policy.report() == ""
 
     def test_refusals_end_the_run_in_one_sentence_without_the_key(self, port: int) -> None:

@@ -13,19 +13,22 @@ from typing import Any
 
 import pytest
 from support.fault_proxy import Fault, FaultProxy
-from support.served_policy import PROBLEMS, SEARCH, policy_at, shape
+from support.served_policy import PROBLEMS, SEARCH, policy_at, propose, shape
+from support.tiny_model import byte_tokenizer, tiny_model
 from support.vllm_server import VLLMServer
 
 from treestar import MCTSConfig, Solver, TreestarError
-from treestar.policy import load_policy
+from treestar.policy import TransformersPolicy, load_policy
 from treestar.policy.backends.vllm_engine import parse_vllm_name
-from treestar.policy.formats import BoundFormat
+from treestar.policy.formats import BoundFormat, CotFormat, family_named
+from treestar.policy.formats.templates import template_of
 from treestar.policy.models import shipped_path
 from treestar.ppm import load_scorer, ppm_from_policy
 from treestar.ppm.openai import OpenAIScorer
-from treestar.types import Problem, Proposal, Sampling, Scorer, Scores, State
+from treestar.types import Execution, Problem, Proposal, Sampling, Scorer, Scores, State
 
 MODEL_PATH = shipped_path("policy", "embedded")
+SMOLLM2 = Path.home() / ".cache/treestar/models/smollm2-135m"
 
 EAGER = "enforce_eager=true&max_model_len=512"
 """Starts quickly: nothing is compiled."""
@@ -206,6 +209,81 @@ class TestAServerOfVLLM:
         restart.join()
         assert [result.answer is not None for result in results] == [True] * len(PROBLEMS)
         assert policy.server.failures["connection failed"] > 0
+
+
+@pytest.mark.vllm
+class TestOrdinaryModels:
+    """Models that write prose, behind vLLM's server: the same tokens as the model itself, step by step."""
+
+    def test_a_tiny_model(self, tmp_path: Path) -> None:
+        tokenizer, folder = byte_tokenizer(), tmp_path / "tiny"
+        model = with_wide_heads()
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        state, greedy = State(Problem("What is 2 * (3 + 4)?")), Sampling(temperature=0.0, max_tokens=24)
+        form = CotFormat(template_of(tokenizer), family_named("tiny"))
+        [unstopped] = asyncio.run(TransformersPolicy(model, tokenizer, form, "tiny").propose(state, 1, greedy, 0)).steps
+        # Random bytes have no blank lines, so a letter that it writes ends its steps.
+        letter = next(each for each in unstopped.text[1:] if each.isascii() and each.isalpha())
+        form = CotFormat(template_of(tokenizer), family_named("tiny"), separator=letter)
+        here = TransformersPolicy(model, tokenizer, form, "tiny")
+        server = VLLMServer(folder, tmp_path / "log")
+        try:
+            there = policy_at(server.url, step_format=form, tokenizer=tokenizer)
+            in_chats = policy_at(server.url, step_format=form, way="continuing")
+            endings = step_by_step(here, there, state, greedy, steps=3)
+            assert (len(endings), endings[0]) == (3, "step")
+            assert "sent as token ids" in there.report()
+            [chatted] = propose(in_chats, (state, 1, greedy, 0))
+            assert chatted.steps[0].text == propose(there, (state, 1, greedy, 0))[0].steps[0].text
+            assert in_chats.dialect.tells_stops
+        finally:
+            server.kill()
+
+    @pytest.mark.real
+    @pytest.mark.skipif(not SMOLLM2.is_dir(), reason="run `treestar models fetch smollm2-135m`")
+    def test_smollm2(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        question = "Natalia sold 48 clips in April and half as many in May. How many clips did she sell altogether?"
+        here = load_policy(str(SMOLLM2), "cot", dtype="float32")
+        server = VLLMServer(SMOLLM2, tmp_path / "log", "--max-model-len", "1024")
+        try:
+            there = policy_at(server.url, step_format=here.format, tokenizer=here.tokenizer)
+            greedy = Sampling(temperature=0.0, max_tokens=128)
+            endings = step_by_step(here, there, State(Problem(question)), greedy, steps=8)
+            assert endings[-1] == "answer"
+            assert "sent as token ids" in there.report()
+            # Without its tokenizer, the server continues the reply, but reads it as text: this model writes its blank
+            # lines as two tokens, which come back as one, and goes on with other words than after its own tokens.
+            in_chats = policy_at(server.url, step_format=here.format)
+            assert step_by_step(here, in_chats, State(Problem(question)), greedy, steps=1) == endings[:1]
+            assert "continues an unfinished reply, asked with continue_final_message" in in_chats.report()
+        finally:
+            server.kill()
+
+
+def with_wide_heads() -> Any:
+    """The tiny model with heads of 32 dimensions, the fewest that vLLM computes on a CPU."""
+    import torch
+    from transformers import LlamaForCausalLM
+
+    config = type(tiny_model()[0].config).from_dict(tiny_model()[0].config.to_dict())
+    config.update({"num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 32})
+    torch.manual_seed(0)
+    return LlamaForCausalLM(config).eval()
+
+
+def step_by_step(here: Any, there: Any, state: State, sampling: Sampling, steps: int) -> list[str]:
+    """The endings of up to `steps` steps, which both policies write with the same text and tokens."""
+    endings: list[str] = []
+    while len(endings) < steps and "answer" not in endings:
+        [expected] = asyncio.run(here.propose(state, 1, sampling, 0)).steps
+        [[found]] = [each.steps for each in propose(there, (state, 1, sampling, 0))]
+        assert (found.text, found.ending, found.answer) == (expected.text, expected.ending, expected.answer)
+        assert there.tokenizer is None or found.token_ids == expected.token_ids
+        assert found.log_probability == pytest.approx(expected.log_probability, abs=0.02)
+        state = State(state.problem, (*state.steps, expected), (*state.executions, Execution()))
+        endings.append(found.ending)
+    return endings
 
 
 def states_of_a_search() -> list[State]:

@@ -55,8 +55,8 @@ class Handler(BaseHTTPRequestHandler):
                 f"This model's maximum context length is {self.policy.context} tokens. However, you requested "
                 f"{body['max_tokens']} output tokens and your prompt contains {len(prompt)} input tokens."
             )
-        sampling = Sampling(body["temperature"], body["top_p"], body["max_tokens"])
-        request = Request(prompt, 1, sampling, body.get("seed", 0), tuple(body["stop"]))
+        sampling = Sampling(body["temperature"], body.get("top_p", 1.0), body["max_tokens"])
+        request = Request(prompt, 1, sampling, body.get("seed", 0), tuple(body.get("stop", ())))
         self.policy.generator.submit(request)
         [generated] = request.done.result().continuations
         usage = {"prompt_tokens": len(prompt), "completion_tokens": generated.tokens}
@@ -75,7 +75,7 @@ def chat_text(body: dict[str, Any]) -> str:
 
 def choice(generated: Generated, body: dict[str, Any], is_chat: bool) -> dict[str, Any]:
     text, stop = generated.text, None
-    for each in body["stop"]:
+    for each in body.get("stop", ()):
         if not generated.ended and each in text:
             text, stop = text[: text.index(each)], each
     found: dict[str, Any] = {"index": 0, "finish_reason": "stop" if generated.ended or stop else "length"}

@@ -48,3 +48,23 @@ def save_tiny_model(folder: Path, **config: object) -> Path:
     path = folder / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | config))
     return folder
+
+
+def byte_tokenizer(bos: bool = False) -> Any:
+    """A tokenizer of bytes with a chat template, which writes a beginning-of-sequence token if texts begin with one."""
+    from tokenizers import processors
+    from transformers import PreTrainedTokenizerFast
+
+    _, tokenizer = tiny_model()
+    backend = type(tokenizer.backend_tokenizer).from_str(tokenizer.backend_tokenizer.to_str())
+    backend.add_special_tokens(["<s>"])
+    if bos:
+        token = ("<s>", backend.token_to_id("<s>"))
+        backend.post_processor = processors.TemplateProcessing("<s> $A", special_tokens=[token])
+    made = PreTrainedTokenizerFast(
+        tokenizer_object=backend, eos_token="<|endoftext|>", **({"bos_token": "<s>"} if bos else {})
+    )
+    made.chat_template = (
+        "{{ bos_token }}" if bos else ""
+    ) + "{% for each in messages %}<|{{ each.role }}|>{{ each.content }}{% endfor %}<|assistant|>"
+    return made

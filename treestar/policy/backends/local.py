@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from treestar.policy.backends.prompt_tokens import first_tokens, prompt_tokens
 from treestar.policy.backends.sampling import request_seed
-from treestar.policy.formats import StepFormat, missing_bos
+from treestar.policy.formats import StepFormat
 from treestar.policy.language_model import LanguageModelPolicy
 from treestar.types import ContextOverflow, Proposal, Sampling, State, Step
 
@@ -91,13 +92,8 @@ class LocalPolicy(LanguageModelPolicy):
         return Proposal(steps, len(prompt), generation.tokens + further)
 
     def prompt_tokens(self, state: State) -> list[int]:
-        """What the model reads, with exactly one beginning-of-sequence token if it wants one."""
-        ids = [token for piece in self.format.pieces(state) for token in piece.token_ids or self.encode(piece.text)]
-        return missing_bos(self.tokenizer, ids) + ids
-
-    def encode(self, text: str) -> list[int]:
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-        return ids
+        """What the model reads."""
+        return prompt_tokens(self.tokenizer, self.format, state)
 
     async def complete(
         self, begun: Generated, prompt: list[int], sampling: Sampling, seed: int, index: int, stops: tuple[str, ...]
@@ -125,16 +121,5 @@ class LocalPolicy(LanguageModelPolicy):
         # What a format of tags stops at comes before the end of the sequence; prose has no tags.
         stopped = not self.format.keeps_tokens and any(stop in generated.text for stop in stops)
         step = self.format.parse(state, generated.text, generated.ended and not stopped)
-        ids = self.tokens_of(step, generated) if self.format.keeps_tokens else ()
+        ids = first_tokens(self.tokenizer, generated.token_ids, step.text) if self.format.keeps_tokens else ()
         return replace(step, tokens=generated.tokens, log_probability=generated.log_probability, token_ids=ids)
-
-    def tokens_of(self, step: Step, generated: Generated) -> tuple[int, ...]:
-        """The generated tokens that the step's text consists of; () if it ends within one."""
-        ids = generated.token_ids
-        if step.text == generated.text:
-            return ids
-        for count in range(len(ids) - 1, 0, -1):
-            text = self.tokenizer.decode(list(ids[:count]), skip_special_tokens=False)
-            if len(text) <= len(step.text):
-                return ids[:count] if text == step.text else ()
-        return ()

@@ -2,85 +2,58 @@
 
 docs/guides/backends.md says what is sent and what depends on the server.
 
-A step format that is text to be continued goes to `/completions`. One with messages (`StepFormat.messages`) goes to
-`/chat/completions`, where the server applies the model's own template; the steps so far are the beginning of the
-assistant's reply, which the server is asked to continue.
+There are several ways to have a server write the next step (`openai_ways.py`). Before its first request the policy
+chooses one (`openai_probe.py`), and keeps to it. What the server refuses is left out from then on
+(`openai_dialect.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from treestar.policy.backends.remote_server import Refusal, RemoteServer, RemoteServerConfig, UnusableAnswer
+from treestar.policy.backends.local import Generated
+from treestar.policy.backends.openai_answers import CUT_TAGS, Completion, read_completion
+from treestar.policy.backends.openai_dialect import OVERFLOW, WHOLE_DISTRIBUTION, Dialect
+from treestar.policy.backends.openai_probe import choose_way, named_way
+from treestar.policy.backends.openai_ways import Way, WayName
+from treestar.policy.backends.remote_server import Refusal, RemoteServer, RemoteServerConfig
 from treestar.policy.backends.sampling import refuse_distinct, request_seed
 from treestar.policy.formats import (
-    ENDINGS,
-    PARAGRAPH,
     FormatName,
     Message,
     StepFormat,
     family_named,
+    step_format_for,
     step_format_named,
 )
 from treestar.policy.language_model import LanguageModelPolicy
-from treestar.policy.models import model_config, shipped_path
-from treestar.types import ContextOverflow, Proposal, Sampling, State, Step, TreestarError
+from treestar.policy.models import (
+    load_config,
+    load_generation_config,
+    load_tokenizer,
+    model_config,
+    policy_path,
+    shipped_path,
+)
+from treestar.types import ContextOverflow, Problem, Proposal, Sampling, State, TreestarError
 
 __all__ = [
+    "NOTHING",
     "OPENAI_PREFIX",
     "OVERFLOW",
     "OpenAIPolicy",
+    "describe_server",
     "load_openai_policy",
     "parse_openai_name",
+    "template_at_the_server",
 ]
 
 OPENAI_PREFIX = "openai:"
 
-CUT_TAGS = {tag: (tag[: place + 1], tag[place + 1 :]) for place, tag in enumerate(ENDINGS)}
-"""Each ending tag in two parts. Servers stop at the second and leave it out, and few say where they stopped. But the
-first part differs for each tag, so the end of the text says which tag it was: "<", "<e" or "<en"."""
-
-WHOLE_DISTRIBUTION = ("top_k", "min_p", "repetition_penalty")
-"""Always sent, because servers, or the models' generation_config.json, would otherwise change the probabilities."""
-
-CONTINUE_REPLY = {"add_generation_prompt": False, "continue_final_message": True}
-"""Asks vLLM, SGLang and llama.cpp to continue the last message; Ollama does so by default."""
-
-OPTIONAL = ("seed", "logprobs", *WHOLE_DISTRIBUTION, *CONTINUE_REPLY)
-"""Fields that a server may reject; they are then left out."""
-
-GO_ON = "Go on exactly where you stopped: write what comes next, up to and with its tag, and nothing else."
-
-PREFILL_REFUSED = re.compile(r"prefill|last role|end with a user message", re.IGNORECASE)
-"""How servers say that the last message must not be the assistant's."""
-
-OVERFLOW = re.compile(
-    r"context.{0,20}(length|size|window)|exceed_context|max(imum)?[ _](model[ _]|input[ _]|prompt[ _])?len"
-    r"|prompt is too long|too many (input )?tokens",
-    re.IGNORECASE,
-)
-"""How servers say that prompt and step do not fit."""
-
-
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """One continuation, as a server returned it."""
-
-    text: str
-    finished: bool
-    """It ended by itself or at a stop string, not at the token limit."""
-    prompt_tokens: int
-    tokens: int
-    log_probability: float
-    """Summed over the tokens; 0 where the server returns none."""
-    stop: str | None
-    """The stop string that ended it, where the server says."""
-    names_stops: bool
-    """Whether this server says at which stop string it stopped."""
+NOTHING = Generated("", False, 0, 0.0)
+"""A step of which nothing has been written yet."""
 
 
 class OpenAIPolicy(LanguageModelPolicy):
@@ -89,13 +62,15 @@ class OpenAIPolicy(LanguageModelPolicy):
     Args:
         model: the model's name at the server.
         url: the server's base URL; see `RemoteServer`.
-        step_format: the format in which the model writes its steps, which also chooses the endpoint.
-        continue_replies: False asks for each next step with a message, for a chat server that would start a new reply
-            after an unfinished one. A server that says it does is asked that way in any case.
+        step_format: the format in which the model writes its steps.
+        tokenizer: the model's transformers tokenizer, if it is on this machine. Prompts are then rendered here, if the
+            server has `/completions`.
+        way: how the server is to be asked for a step: `completions`, `continuing` (an unfinished reply), `asking` (with
+            a further message) or `whole` (complete solutions). None finds out what the server can do.
         extra_body: additional fields of every request, such as `{"skip_special_tokens": False}`.
 
     Raises:
-        TreestarError: the URL or the key is malformed, or the `openai` package is missing.
+        TreestarError: the URL or the key is malformed, the `openai` package is missing, or `way` needs a tokenizer.
     """
 
     def __init__(
@@ -104,27 +79,43 @@ class OpenAIPolicy(LanguageModelPolicy):
         url: str | None,
         step_format: StepFormat,
         config: RemoteServerConfig | None = None,
-        continue_replies: bool = True,
+        tokenizer: Any = None,
+        way: WayName | None = None,
         extra_body: dict[str, Any] | None = None,
     ) -> None:
         self.server = RemoteServer(url, config or RemoteServerConfig())
         super().__init__(step_format, f"{OPENAI_PREFIX}{model}@{self.server.url}")
         self.model = model
+        self.tokenizer = tokenizer
         self.extra_body = extra_body or {}
-        self.refused: set[str] = set() if continue_replies else set(CONTINUE_REPLY)
-        """The OPTIONAL fields that the server rejects."""
-        self.names_stops = False
+        self.dialect = Dialect()
+        # A model that can think would do so in every other format too.
+        self.dialect.thinking_off = family_named(model).format == "thinking" and step_format.name != "thinking"
+        self.way = None if way is None else named_way(way, step_format, self.dialect, tokenizer)
+        """How the server is asked for steps; None until that has been found out."""
+        self.choosing: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
+        """Held while the way is being chosen, on that event loop."""
 
     async def close(self) -> None:
         """Close the connections."""
         await self.server.close()
 
     def report(self) -> str:
-        """The server failures that were recovered from, in one line; "" without any."""
-        failed = self.server.failures_text()
-        parts = [f"requests repeated: {failed}"] if failed else []
-        parts += [f"the server does not take: {', '.join(sorted(self.refused))}"] if self.refused else []
+        """How the server was asked for steps, and the failures that were recovered from, in one line."""
+        failed, refused = self.server.failures_text(), sorted(self.dialect.refused)
+        parts = [self.way.sentence] if self.way is not None and self.way.sentence else []
+        parts += [f"requests repeated: {failed}"] if failed else []
+        parts += [f"the server does not take: {', '.join(refused)}"] if refused else []
         return "; ".join(parts)
+
+    async def describe(self) -> str:
+        """How the server is asked for steps, in one sentence, after asking it what it can do.
+
+        Raises:
+            TreestarError: the server refuses the model or the key, or does not answer.
+        """
+        way = await self.chosen_way()
+        return way.sentence or f"requests go to {way.path}, and the server continues the text as it is"
 
     async def propose(self, state: State, n: int, sampling: Sampling, seed: int) -> Proposal:
         """See `Policy.propose`.
@@ -135,132 +126,114 @@ class OpenAIPolicy(LanguageModelPolicy):
                 distinct candidates.
         """
         refuse_distinct(sampling, self.name)
-        tasks = [asyncio.create_task(self.complete(state, sampling, request_seed(seed, index))) for index in range(n)]
+        way = await self.chosen_way()
+        tasks = [asyncio.create_task(self.complete(way, state, sampling, seed, index)) for index in range(n)]
         try:
-            completions = await asyncio.gather(*tasks)
+            completed = await asyncio.gather(*tasks)
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        steps = tuple(self.step(state, each) for each in completions)
-        return Proposal(steps, completions[0].prompt_tokens, sum(step.tokens for step in steps))
+        steps = tuple(way.step(state, generated) for _, generated in completed)
+        return Proposal(steps, completed[0][0], sum(step.tokens for step in steps))
 
-    async def complete(self, state: State, sampling: Sampling, seed: int) -> Completion:
-        """One continuation; a field that the server rejects is left out from then on."""
+    async def chosen_way(self) -> Way:
+        """How the server is asked for steps; the first call finds that out."""
+        if self.way is not None:
+            return self.way
+        loop = asyncio.get_running_loop()
+        if self.choosing is None or self.choosing[0] is not loop:
+            self.choosing = loop, asyncio.Lock()
+        async with self.choosing[1]:
+            if self.way is None:
+                try:
+                    self.way = await choose_way(self.format, self.dialect, self.tokenizer, self.server.url, self.ask)
+                except Refusal as refusal:
+                    raise self.refusal_error(refusal) from None
+            return self.way
+
+    async def complete(
+        self, way: Way, state: State, sampling: Sampling, seed: int, index: int
+    ) -> tuple[int, Generated]:
+        """The prompt's tokens, and candidate `index`, continued while a stop string ended it where its step does not
+        end."""
+        generated, prompt_tokens, part = NOTHING, 0, 0
         while True:
-            body = self.body(state, sampling, seed)
-            path = "/chat/completions" if "messages" in body else "/completions"
+            limit, begun = way.limit(sampling), generated
+            numbers = (part,) if part else ()
+            body = self.body(way, state, sampling, limit - begun.tokens, request_seed(seed, index, *numbers), begun)
             try:
-                completion = await self.server.post(path, body, read_completion)
+                completion = await self.ask(way.path, body)
             except Refusal as refusal:
-                if refusal.status in (400, 413, 422) and OVERFLOW.search(refusal.message):
-                    raise ContextOverflow(f"{self.name}: {refusal.message}") from None
-                unwanted = (set(body) - set(self.extra_body)).intersection(
-                    OPTIONAL, re.findall(r"\w+", refusal.message)
-                )
-                if PREFILL_REFUSED.search(refusal.message):
-                    unwanted |= set(body).intersection(CONTINUE_REPLY)
-                if not unwanted:
-                    raise TreestarError(
-                        f"{self.server.url} refuses model {self.model!r} ({refusal.status}): {refusal.message}"
-                    ) from None
-                self.refused.update(unwanted)
-            else:
-                self.names_stops = completion.names_stops
-                return completion
+                if not is_overflow(refusal):
+                    raise self.refusal_error(refusal) from None
+                if way.shortens(limit, sampling):
+                    continue
+                raise ContextOverflow(f"{self.name}: {refusal.message}") from None
+            generated = way.read(state, begun, completion, body.get("stop", []))
+            prompt_tokens, part = prompt_tokens or completion.prompt_tokens, part + 1
+            is_over = generated.ended or not way.goes_on or generated.tokens >= limit
+            if is_over or not self.format.goes_on(generated.text):
+                return prompt_tokens, generated
+            if generated.text == begun.text and not way.asks_again(body):
+                return prompt_tokens, generated
 
-    def body(self, state: State, sampling: Sampling, seed: int) -> dict[str, Any]:
-        """The request as JSON."""
-        messages = self.messages(state)
-        optional = {"seed": seed, "logprobs": 1 if messages is None else True, **distribution(sampling)}
-        if messages is not None and self.continues_replies():
-            optional |= CONTINUE_REPLY
+    def body(
+        self, way: Way, state: State, sampling: Sampling, limit: int, seed: int, begun: Generated
+    ) -> dict[str, Any]:
+        """The request as JSON.
+
+        Args:
+            limit: maximum number of tokens.
+            begun: what the step has so far.
+        """
+        stops = way.stops(state)
+        leaves_no_trace = any(stop not in CUT_PARTS for stop in stops)
         return {
-            "model": self.model,
-            **({"prompt": self.format.prompt(state)} if messages is None else {"messages": messages}),
-            "max_tokens": sampling.max_tokens,
+            **way.prompt(state, begun),
+            "max_tokens": limit,
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
-            "stop": self.stop_strings(state),
-            **{name: value for name, value in optional.items() if name not in self.refused},
-            **self.extra_body,
+            **({"stop": stops} if stops else {}),
+            **({"include_stop_str_in_output": True} if leaves_no_trace else {}),
+            "seed": seed,
+            "logprobs": True if way.path == "/chat/completions" else 1,
+            **distribution(sampling),
         }
 
-    def messages(self, state: State) -> list[Message] | None:
-        """The conversation up to where the next step begins; None for a format that is text to be continued.
+    async def ask(self, path: str, fields: dict[str, Any]) -> Completion:
+        """The server's answer; a field that it rejects is left out from then on.
 
-        The reply so far comes last, or, where the server does not continue replies, before a request to continue.
+        Raises:
+            Refusal: the server refuses the request as a whole.
+            TreestarError: it kept failing for longer than the patience.
         """
-        messages = self.format.messages(state.problem)
-        if messages is None:
-            return None
-        reply: Message = {"role": "assistant", "content": self.format.reply(state)}
-        if self.continues_replies():
-            return [*messages, reply]
-        return [*messages, reply, {"role": "user", "content": GO_ON}] if state.steps else messages
+        while True:
+            body = self.dialect.spoken({"model": self.model, **fields})
+            try:
+                completion = await self.server.post(path, {**body, **self.extra_body}, read_completion)
+            except Refusal as refusal:
+                own = {name: value for name, value in body.items() if name not in self.extra_body}
+                if is_overflow(refusal) or not self.dialect.learn_refusal(refusal.message, own):
+                    raise
+            else:
+                self.dialect.learn_stops(completion, body)
+                return completion
 
-    def continues_replies(self) -> bool:
-        return not self.refused.intersection(CONTINUE_REPLY)
+    def refusal_error(self, refusal: Refusal) -> TreestarError:
+        return TreestarError(f"{self.server.url} refuses model {self.model!r} ({refusal.status}): {refusal.message}")
 
-    def stop_strings(self, state: State) -> list[str]:
-        """A paragraph leaves no trace of its end, so only a server that says where it stopped may stop there."""
-        wanted = self.format.stop_strings(state)
-        return [
-            CUT_TAGS[each][1] if each in CUT_TAGS else each for each in wanted if each in CUT_TAGS or self.names_stops
-        ]
 
-    def step(self, state: State, completion: Completion) -> Step:
-        text = with_whole_tag(completion) + (PARAGRAPH if completion.stop == PARAGRAPH else "")
-        if self.format.messages(state.problem) is not None:
-            text = self.format.own_text(state, text)
-        stopped = any(stop in text for stop in self.format.stop_strings(state))
-        step = self.format.parse(state, text, completion.finished and not stopped)
-        return replace(step, tokens=completion.tokens, log_probability=completion.log_probability)
+CUT_PARTS = frozenset(cut for _, cut in CUT_TAGS.values())
+
+
+def is_overflow(refusal: Refusal) -> bool:
+    return refusal.status in (400, 413, 422) and OVERFLOW.search(refusal.message) is not None
 
 
 def distribution(sampling: Sampling) -> dict[str, Any]:
     """The fields of WHOLE_DISTRIBUTION."""
-    return {"top_k": sampling.top_k or -1, "min_p": sampling.min_p, "repetition_penalty": 1.0}
-
-
-def with_whole_tag(completion: Completion) -> str:
-    """The text, completed where it stopped inside a tag."""
-    for kept, cut in CUT_TAGS.values():
-        if completion.finished and completion.text.endswith(kept):
-            return completion.text + cut
-    return completion.text
-
-
-def read_completion(answer: Any) -> Completion:
-    """The continuation in an answer of either endpoint.
-
-    Raises:
-        UnusableAnswer: the answer has another shape, lacks token counts, or was cut off by the server.
-    """
-    try:
-        choice, usage = answer["choices"][0], answer["usage"]
-        text = choice["message"]["content"] or "" if "message" in choice else choice["text"]
-        reason, stop = choice["finish_reason"], choice.get("stop_reason", choice.get("matched_stop"))
-        completion = Completion(
-            text,
-            reason == "stop",
-            int(usage["prompt_tokens"]),
-            int(usage["completion_tokens"]),
-            log_probability(choice.get("logprobs") or {}),
-            stop if isinstance(stop, str) else None,
-            "stop_reason" in choice or "matched_stop" in choice,
-        )
-    except (AttributeError, IndexError, KeyError, TypeError) as error:
-        raise UnusableAnswer(f"not the answer of an OpenAI-compatible server: {answer!r:.200}") from error
-    if not isinstance(text, str) or reason not in ("stop", "length", "content_filter"):
-        raise UnusableAnswer(f"cut off with finish_reason {reason!r}")
-    return completion
-
-
-def log_probability(logprobs: dict[str, Any]) -> float:
-    """The sum over the tokens, from an answer of either endpoint."""
-    tokens = logprobs.get("token_logprobs") or [token["logprob"] for token in logprobs.get("content") or ()]
-    return min(float(sum(tokens)), 0.0)
+    return dict(zip(WHOLE_DISTRIBUTION, (sampling.top_k or -1, sampling.min_p, 1.0), strict=True))
 
 
 def load_openai_policy(
@@ -269,8 +242,9 @@ def load_openai_policy(
     """The policy that `openai:MODEL@URL` or `openai:MODEL` names.
 
     Args:
-        step_format: None takes what config.json says under `treestar_format` where MODEL is a folder or a shipped
-            model, else what the family of that name writes: servers do not tell.
+        step_format: None takes what the model's files say where MODEL is on this machine: a folder, a shipped or
+            fetched model, or a hub id whose tokenizer is in the hub's cache. Otherwise its name decides: servers do not
+            tell.
         step_separator: as for `load_policy`.
 
     Raises:
@@ -279,8 +253,72 @@ def load_openai_policy(
     model, url = parse_openai_name(name)
     found = model_config(shipped_path("policy", model) or Path(model).expanduser())
     family = family_named(model)
-    chosen = step_format or found.get("treestar_format", family.format)
-    return OpenAIPolicy(model, url, step_format_named(chosen, family=family, separator=step_separator), config)
+    wanted = step_format or found.get("treestar_format", family.format)
+    chosen = step_format_named(wanted, template_at_the_server, family, step_separator)
+    files = None if chosen.messages(Problem("")) is None else local_files(model)
+    if files is None:
+        return OpenAIPolicy(model, url, chosen, config)
+    model_config_file, tokenizer, generation = files
+    chosen = step_format_for(model_config_file, tokenizer, step_format, generation, step_separator)
+    return OpenAIPolicy(model, url, chosen, config, tokenizer)
+
+
+def describe_server(
+    name: str,
+    step_format: FormatName | None = None,
+    step_separator: str | None = None,
+    patience_seconds: float = 10.0,
+) -> str:
+    """How the server of the policy `name` is asked for steps, in one sentence, after asking it what it can do.
+
+    Raises:
+        TreestarError: as `load_openai_policy`, or the server refuses the model or the key, or does not answer.
+    """
+    policy = load_openai_policy(
+        name, step_format, RemoteServerConfig(patience_seconds=patience_seconds), step_separator
+    )
+
+    async def described() -> str:
+        try:
+            return await policy.describe()
+        finally:
+            await policy.close()
+
+    return asyncio.run(described())
+
+
+def template_at_the_server(messages: list[Message]) -> str:
+    """Stands for a chat template that only the server has: the messages, readable for people."""
+    return "".join(f"[{message['role']}]\n{message['content']}\n\n" for message in messages) + "[assistant]\n"
+
+
+def local_files(model: str) -> tuple[Any, Any, Any] | None:
+    """The transformers configuration, tokenizer and generation configuration (None if it has none) of a model that is
+    on this machine; None if it is not. Nothing is fetched."""
+    path = local_path(model)
+    if path is None:
+        return None
+    try:
+        return load_config(path), load_tokenizer(path), load_generation_config(path)
+    except Exception:  # files are missing, or transformers cannot read them: it raises anything
+        return None
+
+
+def local_path(model: str) -> str | None:
+    """The folder or GGUF file of a model, in the hub's cache for a hub id; None if it is not on this machine."""
+    try:
+        path = policy_path(model)
+    except TreestarError:
+        return None
+    if Path(path).exists():
+        return path
+    from huggingface_hub import try_to_load_from_cache
+
+    try:
+        found = try_to_load_from_cache(path, "tokenizer_config.json")
+    except ValueError:  # it cannot be a hub id
+        return None
+    return str(Path(found).parent) if isinstance(found, str) else None
 
 
 def parse_openai_name(name: str) -> tuple[str, str | None]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import re
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -39,6 +40,9 @@ LONGEST_PAUSE = 30.0
 
 PASSING_STATUS = frozenset({408, 409, 425, 429})
 """Temporary failures besides 5xx."""
+
+FINAL_FAULT = re.compile(r"prefill|enable_thinking|chat template|jinja|not implemented", re.IGNORECASE)
+"""What some servers report with status 500 although it would fail again: what they cannot do (llama.cpp)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +166,7 @@ class RemoteServer:
             return read(await asyncio.wait_for(request, self.config.timeout_seconds))
         except APIStatusError as error:
             status, message = error.status_code, self.clean(message_of(error))
-            if status < 500 and status not in PASSING_STATUS:
+            if (status < 500 and status not in PASSING_STATUS) or status == 501 or FINAL_FAULT.search(message):
                 raise Refusal(status, message) from None
             wanted = retry_after(error.response.headers.get("retry-after"))
             raise Failure(f"status {status}", message, wanted) from None

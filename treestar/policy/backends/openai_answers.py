@@ -1,0 +1,143 @@
+"""What a server of OpenAI's protocol answered, and where it stopped.
+
+Servers leave out the stop string at which they stopped, and few say which one it was. So a tag is cut in two: the
+server is stopped at its second part, and the first part, which stays, says which tag it was. A blank line leaves no
+trace; only a server that says where it stopped, or that keeps stop strings in its text, can be stopped there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from treestar.policy.backends.remote_server import UnusableAnswer
+from treestar.policy.formats import ENDINGS
+
+__all__ = ["CUT_TAGS", "Completion", "joined_thought", "read_completion", "stopped_text", "without_beginning"]
+
+CUT_TAGS = {tag: (tag[: place + 1], tag[place + 1 :]) for place, tag in enumerate(ENDINGS)}
+"""Each ending tag in two parts. The first part differs for each tag, so the end of the text says which tag it was:
+"<", "<e" or "<en"."""
+
+FINISHED = ("stop", "eos", "eos_token", "stop_sequence")
+"""How servers say that the model ended its text, or that a stop string did (TGI has words of its own)."""
+
+LIMITED = ("length", "content_filter")
+
+THOUGHT, END_OF_THOUGHT = "<think>", "</think>"
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One continuation, as a server returned it."""
+
+    text: str
+    finished: bool
+    """It ended by itself or at a stop string, not at the token limit."""
+    prompt_tokens: int
+    tokens: int
+    log_probability: float
+    """Summed over the tokens; 0 where the server returns none."""
+    stop: str | None = None
+    """The stop string that ended it, where the server says."""
+    names_stops: bool = False
+    """Whether this server says at which stop string it stopped."""
+    thought: str = ""
+    """What the model thought before `text`, where the server files it in a field of its own."""
+    token_ids: tuple[int, ...] = ()
+    """The generated tokens, where the server returns them."""
+
+
+def read_completion(answer: Any) -> Completion:
+    """The continuation in an answer of `/completions` or `/chat/completions`.
+
+    Raises:
+        UnusableAnswer: the answer has another shape, lacks token counts, or was cut off by the server.
+    """
+    try:
+        choice, usage = answer["choices"][0], answer["usage"]
+        message = choice.get("message") or {}
+        text = message["content"] or "" if "message" in choice else choice["text"]
+        thought = message.get("reasoning") or message.get("reasoning_content") or ""
+        reason, stop = choice["finish_reason"], choice.get("stop_reason", choice.get("matched_stop"))
+        completion = Completion(
+            text,
+            reason in FINISHED,
+            int(usage["prompt_tokens"]),
+            int(usage["completion_tokens"]),
+            log_probability(choice.get("logprobs") or {}),
+            stop if isinstance(stop, str) else None,
+            "stop_reason" in choice or "matched_stop" in choice,
+            thought,
+            tuple(map(int, choice.get("token_ids") or ())),
+        )
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise UnusableAnswer(f"not the answer of an OpenAI-compatible server: {answer!r:.200}") from error
+    if not isinstance(text, str) or not isinstance(thought, str):
+        raise UnusableAnswer(f"the reply is not a text: {answer!r:.200}")
+    if reason not in FINISHED and reason not in LIMITED:
+        raise UnusableAnswer(f"cut off with finish_reason {reason!r}")
+    return completion
+
+
+def log_probability(logprobs: dict[str, Any]) -> float:
+    """The sum over the tokens, from an answer of either endpoint."""
+    tokens = logprobs.get("token_logprobs") or [token["logprob"] for token in logprobs.get("content") or ()]
+    return min(float(sum(each for each in tokens if each is not None)), 0.0)
+
+
+def stopped_text(completion: Completion, stops: Sequence[str]) -> tuple[str, bool]:
+    """The text with the stop string that ended it, and whether one did.
+
+    Args:
+        stops: the stop strings that were sent; second parts of CUT_TAGS are completed to the whole tag.
+    """
+    text = completion.text
+    if not completion.finished:
+        return text, False
+    if any(text.endswith(stop) for stop in stops):
+        return text, True
+    if completion.stop in stops:
+        return text + (completion.stop or ""), True
+    for kept, cut in CUT_TAGS.values():
+        if cut in stops and text.endswith(kept):
+            return text + cut, True
+    return text, False
+
+
+def joined_thought(completion: Completion, reply: str) -> str:
+    """The text, after the thought that the server filed in another field.
+
+    Args:
+        reply: the reply so far; a thought that is open there is gone on with.
+    """
+    if not completion.thought:
+        return completion.text
+    opening = "" if is_thinking(reply) else THOUGHT
+    closing = END_OF_THOUGHT if completion.text or completion.finished else ""
+    return f"{opening}{completion.thought}{closing}{completion.text}"
+
+
+def is_thinking(reply: str) -> bool:
+    return reply.rfind(THOUGHT) > reply.rfind(END_OF_THOUGHT)
+
+
+MADE_UP_OUTPUT = re.compile(r"\s*```output\n.*?^```[ \t]*\n?", re.DOTALL | re.MULTILINE)
+
+
+def without_beginning(text: str, beginnings: Sequence[str]) -> str:
+    """`text` without what it repeats of the reply so far, nor what it claims that the reply's code printed.
+
+    Args:
+        beginnings: the reply so far, and other forms of it that a model may repeat.
+    """
+    said = text.lstrip()
+    for beginning in beginnings:
+        begun = beginning.strip()
+        if begun and said.startswith(begun):
+            text = said[len(begun) :].removeprefix(beginning[len(beginning.rstrip()) :])
+            made_up = MADE_UP_OUTPUT.match(text)
+            return text[made_up.end() :] if made_up else text
+    return text
