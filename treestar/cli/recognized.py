@@ -6,11 +6,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from treestar.policy.backends.openai import OPENAI_PREFIX
+from treestar.policy.backends.openai import OPENAI_PREFIX, describe_server
 from treestar.policy.formats import FormatName, StepFormat, missing_bos
 from treestar.policy.formats.prose import ProseFormat
 from treestar.policy.load import PolicyFiles, read_policy_files, read_step_format
-from treestar.types import Problem, State
+from treestar.types import Problem, State, TreestarError
 
 __all__ = ["show_policy"]
 
@@ -48,11 +48,18 @@ def recognized(chosen: StepFormat) -> list[tuple[str, str]]:
 
 
 def from_files(policy: str, chosen: StepFormat) -> list[tuple[str, str]]:
-    """What follows from the model's files; a server does not show them."""
+    """What follows from the model's files, or what a server answered."""
     if policy.startswith(OPENAI_PREFIX):
-        return []
+        return [("server", server(policy, chosen))]
     found = read_policy_files(policy)
     return [("context", f"{context(found):,} tokens"), ("prompt", begins(found, chosen))]
+
+
+def server(policy: str, chosen: StepFormat) -> str:
+    try:
+        return describe_server(policy, chosen.name)
+    except TreestarError as error:
+        return f"not asked: {error}"
 
 
 def context(found: PolicyFiles) -> int:

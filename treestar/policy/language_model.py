@@ -27,7 +27,7 @@ class LanguageModelPolicy(Policy):
     def writing(self, step_format: StepFormat) -> LanguageModelPolicy:
         """This policy in another format. It shares the model, which only the original closes."""
         other = copy(self)
-        other.format, other.recommended = step_format, step_format.recommended
+        other.format, other.step_format, other.recommended = step_format, step_format.name, step_format.recommended
         return other
 
     def preamble(self, problem: Problem) -> str:

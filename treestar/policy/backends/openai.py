@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from treestar.policy.backends.local import Generated
 from treestar.policy.backends.openai_answers import CUT_TAGS, Completion, read_completion
@@ -95,6 +95,12 @@ class OpenAIPolicy(LanguageModelPolicy):
         """How the server is asked for steps; None until that has been found out."""
         self.choosing: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
         """Held while the way is being chosen, on that event loop."""
+
+    def writing(self, step_format: StepFormat) -> OpenAIPolicy:
+        """See `LanguageModelPolicy.writing`. How the server is asked depends on the format, so it is found out anew."""
+        other = cast(OpenAIPolicy, super().writing(step_format))
+        other.way, other.choosing = None, None
+        return other
 
     async def close(self) -> None:
         """Close the connections."""
