@@ -8,23 +8,26 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from treestar.verifier.grading.phrases import OTHER_SCRIPT
+
 __all__ = ["Run", "math_runs"]
 
 LONGEST_TAIL = 6000
 """In characters: only the end of a longer text is read for formulas, because the answer is there."""
 TOKEN = re.compile(
     r"""(?P<space>\s+)
-    |(?P<annotation>\\(?:begin|end)\{[a-zA-Z*]+\})
+    |(?P<begin>\\begin\{[a-zA-Z*]+\})
+    |(?P<end>\\end\{[a-zA-Z*]+\})
     |(?P<command>\\[a-zA-Z]+)
     |(?P<money>\\?[$€£¥₹])
     |(?P<escape>\\.)
-    |(?P<number>(?:\d{1,3}(?:,\d{3})+(?![\d,])|\d+,\d+(?![\d,])|\d+)(?:\.\d+)?(?:[eE][-+]?\d+(?![\w.]))?|\.\d+)
+    |(?P<number>(?:\d{1,3}(?:,\d{3})+(?![\d,])|\d{1,3}(?:\ \d{3})+(?![\d,/])|\d+,\d+(?![\d,])|\d+)(?:\.\d+)?(?:[eE][-+]?\d+(?![\w.]))?|\.\d+)
     |(?P<ordinal>(?<=\d)(?:st|nd|rd|th)(?![A-Za-z]))
     |(?P<word>[^\W\d_]+)
     |(?P<open>[(\[{])
     |(?P<close>[)\]}])
     |(?P<punctuation>[.,;?"“”])
-    |(?P<operator>\*\*|[<>]=|[-+*/^=<>≤≥≠±×÷·−_!%°:|'&√∞¼-¾⅐-⅞⁰-₎²³¹∪∩∈])
+    |(?P<operator>\*\*|[<>]=|[-+*/^=<>≤≥≠±×÷·−_!%°:|'√∞¼-¾⅐-⅞⁰-₎²³¹∪∩∈])
     |(?P<other>.)""",
     re.VERBOSE | re.DOTALL,
 )
@@ -38,6 +41,7 @@ UNIT = re.compile(r"(?:[kcmd]?m|[km]?g|[km]?l|s|h|hr|min|mph|ft|in|cm|mm|km|kg|l
 RELATION = re.compile(r"(?<![<>!:=])=(?!=)")
 LABEL = re.compile(r"\s*(?:\\?[A-Za-z]+(?:_\{?\w+\}?)?'*(?:\([A-Za-z0-9, ]*\))?|\|[A-Z]{1,3}\|)\s*")
 LETTERS = re.compile(r"(?<![A-Za-z\\])(?!(?:pi|sqrt|e|i|log|ln|sin|cos|tan|exp)(?![A-Za-z]))[A-Za-z]+")
+TIMES = re.compile(r"(?<=\d)\s?[xX]\s?(?=\d)")
 LEADING = re.compile(r"\s*(?:[=:*/^_!%)\]}>≤≥≠×÷·&,;.]|<=|>=|<)+\s*")
 TRAILING = re.compile(r"\s*(?:[-+*/^=<>≤≥≠±×÷·−_:&(\[{√,;.]|\\(?:times|cdot|div|pm|le|ge|frac|sqrt))+\s*$")
 SAYS_SOMETHING = re.compile(r"\d|\\(?:frac|sqrt|pi|infty|emptyset|varnothing|mathbb|binom)|[π∞¼-¾⅐-⅞√]")
@@ -83,7 +87,7 @@ def runs_of(text: str, tokens: list[Token]) -> list[Run]:
     for place, token in enumerate(tokens):
         spaced = place > 0 and tokens[place - 1].kind == "space"
         if token.kind == "space":
-            if token.text.count("\n") > 1:
+            if "\n" in token.text and not depth and not groups:
                 finish()
             continue
         belongs = is_math(token, tokens, place, depth, groups)
@@ -98,7 +102,9 @@ def runs_of(text: str, tokens: list[Token]) -> list[Run]:
         if start < 0:
             start = token.start
         end = token.end
-        if token.kind == "open":
+        if token.kind in ("begin", "end"):
+            groups += 1 if token.kind == "begin" else -1 if groups else 0
+        elif token.kind == "open":
             after_command = token.text == "{" and (groups or is_argument(tokens, place))
             groups += bool(after_command)
             depth += not after_command
@@ -117,7 +123,7 @@ def is_argument(tokens: list[Token], place: int) -> bool:
     before = tokens[place - 1] if place else None
     if before is None:
         return False
-    return before.kind in ("command", "annotation") or before.text in ("^", "_", "}", "]")
+    return before.kind in ("command", "begin") or before.text in ("^", "_", "}", "]")
 
 
 def is_math(token: Token, tokens: list[Token], place: int, depth: int, groups: int) -> bool:
@@ -133,18 +139,20 @@ def is_math(token: Token, tokens: list[Token], place: int, depth: int, groups: i
         return depth > 0 and written in ",;"
     if kind == "operator" and written in ":|'":
         return depth > 0 or is_tight(tokens, place) or written == "|"
-    return kind in ("number", "operator", "open", "close", "money", "escape", "annotation")
+    return kind in ("number", "operator", "open", "close", "money", "escape", "begin", "end")
 
 
 def is_math_word(token: Token, tokens: list[Token], place: int) -> bool:
     word = token.text
+    if OTHER_SCRIPT.search(word):
+        return False
     if word in NAMES or word in CONSTANTS:
         return not (word in ("e", "i", "I", "E", "in", "min") and not beside_operator(tokens, place))
     after_number = place > 0 and tokens[place - 1].kind == "number"
     if after_number and UNIT.fullmatch(word):
         return True
     if len(word) == 1:
-        return beside_operator(tokens, place) or after_number
+        return beside_operator(tokens, place) or (after_number and word.isascii())
     return len(word) <= 3 and word.isascii() and not word.islower() and beside_operator(tokens, place)
 
 
@@ -160,7 +168,7 @@ def beside_operator(tokens: list[Token], place: int) -> bool:
             if not 0 <= at < len(tokens):
                 continue
             neighbor = tokens[at]
-            if neighbor.kind == "operator" and neighbor.text not in ":|'!&":
+            if neighbor.kind == "operator" and neighbor.text not in ":|'!":
                 return True
             continue
         if neighbor.kind in ("operator", "open", "close", "number", "command") and neighbor.text not in ":'":
@@ -238,8 +246,10 @@ def unmatched_bracket(written: str) -> int | None:
 def value_of(written: str) -> str:
     """The value in `x = 5` and in `2 + 3 = 5`; an equation such as `2x + 3y = 6` stays whole."""
     parts = RELATION.split(written)
-    if len(parts) > 1 and parts[-1].strip():
-        name = parts[0]
-        if LABEL.fullmatch(name) or not LETTERS.search(name):
-            return parts[-1].strip()
+    if len(parts) > 1 and parts[0].strip() and parts[-1].strip():
+        first, last = parts[0], parts[-1]
+        if LABEL.fullmatch(last) and not LABEL.fullmatch(first):
+            return first.strip()
+        if LABEL.fullmatch(first) or not LETTERS.search(TIMES.sub("*", first)):
+            return last.strip()
     return written

@@ -29,7 +29,7 @@ from treestar.verifier.grading.forms import (
 from treestar.verifier.grading.intervals import same_set
 from treestar.verifier.grading.labels import is_function_label, is_label, read_choice
 from treestar.verifier.grading.normalize import canonical, squeeze, words_of
-from treestar.verifier.grading.units import known_unit, split_letter_unit
+from treestar.verifier.grading.units import known_unit, split_glued_unit, split_letter_unit
 
 __all__ = ["answers_equal", "warm_up"]
 
@@ -53,6 +53,13 @@ WARM_UP = (
     ("y - 2x = 1", "2y = 4x + 2"),
 )
 """Pairs that exercise the common constructs of sympy and of the grammar, whose tables grow with use."""
+
+
+COMMANDS = re.compile(
+    r"\\(?:begin|end)\{[a-z]+\}|\\text\{[^{}]*\}|\\(?!alpha|beta|gamma|delta|theta|lambda|mu|sigma|phi|omega)[a-zA-Z]+"
+)
+UNKNOWN = re.compile(r"[a-df-hj-zA-Z]|\\")
+"""A letter other than e and i, or a Greek one."""
 
 
 def warm_up() -> None:
@@ -148,13 +155,16 @@ def same_scalar(one: Form, other: Form) -> bool:
         and expressions_equal(f"\\frac{{\\pi\\cdot({one.latex})}}{{180}}", other.latex)
     ):
         return True
+    glued = None if one.unit or other.unit else split_glued_unit(one.latex)
+    if glued is not None and written_number(other.latex) is not None:
+        return expressions_equal(glued, other.latex)
     if decimal_comma(one.latex, other.latex):
         return True
     return expressions_equal(one.latex, other.latex)
 
 
 def decimal_comma(one: str, other: str) -> bool:
-    match = re.fullmatch(r"(-?\d+),(\d+)", squeeze(one))
+    match = re.fullmatch(r"(-?\d+),(\d+)", one)
     return match is not None and expressions_equal(f"{match[1]}.{match[2]}", other)
 
 
@@ -169,7 +179,22 @@ def same_relation(one: Form, other: Form) -> bool:
     if not one.is_equation:
         return False
     label, value = label_and_value(one)
-    return is_label(label, value) and same_form(read_form(value), other)
+    return (is_label(label, value) or is_calculation(one)) and same_form(read_form(value), other)
+
+
+def is_calculation(equation: Relation) -> bool:
+    """Whether an equation computes its last side: `\\binom{5}{2} = 10`. It has no unknowns, and it is no `3 = 2`."""
+    *steps, value = equation.operands
+    numbers = [written_number(side) for side in steps]
+    result = written_number(value)
+    if any(number is not None and (result is None or number.value != result.value) for number in numbers):
+        return False
+    return set(equation.operators) == {"="} and all(map(is_constant, steps))
+
+
+def is_constant(latex: str) -> bool:
+    """Whether an expression has no variables."""
+    return UNKNOWN.search(COMMANDS.sub(" ", latex)) is None
 
 
 def same_operands(one: Relation, other: Relation) -> bool:
@@ -225,8 +250,8 @@ def same_listing(one: Form, other: Form) -> bool:
     if not isinstance(one, Listing):
         return False
     if not isinstance(other, Listing):
-        if isinstance(other, Scalar | Words | Relation) and len(one.items) == 2 and not one.is_set:
-            return reads_as_decimal_comma(one, other)
+        if reads_as_decimal_comma(one, other):
+            return True
         return len(one.items) == 1 and not isinstance(other, Group | SetOperation) and same_form(one.items[0], other)
     first, second = shared_label(one.items), shared_label(other.items)
     if one.is_set and other.is_set:
@@ -237,12 +262,7 @@ def same_listing(one: Form, other: Form) -> bool:
 
 
 def reads_as_decimal_comma(listing: Listing, other: Form) -> bool:
-    whole, part = listing.items
-    if not isinstance(whole, Scalar) or not isinstance(part, Scalar) or not isinstance(other, Scalar):
-        return False
-    if not re.fullmatch(r"-?\d+", whole.latex) or not re.fullmatch(r"\d+", part.latex):
-        return False
-    return "." in other.latex and expressions_equal(f"{whole.latex}.{part.latex}", other.latex)
+    return bool(listing.decimal) and isinstance(other, Scalar) and expressions_equal(listing.decimal, other.latex)
 
 
 def shared_label(items: Sequence[Form]) -> list[Form]:

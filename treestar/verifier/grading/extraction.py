@@ -61,6 +61,15 @@ STARTS_WITH_ANSWER = re.compile(
 ENDS_WITH_ANSWER = re.compile(r"\b(?:is|are|equals|was)\b\s*:?|=\s*")
 
 
+SHORT_SENTENCE = re.compile(
+    r"(?:the|this|that|it|he|she|they|we|there|his|her|their|each|i|you)\s+(?:[\w'’]+\s+){0,3}"
+    r"(?:is|are|was|were|equals?|costs?|has|have|had|pays?|gets?|makes?|needs?|gives?|sells?|earns?|spends?|left)\s"
+    r"(?!.*\b(?:at|than|not|no|if|all|every|between)\b)[^.]*\d",
+    re.IGNORECASE,
+)
+"""A sentence of a few words that ends in a number, and in nothing that changes its meaning."""
+
+
 class Statement(NamedTuple):
     """The answer in a text."""
 
@@ -174,7 +183,7 @@ def only_formulas(text: str) -> str | None:
     words = plain_words(outside)
     if len(words) > 1 or (words and not MATH.search(text) and len(outside) > 40):
         return None
-    if len(OTHER_SCRIPT.findall(outside)) > 3:
+    if OTHER_SCRIPT.search(outside) and re.search(r"\d", text):
         return None
     return without_delimiters(text)
 
@@ -227,6 +236,8 @@ def is_prose(text: str) -> bool:
     if CONNECTIVE.match(outside) and (len(words) > 1 or MATH.search(text) or LATEX_COMMAND.search(outside)):
         return True
     if any(character.isdigit() for character in outside) and is_foreign_sentence(outside):
+        return True
+    if SHORT_SENTENCE.match(outside):
         return True
     if LATEX_COMMAND.search(outside):
         # LaTeX without dollar signs has its words in \text{...}; a sentence has others.

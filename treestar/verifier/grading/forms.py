@@ -7,12 +7,12 @@ forms are equal.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from treestar.verifier.grading.labels import is_label
 from treestar.verifier.grading.normalize import matching_brackets, words_of
-from treestar.verifier.grading.units import read_unit
+from treestar.verifier.grading.units import read_compound, read_unit
 
 __all__ = [
     "Based",
@@ -29,6 +29,8 @@ __all__ = [
     "read_form",
 ]
 
+LONGEST_SPOKEN = 60
+"""In characters; longer texts are no set in words such as "all real numbers"."""
 MOST_PARTS = 200
 """Maximum elements of a list; longer lists are compared only as words."""
 
@@ -58,6 +60,10 @@ class Listing:
 
     items: tuple[Form, ...]
     is_set: bool = False
+    decimal: str = ""
+    """The number with a decimal comma that this may be, with a point: `2.5` for `2,5`."""
+    all_hold: bool = False
+    """Whether the items are conditions that hold together, `x > 1 and x < 2`, rather than alternatives."""
 
 
 @dataclass(frozen=True)
@@ -128,8 +134,10 @@ Form = Scalar | Group | Listing | Relation | SetOperation | Table | Ratio | Cloc
 
 RELATION = re.compile(r"\\(?:le|ge|ne|in|approx|equiv|sim|to|Rightarrow|implies|subseteq|subset)(?![a-zA-Z])|[=<>]")
 READABLE = {"=", "<", ">", "\\le", "\\ge", "\\ne", "\\in"}
+LOGICAL_AND = re.compile(r"\\(?:land|wedge)(?![a-zA-Z])")
 SET_OPERATION = re.compile(r"\\(?:cup|cap|setminus|backslash)(?![a-zA-Z])")
 THOUSANDS = re.compile(r"(?<![\d,.])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])")
+DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
 TIGHT_COMMA = re.compile(r",(?! )")
 TABLE = re.compile(r"\\begin\{[pbBvV]?matrix\}(?P<body>(?:(?!\\begin).)*)\\end\{(?P<kind>[pbBvV]?matrix)\}", re.DOTALL)
 CLOCK = re.compile(r"(\d{1,2}):(\d{2})\s*(?:\\text\{\s*)?([aApP]\.?\s?[mM]\.?)?\s*\}?")
@@ -150,7 +158,7 @@ SPOKEN = {
 def read_form(text: str) -> Form:
     """The form of an answer in canonical LaTeX. Unknown forms are returned as `Words`."""
     text = unwrapped(text.strip())
-    spoken = SPOKEN.get(words_of(text))
+    spoken = SPOKEN.get(words_of(text)) if len(text) < LONGEST_SPOKEN else None
     if spoken is not None and spoken != text:
         return read_form(spoken)
     for reader in READERS:
@@ -246,6 +254,11 @@ def read_based(text: str) -> Form | None:
     return Based(match[1], base)
 
 
+def read_amounts(text: str) -> Form | None:
+    compound = read_compound(text) if text[:1].isdigit() and text[-1:] not in ")]" else None
+    return None if compound is None else Scalar(*compound)
+
+
 def read_listing(text: str) -> Form | None:
     if (
         re.fullmatch(r"[-+]?\s*[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?(?:\s*\D.*)?", text)
@@ -262,7 +275,21 @@ def read_listing(text: str) -> Form | None:
     parts = [part for part in parts if part]
     if len(parts) < 2 or len(parts) > MOST_PARTS:
         return None
-    return Listing(tuple(flattened([read_form(part) for part in parts])))
+    forms = [read_form(part) for part in parts]
+    if separator == ";" and are_tuples(forms):
+        return Listing(tuple(forms))
+    return Listing(tuple(flattened(forms)), decimal=with_point(text))
+
+
+def with_point(text: str) -> str:
+    """`text` with a decimal point for its decimal comma: digits, a comma and digits without a space; else ""."""
+    return text.replace(",", ".") if DECIMAL_COMMA.fullmatch(text) else ""
+
+
+def are_tuples(forms: list[Form]) -> bool:
+    """Whether each part of a list is itself a list of as many values: `1,2; 3,4`."""
+    sizes = {len(form.items) if isinstance(form, Listing) and not form.is_set else 0 for form in forms}
+    return len(sizes) == 1 and sizes.pop() > 1
 
 
 def flattened(forms: list[Form]) -> list[Form]:
@@ -304,7 +331,22 @@ def read_set_operation(text: str) -> Form | None:
     if not operators or not all(parts):
         return None
     names = tuple("\\setminus" if operator == "\\backslash" else operator for operator in operators)
-    return SetOperation(tuple(read_form(part) for part in parts), names)
+    return SetOperation(tuple(read_form(as_set(part)) for part in parts), names)
+
+
+def as_set(text: str) -> str:
+    """`text` with set braces for the plain ones around it: beside a set operator they can mean nothing else."""
+    plain = text.startswith("{") and text.endswith("}") and is_closed_by_last(text)
+    return f"\\{{{text[1:-1]}\\}}" if plain else text
+
+
+def read_conditions(text: str) -> Form | None:
+    """Inequalities joined by a logical "and"."""
+    parts, operators = cut(text, LOGICAL_AND)
+    if not operators or not all(parts):
+        return None
+    forms = tuple(read_form(part) for part in parts)
+    return Listing(forms, all_hold=True) if all(isinstance(form, Relation) for form in forms) else None
 
 
 def read_braces(text: str) -> Form | None:
@@ -320,7 +362,8 @@ def read_braces(text: str) -> Form | None:
         form = read_form(inner)
         return Listing(form.items if isinstance(form, Listing) and not form.is_set else (form,), is_set=True)
     if text.startswith("{") and text.endswith("}") and is_closed_by_last(text):
-        return read_form(text[1:-1]) if text[1:-1].strip() else None
+        form = read_form(text[1:-1]) if text[1:-1].strip() else None
+        return replace(form, decimal="") if isinstance(form, Listing) else form
     return None
 
 
@@ -387,11 +430,13 @@ def has_upright_words(text: str) -> bool:
 
 
 READERS = (
+    read_conditions,
     read_table,
     read_clock,
     read_based,
     read_braces,
     read_group,
+    read_amounts,
     read_listing,
     read_relation,
     read_set_operation,

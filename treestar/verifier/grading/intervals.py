@@ -142,7 +142,9 @@ def listed_set(form: Listing) -> Any | None:
             return None
         (removed if item.operators == ("\\ne",) else kept).append(solutions)
     union = sympy.Union(*kept) if kept else sympy.S.Reals
-    return sympy.Intersection(union, *removed)
+    together = sympy.Intersection(*kept) if form.all_hold and kept else union
+    # "x < -1 and x > 1" names two ranges: read as a condition, it would hold nowhere.
+    return sympy.Intersection(union if together.is_empty else together, *removed)
 
 
 def combined_set(form: SetOperation) -> Any | None:

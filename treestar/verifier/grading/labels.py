@@ -20,7 +20,7 @@ LABELS = tuple(
         r"\|?[A-Z]{2,}'?\|?",  # a segment, a triangle
         rf"\|(?:{LETTER}|\\vec\{{[a-zA-Z]+\}}|[A-Z]+)\|",
         rf"\\(?:angle|triangle|overline|overrightarrow|vec|hat|bar|measuredangle)\s*\{{?[A-Za-z]+\}}?{SUBSCRIPT}",
-        r"(?:m\\angle|\\text\{[^{}]*\}|[A-Za-z ]{3,30})[A-Z]*",  # words: Area, Total cost
+        r"(?:m\\angle|\\text\{[^{}]*\}|[A-Za-z ]{3,60})[A-Z]*",  # words: Area, Total cost
         rf"\\frac\{{d{LETTER}\}}\{{d{LETTER}\}}",
         rf"\\(?:sin|cos|tan|cot|sec|csc)\(?(?:{LETTER}|[A-Z]+|\\angle[A-Z]+)\)?",
         rf"\((?:{LETTER},)+{LETTER}\)",  # (x, y)
@@ -63,11 +63,17 @@ class Choice(NamedTuple):
     rest: str
 
 
+CONTINUES = r"[+*/^_=<>!']|-\s|\\(?:cdot|times|div|cup|cap|setminus|le|ge|ne|in|pm|approx|equiv|to)(?![a-zA-Z])"
+"""What continues a formula makes the letter before it a variable, not a choice: `(A) + 1`, `A^{-1}`."""
+VALUE = rf"(?P<rest>(?!{CONTINUES})\S.*)"
 CHOICES = (
-    re.compile(r"\\text\{\s*\(?(?P<letter>[A-H])\)?[.:]?\s*\}\s*(?P<rest>.*)", re.DOTALL),
-    re.compile(r"\(?(?P<letter>[A-H])\)?(?P<rest>)"),
-    re.compile(r"\((?P<letter>[A-H])\)[.:]?\s+(?P<rest>\S.*)", re.DOTALL),
-    re.compile(r"(?P<letter>[A-H])[.):]\s+(?P<rest>\S.*)", re.DOTALL),
+    re.compile(r"\\text\{\s*\(?(?P<letter>[A-H])\)?[.:]?\s*\}(?P<rest>)"),
+    re.compile(r"\(?(?P<letter>[A-H])\)?[.:]?(?P<rest>)"),
+    re.compile(rf"\\text\{{\s*\((?P<letter>[A-H])\)[.:]?\s*\}}\s*{VALUE}", re.DOTALL),
+    re.compile(rf"\\text\{{\s*(?P<letter>[A-H])[).:]\s*\}}\s*{VALUE}", re.DOTALL),
+    re.compile(rf"\((?P<letter>[A-H])\)[.:]?\s+{VALUE}", re.DOTALL),
+    re.compile(rf"(?P<letter>[A-H])[.):]\s+{VALUE}", re.DOTALL),
+    re.compile(r"(?P<letter>[A-H])\s+-\s+(?P<rest>(?=.*[A-Za-z]{3})(?!\\)[A-Za-z][A-Za-z ,.']*)"),  # E - some words
     re.compile(r"(?:option|choice|answer)\s*:?\s*\(?(?P<letter>[A-H])\)?\.?(?P<rest>)", re.IGNORECASE),
 )
 

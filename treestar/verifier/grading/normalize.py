@@ -29,16 +29,24 @@ CHARACTERS = str.maketrans(
         "γ": "\\gamma ", "δ": "\\delta ", "λ": "\\lambda ", "μ": "\\mu ", "σ": "\\sigma ", "φ": "\\phi ",
         "ϕ": "\\phi ", "ω": "\\omega ", "ℝ": "\\mathbb{R}", "ℤ": "\\mathbb{Z}", "ℕ": "\\mathbb{N}",
         "ℚ": "\\mathbb{Q}", "ℂ": "\\mathbb{C}", "∑": "\\sum ", "∏": "\\prod ", "∫": "\\int ", "⟨": "\\langle ",
-        "⟩": "\\rangle ", "∠": "\\angle ", "△": "\\triangle ", "…": "\\ldots ", "∣": "|", "∧": " and ", "∨": " or ",
+        "⟩": "\\rangle ", "∠": "\\angle ", "△": "\\triangle ", "…": "\\ldots ", "∣": "|", "∧": "\\land ", "∨": " or ",
     }
 )  # fmt: skip
 
 NAMES = (
-    "arcsin|arccos|arctan|arccot|arcsec|arccsc|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|log|ln|exp|max|min|gcd|lcm|"
+    "a(?:rc|r)?(?:sin|cos|tan|cot|sec|csc)h?|arcsin|arccos|arctan|arccot|arcsec|arccsc|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|log|ln|exp|max|min|gcd|lcm|"
     "sqrt|pi|theta|alpha|beta|gamma|delta|lambda|sigma|omega"
 )
 ENVIRONMENTS = r"(?:align|aligned|equation|gather|gathered|split|displaymath|math)\*?"
 FONTS = r"(?:text(?:bf|it|rm|tt|sf|sc|normal|up)?|mbox|hbox|math(?:rm|bf|it|sf|tt)|operatorname\*?|boldsymbol|bm|emph)"
+
+
+BRACKETS = {
+    "\\lbrace": "\\{ ", "\\rbrace": "\\} ", "\\lbrack": "[ ", "\\rbrack": "] ", "\\lgroup": "( ", "\\rgroup": ") ",
+}  # fmt: skip
+CORNERS = {
+    "\\ulcorner": "\\lceil ", "\\urcorner": "\\rceil ", "\\llcorner": "\\lfloor ", "\\lrcorner": "\\rfloor ",
+}  # fmt: skip
 
 
 def repeating(match: re.Match[str]) -> str:
@@ -70,6 +78,9 @@ def font(match: re.Match[str]) -> str:
 
 
 LAYOUT_RULES = (
+    rule(r"\\m?(?:left|right|middle)(?=[^a-zA-Z]|\\|$|[lr]br(?:ace|ack)|[lr]group)", "", "sizes of brackets"),
+    rule(r"\\[lr](?:br(?:ace|ack)|group)", lambda m: BRACKETS[m[0]], "one kind of bracket"),
+    rule(r"\\([ul])([lr])corner(?![a-zA-Z])", lambda m: CORNERS[m[0]], "corners for rounding"),
     rule(r"\\(?:begin|end)\{" + ENVIRONMENTS + r"\}", " ", "display environments carry no meaning"),
     rule(r"\\(?:displaystyle|textstyle|scriptstyle|limits|nolimits|left\.|right\.)(?![a-zA-Z])", " ", "layout"),
     rule(r"\\(?:left|right|[bB]igg?[lrm]?)(?![a-zA-Z])\s*", "", "sizes of brackets"),
@@ -90,6 +101,7 @@ LAYOUT_RULES = (
 )
 
 WORD_RULES = (
+    rule(r"(?:\\(?:wedge|land)(?![a-zA-Z])|∧)", r"\\land ", "a logical and"),
     rule(r",?\s*\\text\{\s*,?\s*(?:and|or)\s*,?\s*\}\s*,?", ", ", "a list may say and/or"),
     rule(r",?\s*(?<![a-zA-Z\\{])(?:and|or)(?![a-zA-Z])\s*,?", ", ", "a list may say and/or"),
     rule(r",(?:\s*,)+", ",", "commas in a row"),
@@ -119,7 +131,6 @@ SYMBOL_RULES = (
     rule(r"(?<=[\])}])\s*[Uu]\s*(?=[\[(\\])", r" \\cup ", "a letter U between intervals"),
     rule(r"\\var(?=phi|theta|epsilon|rho|sigma)", r"\\", "variant letters"),
     rule(r"\\ast(?![a-zA-Z])|\*", r" \\cdot ", "programming's product"),
-    rule(r"\\[lr]?brace(?![a-zA-Z])", lambda m: "\\}" if m[0][1] == "r" else "\\{", "one kind of set brace"),
     rule(r"\\[lr][vV]ert(?![a-zA-Z])|\\mid(?![a-zA-Z])|\\vert(?![a-zA-Z])", "|", "one kind of bar"),
     rule(r"(?<![a-zA-Z\\])[aA]bs\(([^()]*)\)", r"|\1|", "programming's absolute value"),
     rule(r"(?<![a-zA-Z\\])(arc)?(sin|cos|tan|ln|log)(?=[xyt](?![a-zA-Z]))", r"\\\1\2 ", "a function run into its x"),
@@ -135,6 +146,37 @@ POWERS_OF_TEN = {"thousand": 3, "million": 6, "billion": 9, "trillion": 12}
 def named_power(match: re.Match[str]) -> str:
     return f"{match[1]}\\cdot 10^{{{POWERS_OF_TEN[match[2]]}}}"
 
+
+ORDER_RULES = (
+    rule(r"\\mod(?![a-zA-Z])|\\text\{\s*mod\s*\}(?!\s*\))", r"\\bmod ", "one remainder"),
+    rule(r"\\text\{\s*(floor|ceil(?:ing)?)\s*\}|(?<![a-zA-Z\\])(floor|ceil(?:ing)?)(?=\()", r"\\\1\2 ", "steps by name"),
+    rule(r"\\(?:a|ar|arc)(sin|cos|tan|cot|sec|csc)h(?![a-zA-Z])", r"\\ar\1h ", "inverse hyperbolic functions"),
+    rule(r"\\(?:a|ar)(sin|cos|tan|cot|sec|csc)(?![a-zA-Z])", r"\\arc\1 ", "inverse functions"),
+    rule(r"\\(?:arg(?=sinh|cosh|tanh))", r"\\ar", "inverse hyperbolic functions"),
+)
+
+SET_RULES = (
+    rule(r"(?<=\})\s*(?:-|\\\s)\s*(?=\\\{)", r" \\setminus ", "a difference of sets"),
+    rule(r"(\\mathbb\{[RZNQC]\})\s*(?:-|\\\s|\\(?=\{)|\\backslash|/)\s*(?=\\?\{)", r"\1 \\setminus ", "a difference of sets"),
+    rule(r"^R\s*(?:\\setminus|\\backslash|[-\\])\s*(?=\\?\{)", r"\\mathbb{R} \\setminus ", "a bare R"),
+)
+
+INEQUALITY = r"[^,;&]*?(?:[<>]|!=|\\(?:leq?|geq?|neq?)(?![a-zA-Z]))[^,;&]*?"
+CONDITION_RULES = (
+    rule(
+        rf"^({INEQUALITY})\s*,?\s*(?:\\text\{{\s*and\s*\}}|(?<![a-zA-Z\\])(?:and|&&?)(?![a-zA-Z]))\s*({INEQUALITY})$",
+        r"\1 \\land \2",
+        "conditions that hold together",
+    ),
+)
+
+LABEL_RULES = (
+    rule(
+        r"^(?:\\text\{\s*)?([A-Za-z][A-Za-z' ]*[A-Za-z]{2}[A-Za-z' ]*?)\s*:?\s*(?:(?<=:)\s*\}|\}\s*:|:)\s+(?=[-+]?\s*[\d.$\\(\[{√π])(?=[^:]*$)",
+        r"\\text{\1} = ",
+        "a label with a colon",
+    ),
+)
 
 NUMBER_RULES = (
     rule(r"(?<=\d)\s*[xX]\s*(?=10\s*\^)", r"\\times ", "a letter x as the times sign of scientific notation"),
@@ -159,9 +201,10 @@ def canonical(text: str) -> str:
     text = re.sub(r"\s+", " ", plain_characters(text))
     if "matrix}" not in text and "array}" not in text and "cases}" not in text:
         text = re.sub(r"\\\\(?=[a-zA-Z{}\[\]()])", r"\\", text)  # Backslashes that were escaped twice.
-    for rules in (PRINTED_RULES, LAYOUT_RULES, WORD_RULES, SYMBOL_RULES, NUMBER_RULES):
+    for rules in (PRINTED_RULES, LAYOUT_RULES, ORDER_RULES, CONDITION_RULES, LABEL_RULES, WORD_RULES, SYMBOL_RULES):
         text = rewritten(text, rules)
-    text = brace_arguments(text)
+    text = rewritten(rewritten(text, SET_RULES), NUMBER_RULES)
+    text = SUBSCRIPT_LAST.sub(r"\2\1", brace_arguments(text))
     text = re.sub(r"\s+", " ", text).strip()
     return without_outer_punctuation(text)
 
@@ -181,6 +224,9 @@ def words_of(text: str) -> str:
 
 
 def plain_characters(text: str) -> str:
+    if text.isascii():
+        return text
+    text = re.sub(r"(?<=\d)\s?([kcmd]?m)([²³])", r" \\text{\1}\2", text)  # m² is a unit, m^2 may be a variable's square.
     text = re.sub("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ⁽⁾]+", lambda m: "^{" + m[0].translate(SUPERSCRIPTS) + "}", text)
     text = re.sub("[₀₁₂₃₄₅₆₇₈₉₊₋ₙ₍₎]+", lambda m: "_{" + m[0].translate(SUBSCRIPTS) + "}", text)
     text = re.sub("[¼½¾⅐-⅞]", vulgar_fraction, text)
@@ -194,7 +240,7 @@ def vulgar_fraction(match: re.Match[str]) -> str:
 
 def without_outer_punctuation(text: str) -> str:
     stripped = text.strip(" ,;\n\t")
-    while stripped.endswith((".", ":")) and not stripped.endswith("..."):
+    while stripped.endswith((".", ":", "\\")) and not stripped.endswith("..."):
         stripped = stripped[:-1].rstrip(" ,;")
     return stripped.lstrip(": ")
 
@@ -223,6 +269,7 @@ def matching_brackets(text: str) -> dict[int, int]:
     return closing
 
 
+SUBSCRIPT_LAST = re.compile(r"(\^\{(?:[^{}]|\{[^{}]*\})*\})(_\{(?:[^{}]|\{[^{}]*\})*\})")
 ARGUMENT_COUNT = {"\\frac": 2, "\\binom": 2, "\\sqrt": 1, "^": 1, "_": 1}
 
 
