@@ -64,6 +64,8 @@ UNKNOWN = re.compile(r"[a-df-hj-zA-Z]|\\")
 
 def warm_up() -> None:
     """Load and exercise the code that comparisons need, before children are forked."""
+    import sympy  # noqa: F401
+
     logging.disable(logging.CRITICAL)
     for first, second in WARM_UP:
         answers_equal(first, second)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from treestar.verifier.grading.expressions import expressions_equal, parse_expression
+from treestar.verifier.grading.expressions import expressions_equal
 from treestar.verifier.grading.forms import Form, Group, Listing, Relation, Scalar, SetOperation
 from treestar.verifier.grading.labels import is_label
 from treestar.verifier.grading.normalize import squeeze
+from treestar.verifier.grading.symbolic import parse_expression, require_sympy
 
 __all__ = ["same_set"]
 
@@ -28,6 +29,7 @@ def same_set(one: Form, other: Form) -> bool:
         return same_bounds(one_bounds, other_bounds) and same_unknown(one, other)
     if not same_unknown(one, other):
         return False
+    require_sympy()
     first, second = set_of(one), set_of(other)
     return first is not None and second is not None and same_sympy_sets(first, second)
 

@@ -174,7 +174,9 @@ def looks_like_words(unit: str, spaced: bool) -> bool:
     known = all(singular(word.lower()) in UNITS or word.lower() in ("per", "sq", "square", "cubic") for word in words)
     if known:
         return True
-    return spaced and all(len(word) >= 4 and re.search(r"[aeiouy]", word.lower()) for word in words if len(word) > 2)
+    long = [word for word in words if len(word) >= 4 and re.search(r"[aeiouy]", word.lower())]
+    short = [word.lower() for word in words if word not in long]
+    return spaced and bool(long) and all(word in UNITS or word in ("of", "in", "per", "a", "an", "the") for word in short)
 
 
 def split_letter_unit(text: str) -> tuple[str, str]:
