@@ -62,12 +62,17 @@ ENDS_WITH_ANSWER = re.compile(r"\b(?:is|are|equals|was)\b\s*:?|=\s*")
 
 
 SHORT_SENTENCE = re.compile(
-    r"(?:the|this|that|it|he|she|they|we|there|his|her|their|each|i|you)\s+(?:[\w'’]+\s+){0,3}"
+    r"(?:[^\d]*\b(?:it|that|there|he|she)['’]s\s[^\d]*\d|(?:the|this|that|it|he|she|they|we|there|his|her|their|each|i|you)\s+(?:[\w'’]+\s+){0,3}"
     r"(?:is|are|was|were|equals?|costs?|has|have|had|pays?|gets?|makes?|needs?|gives?|sells?|earns?|spends?|left)\s"
-    r"(?!.*\b(?:at|than|not|no|if|all|every|between)\b)[^.]*\d",
+    r"(?!.*\b(?:at|than|not|no|if|all|every|between)\b)[^.]*\d)",
     re.IGNORECASE,
 )
 """A sentence of a few words that ends in a number, and in nothing that changes its meaning."""
+
+
+PRICE_IN_WORDS = re.compile(r"(?=[^$]*\\\$)[^\d$\\]*[^\W\d_]{3,}[^\d]*\d")
+"""A word before an amount of money."""
+QUALIFIED = re.compile(r"\b(?:at|than|not|no|if|all|every|between|under|over|up|from|less|more)\b", re.IGNORECASE)
 
 
 class Statement(NamedTuple):
@@ -237,7 +242,7 @@ def is_prose(text: str) -> bool:
         return True
     if any(character.isdigit() for character in outside) and is_foreign_sentence(outside):
         return True
-    if SHORT_SENTENCE.match(outside):
+    if SHORT_SENTENCE.match(outside) or (PRICE_IN_WORDS.match(outside) and not QUALIFIED.search(outside)):
         return True
     if LATEX_COMMAND.search(outside):
         # LaTeX without dollar signs has its words in \text{...}; a sentence has others.

@@ -89,6 +89,7 @@ LAYOUT_RULES = (
     rule(r"\\end\{(?:array|[pbBvV]?smallmatrix)\}", r"\\end{matrix}", "one kind of table"),
     rule(r"\\[hv](?:space|phantom)\*?\{[^{}]*\}|\\!\s*|\\phantom\{[^{}]*\}", "", "space without width or content"),
     rule(r"(?<=\d)\s*\{\s*,\s*\}\s*(?=\d)|(?<=\d),\\[,;: ](?=\d{3})", ",", "thousands separators kept together"),
+    rule(r"\\q?quad(?![a-zA-Z])\s*(?=;)|(?<=;)\s*\\q?quad(?![a-zA-Z])", " ", "wide space beside a separator"),
     rule(
         r"\\q?quad(?![a-zA-Z])\s*(?=\\(?:text|mbox|mathrm)|[.,;]|$|\\q?quad)", " ", "wide space before a unit or word"
     ),
