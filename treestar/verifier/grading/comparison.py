@@ -37,6 +37,7 @@ LONGEST_ANSWER = 2000
 """Maximum characters of an extracted answer; longer ones are equal only if they are identical."""
 
 
+LONGEST_REWRITTEN = 300
 DEEPEST_ANSWER = 40
 """Maximum nesting of brackets; deeper answers are equal only if they are identical."""
 
@@ -86,7 +87,9 @@ def answers_equal(first: str, second: str) -> bool:
     one_answer, other_answer = canonical(one.answer), canonical(other.answer)
     one_text, other_text = whole_text(first), whole_text(second)
     pairs = ((one_text, other_text), (one_text, other_answer), (one_answer, other_text))
-    if any(same_writing(a, b) for a, b in pairs):
+    if any(same_writing(a, b) for a, b in pairs) or same_writing(one_text, other.answer):
+        return True
+    if same_writing(one.answer, other_text):
         return True
     # If neither text states which formula is its answer, comparing their last formulas proves nothing.
     return not (one.guessed and other.guessed) and same_answer(one_answer, other_answer)
@@ -104,7 +107,10 @@ def is_beyond_reading(answer: str) -> bool:
 
 
 def whole_text(text: str) -> str:
-    return canonical(without_delimiters(text)) if len(text) <= LONGEST_ANSWER else ""
+    """All of `text` for a comparison of the writing; long ones, which are rarely anything but prose, only trimmed."""
+    if len(text) <= LONGEST_REWRITTEN:
+        return canonical(without_delimiters(text))
+    return without_delimiters(text) if len(text) <= LONGEST_ANSWER else ""
 
 
 def same_answer(one: str, other: str) -> bool:
