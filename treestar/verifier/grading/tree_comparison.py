@@ -29,6 +29,8 @@ POINTS = tuple(map(Fraction, ("0.7321", "-1.2834", "2.4713", "-0.3917", "3.9171"
 """Values of the first variable; other variables get shifted values."""
 FEWEST_POINTS = 3
 """Minimum number of points at which both expressions must have a value."""
+COUNTS = (5, 2, 3, 4, 6, 7, 9, 12)
+"""Values of a variable that is a limit of a sum."""
 STEPS = 40
 """Number of integers at which expressions with steps (floor, remainder) are compared."""
 
@@ -52,8 +54,13 @@ def trees_equal(one: Tree, other: Tree, decimals: bool) -> bool | None:
 
 def equal_at_points(one: Tree, other: Tree, symbols: Sequence[str], decimals: bool) -> bool | None:
     agreed = 0
+    counted = limit_symbols(one) | limit_symbols(other)
     steps = bool(symbols) and bool({"floor", "ceil", "mod"} & (kinds_of(one) | kinds_of(other)))
-    for values in (*points(symbols), *(whole_points(symbols) if steps else ())):
+    tried = [*points(symbols), *(whole_points(symbols) if steps else ())]
+    for place, values in enumerate(tried):
+        # The limits of a sum are integers.
+        for shift, symbol in enumerate(sorted(counted)):
+            values[symbol] = Fraction(COUNTS[place % len(COUNTS)] + shift)
         first, second = Evaluation(values, DIGITS), Evaluation(values, DIGITS)
         a, b = first.value(one), second.value(other)
         if a is None or b is None:
@@ -75,6 +82,13 @@ def equal_at_points(one: Tree, other: Tree, symbols: Sequence[str], decimals: bo
             continue
         return False
     return True if agreed >= FEWEST_POINTS else None
+
+
+def limit_symbols(tree: Tree) -> frozenset[str]:
+    """The variables in the limits of sums and products."""
+    inner = [limit_symbols(part) for part in tree[1:] if isinstance(part, tuple)]
+    limits = [symbols_of(tree[3]), symbols_of(tree[4])] if tree[0] == "series" else []
+    return frozenset().union(*inner, *limits)
 
 
 def same_number(
