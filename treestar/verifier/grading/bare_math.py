@@ -14,6 +14,8 @@ __all__ = ["Run", "math_runs"]
 
 LONGEST_TAIL = 6000
 """In characters: only the end of a longer text is read for formulas, because the answer is there."""
+MOST_CUTS = 30
+"""Brackets without a partner and signs that are cut off the ends of a formula; one with more is none."""
 TOKEN = re.compile(
     r"""(?P<space>\s+)
     |(?P<begin>\\begin\{[a-zA-Z*]+\})
@@ -153,7 +155,9 @@ def is_math_word(token: Token, tokens: list[Token], place: int) -> bool:
         return True
     if len(word) == 1:
         return beside_operator(tokens, place) or (after_number and word.isascii())
-    return len(word) <= 3 and word.isascii() and not word.islower() and beside_operator(tokens, place)
+    touches_number = any(0 <= at < len(tokens) and tokens[at].kind == "number" for at in (place - 1, place + 1))
+    named = len(word) <= 3 and word.isascii() and not word.islower() and not touches_number
+    return named and beside_operator(tokens, place)
 
 
 def beside_operator(tokens: list[Token], place: int) -> bool:
@@ -206,7 +210,7 @@ def sign_of_next(tokens: list[Token], place: int) -> bool:
 
 def trimmed(text: str, start: int, end: int) -> list[Run]:
     """The formula between two positions without what does not belong to it; nothing if it says nothing."""
-    while True:
+    for _ in range(MOST_CUTS):
         written = text[start:end]
         lead, trail = LEADING.match(written), TRAILING.search(written)
         if lead is not None and lead.end():
@@ -223,11 +227,21 @@ def trimmed(text: str, start: int, end: int) -> list[Run]:
                 end = start + unmatched
         if start >= end:
             return []
+    else:
+        return []
     written = text[start:end].strip()
     start += len(text[start:end]) - len(text[start:end].lstrip())
     if not SAYS_SOMETHING.search(written) and written not in CONSTANTS - {"e", "i", "E", "I"}:
         return []
+    if touches_word(text, start, start + len(written)):
+        return []
     return [Run(start, start + len(written), value_of(written))]
+
+
+def touches_word(text: str, start: int, end: int) -> bool:
+    """Whether letters or digits without a space stand beside the formula, as in `AZ2K5B`."""
+    before, after = text[start - 1 : start], text[end : end + 1]
+    return before.isascii() and (before.isalnum() or before == "_") or (after.isascii() and after.isalnum())
 
 
 def unmatched_bracket(written: str) -> int | None:

@@ -16,6 +16,7 @@ Every function scans the text a fixed number of times, so that the cost of a hos
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import NamedTuple
 
 from treestar.verifier.grading.bare_math import math_runs
@@ -43,6 +44,8 @@ __all__ = ["Statement", "boxed_contents", "extract_answer", "stated_answer", "wi
 
 LONGEST_SCAN = 200_000
 """In characters; only the end of a longer text is read, because the final answer is there."""
+MOST_QUESTIONS = 20
+"""Further questions that are looked at, because a hostile text could repeat the word."""
 FEWEST_WORDS = 5
 """Plain words that make a text without formulas a sentence; beside LaTeX commands one fewer is enough."""
 
@@ -124,14 +127,10 @@ def answer_in(text: str) -> str | None:
 
 def until_further_question(text: str) -> str:
     """`text` up to the question that follows its first stated answer (rule 2)."""
-    position = 0
-    while (further := FURTHER_QUESTION.search(text, position)) is not None:
+    for further in islice(FURTHER_QUESTION.finditer(text), MOST_QUESTIONS):
         before = text[: further.start()]
         if before.strip() and (boxes_in(before) or states_an_answer(before)):
             return before
-        position = further.end()
-        if position > LONGEST_SCAN // 10:
-            break  # A hostile text could repeat the words; the work must stay linear.
     return text
 
 
