@@ -199,12 +199,17 @@ def same_relation(one: Form, other: Form) -> bool:
 
 def is_calculation(equation: Relation) -> bool:
     """Whether an equation computes its last side: `\\binom{5}{2} = 10`. It has no unknowns, and it is no `3 = 2`."""
-    *steps, value = equation.operands
+    *steps, value = map(without_unit, equation.operands)
     numbers = [written_number(side) for side in steps]
     result = written_number(value)
     if any(number is not None and (result is None or number.value != result.value) for number in numbers):
         return False
     return set(equation.operators) == {"="} and all(map(is_constant, steps))
+
+
+def without_unit(latex: str) -> str:
+    form = read_form(latex)
+    return form.latex if isinstance(form, Scalar) else latex
 
 
 def is_constant(latex: str) -> bool:

@@ -9,6 +9,8 @@ from treestar.verifier.grading.normalize import squeeze
 
 __all__ = ["Choice", "is_function_label", "is_label", "read_choice"]
 
+LONGEST_LABEL = 60
+"""In characters."""
 SUBSCRIPT = r"(?:_\{[^{}]*\}|_[A-Za-z0-9])?"
 GREEK = "alpha|beta|gamma|delta|theta|lambda|mu|sigma|phi|omega|rho|epsilon|tau|psi|ell|Delta"
 LETTER = rf"(?:[A-Za-z]|\\(?:{GREEK})){SUBSCRIPT}'*"
@@ -27,9 +29,8 @@ LABELS = tuple(
         rf"[A-Z]{SUBSCRIPT}(?:[A-Z]{SUBSCRIPT})*:[A-Z]{SUBSCRIPT}(?:[A-Z]{SUBSCRIPT})*",  # a ratio of areas
     )
 )
-COMPOUND = re.compile(
-    rf"(?:{LETTER}|\\frac\{{{LETTER}+\}}\{{{LETTER}+\}})(?:(?:\+|-|/|\\cdot|)?{LETTER})+|\\frac\{{{LETTER}+\}}\{{{LETTER}+\}}"
-)
+FRACTION = rf"\\frac\{{(?:{LETTER}){{1,4}}\}}\{{(?:{LETTER}){{1,4}}\}}"
+COMPOUND = re.compile(rf"(?:{LETTER}|{FRACTION})(?:(?:\+|-|/|\\cdot)?{LETTER})+|{FRACTION}")
 ZERO = re.compile(r"[-+]?0(?:\.0*)?")
 CONSTANTS = ("e", "i", "\\pi")
 
@@ -41,7 +42,7 @@ def is_label(text: str, value: str) -> bool:
     (`2x + z = 1`).
     """
     text = squeeze(text)
-    if len(text) > 100 or text in CONSTANTS:
+    if len(text) > LONGEST_LABEL or text in CONSTANTS:
         return False
     if any(label.fullmatch(text) for label in LABELS):
         return True

@@ -200,6 +200,7 @@ NUMBER_RULES = (
 
 TABLES = (
     (re.compile(r"[A-Za-z0-9_]\(|\[|['\"]|\{.*:|\d[j.]|[EI]|\)\s*[|&]|,\s*\)|_|Reals|Integers|Naturals|Rationals"), PRINTED_RULES),
+    (re.compile(r"\{"), SET_RULES),
     (re.compile(r"\\|~|\{\s*,"), LAYOUT_RULES),
     (re.compile(r"\\|floor|ceil|mod"), ORDER_RULES),
     (re.compile(r"and|&"), CONDITION_RULES),

@@ -88,7 +88,7 @@ TRAILING_UNIT = re.compile(
 
 def split_currency(text: str) -> tuple[str, str]:
     """The amount and the currency of `\\$12.50` or `€18`; without a currency, `text` is unchanged."""
-    match = re.match(r"(-?)\s*(?:\\(?=\$)|\\text\{)?\s*(Rs\.?|USD|[A-Z]{0,2}\$|[€£¥₹₩₽])\s*\}?\s*(?=[\d.\\])", text)
+    match = re.match(r"(-?)\s*(?:\\(?=\$)|\\text\{)?\s*(Rs\.?|USD|[A-Z]{0,3}\\?\$|[€£¥₹₩₽])\s*\}?\s*(?=[\d.\\])", text)
     if match is not None:
         symbol = match[2]
         return match[1] + text[match.end() :], CURRENCY.get(symbol[-1], "dollar" if symbol == "USD" else "rupee")
