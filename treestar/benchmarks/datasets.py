@@ -2,7 +2,8 @@
 
     gsm8k, math500, ...     a named set: its JSON Lines file in a data folder, otherwise from the Hugging Face hub
     rg:FAMILY[:LEVEL]       reasoning-gym problems of the test split; by default of every level
-    jsonl:PATH              a JSON Lines file: `question`, `answer`, and optionally `id`, `level`, `subject`
+    jsonl:PATH              a JSON Lines file: `question`, `answer` (a text, a number, or a list of these), and
+                            optionally `id`, `level`, `subject`
     hf:NAME[:CONFIG][@SPLIT]  a data set on the hub, or a folder in its layout; the default split is `test`
 
 Every named set has a count, and a different number of problems is an error: otherwise an accuracy on half of a test
@@ -14,8 +15,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from treestar.benchmarks.gym import make_problems
 from treestar.benchmarks.gym_levels import LEVELS
@@ -178,7 +180,7 @@ def numbered_lines(path: Path) -> list[tuple[int, str]]:
     """The non-empty lines of a JSON Lines file, with their numbers. Raises TreestarError."""
     try:
         # Not splitlines(): JSON text can contain characters such as U+2028, which do not end a line of JSON Lines.
-        lines = path.read_text(encoding="utf-8").split("\n")
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise TreestarError(f"problems cannot be read from {path}: {reason}") from error
@@ -195,12 +197,13 @@ def problem_from_line(line: str, number: int) -> Problem:
         raise ValueError("JSON that is nested too deeply") from error
     if not isinstance(data, dict) or not isinstance(data.get("question"), str):
         raise ValueError("not an object with a text `question`")
+    kind: Literal["math", "code"] = "code" if data.keys() >= CODE_FIELDS else "math"
     answer = data.get("answer")
     return Problem(
         question=data["question"],
-        answer=None if answer is None else str(answer),
+        answer=answer if kind == "code" and isinstance(answer, str) else gold_answer(answer, None),
         id=str(data.get("id", number)),
-        kind="code" if data.keys() >= CODE_FIELDS else "math",
+        kind=kind,
         metadata={name: value for name, value in data.items() if name not in FIELDS},
     )
 
@@ -236,7 +239,7 @@ def problem_from_hub(row: Mapping[str, Any], repository: str, number: int) -> Pr
     def first(*names: str) -> Any:
         return next((row[name] for name in names if row.get(name) is not None), None)
 
-    question = first("question", "problem", "prompt", "Question")
+    question = first("question", "problem", "prompt", "Question", "Problem", "Prompt")
     if not isinstance(question, str):
         raise TreestarError(f"data set {repository!r} has no text field question, problem or prompt: {sorted(row)}")
     if "Body" in row:  # SVAMP stores the story separately from the question
@@ -248,20 +251,33 @@ def problem_from_hub(row: Mapping[str, Any], repository: str, number: int) -> Pr
         metadata["subject"] = ", ".join(map(str, metadata["subject"]))
     if "entry_point" in row:
         metadata |= {"entry_point": row["entry_point"], "tests": first("tests", "test")}
+    try:
+        answer = gold_answer(
+            first("answer", "Answer", "final_answer", "canonical_solution"), first("solution", "Solution")
+        )
+    except ValueError as error:
+        raise TreestarError(f"data set {repository!r}, row {number}: {error}") from error
     return Problem(
         question=question,
-        answer=gold_answer(first("answer", "Answer", "final_answer", "canonical_solution"), row.get("solution")),
-        id=str(first("id", "unique_id", "task_id", "ID") or number),
+        answer=answer,
+        id=str(first("id", "unique_id", "task_id", "ID", "Id") or number),
         kind="code" if "entry_point" in row else "math",
         metadata={name: value for name, value in metadata.items() if value is not None},
     )
 
 
 def gold_answer(answer: Any, solution: str | None) -> str | None:
-    """The gold answer: the joined parts of a list, the text after GSM8K's `####`, or the boxed answer of a solution."""
+    """The gold answer: the joined parts of a list, the text after GSM8K's `####`, or the boxed answer of a solution.
+
+    Raises ValueError if it is neither a text, a number nor a list of these.
+    """
     if answer is None:
         return extract_answer(solution) if solution is not None else None
-    if isinstance(answer, list):
+    if isinstance(answer, list | tuple):
+        if not answer or not all(isinstance(part, str | int | float) for part in answer):
+            raise ValueError("a list as `answer` must have texts or numbers, and at least one")
         return ", ".join(map(str, answer))
+    if not isinstance(answer, str | int | float | Decimal):
+        raise ValueError(f"`answer` must be a text, a number or a list of these, not {type(answer).__name__}")
     text = str(answer)
     return text.split("####")[-1].strip().replace(",", "") if "####" in text else text

@@ -67,7 +67,9 @@ class Token(NamedTuple):
 def math_runs(text: str) -> list[Run]:
     """The formulas in the last part of a text whose delimited formulas have been blanked out, in order."""
     first = max(0, len(text) - LONGEST_TAIL)
-    tokens = [Token(match.lastgroup or "", match[0], match.start(), match.end()) for match in TOKEN.finditer(text, first)]
+    tokens = [
+        Token(match.lastgroup or "", match[0], match.start(), match.end()) for match in TOKEN.finditer(text, first)
+    ]
     return runs_of(text, tokens)
 
 

@@ -29,6 +29,7 @@ from treestar.verifier.grading.forms import (
 from treestar.verifier.grading.intervals import same_set
 from treestar.verifier.grading.labels import is_function_label, is_label, read_choice
 from treestar.verifier.grading.normalize import canonical, squeeze, words_of
+from treestar.verifier.grading.phrases import translated_marks
 from treestar.verifier.grading.units import known_unit, split_glued_unit, split_letter_unit
 
 __all__ = ["answers_equal", "warm_up"]
@@ -108,9 +109,10 @@ def is_beyond_reading(answer: str) -> bool:
 
 def whole_text(text: str) -> str:
     """All of `text` for a comparison of the writing; long ones, which are rarely anything but prose, only trimmed."""
-    if len(text) <= LONGEST_REWRITTEN:
-        return canonical(without_delimiters(text))
-    return without_delimiters(text) if len(text) <= LONGEST_ANSWER else ""
+    if len(text) > LONGEST_ANSWER:
+        return ""
+    bare = without_delimiters(translated_marks(text))
+    return canonical(bare) if len(text) <= LONGEST_REWRITTEN else bare
 
 
 def same_answer(one: str, other: str) -> bool:
@@ -136,7 +138,7 @@ def approximation(text: str) -> str:
 
 
 def same_writing(one: str, other: str) -> bool:
-    return bool(one) and squeeze(one) == squeeze(other)
+    return bool(one) and squeeze(one).replace("\\$", "$") == squeeze(other).replace("\\$", "$")
 
 
 def same_form(one: Form, other: Form) -> bool:

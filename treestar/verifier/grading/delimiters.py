@@ -3,6 +3,8 @@ r"""Tells the dollar signs of formulas from those of money, and takes formulas o
 from __future__ import annotations
 
 import re
+from bisect import bisect
+from collections.abc import Sequence
 
 __all__ = ["MATH", "formula_of", "has_words", "plain_words", "with_escaped_currency", "without_delimiters"]
 
@@ -17,20 +19,28 @@ WORD = re.compile(r"(?<![\\\w.])[^\W\d_]{2,}(?![\w{(])")
 LIST_WORDS = ("and", "or")
 LONGEST_FORMULA = 4000
 """In characters; an inline formula that is longer would be prose between two prices."""
-NEVER_FIRST = re.compile(r"\s*[?,.;:)\]]")
+NEVER_FIRST = re.compile(r"\s*(?:[?,;:)\]]|\.(?!\d))")
 AMOUNT_FOLLOWS = re.compile(r"\s?[\d.]*\d")
+ENDING = re.compile(r"[\s.。*)}]*(?:です[。.]*)?\s*")
 UNFINISHED = re.compile(r"[-+*/=(<>×·÷]\s*$|\\(?:times|cdot|div)\s*$")
 
 
-def with_escaped_currency(text: str) -> str:
+def with_escaped_currency(text: str, hidden: Sequence[tuple[int, int]] = ()) -> str:
     r"""`text` with a backslash before each dollar sign that stands for money, so that the others delimit formulas.
 
     A dollar sign opens a formula if another one closes it and what is between them can be a formula: not an amount
     that runs on into prose or ends with an operator, nothing that starts with a closing mark.
+
+    Args:
+        hidden: start and end of the boxes, in order, whose contents are formulas of their own.
     """
     if "$" not in text:
         return text
     signs = [match for match in DOLLARS.finditer(text) if match[0][0] == "$"]
+    if hidden:
+        starts = [start for start, _ in hidden]
+        places = [bisect(starts, sign.start()) - 1 for sign in signs]
+        signs = [sign for sign, at in zip(signs, places, strict=True) if at < 0 or sign.start() >= hidden[at][1]]
     money: list[int] = []
     place = 0
     while place < len(signs):
@@ -58,14 +68,16 @@ def opens_formula(text: str, start: int, end: int, after: int) -> bool:
     content = text[start:end]
     if "\n\n" in content or NEVER_FIRST.match(content):
         return False
+    if not AMOUNT_FOLLOWS.match(content):
+        return True
+    if content[-1].isalpha() and ENDING.fullmatch(text, after):
+        return True  # `$70 miles per hour$.`
     words = len(plain_words(content)) if has_words(content) else 0
     if words >= 3 and "\\" not in content:
-        return not AMOUNT_FOLLOWS.match(content) and words < 8
-    if AMOUNT_FOLLOWS.match(content):
-        # `$5 and $7`, `$3 x 2 = $6`: an amount, and another one after the second sign.
-        another = AMOUNT_FOLLOWS.match(text, after) is not None
-        return UNFINISHED.search(content) is None and not (another and (words or content != content.rstrip()))
-    return True
+        return False
+    # `$5 and $7`, `$3 x 2 = $6`: an amount, and another one after the second sign.
+    another = AMOUNT_FOLLOWS.match(text, after) is not None
+    return UNFINISHED.search(content) is None and not (another and (words or content != content.rstrip()))
 
 
 def has_words(text: str) -> bool:

@@ -59,7 +59,9 @@ def equal_by_value(first: str, second: str) -> bool:
     return equal_by_sympy(first, second, decimals) if verdict is None else verdict
 
 
-def tree_verdict(one: tuple[Tree, PlainNumber | None], other: tuple[Tree, PlainNumber | None], decimals: bool) -> bool | None:
+def tree_verdict(
+    one: tuple[Tree, PlainNumber | None], other: tuple[Tree, PlainNumber | None], decimals: bool
+) -> bool | None:
     """Whether two trees, each with the number that it is written as, are equal; None if their values do not tell."""
     for number, tree in ((one[1], other[0]), (other[1], one[0])):
         if number is not None and number.places is not None and not symbols_of(tree):

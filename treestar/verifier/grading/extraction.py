@@ -64,6 +64,7 @@ STARTS_WITH_ANSWER = re.compile(
 ENDS_WITH_ANSWER = re.compile(r"\b(?:is|are|equals|was)\b\s*:?|=\s*")
 
 
+ENDING_BRACE = re.compile(r"\}\s*\$?\s*\.?\s*\$?$")
 SHORT_SENTENCE = re.compile(
     r"(?:[^\d]*\b(?:it|that|there|he|she)['’]s\s[^\d]*\d|(?:the|this|that|it|he|she|they|we|there|his|her|their|each|i|you)\s+(?:[\w'’]+\s+){0,3}"
     r"(?:is|are|was|were|equals?|costs?|has|have|had|pays?|gets?|makes?|needs?|gives?|sells?|earns?|spends?|left)\s"
@@ -108,12 +109,16 @@ def readable(text: str) -> str:
     remark = CLOSING_REMARK.search(text)
     if remark is not None and text[: remark.start()].strip(" .\n"):
         text = text[: remark.start()].rstrip()
-    return with_escaped_currency(without_empty_boxes(text))
+    text = without_empty_boxes(text)
+    return with_escaped_currency(text, [(box.start, box.end) for box in boxes_in(text)])
 
 
 def answer_in(text: str) -> str | None:
     text = until_further_question(text)
     boxes = boxes_in(text)
+    unclosed = None if boxes else unclosed_box(text)
+    if unclosed is not None:
+        return unclosed
     after_boxes = boxes[-1].end if boxes else 0
     for phrase in reversed(list(ANSWER_PHRASE.finditer(text, after_boxes))):
         stated = stated_by(text[phrase.end() :], phrase[0], strict=bool(boxes))
@@ -123,6 +128,13 @@ def answer_in(text: str) -> str | None:
         boxed, _ = joined_boxes(text, boxes)
         return boxed or None
     return last_formula(text)
+
+
+def unclosed_box(text: str) -> str | None:
+    """The content of a box that the text ends with although a brace in it is never closed."""
+    *_, box = [None, *BOX.finditer(text)]
+    ending = ENDING_BRACE.search(text) if box is not None else None
+    return None if box is None or ending is None else text[box.end() : ending.start()].strip() or None
 
 
 def until_further_question(text: str) -> str:

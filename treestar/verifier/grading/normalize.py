@@ -79,20 +79,39 @@ def font(match: re.Match[str]) -> str:
 
 
 LAYOUT_RULES = (
-    rule(r"\\m?(?:left|right|middle)(?=[^a-zA-Z]|\\|$|[lr]br(?:ace|ack)|[lr]group)", "", "sizes of brackets", mark="\\"),
+    rule(
+        r"\\m?(?:left|right|middle)(?=[^a-zA-Z]|\\|$|[lr]br(?:ace|ack)|[lr]group)", "", "sizes of brackets", mark="\\"
+    ),
     rule(r"\\[lr](?:br(?:ace|ack)|group)", lambda m: BRACKETS[m[0]], "one kind of bracket", mark="\\"),
     rule(r"\\([ul])([lr])corner(?![a-zA-Z])", lambda m: CORNERS[m[0]], "corners for rounding", mark="corner"),
     rule(r"\\(?:begin|end)\{" + ENVIRONMENTS + r"\}", " ", "display environments carry no meaning", mark="\\"),
-    rule(r"\\(?:displaystyle|textstyle|scriptstyle|limits|nolimits|left\.|right\.)(?![a-zA-Z])", " ", "layout", mark="\\"),
+    rule(
+        r"\\(?:displaystyle|textstyle|scriptstyle|limits|nolimits|left\.|right\.)(?![a-zA-Z])", " ", "layout", mark="\\"
+    ),
     rule(r"\\(?:left|right|[bB]igg?[lrm]?)(?![a-zA-Z])\s*", "", "sizes of brackets", mark="\\"),
     rule(r"\\\\\[-?[\d.]+\s*(?:pt|em|ex|mm|cm)\]", r"\\\\ ", "extra space between rows of a matrix", mark="\\\\["),
-    rule(r"\\begin\{(?:array|[pbBvV]?smallmatrix)\}(?:\{[^{}]*\})?", r"\\begin{matrix}", "one kind of table", mark="\\begin"),
-    rule(r"\\end\{(?:array|[pbBvV]?smallmatrix)\}", r"\\end{matrix}", "one kind of table", mark="\\end"),
-    rule(r"\\[hv](?:space|phantom)\*?\{[^{}]*\}|\\!\s*|\\phantom\{[^{}]*\}", "", "space without width or content", mark="\\"),
-    rule(r"(?<=\d)\s*\{\s*,\s*\}\s*(?=\d)|(?<=\d),\\[,;: ](?=\d{3})", ",", "thousands separators kept together"),
-    rule(r"\\q?quad(?![a-zA-Z])\s*(?=;)|(?<=;)\s*\\q?quad(?![a-zA-Z])", " ", "wide space beside a separator", mark="\\q"),
     rule(
-        r"\\q?quad(?![a-zA-Z])\s*(?=\\(?:text|mbox|mathrm)|[.,;]|$|\\q?quad)", " ", "wide space before a unit or word", mark="\\q"
+        r"\\begin\{(?:array|[pbBvV]?smallmatrix)\}(?:\{[^{}]*\})?",
+        r"\\begin{matrix}",
+        "one kind of table",
+        mark="\\begin",
+    ),
+    rule(r"\\end\{(?:array|[pbBvV]?smallmatrix)\}", r"\\end{matrix}", "one kind of table", mark="\\end"),
+    rule(
+        r"\\[hv](?:space|phantom)\*?\{[^{}]*\}|\\!\s*|\\phantom\{[^{}]*\}",
+        "",
+        "space without width or content",
+        mark="\\",
+    ),
+    rule(r"(?<=\d)\s*\{\s*,\s*\}\s*(?=\d)|(?<=\d),\\[,;: ](?=\d{3})", ",", "thousands separators kept together"),
+    rule(
+        r"\\q?quad(?![a-zA-Z])\s*(?=;)|(?<=;)\s*\\q?quad(?![a-zA-Z])", " ", "wide space beside a separator", mark="\\q"
+    ),
+    rule(
+        r"\\q?quad(?![a-zA-Z])\s*(?=\\(?:text|mbox|mathrm)|[.,;]|$|\\q?quad)",
+        " ",
+        "wide space before a unit or word",
+        mark="\\q",
     ),
     rule(r"[,;]?\s*\\q?quad(?![a-zA-Z])", ", ", "wide space between the parts of a list", mark="quad"),
     rule(r"(?<!\\)\\[,;: >]|(?<!\\)~", " ", "spacing commands"),
@@ -110,8 +129,18 @@ WORD_RULES = (
     rule(r"\\text\{\s*(?:percentage|percent|per cent|pct)\.?\s*\}", r"\\%", "percent in words", mark="\\text"),
     rule(r"(?<![a-zA-Z\\])(?:percentage|percent|per cent|pct)(?![a-zA-Z])\.?", r"\\%", "percent in words", mark="p"),
     rule(r"(?<!\\)%", r"\\%", "a percent sign starts a comment only in LaTeX sources", mark="%"),
-    rule(r"\^\s*\{?\s*\\(?:circ|degree)(?![a-zA-Z])\s*\}?|\\degree(?![a-zA-Z])", r"^{\\circ}", "one degree sign", mark="\\"),
-    rule(r"\\text\{\s*(?:degrees?|deg\.?)\s*\}|(?<=\d)\s*(?:degrees?|deg)(?![a-zA-Z])", r"^{\\circ}", "degrees", mark="deg"),
+    rule(
+        r"\^\s*\{?\s*\\(?:circ|degree)(?![a-zA-Z])\s*\}?|\\degree(?![a-zA-Z])",
+        r"^{\\circ}",
+        "one degree sign",
+        mark="\\",
+    ),
+    rule(
+        r"\\text\{\s*(?:degrees?|deg\.?)\s*\}|(?<=\d)\s*(?:degrees?|deg)(?![a-zA-Z])",
+        r"^{\\circ}",
+        "degrees",
+        mark="deg",
+    ),
 )
 
 QUANTIFIER = (
@@ -151,15 +180,24 @@ def named_power(match: re.Match[str]) -> str:
 
 ORDER_RULES = (
     rule(r"\\mod(?![a-zA-Z])|\\text\{\s*mod\s*\}(?!\s*\))", r"\\bmod ", "one remainder", mark="mod"),
-    rule(r"\\text\{\s*(floor|ceil(?:ing)?)\s*\}|(?<![a-zA-Z\\])(floor|ceil(?:ing)?)(?=\()", r"\\\1\2 ", "steps by name"),
-    rule(r"\\(?:a|ar|arc)(sin|cos|tan|cot|sec|csc)h(?![a-zA-Z])", r"\\ar\1h ", "inverse hyperbolic functions", mark="h"),
+    rule(
+        r"\\text\{\s*(floor|ceil(?:ing)?)\s*\}|(?<![a-zA-Z\\])(floor|ceil(?:ing)?)(?=\()", r"\\\1\2 ", "steps by name"
+    ),
+    rule(
+        r"\\(?:a|ar|arc)(sin|cos|tan|cot|sec|csc)h(?![a-zA-Z])", r"\\ar\1h ", "inverse hyperbolic functions", mark="h"
+    ),
     rule(r"\\(?:a|ar)(sin|cos|tan|cot|sec|csc)(?![a-zA-Z])", r"\\arc\1 ", "inverse functions", mark="\\a"),
     rule(r"\\(?:arg(?=sinh|cosh|tanh))", r"\\ar", "inverse hyperbolic functions", mark="\\arg"),
 )
 
 SET_RULES = (
     rule(r"(?<=\})\s*(?:-|\\\s)\s*(?=\\\{)", r" \\setminus ", "a difference of sets", mark="{"),
-    rule(r"(\\mathbb\{[RZNQC]\})\s*(?:-|\\\s|\\(?=\{)|\\backslash|/)\s*(?=\\?\{)", r"\1 \\setminus ", "a difference of sets", mark="\\mathbb"),
+    rule(
+        r"(\\mathbb\{[RZNQC]\})\s*(?:-|\\\s|\\(?=\{)|\\backslash|/)\s*(?=\\?\{)",
+        r"\1 \\setminus ",
+        "a difference of sets",
+        mark="\\mathbb",
+    ),
     rule(r"^R\s*(?:\\setminus|\\backslash|[-\\])\s*(?=\\?\{)", r"\\mathbb{R} \\setminus ", "a bare R", mark="R"),
 )
 
@@ -176,22 +214,35 @@ LABEL_RULES = (
     rule(
         r"^(?:\\text\{\s*)?([A-Za-z][A-Za-z' ]*[A-Za-z]{2}[A-Za-z' ]*?)\s*:?\s*(?:(?<=:)\s*\}|\}\s*:|:)\s+(?=[-+]?\s*[\d.$\\(\[{√π])(?=[^:]*$)",
         r"\\text{\1} = ",
-        "a label with a colon", mark=":",
+        "a label with a colon",
+        mark=":",
     ),
 )
 
 NUMBER_RULES = (
-    rule(r"(?<=\d)\s*[xX]\s*(?=10\s*\^)", r"\\times ", "a letter x as the times sign of scientific notation", mark="10"),
+    rule(
+        r"(?<=\d)\s*[xX]\s*(?=10\s*\^)", r"\\times ", "a letter x as the times sign of scientific notation", mark="10"
+    ),
     rule(r"(\d)\s*(?:\\text\{\s*)?(thousand|million|billion|trillion)\s*(?:\})?", named_power, "numbers in words"),
-    rule(r"(\d*\.\d*)\\dot\{?(\d)\}?(\d*)\\dot\{?(\d)\}?", dotted_period, "dots mark the ends of a period", mark="\\dot"),
-    rule(r"(?P<whole>\d*)\.(?P<fixed>\d*)\\(?:overline|bar|dot)\s*\{?(?P<period>\d+)\}?", repeating, "exact value", mark="\\"),
+    rule(
+        r"(\d*\.\d*)\\dot\{?(\d)\}?(\d*)\\dot\{?(\d)\}?", dotted_period, "dots mark the ends of a period", mark="\\dot"
+    ),
+    rule(
+        r"(?P<whole>\d*)\.(?P<fixed>\d*)\\(?:overline|bar|dot)\s*\{?(?P<period>\d+)\}?",
+        repeating,
+        "exact value",
+        mark="\\",
+    ),
     rule(r"(?P<whole>\d*)\.(?P<fixed>\d*)\((?P<period>\d+)\)", repeating, "a period in brackets", mark="("),
     rule(
         r"(?P<whole>\d*)\.(?P<fixed>\d*?)(?P<period>\d{1,6})(?P=period){2,}\d*\s*(?:\.\.\.|\\[lc]?dots)",
         repeating,
-        "a period written three times and dots", mark=".",
+        "a period written three times and dots",
+        mark=".",
     ),
-    rule(r"(?<![\d.,])\d{1,3}(?: \d{3})+(?![\d/])", lambda m: m[0].replace(" ", ""), "spaces between thousands", mark=" "),
+    rule(
+        r"(?<![\d.,])\d{1,3}(?: \d{3})+(?![\d/])", lambda m: m[0].replace(" ", ""), "spaces between thousands", mark=" "
+    ),
     rule(r"(?<![\d.^{])(\d+)\s+(\d+)/(\d+)(?![\d.])", r"\1\\frac{\2}{\3}", "mixed numbers", mark="/"),
     rule(r"(?<![a-zA-Z\d.])(\d+\.?\d*|\.\d+)[eE]([-+]?\d{1,4})(?![\d.])", r"\1\\cdot 10^{\2}", "float notation"),
     rule(r"(?<![\d.])\.(?=\d)", "0.", "a missing zero", mark="."),
@@ -199,7 +250,10 @@ NUMBER_RULES = (
 
 
 TABLES = (
-    (re.compile(r"[A-Za-z0-9_]\(|\[|['\"]|\{.*:|\d[j.]|[EI]|\)\s*[|&]|,\s*\)|_|Reals|Integers|Naturals|Rationals"), PRINTED_RULES),
+    (
+        re.compile(r"[A-Za-z0-9_]\(|\[|['\"]|\{.*:|\d[j.]|[EI]|\)\s*[|&]|,\s*\)|_|Reals|Integers|Naturals|Rationals"),
+        PRINTED_RULES,
+    ),
     (re.compile(r"\{"), SET_RULES),
     (re.compile(r"\\|~|\{\s*,"), LAYOUT_RULES),
     (re.compile(r"\\|floor|ceil|mod"), ORDER_RULES),
@@ -246,7 +300,9 @@ def words_of(text: str) -> str:
 def plain_characters(text: str) -> str:
     if text.isascii():
         return text
-    text = re.sub(r"(?<=\d)\s?([kcmd]?m)([²³])", r" \\text{\1}\2", text)  # m² is a unit, m^2 may be a variable's square.
+    text = re.sub(
+        r"(?<=\d)\s?([kcmd]?m)([²³])", r" \\text{\1}\2", text
+    )  # m² is a unit, m^2 may be a variable's square.
     text = re.sub("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ⁽⁾]+", lambda m: "^{" + m[0].translate(SUPERSCRIPTS) + "}", text)
     text = re.sub("[₀₁₂₃₄₅₆₇₈₉₊₋ₙ₍₎]+", lambda m: "_{" + m[0].translate(SUBSCRIPTS) + "}", text)
     text = re.sub("[¼½¾⅐-⅞]", vulgar_fraction, text)

@@ -123,7 +123,9 @@ def same_to_the_last_digit(one: Tree, other: Tree, values: dict[str, Fraction], 
     with mpmath.workdps(digits):
         a, b = approximate(a), approximate(b)
         difference, scale, ten = abs(a - b), max(abs(a), abs(b)), mpmath.mpf(10)
-        return bool(difference <= scale * ten ** -(digits - 30) or difference <= earlier * ten ** (DIGITS + 20 - digits))
+        return bool(
+            difference <= scale * ten ** -(digits - 30) or difference <= earlier * ten ** (DIGITS + 20 - digits)
+        )
 
 
 def is_outside_domain(pair: tuple[Any, Any], values: dict[str, Fraction]) -> bool:
@@ -140,7 +142,8 @@ def points(symbols: Sequence[str]) -> Iterator[dict[str, Fraction]]:
         return
     for start in range(len(POINTS)):
         yield {
-            symbol: POINTS[(start + 2 * place) % len(POINTS)] + Fraction(place, 7) for place, symbol in enumerate(symbols)
+            symbol: POINTS[(start + 2 * place) % len(POINTS)] + Fraction(place, 7)
+            for place, symbol in enumerate(symbols)
         }
     yield {symbol: Fraction(2 * place + 5, 3) for place, symbol in enumerate(symbols)}
 

@@ -6,7 +6,15 @@ import re
 from fractions import Fraction
 from typing import NamedTuple
 
-__all__ = ["Unit", "known_unit", "read_compound", "read_unit", "split_currency", "split_glued_unit", "split_letter_unit"]
+__all__ = [
+    "Unit",
+    "known_unit",
+    "read_compound",
+    "read_unit",
+    "split_currency",
+    "split_glued_unit",
+    "split_letter_unit",
+]
 
 
 class Unit(NamedTuple):
@@ -100,7 +108,9 @@ def split_currency(text: str) -> tuple[str, str]:
 
 FOREIGN = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0400-\u04ff\u0e00-\u0e7f\u0900-\u0dff"
 FOREIGN_UNIT = re.compile(rf"(?P<amount>.*[\d}})])\s*(?P<unit>[{FOREIGN}]{{1,12}}[²³]?)\.?", re.DOTALL)
-FOREIGN_CHANGES = re.compile("[万萬亿億千百十以上下多至不余餘几幾约約半倍成未超]|болел|более|менее|тыс|млн|не|이상|이하|천|만|백")
+FOREIGN_CHANGES = re.compile(
+    "[万萬亿億千百十以上下多至不余餘几幾约約半倍成未超]|болел|более|менее|тыс|млн|не|이상|이하|천|만|백"
+)
 """Words after a number that change its meaning: multipliers, "or more", "half"."""
 FOREIGN_UNITS = {
     "毫米": "mm", "厘米": "cm", "公分": "cm", "分米": "dm", "米": "m", "公里": "km", "克": "g", "公斤": "kg",
@@ -176,7 +186,9 @@ def looks_like_words(unit: str, spaced: bool) -> bool:
         return True
     long = [word for word in words if len(word) >= 4 and re.search(r"[aeiouy]", word.lower())]
     short = [word.lower() for word in words if word not in long]
-    return spaced and bool(long) and all(word in UNITS or word in ("of", "in", "per", "a", "an", "the") for word in short)
+    return (
+        spaced and bool(long) and all(word in UNITS or word in ("of", "in", "per", "a", "an", "the") for word in short)
+    )
 
 
 def split_letter_unit(text: str) -> tuple[str, str]:

@@ -116,7 +116,10 @@ class Evaluation:
         if low_tree is None:
             return self.functional(variable, body, [self.values.get(variable, Fraction(2, 9)), Fraction(1, 9)])
         limits = [self.of(low_tree), self.of(high_tree)]
-        marks = [Fraction(7, 2) if each is INFINITE else Fraction(-9, 2) if each is MINUS_INFINITE else each for each in limits]
+        marks = [
+            Fraction(7, 2) if each is INFINITE else Fraction(-9, 2) if each is MINUS_INFINITE else each
+            for each in limits
+        ]
         return self.functional(variable, body, marks)
 
     def functional(self, variable: str, body: Tree, marks: list[Value]) -> Value:

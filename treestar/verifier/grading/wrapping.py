@@ -7,7 +7,9 @@ import re
 
 __all__ = ["unwrapped"]
 
-FENCE = re.compile(r"```[\w+-]*[ \t]*\n(?P<inner>.*?)\n?[ \t]*```|~~~[\w+-]*[ \t]*\n(?P<other>.*?)\n?[ \t]*~~~", re.DOTALL)
+FENCE = re.compile(
+    r"```[\w+-]*[ \t]*\n(?P<inner>.*?)\n?[ \t]*```|~~~[\w+-]*[ \t]*\n(?P<other>.*?)\n?[ \t]*~~~", re.DOTALL
+)
 MARKED = re.compile(
     r"\*{1,3}(?P<stars>[^*\n]+)\*{1,3}[.:]?|__(?P<lines>[^_\n]+)__|(?P<ticks>`{1,3})(?P<code>[^`\n]+)(?P=ticks)[.]?|~~(?P<struck>[^~\n]+)~~"
 )
@@ -15,7 +17,7 @@ TAGGED = re.compile(
     r"<(?P<tag>answer|final_answer|result|solution|output|b|strong|em|i|code|p|span|math|u)>\s*(?P<inner>.*?)\s*</(?P=tag)>",
     re.DOTALL | re.IGNORECASE,
 )
-QUOTED = re.compile("(?P<mark>[\"'“”‘’「『])(?P<inner>[^\"“”「」『』\n]+)[\"'“”‘’」』]")
+QUOTED = re.compile('(?P<mark>["\'“”‘’「『])(?P<inner>[^"“”「」『』\n]+)["\'“”‘’」』]')
 MARKDOWN_LINE = re.compile(r"(?:>+|#{1,3}|[-*•])[ \t]+(?=\S)")
 LONGEST_LIST = 2000
 
