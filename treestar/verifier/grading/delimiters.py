@@ -105,6 +105,8 @@ def without_delimiters(text: str) -> str:
         # A comma between two formulas separates the parts of a list; it is no decimal comma.
         separates = bool(position) and between.strip() in ("", ",")
         pieces.append(", " if separates else between)
-        pieces.append(formula_of(match))
+        formula = formula_of(match)
+        # A whole sentence between dollar signs has formulas of its own.
+        pieces.append(without_delimiters(formula) if MATH.search(formula) else formula)
         position = match.end()
     return "".join([*pieces, text[position:]]).strip()
