@@ -23,7 +23,10 @@ TOKEN = re.compile(
     |(?P<command>\\[a-zA-Z]+)
     |(?P<money>\\?[$€£¥₹])
     |(?P<escape>\\.)
-    |(?P<number>(?:\d{1,3}(?:,\d{3})+(?![\d,])|\d{1,3}(?:\ \d{3})+(?![\d,/])|\d+,\d+(?![\d,])|\d+)(?:\.\d+)?(?:[eE][-+]?\d+(?![\w.]))?|\.\d+)
+    |(?P<number>
+        (?:\d{1,3}(?:,\d{3})+(?![\d,])|\d{1,3}(?:\ \d{3})+(?![\d,/])|\d+,\d+(?![\d,])|\d+)(?:\.\d+)?
+        (?:[eE][-+]?\d+(?![\w.]))?
+        |\.\d+)
     |(?P<ordinal>(?<=\d)(?:st|nd|rd|th)(?![A-Za-z]))
     |(?P<word>[^\W\d_]+)
     |(?P<open>[(\[{])
@@ -34,11 +37,29 @@ TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 NAMES = frozenset(
-    "sqrt cbrt sin cos tan cot sec csc log ln exp pi theta alpha beta gamma delta lambda sigma omega oo inf infinity "
-    "arcsin arccos arctan asin acos atan sinh cosh tanh abs floor ceil ceiling gcd lcm max min mod binom factorial "
-    "Interval Union Rational Fraction Matrix".split()
+    [
+        *("sqrt", "cbrt", "sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "exp", "arcsin", "arccos", "arctan"),
+        *(
+            "asin",
+            "acos",
+            "atan",
+            "sinh",
+            "cosh",
+            "tanh",
+            "abs",
+            "floor",
+            "ceil",
+            "ceiling",
+            "gcd",
+            "lcm",
+            "max",
+            "min",
+        ),
+        *("pi", "theta", "alpha", "beta", "gamma", "delta", "lambda", "sigma", "omega", "oo", "inf", "infinity"),
+        *("mod", "binom", "factorial", "Interval", "Union", "Rational", "Fraction", "Matrix"),
+    ]
 )
-CONSTANTS = frozenset("pi e i oo inf infinity π E I".split())
+CONSTANTS = frozenset(["pi", "e", "i", "oo", "inf", "infinity", "π", "E", "I"])
 UNIT = re.compile(r"(?:[kcmd]?m|[km]?g|[km]?l|s|h|hr|min|mph|ft|in|cm|mm|km|kg|lb|oz|pm|am|AM|PM|p\.m|a\.m)[²³]?")
 RELATION = re.compile(r"(?<![<>!:=])=(?!=)")
 LABEL = re.compile(r"\s*(?:\\?[A-Za-z]+(?:_\{?\w+\}?)?'*(?:\([A-Za-z0-9, ]*\))?|\|[A-Z]{1,3}\|)\s*")
@@ -243,7 +264,7 @@ def trimmed(text: str, start: int, end: int) -> list[Run]:
 def touches_word(text: str, start: int, end: int) -> bool:
     """Whether letters or digits without a space stand beside the formula, as in `AZ2K5B`."""
     before, after = text[start - 1 : start], text[end : end + 1]
-    return before.isascii() and (before.isalnum() or before == "_") or (after.isascii() and after.isalnum())
+    return (before.isascii() and (before.isalnum() or before == "_")) or (after.isascii() and after.isalnum())
 
 
 def unmatched_bracket(written: str) -> int | None:

@@ -6,12 +6,12 @@ answers that it can interpret completely. Runs only in the worker process.
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterator, Sequence
 
 from treestar.verifier.grading.expressions import constant_ratio, expressions_equal, written_number
 from treestar.verifier.grading.extraction import stated_answer, without_delimiters
+from treestar.verifier.grading.form_reading import read_form
 from treestar.verifier.grading.forms import (
     Based,
     Clock,
@@ -24,7 +24,6 @@ from treestar.verifier.grading.forms import (
     SetOperation,
     Table,
     Words,
-    read_form,
 )
 from treestar.verifier.grading.intervals import same_set
 from treestar.verifier.grading.labels import is_function_label, is_label, read_choice
@@ -32,7 +31,7 @@ from treestar.verifier.grading.normalize import canonical, squeeze, words_of
 from treestar.verifier.grading.phrases import translated_marks
 from treestar.verifier.grading.units import known_unit, split_glued_unit, split_letter_unit
 
-__all__ = ["answers_equal", "warm_up"]
+__all__ = ["answers_equal"]
 
 LONGEST_ANSWER = 2000
 """Maximum characters of an extracted answer; longer ones are equal only if they are identical."""
@@ -42,42 +41,11 @@ LONGEST_REWRITTEN = 300
 DEEPEST_ANSWER = 40
 """Maximum nesting of brackets; deeper answers are equal only if they are identical."""
 
-WARM_UP = (
-    ("\\frac{\\sqrt{2}}{2}x + 3y^{2} - 1", "0.5 x - \\sin^{2}(x)\\cos 2x"),
-    ("(2,3]", "2 < x \\le 3"),
-    ("x = \\pm 2 \\text{ cm}", "\\{2, -2\\}"),
-    ("The answer is $2\\pi r (r+h)$.", "e^{-x}(1+\\ln(x))\\sqrt[3]{x^{2}+1}"),
-    ("y - 2x = 1", "2y = 4x + 2"),
-)
-"""Pairs that exercise the common rules, so that a first comparison takes no longer than the others."""
-SYMBOLIC_WARM_UP = (
-    ("(2,3]\\cup[5,\\infty)", "2 < x \\le 3"),
-    ("|x|<3", "(-\\infty,3)\\cup(4,5)"),
-    ("\\begin{pmatrix}1&2\\\\3&4\\end{pmatrix}+A", "\\int_{0}^{1} \\log_{2} x dx + B"),
-    ("f(x_{1})", "\\sum_{k=1}^{n} k! \\cdot \\binom{n}{k} f(k)"),
-    ("1/2x", "-\\frac{\\pi}{4}k+f(1)"),
-)
-"""Pairs that exercise the common constructs of sympy and of its grammar, whose tables grow with use."""
-
-
 COMMANDS = re.compile(
     r"\\\\|\\(?:begin|end)\{[a-z]+\}|\\text\{[^{}]*\}|\\(?!alpha|beta|gamma|delta|theta|lambda|mu|sigma|phi|omega)[a-zA-Z]+"
 )
 UNKNOWN = re.compile(r"[a-df-hj-zA-Z]|\\")
 """A letter other than e and i, or a Greek one."""
-
-
-def warm_up(symbolic: bool) -> None:
-    """Load and exercise the code that comparisons need, before children are forked.
-
-    Args:
-        symbolic: also sympy.
-    """
-    logging.disable(logging.CRITICAL)
-    if symbolic:
-        import sympy  # noqa: F401
-    for first, second in (*WARM_UP, *(SYMBOLIC_WARM_UP if symbolic else ())):
-        answers_equal(first, second)
 
 
 def answers_equal(first: str, second: str) -> bool:

@@ -1,7 +1,8 @@
 """Single expressions in canonical LaTeX: "do these two have the same value?"
 
-The rules, in the order in which they apply: the same writing; numbers in digits, compared exactly or as roundings; trees
-that this package parses itself, compared by their values (`trees`, `tree_comparison`); sympy for the rest (`symbolic`).
+The rules, in the order in which they apply: the same writing; numbers in digits, compared exactly or as roundings;
+trees that this package parses itself, compared by their values (`trees`, `tree_comparison`); sympy for the rest
+(`symbolic`).
 Runs only in a worker process.
 """
 
@@ -15,7 +16,9 @@ from treestar.verifier.grading.normalize import squeeze
 from treestar.verifier.grading.plain_numbers import PlainNumber, is_rounding_of, plain_numbers_equal, read_plain_number
 from treestar.verifier.grading.symbolic import equal_by_sympy, ratio_by_sympy
 from treestar.verifier.grading.tree_comparison import constant_ratio_of, constant_value, trees_equal
-from treestar.verifier.grading.trees import Tree, parse, symbols_of
+from treestar.verifier.grading.tree_structure import symbols_of
+from treestar.verifier.grading.tree_tokens import Tree
+from treestar.verifier.grading.trees import parse
 from treestar.verifier.grading.values import UnknownValue
 
 __all__ = ["constant_ratio", "expressions_equal", "written_number"]

@@ -1,9 +1,9 @@
 """The engine's side of the worker processes that compare answers symbolically.
 
 A worker is started as a fresh interpreter (never by forking this process, which may hold threads and a GPU), loads its
-libraries once, and answers each JSON line with one JSON line. Any thread may send requests. Nothing is unpickled on either
-side. A comparison that runs out of time is stopped inside the worker's process tree; a worker that does not report this
-is killed and replaced.
+libraries once, and answers each JSON line with one JSON line. Any thread may send requests. Nothing is unpickled on
+either side. A comparison that runs out of time is stopped inside the worker's process tree; a worker that does not
+report this is killed and replaced.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ BOOTSTRAP = (
 )
 
 Verdict = bool | Literal["symbolic"] | None
-"""Whether two answers are equal; "symbolic" if only a worker with sympy can tell; None if the time ran out or the worker
-failed."""
+"""Whether two answers are equal; "symbolic" if only a worker with sympy can tell; None if the time ran out or the
+worker failed."""
 
 
 class GradingProcess:

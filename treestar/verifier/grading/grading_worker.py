@@ -161,9 +161,9 @@ def main(symbolic: bool) -> None:
     os.dup2(2, 1)  # Output that a library prints must not be mistaken for a reply.
     engine = os.getppid()
 
-    from treestar.verifier.grading import comparison
+    from treestar.verifier.grading.warm_up import warm_up
 
-    comparison.warm_up(symbolic)
+    warm_up(symbolic)
     sys.setrecursionlimit(RECURSION_LIMIT)
     gc.collect()
     gc.freeze()

@@ -8,6 +8,7 @@ from functools import reduce
 from typing import Any
 
 from treestar.verifier.grading.expressions import expressions_equal
+from treestar.verifier.grading.form_reading import read_form
 from treestar.verifier.grading.forms import Form, Group, Listing, Relation, Scalar, SetOperation
 from treestar.verifier.grading.labels import is_label
 from treestar.verifier.grading.normalize import squeeze
@@ -24,7 +25,8 @@ from treestar.verifier.grading.real_sets import (
 )
 from treestar.verifier.grading.symbolic import parse_expression, require_sympy
 from treestar.verifier.grading.tree_comparison import constant_value
-from treestar.verifier.grading.trees import parse, symbols_of
+from treestar.verifier.grading.tree_structure import symbols_of
+from treestar.verifier.grading.trees import parse
 from treestar.verifier.grading.values import UnknownValue
 
 __all__ = ["same_set"]
@@ -85,8 +87,6 @@ def bounds_of(form: Form) -> Bounds | None:
         return None
     operands, operators = form.operands, form.operators
     if operators[0] == "\\in" and len(operators) == 1:
-        from treestar.verifier.grading.forms import read_form
-
         return bounds_of(read_form(operands[1]))
     if set(operators) <= set(MORE):
         operands, operators = operands[::-1], tuple(flipped(operator) for operator in operators[::-1])
@@ -166,8 +166,6 @@ def pieces_of(form: Form) -> RealSet | None:
 def pieces_of_relation(relation: Relation) -> RealSet | None:
     r"""The solutions of `x \in A`, `x \ne a`, `|x| < a`."""
     if relation.operators == ("\\in",):
-        from treestar.verifier.grading.forms import read_form
-
         return pieces_of(read_form(relation.operands[1]))
     if len(relation.operands) != 2:
         return None
@@ -280,8 +278,6 @@ def combined_set(form: SetOperation) -> Any | None:
 def solution_set(relation: Relation) -> Any | None:
     """The real solutions of a chain of (in)equalities in one unknown."""
     import sympy
-
-    from treestar.verifier.grading.forms import read_form
 
     if relation.operators == ("\\in",):
         return set_of(read_form(relation.operands[1]))

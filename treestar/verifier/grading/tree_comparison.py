@@ -8,7 +8,8 @@ from typing import Any
 
 import mpmath
 
-from treestar.verifier.grading.trees import Tree, kinds_of, symbols_of
+from treestar.verifier.grading.tree_structure import kinds_of, symbols_of
+from treestar.verifier.grading.tree_tokens import Tree
 from treestar.verifier.grading.values import INFINITE, MINUS_INFINITE, Evaluation, TooLarge, UnknownValue, approximate
 
 __all__ = ["constant_ratio_of", "constant_value", "trees_equal"]

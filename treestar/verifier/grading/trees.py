@@ -17,6 +17,7 @@ import re
 from fractions import Fraction
 from functools import lru_cache
 
+from treestar.verifier.grading.tree_structure import mixed_number, split_integrand
 from treestar.verifier.grading.tree_tokens import (
     FUNCTIONS,
     GREEK,
@@ -29,7 +30,7 @@ from treestar.verifier.grading.tree_tokens import (
     tokens_of,
 )
 
-__all__ = ["Tree", "kinds_of", "parse", "symbols_of"]
+__all__ = ["parse"]
 
 LONGEST = 1500
 """In characters."""
@@ -58,23 +59,6 @@ def parse(latex: str) -> Tree | None:
         return Parser(tokens_of(latex)).whole()
     except (Unreadable, RecursionError):
         return None
-
-
-def symbols_of(tree: Tree) -> frozenset[str]:
-    """The names of the free variables in a tree."""
-    if tree[0] == "symbol":
-        return frozenset([tree[1]])
-    found: frozenset[str] = frozenset().union(*(symbols_of(part) for part in tree[1:] if isinstance(part, tuple)))
-    bound = {"series": 2, "integral": 1}.get(tree[0])
-    if bound is not None and (tree[0] == "series" or tree[2] is not None):
-        found -= {tree[bound]}
-    return found
-
-
-def kinds_of(tree: Tree) -> frozenset[str]:
-    """The kinds of all nodes in a tree; for calls, their names."""
-    name = tree[1] if tree[0] == "call" else tree[0]
-    return frozenset([name]).union(*(kinds_of(part) for part in tree[1:] if isinstance(part, tuple)))
 
 
 class Parser:
@@ -279,7 +263,7 @@ class Parser:
             self.place += 1
             return self.group("{")
         token = self.tokens[self.place] if self.place < len(self.tokens) else None
-        if token is None or token.kind == "mark" or len(token.text) > 1 and token.kind == "number":
+        if token is None or token.kind == "mark" or (len(token.text) > 1 and token.kind == "number"):
             raise Unreadable
         return self.primary()
 
@@ -413,35 +397,3 @@ class Parser:
         self.place += variable[1]
         inner = Parser(body, self.bound | {variable[0]}).whole() if body else NUMBER_ONE
         return ("integral", variable[0], low, high, inner)
-
-
-def mixed_number(found: list[Tree]) -> Tree:
-    r"""`2\frac{3}{4}` is 2.75. Anything else with a number before a fraction of numbers is read in two ways."""
-    whole, top, bottom = found[0][1], found[1][1][1], found[1][2][1]
-    if len(found) > 2 or whole.denominator != 1 or not 0 < top < bottom or top.denominator * bottom.denominator != 1:
-        raise Unreadable
-    return ("sum", *found)
-
-
-def split_integrand(tokens: list[Token]) -> tuple[tuple[str, int], list[Token]]:
-    r"""The variable of an integral, the number of tokens that it takes up, and its integrand.
-
-    The differential is the last factor, `x dx`, or in the numerator of a fraction, `\frac{dz}{z}`; brackets around
-    the integrand and the differential count as nothing.
-    """
-    depth = 0
-    for place, token in enumerate(tokens):
-        depth += (token.text in OPENING) - (token.text in OPENING.values())
-        following = tokens[place + 1] if place + 1 < len(tokens) else None
-        if token.text != "d" or following is None or following.kind != "letter":
-            continue
-        after = tokens[place + 2 :]
-        if depth == 0:
-            return (following.text, place + 2), tokens[:place]
-        if depth == 1 and tokens[0].text in OPENING and len(after) == 1:
-            return (following.text, len(tokens)), tokens[1:place]
-        if depth == 1 and tokens[0].text == "\\frac" and after[:1] and after[0].text == "}":
-            numerator = tokens[2:place] or [Token("number", "1", False)]
-            return (following.text, len(tokens)), [*tokens[:2], *numerator, *after]
-        break
-    raise Unreadable

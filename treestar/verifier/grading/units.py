@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from itertools import pairwise
 from typing import NamedTuple
 
 __all__ = [
@@ -114,9 +115,11 @@ FOREIGN_CHANGES = re.compile(
 """Words after a number that change its meaning: multipliers, "or more", "half"."""
 FOREIGN_UNITS = {
     "毫米": "mm", "厘米": "cm", "公分": "cm", "分米": "dm", "米": "m", "公里": "km", "克": "g", "公斤": "kg",
-    "毫升": "ml", "升": "l", "秒": "s", "分钟": "min", "分鐘": "min", "小时": "h", "小時": "h", "時間": "h", "天": "day",
+    "毫升": "ml", "升": "l", "秒": "s", "分钟": "min", "分鐘": "min", "小时": "h", "小時": "h", "時間": "h",
+    "天": "day",
     "日": "day", "周": "week", "元": "yuan", "円": "yen", "美元": "dollar", "ドル": "dollar", "度": "^{\\circ}",
-    "平方厘米": "cm^2", "平方米": "m^2", "立方厘米": "cm^3", "立方米": "m^3", "センチ": "cm", "メートル": "m", "キロ": "km",
+    "平方厘米": "cm^2", "平方米": "m^2", "立方厘米": "cm^3", "立方米": "m^3", "センチ": "cm", "メートル": "m",
+    "キロ": "km",
     "мм": "mm", "см": "cm", "дм": "dm", "м": "m", "км": "km", "г": "g", "кг": "kg", "л": "l", "мл": "ml", "с": "s",
     "сек": "s", "мин": "min", "ч": "h", "час": "h", "часа": "h", "часов": "h", "минут": "min", "дней": "day",
     "см²": "cm^2", "м²": "m^2", "원": "won", "시간": "h", "분": "min", "초": "s",
@@ -148,7 +151,7 @@ def read_compound(text: str) -> tuple[str, str] | None:
     sizes = [unit.factor for unit in units if unit is not None]
     if len(sizes) < len(parts) or len({unit.dimension for unit in units if unit is not None}) != 1:
         return None
-    if any(large <= small for large, small in zip(sizes, sizes[1:], strict=False)):
+    if any(large <= small for large, small in pairwise(sizes)):
         return None
     total = sum((amount * size for (amount, _), size in zip(parts, sizes, strict=True)), Fraction(0)) / sizes[-1]
     return f"\\frac{{{total.numerator}}}{{{total.denominator}}}", parts[-1][1]
