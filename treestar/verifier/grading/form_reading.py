@@ -262,8 +262,8 @@ def read_braces(text: str) -> Form | None:
         form = read_form(inner)
         return Listing(form.items if isinstance(form, Listing) and not form.is_set else (form,), is_set=True)
     if text.startswith("{") and text.endswith("}") and is_closed_by_last(text):
-        form = read_form(text[1:-1]) if text[1:-1].strip() else None
-        return replace(form, decimal="") if isinstance(form, Listing) else form
+        plain = read_form(text[1:-1]) if text[1:-1].strip() else None
+        return replace(plain, decimal="") if isinstance(plain, Listing) else plain
     return None
 
 

@@ -11,7 +11,7 @@ from treestar.verifier.grading.rewriting import rule
 __all__ = ["TABLES"]
 
 NAMES = (
-    "a(?:rc|r)?(?:sin|cos|tan|cot|sec|csc)h?|arcsin|arccos|arctan|arccot|arcsec|arccsc|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|log|ln|exp|max|min|gcd|lcm|"
+    "a(?:rc|r)?(?:sin|cos|tan|cot|sec|csc)h?|arcsin|arccos|arctan|arccot|arcsec|arccsc|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|log|ln|exp|gcd|lcm|"
     "sqrt|pi|theta|alpha|beta|gamma|delta|lambda|sigma|omega"
 )
 ENVIRONMENTS = r"(?:align|aligned|equation|gather|gathered|split|displaymath|math)\*?"
@@ -44,7 +44,7 @@ def font(match: re.Match[str]) -> str:
     content = match["content"].strip()
     if content in ("$", "\\$"):
         return "\\$"
-    if re.fullmatch(NAMES, content):
+    if re.fullmatch(NAMES, content) or (content in ("min", "max") and match["font"].startswith("operatorname")):
         return f"\\{content} "
     if re.fullmatch(r"[-+]?[\d,]*\.?\d+", content):
         return content
@@ -142,6 +142,7 @@ SYMBOL_RULES = (
     rule(r"(?<![a-zA-Z\\])[aA]bs\(([^()]*)\)", r"|\1|", "programming's absolute value", mark="bs("),
     rule(r"(?<![a-zA-Z\\])(arc)?(sin|cos|tan|ln|log)(?=[xyt](?![a-zA-Z]))", r"\\\1\2 ", "a function run into its x"),
     rule(r"(?<![a-zA-Z\\])(?:" + NAMES + r")(?![a-zA-Z])", lambda m: f"\\{m[0]} ", "functions without backslash"),
+    rule(r"(?<![a-zA-Z\\])(min|max)(?=\s*(?:\(|\\?\{|_))", r"\\\1 ", "functions without backslash", mark="m"),
     rule(r"\{([^{}]*)\\choose(?![a-zA-Z])([^{}]*)\}", r"\\binom{\1}{\2}", "the old binomial", mark="\\choose"),
     rule(r"(?<![a-zA-Z\\])C_\{?(\d{1,4})\}?\^\{?(\d{1,4})\}?", r"\\binom{\1}{\2}", "combinations", mark="C_"),
     rule(r"\{?\}?[_^]\{?(\d{1,4})\}?\s*C\s*_\{?(\d{1,4})\}?", r"\\binom{\1}{\2}", "combinations", mark="C"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-__all__ = ["FUNCTIONS", "GREEK", "OF_LISTS", "OPENING", "TRIGONOMETRIC", "Token", "Tree", "Unreadable", "tokens_of"]
+__all__ = ["ACCENTS", "FUNCTIONS", "GREEK", "OF_LISTS", "OPENING", "TRIGONOMETRIC", "Token", "Tree", "Unreadable", "tokens_of"]
 
 Tree = tuple[Any, ...]
 """A kind and its parts; `trees` lists the kinds."""
@@ -28,6 +28,7 @@ GREEK = frozenset(
         *("Gamma", "Delta", "Theta", "Lambda", "Xi", "Sigma", "Upsilon", "Phi", "Psi", "Omega"),
     ]
 )
+ACCENTS = frozenset(["vec", "hat", "bar", "tilde", "overline", "overrightarrow", "widehat", "dot"])
 OPENING = {"(": ")", "[": "]", "{": "}", "\\{": "\\}", "\\lfloor": "\\rfloor", "\\lceil": "\\rceil"}
 
 

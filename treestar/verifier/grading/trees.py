@@ -19,6 +19,7 @@ from functools import lru_cache
 
 from treestar.verifier.grading.tree_structure import mixed_number, split_integrand
 from treestar.verifier.grading.tree_tokens import (
+    ACCENTS,
     FUNCTIONS,
     GREEK,
     OF_LISTS,
@@ -43,7 +44,7 @@ FUNCTION_LETTERS = frozenset("fghFGHPQ")
 """Letters that before a bracket usually name a function; other letters before a bracket are factors."""
 OF_STEPS = {"\\floor": "floor", "\\ceil": "ceil", "\\ceiling": "ceil"}
 BEGINS_FACTOR = frozenset(
-    [f"\\{name}" for name in FUNCTIONS | GREEK | set(OF_LISTS)]
+    [f"\\{name}" for name in FUNCTIONS | GREEK | ACCENTS | set(OF_LISTS)]
     + ["\\frac", "\\sqrt", "\\pi", "\\binom", "\\lfloor", "\\lceil", "\\{", "\\sum", "\\prod", "\\int", "\\infty"]
     + [*OF_STEPS]
 )
@@ -285,6 +286,8 @@ class Parser:
             return self.function(name)
         if name in GREEK:
             return ("symbol", name + self.attachments())
+        if name in ACCENTS:
+            return ("symbol", f"{name} {self.raw_argument()}{self.attachments()}")
         if text == "\\pi":
             return ("pi",)
         if text == "\\infty":
