@@ -21,7 +21,8 @@ LETTERS = "abckmnpqtxyz"
 UNITS = ("cm", "m", "km", "g", "kg", "s", "h", "min", "L", "mL")
 ATTACHED = (
     "{}^{{-1}}", "{}'", "{}_1", "2{}", "{}+1", "-{}", "{}^2", "|{}|", "\\bar{{{}}}", "\\mathrm{{{}}}^{{T}}",
-    "\\mathrm{{{}}}+x", "({})-1", "\\text{{{}}}^{{-1}}", "{}x", "\\frac{{{}}}{{2}}", "\\sqrt{{{}}}", "\\mathbf{{{}}}\\cdot 3",
+    "\\mathrm{{{}}}+x", "({})-1", "\\text{{{}}}^{{-1}}", "{}x", "\\frac{{{}}}{{2}}", "\\sqrt{{{}}}",
+    "\\mathbf{{{}}}\\cdot 3",
     "{}!", "{}(x)", "\\vec{{{}}}",
 )  # fmt: skip
 
@@ -61,13 +62,17 @@ def sign(random: Random) -> tuple[str, str]:
 def digit(random: Random) -> tuple[str, str]:
     value = number(random)
     other = other_number(random, value)
-    form = random.choice(["{}", "{}\\pi", "{}\\sqrt{{2}}", "x={}", "{} \\text{{ cm}}", "\\frac{{{}}}{{7}}", "{}\\%", "0.{}1"])
+    form = random.choice(
+        ["{}", "{}\\pi", "{}\\sqrt{{2}}", "x={}", "{} \\text{{ cm}}", "\\frac{{{}}}{{7}}", "{}\\%", "0.{}1"]
+    )
     return form.format(value), form.format(other)
 
 
 def exponent(random: Random) -> tuple[str, str]:
     one, other = random.sample(range(2, 9), 2)
-    form = random.choice(["x^{{{}}}+1", "2^{{{}}}", "3 \\times 10^{{{}}}", "e^{{{}}}", "5y^{}", "10^{{-{}}}", "(x+1)^{{{}}}"])
+    form = random.choice(
+        ["x^{{{}}}+1", "2^{{{}}}", "3 \\times 10^{{{}}}", "e^{{{}}}", "5y^{}", "10^{{-{}}}", "(x+1)^{{{}}}"]
+    )
     return form.format(one), form.format(other)
 
 
@@ -79,7 +84,9 @@ def denominator(random: Random) -> tuple[str, str]:
 
 def order(random: Random) -> tuple[str, str]:
     a, b = random.sample(range(-20, 20), 2)
-    form = random.choice(["({},{})", "({}, {})", "\\langle {}, {} \\rangle", "x={}, y={}", "\\begin{{pmatrix}}{}\\\\{}\\end{{pmatrix}}"])
+    form = random.choice(
+        ["({},{})", "({}, {})", "\\langle {}, {} \\rangle", "x={}, y={}", "\\begin{{pmatrix}}{}\\\\{}\\end{{pmatrix}}"]
+    )
     return form.format(a, b), form.format(b, a)
 
 
@@ -130,14 +137,27 @@ def matrix(random: Random) -> tuple[str, str]:
 
 def decimal(random: Random) -> tuple[str, str]:
     whole, part = random.randint(2, 99), random.randint(1, 9)
-    form = random.choice(["{}, {}", "{} and {}", "\\{{{},{}\\}}", "({},{})", "{}; {}", "${}$, ${}$", "\\boxed{{{}}}, \\boxed{{{}}}"])
+    form = random.choice(
+        ["{}, {}", "{} and {}", "\\{{{},{}\\}}", "({},{})", "{}; {}", "${}$, ${}$", "\\boxed{{{}}}, \\boxed{{{}}}"]
+    )
     return f"{whole}.{part}", form.format(whole, part)
 
 
 def factor(random: Random) -> tuple[str, str]:
     value = random.randint(3, 99)
     form = random.choice(
-        ["{}\\pi", "{}\\sqrt{{3}}", "\\frac{{\\pi}}{{{}}}", "{}x", "{}i", "\\sqrt{{{}}}", "{}e", "\\ln {}", "{}!", "{}^{{\\circ}} C + 1"]
+        [
+            "{}\\pi",
+            "{}\\sqrt{{3}}",
+            "\\frac{{\\pi}}{{{}}}",
+            "{}x",
+            "{}i",
+            "\\sqrt{{{}}}",
+            "{}e",
+            "\\ln {}",
+            "{}!",
+            "{}^{{\\circ}} C + 1",
+        ]
     )
     return str(value), form.format(value)
 
@@ -150,7 +170,9 @@ def function(random: Random) -> tuple[str, str]:
 
 def undelimited(random: Random) -> tuple[str, str]:
     value = random.randint(3, 99)
-    form = random.choice(["pi/{}", "{}*sqrt(2)", "x/{}", "sqrt({})", "2^{}", "-{}", "{}x + 1", "\\frac{{1}}{{{}}}", "e^{}"])
+    form = random.choice(
+        ["pi/{}", "{}*sqrt(2)", "x/{}", "sqrt({})", "2^{}", "-{}", "{}x + 1", "\\frac{{1}}{{{}}}", "e^{}"]
+    )
     sentence = random.choice(["so the value is {}", "Therefore we get {}.", "Hence the result equals {}"])
     return str(value), sentence.format(form.format(value))
 
@@ -169,7 +191,14 @@ KINDS: dict[str, Callable[[Random], tuple[str, str]]] = {
 
 PLAIN = ("undelimited",)
 """Kinds whose second answer is a sentence already."""
-WRITTEN = ("{}", "${}$", "\\boxed{{{}}}", "The answer is ${}$.", "Therefore the answer is \\(\\boxed{{{}}}\\).", "$${}$$")
+WRITTEN = (
+    "{}",
+    "${}$",
+    "\\boxed{{{}}}",
+    "The answer is ${}$.",
+    "Therefore the answer is \\(\\boxed{{{}}}\\).",
+    "$${}$$",
+)
 
 
 def presented(random: Random, text: str) -> str:

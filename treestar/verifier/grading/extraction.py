@@ -199,7 +199,7 @@ def only_formulas(text: str) -> str | None:
     words = plain_words(outside)
     if len(words) > 1 or (words and not MATH.search(text) and len(outside) > 40):
         return None
-    if OTHER_SCRIPT.search(outside) and re.search(r"\d", text):
+    if OTHER_SCRIPT.search(outside) and (MATH.search(text) or re.search(r"\d", text)):
         return None
     return without_delimiters(text)
 

@@ -5,7 +5,20 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-__all__ = ["ACCENTS", "FUNCTIONS", "GREEK", "OF_LISTS", "OPENING", "TRIGONOMETRIC", "Token", "Tree", "Unreadable", "tokens_of"]
+__all__ = [
+    "ACCENTS",
+    "BEGINS_FACTOR",
+    "FUNCTIONS",
+    "GREEK",
+    "OF_LISTS",
+    "OF_STEPS",
+    "OPENING",
+    "TRIGONOMETRIC",
+    "Token",
+    "Tree",
+    "Unreadable",
+    "tokens_of",
+]
 
 Tree = tuple[Any, ...]
 """A kind and its parts; `trees` lists the kinds."""
@@ -30,6 +43,13 @@ GREEK = frozenset(
 )
 ACCENTS = frozenset(["vec", "hat", "bar", "tilde", "overline", "overrightarrow", "widehat", "dot"])
 OPENING = {"(": ")", "[": "]", "{": "}", "\\{": "\\}", "\\lfloor": "\\rfloor", "\\lceil": "\\rceil"}
+
+OF_STEPS = {"\\floor": "floor", "\\ceil": "ceil", "\\ceiling": "ceil"}
+BEGINS_FACTOR = frozenset(
+    [f"\\{name}" for name in FUNCTIONS | GREEK | ACCENTS | set(OF_LISTS)]
+    + ["\\frac", "\\sqrt", "\\pi", "\\binom", "\\lfloor", "\\lceil", "\\{", "\\sum", "\\prod", "\\int", "\\infty"]
+    + [*OF_STEPS]
+)
 
 
 class Unreadable(Exception):

@@ -14,15 +14,18 @@ people read in two ways (`1/2x`, `\sin x/2`, `f(x)`) are among these.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from fractions import Fraction
 from functools import lru_cache
 
 from treestar.verifier.grading.tree_structure import mixed_number, split_integrand
 from treestar.verifier.grading.tree_tokens import (
     ACCENTS,
+    BEGINS_FACTOR,
     FUNCTIONS,
     GREEK,
     OF_LISTS,
+    OF_STEPS,
     OPENING,
     TRIGONOMETRIC,
     Token,
@@ -42,12 +45,7 @@ LONGEST_NUMBER = 400
 PRODUCTS = ("\\cdot", "\\times")
 FUNCTION_LETTERS = frozenset("fghFGHPQ")
 """Letters that before a bracket usually name a function; other letters before a bracket are factors."""
-OF_STEPS = {"\\floor": "floor", "\\ceil": "ceil", "\\ceiling": "ceil"}
-BEGINS_FACTOR = frozenset(
-    [f"\\{name}" for name in FUNCTIONS | GREEK | ACCENTS | set(OF_LISTS)]
-    + ["\\frac", "\\sqrt", "\\pi", "\\binom", "\\lfloor", "\\lceil", "\\{", "\\sum", "\\prod", "\\int", "\\infty"]
-    + [*OF_STEPS]
-)
+THOUSANDS_FIRST, THOUSANDS_NEXT = re.compile(r"[1-9]\d{0,2}"), re.compile(r"\d{3}(?:\.\d+)?")
 NUMBER_ONE = ("number", Fraction(1))
 
 
@@ -128,11 +126,11 @@ class Parser:
         self.depth -= 1
         return terms[0] if len(terms) == 1 else ("sum", *terms)
 
-    def signed(self, read: object) -> Tree:
+    def signed(self, read: Callable[[], Tree]) -> Tree:
         negative = False
         while sign := self.next("+", "-"):
             negative ^= sign == "-"
-        tree: Tree = read()  # type: ignore[operator]
+        tree = read()
         return ("negative", tree) if negative else tree
 
     def term(self) -> Tree:
@@ -189,10 +187,10 @@ class Parser:
         if [self.text(ahead) for ahead in range(3)] == ["{", "\\circ", "}"]:
             self.place += 3
             return ("quotient", ("product", base, ("pi",)), ("number", Fraction(180)))
-        exponent = self.argument()
+        power = ("power", base, self.argument())
         if self.text() == "^":
             raise Unreadable
-        return ("power", base, exponent)
+        return power
 
     # Primary expressions
 
@@ -218,11 +216,11 @@ class Parser:
         digits = token.text
         if self.text() == "_":
             raise Unreadable  # Digits in another base.
-        while self.text() == "," and not self.commas_separate and re.fullmatch(r"[1-9]\d{0,2}|[1-9]\d+000", digits[:9]):
-            if self.tokens[self.place].spaced or not re.fullmatch(r"\d{3}(?:\.\d+)?", self.text(1)):
-                break
-            digits += self.text(1)  # A thousands separator: 1,234.
-            self.place += 2
+        if not self.commas_separate and THOUSANDS_FIRST.fullmatch(digits):
+            # Thousands separators: 1,234,567.
+            while self.text() == "," and not self.tokens[self.place].spaced and THOUSANDS_NEXT.fullmatch(self.text(1)):
+                digits += self.text(1)
+                self.place += 2
         if len(digits) > LONGEST_NUMBER:
             raise Unreadable
         return ("number", Fraction(digits))
