@@ -12,9 +12,9 @@ def symbols_of(tree: Tree) -> frozenset[str]:
     if tree[0] == "symbol":
         return frozenset([tree[1]])
     found: frozenset[str] = frozenset().union(*(symbols_of(part) for part in tree[1:] if isinstance(part, tuple)))
-    bound = {"series": 2, "integral": 1}.get(tree[0])
-    if bound is not None and (tree[0] == "series" or tree[2] is not None):
-        found -= {tree[bound]}
+    dummy = {"series": 2, "integral": 1}.get(tree[0])
+    if dummy is not None and (tree[0] == "series" or tree[2] is not None):
+        found -= {tree[dummy]}
     return found
 
 

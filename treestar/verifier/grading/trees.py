@@ -63,10 +63,10 @@ def parse(latex: str) -> Tree | None:
 class Parser:
     """A recursive-descent parser over the tokens of one expression."""
 
-    def __init__(self, tokens: list[Token], bound: frozenset[str] = frozenset()) -> None:
-        """`bound`: letters that an integral or a series around the expression uses as its variable."""
+    def __init__(self, tokens: list[Token], dummies: frozenset[str] = frozenset()) -> None:
+        """`dummies`: letters that an integral or a series around the expression uses as its variable."""
         self.tokens = tokens
-        self.bound = bound
+        self.dummies = dummies
         self.place = 0
         self.depth = 0
         self.bars = 0
@@ -227,7 +227,7 @@ class Parser:
 
     def letter(self, text: str) -> Tree:
         name = text + self.attachments()
-        if name in ("e", "i") and name not in self.bound:
+        if name in ("e", "i") and name not in self.dummies:
             return (name,)
         if self.text() in ("(", "[") and (text in FUNCTION_LETTERS or "'" in name):
             raise Unreadable
@@ -383,9 +383,9 @@ class Parser:
         self.expect("}")
         self.expect("^")
         high = self.argument()
-        outer, self.bound = self.bound, self.bound | {variable.text}
+        outer, self.dummies = self.dummies, self.dummies | {variable.text}
         body = self.term()
-        self.bound = outer
+        self.dummies = outer
         return ("series", name, variable.text, low, high, body)
 
     def integral(self) -> Tree:
@@ -396,5 +396,5 @@ class Parser:
             high = self.argument()
         variable, body = split_integrand(self.tokens[self.place :])
         self.place += variable[1]
-        inner = Parser(body, self.bound | {variable[0]}).whole() if body else NUMBER_ONE
+        inner = Parser(body, self.dummies | {variable[0]}).whole() if body else NUMBER_ONE
         return ("integral", variable[0], low, high, inner)
