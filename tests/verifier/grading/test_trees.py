@@ -72,7 +72,7 @@ def test_constants_that_are_not_rational_are_close(latex: str) -> None:
 @pytest.mark.parametrize(
     "latex",
     [
-        "1/2x", "\\sin x/2", "\\sin x(y)", "\\sin(x)^2", "x2", "2 3", "n!!", "f(x)", "\\frac{dy}{dx}", "a + b \\bmod c",
+        "1/2x", "\\sin x/2", "\\sin x(y)", "\\sin(x)^2", "x2", "2 3", "n!!", "h(x)", "P(1+r)", "\\frac{dy}{dx}", "a + b \\bmod c",
         "x^2^3",
         "4\\frac{3}{2}", "\\int x", "(1+2", "1+", "\\text{cm}", "1,2",
     ],
@@ -99,6 +99,11 @@ def test_what_people_read_in_two_ways_is_left_to_others(latex: str) -> None:
         ("\\lfloor x \\rfloor", "x", False),
         ("x!!!", "((x!)!)!", True),
         ("\\infty", "-\\infty", False),
+        ("f(2x)+1", "1+f(x+x)", True),
+        ("f(x)", "f(y)", False),
+        ("f(x)", "g(x)", False),
+        ("f'(x)", "f(x)", False),
+        ("2f(x)", "f(2x)", False),
     ],
 )
 def test_equal_values_at_every_point_decide(one: str, other: str, equal: bool) -> None:

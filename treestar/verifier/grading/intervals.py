@@ -35,6 +35,7 @@ CLOSE = 1e-9
 """Absolute and relative tolerance between two finite ends of intervals."""
 
 LESS, MORE = ("<", "\\le"), (">", "\\ge")
+FLIPPED = {">": "<", "\\ge": "\\le", "<": ">", "\\le": "\\ge"}
 NAMED_SETS = {"\\mathbb{R}": "Reals", "\\mathbb{Z}": "Integers", "\\mathbb{N}": "Naturals", "\\mathbb{Q}": "Rationals"}
 
 
@@ -89,7 +90,7 @@ def bounds_of(form: Form) -> Bounds | None:
     if operators[0] == "\\in" and len(operators) == 1:
         return bounds_of(read_form(operands[1]))
     if set(operators) <= set(MORE):
-        operands, operators = operands[::-1], tuple(flipped(operator) for operator in operators[::-1])
+        operands, operators = operands[::-1], tuple(FLIPPED[operator] for operator in operators[::-1])
     if not set(operators) <= set(LESS):
         return None
     opens = [operator == "<" for operator in operators]
@@ -105,10 +106,6 @@ def bounds_of(form: Form) -> Bounds | None:
 def is_name(operand: str) -> bool:
     """Whether an operand is the unknown itself; `|x|` is a function of it."""
     return is_label(operand, "1") and not operand.startswith("|")
-
-
-def flipped(operator: str) -> str:
-    return {">": "<", "\\ge": "\\le", "<": ">", "\\le": "\\ge"}[operator]
 
 
 def same_bounds(one: Bounds, other: Bounds) -> bool:
@@ -167,18 +164,27 @@ def pieces_of_relation(relation: Relation) -> RealSet | None:
     r"""The solutions of `x \in A`, `x \ne a`, `|x| < a`."""
     if relation.operators == ("\\in",):
         return pieces_of(read_form(relation.operands[1]))
-    if len(relation.operands) != 2:
-        return None
-    left, right = relation.operands
+    sides = [
+        Relation(relation.operands[i : i + 2], relation.operators[i : i + 1]) for i in range(len(relation.operators))
+    ]
+    links = [pieces_of_link(*side.operands, side.operators[0]) for side in sides]
+    known = [link for link in links if link is not None]
+    return reduce(intersection, known) if known and len(known) == len(links) else None
+
+
+def pieces_of_link(left: str, right: str, operator: str) -> RealSet | None:
+    r"""The solutions of `x \ne a`, `|x| < a`, `a < |x|`."""
+    if operator in FLIPPED and end_of(left) is not None:
+        left, right, operator = right, left, FLIPPED[operator]
     end = end_of(right)
-    if end is None or not isinstance(end, Fraction):
+    if not isinstance(end, Fraction):
         return None
-    if relation.operators == ("\\ne",):
+    if operator == "\\ne":
         return complement(point(end)) if is_name(left) else None
-    if not (left.startswith("|") and left.endswith("|") and is_name(left[1:-1].strip())):
+    if operator not in FLIPPED or not (left.startswith("|") and left.endswith("|") and is_name(left[1:-1].strip())):
         return None
-    strict = relation.operators[0] in ("<", ">")
-    if relation.operators[0] in LESS:
+    strict = operator in ("<", ">")
+    if operator in LESS:
         return interval(-end, end, strict, strict)
     return complement(interval(-end, end, not strict, not strict))
 

@@ -80,8 +80,6 @@ class Parser:
             raise Unreadable
         return tree
 
-    # Tokens
-
     def text(self, ahead: int = 0) -> str:
         at = self.place + ahead
         return self.tokens[at].text if at < len(self.tokens) else ""
@@ -230,7 +228,9 @@ class Parser:
         if name in ("e", "i") and name not in self.dummies:
             return (name,)
         if self.text() in ("(", "[") and (text in FUNCTION_LETTERS or "'" in name):
-            raise Unreadable
+            if text not in "fg" or self.text() == "[":
+                raise Unreadable
+            return ("call", f"function {name}", *self.listed())
         return ("symbol", name)
 
     def attachments(self) -> str:

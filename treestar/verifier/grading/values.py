@@ -6,6 +6,7 @@ A value is a `Fraction`, an mpmath number, `INFINITE` or `MINUS_INFINITE`, or No
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
@@ -266,6 +267,8 @@ def call(name: str, arguments: list[Value], digits: int) -> Value:
         return of_integers(name, arguments)
     if name in ("min", "max"):
         return extreme(name, arguments)
+    if name.startswith("function "):
+        return of_unknown_function(name, arguments)
     first = arguments[0]
     if name == "abs":
         return abs(first)
@@ -284,6 +287,17 @@ def call(name: str, arguments: list[Value], digits: int) -> Value:
     if name in ("ln", "log", "lg") and first == 0:
         raise ZeroDivisionError
     return getattr(mpmath, NAMES_IN_MPMATH.get(name, name))(approximate(first))
+
+
+def of_unknown_function(name: str, arguments: list[Value]) -> Value:
+    """A value that stands for `f(x)`: the same for equal arguments, and hardly ever for others."""
+    seed = zlib.crc32(name.encode()) % 97
+    result: Value = Fraction(seed, 7)
+    for place, argument in enumerate(arguments, start=2):
+        square = product([argument, argument])
+        top = total([product([square, Fraction(place, 3)]), product([argument, Fraction(seed + place, 5)]), result])
+        result = quotient(top, total([square, Fraction(seed + 2)]))
+    return result
 
 
 def root(value: Value, index: Value) -> Value:
