@@ -72,8 +72,8 @@ def test_constants_that_are_not_rational_are_close(latex: str) -> None:
 @pytest.mark.parametrize(
     "latex",
     [
-        "1/2x", "\\sin x/2", "\\sin x(y)", "\\sin(x)^2", "x2", "2 3", "n!!", "h(x)", "P(1+r)", "\\frac{dy}{dx}", "a + b \\bmod c",
-        "x^2^3",
+        "1/2x", "\\sin x/2", "\\sin x(y)", "\\sin(x)^2", "x2", "2 3", "n!!", "h(x)", "P(1+r)", "\\frac{dy}{dx}",
+        "x^2^3", "a + b \\bmod c",
         "4\\frac{3}{2}", "\\int x", "(1+2", "1+", "\\text{cm}", "1,2",
     ],
 )  # fmt: skip

@@ -29,6 +29,8 @@ from treestar.verifier.grading.intervals import same_set
 from treestar.verifier.grading.labels import is_function_label, is_label, read_choice
 from treestar.verifier.grading.normalize import canonical, squeeze, words_of
 from treestar.verifier.grading.phrases import translated_marks
+from treestar.verifier.grading.tree_structure import symbols_of
+from treestar.verifier.grading.trees import parse
 from treestar.verifier.grading.units import known_unit, split_glued_unit, split_letter_unit
 
 __all__ = ["answers_equal"]
@@ -184,6 +186,9 @@ def without_unit(latex: str) -> str:
 
 def is_constant(latex: str) -> bool:
     """Whether an expression has no variables."""
+    tree = parse(latex)
+    if tree is not None:
+        return not symbols_of(tree)
     return UNKNOWN.search(COMMANDS.sub(" ", latex)) is None
 
 

@@ -66,14 +66,15 @@ ENDS_WITH_ANSWER = re.compile(r"\b(?:is|are|equals|was)\b\s*:?|=\s*")
 
 ENDING_BRACE = re.compile(r"\}\s*\$?\s*\.?\s*\$?$")
 SHORT_SENTENCE = re.compile(
-    r"(?:[^\d]*\b(?:it|that|there|he|she)['’]s\s[^\d]*\d|(?:the|this|that|it|he|she|they|we|there|his|her|their|each|i|you)\s+(?:[\w'’]+\s+){0,3}"
+    r"[^\d]*(?:\d+[^\d]+)?\b(?:it|that|there|he|she)['’]s\s+[-\d\\$][^a-z]*"
+    r"|(?!.*\b(?:at|than|not|no|if|all|every|between)\b)(?:"
+    r"(?:it|he|she|they|we|this)\s+[a-z]+\s+(?:[a-z]+\s+){0,2}[-\d\\$]"
+    r"|(?:the|this|that|it|he|she|they|we|there|his|her|their|each|i|you)\s+(?:[\w'’]+\s+){0,3}"
     r"(?:is|are|was|were|equals?|costs?|has|have|had|pays?|gets?|makes?|needs?|gives?|sells?|earns?|spends?|left)\s"
-    r"(?!.*\b(?:at|than|not|no|if|all|every|between)\b)[^.]*\d)",
-    re.IGNORECASE,
+    r"[^.]*\d)",
+    re.IGNORECASE | re.DOTALL,
 )
 """A sentence of a few words that ends in a number, and in nothing that changes its meaning."""
-
-
 PRICE_IN_WORDS = re.compile(r"(?=[^$]*\\\$)[^\d$\\]*[^\W\d_]{3,}[^\d]*\d")
 """A word before an amount of money."""
 QUALIFIED = re.compile(r"\b(?:at|than|not|no|if|all|every|between|under|over|up|from|less|more)\b", re.IGNORECASE)

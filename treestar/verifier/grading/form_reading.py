@@ -182,8 +182,15 @@ def read_listing(text: str) -> Form | None:
 
 
 def with_point(text: str) -> str:
-    """`text` with a decimal point for its decimal comma: digits, a comma and digits without a space; else ""."""
-    return text.replace(",", ".") if DECIMAL_COMMA.fullmatch(text) else ""
+    """The number in `text`, which may have a label and a unit, with a point for its decimal comma; "" if it has none.
+
+    A decimal comma is a comma between two digits without a space.
+    """
+    label, equals, value = text.rpartition("=")
+    if text.count(",") != 1 or "=" in label or (equals and not label.strip()):
+        return ""
+    number, _ = read_unit(value.strip())
+    return number.replace(",", ".") if DECIMAL_COMMA.fullmatch(number.strip()) else ""
 
 
 def are_tuples(forms: list[Form]) -> bool:
