@@ -164,10 +164,8 @@ def pieces_of_relation(relation: Relation) -> RealSet | None:
     r"""The solutions of `x \in A`, `x \ne a`, `|x| < a`."""
     if relation.operators == ("\\in",):
         return pieces_of(read_form(relation.operands[1]))
-    sides = [
-        Relation(relation.operands[i : i + 2], relation.operators[i : i + 1]) for i in range(len(relation.operators))
-    ]
-    links = [pieces_of_link(*side.operands, side.operators[0]) for side in sides]
+    sides = zip(relation.operands, relation.operators, relation.operands[1:], strict=False)
+    links = [pieces_of_link(left, right, operator) for left, operator, right in sides]
     known = [link for link in links if link is not None]
     return reduce(intersection, known) if known and len(known) == len(links) else None
 
