@@ -77,7 +77,13 @@ SHORT_SENTENCE = re.compile(
 """A sentence of a few words that ends in a number, and in nothing that changes its meaning."""
 PRICE_IN_WORDS = re.compile(r"(?=[^$]*\\\$)[^\d$\\]*[^\W\d_]{3,}[^\d]*\d")
 """A word before an amount of money."""
-QUALIFIED = re.compile(r"\b(?:at|than|not|no|if|all|every|between|under|over|up|from|less|more)\b", re.IGNORECASE)
+QUALIFIED = re.compile(
+    r"\b(?:at|than|not|no|if|all|any|every|between|under|over|up|from|less|more|except|without|other|or|when|where|for|"
+    r"infinitely|solutions?|odd|even|multiples?|primes?|integers?|powers?)\b",
+    re.IGNORECASE,
+)
+WHOLE_SENTENCE = re.compile(r"[^\W\d_a-z][^.\\]*\d[^.\\]*\.")
+"""A capital letter, a number and a full stop."""
 
 
 class Statement(NamedTuple):
@@ -186,7 +192,7 @@ def first_statement(text: str) -> str:
 
 def whole_or_last(statement: str) -> str | None:
     """The whole statement if it is only an answer, else the last formula or number in it."""
-    statement = unwrapped(statement).strip().removesuffix(".").strip()
+    statement = unwrapped(statement).strip().strip("*").strip().removesuffix(".").strip()
     bare = only_formulas(statement)
     if bare is not None:
         return bare
@@ -253,6 +259,8 @@ def is_prose(text: str) -> bool:
     if CONNECTIVE.match(outside) and (len(words) > 1 or MATH.search(text) or LATEX_COMMAND.search(outside)):
         return True
     if any(character.isdigit() for character in outside) and is_foreign_sentence(outside):
+        return True
+    if WHOLE_SENTENCE.fullmatch(outside) and len(words) >= 3 and not QUALIFIED.search(outside):
         return True
     if SHORT_SENTENCE.match(outside) or (PRICE_IN_WORDS.match(outside) and not QUALIFIED.search(outside)):
         return True

@@ -37,7 +37,7 @@ READABLE = {"=", "<", ">", "\\le", "\\ge", "\\ne", "\\in"}
 LOGICAL_AND = re.compile(r"\\(?:land|wedge)(?![a-zA-Z])")
 SET_OPERATION = re.compile(r"\\(?:cup|cap|setminus|backslash)(?![a-zA-Z])")
 THOUSANDS = re.compile(r"(?<![\d,.])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])")
-DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
+DECIMAL_COMMA = re.compile(r"[-+]?(?:\d+|\d{1,3}(?:\.\d{3})+),\d+")
 TIGHT_COMMA = re.compile(r",(?! )")
 TABLE = re.compile(r"\\begin\{[pbBvV]?matrix\}(?P<body>(?:(?!\\begin).)*)\\end\{(?P<kind>[pbBvV]?matrix)\}", re.DOTALL)
 CLOCK = re.compile(r"(\d{1,2}):(\d{2})\s*(?:\\text\{\s*)?([aApP]\.?\s?[mM]\.?)?\s*\}?")
@@ -190,7 +190,7 @@ def with_point(text: str) -> str:
     if text.count(",") != 1 or "=" in label or (equals and not label.strip()):
         return ""
     number, _ = read_unit(value.strip())
-    return number.replace(",", ".") if DECIMAL_COMMA.fullmatch(number.strip()) else ""
+    return number.replace(".", "").replace(",", ".") if DECIMAL_COMMA.fullmatch(number.strip()) else ""
 
 
 def are_tuples(forms: list[Form]) -> bool:

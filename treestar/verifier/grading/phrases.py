@@ -19,7 +19,7 @@ __all__ = [
 ]
 
 IS = r"(?:\s+is\b\s*:?|\s*:|\s*=)"
-ENGLISH = rf"\b(?:final\s+)?(?:answer|result)\b(?:\s+(?:to|for|of)\s[^.\n$]{{0,80}}?)?{IS}"
+ENGLISH = rf"\b(?:final\s+)?(?:answer|result|ans)\b(?:\*\*|__)?(?:\s+(?:to|for|of)\s[^.\n$]{{0,80}}?)?{IS}"
 ROMANCE = (
     r"\b(?:respuesta|réponse|resposta|risposta|r[eé]sultat|resultado|risultato|soluci[oó]n|solução|soluzione)"
     r"(?:\s+(?:final|finale|correcta|correcte|corretta|correta))?(?:\s+(?:es|est|é|è)\b\s*:?|\s*:|\s*=)"
@@ -62,6 +62,7 @@ THOUGHT_END = re.compile(r"</(?:think|thinking|thought|reasoning)>|<\|end_of_tho
 FURTHER_QUESTION = re.compile(
     r"^[ \t]*(?:#{1,3}\s*|\*\*)?(?:(?:new|next|another|similar)\s+)?"
     r"(?:problem|question|exercise|task|example|instruction|user|human|q)(?:(?:\s+\d{1,3})?\s*(?::|\*\*)|\s+\d{1,3}\.\s)"
+    r"|^#{1,4}[ \t]*(?:problem|question|exercise)(?:\s+\d{1,3})?[ \t]*$"
     r"|^[ \t]*(?:#{1,3}\s*|\*\*)?(?:pregunta|problema|frage|aufgabe|exercice|problème|вопрос|задача)(?:\s+\d{1,3})?\s*:"
     r"|^[ \t]*(?:问题|題目|题目|問題|问)\s*\d{0,3}\s*:",
     re.IGNORECASE | re.MULTILINE,

@@ -83,7 +83,7 @@ CHANGES_MEANING = re.compile(
 """Words after a number that are not units, because they change the meaning of the answer."""
 POWER = r"(?:\s*\^\{-?\d\})?"
 UPRIGHT = rf"\\text\{{[^{{}}]*\}}{POWER}"
-BARE = rf"[A-Za-z]{{2,}}\.?{POWER}"
+BARE = rf"[A-Za-zÀ-ÿ]{{2,}}\.?{POWER}"
 TRAILING_UNIT = re.compile(
     rf"(?P<value>.*\S)\s*(?P<upright>{UPRIGHT}(?:(?:\s*(?:/|\\cdot|per)\s*|\s*){UPRIGHT})*)"
     r"|(?P<amount>.*[\d})!|])\s*(?P<bare>"
@@ -183,11 +183,11 @@ def read_unit(text: str) -> tuple[str, str]:
 
 
 def looks_like_words(unit: str, spaced: bool) -> bool:
-    words = re.findall(r"[A-Za-z]+", unit)
+    words = re.findall(r"[A-Za-zÀ-ÿ]+", unit)
     known = all(singular(word.lower()) in UNITS or word.lower() in ("per", "sq", "square", "cubic") for word in words)
     if known:
         return True
-    long = [word for word in words if len(word) >= 4 and re.search(r"[aeiouy]", word.lower())]
+    long = [word for word in words if len(word) >= 4 and re.search(r"[aeiouyà-ÿ]", word.lower())]
     short = [word.lower() for word in words if word not in long]
     return (
         spaced and bool(long) and all(word in UNITS or word in ("of", "in", "per", "a", "an", "the") for word in short)
