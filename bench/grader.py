@@ -1,6 +1,7 @@
 """Measure the accuracy and speed of treestar's grader and of math-verify alone, on the same cases in the same run.
 
-    python bench/grader.py [--seed 0] [--before CHECKOUT] [--pairs 10000]
+    python bench/grader.py accuracy [--seed 0] [--pairs 10000]
+    python bench/grader.py speed [--before CHECKOUT]
 
 Reads `grader_cases.jsonl`, `grader_suites.jsonl` and `reports.jsonl` from `../shared`, relative to the repository:
 lines with `gold`, `pred`, `equal` and `kind`. Debatable cases are reported but not counted. Near misses are generated:
@@ -8,7 +9,8 @@ pairs that must differ. math-verify is used as its authors recommend: bare answe
 timeouts do not stop every input, so it runs in a process that is killed after `BASELINE_SECONDS`.
 
 The speed of this checkout, of math-verify and, with `--before`, of another checkout is measured in turns in the same
-run, each time in a fresh process, so that a busy machine slows all of them alike. Writes bench/results/grader.json.
+run, each time in a fresh process, so that a busy machine slows all of them alike. Writes bench/results/grader.json and
+bench/results/grader_speed.json.
 """
 
 from __future__ import annotations
@@ -34,11 +36,12 @@ from support.near_misses import near_miss  # noqa: E402
 from treestar.storage.record import write_record  # noqa: E402
 
 SHARED = ROOT.parent / "shared"
+RESULTS = ROOT / "bench" / "results"
 BASELINE_SECONDS = 5.0
 """Wall seconds after which math-verify alone is killed; its verdict is then "different"."""
 BASELINE_NEAR_MISSES = 500
 """Near misses that math-verify alone grades; it takes about ten times as long for each."""
-TURNS = 3
+TURNS = 2
 
 BASELINE = r"""
 import json, logging, sys
@@ -248,17 +251,22 @@ def speeds(cases: Sequence[Case], before: Path | None) -> dict[str, Any]:
 def main() -> None:
     """Measure both graders and write the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", choices=["accuracy", "speed"])
     parser.add_argument("--seed", type=int, default=0, help="of the order of the cases and of the near misses")
     parser.add_argument("--before", type=Path, help="another checkout of treestar, to compare the speed with")
     parser.add_argument("--pairs", type=int, default=10_000, help="number of near misses")
     arguments = parser.parse_args()
+    shuffled = read_cases(SHARED / "data" / "grader_cases.jsonl")
+    random.Random(arguments.seed).shuffle(shuffled)
+    if arguments.part == "speed":
+        write_record(RESULTS / "grader_speed.json", speeds(shuffled, arguments.before), arguments.seed)
+        return
     corpora = {
-        "grader_cases": read_cases(SHARED / "data" / "grader_cases.jsonl"),
+        "grader_cases": shuffled,
         "grader_suites": read_cases(SHARED / "cases" / "grader_suites.jsonl"),
         "reports": reported_pairs(SHARED / "cases" / "reports.jsonl"),
         "near_misses": near_misses(arguments.pairs, arguments.seed),
     }
-    random.Random(arguments.seed).shuffle(corpora["grader_cases"])
 
     from treestar.verifier import equivalent
 
@@ -273,8 +281,7 @@ def main() -> None:
             print(f"{name}, {grader}: {accuracy:.4f} of {counted}, {accepts} false accepts", flush=True)
     figures["math_verify_killed_after_seconds"], figures["math_verify_kills"] = BASELINE_SECONDS, baseline.kills
     baseline.close()
-    figures["speed"] = speeds(corpora["grader_cases"], arguments.before)
-    write_record(Path(__file__).parent / "results" / "grader.json", figures, arguments.seed)
+    write_record(RESULTS / "grader.json", figures, arguments.seed)
 
 
 if __name__ == "__main__":
