@@ -110,6 +110,8 @@ def test_the_hub_library_reads_a_folder_in_the_hub_s_layout(tmp_path: Path, monk
         ({"problem": "q", "solution": r"hence $\boxed{\frac12}$.", "type": "Algebra", "level": "Level 5"}, "q",
          r"\frac12", {"subject": "Algebra", "level": "5"}),
         ({"question": "q", "final_answer": ["1", "2"]}, "q", "1, 2", {}),
+        ({"Problem": "q", "Answer": 5, "ID": 7}, "q", "5", {}),
+        ({"Problem": "q", "Solution": r"so $\boxed{5}$."}, "q", "5", {}),
         ({"Body": "Ann has 3 pens. ", "Question": "How many?", "Answer": "3.0"}, "Ann has 3 pens. How many?",
          "3.0", {}),
         ({"prompt": "def f():\n", "canonical_solution": " return 1", "test": "T", "entry_point": "f", "task_id": "x/1"},
@@ -122,6 +124,41 @@ def test_the_hub_s_fields_are_understood(row: dict, question: str, answer: str, 
     problem = problem_from_hub(row, "some/set", 0)
     assert (problem.question, problem.answer, dict(problem.metadata)) == (question, answer, metadata)
     assert problem.kind == ("code" if "entry_point" in row else "math")
+
+
+@pytest.mark.parametrize(
+    ("answer", "gold"),
+    [
+        ("43", "43"),
+        (43, "43"),
+        (0.5, "0.5"),
+        (["43"], "43"),
+        (["1", 2], "1, 2"),
+        ("3+4=7\n#### 7", "7"),
+        ([r"\frac12"], r"\frac12"),
+    ],
+)
+def test_a_line_s_answer_is_a_text_a_number_or_a_list(tmp_path: Path, answer: object, gold: str) -> None:
+    path = write_jsonl(tmp_path / "own.jsonl", {"question": "q", "answer": answer})
+    assert [problem.answer for problem in load_problems(f"jsonl:{path}").problems] == [gold]
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [([], "at least one"), ([None], "texts or numbers"), ([["1"]], "texts or numbers"), ({"value": 1}, "not dict")],
+)
+def test_an_answer_of_another_kind_is_refused(tmp_path: Path, answer: object, sentence: str) -> None:
+    path = write_jsonl(tmp_path / "own.jsonl", {"question": "q", "answer": answer})
+    with pytest.raises(TreestarError, match=f"line 1: .*{sentence}"):
+        load_problems(f"jsonl:{path}")
+    with pytest.raises(TreestarError, match=f"'some/set', row 3: .*{sentence}"):
+        problem_from_hub({"question": "q", "answer": answer}, "some/set", 3)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "own.jsonl", {"question": "q", "answer": "1"})
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert len(load_problems(f"jsonl:{path}").problems) == 1
 
 
 def test_unknown_fields_are_said() -> None:

@@ -52,6 +52,10 @@ def test_pass_at_k_of_many_samples(c: int, k: int) -> None:
     assert pass_at_k(n, c, k) == pytest.approx(float(exact), rel=1e-12)
 
 
+def test_pass_at_k_without_a_right_sample_is_plain_zero() -> None:
+    assert str(pass_at_k(5, 0, 5)) == str(pass_at_k(5, 0, 1)) == "0.0"
+
+
 def test_pass_at_k_grows_with_k_and_c() -> None:
     values = [[pass_at_k(64, c, k) for k in range(1, 65)] for c in range(65)]
     columns = list(zip(*values, strict=True))

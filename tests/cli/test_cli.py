@@ -187,6 +187,14 @@ def test_only_line_breaks_end_a_line(tmp_path: Path) -> None:
     assert ([problem.question for problem in problems], faults) == (questions, [])
 
 
+def test_a_file_without_problems_is_said_in_a_sentence(treestar, tmp_path: Path) -> None:
+    file = tmp_path / "empty.jsonl"
+    file.write_text("\n")
+    ran = treestar("solve", "--file", str(file), "--json")
+    assert (ran.code, ran.out) == (1, "")
+    assert "has no problem: put a JSON object with a `question` on each line" in ran.said
+
+
 def test_a_huge_question_is_refused_and_a_long_one_ends_cleanly(treestar, tmp_path: Path) -> None:
     assert "1,000,001 characters" in treestar("solve", "9" * 1_000_001).said
     file = tmp_path / "long.jsonl"

@@ -32,6 +32,12 @@ def test_steps_run_in_turn_up_to_the_first_that_fails(steps: Path) -> None:
     assert "never" not in ran.stdout
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_step(steps: Path) -> None:
+    steps.write_bytes(b"\xef\xbb\xbf" + steps.read_bytes())
+    results = list(map(json.loads, execute(steps, "--json").stdout.splitlines()))
+    assert results[0]["error"] is None
+
+
 def test_json_has_one_object_a_step(steps: Path) -> None:
     results = list(map(json.loads, execute(steps, "--json").stdout.splitlines()))
     assert [(result["step"], result["output"]) for result in results] == [(1, ""), (2, "3\n"), (3, "")]

@@ -7,6 +7,7 @@ import io
 import json
 import math
 import re
+from itertools import permutations
 from pathlib import Path
 
 import networkx
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from support.scripted import ExactVerifier, components, random_script
 
 from treestar.search import AnswerGroups, MCTSConfig, Node, Tree, choose, puct, search_one, uct
-from treestar.types import Execution, Problem, Step
+from treestar.types import Execution, Problem, Step, Verifier
 
 texts = st.text(st.characters(), max_size=20)
 numbers = st.floats(allow_nan=False, allow_infinity=False)
@@ -126,9 +127,9 @@ def test_rules_are_their_equations() -> None:
     assert uct(1.0, 1, 0, 2.0) == 1.0
 
 
-def finished(*answers: tuple[str, float | None, int]) -> AnswerGroups:
+def finished(*answers: tuple[str, float | None, int], verifier: Verifier | None = None) -> AnswerGroups:
     """Groups of terminal nodes given as (answer, score, multiplicity)."""
-    groups = AnswerGroups(ExactVerifier())
+    groups = AnswerGroups(verifier or ExactVerifier())
     tree = Tree(Problem("q"), "mcts", {}, 0)
     root = tree.add_root(Execution())
     for answer, score, multiplicity in answers:
@@ -143,6 +144,24 @@ def chosen(groups: AnswerGroups, choice: str) -> tuple[str | None, float]:
     assert found is not None
     node: Node = found[0]
     return node.answer, found[1]
+
+
+class PercentVerifier(ExactVerifier):
+    """Reads 50% as 50 and as 0.5, which differ."""
+
+    async def equivalent(self, first: str, second: str) -> bool:
+        return first == second or ("50%" in (first, second) and "7" not in (first, second))
+
+
+@pytest.mark.parametrize("order", list(permutations(["50%", "50", "0.5", "7"])))
+def test_groups_do_not_depend_on_the_order_of_the_answers(order: tuple[str, ...]) -> None:
+    groups = finished(*[(answer, None, 1) for answer in order], verifier=PercentVerifier())
+    assert {frozenset(node.answer for node in group.members) for group in groups.groups} == {
+        frozenset(["50%", "50", "0.5"]),
+        frozenset(["7"]),
+    }
+    assert sum(group.mass for group in groups.groups) == pytest.approx(groups.mass)
+    assert all(node in groups.group_of[node.answer].members for group in groups.groups for node in group.members)
 
 
 def test_choices() -> None:

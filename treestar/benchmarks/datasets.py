@@ -2,8 +2,9 @@
 
     gsm8k, math500, ...     a named set: its JSON Lines file in a data folder, otherwise from the Hugging Face hub
     rg:FAMILY[:LEVEL]       reasoning-gym problems of the test split; by default of every level
-    jsonl:PATH              a JSON Lines file: `question`, `answer`, and optionally `id`, `level`, `subject`; with
-                            `tests` instead of `answer`, a problem that asks for a program (`program_tests`)
+    jsonl:PATH              a JSON Lines file: `question`, `answer` (a text, a number, or a list of these), and
+                            optionally `id`, `level`, `subject`; with `tests` instead of `answer`, a problem that asks
+                            for a program (`program_tests`)
     hf:NAME[:CONFIG][@SPLIT]  a data set on the hub, or a folder in its layout; the default split is `test`
 
 Every named set has a count, and a different number of problems is an error: otherwise an accuracy on half of a test
@@ -15,8 +16,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from treestar.benchmarks.gym import make_problems
 from treestar.benchmarks.gym_levels import LEVELS
@@ -180,7 +182,7 @@ def numbered_lines(path: Path) -> list[tuple[int, str]]:
     """The non-empty lines of a JSON Lines file, with their numbers. Raises TreestarError."""
     try:
         # Not splitlines(): JSON text can contain characters such as U+2028, which do not end a line of JSON Lines.
-        lines = path.read_text(encoding="utf-8").split("\n")
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise TreestarError(f"problems cannot be read from {path}: {reason}") from error
@@ -203,7 +205,7 @@ def problem_from_line(line: str, number: int) -> Problem:
         answer = ""  # its tests say what is right
     return Problem(
         question=data["question"],
-        answer=None if answer is None else str(answer),
+        answer=answer if is_code and isinstance(answer, str) else gold_answer(answer, None),
         id=str(data.get("id", number)),
         kind="code" if is_code else "math",
         metadata={name: value for name, value in data.items() if name not in FIELDS},
@@ -241,7 +243,7 @@ def problem_from_hub(row: Mapping[str, Any], repository: str, number: int) -> Pr
     def first(*names: str) -> Any:
         return next((row[name] for name in names if row.get(name) is not None), None)
 
-    question = first("question", "problem", "prompt", "Question", "text")
+    question = first("question", "problem", "prompt", "Question", "Problem", "Prompt", "text")
     if not isinstance(question, str):
         raise TreestarError(f"data set {repository!r} has no text field question, problem or prompt: {sorted(row)}")
     if "Body" in row:  # SVAMP stores the story separately from the question
@@ -257,13 +259,18 @@ def problem_from_hub(row: Mapping[str, Any], repository: str, number: int) -> Pr
     elif asserts:
         question = f"{question.strip()}\nYour code should pass these tests:\n\n{chr(10).join(asserts)}\n"
         metadata |= {"entry_point": called_function(asserts), "tests": with_setup(row, asserts)}
+    kind: Literal["math", "code"] = "code" if metadata.get("tests") is not None else "math"
+    try:
+        answer = gold_answer(
+            first("answer", "Answer", "final_answer", "canonical_solution", "code"), first("solution", "Solution")
+        )
+    except ValueError as error:
+        raise TreestarError(f"data set {repository!r}, row {number}: {error}") from error
     return Problem(
         question=question,
-        answer=gold_answer(
-            first("answer", "Answer", "final_answer", "canonical_solution", "code"), row.get("solution")
-        ),
-        id=str(first("id", "unique_id", "task_id", "ID") or number),
-        kind="code" if "tests" in metadata else "math",
+        answer=answer,
+        id=str(first("id", "unique_id", "task_id", "ID", "Id") or number),
+        kind=kind,
         metadata={name: value for name, value in metadata.items() if value is not None},
     )
 
@@ -275,10 +282,17 @@ def with_setup(row: Mapping[str, Any], asserts: Sequence[str]) -> list[str]:
 
 
 def gold_answer(answer: Any, solution: str | None) -> str | None:
-    """The gold answer: the joined parts of a list, the text after GSM8K's `####`, or the boxed answer of a solution."""
+    """The gold answer: the joined parts of a list, the text after GSM8K's `####`, or the boxed answer of a solution.
+
+    Raises ValueError if it is neither a text, a number nor a list of these.
+    """
     if answer is None:
         return extract_answer(solution) if solution is not None else None
-    if isinstance(answer, list):
+    if isinstance(answer, list | tuple):
+        if not answer or not all(isinstance(part, str | int | float) for part in answer):
+            raise ValueError("a list as `answer` must have texts or numbers, and at least one")
         return ", ".join(map(str, answer))
+    if not isinstance(answer, str | int | float | Decimal):
+        raise ValueError(f"`answer` must be a text, a number or a list of these, not {type(answer).__name__}")
     text = str(answer)
     return text.split("####")[-1].strip().replace(",", "") if "####" in text else text

@@ -60,6 +60,8 @@ def pass_at_k(n: int, c: int, k: int) -> float:
         raise ValueError(f"the number of right samples must be between 0 and {n}, not {c}")
     if n - c < k:
         return 1.0
+    if c == 0:
+        return 0.0  # Not -0.0.
     # C(n - c, k) / C(n, k) is symmetric in c and k.
     many, few = max(c, k), min(c, k)
     return float(-np.expm1(np.log1p(-many / (n - np.arange(few))).sum()))

@@ -47,7 +47,7 @@ def execute(
 def read_steps(file: Path) -> list[str]:
     """The code of each step in `file`. Raises TreestarError if it cannot be read."""
     try:
-        lines = file.read_text(encoding="utf-8").split("\n")
+        lines = file.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise TreestarError(f"{file} cannot be read: {error}") from error
     steps: list[list[str]] = [[]]

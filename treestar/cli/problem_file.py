@@ -6,7 +6,7 @@ from pathlib import Path
 
 from treestar.benchmarks.datasets import numbered_lines, problem_from_line
 from treestar.solver import as_problem
-from treestar.types import Problem
+from treestar.types import Problem, TreestarError
 
 __all__ = ["read_problems"]
 
@@ -16,7 +16,7 @@ def read_problems(path: Path) -> tuple[list[Problem], list[str]]:
     line. A problem without an id gets its line number.
 
     Raises:
-        TreestarError: the file cannot be read.
+        TreestarError: the file cannot be read, or is empty.
     """
     problems: list[Problem] = []
     faults: list[str] = []
@@ -25,4 +25,6 @@ def read_problems(path: Path) -> tuple[list[Problem], list[str]]:
             problems.append(as_problem(problem_from_line(line, number), number))
         except ValueError as error:
             faults.append(f"{path}, line {number}: {error}")
+    if not problems and not faults:
+        raise TreestarError(f"{path} has no problem: put a JSON object with a `question` on each line")
     return problems, faults

@@ -36,7 +36,7 @@ class AnswerGroup:
 
 @dataclass(slots=True)
 class AnswerGroups:
-    """The finished trajectories of one tree, grouped by mathematical equivalence in order of discovery."""
+    """The finished trajectories of one tree, grouped by mathematical equivalence: the connected components."""
 
     verifier: Verifier
     groups: list[AnswerGroup] = field(default_factory=list)
@@ -78,11 +78,26 @@ class AnswerGroups:
             self.group_of = {answer: each for answer, each in self.group_of.items() if each is not group}
 
     async def find_or_begin(self, answer: str) -> AnswerGroup:
-        for group in self.groups:
-            if await self.verifier.equivalent(group.answer, answer):
-                return group
-        self.groups.append(AnswerGroup(answer))
-        return self.groups[-1]
+        """The group that `answer` belongs to. Equivalence is not transitive (50% equals 50 and 0.5), so an answer that
+        equals members of several groups joins them: otherwise the groups would depend on the order of the answers."""
+        alike = [group for group in self.groups if await self.equals_any(group, answer)]
+        if not alike:
+            self.groups.append(AnswerGroup(answer))
+            return self.groups[-1]
+        first, *others = alike
+        for group in others:
+            first.members.extend(group.members)
+            first.mass += group.mass
+            self.groups.remove(group)
+            self.group_of.update({each: first for each, owner in self.group_of.items() if owner is group})
+        return first
+
+    async def equals_any(self, group: AnswerGroup, answer: str) -> bool:
+        written = {group.answer: None, **{each: None for each, owner in self.group_of.items() if owner is group}}
+        for each in written:
+            if await self.verifier.equivalent(each, answer):
+                return True
+        return False
 
     def agreement(self, group: AnswerGroup) -> float:
         """The share of the finished mass that agrees with `group`, scaled to [-1, 1] (self-consistency as reward;

@@ -26,6 +26,8 @@ REMEMBERED_VERDICTS = 65_536
 WORKERS = max(1, min(2, (os.cpu_count() or 2) // 2))
 
 pool = GradingPool(WORKERS)
+symbolic_pool = GradingPool(WORKERS, symbolic=True)
+"""Started only when a comparison needs sympy."""
 verdicts: dict[tuple[str, str], bool] = {}
 LOOSE_SPACE = re.compile(r"(?<!\d)\s+|\s+(?!\d)")
 
@@ -85,7 +87,9 @@ def slow_verdict(first: str, second: str, seconds: float) -> bool:
     if known is not None:
         return known
     verdict = pool.ask(*pair, seconds)
-    if verdict is None:
+    if verdict == "symbolic":
+        verdict = symbolic_pool.ask(*pair, seconds)
+    if not isinstance(verdict, bool):
         return False  # Not cached: on a less busy machine the time may suffice.
     if len(verdicts) >= REMEMBERED_VERDICTS:
         verdicts.clear()

@@ -6,12 +6,12 @@ answers that it can interpret completely. Runs only in the worker process.
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterator, Sequence
 
 from treestar.verifier.grading.expressions import constant_ratio, expressions_equal, written_number
 from treestar.verifier.grading.extraction import stated_answer, without_delimiters
+from treestar.verifier.grading.form_reading import read_form
 from treestar.verifier.grading.forms import (
     Based,
     Clock,
@@ -24,42 +24,30 @@ from treestar.verifier.grading.forms import (
     SetOperation,
     Table,
     Words,
-    read_form,
 )
 from treestar.verifier.grading.intervals import same_set
 from treestar.verifier.grading.labels import is_function_label, is_label, read_choice
 from treestar.verifier.grading.normalize import canonical, squeeze, words_of
-from treestar.verifier.grading.units import known_unit, split_letter_unit
+from treestar.verifier.grading.phrases import translated_marks
+from treestar.verifier.grading.tree_structure import symbols_of
+from treestar.verifier.grading.trees import parse
+from treestar.verifier.grading.units import known_unit, split_glued_unit, split_letter_unit
 
-__all__ = ["answers_equal", "warm_up"]
+__all__ = ["answers_equal"]
 
 LONGEST_ANSWER = 2000
 """Maximum characters of an extracted answer; longer ones are equal only if they are identical."""
 
 
+LONGEST_REWRITTEN = 300
 DEEPEST_ANSWER = 40
 """Maximum nesting of brackets; deeper answers are equal only if they are identical."""
 
-WARM_UP = (
-    ("\\frac{\\sqrt{2}}{2}x + 3y^{2} - 1", "0.5 x - \\sin^{2}(x)\\cos 2x"),
-    ("(2,3]\\cup[5,\\infty)", "2 < x \\le 3"),
-    ("|x|<3", "(-\\infty,3)\\cup(4,5)"),
-    ("\\begin{pmatrix}1&2\\\\3&4\\end{pmatrix}+A", "\\int_{0}^{1} \\log_{2} x dx"),
-    ("f(x_{1})", "\\sum_{k=1}^{5} k! \\cdot \\binom{n}{k} a_{k}"),
-    ("2\\pi r (r+h)", "e^{-x}(1+\\ln(x))\\sqrt[3]{x^{2}+1}"),
-    ("\\frac{x^{2}-1}{2x+3} + \\frac{\\pi}{4}k", "\\frac{-b+\\sqrt{b^{2}-4ac}}{2a}"),
-    ("\\frac{(x+1)(y-2)}{z}", "-\\tan^{-1}\\frac{x}{\\sqrt{1-x^{2}}}"),
-    ("3 \\times 10^{8} \\cdot |z|", "\\lfloor x \\rfloor + 2^{n+1}"),
-    ("y - 2x = 1", "2y = 4x + 2"),
+COMMANDS = re.compile(
+    r"\\\\|\\(?:begin|end)\{[a-z]+\}|\\text\{[^{}]*\}|\\(?!alpha|beta|gamma|delta|theta|lambda|mu|sigma|phi|omega)[a-zA-Z]+"
 )
-"""Pairs that exercise the common constructs of sympy and of the grammar, whose tables grow with use."""
-
-
-def warm_up() -> None:
-    """Load and exercise the code that comparisons need, before children are forked."""
-    logging.disable(logging.CRITICAL)
-    for first, second in WARM_UP:
-        answers_equal(first, second)
+UNKNOWN = re.compile(r"[a-df-hj-zA-Z]|\\")
+"""A letter other than e and i, or a Greek one."""
 
 
 def answers_equal(first: str, second: str) -> bool:
@@ -70,7 +58,9 @@ def answers_equal(first: str, second: str) -> bool:
     one_answer, other_answer = canonical(one.answer), canonical(other.answer)
     one_text, other_text = whole_text(first), whole_text(second)
     pairs = ((one_text, other_text), (one_text, other_answer), (one_answer, other_text))
-    if any(same_writing(a, b) for a, b in pairs):
+    if any(same_writing(a, b) for a, b in pairs) or same_writing(one_text, other.answer):
+        return True
+    if same_writing(one.answer, other_text):
         return True
     # If neither text states which formula is its answer, comparing their last formulas proves nothing.
     return not (one.guessed and other.guessed) and same_answer(one_answer, other_answer)
@@ -88,7 +78,11 @@ def is_beyond_reading(answer: str) -> bool:
 
 
 def whole_text(text: str) -> str:
-    return canonical(without_delimiters(text)) if len(text) <= LONGEST_ANSWER else ""
+    """All of `text` for a comparison of the writing; long ones, which are rarely anything but prose, only trimmed."""
+    if len(text) > LONGEST_ANSWER:
+        return ""
+    bare = without_delimiters(translated_marks(text))
+    return canonical(bare) if len(text) <= LONGEST_REWRITTEN else bare
 
 
 def same_answer(one: str, other: str) -> bool:
@@ -114,7 +108,7 @@ def approximation(text: str) -> str:
 
 
 def same_writing(one: str, other: str) -> bool:
-    return bool(one) and squeeze(one) == squeeze(other)
+    return bool(one) and squeeze(one).replace("\\$", "$") == squeeze(other).replace("\\$", "$")
 
 
 def same_form(one: Form, other: Form) -> bool:
@@ -148,13 +142,16 @@ def same_scalar(one: Form, other: Form) -> bool:
         and expressions_equal(f"\\frac{{\\pi\\cdot({one.latex})}}{{180}}", other.latex)
     ):
         return True
+    glued = None if one.unit or other.unit else split_glued_unit(one.latex)
+    if glued is not None and written_number(other.latex) is not None:
+        return expressions_equal(glued, other.latex)
     if decimal_comma(one.latex, other.latex):
         return True
     return expressions_equal(one.latex, other.latex)
 
 
 def decimal_comma(one: str, other: str) -> bool:
-    match = re.fullmatch(r"(-?\d+),(\d+)", squeeze(one))
+    match = re.fullmatch(r"(-?\d+),(\d+)", one)
     return match is not None and expressions_equal(f"{match[1]}.{match[2]}", other)
 
 
@@ -169,7 +166,30 @@ def same_relation(one: Form, other: Form) -> bool:
     if not one.is_equation:
         return False
     label, value = label_and_value(one)
-    return is_label(label, value) and same_form(read_form(value), other)
+    return (is_label(label, value) or is_calculation(one)) and same_form(read_form(value), other)
+
+
+def is_calculation(equation: Relation) -> bool:
+    """Whether an equation computes its last side: `\\binom{5}{2} = 10`. It has no unknowns, and it is no `3 = 2`."""
+    *steps, value = map(without_unit, equation.operands)
+    numbers = [written_number(side) for side in steps]
+    result = written_number(value)
+    if any(number is not None and (result is None or number.value != result.value) for number in numbers):
+        return False
+    return set(equation.operators) == {"="} and all(map(is_constant, steps))
+
+
+def without_unit(latex: str) -> str:
+    form = read_form(latex)
+    return form.latex if isinstance(form, Scalar) else latex
+
+
+def is_constant(latex: str) -> bool:
+    """Whether an expression has no variables."""
+    tree = parse(latex)
+    if tree is not None:
+        return not symbols_of(tree)
+    return UNKNOWN.search(COMMANDS.sub(" ", latex)) is None
 
 
 def same_operands(one: Relation, other: Relation) -> bool:
@@ -225,8 +245,8 @@ def same_listing(one: Form, other: Form) -> bool:
     if not isinstance(one, Listing):
         return False
     if not isinstance(other, Listing):
-        if isinstance(other, Scalar | Words | Relation) and len(one.items) == 2 and not one.is_set:
-            return reads_as_decimal_comma(one, other)
+        if reads_as_decimal_comma(one, other):
+            return True
         return len(one.items) == 1 and not isinstance(other, Group | SetOperation) and same_form(one.items[0], other)
     first, second = shared_label(one.items), shared_label(other.items)
     if one.is_set and other.is_set:
@@ -237,12 +257,7 @@ def same_listing(one: Form, other: Form) -> bool:
 
 
 def reads_as_decimal_comma(listing: Listing, other: Form) -> bool:
-    whole, part = listing.items
-    if not isinstance(whole, Scalar) or not isinstance(part, Scalar) or not isinstance(other, Scalar):
-        return False
-    if not re.fullmatch(r"-?\d+", whole.latex) or not re.fullmatch(r"\d+", part.latex):
-        return False
-    return "." in other.latex and expressions_equal(f"{whole.latex}.{part.latex}", other.latex)
+    return bool(listing.decimal) and isinstance(other, Scalar) and expressions_equal(listing.decimal, other.latex)
 
 
 def shared_label(items: Sequence[Form]) -> list[Form]:

@@ -1,47 +1,33 @@
-"""Single mathematical expressions: parsing canonical LaTeX to sympy, and comparing values.
+"""Single expressions in canonical LaTeX: "do these two have the same value?"
 
-The parser is math-verify's grammar. If both sides are rational, they are compared by exact arithmetic. Otherwise both
-are evaluated at a few fixed points with many digits, or compared by math-verify if evaluation is impossible. Runs only
-in the worker process: parsing or evaluating a hostile expression may never end.
+The rules, in the order in which they apply: the same writing; numbers in digits, compared exactly or as roundings;
+trees that this package parses itself, compared by their values (`trees`, `tree_comparison`); sympy for the rest
+(`symbolic`).
+Runs only in a worker process.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from fractions import Fraction
 from functools import lru_cache
-from typing import Any
 
 from treestar.verifier.grading.normalize import squeeze
 from treestar.verifier.grading.plain_numbers import PlainNumber, is_rounding_of, plain_numbers_equal, read_plain_number
+from treestar.verifier.grading.symbolic import equal_by_sympy, ratio_by_sympy
+from treestar.verifier.grading.tree_comparison import constant_ratio_of, constant_value, trees_equal
+from treestar.verifier.grading.tree_structure import symbols_of
+from treestar.verifier.grading.tree_tokens import Tree
+from treestar.verifier.grading.trees import parse
+from treestar.verifier.grading.values import UnknownValue
 
-__all__ = ["constant_ratio", "expressions_equal", "parse_expression", "written_number"]
-
-LONGEST_EXPRESSION = 1500
-"""Maximum characters of LaTeX; realistic answers have fewer, and the grammar is slow."""
-DIGITS = 40
-"""Decimal digits used to evaluate expressions."""
-MORE_DIGITS, MANY_DIGITS = 100, 600
-"""Digits used to recheck equal functions (at one point) and equal constants: with fewer, sqrt(10^40 + 1) would equal
-10^20."""
-SAME = 10.0**-25
-"""Relative difference below which two values of `DIGITS` digits count as equal."""
-FEWEST_BITS = 20
-"""Minimum precision of a value in bits; a value with less is a zero with cancellation error."""
-NEARLY_SAME = 10.0**-9
-"""The same limit if one expression contains decimals, which are usually rounded."""
-POINTS = ("0.7321", "-1.2834", "2.4713", "-0.3917", "3.9171", "1.6127", "-2.7183")
-"""Values of the first variable; other variables get shifted values."""
-FEWEST_POINTS = 3
-"""Minimum number of points at which both expressions must have a value."""
-STEPS = 40
-"""Number of integers at which expressions with steps (floor, remainder) are compared."""
-LARGEST_LITERAL_EXPONENT = 20_000
+__all__ = ["constant_ratio", "expressions_equal", "written_number"]
 
 SCIENTIFIC = re.compile(r"(-?\d+(?:\.\d+)?)(?:\\times|\\cdot)10\^\{(-?\d{1,3})\}")
 BARE_LOGARITHM = re.compile(r"\\log(?![a-zA-Z])(?!\s*_)")
-EXPONENT = re.compile(r"\^\{-?(\d+)\}")
+DECIMALS = re.compile(r"\d\.\d")
+SAME_NUMBER = Fraction(1, 10**30)
+"""Relative difference between a decimal and the value of an expression that is all its digits."""
 
 
 def written_number(latex: str) -> PlainNumber | None:
@@ -54,214 +40,45 @@ def written_number(latex: str) -> PlainNumber | None:
 def expressions_equal(first: str, second: str) -> bool:
     """Whether two expressions in canonical LaTeX have the same value wherever both are defined. Symmetric."""
     first, second = sorted((first, second))
-    if equal_by_sympy(first, second):
+    if equal_by_value(first, second):
         return True
     # A logarithm without a base is decimal in school books but natural in programs and elsewhere.
     natural = [BARE_LOGARITHM.sub(r"\\ln", side) for side in (first, second)]
-    return natural != [first, second] and equal_by_sympy(*natural)
+    return natural != [first, second] and equal_by_value(*natural)
 
 
 @lru_cache(maxsize=1024)
-def equal_by_sympy(first: str, second: str) -> bool:
+def equal_by_value(first: str, second: str) -> bool:
     if squeeze(first) == squeeze(second):
         return True
     first_number, second_number = written_number(first), written_number(second)
     if first_number is not None and second_number is not None:
         return plain_numbers_equal(first_number, second_number)
-    one, other = parse_expression(first), parse_expression(second)
-    if one is None or other is None:
+    decimals = DECIMALS.search(first) is not None or DECIMALS.search(second) is not None
+    one, other = parse(first), parse(second)
+    verdict: bool | None = None
+    if one is not None and other is not None:
+        verdict = tree_verdict((one, first_number), (other, second_number), decimals)
+    return equal_by_sympy(first, second, decimals) if verdict is None else verdict
+
+
+def tree_verdict(
+    one: tuple[Tree, PlainNumber | None], other: tuple[Tree, PlainNumber | None], decimals: bool
+) -> bool | None:
+    """Whether two trees, each with the number that it is written as, are equal; None if their values do not tell."""
+    for number, tree in ((one[1], other[0]), (other[1], one[0])):
+        if number is not None and number.places is not None and not symbols_of(tree):
+            try:
+                return rounds_to(number, constant_value(tree))
+            except UnknownValue:
+                return None
+    return trees_equal(one[0], other[0], decimals)
+
+
+def rounds_to(number: PlainNumber, exact: Fraction | None) -> bool:
+    if exact is None:
         return False
-    for number, expression in ((first_number, other), (second_number, one)):
-        if number is not None and number.places is not None and not expression.free_symbols:
-            return rounds_to(number, expression)
-    return same_value(one, other, NEARLY_SAME if has_decimals(first) or has_decimals(second) else SAME)
-
-
-def has_decimals(latex: str) -> bool:
-    return re.search(r"\d\.\d", latex) is not None
-
-
-def rounds_to(number: PlainNumber, expression: Any) -> bool:
-    import sympy
-
-    value = sympy.N(expression, DIGITS, maxn=400)
-    if not value.is_Float:
-        return bool(value == sympy.Rational(number.value.numerator, number.value.denominator))
-    exact = Fraction(str(sympy.Rational(value)))
-    return abs(exact - number.value) <= abs(exact) * Fraction(1, 10**30) or is_rounding_of(number, exact)
-
-
-@lru_cache(maxsize=512)
-def parse_expression(latex: str) -> Any | None:
-    """All of `latex` as a sympy expression or matrix, with exact decimals; None if it cannot be parsed."""
-    import sympy
-    from latex2sympy2_extended.latex2sympy2 import ConversionConfig, _Latex2Sympy
-
-    if len(latex) > LONGEST_EXPRESSION or re.search(r"\d\s+\d|\d\}?\s*_|\\text|[?!]{3}|\\ldots|\.\.\.", latex):
-        return None
-    if any(int(exponent) > LARGEST_LITERAL_EXPONENT for exponent in EXPONENT.findall(latex)):
-        return None
-    converter = _Latex2Sympy(convert_degrees=True, config=ConversionConfig(lowercase_symbols=False))
-    try:
-        parser = converter.create_parser(for_grammar(latex))
-        tree = parser.math()
-        if parser.getCurrentToken().type != -1 or not tree.set_elements():
-            return None  # The grammar accepts a prefix, but half an answer is not an answer.
-        expression = converter.convert_set_elements(tree.set_elements())
-    except Exception:
-        return None
-    if not isinstance(expression, (sympy.Expr, sympy.MatrixBase, sympy.MatrixExpr)):
-        return None
-    decimals = {number: sympy.Rational(str(number)) for number in expression.atoms(sympy.Float)}
-    expression = expression.xreplace(decimals) if decimals else expression
-    if not isinstance(expression, (sympy.MatrixBase, sympy.MatrixExpr)) and not expression.has(sympy.MatrixBase):
-        expression = tidied(expression)
-    imaginary = [symbol for symbol in expression.free_symbols if str(symbol) == "i"]
-    return expression.subs(imaginary[0], sympy.I) if imaginary else expression
-
-
-def tidied(expression: Any) -> Any:
-    """`expression` with its sums and products in sympy's order; the grammar keeps them as written.
-
-    Large powers of numbers stay unevaluated: the comparison decides whether to expand them.
-    """
-    import sympy
-
-    if not expression.args or isinstance(expression, sympy.UnevaluatedExpr):
-        return expression
-    arguments = tuple(tidied(argument) for argument in expression.args)
-    if isinstance(expression, (sympy.Add, sympy.Mul)):
-        return expression.func(*arguments)
-    if isinstance(expression, sympy.Pow):
-        base, exponent = arguments
-        small = not (base.is_number and exponent.is_number) or (exponent.is_Rational and abs(exponent) <= 64)
-        return sympy.Pow(base, exponent, evaluate=bool(small))
-    return expression if arguments == expression.args else expression.func(*arguments)
-
-
-def for_grammar(latex: str) -> str:
-    """`latex` with constructs unknown to math-verify's grammar replaced by known ones."""
-    latex = re.sub(r"(?<=[1-9]),(?=\d{3}(?!\d))|(?<=[1-9]\d),(?=\d{3}(?!\d))|(?<=\d{3}),(?=\d{3}(?!\d))", "", latex)
-    latex = re.sub(r"\\(lcm|gcd)(?![a-zA-Z])", r"\\operatorname{\1}", latex)
-    return re.sub(r"\\sqrt\[(\d+)\]\s*", r"\\sqrt[\1]", latex).replace("\\sqrt {", "\\sqrt{")
-
-
-def same_value(one: Any, other: Any, tolerance: float) -> bool:
-    import sympy
-
-    if isinstance(one, sympy.MatrixExpr) or isinstance(other, sympy.MatrixExpr):
-        one, other = one.doit(), other.doit()
-    if isinstance(one, sympy.MatrixBase) or isinstance(other, sympy.MatrixBase):
-        if not isinstance(one, sympy.MatrixBase) or not isinstance(other, sympy.MatrixBase) or one.shape != other.shape:
-            return False
-        return all(same_value(a, b, tolerance) for a, b in zip(one.flat(), other.flat(), strict=True))
-    if one == other:
-        return True
-    if one.is_infinite or other.is_infinite:
-        return bool(one.doit() == other.doit())
-    if not one.free_symbols and not other.free_symbols:
-        exact_one, exact_other = exact_value(one), exact_value(other)
-        if exact_one is not None and exact_other is not None:
-            if tolerance == SAME:
-                return bool(exact_one == exact_other)
-            return bool(abs(exact_one - exact_other) <= tolerance * max(abs(exact_one), abs(exact_other)))
-    verdict = same_at_points(one, other, tolerance)
-    return math_verify_says(one, other) if verdict is None else verdict
-
-
-def exact_value(expression: Any) -> Any | None:
-    """The value of `expression` if it is a rational number, else None."""
-    value = expression.doit()
-    return value if value.is_Rational else None
-
-
-def same_at_points(one: Any, other: Any, tolerance: float) -> bool | None:
-    """Whether the values agree at every test point; None if too few points give both a value."""
-    import sympy
-
-    agreed = 0
-    symbols = sorted(one.free_symbols | other.free_symbols, key=str)
-    steps = any(side.has(sympy.floor, sympy.ceiling, sympy.Mod) for side in (one, other))
-    for values in (*points(symbols), *(whole_points(symbols) if steps else ())):
-        at_point = one.subs(values), other.subs(values)
-        first, second = value_at(at_point[0], {}), value_at(at_point[1], {})
-        if first is None or second is None:
-            continue
-        scale = max(abs(first), abs(second))
-        if abs(first - second) <= tolerance * scale:
-            agreed += 1
-            digits = MORE_DIGITS if symbols else MANY_DIGITS
-            if agreed == 1 and tolerance == SAME and not same_to_the_last_digit(*at_point, digits):
-                return False
-            if not symbols:
-                return True
-            continue
-        complex_values = abs(first.imag) > SAME * scale or abs(second.imag) > SAME * scale
-        if complex_values and any(value < 0 for value in values.values()):
-            continue  # Roots and logarithms of negative numbers: outside the domain of a real answer.
-        return False
-    return True if agreed >= FEWEST_POINTS else None
-
-
-def same_to_the_last_digit(one: Any, other: Any, digits: int) -> bool:
-    """Whether two constants that agree to `DIGITS` digits also agree to `digits` digits."""
-    import sympy
-
-    # A difference far below either value still counts: 1 + 10^-600 is not 1.
-    difference = sympy.N(one - other, 5, maxn=digits)
-    return all(part.is_zero or significant(part) == "0" for part in difference.as_real_imag())
-
-
-def points(symbols: list[Any]) -> Iterator[dict[Any, Any]]:
-    import sympy
-
-    if not symbols:
-        yield {}
-        return
-    for start in range(len(POINTS)):
-        yield {
-            symbol: sympy.Rational(POINTS[(start + 2 * place) % len(POINTS)]) + sympy.Rational(place, 7)
-            for place, symbol in enumerate(symbols)
-        }
-    yield {symbol: sympy.Rational(2 * place + 5, 3) for place, symbol in enumerate(symbols)}
-
-
-def whole_points(symbols: list[Any]) -> Iterator[dict[Any, Any]]:
-    """Consecutive integers, because step functions may differ at only a few places."""
-    import sympy
-
-    for number in range(STEPS if symbols else 0):
-        yield {symbol: sympy.Integer(number + 3 * place) for place, symbol in enumerate(symbols)}
-
-
-def value_at(expression: Any, values: dict[Any, Any]) -> Any | None:
-    """The value as a complex number with many digits, or None if it is not finite."""
-    import mpmath
-    import sympy
-
-    try:
-        value = sympy.N(expression.subs(values), DIGITS)
-        real, imaginary = value.as_real_imag()
-        if not (real.is_Float or real.is_Rational) or not (imaginary.is_Float or imaginary.is_Rational):
-            return None
-        with mpmath.workdps(DIGITS):
-            return mpmath.mpc(significant(real), significant(imaginary))
-    except (TypeError, ValueError, ArithmeticError, AttributeError, NotImplementedError):
-        return None
-
-
-def significant(part: Any) -> str:
-    """`part` as digits, or zero if sympy's error bounds leave no digit certain."""
-    import sympy
-
-    lost = part.is_Float and part._prec < FEWEST_BITS
-    return "0" if lost else str(sympy.N(part, DIGITS))
-
-
-def math_verify_says(one: Any, other: Any) -> bool:
-    from math_verify import verify
-
-    return bool(verify(one, other, timeout_seconds=None) or verify(other, one, timeout_seconds=None))
+    return abs(exact - number.value) <= abs(exact) * SAME_NUMBER or is_rounding_of(number, exact)
 
 
 def constant_ratio(first: tuple[str, str], second: tuple[str, str]) -> float | None:
@@ -269,25 +86,11 @@ def constant_ratio(first: tuple[str, str], second: tuple[str, str]) -> float | N
 
     Two equations whose sides have a constant ratio are the same; for inequalities, a negative ratio flips the sign.
     """
-    import sympy
-
-    sides = [side for side in map(parse_expression, (*first, *second)) if isinstance(side, sympy.Expr)]
-    if len(sides) < 4:
-        return None
-    one, other = sides[0] - sides[1], sides[2] - sides[3]
-    symbols = sorted(one.free_symbols | other.free_symbols, key=str)
-    if not symbols or one.free_symbols != other.free_symbols:
-        return None
-    ratios = []
-    for values in points(symbols):
-        top, bottom = value_at(one, values), value_at(other, values)
-        if top is None or bottom is None or not bottom:
-            continue
-        ratios.append(top / bottom)
-    if len(ratios) < FEWEST_POINTS:
-        return None
-    ratio = ratios[0]
-    if abs(ratio.imag) > SAME or abs(ratio) < SAME:
-        return None
-    same = all(abs(each - ratio) <= abs(ratio) * 10.0**-15 for each in ratios)
-    return float(ratio.real) if same else None
+    trees = [parse(side) for side in (*first, *second)]
+    if all(tree is not None for tree in trees):
+        a, b, c, d = (tree for tree in trees if tree is not None)
+        try:
+            return constant_ratio_of((a, b), (c, d))
+        except UnknownValue:
+            pass
+    return ratio_by_sympy(first, second)

@@ -1,4 +1,14 @@
-"""Finds the final answer in a text by a model or a data set.
+r"""Finds the final answer in a text by a model or a data set: "what does this reply answer?"
+
+The rules, in the order in which they apply:
+
+1.  Calculator notes (`<<48/2=24>>`), everything up to the end of a thought (`</think>`), and everything from a closing
+    remark or an end token on are left out. Dollar signs of money are told from those of formulas.
+2.  What follows a further question ("Problem: ...") after a stated answer is left out: base models invent questions.
+3.  The last statement of an answer counts: a `\boxed{...}` with balanced braces, or what follows "answer is",
+    "answer:", "####", "<answer>" or the same in another language. Boxes in one sentence form a list, unless a word
+    between them corrects or restates; boxes without content do not count.
+4.  Without a statement, it is the last formula or number, delimited or not, as a whole.
 
 Every function scans the text a fixed number of times, so that the cost of a hostile text is linear in its length.
 """
@@ -6,141 +16,183 @@ Every function scans the text a fixed number of times, so that the cost of a hos
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import NamedTuple
+
+from treestar.verifier.grading.bare_math import math_runs
+from treestar.verifier.grading.boxes import BOX, boxed_contents, boxes_in, joined_boxes, without_empty_boxes
+from treestar.verifier.grading.delimiters import (
+    MATH,
+    formula_of,
+    plain_words,
+    with_escaped_currency,
+    without_delimiters,
+)
+from treestar.verifier.grading.phrases import (
+    ANSWER_PHRASE,
+    CALCULATION,
+    CLOSING_REMARK,
+    CONNECTIVE,
+    FURTHER_QUESTION,
+    OTHER_SCRIPT,
+    THOUGHT_END,
+    translated_marks,
+)
+from treestar.verifier.grading.wrapping import unwrapped
 
 __all__ = ["Statement", "boxed_contents", "extract_answer", "stated_answer", "without_delimiters"]
 
 LONGEST_SCAN = 200_000
 """In characters; only the end of a longer text is read, because the final answer is there."""
+MOST_QUESTIONS = 20
+"""Further questions that are looked at, because a hostile text could repeat the word."""
+FEWEST_WORDS = 5
+"""Plain words that make a text without formulas a sentence; beside LaTeX commands one fewer is enough."""
 
-BOX = re.compile(r"\\{1,2}(?:boxed|fbox)\s*\{")
-BRACE = re.compile(r"\\\\|\\[{}]|[{}]")
-SEPARATOR = re.compile(r"\b(?:and|or)\b|[,;]")
-SENTENCE_END = re.compile(r"\.\$?\s|\n\n")
-ANSWER_PHRASE = re.compile(
-    r"####\s*|(?:\bfinal\s+)?\banswer\b(?:\s+(?:to|for|of)\s[^.\n$]{0,80}?)?\s*(?:\bis\b\s*:?|:|=)\s*(?:\*\*)?\s*",
-    re.IGNORECASE,
-)
-FINAL_ANSWER = re.compile(r"\bfinal answer is\b:?", re.IGNORECASE)
-CLOSING_REMARK = re.compile(
-    r"(?:I hope (?:it|this) is correct|<\|im_start\|>|<\|im_end\|>|<\|endoftext\|>)", re.IGNORECASE
-)
-MATH = re.compile(
-    r"(?<!\\)\$\$(?P<display>(?:[^$\\]|\\.)+)\$\$|(?<!\\)\$(?P<inline>(?:[^$\\]|\\.)+)\$"
-    r"|\\\[(?P<bracket>(?:[^\\]|\\[^\[\]])+)\\\]|\\\((?P<round>(?:[^\\]|\\[^()])+)\\\)",
-    re.DOTALL,
-)
 PLAIN_NUMBER = re.compile(
-    r"(?<![\w.\\])[$€£¥]?\s?-?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)?(?:\.\d+)?(?<=\d)(?:\s?/\s?\d+(?!\d|\.\d)|:\d+)?"
-    r"\s?(?:\\?%|percent\b)?(?:e[-+]?\d+)?(?![A-Za-z_\d])"
+    r"(?<![A-Za-z0-9_.\\])(?:\\?[$€£¥]\s?)?-?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)?(?:\.\d+)?(?<=\d)"
+    r"(?:\s?/\s?\d+(?!\d|\.\d)|:\d+)?\s?(?:\\?%|percent\b)?(?:e[-+]?\d+)?(?![A-Za-z_\d])"
 )
 LATEX_COMMAND = re.compile(r"\\[a-zA-Z]{2,}")
-UPRIGHT = re.compile(r"\\[a-zA-Z]+\s*\{[^{}\\]*\}")
-BETWEEN_PARTS = re.compile(r"[\s,;]*(?:(?:and|or)[\s,;]*)?")
-WORD = re.compile(r"(?<![\\A-Za-z.])[A-Za-z]{2,}(?![A-Za-z{(])")
+BETWEEN_PARTS = re.compile(r"[\s,;]*(?:(?:and|or|y|et|und|и|和|と|或)[\s,;]*)?")
+SENTENCE = re.compile(r"[.!?]\**\s+(?=[A-Z\"“(*])")
+HEADING = re.compile(r"\d{1,2}[.)]\s+\S|[^\W\d_]{2,}[^\n]*\s")
+STARTS_WITH_ANSWER = re.compile(
+    r"(?:(?:approximately|about|exactly|simply|just|therefore|thus|equal\s+to|then|that)\s+|[:*\s])*"
+    r"(?:\\?[$€£¥]?\s?[-+−(\[{|]*\s*(?:\\?[$€£¥])?[.\d]|[-+−]?\\[a-zA-Z({\[]|[-+−]?\$|\(?[A-J]\)?(?:[\s.,)*]|$)|[πℝ√∞∅])",
+)
+ENDS_WITH_ANSWER = re.compile(r"\b(?:is|are|equals|was)\b\s*:?|=\s*")
 
 
-class Box(NamedTuple):
-    content: str
-    start: int
-    end: int
+ENDING_BRACE = re.compile(r"\}\s*\$?\s*\.?\s*\$?$")
+SHORT_SENTENCE = re.compile(
+    r"[^\d]*(?:\d+[^\d]+)?\b(?:it|that|there|he|she)['’]s\s+[-\d\\$][^a-z]*"
+    r"|(?!.*\b(?:at|than|not|no|if|all|every|between)\b)(?:"
+    r"(?:it|he|she|they|we|this)\s+[a-z]+\s+(?:[a-z]+\s+){0,2}[-\d\\$]"
+    r"|(?:the|this|that|it|he|she|they|we|there|his|her|their|each|i|you)\s+(?:[\w'’]+\s+){0,3}"
+    r"(?:is|are|was|were|equals?|costs?|has|have|had|pays?|gets?|makes?|needs?|gives?|sells?|earns?|spends?|left)\s"
+    r"[^.]*\d)",
+    re.IGNORECASE | re.DOTALL,
+)
+"""A sentence of a few words that ends in a number, and in nothing that changes its meaning."""
+PRICE_IN_WORDS = re.compile(r"(?=[^$]*\\\$)[^\d$\\]*[^\W\d_]{3,}[^\d]*\d")
+"""A word before an amount of money."""
+QUALIFIED = re.compile(
+    r"\b(?:at|than|not|no|if|all|any|every|between|under|over|up|from|less|more|except|without|other|or|when|where|for|"
+    r"infinitely|solutions?|odd|even|multiples?|primes?|integers?|powers?)\b",
+    re.IGNORECASE,
+)
+WHOLE_SENTENCE = re.compile(r"[^\W\d_a-z][^.\\]*\d[^.\\]*\.")
+"""A capital letter, a number and a full stop."""
 
 
-def boxes_in(text: str) -> list[Box]:
-    r"""Each outermost `\boxed{...}` with balanced braces, in order."""
-    found: list[Box] = []
-    position = 0
-    closing = closing_braces(text) if BOX.search(text) else {}
-    while (match := BOX.search(text, position)) is not None:
-        end = closing.get(match.end() - 1)
-        if end is None:
-            position = match.end()
-            continue
-        found.append(Box(text[match.end() : end].strip(), match.start(), end + 1))
-        position = end + 1
-    return found
+class Statement(NamedTuple):
+    """The answer in a text."""
 
-
-def closing_braces(text: str) -> dict[int, int]:
-    closing: dict[int, int] = {}
-    opened: list[int] = []
-    for match in BRACE.finditer(text):
-        if match[0] == "{":
-            opened.append(match.start())
-        elif match[0] == "}" and opened:
-            closing[opened.pop()] = match.start()
-    return closing
-
-
-def boxed_contents(text: str) -> list[str]:
-    r"""The content of each outermost `\boxed{...}` with balanced braces, in order."""
-    return [box.content for box in boxes_in(text)]
-
-
-def last_boxes(text: str) -> str | None:
-    r"""The content of the last `\boxed{}`, together with those right before it that belong to the same list."""
-    boxes = boxes_in(text)
-    if not boxes:
-        return None
-    kept = [boxes[-1]]
-    for box in reversed(boxes[:-1]):
-        between = text[box.end : kept[-1].start]
-        same_sentence = len(between) < 70 and SENTENCE_END.search(between) is None
-        same_list = same_sentence and SEPARATOR.search(between) is not None
-        if not (len(between) < 10 or same_list) or box.content == kept[-1].content:
-            break
-        kept.append(box)
-    contents = [without_delimiters(unboxed(box.content)) for box in reversed(kept)]
-    return ", ".join(contents)
-
-
-def stated_after_boxes(text: str) -> str | None:
-    """The formula or number of a "final answer is" that comes after the last box and so overrides it."""
-    for match in FINAL_ANSWER.finditer(text, boxes_in(text)[-1].end):
-        return last_formula(first_paragraph(text[match.end() :]))
-    return None
-
-
-def unboxed(content: str) -> str:
-    inner = boxes_in(content)
-    while len(inner) == 1 and inner[0].start == 0 and inner[0].end == len(content):
-        content = inner[0].content
-        inner = boxes_in(content)
-    return content
+    answer: str
+    guessed: bool
+    """Whether it is just the last formula of a text that does not state which formula is the answer."""
 
 
 def extract_answer(text: str) -> str | None:
-    r"""The final answer in `text`, or None if there is none.
+    r"""The final answer in `text`, or None if there is none. This module's documentation has the rules.
 
-    In order of preference: the last `\boxed{...}` with balanced braces (adjacent boxes form one list); the text after
-    the last "answer is", "answer:" or "####"; the last formula or number.
+    `\boxed{4}` gives `4`, "The roots are $2$ and $3$." gives `2, 3`, "so x = 2*sqrt(3)" gives `2*sqrt(3)`.
     """
-    text = text[-LONGEST_SCAN:]
-    boxed = last_boxes(text)
-    if boxed is not None:
-        return stated_after_boxes(text) or boxed or None
+    found = answer_in(readable(text))
+    if found is None or "\\$" in text:
+        return found
+    return found.replace("\\$", "$")
+
+
+def readable(text: str) -> str:
+    """The part of a reply that can state its answer, with one kind of marks and without notes (rule 1)."""
+    text = translated_marks(text[-LONGEST_SCAN:])
+    if "<" in text:
+        text = CALCULATION.sub("", text)
+        *_, thought = [None, *THOUGHT_END.finditer(text)]
+        if thought is not None and text[thought.end() :].strip():
+            text = text[thought.end() :]
     remark = CLOSING_REMARK.search(text)
     if remark is not None and text[: remark.start()].strip(" .\n"):
         text = text[: remark.start()].rstrip()
-    phrases = list(ANSWER_PHRASE.finditer(text))
-    if phrases:
-        stated = first_paragraph(text[phrases[-1].end() :])
+    text = without_empty_boxes(text)
+    return with_escaped_currency(text, [(box.start, box.end) for box in boxes_in(text)])
+
+
+def answer_in(text: str) -> str | None:
+    text = until_further_question(text)
+    boxes = boxes_in(text)
+    unclosed = None if boxes else unclosed_box(text)
+    if unclosed is not None:
+        return unclosed
+    after_boxes = boxes[-1].end if boxes else 0
+    for phrase in reversed(list(ANSWER_PHRASE.finditer(text, after_boxes))):
+        stated = stated_by(text[phrase.end() :], phrase[0], strict=bool(boxes))
         if stated:
-            return whole_or_last(stated)
+            return stated
+    if boxes:
+        boxed, _ = joined_boxes(text, boxes)
+        return boxed or None
     return last_formula(text)
 
 
-def first_paragraph(text: str) -> str:
+def unclosed_box(text: str) -> str | None:
+    """The content of a box that the text ends with although a brace in it is never closed."""
+    *_, box = [None, *BOX.finditer(text)]
+    ending = ENDING_BRACE.search(text) if box is not None else None
+    return None if box is None or ending is None else text[box.end() : ending.start()].strip() or None
+
+
+def until_further_question(text: str) -> str:
+    """`text` up to the question that follows its first stated answer (rule 2)."""
+    for further in islice(FURTHER_QUESTION.finditer(text), MOST_QUESTIONS):
+        before = text[: further.start()]
+        if before.strip() and (boxes_in(before) or states_an_answer(before)):
+            return before
+    return text
+
+
+def states_an_answer(text: str) -> bool:
+    phrases = list(ANSWER_PHRASE.finditer(text[-2000:]))
+    return any(stated_by(text[-2000:][phrase.end() :], phrase[0], strict=True) for phrase in phrases[-3:])
+
+
+def stated_by(rest: str, phrase: str, strict: bool) -> str | None:
+    """The answer that `rest`, the text after a phrase, begins with; None if it states none.
+
+    `strict`: the text has a box already, so only what certainly is an answer may replace it.
+    """
+    statement = first_statement(rest)
+    if not statement:
+        return None
+    if phrase.startswith("#") and HEADING.match(statement) and only_formulas(statement) is None:
+        return None  # A Markdown heading: `#### Step 3`, `#### 1. Compute the sum`.
+    if phrase.startswith("#") and re.match(r"\d{1,2}[.)]\s+\S", statement):
+        return None
+    if not strict:
+        return whole_or_last(statement)
+    if STARTS_WITH_ANSWER.match(statement):
+        return whole_or_last(statement)
+    *_, ending = [None, *ENDS_WITH_ANSWER.finditer(statement)]
+    if ending is not None and STARTS_WITH_ANSWER.match(statement, ending.end()):
+        return whole_or_last(statement)
+    return None
+
+
+def first_statement(text: str) -> str:
+    """The first sentence of `text`; a formula may be on separate lines, otherwise a line ends the statement."""
     stripped = text.strip()
-    # A formula may be on separate lines; otherwise the statement ends with its line.
     if stripped.startswith(("$", "\\[", "\\(", "\\begin")):
         return stripped
-    return stripped.split("\n", 1)[0].strip()
+    line = stripped.split("\n", 1)[0].strip()
+    end = SENTENCE.search(MATH.sub(lambda match: "x" * len(match[0]), line))
+    return line if end is None else line[: end.start() + 1]
 
 
 def whole_or_last(statement: str) -> str | None:
     """The whole statement if it is only an answer, else the last formula or number in it."""
-    statement = statement.strip().strip("*").strip().removesuffix(".").strip('"“” ')
+    statement = unwrapped(statement).strip().strip("*").strip().removesuffix(".").strip()
     bare = only_formulas(statement)
     if bare is not None:
         return bare
@@ -154,36 +206,23 @@ def only_formulas(text: str) -> str | None:
     words = plain_words(outside)
     if len(words) > 1 or (words and not MATH.search(text) and len(outside) > 40):
         return None
+    if OTHER_SCRIPT.search(outside) and (MATH.search(text) or re.search(r"\d", text)):
+        return None
     return without_delimiters(text)
-
-
-def plain_words(text: str) -> list[str]:
-    """The prose words of `text`: not in upright type, not environment names, not list conjunctions."""
-    prose = UPRIGHT.sub(" ", text)
-    return [word for word in WORD.findall(prose) if word.lower() not in ("and", "or")]
-
-
-def without_delimiters(text: str) -> str:
-    """`text` without the dollar signs and brackets around its formulas; consecutive formulas become a list."""
-    pieces: list[str] = []
-    position = 0
-    for match in MATH.finditer(text):
-        between = text[position : match.start()]
-        pieces.append(", " if position and not between.strip() else between)
-        pieces.append(next(group for group in match.groups() if group is not None))
-        position = match.end()
-    return "".join([*pieces, text[position:]]).strip()
 
 
 def last_formula(text: str) -> str | None:
     """The last formula or number, with those right before it that belong to the same list."""
-    spans = [(m.start(), m.end(), next(g for g in m.groups() if g is not None).strip()) for m in MATH.finditer(text)]
-    covered = [(start, end) for start, end, _ in spans]
-    masked = list(text)
-    for start, end in covered:
-        masked[start:end] = " " * (end - start)
-    spans += [(m.start(), m.end(), m[0].strip()) for m in PLAIN_NUMBER.finditer("".join(masked)) if m[0].strip()]
-    spans.sort()
+    spans = [(match.start(), match.end(), formula_of(match).strip()) for match in MATH.finditer(text)]
+    pieces, position = [], 0
+    for start, end, _ in spans:
+        pieces += [text[position:start], "\n\n" if end - start == 2 else "\n" * (end - start)]
+        position = end
+    masked = "".join([*pieces, text[position:]])
+    runs = [(run.start, run.end, run.text) for run in math_runs(masked)]
+    if not runs and not spans:
+        runs = [(m.start(), m.end(), m[0].strip()) for m in PLAIN_NUMBER.finditer(masked) if m[0].strip()]
+    spans = sorted(spans + runs)
     if not spans:
         return None
     parts = [spans[-1]]
@@ -195,27 +234,17 @@ def last_formula(text: str) -> str | None:
     return ", ".join(part for _, _, part in reversed(parts))
 
 
-class Statement(NamedTuple):
-    """The answer in a text."""
-
-    answer: str
-    guessed: bool
-    """Whether it is just the last formula of a text that does not state which formula is the answer."""
-
-
 def stated_answer(text: str) -> Statement:
     """The answer to compare: `text` itself if it is a bare answer, else the result of `extract_answer`.
 
     A bare answer contains only formulas and one or two words; a sentence is not a bare answer.
     """
-    text = text.strip()
+    text = unwrapped(readable(text).strip())
     if BOX.search(text):
-        return Statement(extract_answer(text) or text, guessed=False)
-    if text.count("$") - text.count("\\$") == 1:
-        return Statement(text, guessed=False)  # A single dollar sign is a currency, not a formula delimiter.
+        return Statement(answer_in(text) or text, guessed=False)
     if not is_prose(text):
         return Statement(without_delimiters(text), guessed=False)
-    found = extract_answer(text)
+    found = answer_in(text)
     if found is None:
         return Statement(text, guessed=False)
     return Statement(found, guessed=ANSWER_PHRASE.search(text) is None)
@@ -227,6 +256,21 @@ def is_prose(text: str) -> bool:
     words = plain_words(outside)
     if ANSWER_PHRASE.search(outside):
         return True
+    if CONNECTIVE.match(outside) and (len(words) > 1 or MATH.search(text) or LATEX_COMMAND.search(outside)):
+        return True
+    if any(character.isdigit() for character in outside) and is_foreign_sentence(outside):
+        return True
+    if WHOLE_SENTENCE.fullmatch(outside) and len(words) >= 3 and not QUALIFIED.search(outside):
+        return True
+    if SHORT_SENTENCE.match(outside) or (PRICE_IN_WORDS.match(outside) and not QUALIFIED.search(outside)):
+        return True
     if LATEX_COMMAND.search(outside):
-        return False  # LaTeX without dollar signs; its words are in \\text{...}.
-    return bool(words) if MATH.search(text) else len(words) >= 5
+        # LaTeX without dollar signs has its words in \text{...}; a sentence has others.
+        return len(words) >= FEWEST_WORDS - 1
+    return bool(words) if MATH.search(text) else len(words) >= FEWEST_WORDS
+
+
+def is_foreign_sentence(text: str) -> bool:
+    """Whether words in another script stand before a number; after it, they are its unit."""
+    first = re.search(r"\d", text)
+    return first is not None and len(OTHER_SCRIPT.findall(text[: first.start()])) > 1

@@ -1,9 +1,9 @@
 """The engine's side of the worker processes that compare answers symbolically.
 
-A worker is started as a fresh interpreter (never by forking this process, which may hold threads and a GPU), imports
-sympy once, and answers each JSON line with one JSON line. Any thread may send requests. Nothing is unpickled on either
-side. A comparison that runs out of time is stopped inside the worker's process tree; a worker that does not report this
-is killed and replaced.
+A worker is started as a fresh interpreter (never by forking this process, which may hold threads and a GPU), loads its
+libraries once, and answers each JSON line with one JSON line. Any thread may send requests. Nothing is unpickled on
+either side. A comparison that runs out of time is stopped inside the worker's process tree; a worker that does not
+report this is killed and replaced.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ import subprocess
 import sys
 import threading
 import time
+from typing import Literal
 
 __all__ = ["GradingPool", "Verdict"]
 
 START_SECONDS = 120.0
-"""Seconds a worker may take to import sympy on a busy machine before it counts as failed."""
+"""Seconds a worker may take to load its libraries on a busy machine before it counts as failed."""
 GRACE_SECONDS = 0.75
 """Seconds after its deadline within which a worker must report that it stopped a comparison."""
 LONGEST_REPLY = 4096
@@ -29,21 +30,22 @@ LONGEST_REPLY = 4096
 
 BOOTSTRAP = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from treestar.verifier.grading.grading_worker import main; main()"
+    "from treestar.verifier.grading.grading_worker import main; main(symbolic=json.loads(sys.argv[2]))"
 )
 
-Verdict = bool | None
-"""Whether two answers are equal; None if the time ran out or the worker failed."""
+Verdict = bool | Literal["symbolic"] | None
+"""Whether two answers are equal; "symbolic" if only a worker with sympy can tell; None if the time ran out or the
+worker failed."""
 
 
 class GradingProcess:
     """One worker. The pool ensures that only one thread uses it at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, symbolic: bool) -> None:
         self.buffer = b""
         self.ready = False
         self.process = subprocess.Popen(
-            [sys.executable, "-c", BOOTSTRAP, json.dumps(sys.path)],
+            [sys.executable, "-c", BOOTSTRAP, json.dumps(sys.path), json.dumps(symbolic)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -71,7 +73,7 @@ class GradingProcess:
         if line is None:
             self.kill()
             return None
-        return reply if isinstance(reply, bool) else None
+        return reply if isinstance(reply, bool) or reply == "symbolic" else None
 
     @property
     def alive(self) -> bool:
@@ -126,8 +128,14 @@ class GradingProcess:
 class GradingPool:
     """A few workers, started when first needed, shared by all threads, and stopped when the interpreter exits."""
 
-    def __init__(self, size: int) -> None:
-        """`size`: maximum number of concurrent comparisons; other callers wait."""
+    def __init__(self, size: int, symbolic: bool = False) -> None:
+        """An empty pool.
+
+        Args:
+            size: maximum number of concurrent comparisons; other callers wait.
+            symbolic: whether the workers load sympy, which takes about two seconds.
+        """
+        self.symbolic = symbolic
         self.turns = threading.BoundedSemaphore(size)
         self.lock = threading.Lock()
         self.idle: list[GradingProcess] = []
@@ -180,7 +188,7 @@ class GradingPool:
 
     def start(self) -> GradingProcess | None:
         try:
-            worker = GradingProcess()
+            worker = GradingProcess(self.symbolic)
         except OSError:
             return None
         self.all.add(worker)

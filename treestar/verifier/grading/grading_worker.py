@@ -1,4 +1,7 @@
-"""The worker process: imports sympy once, then compares answers in a forked child that can be killed.
+"""The worker process: loads its libraries once, then compares answers in a forked child that can be killed.
+
+There are two kinds. Most workers do without sympy, start in a fraction of a second, and say when a comparison needs it;
+the others load it first.
 
 There are two processes. The *keeper* reads requests from the engine, passes each to its child and waits for at most the
 allowed seconds. A child that exceeds them, crashes or runs out of memory is killed, and a new one is forked in a few
@@ -29,11 +32,20 @@ RECURSION_LIMIT = 2500
 """Deep enough for real answers, shallow enough that nested input raises before it overflows the C stack."""
 
 
+MOST_COMPARISONS = 5000
+"""Comparisons of one child, because the grammar's and sympy's tables grow with use."""
+
+Reply = bool | str | None
+"""Whether two answers are equal; `"symbolic"` if only a worker with sympy can tell; None if the time ran out."""
+REPLIES: dict[bytes, Reply] = {b"1": True, b"0": False, b"s": "symbolic"}
+
+
 class Child:
     """A forked process that compares one pair after another."""
 
     def __init__(self, keepers_own: Sequence[int]) -> None:
         """`keepers_own`: descriptors through which the keeper talks to the engine; the child must close them."""
+        self.answered = 0
         request_read, self.request_write = os.pipe()
         self.reply_read, reply_write = os.pipe()
         self.process_id = os.fork()
@@ -51,7 +63,7 @@ class Child:
         os.close(request_read)
         os.close(reply_write)
 
-    def ask(self, request: bytes, seconds: float) -> bool | None:
+    def ask(self, request: bytes, seconds: float) -> Reply:
         """The child's verdict, or None if it timed out or died; the child is then unusable."""
         deadline = time.monotonic() + seconds
         try:
@@ -68,7 +80,8 @@ class Child:
             reply = os.read(self.reply_read, 1)
         except OSError:
             return None
-        return {b"1": True, b"0": False}.get(reply)
+        self.answered += 1
+        return REPLIES.get(reply)
 
     def kill(self) -> None:
         with contextlib.suppress(OSError):
@@ -82,6 +95,7 @@ class Child:
 
 def compare_forever(request_read: int, reply_write: int) -> None:
     from treestar.verifier.grading.comparison import answers_equal
+    from treestar.verifier.grading.symbolic import SymbolicNeeded
 
     die_with_parent()
     limit_memory()
@@ -94,13 +108,15 @@ def compare_forever(request_read: int, reply_write: int) -> None:
             return
         first, second = json.loads(request)[:2]
         try:
-            equal = answers_equal(first, second)
+            reply = b"1" if answers_equal(first, second) else b"0"
+        except SymbolicNeeded:
+            reply = b"s"
         except MemoryError:
             return  # The heap may be in any state, so let the keeper fork a clean child.
         except BaseException:
             # Not only Exception: math-verify's own timeout error derives from BaseException.
-            equal = False
-        os.write(reply_write, b"1" if equal else b"0")
+            reply = b"0"
+        os.write(reply_write, reply)
 
 
 def read_exactly(descriptor: int, size: int) -> bytes | None:
@@ -131,19 +147,23 @@ def limit_memory() -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def main() -> None:
+def main(symbolic: bool) -> None:
     """Serve requests `[first, second, seconds]`, one JSON line each, until standard input ends.
 
-    Writes `"ready"` once, then `true`, `false` or `null` (no verdict in time) for each request.
+    Writes `"ready"` once, then for each request `true`, `false`, `null` (no verdict in time) or, without sympy,
+    `"symbolic"` (the comparison needs it).
+
+    Args:
+        symbolic: load sympy first.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Only the engine handles Ctrl-C.
     replies = os.dup(1)
     os.dup2(2, 1)  # Output that a library prints must not be mistaken for a reply.
     engine = os.getppid()
 
-    from treestar.verifier.grading import comparison
+    from treestar.verifier.grading.warm_up import warm_up
 
-    comparison.warm_up()
+    warm_up(symbolic)
     sys.setrecursionlimit(RECURSION_LIMIT)
     gc.collect()
     gc.freeze()
@@ -165,6 +185,6 @@ def main() -> None:
         line, buffer = buffer.split(b"\n", 1)
         verdict = child.ask(line, float(json.loads(line)[2]))
         os.write(replies, json.dumps(verdict).encode() + b"\n")
-        if verdict is None:
+        if verdict is None or child.answered >= MOST_COMPARISONS:
             child.kill()
             child = Child((0, replies))

@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
+from functools import reduce
 from typing import Any
 
-from treestar.verifier.grading.expressions import expressions_equal, parse_expression
+from treestar.verifier.grading.expressions import expressions_equal
+from treestar.verifier.grading.form_reading import read_form
 from treestar.verifier.grading.forms import Form, Group, Listing, Relation, Scalar, SetOperation
 from treestar.verifier.grading.labels import is_label
 from treestar.verifier.grading.normalize import squeeze
+from treestar.verifier.grading.real_sets import (
+    REALS,
+    End,
+    RealSet,
+    complement,
+    intersection,
+    interval,
+    point,
+    same_sets,
+    union,
+)
+from treestar.verifier.grading.symbolic import parse_expression, require_sympy
+from treestar.verifier.grading.tree_comparison import constant_value
+from treestar.verifier.grading.tree_structure import symbols_of
+from treestar.verifier.grading.trees import parse
+from treestar.verifier.grading.values import UnknownValue
 
 __all__ = ["same_set"]
 
@@ -16,6 +35,7 @@ CLOSE = 1e-9
 """Absolute and relative tolerance between two finite ends of intervals."""
 
 LESS, MORE = ("<", "\\le"), (">", "\\ge")
+FLIPPED = {">": "<", "\\ge": "\\le", "<": ">", "\\le": "\\ge"}
 NAMED_SETS = {"\\mathbb{R}": "Reals", "\\mathbb{Z}": "Integers", "\\mathbb{N}": "Naturals", "\\mathbb{Q}": "Rationals"}
 
 
@@ -26,8 +46,12 @@ def same_set(one: Form, other: Form) -> bool:
     one_bounds, other_bounds = bounds_of(one), bounds_of(other)
     if one_bounds is not None and other_bounds is not None:
         return same_bounds(one_bounds, other_bounds) and same_unknown(one, other)
-    if not same_unknown(one, other):
+    if not same_unknown(one, other) or any(map(has_equation, (one, other))):
         return False
+    pieces, other_pieces = pieces_of(one), pieces_of(other)
+    if pieces is not None and other_pieces is not None:
+        return same_sets(pieces, other_pieces)
+    require_sympy()
     first, second = set_of(one), set_of(other)
     return first is not None and second is not None and same_sympy_sets(first, second)
 
@@ -36,6 +60,13 @@ def is_written_as_set(form: Form) -> bool:
     if isinstance(form, Scalar):
         return squeeze(form.latex) in NAMED_SETS
     return isinstance(form, Relation | SetOperation) or relations(form)
+
+
+def has_equation(form: Form) -> bool:
+    """Whether a form has an equation, which is no set of real numbers."""
+    if isinstance(form, Listing):
+        return any(map(has_equation, form.items))
+    return isinstance(form, Relation) and "=" in form.operators
 
 
 def relations(form: Form) -> bool:
@@ -57,11 +88,9 @@ def bounds_of(form: Form) -> Bounds | None:
         return None
     operands, operators = form.operands, form.operators
     if operators[0] == "\\in" and len(operators) == 1:
-        from treestar.verifier.grading.forms import read_form
-
         return bounds_of(read_form(operands[1]))
     if set(operators) <= set(MORE):
-        operands, operators = operands[::-1], tuple(flipped(operator) for operator in operators[::-1])
+        operands, operators = operands[::-1], tuple(FLIPPED[operator] for operator in operators[::-1])
     if not set(operators) <= set(LESS):
         return None
     opens = [operator == "<" for operator in operators]
@@ -77,10 +106,6 @@ def bounds_of(form: Form) -> Bounds | None:
 def is_name(operand: str) -> bool:
     """Whether an operand is the unknown itself; `|x|` is a function of it."""
     return is_label(operand, "1") and not operand.startswith("|")
-
-
-def flipped(operator: str) -> str:
-    return {">": "<", "\\ge": "\\le", "<": ">", "\\le": "\\ge"}[operator]
 
 
 def same_bounds(one: Bounds, other: Bounds) -> bool:
@@ -101,6 +126,100 @@ def unknowns(form: Form) -> set[str]:
     if "\\in" in form.operators:
         return {squeeze(form.operands[0])}
     return {squeeze(operand).strip("|") for operand in form.operands if is_label(operand, "1")}
+
+
+def end_of(latex: str) -> End | None:
+    """The number or infinity that an end of an interval is; None if it has variables or no real value."""
+    tree = parse(latex)
+    if tree is None or symbols_of(tree):
+        return None
+    if tree == ("infinity",):
+        return math.inf
+    if tree == ("negative", ("infinity",)):
+        return -math.inf
+    try:
+        return constant_value(tree)
+    except UnknownValue:
+        return None
+
+
+def pieces_of(form: Form) -> RealSet | None:
+    """`form` as a union of intervals between numbers; None for any other set."""
+    if isinstance(form, Scalar):
+        return REALS if squeeze(form.latex) == "\\mathbb{R}" else None
+    bounds = bounds_of(form)
+    if bounds is not None:
+        low, high = end_of(bounds[0]), end_of(bounds[1])
+        return None if low is None or high is None else interval(low, high, bounds[2], bounds[3]) or None
+    if isinstance(form, Relation):
+        return pieces_of_relation(form)
+    if isinstance(form, Listing):
+        return pieces_of_listing(form)
+    if isinstance(form, SetOperation):
+        return pieces_of_operation(form)
+    return None
+
+
+def pieces_of_relation(relation: Relation) -> RealSet | None:
+    r"""The solutions of `x \in A`, `x \ne a`, `|x| < a`."""
+    if relation.operators == ("\\in",):
+        return pieces_of(read_form(relation.operands[1]))
+    sides = zip(relation.operands, relation.operators, relation.operands[1:], strict=False)
+    links = [pieces_of_link(left, right, operator) for left, operator, right in sides]
+    known = [link for link in links if link is not None]
+    return reduce(intersection, known) if known and len(known) == len(links) else None
+
+
+def pieces_of_link(left: str, right: str, operator: str) -> RealSet | None:
+    r"""The solutions of `x \ne a`, `|x| < a`, `a < |x|`."""
+    if operator in FLIPPED and end_of(left) is not None:
+        left, right, operator = right, left, FLIPPED[operator]
+    end = end_of(right)
+    if not isinstance(end, Fraction):
+        return None
+    if operator == "\\ne":
+        return complement(point(end)) if is_name(left) else None
+    if operator not in FLIPPED or not (left.startswith("|") and left.endswith("|") and is_name(left[1:-1].strip())):
+        return None
+    strict = operator in ("<", ">")
+    if operator in LESS:
+        return interval(-end, end, strict, strict)
+    return complement(interval(-end, end, not strict, not strict))
+
+
+def pieces_of_listing(form: Listing) -> RealSet | None:
+    if not relations(form):
+        ends = [end_of(item.latex) if isinstance(item, Scalar) else None for item in form.items]
+        points = [point(end) for end in ends if isinstance(end, Fraction)]
+        return union(points) if form.is_set and len(points) == len(ends) else None
+    sets = [pieces_of(item) for item in form.items]
+    known = [each for each in sets if each is not None]
+    if len(known) < len(sets):
+        return None
+    removing = [isinstance(item, Relation) and item.operators == ("\\ne",) for item in form.items]
+    kept = [each for each, removes in zip(known, removing, strict=True) if not removes]
+    result = union(kept) if kept else REALS
+    if form.all_hold and kept:
+        # "x < -1 and x > 1" names two ranges: read as a condition, it would hold nowhere.
+        result = reduce(intersection, kept) or result
+    for each, removes in zip(known, removing, strict=True):
+        if removes:
+            result = intersection(result, each)
+    return result
+
+
+def pieces_of_operation(form: SetOperation) -> RealSet | None:
+    sets = [pieces_of(part) for part in form.parts]
+    known = [each for each in sets if each is not None]
+    if len(known) < len(sets):
+        return None
+    result = known[0]
+    for operator, each in zip(form.operators, known[1:], strict=True):
+        if operator == "\\cup":
+            result = union([result, each])
+        else:
+            result = intersection(result, each if operator == "\\cap" else complement(each))
+    return result
 
 
 def set_of(form: Form) -> Any | None:
@@ -142,7 +261,9 @@ def listed_set(form: Listing) -> Any | None:
             return None
         (removed if item.operators == ("\\ne",) else kept).append(solutions)
     union = sympy.Union(*kept) if kept else sympy.S.Reals
-    return sympy.Intersection(union, *removed)
+    together = sympy.Intersection(*kept) if form.all_hold and kept else union
+    # "x < -1 and x > 1" names two ranges: read as a condition, it would hold nowhere.
+    return sympy.Intersection(union if together.is_empty else together, *removed)
 
 
 def combined_set(form: SetOperation) -> Any | None:
@@ -161,8 +282,6 @@ def combined_set(form: SetOperation) -> Any | None:
 def solution_set(relation: Relation) -> Any | None:
     """The real solutions of a chain of (in)equalities in one unknown."""
     import sympy
-
-    from treestar.verifier.grading.forms import read_form
 
     if relation.operators == ("\\in",):
         return set_of(read_form(relation.operands[1]))

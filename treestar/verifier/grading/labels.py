@@ -9,6 +9,8 @@ from treestar.verifier.grading.normalize import squeeze
 
 __all__ = ["Choice", "is_function_label", "is_label", "read_choice"]
 
+LONGEST_LABEL = 60
+"""In characters."""
 SUBSCRIPT = r"(?:_\{[^{}]*\}|_[A-Za-z0-9])?"
 GREEK = "alpha|beta|gamma|delta|theta|lambda|mu|sigma|phi|omega|rho|epsilon|tau|psi|ell|Delta"
 LETTER = rf"(?:[A-Za-z]|\\(?:{GREEK})){SUBSCRIPT}'*"
@@ -20,16 +22,15 @@ LABELS = tuple(
         r"\|?[A-Z]{2,}'?\|?",  # a segment, a triangle
         rf"\|(?:{LETTER}|\\vec\{{[a-zA-Z]+\}}|[A-Z]+)\|",
         rf"\\(?:angle|triangle|overline|overrightarrow|vec|hat|bar|measuredangle)\s*\{{?[A-Za-z]+\}}?{SUBSCRIPT}",
-        r"(?:m\\angle|\\text\{[^{}]*\}|[A-Za-z ]{3,30})[A-Z]*",  # words: Area, Total cost
+        r"(?:m\\angle|\\text\{[^{}]*\}|[A-Za-z ]{3,60})[A-Z]*",  # words: Area, Total cost
         rf"\\frac\{{d{LETTER}\}}\{{d{LETTER}\}}",
         rf"\\(?:sin|cos|tan|cot|sec|csc)\(?(?:{LETTER}|[A-Z]+|\\angle[A-Z]+)\)?",
         rf"\((?:{LETTER},)+{LETTER}\)",  # (x, y)
         rf"[A-Z]{SUBSCRIPT}(?:[A-Z]{SUBSCRIPT})*:[A-Z]{SUBSCRIPT}(?:[A-Z]{SUBSCRIPT})*",  # a ratio of areas
     )
 )
-COMPOUND = re.compile(
-    rf"(?:{LETTER}|\\frac\{{{LETTER}+\}}\{{{LETTER}+\}})(?:(?:\+|-|/|\\cdot|)?{LETTER})+|\\frac\{{{LETTER}+\}}\{{{LETTER}+\}}"
-)
+FRACTION = rf"\\frac\{{(?:{LETTER}){{1,4}}\}}\{{(?:{LETTER}){{1,4}}\}}"
+COMPOUND = re.compile(rf"(?:{LETTER}|{FRACTION})(?:(?:\+|-|/|\\cdot)?{LETTER})+|{FRACTION}")
 ZERO = re.compile(r"[-+]?0(?:\.0*)?")
 CONSTANTS = ("e", "i", "\\pi")
 
@@ -41,7 +42,7 @@ def is_label(text: str, value: str) -> bool:
     (`2x + z = 1`).
     """
     text = squeeze(text)
-    if len(text) > 100 or text in CONSTANTS:
+    if len(text) > LONGEST_LABEL or text in CONSTANTS:
         return False
     if any(label.fullmatch(text) for label in LABELS):
         return True
@@ -63,11 +64,17 @@ class Choice(NamedTuple):
     rest: str
 
 
+CONTINUES = r"[+*/^_=<>!']|-\s|\\(?:cdot|times|div|cup|cap|setminus|le|ge|ne|in|pm|approx|equiv|to)(?![a-zA-Z])"
+"""What continues a formula makes the letter before it a variable, not a choice: `(A) + 1`, `A^{-1}`."""
+VALUE = rf"(?P<rest>(?!{CONTINUES})\S.*)"
 CHOICES = (
-    re.compile(r"\\text\{\s*\(?(?P<letter>[A-H])\)?[.:]?\s*\}\s*(?P<rest>.*)", re.DOTALL),
-    re.compile(r"\(?(?P<letter>[A-H])\)?(?P<rest>)"),
-    re.compile(r"\((?P<letter>[A-H])\)[.:]?\s+(?P<rest>\S.*)", re.DOTALL),
-    re.compile(r"(?P<letter>[A-H])[.):]\s+(?P<rest>\S.*)", re.DOTALL),
+    re.compile(r"\\text\{\s*\(?(?P<letter>[A-H])\)?[.:]?\s*\}(?P<rest>)"),
+    re.compile(r"\(?(?P<letter>[A-H])\)?[.:]?(?P<rest>)"),
+    re.compile(rf"\\text\{{\s*\((?P<letter>[A-H])\)[.:]?\s*\}}\s*{VALUE}", re.DOTALL),
+    re.compile(rf"\\text\{{\s*(?P<letter>[A-H])[).:]\s*\}}\s*{VALUE}", re.DOTALL),
+    re.compile(rf"\((?P<letter>[A-H])\)[.:]?\s+{VALUE}", re.DOTALL),
+    re.compile(rf"(?P<letter>[A-H])[.):]\s+{VALUE}", re.DOTALL),
+    re.compile(r"(?P<letter>[A-H])\s+-\s+(?P<rest>(?=.*[A-Za-z]{3})(?!\\)[A-Za-z][A-Za-z ,.']*)"),  # E - some words
     re.compile(r"(?:option|choice|answer)\s*:?\s*\(?(?P<letter>[A-H])\)?\.?(?P<rest>)", re.IGNORECASE),
 )
 

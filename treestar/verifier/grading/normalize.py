@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from fractions import Fraction
+from functools import lru_cache
 
-from treestar.verifier.grading.printed_forms import PRINTED_RULES
-from treestar.verifier.grading.rewriting import rewritten, rule
+from treestar.verifier.grading.notations import TABLES
+from treestar.verifier.grading.rewriting import rewritten
 
 __all__ = ["canonical", "matching_brackets", "squeeze", "words_of"]
 
@@ -29,139 +29,23 @@ CHARACTERS = str.maketrans(
         "γ": "\\gamma ", "δ": "\\delta ", "λ": "\\lambda ", "μ": "\\mu ", "σ": "\\sigma ", "φ": "\\phi ",
         "ϕ": "\\phi ", "ω": "\\omega ", "ℝ": "\\mathbb{R}", "ℤ": "\\mathbb{Z}", "ℕ": "\\mathbb{N}",
         "ℚ": "\\mathbb{Q}", "ℂ": "\\mathbb{C}", "∑": "\\sum ", "∏": "\\prod ", "∫": "\\int ", "⟨": "\\langle ",
-        "⟩": "\\rangle ", "∠": "\\angle ", "△": "\\triangle ", "…": "\\ldots ", "∣": "|", "∧": " and ", "∨": " or ",
+        "⟩": "\\rangle ", "∠": "\\angle ", "△": "\\triangle ", "…": "\\ldots ", "∣": "|", "∧": "\\land ", "∨": " or ",
     }
 )  # fmt: skip
 
-NAMES = (
-    "arcsin|arccos|arctan|arccot|arcsec|arccsc|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|log|ln|exp|max|min|gcd|lcm|"
-    "sqrt|pi|theta|alpha|beta|gamma|delta|lambda|sigma|omega"
-)
-ENVIRONMENTS = r"(?:align|aligned|equation|gather|gathered|split|displaymath|math)\*?"
-FONTS = r"(?:text(?:bf|it|rm|tt|sf|sc|normal|up)?|mbox|hbox|math(?:rm|bf|it|sf|tt)|operatorname\*?|boldsymbol|bm|emph)"
 
-
-def repeating(match: re.Match[str]) -> str:
-    """The exact fraction of a repeating decimal."""
-    whole, fixed, period = match["whole"] or "0", match["fixed"], match["period"]
-    if len(whole) + len(fixed) + len(period) > 200:
-        return match[0]
-    scale, cycle = 10 ** len(fixed), 10 ** len(period) - 1
-    value = int(whole) + Fraction(int(fixed or 0), scale) + Fraction(int(period), scale * cycle)
-    return f"\\frac{{{value.numerator}}}{{{value.denominator}}}"
-
-
-def dotted_period(match: re.Match[str]) -> str:
-    return f"{match[1]}\\overline{{{match[2]}{match[3]}{match[4]}}}"
-
-
-def font(match: re.Match[str]) -> str:
-    content = match["content"].strip()
-    if content in ("$", "\\$"):
-        return "\\$"
-    if re.fullmatch(NAMES, content):
-        return f"\\{content} "
-    if re.fullmatch(r"[-+]?[\d,]*\.?\d+", content):
-        return content
-    upright_letter = match["font"] in ("mathbf", "boldsymbol", "bm", "mathit") or content in ("e", "i", "d")
-    if upright_letter and re.fullmatch(r"[A-Za-z]|\\[a-zA-Z]+", content):
-        return f" {content} "
-    return f"\\text{{{match['content']}}}"
-
-
-LAYOUT_RULES = (
-    rule(r"\\(?:begin|end)\{" + ENVIRONMENTS + r"\}", " ", "display environments carry no meaning"),
-    rule(r"\\(?:displaystyle|textstyle|scriptstyle|limits|nolimits|left\.|right\.)(?![a-zA-Z])", " ", "layout"),
-    rule(r"\\(?:left|right|[bB]igg?[lrm]?)(?![a-zA-Z])\s*", "", "sizes of brackets"),
-    rule(r"\\\\\[-?[\d.]+\s*(?:pt|em|ex|mm|cm)\]", r"\\\\ ", "extra space between rows of a matrix"),
-    rule(r"\\begin\{(?:array|[pbBvV]?smallmatrix)\}(?:\{[^{}]*\})?", r"\\begin{matrix}", "one kind of table"),
-    rule(r"\\end\{(?:array|[pbBvV]?smallmatrix)\}", r"\\end{matrix}", "one kind of table"),
-    rule(r"\\[hv](?:space|phantom)\*?\{[^{}]*\}|\\!\s*|\\phantom\{[^{}]*\}", "", "space without width or content"),
-    rule(r"(?<=\d)\s*\{\s*,\s*\}\s*(?=\d)|(?<=\d),\\[,;: ](?=\d{3})", ",", "thousands separators kept together"),
-    rule(
-        r"\\q?quad(?![a-zA-Z])\s*(?=\\(?:text|mbox|mathrm)|[.,;]|$|\\q?quad)", " ", "wide space before a unit or word"
-    ),
-    rule(r"[,;]?\s*\\q?quad(?![a-zA-Z])", ", ", "wide space between the parts of a list"),
-    rule(r"(?<!\\)\\[,;: >]|(?<!\\)~", " ", "spacing commands"),
-    rule(r"\\(?:dfrac|tfrac|cfrac)(?![a-zA-Z])", r"\\frac", "sizes of fractions"),
-    rule(r"\\[dt]binom(?![a-zA-Z])", r"\\binom", "sizes of binomials"),
-    rule(r"\\(?P<font>" + FONTS + r")\s*\{(?P<content>[^{}]*)\}", font, "fonts; bold letters are letters"),
-    rule(r"\{\\(?:rm|bf|it|sf)\s+([^{}]*)\}", r"\\text{\1}", "old-style fonts"),
-)
-
-WORD_RULES = (
-    rule(r",?\s*\\text\{\s*,?\s*(?:and|or)\s*,?\s*\}\s*,?", ", ", "a list may say and/or"),
-    rule(r",?\s*(?<![a-zA-Z\\{])(?:and|or)(?![a-zA-Z])\s*,?", ", ", "a list may say and/or"),
-    rule(r",(?:\s*,)+", ",", "commas in a row"),
-    rule(r"\\text\{\s*(?:percentage|percent|per cent|pct)\.?\s*\}", r"\\%", "percent in words"),
-    rule(r"(?<![a-zA-Z\\])(?:percentage|percent|per cent|pct)(?![a-zA-Z])\.?", r"\\%", "percent in words"),
-    rule(r"(?<!\\)%", r"\\%", "a percent sign starts a comment only in LaTeX sources"),
-    rule(r"\^\s*\{?\s*\\(?:circ|degree)(?![a-zA-Z])\s*\}?|\\degree(?![a-zA-Z])", r"^{\\circ}", "one degree sign"),
-    rule(r"\\text\{\s*(?:degrees?|deg\.?)\s*\}|(?<=\d)\s*(?:degrees?|deg)(?![a-zA-Z])", r"^{\\circ}", "degrees"),
-)
-
-QUANTIFIER = (
-    r",?\s*(?:\\text\{\s*for (?:all|every|any)(?: real(?: numbers?)?)?\s*\}|\\forall|for (?:all|every|any))"
-    r"\s*[a-z]\s*\\in\s*\\mathbb\{R\}\s*\.?$"
-)
-SYMBOL_RULES = (
-    rule(QUANTIFIER, "", "a function of a real variable is the default"),
-    rule(r"\*\*", "^", "Python's power"),
-    rule(r"<=|\\leq(?:slant|q)?(?![a-zA-Z])|=<", r"\\le ", "one name per relation"),
-    rule(r">=|\\geq(?:slant|q)?(?![a-zA-Z])", r"\\ge ", "one name per relation"),
-    rule(r"!=|\\neq(?![a-zA-Z])|\\not\s*=", r"\\ne ", "one name per relation"),
-    rule(r"\\lt(?![a-zA-Z])", "<", "one name per relation"),
-    rule(r"\\gt(?![a-zA-Z])", ">", "one name per relation"),
-    rule(r"\\(?:colon\s*=|coloneqq)|:=", "=", "a definition is an equation"),
-    rule(r"\\(?:varnothing|O)(?![a-zA-Z])", r"\\emptyset ", "one empty set"),
-    rule(r"\\(?:infin|infinity)(?![a-zA-Z])|(?<![a-zA-Z\\])(?:infinity|inf|oo)(?![a-zA-Z])", r"\\infty ", "infinity"),
-    rule(r"\+\s*\\infty", r"\\infty", "infinity without a sign is positive"),
-    rule(r"(?<=[\])}])\s*[Uu]\s*(?=[\[(\\])", r" \\cup ", "a letter U between intervals"),
-    rule(r"\\var(?=phi|theta|epsilon|rho|sigma)", r"\\", "variant letters"),
-    rule(r"\\ast(?![a-zA-Z])|\*", r" \\cdot ", "programming's product"),
-    rule(r"\\[lr]?brace(?![a-zA-Z])", lambda m: "\\}" if m[0][1] == "r" else "\\{", "one kind of set brace"),
-    rule(r"\\[lr][vV]ert(?![a-zA-Z])|\\mid(?![a-zA-Z])|\\vert(?![a-zA-Z])", "|", "one kind of bar"),
-    rule(r"(?<![a-zA-Z\\])[aA]bs\(([^()]*)\)", r"|\1|", "programming's absolute value"),
-    rule(r"(?<![a-zA-Z\\])(arc)?(sin|cos|tan|ln|log)(?=[xyt](?![a-zA-Z]))", r"\\\1\2 ", "a function run into its x"),
-    rule(r"(?<![a-zA-Z\\])(?:" + NAMES + r")(?![a-zA-Z])", lambda m: f"\\{m[0]} ", "functions without backslash"),
-    rule(r"\{([^{}]*)\\choose(?![a-zA-Z])([^{}]*)\}", r"\\binom{\1}{\2}", "the old binomial"),
-    rule(r"(?<![a-zA-Z\\])C_\{?(\d{1,4})\}?\^\{?(\d{1,4})\}?", r"\\binom{\1}{\2}", "combinations"),
-    rule(r"\{?\}?[_^]\{?(\d{1,4})\}?\s*C\s*_\{?(\d{1,4})\}?", r"\\binom{\1}{\2}", "combinations"),
-)
-
-POWERS_OF_TEN = {"thousand": 3, "million": 6, "billion": 9, "trillion": 12}
-
-
-def named_power(match: re.Match[str]) -> str:
-    return f"{match[1]}\\cdot 10^{{{POWERS_OF_TEN[match[2]]}}}"
-
-
-NUMBER_RULES = (
-    rule(r"(?<=\d)\s*[xX]\s*(?=10\s*\^)", r"\\times ", "a letter x as the times sign of scientific notation"),
-    rule(r"(\d)\s*(?:\\text\{\s*)?(thousand|million|billion|trillion)\s*(?:\})?", named_power, "numbers in words"),
-    rule(r"(\d*\.\d*)\\dot\{?(\d)\}?(\d*)\\dot\{?(\d)\}?", dotted_period, "dots mark the ends of a period"),
-    rule(r"(?P<whole>\d*)\.(?P<fixed>\d*)\\(?:overline|bar|dot)\s*\{?(?P<period>\d+)\}?", repeating, "exact value"),
-    rule(r"(?P<whole>\d*)\.(?P<fixed>\d*)\((?P<period>\d+)\)", repeating, "a period in brackets"),
-    rule(
-        r"(?P<whole>\d*)\.(?P<fixed>\d*?)(?P<period>\d{1,6})(?P=period){2,}\d*\s*(?:\.\.\.|\\[lc]?dots)",
-        repeating,
-        "a period written three times and dots",
-    ),
-    rule(r"(?<![\d.,])\d{1,3}(?: \d{3})+(?![\d/])", lambda m: m[0].replace(" ", ""), "spaces between thousands"),
-    rule(r"(?<![\d.^{])(\d+)\s+(\d+)/(\d+)(?![\d.])", r"\1\\frac{\2}{\3}", "mixed numbers"),
-    rule(r"(?<![a-zA-Z\d.])(\d+\.?\d*|\.\d+)[eE]([-+]?\d{1,4})(?![\d.])", r"\1\\cdot 10^{\2}", "float notation"),
-    rule(r"(?<![\d.])\.(?=\d)", "0.", "a missing zero"),
-)
-
-
+@lru_cache(maxsize=512)
 def canonical(text: str) -> str:
     """`text` (math without dollar signs) in the dialect that the rest of the grader reads."""
     text = re.sub(r"\s+", " ", plain_characters(text))
     if "matrix}" not in text and "array}" not in text and "cases}" not in text:
         text = re.sub(r"\\\\(?=[a-zA-Z{}\[\]()])", r"\\", text)  # Backslashes that were escaped twice.
-    for rules in (PRINTED_RULES, LAYOUT_RULES, WORD_RULES, SYMBOL_RULES, NUMBER_RULES):
-        text = rewritten(text, rules)
+    for needed, rules in TABLES:
+        if needed is None or needed.search(text):
+            text = rewritten(text, rules)
     text = brace_arguments(text)
+    if "_" in text and "^" in text:
+        text = SUBSCRIPT_LAST.sub(r"\2\1", text)
     text = re.sub(r"\s+", " ", text).strip()
     return without_outer_punctuation(text)
 
@@ -181,6 +65,11 @@ def words_of(text: str) -> str:
 
 
 def plain_characters(text: str) -> str:
+    if text.isascii():
+        return text
+    text = re.sub(
+        r"(?<=\d)\s?([kcmd]?m)([²³])", r" \\text{\1}\2", text
+    )  # m² is a unit, m^2 may be a variable's square.
     text = re.sub("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ⁽⁾]+", lambda m: "^{" + m[0].translate(SUPERSCRIPTS) + "}", text)
     text = re.sub("[₀₁₂₃₄₅₆₇₈₉₊₋ₙ₍₎]+", lambda m: "_{" + m[0].translate(SUBSCRIPTS) + "}", text)
     text = re.sub("[¼½¾⅐-⅞]", vulgar_fraction, text)
@@ -194,7 +83,7 @@ def vulgar_fraction(match: re.Match[str]) -> str:
 
 def without_outer_punctuation(text: str) -> str:
     stripped = text.strip(" ,;\n\t")
-    while stripped.endswith((".", ":")) and not stripped.endswith("..."):
+    while stripped.endswith((".", ":", "\\")) and not stripped.endswith("..."):
         stripped = stripped[:-1].rstrip(" ,;")
     return stripped.lstrip(": ")
 
@@ -223,6 +112,7 @@ def matching_brackets(text: str) -> dict[int, int]:
     return closing
 
 
+SUBSCRIPT_LAST = re.compile(r"(\^\{(?:[^{}]|\{[^{}]*\})*\})(_\{(?:[^{}]|\{[^{}]*\})*\})")
 ARGUMENT_COUNT = {"\\frac": 2, "\\binom": 2, "\\sqrt": 1, "^": 1, "_": 1}
 
 

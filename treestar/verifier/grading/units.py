@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from itertools import pairwise
 from typing import NamedTuple
 
-__all__ = ["Unit", "known_unit", "read_unit", "split_currency", "split_letter_unit"]
+__all__ = [
+    "Unit",
+    "known_unit",
+    "read_compound",
+    "read_unit",
+    "split_currency",
+    "split_glued_unit",
+    "split_letter_unit",
+]
 
 
 class Unit(NamedTuple):
@@ -74,7 +83,7 @@ CHANGES_MEANING = re.compile(
 """Words after a number that are not units, because they change the meaning of the answer."""
 POWER = r"(?:\s*\^\{-?\d\})?"
 UPRIGHT = rf"\\text\{{[^{{}}]*\}}{POWER}"
-BARE = rf"[A-Za-z]{{2,}}\.?{POWER}"
+BARE = rf"[A-Za-zÀ-ÿ]{{2,}}\.?{POWER}"
 TRAILING_UNIT = re.compile(
     rf"(?P<value>.*\S)\s*(?P<upright>{UPRIGHT}(?:(?:\s*(?:/|\\cdot|per)\s*|\s*){UPRIGHT})*)"
     r"|(?P<amount>.*[\d})!|])\s*(?P<bare>"
@@ -88,7 +97,7 @@ TRAILING_UNIT = re.compile(
 
 def split_currency(text: str) -> tuple[str, str]:
     """The amount and the currency of `\\$12.50` or `€18`; without a currency, `text` is unchanged."""
-    match = re.match(r"(-?)\s*(?:\\(?=\$)|\\text\{)?\s*(Rs\.?|USD|[A-Z]{0,2}\$|[€£¥₹₩₽])\s*\}?\s*(?=[\d.\\])", text)
+    match = re.match(r"(-?)\s*(?:\\(?=\$)|\\text\{)?\s*(Rs\.?|USD|[A-Z]{0,3}\\?\$|[€£¥₹₩₽])\s*\}?\s*(?=[\d.\\])", text)
     if match is not None:
         symbol = match[2]
         return match[1] + text[match.end() :], CURRENCY.get(symbol[-1], "dollar" if symbol == "USD" else "rupee")
@@ -96,6 +105,56 @@ def split_currency(text: str) -> tuple[str, str]:
     if match is not None:
         return text[: match.start()], CURRENCY[match[1]]
     return text, ""
+
+
+FOREIGN = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0400-\u04ff\u0e00-\u0e7f\u0900-\u0dff"
+FOREIGN_UNIT = re.compile(rf"(?P<amount>.*[\d}})])\s*(?P<unit>[{FOREIGN}]{{1,12}}[²³]?)\.?", re.DOTALL)
+FOREIGN_CHANGES = re.compile(
+    "[万萬亿億千百十以上下多至不余餘几幾约約半倍成未超]|болел|более|менее|тыс|млн|не|이상|이하|천|만|백"
+)
+"""Words after a number that change its meaning: multipliers, "or more", "half"."""
+FOREIGN_UNITS = {
+    "毫米": "mm", "厘米": "cm", "公分": "cm", "分米": "dm", "米": "m", "公里": "km", "克": "g", "公斤": "kg",
+    "毫升": "ml", "升": "l", "秒": "s", "分钟": "min", "分鐘": "min", "小时": "h", "小時": "h", "時間": "h",
+    "天": "day",
+    "日": "day", "周": "week", "元": "yuan", "円": "yen", "美元": "dollar", "ドル": "dollar", "度": "^{\\circ}",
+    "平方厘米": "cm^2", "平方米": "m^2", "立方厘米": "cm^3", "立方米": "m^3", "センチ": "cm", "メートル": "m",
+    "キロ": "km",
+    "мм": "mm", "см": "cm", "дм": "dm", "м": "m", "км": "km", "г": "g", "кг": "kg", "л": "l", "мл": "ml", "с": "s",
+    "сек": "s", "мин": "min", "ч": "h", "час": "h", "часа": "h", "часов": "h", "минут": "min", "дней": "day",
+    "см²": "cm^2", "м²": "m^2", "원": "won", "시간": "h", "분": "min", "초": "s",
+}  # fmt: skip
+
+
+def foreign_unit(text: str) -> tuple[str, str] | None:
+    """The value and the unit of a number before a word in another script, `12个`; None for anything else.
+
+    千米 and 千克 begin with a sign that elsewhere multiplies by a thousand.
+    """
+    match = FOREIGN_UNIT.fullmatch(text.replace("千米", "公里").replace("千克", "公斤"))
+    if match is None or (match["unit"] not in FOREIGN_UNITS and FOREIGN_CHANGES.search(match["unit"])):
+        return None
+    return match["amount"], FOREIGN_UNITS.get(match["unit"], match["unit"])
+
+
+COMPOUND = re.compile(r"(?:\d+(?:\.\d+)? ?[A-Za-z]{1,12}\.?(?:, | |,|$)){2,3}")
+AMOUNT_AND_UNIT = re.compile(r"(\d+(?:\.\d+)?) ?([A-Za-z]+)")
+
+
+def read_compound(text: str) -> tuple[str, str] | None:
+    """The value and the smaller unit of `5 feet 10 inches`: units of one kind, the larger ones first."""
+    plain = re.sub(r"\s+", " ", re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text)).strip().replace(" ,", ",")
+    if len(plain) > 60 or not COMPOUND.fullmatch(plain):
+        return None
+    parts = [(Fraction(amount), spelling_of(unit)) for amount, unit in AMOUNT_AND_UNIT.findall(plain)]
+    units = [UNITS.get(unit) for _, unit in parts]
+    sizes = [unit.factor for unit in units if unit is not None]
+    if len(sizes) < len(parts) or len({unit.dimension for unit in units if unit is not None}) != 1:
+        return None
+    if any(large <= small for large, small in pairwise(sizes)):
+        return None
+    total = sum((amount * size for (amount, _), size in zip(parts, sizes, strict=True)), Fraction(0)) / sizes[-1]
+    return f"\\frac{{{total.numerator}}}{{{total.denominator}}}", parts[-1][1]
 
 
 def read_unit(text: str) -> tuple[str, str]:
@@ -107,7 +166,12 @@ def read_unit(text: str) -> tuple[str, str]:
     amount, currency = split_currency(text)
     if currency:
         return amount.strip(), currency
-    match = TRAILING_UNIT.fullmatch(text) if len(text) < 400 else None
+    if len(text) >= 400:
+        return text, ""
+    foreign = None if text.isascii() else foreign_unit(text)
+    if foreign is not None:
+        return foreign
+    match = TRAILING_UNIT.fullmatch(text)
     if match is None or CHANGES_MEANING.search(match["upright"] or match["bare"]):
         return text, ""
     if match["upright"]:
@@ -119,17 +183,33 @@ def read_unit(text: str) -> tuple[str, str]:
 
 
 def looks_like_words(unit: str, spaced: bool) -> bool:
-    words = re.findall(r"[A-Za-z]+", unit)
+    words = re.findall(r"[A-Za-zÀ-ÿ]+", unit)
     known = all(singular(word.lower()) in UNITS or word.lower() in ("per", "sq", "square", "cubic") for word in words)
     if known:
         return True
-    return spaced and all(len(word) >= 4 and re.search(r"[aeiouy]", word.lower()) for word in words if len(word) > 2)
+    long = [word for word in words if len(word) >= 4 and re.search(r"[aeiouyà-ÿ]", word.lower())]
+    short = [word.lower() for word in words if word not in long]
+    return (
+        spaced and bool(long) and all(word in UNITS or word in ("of", "in", "per", "a", "an", "the") for word in short)
+    )
 
 
 def split_letter_unit(text: str) -> tuple[str, str]:
     """The value and the one-letter unit of `5 m`, which could also be a product; "" if it has none."""
     match = re.fullmatch(r"(-?\d[\d.]*) ([A-Za-z])", text.strip())
     return (match[1], match[2].lower()) if match is not None and match[2].lower() in UNITS else (text, "")
+
+
+GLUED_UNIT = re.compile(r"(-?\d[\d.]*)([shgL])")
+
+
+def split_glued_unit(text: str) -> str | None:
+    """The number in `3s`, whose letter touches it; None for anything else.
+
+    Only letters that rarely are variables, and only beside a bare number: elsewhere `3s` is a product.
+    """
+    match = GLUED_UNIT.fullmatch(text)
+    return None if match is None else match[1]
 
 
 def spelling_of(unit: str) -> str:

@@ -1,0 +1,50 @@
+"""The grader in other libraries' signatures: TRL's reward functions, called by its trainer, and lighteval's metrics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from treestar.verifier import accuracy_metric, accuracy_reward
+
+
+def reply(text: str) -> list[dict[str, str]]:
+    return [{"role": "assistant", "content": text}]
+
+
+def test_a_reward_is_one_for_an_equivalent_answer_and_none_without_gold() -> None:
+    completions = [reply("So it is \\boxed{0.5}."), reply("\\boxed{3}"), reply("\\boxed{1}"), []]
+    assert accuracy_reward(completions, ["\\frac{1}{2}", "4", None, "4"]) == [1.0, 0.0, None, 0.0]
+    assert accuracy_reward(["The answer is 7."], ["#### 7"]) == [1.0]
+
+
+def test_the_other_columns_are_ignored_and_answers_are_logged() -> None:
+    logged: dict[str, list[Any]] = {}
+    accuracy_reward(["The answer is 7."], ["7"], log_extra=logged.__setitem__, prompts=["?"], trainer_state=None)
+    assert logged == {"solution": ["7"], "answer": ["7"]}
+
+
+def test_as_many_gold_answers_as_replies_are_needed() -> None:
+    with pytest.raises(ValueError, match="argument"):
+        accuracy_reward(["1", "2"], ["1"])
+
+
+@dataclass
+class Doc:
+    golds: list[str]
+
+    def get_golds(self) -> list[str]:
+        return self.golds
+
+
+@dataclass
+class ModelResponse:
+    final_text: list[str]
+
+
+def test_a_metric_accepts_the_first_reply_if_it_equals_any_gold() -> None:
+    assert accuracy_metric(Doc(["7", "\\frac{1}{2}"]), ModelResponse(["It is \\boxed{0.5}", "x"])) == 1.0
+    assert accuracy_metric(Doc(["7"]), ModelResponse(["8", "7"])) == 0.0
+    assert accuracy_metric(Doc(["7"]), ModelResponse([])) == 0.0

@@ -1,0 +1,292 @@
+r"""Finds formulas without delimiters in prose: `so the value is 2*sqrt(3)`, `hence it equals \frac{3}{8}.`
+
+A run of mathematical tokens is taken whole, never only its last number: that would make `pi/4` a 4.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from treestar.verifier.grading.phrases import OTHER_SCRIPT
+
+__all__ = ["Run", "math_runs"]
+
+LONGEST_TAIL = 6000
+"""In characters: only the end of a longer text is read for formulas, because the answer is there."""
+MOST_CUTS = 30
+"""Brackets without a partner and signs that are cut off the ends of a formula; one with more is none."""
+TOKEN = re.compile(
+    r"""(?P<space>\s+)
+    |(?P<begin>\\begin\{[a-zA-Z*]+\})
+    |(?P<end>\\end\{[a-zA-Z*]+\})
+    |(?P<command>\\[a-zA-Z]+)
+    |(?P<money>\\?[$€£¥₹])
+    |(?P<escape>\\.)
+    |(?P<number>
+        (?:\d{1,3}(?:,\d{3})+(?![\d,])|\d{1,3}(?:\ \d{3})+(?![\d,/])|\d+,\d+(?![\d,])|\d+)(?:\.\d+)?
+        (?:[eE][-+]?\d+(?![\w.]))?
+        |\.\d+)
+    |(?P<ordinal>(?<=\d)(?:st|nd|rd|th)(?![A-Za-z]))
+    |(?P<word>[^\W\d_]+)
+    |(?P<open>[(\[{])
+    |(?P<close>[)\]}])
+    |(?P<punctuation>[.,;?"“”])
+    |(?P<operator>\*\*|[<>]=|[-+*/^=<>≤≥≠±×÷·−_!%°:|'√∞¼-¾⅐-⅞⁰-₎²³¹∪∩∈])
+    |(?P<other>.)""",
+    re.VERBOSE | re.DOTALL,
+)
+NAMES = frozenset(
+    [
+        *("sqrt", "cbrt", "sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "exp", "arcsin", "arccos", "arctan"),
+        *(
+            "asin",
+            "acos",
+            "atan",
+            "sinh",
+            "cosh",
+            "tanh",
+            "abs",
+            "floor",
+            "ceil",
+            "ceiling",
+            "gcd",
+            "lcm",
+            "max",
+            "min",
+        ),
+        *("pi", "theta", "alpha", "beta", "gamma", "delta", "lambda", "sigma", "omega", "oo", "inf", "infinity"),
+        *("mod", "binom", "factorial", "Interval", "Union", "Rational", "Fraction", "Matrix"),
+    ]
+)
+CONSTANTS = frozenset(["pi", "e", "i", "oo", "inf", "infinity", "π", "E", "I"])
+UNIT = re.compile(r"(?:[kcmd]?m|[km]?g|[km]?l|s|h|hr|min|mph|ft|in|cm|mm|km|kg|lb|oz|pm|am|AM|PM|p\.m|a\.m)[²³]?")
+RELATION = re.compile(r"(?<![<>!:=])=(?!=)")
+LABEL = re.compile(r"\s*(?:\\?[A-Za-z]+(?:_\{?\w+\}?)?'*(?:\([A-Za-z0-9, ]*\))?|\|[A-Z]{1,3}\|)\s*")
+LETTERS = re.compile(r"(?<![A-Za-z\\])(?!(?:pi|sqrt|e|i|log|ln|sin|cos|tan|exp)(?![A-Za-z]))[A-Za-z]+")
+TIMES = re.compile(r"(?<=\d)\s?[xX]\s?(?=\d)")
+LEADING = re.compile(r"\s*(?:[=:*/^_!%)\]}>≤≥≠×÷·&,;.]|<=|>=|<)+\s*")
+TRAILING = re.compile(r"\s*(?:[-+*/^=<>≤≥≠±×÷·−_:&(\[{√,;.]|\\(?:times|cdot|div|pm|le|ge|frac|sqrt))+\s*$")
+SAYS_SOMETHING = re.compile(r"\d|\\(?:frac|sqrt|pi|infty|emptyset|varnothing|mathbb|binom)|[π∞¼-¾⅐-⅞√]")
+
+
+class Run(NamedTuple):
+    """A formula and its place in the text."""
+
+    start: int
+    end: int
+    text: str
+
+
+class Token(NamedTuple):
+    kind: str
+    text: str
+    start: int
+    end: int
+
+
+def math_runs(text: str) -> list[Run]:
+    """The formulas in the last part of a text whose delimited formulas have been blanked out, in order."""
+    first = max(0, len(text) - LONGEST_TAIL)
+    tokens = [
+        Token(match.lastgroup or "", match[0], match.start(), match.end()) for match in TOKEN.finditer(text, first)
+    ]
+    return runs_of(text, tokens)
+
+
+def runs_of(text: str, tokens: list[Token]) -> list[Run]:
+    runs: list[Run] = []
+    start = end = -1
+    depth = 0
+    """Open brackets in the run so far; within them, commas and texts are part of the formula."""
+    groups = 0
+    """Open braces of a LaTeX command's argument, where everything is part of the formula."""
+    previous: Token | None = None
+
+    def finish() -> None:
+        nonlocal start, depth, groups
+        if start >= 0:
+            runs.extend(trimmed(text, start, end))
+        start, depth, groups = -1, 0, 0
+
+    for place, token in enumerate(tokens):
+        spaced = place > 0 and tokens[place - 1].kind == "space"
+        if token.kind == "space":
+            if "\n" in token.text and not depth and not groups:
+                finish()
+            continue
+        belongs = is_math(token, tokens, place, depth, groups)
+        if belongs and start >= 0 and spaced and depth == 0 and groups == 0 and previous is not None:
+            belongs_together = continues(previous, token, tokens, place)
+            if not belongs_together:
+                finish()
+        if not belongs:
+            finish()
+            previous = None
+            continue
+        if start < 0:
+            start = token.start
+        end = token.end
+        if token.kind in ("begin", "end"):
+            groups += 1 if token.kind == "begin" else -1 if groups else 0
+        elif token.kind == "open":
+            after_command = token.text == "{" and (groups or is_argument(tokens, place))
+            groups += bool(after_command)
+            depth += not after_command
+        elif token.kind == "close":
+            if token.text == "}" and groups:
+                groups -= 1
+            elif depth:
+                depth -= 1
+        previous = token
+    finish()
+    return runs
+
+
+def is_argument(tokens: list[Token], place: int) -> bool:
+    """Whether the brace at `place` opens the argument of a command or of an exponent."""
+    before = tokens[place - 1] if place else None
+    if before is None:
+        return False
+    return before.kind in ("command", "begin") or before.text in ("^", "_", "}", "]")
+
+
+def is_math(token: Token, tokens: list[Token], place: int, depth: int, groups: int) -> bool:
+    """Whether a token can be part of a formula."""
+    kind, written = token.kind, token.text
+    if groups:
+        return True
+    if kind == "command":
+        return written not in ("\\item", "\\text", "\\textbf", "\\mathrm") or depth > 0 or place + 1 < len(tokens)
+    if kind == "word":
+        return is_math_word(token, tokens, place)
+    if kind == "punctuation":
+        return depth > 0 and written in ",;"
+    if kind == "operator" and written in ":|'":
+        return depth > 0 or is_tight(tokens, place) or written == "|"
+    return kind in ("number", "operator", "open", "close", "money", "escape", "begin", "end")
+
+
+def is_math_word(token: Token, tokens: list[Token], place: int) -> bool:
+    word = token.text
+    if OTHER_SCRIPT.search(word):
+        return False
+    if word in NAMES or word in CONSTANTS:
+        return not (word in ("e", "i", "I", "E", "in", "min") and not beside_operator(tokens, place))
+    after_number = place > 0 and tokens[place - 1].kind == "number"
+    if after_number and UNIT.fullmatch(word):
+        return True
+    if len(word) == 1:
+        return beside_operator(tokens, place) or (after_number and word.isascii())
+    touches_number = any(0 <= at < len(tokens) and tokens[at].kind == "number" for at in (place - 1, place + 1))
+    named = len(word) <= 3 and word.isascii() and not word.islower() and not touches_number
+    return named and beside_operator(tokens, place)
+
+
+def beside_operator(tokens: list[Token], place: int) -> bool:
+    """Whether an operator or a bracket stands next to a token, or another formula token without a space."""
+    for step in (-1, 1):
+        at = place + step
+        if not 0 <= at < len(tokens):
+            continue
+        neighbor = tokens[at]
+        if neighbor.kind == "space":
+            at += step
+            if not 0 <= at < len(tokens):
+                continue
+            neighbor = tokens[at]
+            if neighbor.kind == "operator" and neighbor.text not in ":|'!":
+                return True
+            continue
+        if neighbor.kind in ("operator", "open", "close", "number", "command") and neighbor.text not in ":'":
+            return True
+    return False
+
+
+def is_tight(tokens: list[Token], place: int) -> bool:
+    """Whether a number or a closing bracket touches both sides of a token, as in `3:4`."""
+    sides = [tokens[at] for at in (place - 1, place + 1) if 0 <= at < len(tokens)]
+    return len(sides) == 2 and all(side.kind in ("number", "word", "close", "open") for side in sides)
+
+
+def continues(previous: Token, token: Token, tokens: list[Token], place: int) -> bool:
+    """Whether a token after a space belongs to the formula before the space."""
+    if previous.kind == "operator" and previous.text not in "!%°'|":
+        return True
+    if token.kind == "operator" and token.text not in "'|":
+        return token.text not in "-−+" or not sign_of_next(tokens, place)
+    if previous.kind == "number" and token.kind == "number":
+        # A mixed number: 3 1/2.
+        after = tokens[place + 1 : place + 3]
+        return [each.text for each in after[:1]] == ["/"] and len(after) == 2 and after[1].kind == "number"
+    if token.kind in ("command", "close") or previous.kind in ("command", "open", "money"):
+        return True
+    if previous.kind in ("number", "word", "close") and token.kind == "word":
+        return len(token.text) == 1 or token.text in NAMES or UNIT.fullmatch(token.text) is not None
+    return previous.kind == "word" and previous.text in NAMES
+
+
+def sign_of_next(tokens: list[Token], place: int) -> bool:
+    """Whether a minus after a space is the sign of a number that it touches: `x is 5 -3`."""
+    return place + 1 < len(tokens) and tokens[place + 1].kind != "space" and tokens[place - 1].kind == "space"
+
+
+def trimmed(text: str, start: int, end: int) -> list[Run]:
+    """The formula between two positions without what does not belong to it; nothing if it says nothing."""
+    for _ in range(MOST_CUTS):
+        written = text[start:end]
+        lead, trail = LEADING.match(written), TRAILING.search(written)
+        if lead is not None and lead.end():
+            start += lead.end()
+        elif trail is not None and trail[0] and not written.endswith(("\\}", "\\%", "\\$")):
+            end -= len(trail[0])
+        else:
+            unmatched = unmatched_bracket(written)
+            if unmatched is None:
+                break
+            if unmatched < len(written) - unmatched:
+                start += unmatched + 1
+            else:
+                end = start + unmatched
+        if start >= end:
+            return []
+    else:
+        return []
+    written = text[start:end].strip()
+    start += len(text[start:end]) - len(text[start:end].lstrip())
+    if not SAYS_SOMETHING.search(written) and written not in CONSTANTS - {"e", "i", "E", "I"}:
+        return []
+    if touches_word(text, start, start + len(written)):
+        return []
+    return [Run(start, start + len(written), value_of(written))]
+
+
+def touches_word(text: str, start: int, end: int) -> bool:
+    """Whether letters or digits without a space stand beside the formula, as in `AZ2K5B`."""
+    before, after = text[start - 1 : start], text[end : end + 1]
+    return (before.isascii() and (before.isalnum() or before == "_")) or (after.isascii() and after.isalnum())
+
+
+def unmatched_bracket(written: str) -> int | None:
+    """The position of a bracket without a partner; round and square brackets may pair, as in `[2,5)`."""
+    stack: list[int] = []
+    for position, character in enumerate(written):
+        if character in "([{":
+            stack.append(position)
+        elif character in ")]}":
+            if not stack:
+                return position
+            stack.pop()
+    return stack[0] if stack else None
+
+
+def value_of(written: str) -> str:
+    """The value in `x = 5` and in `2 + 3 = 5`; an equation such as `2x + 3y = 6` stays whole."""
+    parts = RELATION.split(written)
+    if len(parts) > 1 and parts[0].strip() and parts[-1].strip():
+        first, last = parts[0], parts[-1]
+        if LABEL.fullmatch(last) and not LABEL.fullmatch(first):
+            return first.strip()
+        if LABEL.fullmatch(first) or not LETTERS.search(TIMES.sub("*", first)):
+            return last.strip()
+    return written

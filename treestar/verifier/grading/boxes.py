@@ -1,0 +1,97 @@
+r"""Finds the `\boxed{...}` of a text, and which of them together are its answer."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from treestar.verifier.grading.delimiters import with_escaped_currency, without_delimiters
+from treestar.verifier.grading.phrases import APPROXIMATION, CORRECTION, PLACEHOLDER
+
+__all__ = ["BOX", "Box", "boxed_contents", "boxes_in", "joined_boxes", "without_empty_boxes"]
+
+BOX = re.compile(r"\\{1,2}(?:boxed|fbox)\s*\{")
+BRACE = re.compile(r"\\\\|\\[{}]|[{}]")
+SEPARATOR = re.compile(r"\b(?:and|or)\b|[,;]|和|或|と")
+SENTENCE_END = re.compile(r"\.\$?\s|\n\n")
+LONGEST_PLACEHOLDER = 60
+
+
+class Box(NamedTuple):
+    """A box and its place in the text."""
+
+    content: str
+    start: int
+    end: int
+
+
+def boxes_in(text: str) -> list[Box]:
+    r"""Each outermost `\boxed{...}` with balanced braces, in order."""
+    found: list[Box] = []
+    position = 0
+    closing = closing_braces(text) if BOX.search(text) else {}
+    while (match := BOX.search(text, position)) is not None:
+        end = closing.get(match.end() - 1)
+        if end is None:
+            position = match.end()
+            continue
+        found.append(Box(text[match.end() : end].strip(), match.start(), end + 1))
+        position = end + 1
+    return found
+
+
+def closing_braces(text: str) -> dict[int, int]:
+    closing: dict[int, int] = {}
+    opened: list[int] = []
+    for match in BRACE.finditer(text):
+        if match[0] == "{":
+            opened.append(match.start())
+        elif match[0] == "}" and opened:
+            closing[opened.pop()] = match.start()
+    return closing
+
+
+def boxed_contents(text: str) -> list[str]:
+    r"""The content of each outermost `\boxed{...}` with balanced braces, in order."""
+    return [box.content for box in boxes_in(text)]
+
+
+def without_empty_boxes(text: str) -> str:
+    r"""`text` without boxes that say nothing: `\boxed{}`, `\boxed{your answer}`, `\boxed{...}`."""
+    kept, position = [], 0
+    for box in boxes_in(text):
+        if len(box.content) <= LONGEST_PLACEHOLDER and PLACEHOLDER.fullmatch(unboxed(box.content)):
+            kept.append(text[position : box.start])
+            position = box.end
+    return " ".join([*kept, text[position:]]) if kept else text
+
+
+def joined_boxes(text: str, boxes: list[Box]) -> tuple[str, int]:
+    r"""The content of the last of `boxes`, together with those right before it that belong to the same list.
+
+    Also returns the position in `text` of the first of them. A box that corrects or restates the one before it is no
+    part of a list with it.
+    """
+    kept = [boxes[-1]]
+    for box in reversed(boxes[:-1]):
+        between = text[box.end : kept[-1].start]
+        if len(between) >= 70 or SENTENCE_END.search(between) is not None:
+            break
+        if APPROXIMATION.search(between) is not None and len(kept) == 1:
+            kept = [box]
+            continue
+        if CORRECTION.search(between) is not None or box.content == kept[-1].content:
+            break
+        if len(between) >= 10 and SEPARATOR.search(between) is None:
+            break
+        kept.append(box)
+    contents = [without_delimiters(with_escaped_currency(unboxed(box.content))) for box in reversed(kept)]
+    return ", ".join(contents), kept[-1].start
+
+
+def unboxed(content: str) -> str:
+    inner = boxes_in(content)
+    while len(inner) == 1 and inner[0].start == 0 and inner[0].end == len(content):
+        content = inner[0].content
+        inner = boxes_in(content)
+    return content

@@ -1,0 +1,352 @@
+"""Parses an answer in canonical LaTeX to its form, down to the scalars, which stay LaTeX.
+
+The readers are tried in the order of `READERS`; whatever none of them reads is a scalar or words.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from functools import lru_cache
+
+from treestar.verifier.grading.forms import (
+    Based,
+    Clock,
+    Form,
+    Group,
+    Listing,
+    Ratio,
+    Relation,
+    Scalar,
+    SetOperation,
+    Table,
+    Words,
+)
+from treestar.verifier.grading.labels import is_label
+from treestar.verifier.grading.normalize import matching_brackets, words_of
+from treestar.verifier.grading.units import read_compound, read_unit
+
+__all__ = ["read_form"]
+
+LONGEST_SPOKEN = 60
+"""In characters; longer texts are no set in words such as "all real numbers"."""
+MOST_PARTS = 200
+"""Maximum elements of a list; longer lists are compared only as words."""
+RELATION = re.compile(r"\\(?:le|ge|ne|in|approx|equiv|sim|to|Rightarrow|implies|subseteq|subset)(?![a-zA-Z])|[=<>]")
+READABLE = {"=", "<", ">", "\\le", "\\ge", "\\ne", "\\in"}
+LOGICAL_AND = re.compile(r"\\(?:land|wedge)(?![a-zA-Z])")
+SET_OPERATION = re.compile(r"\\(?:cup|cap|setminus|backslash)(?![a-zA-Z])")
+THOUSANDS = re.compile(r"(?<![\d,.])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])")
+DECIMAL_COMMA = re.compile(r"[-+]?(?:\d+|\d{1,3}(?:\.\d{3})+),\d+")
+TIGHT_COMMA = re.compile(r",(?! )")
+TABLE = re.compile(r"\\begin\{[pbBvV]?matrix\}(?P<body>(?:(?!\\begin).)*)\\end\{(?P<kind>[pbBvV]?matrix)\}", re.DOTALL)
+CLOCK = re.compile(r"(\d{1,2}):(\d{2})\s*(?:\\text\{\s*)?([aApP]\.?\s?[mM]\.?)?\s*\}?")
+BASED = re.compile(r"\(?([0-9A-F]+)\)?_\{\s*(?:\\text\{)?\s*(\d{1,2}|[a-z]+)\s*\}?\s*\}")
+BASE_NAMES = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
+WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{4,}|(?<![\\A-Za-z])(?:is|if|are|the|not|for|all|has|no)(?![A-Za-z])")
+TRIGONOMETRY = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
+ENVIRONMENT = re.compile(r"\\(?:begin|end)\{[a-z]+\}")
+UPRIGHT = re.compile(r"\\text\{([^{}]*)\}")
+SPOKEN = {
+    "nosolution": "\\{\\}", "nosolutions": "\\{\\}", "norealsolution": "\\{\\}", "norealsolutions": "\\{\\}",
+    "emptyset": "\\{\\}", "theemptyset": "\\{\\}", "allrealnumbers": "\\mathbb{R}", "allreals": "\\mathbb{R}",
+    "therealnumbers": "\\mathbb{R}", "doesnotexist": "\\text{undefined}", "dne": "\\text{undefined}",
+}  # fmt: skip
+
+
+@lru_cache(maxsize=512)
+def read_form(text: str) -> Form:
+    """The form of an answer in canonical LaTeX. Unknown forms are returned as `Words`."""
+    text = unwrapped(text.strip())
+    spoken = SPOKEN.get(words_of(text)) if len(text) < LONGEST_SPOKEN else None
+    if spoken is not None and spoken != text:
+        return read_form(spoken)
+    for reader in READERS:
+        form = reader(text)
+        if form is not None:
+            return form
+    return read_scalar(text)
+
+
+def unwrapped(text: str) -> str:
+    """`text` without parentheses or upright type around a single item."""
+    while True:
+        upright = UPRIGHT.fullmatch(text)
+        if upright is not None:
+            text = upright[1].strip()
+        elif text.startswith("(") and text.endswith(")") and is_closed_by_last(text):
+            if len(split(text[1:-1], ",;")) != 1 or not text[1:-1].strip():
+                return text
+            text = text[1:-1].strip()
+        else:
+            return text
+
+
+def is_closed_by_last(text: str, opening: int = 0) -> bool:
+    return matching_brackets(text).get(opening) in (len(text) - 1, len(text) - 2) and text[-1] in ")]}"
+
+
+def split(text: str, separators: str) -> list[str]:
+    """`text` split at separators outside all brackets."""
+    closing = matching_brackets(text)
+    parts, start, position = [], 0, 0
+    while position < len(text):
+        position = closing.get(position, position)
+        if text[position] == "\\" and position + 1 < len(text) and not text[position + 1].isalpha():
+            position += 2
+            continue
+        if text[position] in separators:
+            parts.append(text[start:position])
+            start = position + 1
+        position += 1
+    return [*parts, text[start:]]
+
+
+def cut(text: str, pattern: re.Pattern[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The pieces of `text` between the matches of `pattern` outside all brackets, and the matches."""
+    closing = matching_brackets(text)
+    pieces, marks, start, inside = [], [], 0, -1
+    hidden = sorted(closing.items())
+    spans = iter(hidden)
+    span = next(spans, None)
+    for match in pattern.finditer(text):
+        while span is not None and span[0] < match.start():
+            inside = max(inside, span[1])
+            span = next(spans, None)
+        if match.start() < inside:
+            continue
+        pieces.append(text[start : match.start()].strip())
+        marks.append(match[0])
+        start = match.end()
+    return (*pieces, text[start:].strip()), tuple(marks)
+
+
+def read_table(text: str) -> Form | None:
+    body = text
+    if text[:1] in "([" and text[-1:] in ")]" and len(text) > 2 and is_closed_by_last(text):
+        body = text[1:-1].strip()
+    match = TABLE.fullmatch(body)
+    if match is None or match["kind"][0] in "vV":
+        return None
+    rows = [row for row in re.split(r"\\\\", match["body"].replace("\\hline", "")) if row.strip()]
+    return Table(tuple(tuple(cell.strip() for cell in row.split("&")) for row in rows))
+
+
+def read_clock(text: str) -> Form | None:
+    match = CLOCK.fullmatch(text)
+    if match is None or not (match[3] or len(match[1]) == 2 or int(match[1]) < 13):
+        return None
+    hours, minutes, half = int(match[1]), int(match[2]), (match[3] or "").lower()[:1]
+    if hours > 24 or minutes > 59 or (not half and len(match[1]) < 2):
+        return None
+    if half:
+        hours = hours % 12 + (12 if half == "p" else 0)
+    return Clock(hours * 60 + minutes, bool(half))
+
+
+def read_based(text: str) -> Form | None:
+    match = BASED.fullmatch(text)
+    if match is None:
+        return None
+    base = int(match[2]) if match[2].isdigit() else BASE_NAMES.get(match[2], 0)
+    if not 2 <= base <= 36 or any(int(digit, 36) >= base for digit in match[1]):
+        return None
+    return Based(match[1], base)
+
+
+def read_amounts(text: str) -> Form | None:
+    compound = read_compound(text) if text[:1].isdigit() and text[-1:] not in ")]" else None
+    return None if compound is None else Scalar(*compound)
+
+
+def read_listing(text: str) -> Form | None:
+    if (
+        re.fullmatch(r"[-+]?\s*[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?(?:\s*\D.*)?", text)
+        and len(split(text, ",")) == text.count(",") + 1
+        and text.count(", ") == 0
+    ):
+        bare = re.match(r"[-+]?\s*[1-9]\d{0,2}(?:,\d{3})+(?!\d|,)", text)
+        if bare is not None and "," not in text[bare.end() :]:
+            return None
+    separator = ";" if len(split(text, ";")) > 1 else ","
+    if separator == "," and not TIGHT_COMMA.search(THOUSANDS.sub("", text)):
+        text = THOUSANDS.sub(lambda m: m[0].replace(",", ""), text)
+    parts = [part.strip() for part in split(text, separator)]
+    parts = [part for part in parts if part]
+    if len(parts) < 2 or len(parts) > MOST_PARTS:
+        return None
+    forms = [read_form(part) for part in parts]
+    if separator == ";" and are_tuples(forms):
+        return Listing(tuple(forms))
+    return Listing(tuple(flattened(forms)), decimal=with_point(text))
+
+
+def with_point(text: str) -> str:
+    """The number in `text`, which may have a label and a unit, with a point for its decimal comma; "" if it has none.
+
+    A decimal comma is a comma between two digits without a space.
+    """
+    label, equals, value = text.rpartition("=")
+    if text.count(",") != 1 or "=" in label or (equals and not label.strip()):
+        return ""
+    number, _ = read_unit(value.strip())
+    return number.replace(".", "").replace(",", ".") if DECIMAL_COMMA.fullmatch(number.strip()) else ""
+
+
+def are_tuples(forms: list[Form]) -> bool:
+    """Whether each part of a list is itself a list of as many values: `1,2; 3,4`."""
+    sizes = {len(form.items) if isinstance(form, Listing) and not form.is_set else 0 for form in forms}
+    return len(sizes) == 1 and sizes.pop() > 1
+
+
+def flattened(forms: list[Form]) -> list[Form]:
+    """The forms, with each plus-minus pair replaced by its two values."""
+    flat: list[Form] = []
+    for form in forms:
+        flat.extend(form.items if isinstance(form, Listing) and not form.is_set else [form])
+    return flat
+
+
+def read_relation(text: str) -> Form | None:
+    operands, operators = cut(text, RELATION)
+    if not operators:
+        return None
+    if "\\approx" in operators:
+        place = operators.index("\\approx")
+        if place or not is_label(operands[0], "1"):
+            # `x = 1/3 \approx 0.33` and `1/3 \approx 0.33` state the exact value first.
+            exact = operands[: place + 1]
+            return read_form(exact[0] or operands[1]) if place == 0 else Relation(exact, operators[:place])
+        operators = ("=", *operators[1:])
+    if not all(operands):
+        return Words(text) if operands[0] else read_form(operands[-1])
+    if not set(operators) <= READABLE or (len(operators) > 1 and "\\in" in operators):
+        return Words(text)
+    if operators and set(operators) == {"="} and "\\pm" in operands[-1]:
+        values = read_plus_minus(operands[-1])
+        if isinstance(values, Listing):
+            return Listing(
+                tuple(
+                    Relation((operands[0], value.latex), ("=",)) for value in values.items if isinstance(value, Scalar)
+                )
+            )
+    return Relation(operands, operators)
+
+
+def read_set_operation(text: str) -> Form | None:
+    parts, operators = cut(text, SET_OPERATION)
+    if not operators or not all(parts):
+        return None
+    names = tuple("\\setminus" if operator == "\\backslash" else operator for operator in operators)
+    return SetOperation(tuple(read_form(as_set(part)) for part in parts), names)
+
+
+def as_set(text: str) -> str:
+    """`text` with set braces for the plain ones around it: beside a set operator they can mean nothing else."""
+    plain = text.startswith("{") and text.endswith("}") and is_closed_by_last(text)
+    return f"\\{{{text[1:-1]}\\}}" if plain else text
+
+
+def read_conditions(text: str) -> Form | None:
+    """Inequalities joined by a logical "and"."""
+    parts, operators = cut(text, LOGICAL_AND)
+    if not operators or not all(parts):
+        return None
+    forms = tuple(read_form(part) for part in parts)
+    return Listing(forms, all_hold=True) if all(isinstance(form, Relation) for form in forms) else None
+
+
+def read_braces(text: str) -> Form | None:
+    if text in ("\\emptyset", "\\phi"):
+        return Listing((), is_set=True) if text == "\\emptyset" else None
+    if text.startswith("\\{") and text.endswith("\\}") and matching_brackets(text).get(0) == len(text) - 2:
+        inner = text[2:-2].strip()
+        if not inner:
+            return Listing((), is_set=True)
+        builder = re.fullmatch(r"\s*[a-zA-Z]\s*(?:\\in\s*\\mathbb\{R\}\s*)?(?:\||:|\\colon)\s*(?P<condition>.+)", inner)
+        if builder is not None:
+            return read_form(builder["condition"])
+        form = read_form(inner)
+        return Listing(form.items if isinstance(form, Listing) and not form.is_set else (form,), is_set=True)
+    if text.startswith("{") and text.endswith("}") and is_closed_by_last(text):
+        plain = read_form(text[1:-1]) if text[1:-1].strip() else None
+        return replace(plain, decimal="") if isinstance(plain, Listing) else plain
+    return None
+
+
+def read_group(text: str) -> Form | None:
+    angled = re.fullmatch(r"\\langle(?![a-zA-Z])(.*)\\rangle|<([^<>=]*)>", text, re.DOTALL)
+    if angled is not None and "," in text:
+        inner, opening, closing = angled[1] or angled[2], "(", ")"
+    elif text[:1] in ("(", "[") and text[-1:] in (")", "]") and is_closed_by_last(text):
+        inner, opening, closing = text[1:-1], text[0], text[-1]
+    else:
+        return None
+    parts = [part.strip() for part in split(inner, ";" if len(split(inner, ";")) > 1 else ",")]
+    if not all(parts) or len(parts) > MOST_PARTS:
+        return None
+    if len(parts) == 1:
+        return read_form(parts[0]) if opening == "[" and closing == "]" else None
+    return Group(opening, closing, tuple(read_item(part) for part in parts))
+
+
+def read_item(text: str) -> Form:
+    form = read_form(text)
+    return Scalar(text) if isinstance(form, Listing) and not form.is_set else form
+
+
+def read_plus_minus(text: str) -> Form | None:
+    if "\\pm" not in text and "\\mp" not in text:
+        return None
+    upper = text.replace("\\pm", "+").replace("\\mp", "-")
+    lower = text.replace("\\pm", "-").replace("\\mp", "+")
+    forms = (read_scalar(upper.strip().lstrip("+ ")), read_scalar(lower.strip().lstrip("+ ")))
+    return Listing(forms) if all(isinstance(form, Scalar) for form in forms) else None
+
+
+def read_ratio(text: str) -> Form | None:
+    text = re.sub(r"(?<=\d)\s*\\?t?e?x?t?\{?\s+to\s+\}?\s*(?=\d)", ":", text)
+    parts = tuple(part.strip() for part in split(text.replace("\\colon", ":"), ":"))
+    if len(parts) < 2 or not all(parts) or any(WORD.search(part) for part in parts):
+        return None
+    return Ratio(parts)
+
+
+def read_scalar(text: str) -> Form:
+    percent = degrees = False
+    if re.fullmatch(r"[A-Za-z]{3,}", text):
+        return Words(text)
+    if text.endswith("\\%"):
+        text, percent = text[:-2].strip(), True
+    elif text.endswith("^{\\circ}") and not TRIGONOMETRY.search(text):
+        text, degrees = text[: -len("^{\\circ}")].strip(), True
+    text, unit = read_unit(text)
+    if not unit and re.fullmatch(r"-?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?", text):
+        text = text.replace(",", "")
+    elif unit:
+        text = re.sub(r"(?<=\d),(?=\d{3})", "", text)
+        if text.endswith("^{\\circ}"):
+            text = text[: -len("^{\\circ}")].strip()
+    if not text or WORD.search(ENVIRONMENT.sub("", text)) or has_upright_words(text):
+        return Words(text)
+    return Scalar(unwrapped(text), unit, percent, degrees)
+
+
+def has_upright_words(text: str) -> bool:
+    return any(len(match[1].strip()) > 1 for match in UPRIGHT.finditer(text))
+
+
+READERS = (
+    read_conditions,
+    read_table,
+    read_clock,
+    read_based,
+    read_braces,
+    read_group,
+    read_amounts,
+    read_listing,
+    read_relation,
+    read_set_operation,
+    read_plus_minus,
+    read_ratio,
+)

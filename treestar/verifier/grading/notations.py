@@ -1,0 +1,245 @@
+"""The tables of rules that rewrite the notations of an answer into the dialect of `normalize`."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+from treestar.verifier.grading.printed_forms import PRINTED_RULES
+from treestar.verifier.grading.rewriting import rule
+
+__all__ = ["TABLES"]
+
+NAMES = (
+    "a(?:rc|r)?(?:sin|cos|tan|cot|sec|csc)h?|arcsin|arccos|arctan|arccot|arcsec|arccsc|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|log|ln|exp|gcd|lcm|"
+    "sqrt|pi|theta|alpha|beta|gamma|delta|lambda|sigma|omega"
+)
+ENVIRONMENTS = r"(?:align|aligned|equation|gather|gathered|split|displaymath|math)\*?"
+FONTS = r"(?:text(?:bf|it|rm|tt|sf|sc|normal|up)?|mbox|hbox|math(?:rm|bf|it|sf|tt)|operatorname\*?|boldsymbol|bm|emph)"
+
+
+BRACKETS = {
+    "\\lbrace": "\\{ ", "\\rbrace": "\\} ", "\\lbrack": "[ ", "\\rbrack": "] ", "\\lgroup": "( ", "\\rgroup": ") ",
+}  # fmt: skip
+CORNERS = {
+    "\\ulcorner": "\\lceil ", "\\urcorner": "\\rceil ", "\\llcorner": "\\lfloor ", "\\lrcorner": "\\rfloor ",
+}  # fmt: skip
+
+
+def repeating(match: re.Match[str]) -> str:
+    """The exact fraction of a repeating decimal."""
+    whole, fixed, period = match["whole"] or "0", match["fixed"], match["period"]
+    if len(whole) + len(fixed) + len(period) > 200:
+        return match[0]
+    scale, cycle = 10 ** len(fixed), 10 ** len(period) - 1
+    value = int(whole) + Fraction(int(fixed or 0), scale) + Fraction(int(period), scale * cycle)
+    return f"\\frac{{{value.numerator}}}{{{value.denominator}}}"
+
+
+def dotted_period(match: re.Match[str]) -> str:
+    return f"{match[1]}\\overline{{{match[2]}{match[3]}{match[4]}}}"
+
+
+def font(match: re.Match[str]) -> str:
+    content = match["content"].strip()
+    if content in ("$", "\\$"):
+        return "\\$"
+    if re.fullmatch(NAMES, content) or (content in ("min", "max") and match["font"].startswith("operatorname")):
+        return f"\\{content} "
+    if re.fullmatch(r"[-+]?[\d,]*\.?\d+", content):
+        return content
+    upright_letter = match["font"] in ("mathbf", "boldsymbol", "bm", "mathit") or content in ("e", "i", "d")
+    if upright_letter and re.fullmatch(r"[A-Za-z]|\\[a-zA-Z]+", content):
+        return f" {content} "
+    return f"\\text{{{match['content']}}}"
+
+
+LAYOUT_RULES = (
+    rule(
+        r"\\m?(?:left|right|middle)(?=[^a-zA-Z]|\\|$|[lr]br(?:ace|ack)|[lr]group)", "", "sizes of brackets", mark="\\"
+    ),
+    rule(r"\\[lr](?:br(?:ace|ack)|group)", lambda m: BRACKETS[m[0]], "one kind of bracket", mark="\\"),
+    rule(r"\\([ul])([lr])corner(?![a-zA-Z])", lambda m: CORNERS[m[0]], "corners for rounding", mark="corner"),
+    rule(r"\\(?:begin|end)\{" + ENVIRONMENTS + r"\}", " ", "display environments carry no meaning", mark="\\"),
+    rule(
+        r"\\(?:displaystyle|textstyle|scriptstyle|limits|nolimits|left\.|right\.)(?![a-zA-Z])", " ", "layout", mark="\\"
+    ),
+    rule(r"\\(?:left|right|[bB]igg?[lrm]?)(?![a-zA-Z])\s*", "", "sizes of brackets", mark="\\"),
+    rule(r"\\\\\[-?[\d.]+\s*(?:pt|em|ex|mm|cm)\]", r"\\\\ ", "extra space between rows of a matrix", mark="\\\\["),
+    rule(
+        r"\\begin\{(?:array|[pbBvV]?smallmatrix)\}(?:\{[^{}]*\})?",
+        r"\\begin{matrix}",
+        "one kind of table",
+        mark="\\begin",
+    ),
+    rule(r"\\end\{(?:array|[pbBvV]?smallmatrix)\}", r"\\end{matrix}", "one kind of table", mark="\\end"),
+    rule(
+        r"\\[hv](?:space|phantom)\*?\{[^{}]*\}|\\!\s*|\\phantom\{[^{}]*\}",
+        "",
+        "space without width or content",
+        mark="\\",
+    ),
+    rule(r"(?<=\d)\s*\{\s*,\s*\}\s*(?=\d)|(?<=\d),\\[,;: ](?=\d{3})", ",", "thousands separators kept together"),
+    rule(
+        r"\\q?quad(?![a-zA-Z])\s*(?=;)|(?<=;)\s*\\q?quad(?![a-zA-Z])", " ", "wide space beside a separator", mark="\\q"
+    ),
+    rule(
+        r"\\q?quad(?![a-zA-Z])\s*(?=\\(?:text|mbox|mathrm)|[.,;]|$|\\q?quad)",
+        " ",
+        "wide space before a unit or word",
+        mark="\\q",
+    ),
+    rule(r"[,;]?\s*\\q?quad(?![a-zA-Z])", ", ", "wide space between the parts of a list", mark="quad"),
+    rule(r"(?<!\\)\\[,;: >]|(?<!\\)~", " ", "spacing commands"),
+    rule(r"\\(?:dfrac|tfrac|cfrac)(?![a-zA-Z])", r"\\frac", "sizes of fractions", mark="frac"),
+    rule(r"\\[dt]binom(?![a-zA-Z])", r"\\binom", "sizes of binomials", mark="binom"),
+    rule(r"\\(?P<font>" + FONTS + r")\s*\{(?P<content>[^{}]*)\}", font, "fonts; bold letters are letters", mark="\\"),
+    rule(r"\{\\(?:rm|bf|it|sf)\s+([^{}]*)\}", r"\\text{\1}", "old-style fonts", mark="{\\"),
+)
+
+WORD_RULES = (
+    rule(r"(?:\\(?:wedge|land)(?![a-zA-Z])|∧)", r"\\land ", "a logical and", mark="\\"),
+    rule(r",?\s*\\text\{\s*,?\s*(?:and|or)\s*,?\s*\}\s*,?", ", ", "a list may say and/or", mark="\\text"),
+    rule(r",?\s*(?<![a-zA-Z\\{])(?:and|or)(?![a-zA-Z])\s*,?", ", ", "a list may say and/or"),
+    rule(r",(?:\s*,)+", ",", "commas in a row", mark=","),
+    rule(r"\\text\{\s*(?:percentage|percent|per cent|pct)\.?\s*\}", r"\\%", "percent in words", mark="\\text"),
+    rule(r"(?<![a-zA-Z\\])(?:percentage|percent|per cent|pct)(?![a-zA-Z])\.?", r"\\%", "percent in words", mark="p"),
+    rule(r"(?<!\\)%", r"\\%", "a percent sign starts a comment only in LaTeX sources", mark="%"),
+    rule(
+        r"\^\s*\{?\s*\\(?:circ|degree)(?![a-zA-Z])\s*\}?|\\degree(?![a-zA-Z])",
+        r"^{\\circ}",
+        "one degree sign",
+        mark="\\",
+    ),
+    rule(
+        r"\\text\{\s*(?:degrees?|deg\.?)\s*\}|(?<=\d)\s*(?:degrees?|deg)(?![a-zA-Z])",
+        r"^{\\circ}",
+        "degrees",
+        mark="deg",
+    ),
+)
+
+QUANTIFIER = (
+    r",?\s*(?:\\text\{\s*for (?:all|every|any)(?: real(?: numbers?)?)?\s*\}|\\forall|for (?:all|every|any))"
+    r"\s*[a-z]\s*\\in\s*\\mathbb\{R\}\s*\.?$"
+)
+SYMBOL_RULES = (
+    rule(QUANTIFIER, "", "a function of a real variable is the default", mark="for"),
+    rule(r"\*\*", "^", "Python's power", mark="**"),
+    rule(r"<=|\\leq(?:slant|q)?(?![a-zA-Z])|=<", r"\\le ", "one name per relation"),
+    rule(r">=|\\geq(?:slant|q)?(?![a-zA-Z])", r"\\ge ", "one name per relation"),
+    rule(r"!=|\\neq(?![a-zA-Z])|\\not\s*=", r"\\ne ", "one name per relation"),
+    rule(r"\\lt(?![a-zA-Z])", "<", "one name per relation", mark="\\lt"),
+    rule(r"\\gt(?![a-zA-Z])", ">", "one name per relation", mark="\\gt"),
+    rule(r"\\(?:colon\s*=|coloneqq)|:=", "=", "a definition is an equation"),
+    rule(r"\\(?:varnothing|O)(?![a-zA-Z])", r"\\emptyset ", "one empty set", mark="\\"),
+    rule(r"\\(?:infin|infinity)(?![a-zA-Z])|(?<![a-zA-Z\\])(?:infinity|inf|oo)(?![a-zA-Z])", r"\\infty ", "infinity"),
+    rule(r"\+\s*\\infty", r"\\infty", "infinity without a sign is positive", mark="\\infty"),
+    rule(r"(?<=[\])}])\s*[Uu]\s*(?=[\[(\\])", r" \\cup ", "a letter U between intervals"),
+    rule(r"\\var(?=phi|theta|epsilon|rho|sigma)", r"\\", "variant letters", mark="\\var"),
+    rule(r"\\ast(?![a-zA-Z])|\*", r" \\cdot ", "programming's product"),
+    rule(r"\\[lr][vV]ert(?![a-zA-Z])|\\mid(?![a-zA-Z])|\\vert(?![a-zA-Z])", "|", "one kind of bar", mark="\\"),
+    rule(r"(?<![a-zA-Z\\])[aA]bs\(([^()]*)\)", r"|\1|", "programming's absolute value", mark="bs("),
+    rule(r"(?<![a-zA-Z\\])(arc)?(sin|cos|tan|ln|log)(?=[xyt](?![a-zA-Z]))", r"\\\1\2 ", "a function run into its x"),
+    rule(r"(?<![a-zA-Z\\])(?:" + NAMES + r")(?![a-zA-Z])", lambda m: f"\\{m[0]} ", "functions without backslash"),
+    rule(r"(?<![a-zA-Z\\])(min|max)(?=\s*(?:\(|\\?\{|_))", r"\\\1 ", "functions without backslash", mark="m"),
+    rule(r"\{([^{}]*)\\choose(?![a-zA-Z])([^{}]*)\}", r"\\binom{\1}{\2}", "the old binomial", mark="\\choose"),
+    rule(r"(?<![a-zA-Z\\])C_\{?(\d{1,4})\}?\^\{?(\d{1,4})\}?", r"\\binom{\1}{\2}", "combinations", mark="C_"),
+    rule(r"\{?\}?[_^]\{?(\d{1,4})\}?\s*C\s*_\{?(\d{1,4})\}?", r"\\binom{\1}{\2}", "combinations", mark="C"),
+)
+
+POWERS_OF_TEN = {"thousand": 3, "million": 6, "billion": 9, "trillion": 12}
+
+
+def named_power(match: re.Match[str]) -> str:
+    return f"{match[1]}\\cdot 10^{{{POWERS_OF_TEN[match[2]]}}}"
+
+
+ORDER_RULES = (
+    rule(r"\\mod(?![a-zA-Z])|\\text\{\s*mod\s*\}(?!\s*\))", r"\\bmod ", "one remainder", mark="mod"),
+    rule(
+        r"\\text\{\s*(floor|ceil(?:ing)?)\s*\}|(?<![a-zA-Z\\])(floor|ceil(?:ing)?)(?=\()", r"\\\1\2 ", "steps by name"
+    ),
+    rule(
+        r"\\(?:a|ar|arc)(sin|cos|tan|cot|sec|csc)h(?![a-zA-Z])", r"\\ar\1h ", "inverse hyperbolic functions", mark="h"
+    ),
+    rule(r"\\(?:a|ar)(sin|cos|tan|cot|sec|csc)(?![a-zA-Z])", r"\\arc\1 ", "inverse functions", mark="\\a"),
+    rule(r"\\(?:arg(?=sinh|cosh|tanh))", r"\\ar", "inverse hyperbolic functions", mark="\\arg"),
+)
+
+SET_RULES = (
+    rule(r"(?<=\})\s*(?:-|\\\s)\s*(?=\\\{)", r" \\setminus ", "a difference of sets", mark="{"),
+    rule(
+        r"(\\mathbb\{[RZNQC]\})\s*(?:-|\\\s|\\(?=\{)|\\backslash|/)\s*(?=\\?\{)",
+        r"\1 \\setminus ",
+        "a difference of sets",
+        mark="\\mathbb",
+    ),
+    rule(r"^R\s*(?:\\setminus|\\backslash|[-\\])\s*(?=\\?\{)", r"\\mathbb{R} \\setminus ", "a bare R", mark="R"),
+)
+
+INEQUALITY = r"[^,;&]*?(?:[<>]|!=|\\(?:leq?|geq?|neq?)(?![a-zA-Z]))[^,;&]*?"
+CONDITION_RULES = (
+    rule(
+        rf"^({INEQUALITY})\s*,?\s*(?:\\text\{{\s*and\s*\}}|(?<![a-zA-Z\\])(?:and|&&?)(?![a-zA-Z]))\s*({INEQUALITY})$",
+        r"\1 \\land \2",
+        "conditions that hold together",
+    ),
+)
+
+LABEL_RULES = (
+    rule(
+        r"^(?:\\text\{\s*)?([A-Za-z][A-Za-z' ]*[A-Za-z]{2}[A-Za-z' ]*?)"
+        r"\s*:?\s*(?:(?<=:)\s*\}|\}\s*:|:)\s+(?=[-+]?\s*[\d.$\\(\[{√π])(?=[^:]*$)",
+        r"\\text{\1} = ",
+        "a label with a colon",
+        mark=":",
+    ),
+)
+
+NUMBER_RULES = (
+    rule(
+        r"(?<=\d)\s*[xX]\s*(?=10\s*\^)", r"\\times ", "a letter x as the times sign of scientific notation", mark="10"
+    ),
+    rule(r"(\d)\s*(?:\\text\{\s*)?(thousand|million|billion|trillion)\s*(?:\})?", named_power, "numbers in words"),
+    rule(
+        r"(\d*\.\d*)\\dot\{?(\d)\}?(\d*)\\dot\{?(\d)\}?", dotted_period, "dots mark the ends of a period", mark="\\dot"
+    ),
+    rule(
+        r"(?P<whole>\d*)\.(?P<fixed>\d*)\\(?:overline|bar|dot)\s*\{?(?P<period>\d+)\}?",
+        repeating,
+        "exact value",
+        mark="\\",
+    ),
+    rule(r"(?P<whole>\d*)\.(?P<fixed>\d*)\((?P<period>\d+)\)", repeating, "a period in brackets", mark="("),
+    rule(
+        r"(?P<whole>\d*)\.(?P<fixed>\d*?)(?P<period>\d{1,6})(?P=period){2,}\d*\s*(?:\.\.\.|\\[lc]?dots)",
+        repeating,
+        "a period written three times and dots",
+        mark=".",
+    ),
+    rule(
+        r"(?<![\d.,])\d{1,3}(?: \d{3})+(?![\d/])", lambda m: m[0].replace(" ", ""), "spaces between thousands", mark=" "
+    ),
+    rule(r"(?<![\d.^{])(\d+)\s+(\d+)/(\d+)(?![\d.])", r"\1\\frac{\2}{\3}", "mixed numbers", mark="/"),
+    rule(r"(?<![a-zA-Z\d.])(\d+\.?\d*|\.\d+)[eE]([-+]?\d{1,4})(?![\d.])", r"\1\\cdot 10^{\2}", "float notation"),
+    rule(r"(?<![\d.])\.(?=\d)", "0.", "a missing zero", mark="."),
+)
+
+
+TABLES = (
+    (
+        re.compile(r"[A-Za-z0-9_]\(|\[|['\"]|\{.*:|\d[j.]|[EI]|\)\s*[|&]|,\s*\)|_|Reals|Integers|Naturals|Rationals"),
+        PRINTED_RULES,
+    ),
+    (re.compile(r"\{"), SET_RULES),
+    (re.compile(r"\\|~|\{\s*,"), LAYOUT_RULES),
+    (re.compile(r"\\|floor|ceil|mod"), ORDER_RULES),
+    (re.compile(r"and|&"), CONDITION_RULES),
+    (None, LABEL_RULES),
+    (re.compile(r"[a-z%,∧^]"), WORD_RULES),
+    (re.compile(r"[^\d\s.,]"), SYMBOL_RULES),
+    (re.compile(r"\{"), SET_RULES),
+    (None, NUMBER_RULES),
+)
+"""The tables in the order in which they apply, each with what a text must contain to be changed by it."""

@@ -1,0 +1,125 @@
+"""The words that announce, correct or end an answer, in many languages."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = [
+    "ANSWER_PHRASE",
+    "APPROXIMATION",
+    "CALCULATION",
+    "CLOSING_REMARK",
+    "CONNECTIVE",
+    "CORRECTION",
+    "FURTHER_QUESTION",
+    "OTHER_SCRIPT",
+    "PLACEHOLDER",
+    "THOUGHT_END",
+    "translated_marks",
+]
+
+IS = r"(?:\s+is\b\s*:?|\s*:|\s*=)"
+ENGLISH = rf"\b(?:final\s+)?(?:answer|result|ans)\b(?:\*\*|__)?(?:\s+(?:to|for|of)\s[^.\n$]{{0,80}}?)?{IS}"
+ROMANCE = (
+    r"\b(?:respuesta|réponse|resposta|risposta|r[eé]sultat|resultado|risultato|soluci[oó]n|solução|soluzione)"
+    r"(?:\s+(?:final|finale|correcta|correcte|corretta|correta))?(?:\s+(?:es|est|é|è)\b\s*:?|\s*:|\s*=)"
+)
+GERMANIC = (
+    r"\b(?:antwort|endergebnis|ergebnis|lösung|antwoord|svar|svaret)"
+    r"(?:\s+(?:ist|lautet|beträgt|is|er|är)\b\s*:?|\s*:|\s*=)"
+)
+SLAVIC = (
+    r"\b(?:ответом|ответ|результат|відповідь|odpowiedź|odpověď|отговор)"
+    r"(?:\s+(?:равен|есть|является|это|to|je|е)\b\s*:?|\s*[:=]|\s+[-—–])"
+)
+CHINESE = r"(?:最终|最後|最终的|正确)?(?:答案|答覆|结果|結果|得数)(?:应该|應該|应|应当)?(?:是|为|為|等于|:)\s*:?|答\s*:"
+JAPANESE = r"(?:最終的な)?(?:答え|解答|正解|答)(?:は|:)\s*[、:]?"
+KOREAN = r"(?:정답|답변|답)\s*(?:은|:)\s*"
+OTHERS = (
+    r"\b(?:jibu\s+ni|jibu\s*:|cevap\s*:|đáp\s+(?:án|số)\s*(?:là|:)|jawaban(?:nya)?\s*(?:adalah|:))"
+    r"|(?:คำตอบ)\s*(?:คือ|:)?|(?:উত্তর)\s*(?:হল|হলো|:|=)?|(?:उत्तर)\s*(?:है|:)?|(?:సమాధానం)\s*:?"
+    r"|(?:الإجابة|الجواب)\s*(?:هي|هو|:)"
+)
+HASHES = r"(?m:^|(?<=\s))####(?!#)\s*"
+TAG = r"<answer>\s*"
+
+ANSWER_PHRASE = re.compile(
+    rf"(?:{HASHES}|{TAG}|(?:{ENGLISH}|{ROMANCE}|{GERMANIC}|{SLAVIC}|{CHINESE}|{JAPANESE}|{KOREAN}|{OTHERS})"
+    r"\s*(?:\*\*|__)?\s*)",
+    re.IGNORECASE,
+)
+"""What a reply says right before its final answer."""
+
+CLOSING_REMARK = re.compile(
+    r"I hope (?:it|this) is correct|</answer>"
+    r"|<\|(?:im_start|im_end|endoftext|eot_id|end|return|end_of_text|end▁of▁sentence)\|>|<｜end▁of▁sentence｜>"
+    r"|</s>|<eos>|<end_of_turn>|<end_of_step>",
+    re.IGNORECASE,
+)
+
+THOUGHT_END = re.compile(r"</(?:think|thinking|thought|reasoning)>|<\|end_of_thought\|>")
+
+FURTHER_QUESTION = re.compile(
+    r"^[ \t]*(?:#{1,3}\s*|\*\*)?(?:(?:new|next|another|similar)\s+)?"
+    r"(?:problem|question|exercise|task|example|instruction|user|human|q)(?:(?:\s+\d{1,3})?\s*(?::|\*\*)|\s+\d{1,3}\.\s)"
+    r"|^#{1,4}[ \t]*(?:problem|question|exercise)(?:\s+\d{1,3})?[ \t]*$"
+    r"|^[ \t]*(?:#{1,3}\s*|\*\*)?(?:pregunta|problema|frage|aufgabe|exercice|problème|вопрос|задача)(?:\s+\d{1,3})?\s*:"
+    r"|^[ \t]*(?:问题|題目|题目|問題|问)\s*\d{0,3}\s*:",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""The start of another question. A base model invents some after it has answered the one it was asked."""
+
+CORRECTION = re.compile(
+    r"\b(?:wait|actually|no|not|instead|rather|correct(?:ion|ed|ing|ly)?|sorry|oops|hmm+|mistake|mistaken|wrong|error"
+    r"|check|checking|rechecking|recheck|verify|verifying|but|however|again|should\s+be|i\.?\s?e\b|that\s+is|which\s+(?:is|equals)"
+    r"|equivalent(?:ly)?|equals?|simplif\w+|reduc\w+|in\s+other\s+words|so|therefore|thus|hence|then|revis\w+|meaning"
+    r"|nein|non|нет|perdón)\b|=|\\Rightarrow|\\implies|⇒|→|不对|不是|应该",
+    re.IGNORECASE,
+)
+"""Between two boxes: the second one replaces the first, or says the same in other words."""
+APPROXIMATION = re.compile(r"≈|\\approx|\bapproximately\b|\babout\b|\broughly\b", re.IGNORECASE)
+"""Between two boxes: the first one is the exact answer."""
+
+PLACEHOLDER = re.compile(
+    r"(?:\\text\{|\\mathrm\{)?[\s\[<({_*]*"
+    r"(?:(?:(?:your|the|my|insert|put|enter|write|place|final|numerical|correct|actual|only|an|a)[\s_\\]+)*"
+    r"(?:answer|solution|result|response)(?:[\s_]+(?:here|goes\s+here|in\s+here|as\s+an?\s+\w+))?"
+    r"|(?:your|insert|enter|put)[\s_]+\w{1,20}(?:[\s_]+\w{1,20})?"
+    r"|\\[lc]?dots|\.{2,}|…|\\square|\\Box|\?{1,3}|_+)?[\s\])}>_*.]*",
+    re.IGNORECASE,
+)
+"""The content of a box that only shows where an answer goes."""
+
+CONNECTIVE = re.compile(
+    r"\s*(?:so|thus|hence|therefore|then|we\s+(?:get|have|obtain|find|see)|this\s+(?:gives|is|means)|which\s+(?:is|gives)|"
+    r"it\s+(?:is|follows)|there\s+(?:is|are)|that\s+is|finally|consequently|donc|por\s+(?:lo\s+)?tanto)\b",
+    re.IGNORECASE,
+)
+"""The beginning of a closing sentence, however short it is."""
+
+CALCULATION = re.compile(r"<<[^<>\n]{0,200}>>")
+"""GSM8K's notes for a calculator."""
+
+OTHER_SCRIPT = re.compile(
+    "[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0400-\u04ff\u0e00-\u0e7f\u0900-\u0dff\u0590-\u06ff]"
+)
+"""A letter of a script that formulas do not use."""
+
+MARKS = str.maketrans(
+    {
+        "：": ": ", "，": ", ", "。": ". ", "；": "; ", "（": "(", "）": ")", "【": "[", "】": "]",
+        "！": "! ", "？": "? ",
+        "、": ", ", "।": ". ", "＝": "=", "％": "%", "＄": "$", "＋": "+", "／": "/", "．": ".",
+        "＜": "<", "＞": ">", "～": "~",
+        **{chr(0xFF10 + digit): str(digit) for digit in range(10)},
+        "\u200b": "", "\ufeff": "", "\ufe0f": "", "\u200d": "", "\u00a0": " ", "\u202f": " ", "\u2009": " ",
+    }
+)  # fmt: skip
+PICTURES = re.compile("[\u2600-\u27bf\U0001f000-\U0001faff]+")
+
+
+def translated_marks(text: str) -> str:
+    """`text` with East Asian punctuation and digits in their ASCII forms, and without pictures such as check marks."""
+    if text.isascii():
+        return text
+    return PICTURES.sub(" ", text.translate(MARKS))
