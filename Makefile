@@ -29,7 +29,7 @@ test-real: .venv/dev  ## the tests that need a pretrained model, which is fetche
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m real
 
 test-vllm: .venv-vllm/dev  ## the tests that need vLLM, on a CPU
-	VLLM_CPU_KVCACHE_SPACE=1 $(VLLM_BIN)/python -m pytest -m vllm tests/policy
+	VLLM_CPU_KVCACHE_SPACE=1 $(VLLM_BIN)/python -m pytest -m vllm tests/policy tests/ppm/public
 
 lint: .venv/dev
 	$(BIN)/ruff format --check .

@@ -24,17 +24,20 @@ def seeded() -> Any:
 def qwen_config(tokenizer: Any, **more: Any) -> Any:
     from transformers import Qwen2Config
 
-    return Qwen2Config(vocab_size=len(tokenizer), **SIZES, **more)
+    return Qwen2Config(vocab_size=len(tokenizer), **(SIZES | more))
 
 
-def process_head(name: str, labels: int, architecture: str, layout: str = "safetensors", gain: float = 1.0) -> Maker:
-    """Qwen2.5-Math's own classes: a two-layer head on Qwen2. `gain` multiplies its last layer."""
+def process_head(
+    name: str, labels: int, architecture: str, layout: str = "safetensors", gain: float = 1.0, **sizes: int
+) -> Maker:
+    """Qwen2.5-Math's own classes: a two-layer head on Qwen2. `gain` multiplies its last layer, and `sizes` are those
+    that differ from `SIZES`."""
 
     def make(folder: Path, tokenizer: Any) -> Path:
         torch = seeded()
         from transformers import Qwen2Model
 
-        backbone = Qwen2Model(qwen_config(add_tokens(tokenizer, "<extra_0>", special=True)))
+        backbone = Qwen2Model(qwen_config(add_tokens(tokenizer, "<extra_0>", special=True), **sizes))
         width = SIZES["hidden_size"]
         score = torch.nn.Sequential(torch.nn.Linear(width, width), torch.nn.ReLU(), torch.nn.Linear(width, labels))
         with torch.no_grad():
@@ -44,8 +47,8 @@ def process_head(name: str, labels: int, architecture: str, layout: str = "safet
     return make
 
 
-def causal(name: str, *tokens: str, template: str | None = None, tie: bool = False) -> Maker:
-    """A causal model under `name`, whose tokenizer has `tokens` too."""
+def causal(name: str, *tokens: str, template: str | None = None, tie: bool = False, **sizes: int) -> Maker:
+    """A causal model under `name`, whose tokenizer has `tokens` too; `sizes` are those that differ from `SIZES`."""
 
     def make(folder: Path, tokenizer: Any) -> Path:
         seeded()
@@ -53,7 +56,7 @@ def causal(name: str, *tokens: str, template: str | None = None, tie: bool = Fal
 
         add_tokens(tokenizer, *tokens)
         tokenizer.chat_template = template or tokenizer.chat_template
-        model = Qwen2ForCausalLM(qwen_config(tokenizer, tie_word_embeddings=tie))
+        model = Qwen2ForCausalLM(qwen_config(tokenizer, tie_word_embeddings=tie, **sizes))
         return save_model(folder / name, model, tokenizer)
 
     return make
@@ -124,7 +127,7 @@ def reward_model(folder: Path, tokenizer: Any) -> Path:
     from transformers import Qwen3Config, Qwen3ForSequenceClassification
 
     config = Qwen3Config(
-        vocab_size=len(tokenizer), **SIZES, head_dim=8, num_labels=1, pad_token_id=tokenizer.pad_token_id
+        vocab_size=len(tokenizer), **SIZES, head_dim=32, num_labels=1, pad_token_id=tokenizer.pad_token_id
     )
     model = Qwen3ForSequenceClassification(config)
     torch.nn.init.normal_(model.score.weight)

@@ -16,6 +16,7 @@ from treestar.ppm.public.choose import kind_of
 from treestar.ppm.public.kinds import IMPLICIT_KIND, OWN_KIND, SCORER_KINDS, ScorerKind
 from treestar.ppm.public.load import load_public_scorer, split_reference
 from treestar.ppm.public.scorer import PublicScorer
+from treestar.ppm.public.vllm import load_public_vllm_scorer
 from treestar.ppm.scorer import TransformersScorer
 from treestar.ppm.vllm import VLLMScorer, load_vllm_scorer
 from treestar.types import TreestarError
@@ -38,8 +39,8 @@ def load_scorer(
     Args:
         name: a shipped PPM, a model folder (also in the layout of the released rStar-Math code), or a hub id, also of a
             public reward model such as Qwen/Qwen2.5-Math-PRM-7B; `MODEL?reference=OTHER` for an implicit PRM with a
-            reference other than EurusPRM's. `vllm:MODEL` and `openai:MODEL@URL` as for `load_policy`, for this
-            project's PPMs only.
+            reference other than EurusPRM's. `vllm:MODEL` and `openai:MODEL@URL` as for `load_policy`; some kinds
+            of public models run on vLLM, none behind a server.
         device: `cpu`, `cuda`, `cuda:1`, ...; None takes CUDA if available.
         max_batch: maximum number of states in a batch.
         dtype: the data type; None takes a fast one on the device.
@@ -56,9 +57,13 @@ def load_scorer(
         check_own(name, scorer_kind or OWN_KIND, aggregate, "a server")
         return load_openai_scorer(name, RemoteServerConfig(concurrency=max_batch))
     if name.startswith(VLLM_PREFIX):
-        kind = scorer_kind or recognized(parse_vllm_name(name)[0])[1]
-        check_own(name, kind, aggregate, "vLLM")
-        return load_vllm_scorer(name, max_batch, dtype)
+        model, arguments = parse_vllm_name(name)
+        checkpoint, kind = recognized(model, scorer_kind)
+        if kind == OWN_KIND:
+            check_own(name, kind, aggregate)
+            return load_vllm_scorer(name, max_batch, dtype)
+        checkpoint = replace(checkpoint, name=name)
+        return load_public_vllm_scorer(checkpoint, kind, arguments, max_batch, dtype, aggregate)
     model, reference = split_reference(name)
     if shipped_path("PPM", model) is not None:
         scorer_kind = scorer_kind or OWN_KIND

@@ -20,7 +20,7 @@ from treestar.ppm import TransformersScorer, load_scorer, ppm_from_policy
 from treestar.ppm.public import OWN_KIND, SCORER_KINDS
 from treestar.ppm.public.checkpoint import read_checkpoint
 from treestar.ppm.public.choose import CONVENTIONS, kind_of
-from treestar.ppm.public.scorer import PublicScorer
+from treestar.ppm.public.scorer import PublicScorer, TransformersReader
 from treestar.types import Execution, Problem, State, Step, TreestarError
 
 PROCESS = "Qwen2ForProcessRewardModel"
@@ -98,7 +98,6 @@ def test_what_is_refused(prm: Path, tmp_path: Path) -> None:
     assert "there is no aggregate 'max': it is one of last, min" in refused(prm, aggregate="max")
     assert "what follows the ? is not reference=MODEL" in refused(f"{prm}?x=1")
     assert "only a model of the kind implicit-prm has a reference model" in refused(f"{prm}?reference=x")
-    assert "cannot be computed through vLLM" in refused(f"vllm:{prm}")
     assert "cannot be computed through a server" in refused("openai:m@http://localhost:1", scorer_kind="qwen-math-prm")
     assert "leave out --aggregate" in refused("embedded", aggregate="min")
     assert "that folder has no config.json" in refused(tmp_path)
@@ -190,8 +189,10 @@ def test_saturated_scores_keep_their_places(tmp_path: Path) -> None:
     assert {-1.0, 1.0} & set(found)
     weights = load_file(tmp_path / "prm" / "model.safetensors")
     row = scorer.row_of(state(*steps))
+    [reader] = scorer.readers
+    assert isinstance(reader, TransformersReader)
     with torch.no_grad():
-        hidden = scorer.readers[0].backbone(torch.tensor([row.ids])).last_hidden_state[0]
+        hidden = reader.backbone(torch.tensor([row.ids])).last_hidden_state[0]
         inner = (hidden @ weights["score.0.weight"].T + weights["score.0.bias"]).relu()
         probabilities = (inner @ weights["score.2.weight"].T + weights["score.2.bias"]).softmax(-1)
     mask = torch.tensor(row.ids) == scorer.convention.tokenizer.convert_tokens_to_ids("<extra_0>")

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from treestar.ppm.public.aggregate import Aggregate
 from treestar.ppm.public.checkpoint import Checkpoint
-from treestar.ppm.public.convention import Convention, Head, MarkedText, ids_of, last_id, marked_at
-from treestar.ppm.public.heads import token_pair
+from treestar.ppm.public.convention import MarkedText, ids_of, last_id, marked_at
 from treestar.ppm.public.kinds import ScorerKind
 from treestar.ppm.public.texts import numbered
+from treestar.ppm.public.token_pair import TokenPairConvention
 
 __all__ = ["MathPSA", "VersaPRM"]
 
@@ -23,7 +23,7 @@ BLANK_LINES = re.compile(r"[^\S\n]*\n(?:[^\S\n]*\n){2,}[^\S\n]*")
 """More than one blank line, with the spaces around them."""
 
 
-class VersaPRM(Convention):
+class VersaPRM(TokenPairConvention):
     """`{question} \\n\\n`, then each step followed by ` \\n\\n\\n\\n` (VersaPRM's get_rewards_reasoning_step.py)."""
 
     kind: ClassVar[ScorerKind] = "versa-prm"
@@ -53,9 +53,6 @@ class VersaPRM(Convention):
 
     def encode(self, question: str, steps: Sequence[str]) -> MarkedText:
         return marked_at(ids_of(self.tokenizer, self.written(question, steps), special=True), self.mark_id)
-
-    def head(self, backbone: Any) -> Head:
-        return token_pair(self.checkpoint, backbone, self.right, self.wrong)
 
 
 class MathPSA(VersaPRM):

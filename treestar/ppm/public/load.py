@@ -14,7 +14,7 @@ from treestar.ppm.public.convention import ids_of
 from treestar.ppm.public.heads import log_probability
 from treestar.ppm.public.implicit_prm import REFERENCE
 from treestar.ppm.public.kinds import IMPLICIT_KIND, ScorerKind
-from treestar.ppm.public.scorer import PublicScorer, Reader
+from treestar.ppm.public.scorer import PublicScorer, TransformersReader
 from treestar.types import TreestarError
 
 __all__ = ["load_public_scorer", "split_reference"]
@@ -75,8 +75,8 @@ def load_public_scorer(
     return PublicScorer(convention, readers, context, aggregate, max_batch)
 
 
-def reader_of(head: Any, backbone: Any) -> Reader:
-    return Reader(backbone, head(backbone), PrefixCache(PREFIX_CACHE_BYTES))
+def reader_of(head: Any, backbone: Any) -> TransformersReader:
+    return TransformersReader(backbone, head(backbone), PrefixCache(PREFIX_CACHE_BYTES))
 
 
 def check_same_tokens(checkpoint: Checkpoint, reference: Checkpoint) -> None:

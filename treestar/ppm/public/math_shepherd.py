@@ -5,19 +5,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from treestar.ppm.public.aggregate import Aggregate
 from treestar.ppm.public.checkpoint import Checkpoint
-from treestar.ppm.public.convention import Convention, Head, MarkedText, ids_of, last_id, marked_at
-from treestar.ppm.public.heads import token_pair
+from treestar.ppm.public.convention import MarkedText, ids_of, last_id, marked_at
 from treestar.ppm.public.kinds import ScorerKind
 from treestar.ppm.public.texts import numbered
+from treestar.ppm.public.token_pair import TokenPairConvention
 
 __all__ = ["MathShepherd"]
 
 
-class MathShepherd(Convention):
+class MathShepherd(TokenPairConvention):
     """See the module."""
 
     kind: ClassVar[ScorerKind] = "math-shepherd"
@@ -42,6 +42,3 @@ class MathShepherd(Convention):
     def encode(self, question: str, steps: Sequence[str]) -> MarkedText:
         solution = "\n".join([f"{step} {self.mark}" for step in numbered(steps)])
         return marked_at(ids_of(self.tokenizer, f"{question} {solution}", special=True), self.mark_id)
-
-    def head(self, backbone: Any) -> Head:
-        return token_pair(self.checkpoint, backbone, self.right, self.wrong)

@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from treestar.ppm.public.aggregate import Aggregate
 from treestar.ppm.public.checkpoint import Checkpoint
-from treestar.ppm.public.convention import Convention, Head, MarkedText, Message, ids_of, rendered
-from treestar.ppm.public.heads import token_pair
+from treestar.ppm.public.convention import MarkedText, Message, ids_of, rendered
 from treestar.ppm.public.kinds import ScorerKind
+from treestar.ppm.public.token_pair import TokenPairConvention
 
 __all__ = ["RLHFlowORM", "RLHFlowPRM"]
 
 RIGHT, WRONG = "+", "-"
 
 
-class RLHFlowPRM(Convention):
+class RLHFlowPRM(TokenPairConvention):
     """See the module."""
 
     kind: ClassVar[ScorerKind] = "rlhflow-prm"
@@ -46,9 +46,6 @@ class RLHFlowPRM(Convention):
         # The two differ exactly in the answers; each is predicted at the token before it.
         answers = [place for place, pair in enumerate(zip(ids, twin, strict=False)) if pair[0] != pair[1]]
         return MarkedText(ids[: answers[-1]] if answers else [], [range(place - 1, place) for place in answers])
-
-    def head(self, backbone: Any) -> Head:
-        return token_pair(self.checkpoint, backbone, self.right, self.wrong)
 
 
 class RLHFlowORM(RLHFlowPRM):

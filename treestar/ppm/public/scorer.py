@@ -1,4 +1,4 @@
-"""The scorer over a public reward model, on CPU or CUDA: one engine for all conventions.
+"""The scorer over a public reward model, for all conventions, and its reader on CPU or CUDA.
 
 A score depends only on the tokens up to its position. So it is kept, and a state is read only from its first score that
 is not known yet, with the keys and values of what comes before from the shared-prefix cache: of a child, its new step.
@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from treestar.policy.backends.prefix_cache import PrefixCache, read, window_of
 from treestar.ppm.batching import BatchedScorer
@@ -22,7 +22,7 @@ from treestar.ppm.public.convention import Convention, Head, MarkedText
 from treestar.ppm.public.texts import step_texts
 from treestar.types import State
 
-__all__ = ["PublicScorer", "Reader"]
+__all__ = ["PublicScorer", "Reader", "TransformersReader"]
 
 SCORES_REMEMBERED = 200_000
 
@@ -30,9 +30,18 @@ ScoreKey = tuple[bytes, int]
 """The digest of everything that a score depends on, and where its span begins."""
 
 
+class Reader(Protocol):
+    """A model and its head."""
+
+    def raw_values(self, rows: Sequence[list[int]], positions: Sequence[list[int]]) -> list[tuple[list[float], int]]:
+        """For each row the head's values at its positions, and the number of tokens that were read. Called in the
+        scoring thread; a row ends with its last position, or with the token after it."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
-class Reader:
-    """A model, its head, and what it remembers."""
+class TransformersReader:
+    """Implements `Reader` with a model of transformers, and remembers what it has read."""
 
     backbone: Any
     """A transformers model without a head."""
@@ -40,7 +49,7 @@ class Reader:
     prefixes: PrefixCache
 
     def raw_values(self, rows: Sequence[list[int]], positions: Sequence[list[int]]) -> list[tuple[list[float], int]]:
-        """For each row the head's values at its positions, and the number of tokens that were read."""
+        """See `Reader.raw_values`."""
         import torch
 
         forward = partial(last_hidden_state, self.backbone)
@@ -113,7 +122,11 @@ class PublicScorer(BatchedScorer[MarkedText]):
         """For each row its value, and the number of tokens that were read for it by all models."""
         keyed = [list(zip(self.keys_of(row), row.spans, strict=True)) for row in rows]
         found = self.recall([key for pairs in keyed for key, _ in pairs])
-        unread = [[(key, span) for key, span in pairs if key not in found] for pairs in keyed]
+        asked = set(found)
+        unread = []
+        for pairs in keyed:
+            unread.append([(key, span) for key, span in pairs if key not in asked])
+            asked.update([key for key, _ in pairs])
         places = [[place for _, span in pairs for place in span] for pairs in unread]
         values, tokens = self.values_at(rows, places)
         for pairs, of_row in zip(unread, values, strict=True):

@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 from treestar.ppm.public.aggregate import probability_of_reward
 from treestar.ppm.public.checkpoint import Checkpoint
 from treestar.ppm.public.convention import Convention, Head, MarkedText, conversation, ids_of, rendered
-from treestar.ppm.public.heads import classifier, token_pair
+from treestar.ppm.public.heads import classifier
 from treestar.ppm.public.kinds import ScorerKind
 from treestar.ppm.public.qwen_math_prm import LAYERS, SYSTEM, two_layer_head
+from treestar.ppm.public.token_pair import TokenPairConvention
 from treestar.types import TreestarError
 
 __all__ = ["INSTRUCTION", "REWARD_SCALE", "RewardModel", "YesNoVerifier"]
@@ -61,7 +62,7 @@ class RewardModel(Convention):
         return [probability_of_reward(each, REWARD_SCALE) for each in raw]
 
 
-class YesNoVerifier(Convention):
+class YesNoVerifier(TokenPairConvention):
     """An instruct model as a verifier: the probability of `Yes` against `No` as the first token of its reply to the
     question, the solution so far, and `INSTRUCTION`. Used only if it is asked for."""
 
@@ -70,8 +71,8 @@ class YesNoVerifier(Convention):
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         super().__init__(checkpoint)
-        self.yes, self.no = (ids_of(self.tokenizer, word)[0] for word in ("Yes", "No"))
-        if self.yes == self.no:
+        self.right, self.wrong = (ids_of(self.tokenizer, word)[0] for word in ("Yes", "No"))
+        if self.right == self.wrong:
             raise self.no_token("Yes")
 
     @classmethod
@@ -81,9 +82,6 @@ class YesNoVerifier(Convention):
     def encode(self, question: str, steps: Sequence[str]) -> MarkedText:
         content = f"Problem:\n{question}\n\nSolution so far:\n{BETWEEN.join(steps)}\n\n{INSTRUCTION}"
         return at_end(rendered(self, [{"role": "user", "content": content}], reply=True))
-
-    def head(self, backbone: Any) -> Head:
-        return token_pair(self.checkpoint, backbone, self.yes, self.no)
 
 
 def at_end(ids: list[int]) -> MarkedText:
