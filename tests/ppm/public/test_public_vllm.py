@@ -125,6 +125,7 @@ class TestCausalModels:
         (MAKERS["Skywork-Reward-V2"][1], "reward-model", "last"),
         (process_head("Qwen2.5-Math-PRM-7B", 2, "Qwen2ForProcessRewardModel", **ONE_HEAD), "qwen-math-prm", "product"),
     ],
+    ids=["reward-model", "qwen-math-prm"],
 )
 def test_classifiers_are_read_before_their_activation(
     tmp_path: Path, make: Callable[[Path, Any], Path], kind: str, aggregate: str
