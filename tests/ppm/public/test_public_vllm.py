@@ -125,6 +125,7 @@ class TestCausalModels:
         (MAKERS["Skywork-Reward-V2"][1], "reward-model", "last"),
         (process_head("Qwen2.5-Math-PRM-7B", 2, "Qwen2ForProcessRewardModel", **ONE_HEAD), "qwen-math-prm", "product"),
     ],
+    ids=["reward-model", "qwen-math-prm"],
 )
 def test_classifiers_are_read_before_their_activation(
     tmp_path: Path, make: Callable[[Path, Any], Path], kind: str, aggregate: str
@@ -140,7 +141,7 @@ def test_classifiers_are_read_before_their_activation(
 
 
 def test_kinds_that_vllm_does_not_compute_are_refused(tmp_path: Path) -> None:
-    for name in ("TRL", "Skywork-o1-Open-PRM", "ReasonEval-34B", "EurusPRM"):
+    for name in ("TRL", "Skywork-o1-Open-PRM", "ReasonEval-34B", "EurusPRM", "Qwen2.5-Math-RM"):
         folder = MAKERS[name][1](tmp_path / name, byte_tokenizer())
         with pytest.raises(TreestarError, match="cannot be computed through vLLM: give the folder or hub id alone"):
             load_scorer(f"vllm:{folder}")

@@ -118,13 +118,14 @@ def asking_of(convention: Convention) -> Asking:
     """How vLLM gives the scores of `convention`. Raises TreestarError if it does not."""
     if isinstance(convention, TokenPairConvention):
         return next_token(convention.right, convention.wrong)
-    if isinstance(convention, RewardModel) and not convention.is_qwen:
+    if isinstance(convention, RewardModel) and not convention.is_qwen and convention.checkpoint.labels == 1:
         return Asking("pooling", partial(pool, "classify"), lambda output: float(output.outputs.data))
     if isinstance(convention, QwenMathPRM):
         return Asking("pooling", partial(pool, "token_classify"), second_of_two, EVERY_TOKEN)
+    checkpoint = convention.checkpoint
     raise TreestarError(
-        f"scorer {convention.checkpoint.name!r} is of the kind {convention.kind}, which cannot be computed through "
-        "vLLM: give the folder or hub id alone, and transformers computes it in this process"
+        f"scorer {checkpoint.name!r} is a {checkpoint.architecture} of the kind {convention.kind}, which cannot be "
+        "computed through vLLM: give the folder or hub id alone, and transformers computes it in this process"
     )
 
 
