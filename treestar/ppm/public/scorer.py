@@ -122,11 +122,7 @@ class PublicScorer(BatchedScorer[MarkedText]):
         """For each row its value, and the number of tokens that were read for it by all models."""
         keyed = [list(zip(self.keys_of(row), row.spans, strict=True)) for row in rows]
         found = self.recall([key for pairs in keyed for key, _ in pairs])
-        asked = set(found)
-        unread = []
-        for pairs in keyed:
-            unread.append([(key, span) for key, span in pairs if key not in asked])
-            asked.update([key for key, _ in pairs])
+        unread = [[(key, span) for key, span in pairs if key not in found] for pairs in keyed]
         places = [[place for _, span in pairs for place in span] for pairs in unread]
         values, tokens = self.values_at(rows, places)
         for pairs, of_row in zip(unread, values, strict=True):
