@@ -95,7 +95,8 @@ async def run_peer(
     seed: int,
 ) -> PeerResult:
     """Let a peer solve `problem` with about `generated_tokens` tokens. Random numbers depend on seed and problem."""
-    config = SamplingConfig(max_generated_tokens=generated_tokens, temperature=temperature)
+    open_config = SamplingConfig(max_generated_tokens=generated_tokens, temperature=temperature)
+    config = open_config.completed(components.policy.recommended)
     tree = Tree(problem, "peer", config.to_json(), seed)
     interpreter = await components.executor.open()
     search = Search(config, components, tree, interpreter, AnswerGroups(components.verifier), Event())

@@ -252,7 +252,7 @@ class Solver:
     def settings(self) -> dict[str, Any]:
         """The settings that results depend on."""
         models = models_of(self.components) if self.workers is None else self.workers.about
-        return settings_of(models["policy"], models["ppm"], self.search, self.seed)
+        return settings_of(models["policy"], models["ppm"], self.search.completed(models["recommended"]), self.seed)
 
     def tell_remarks(self) -> None:
         for each in remarks_of(self.components):
@@ -336,9 +336,10 @@ def check_names(config: ComponentsConfig) -> None:
 
 
 def models_of(components: Components) -> dict[str, Any]:
-    """The names of the models."""
+    """The names of the models, and what suits the policy."""
     return {
         "policy": components.policy.name,
+        "recommended": components.policy.recommended,
         "ppm": None if components.scorer is None else components.scorer.name,
     }
 

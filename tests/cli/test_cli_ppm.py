@@ -78,7 +78,7 @@ def row_of(tree: Tree) -> Row:
     ("trees", "scorer", "sentence"),
     [
         ("ONESIDED", "./nothing", "that folder has no config.json"),
-        ("ONESIDED", "POLICY", "is not a process preference model"),
+        ("ONESIDED", "POLICY", "nothing in the files"),
         ("EMPTY", "embedded", "no trees in"),
         ("ONESIDED", "embedded", "these trees give no preference pairs"),
     ],

@@ -61,9 +61,11 @@ SFT = Schema(
         "trajectory": "string",
     },
     key=("round", "problem_id", "seed", "node"),
+    added={"parts": ""},
 )
 """The training data of a round's policy. `round`, `problem_id` and `seed` identify a tree, `node` the end of the
-trajectory in it; `trajectory` is its JSON. `copies`: how often it is in an epoch."""
+trajectory in it; `trajectory` is its JSON. `parts`: the completion as a JSON list of `text` and `by_policy`: what the
+executor wrote has no loss. `copies`: how often it is in an epoch."""
 
 PAIRS = Schema("pairs", {"round": "int64", **COLUMNS}, key=())
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
-from treestar.types import TreestarError
+from treestar.types import Recommended, TreestarError
 
 __all__ = ["check_same_settings"]
+
+FORMER_DEFAULTS = asdict(Recommended())
+"""What version 0.1 wrote for settings that may be left open since."""
 
 
 def check_same_settings(
@@ -17,7 +21,8 @@ def check_same_settings(
 
     Args:
         place: the file or folder.
-        made_with, wanted: plain JSON values. A missing setting equals None.
+        made_with, wanted: plain JSON values. A missing setting equals None, and so does a former default of one that
+            may be left open.
         hint: how to continue it.
     """
     names = list(differences(made_with, wanted))
@@ -30,7 +35,9 @@ def check_same_settings(
 def differences(first: Mapping[str, Any], second: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     """The names of the values that differ, with dots for nested ones: `search.children`."""
     for name in dict.fromkeys([*second, *first]):
-        one, other = first.get(name), second.get(name)
+        one, other = (
+            None if value == FORMER_DEFAULTS.get(name) else value for value in (first.get(name), second.get(name))
+        )
         if isinstance(one, Mapping) and isinstance(other, Mapping):
             yield from differences(one, other, f"{prefix}{name}.")
         elif one != other:

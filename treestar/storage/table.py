@@ -14,7 +14,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any
@@ -47,6 +47,8 @@ class Schema:
     """Names and Arrow types: string, int64, float64, bool."""
     key: tuple[str, ...]
     """The columns that identify a row."""
+    added: Mapping[str, Any] = field(default_factory=dict)
+    """Columns that tables of earlier versions lack, and the value that is read there instead."""
 
     def key_of(self, row: Row) -> tuple[Any, ...]:
         return tuple(row[name] for name in self.key)
@@ -142,7 +144,7 @@ class Table:
 
     def shard_rows(self, columns: list[str]) -> Iterator[Row]:
         for name in sorted(self.shards):
-            yield from shard_rows(self.folder / name, columns)
+            yield from shard_rows(self.folder / name, columns, self.schema.added)
 
     def write_shard(self, name: str, rows: list[Row]) -> Mapping[str, Any]:
         """Write a shard, and return its manifest entry."""
@@ -217,7 +219,7 @@ class Table:
         rows = []
         for number, line in iter_lines(path):
             try:
-                row = json.loads(line)
+                row = {**self.schema.added, **json.loads(line)}
                 key = self.schema.key_of({name: row[name] for name in self.schema.columns})
             except (ValueError, KeyError, TypeError):
                 self.damaged = True
@@ -229,8 +231,11 @@ class Table:
         return rows
 
 
-def shard_rows(shard: Path, columns: list[str]) -> Iterator[Row]:
+def shard_rows(shard: Path, columns: list[str], added: Mapping[str, Any] = {}) -> Iterator[Row]:
     """Some columns of the rows of a Parquet file, few rows in memory at a time.
+
+    Args:
+        added: as `Schema.added`.
 
     Raises:
         OSError: the file cannot be read.
@@ -245,11 +250,13 @@ def shard_rows(shard: Path, columns: list[str]) -> Iterator[Row]:
 
     try:
         with ParquetFile(shard) as file:
-            missing = [name for name in columns if name not in file.schema_arrow.names]
+            absent = {name: added.get(name) for name in columns if name not in file.schema_arrow.names}
+            missing = [name for name in absent if name not in added]
             if missing:
                 raise ValueError(f"it has no column {missing[0]!r}")
-            for batch in file.iter_batches(READ_ROWS, columns=columns):
-                yield from batch.to_pylist()
+            for batch in file.iter_batches(READ_ROWS, columns=[name for name in columns if name not in absent]):
+                for row in batch.to_pylist():
+                    yield {**absent, **row}
     except pyarrow.ArrowException as error:
         raise ValueError(f"damaged: {error}") from error
 
