@@ -26,10 +26,10 @@ test-slow: .venv/dev  ## the tests that take longer than the default run allows
 
 test-real: .venv/dev  ## the tests that need a pretrained model, which is fetched once (540 MB in the user's cache)
 	$(BIN)/treestar models fetch smollm2-135m
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m real
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'real and not vllm'
 
 test-vllm: .venv-vllm/dev  ## the tests that need vLLM, on a CPU
-	VLLM_CPU_KVCACHE_SPACE=1 $(VLLM_BIN)/python -m pytest -m vllm tests/policy tests/ppm/public
+	VLLM_CPU_KVCACHE_SPACE=1 $(VLLM_BIN)/python -m pytest -m 'vllm and not slow' tests/policy tests/ppm/public
 
 lint: .venv/dev
 	$(BIN)/ruff format --check .

@@ -118,6 +118,7 @@ class TestCausalModels:
         assert found.values[2] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.vllm
 @pytest.mark.parametrize(
     ("make", "kind", "aggregate"),
