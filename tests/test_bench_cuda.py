@@ -8,9 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 CHECKOUT = Path(__file__).parents[1]
 
 
+@pytest.mark.slow
 def test_every_part_of_the_gpu_bench_runs(tmp_path: Path) -> None:
     out = tmp_path / "cuda.json"
     command = [sys.executable, "bench/cuda.py", "--device", "cpu", "--tiny", "--model", str(tmp_path / "none")]
