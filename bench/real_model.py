@@ -160,7 +160,13 @@ def main() -> None:
         else:
             found[name] = strategies(problems, arguments.samples, arguments.seed)
         print(name, found[name], flush=True)
-    write_record(RESULTS / f"real_model_{arguments.part}.json", found, arguments.seed)
+    # Without the folder's path, which is different on every machine.
+    command = (
+        f"python bench/real_model.py {arguments.part} --data FOLDER --problems {count} --tokens {arguments.tokens}"
+    )
+    if arguments.part == "strategies":
+        command += f" --samples {arguments.samples}"
+    write_record(RESULTS / f"real_model_{arguments.part}.json", found, arguments.seed, command)
 
 
 if __name__ == "__main__":

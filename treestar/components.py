@@ -96,8 +96,8 @@ def program_components(components: Components, guided: bool) -> Components:
     """`components` for problems that ask for a program: the policy writes one, and the problem's tests judge it.
 
     Args:
-        guided: a program that fails the public tests of its problem is no answer. Only policies of the `code` format
-            are guided.
+        guided: a program that fails the public tests of its problem is not an answer. Only policies of the `code`
+            format are guided.
     """
     policy, verifier = writing_programs(components.policy), components.verifier
     tests = UnitTestVerifier(components.executor)

@@ -228,7 +228,7 @@ def test_a_benchmark_asks_for_programs_and_grades_them_with_no_further_flag(tmp_
         found = rows["mcts", name]["filtered_resps"]
         assert any(right in answer for answer in found)
         assert all(right in answer or "return 2" in answer or "print(2)" in answer for answer in found), (
-            "a program that fails its public tests is no answer"
+            "a program that fails its public tests is not an answer"
         )
 
 

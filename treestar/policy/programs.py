@@ -20,7 +20,7 @@ def writing_programs(policy: Policy) -> Policy:
 
 
 class TestedPolicy(WrappedPolicy):
-    """A policy of the `code` format. A program that fails the public tests of its problem is no answer, so its
+    """A policy of the `code` format. A program that fails the public tests of its problem is not an answer, so its
     trajectory has failed: a search learns that long before any hidden test."""
 
     __test__ = False  # not a test, whatever its name tells pytest

@@ -97,7 +97,7 @@ class OpenAIPolicy(LanguageModelPolicy):
         """Held while the way is being chosen, on that event loop."""
 
     def writing(self, step_format: StepFormat) -> OpenAIPolicy:
-        """See `LanguageModelPolicy.writing`. How the server is asked depends on the format, so it is found out anew."""
+        """See `LanguageModelPolicy.writing`. How the server is asked depends on the format, so it is probed again."""
         other = cast(OpenAIPolicy, super().writing(step_format))
         other.way, other.choosing = None, None
         return other

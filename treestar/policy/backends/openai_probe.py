@@ -39,7 +39,7 @@ PROBE: dict[str, Any] = {
     "stop": ["9"],
     "include_stop_str_in_output": True,
 }
-"""Too few tokens to reach 8 when beginning anew, and enough to reach 9 when going on."""
+"""Too few tokens to reach 8 when starting over, and enough to reach 9 when going on."""
 
 COUNTING = "Count from 1 to 20 in one line: only the numbers, with blanks between them."
 
@@ -120,7 +120,7 @@ async def probe_completions(step_format: StepFormat, dialect: Dialect, tokenizer
     return Completions(step_format, dialect, tokenizer, False, adds_bos, sentence)
 
 
-Verdict = Literal["continues", "anew", "unclear"]
+Verdict = Literal["continues", "restarts", "unclear"]
 
 
 async def probe_chat(step_format: StepFormat, dialect: Dialect, url: str, ask: Ask) -> Way:
@@ -166,7 +166,7 @@ async def probe_continuing(
         completion = await ask("/chat/completions", {**PROBE, **fields, "messages": messages})
     except Refusal as refusal:
         if refusal.status in (400, 422) or PREFILL_REFUSED.search(refusal.message):
-            return "anew"
+            return "restarts"
         raise
     return verdict(completion, asked=not dialect.refused.intersection(CONTINUE_REPLY))
 
@@ -183,5 +183,5 @@ def verdict(completion: Completion, asked: bool) -> Verdict:
     if said.startswith(COUNT) and completion.tokens <= PROBE["max_tokens"]:
         return "continues"  # Mistral's API repeats the reply
     if re.match(r"8\b", said):
-        return "continues" if asked or text[0].isspace() else "anew"
-    return "anew" if re.match(r"1\b|\D*[^\W\d_]", said) else "unclear"
+        return "continues" if asked or text[0].isspace() else "restarts"
+    return "restarts" if re.match(r"1\b|\D*[^\W\d_]", said) else "unclear"

@@ -295,7 +295,7 @@ def asked_to_go_on(step_format: StepFormat, state: State, request: str) -> list[
 
 
 def beginnings(step_format: StepFormat, state: State, begun: str = "") -> list[str]:
-    """What a model that begins its reply anew may repeat: the reply so far, with or without what was put into it."""
+    """What a model that starts its reply over may repeat: the reply so far, with or without what was put into it."""
     if not step_format.keeps_tokens:
         return []  # `StepFormat.own_text` knows how its steps were written
     return [step_format.reply(state) + begun, "".join(map(step_format.written, state.steps)) + begun]

@@ -103,7 +103,7 @@ class StepFormat(ABC):
         return trajectory_text(state)
 
     def own_text(self, state: State, reply: str) -> str:
-        """For a format with `messages`: what a server's answer adds, where it may have begun the reply anew."""
+        """For a format with `messages`: what a server's answer adds, where it may have started the reply over."""
         begun = trajectory_text(state).strip()
         repeated = bool(begun) and reply.lstrip().startswith(begun)
         return reply.lstrip()[len(begun) :].lstrip("\n") if repeated else reply

@@ -102,7 +102,7 @@ def without_delimiters(text: str) -> str:
     position = 0
     for match in MATH.finditer(text):
         between = text[position : match.start()]
-        # A comma between two formulas separates the parts of a list; it is no decimal comma.
+        # A comma between two formulas separates the parts of a list; it is not a decimal comma.
         separates = bool(position) and between.strip() in ("", ",")
         pieces.append(", " if separates else between)
         formula = formula_of(match)

@@ -29,7 +29,7 @@ from treestar.verifier.grading.units import read_compound, read_unit
 __all__ = ["read_form"]
 
 LONGEST_SPOKEN = 60
-"""In characters; longer texts are no set in words such as "all real numbers"."""
+"""In characters; longer texts are not a set in words such as "all real numbers"."""
 MOST_PARTS = 200
 """Maximum elements of a list; longer lists are compared only as words."""
 RELATION = re.compile(r"\\(?:le|ge|ne|in|approx|equiv|sim|to|Rightarrow|implies|subseteq|subset)(?![a-zA-Z])|[=<>]")

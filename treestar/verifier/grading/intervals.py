@@ -63,7 +63,7 @@ def is_written_as_set(form: Form) -> bool:
 
 
 def has_equation(form: Form) -> bool:
-    """Whether a form has an equation, which is no set of real numbers."""
+    """Whether a form contains an equation, which is not a set of real numbers."""
     if isinstance(form, Listing):
         return any(map(has_equation, form.items))
     return isinstance(form, Relation) and "=" in form.operators
