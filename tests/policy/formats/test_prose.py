@@ -172,3 +172,14 @@ def test_limits_are_those_of_the_way_of_writing_and_of_the_context() -> None:
     assert COT.recommended.max_depth == 64
     assert THINKING.recommended.max_depth >= 1000
     assert CotFormat(template, INSTRUCT, context=1000).recommended.max_step_tokens == 250
+
+
+@pytest.mark.parametrize(
+    "text", ["-" * 5000 + "x", "# " * 5000, "**a**" * 2000, "\n" * 5000 + "x", "```\n" * 2001, "$$" * 4001]
+)
+def test_long_texts_that_almost_match_are_read_in_no_time(text: str) -> None:
+    """Patterns that could try every way to split such a text would not return."""
+    bare = CotFormat(plain_template, INSTRUCT)
+    for step_format in (COT, TIR, THINKING, bare):
+        for ended in (False, True):
+            assert (text + "\n\nEnd").startswith(step_format.parse(State(QUESTION), text + "\n\nEnd", ended).text)

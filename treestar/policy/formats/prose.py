@@ -20,15 +20,15 @@ __all__ = ["FENCE", "ProseFormat", "step_end"]
 FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})(.*)$", re.MULTILINE)
 """A line that opens or closes a block of code: the fence, and what follows it."""
 
-HEADINGS = re.compile(r"\s*(?:(?:#+ .*|\*\*[^*\n]+\*\*:?|-{3,})\s*)*")
-"""Blank lines, headings and rules. Nothing is done in a step that has nothing else, so it goes on."""
+HEADING = re.compile(r"#+ .*|\*\*[^*]+\*\*:?|-{3,}")
+"""A line that is a heading or a rule."""
 
 DISPLAYS = (("\\[", "\\]"), ("\\begin{", "\\end{"))
 
 REPEATS, LONGEST_LOOP = 3, 4
 """A reply that repeats the same paragraph, or the same few, this many times would go on like that: it has ended."""
 
-INVENTED = re.compile(r"^\s*(?:#+ *)?(?:Problem|Question|User|Human)\b ?\d*:", re.MULTILINE)
+INVENTED = re.compile(r"^[ \t]*(?:#+ *)?(?:Problem|Question|User|Human)\b ?\d*:", re.MULTILINE)
 """How a model without a chat template goes on after its solution: with a further problem."""
 
 
@@ -121,7 +121,7 @@ class ProseFormat(StepFormat):
 
     def is_over(self, state: State, paragraph: str) -> bool:
         """Whether the reply has ended with `paragraph` although the model would go on."""
-        if self.template is plain_template and INVENTED.match(paragraph):
+        if self.template is plain_template and INVENTED.match(paragraph.lstrip()):
             return True
         texts = [*(step.text.strip() for step in state.steps[-REPEATS * LONGEST_LOOP :]), paragraph.strip()]
         return any(texts[-REPEATS * length :] == texts[-length:] * REPEATS for length in range(1, LONGEST_LOOP + 1))
@@ -146,7 +146,7 @@ def step_end(text: str, separator: str) -> int | None:
     """
     place = first_place(text, separator)
     while place is not None:
-        if not is_open(text[:place]) and not HEADINGS.fullmatch(text[:place]):
+        if not is_open(text[:place]) and not only_headings(text[:place]):
             return end_of(text, separator, place)
         place = next_place(text, separator, place + 1)
     return None
@@ -155,14 +155,13 @@ def step_end(text: str, separator: str) -> int | None:
 def first_end(text: str, separator: str) -> int | None:
     """Where the first step ends if formulas and code are ignored."""
     place = first_place(text, separator)
-    while place is not None and not text[:place].strip():
-        place = next_place(text, separator, place + 1)
     return None if place is None else end_of(text, separator, place)
 
 
 def first_place(text: str, separator: str) -> int | None:
-    # A heading at the very beginning opens this step.
-    return next_place(text, separator, len(separator) if separator.lstrip().startswith("#") else 0)
+    # Blank lines at the beginning end nothing, and a heading there opens this step.
+    start = len(text) - len(text.lstrip())
+    return next_place(text, separator, start + len(separator) * separator.lstrip().startswith("#"))
 
 
 def next_place(text: str, separator: str, start: int) -> int | None:
@@ -175,6 +174,11 @@ def end_of(text: str, separator: str, place: int) -> int:
         return place
     after = place + len(separator)
     return after + len(text[after:]) - len(text[after:].lstrip("\n")) if separator == PARAGRAPH else after
+
+
+def only_headings(text: str) -> bool:
+    """Whether `text` has nothing but blank lines and headings. Nothing is done in such a step, so it goes on."""
+    return all(HEADING.fullmatch(line) for line in map(str.strip, text.splitlines()) if line)
 
 
 def is_open(text: str) -> bool:
