@@ -50,7 +50,9 @@ def equality(problems: Sequence[Problem], tokens: int) -> dict[str, Any]:
         for reply in generated(policy, prompts[first : first + BATCH], tokens)
     ]
     between = time.perf_counter()
-    with treestar.Solver(policy, GreedyConfig(max_generated_tokens=tokens), concurrency=BATCH) as solver:
+    # A budget ends a search between two steps, so a step must not be longer than the budget.
+    config = GreedyConfig(max_generated_tokens=tokens, max_step_tokens=tokens)
+    with treestar.Solver(policy, config, concurrency=BATCH) as solver:
         results = solver.solve_many(list(problems))
     ended = time.perf_counter()
     own = [reply_tokens(result)[:tokens] for result in results]
@@ -65,6 +67,8 @@ def equality(problems: Sequence[Problem], tokens: int) -> dict[str, Any]:
         "first_difference_at": sorted(
             first_difference(one, other) for one, other in zip(references, own, strict=True) if one != other
         ),
+        "tokens_generate": sum(map(len, references)),
+        "tokens_treestar": sum(result.stats.generated_tokens for result in results),
         "seconds_generate": round(between - started, 1),
         "seconds_treestar": round(ended - between, 1),
     }
