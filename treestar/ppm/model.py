@@ -18,10 +18,10 @@ from treestar.policy.models import (
     dtype_for,
     load_config,
     load_tokenizer,
+    load_weights,
     loading,
     policy_path,
     ppm_path,
-    pretrained_arguments,
 )
 from treestar.ppm.encoding import check_step_ends
 from treestar.types import TreestarError
@@ -188,16 +188,12 @@ def load_classifier(path: str, dtype: Any) -> tuple[Any, set[str]]:
     from transformers import AutoModelForSequenceClassification
     from transformers.utils import logging
 
-    folder, more = pretrained_arguments(path)
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # the caller checks what is missing
     try:
-        model, info = AutoModelForSequenceClassification.from_pretrained(
-            folder, num_labels=1, dtype=dtype, output_loading_info=True, **more
-        )
+        return load_weights(AutoModelForSequenceClassification, path, num_labels=1, dtype=dtype)
     finally:
         logging.set_verbosity(verbosity)
-    return model, set(info["missing_keys"])
 
 
 def load_padding_tokenizer(path: str) -> Any:

@@ -5,7 +5,7 @@ from treestar.policy.models.checkpoint import (
     load_causal_model,
     load_config,
     load_generation_config,
-    pretrained_arguments,
+    load_weights,
 )
 from treestar.policy.models.fetchable import FETCHABLE, fetched_folder
 from treestar.policy.models.loading import (
@@ -39,11 +39,11 @@ __all__ = [
     "load_config",
     "load_generation_config",
     "load_tokenizer",
+    "load_weights",
     "loading",
     "model_config",
     "policy_path",
     "ppm_path",
-    "pretrained_arguments",
     "repaired_tokenizer",
     "shipped_path",
 ]

@@ -1,4 +1,4 @@
-"""From a model's folder, hub id or GGUF file to its configuration and weights: the one place that knows the difference.
+"""From a model's folder, hub id, GGUF file or adapter to its configuration and weights: the one place that knows the difference.
 
 Loading raises whatever transformers, the hub client, safetensors and torch raise; callers stand inside `loading`.
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
+from treestar.policy.models.adapter import base_of, is_adapter, merged
 from treestar.policy.models.cache import cache_folder
 from treestar.policy.models.gguf_file import check_gguf_packages, is_gguf
 from treestar.policy.models.tokenizer import load_tokenizer
@@ -22,24 +23,28 @@ __all__ = [
     "load_causal_model",
     "load_config",
     "load_generation_config",
-    "pretrained_arguments",
+    "load_weights",
     "save_converted",
 ]
 
 
 def load_config(path: str) -> Any:
-    """The transformers configuration."""
+    """The transformers configuration; an adapter without one has its base's."""
     from transformers import AutoConfig
 
-    folder, more = pretrained_arguments(path)
-    more.pop("quantization_config", None)
-    return AutoConfig.from_pretrained(folder, **more)
+    if is_adapter(path) and not (Path(path) / "config.json").is_file():
+        return load_config(base_of(path))
+    if is_gguf(path):
+        return AutoConfig.from_pretrained(Path(path).parent, gguf_file=Path(path).name)
+    return AutoConfig.from_pretrained(path)
 
 
 def load_generation_config(path: str) -> Any:
-    """The sampling defaults of the model's generation_config.json; None if there is none."""
+    """The sampling defaults of the model's generation_config.json, for an adapter its base's; None if there is none."""
     from transformers import GenerationConfig
 
+    if is_adapter(path):
+        return load_generation_config(base_of(path))
     try:
         return GenerationConfig.from_pretrained(str(Path(path).parent) if is_gguf(path) else path)
     except OSError:
@@ -47,43 +52,60 @@ def load_generation_config(path: str) -> Any:
 
 
 def load_causal_model(path: str, **kwargs: Any) -> Any:
-    """The causal language model, on the CPU; the weights of a GGUF file are unpacked.
-
-    Args:
-        path: a folder, hub id or GGUF file.
-        kwargs: for `from_pretrained`, such as `dtype`.
-    """
+    """The causal language model, on the CPU; see `load_weights`."""
     from transformers import AutoModelForCausalLM
 
-    folder, more = pretrained_arguments(path)
-    return AutoModelForCausalLM.from_pretrained(folder, **{**more, **kwargs})
+    return load_weights(AutoModelForCausalLM, path, **kwargs)[0]
 
 
-def pretrained_arguments(path: str) -> tuple[str, dict[str, Any]]:
-    """The name and the keyword arguments with which `from_pretrained` loads the weights at `path`.
+def load_weights(kind: Any, path: str, **kwargs: Any) -> tuple[Any, set[str]]:
+    """The model, on the CPU, and the names of weights that its files lack. The weights of a GGUF file are unpacked, an
+    adapter is merged into its base.
+
+    Args:
+        kind: one of transformers' classes `AutoModelFor...`.
+        path: a folder, also of an adapter, hub id or GGUF file.
+        kwargs: for `from_pretrained`, such as `dtype`.
 
     Raises:
-        TreestarError: it is a GGUF file and a package is missing.
+        TreestarError: a package is missing, or the base of an adapter.
     """
-    if not is_gguf(path):
-        return path, {}
-    check_gguf_packages(path)
-    from transformers import GgufConfig
+    if is_adapter(path):
+        config = kwargs.pop("config", None) or load_config(path)
+        config.num_labels = kwargs.pop("num_labels", config.num_labels)
+        model, missing = load_weights(kind, base_of(path), config=config, **kwargs)
+        return merged(model, path), missing - set(trained_weights(path))
+    more: dict[str, Any] = {}
+    folder = path
+    if is_gguf(path):
+        check_gguf_packages(path)
+        from transformers import GgufConfig
 
-    # Without `dequantize` transformers keeps packed weights, which can be neither trained nor saved.
-    file = Path(path)
-    return str(file.parent), {"gguf_file": file.name, "quantization_config": GgufConfig(dequantize=True)}
+        # Without `dequantize` transformers keeps packed weights, which can be neither trained nor saved.
+        folder = str(Path(path).parent)
+        more = {"gguf_file": Path(path).name, "quantization_config": GgufConfig(dequantize=True)}
+    model, info = kind.from_pretrained(folder, output_loading_info=True, **{**more, **kwargs})
+    return model, set(info["missing_keys"])
+
+
+def trained_weights(path: str) -> list[str]:
+    """The weights that the adapter at `path` holds whole, such as a head, by their names in the model."""
+    from safetensors import safe_open
+
+    with safe_open(Path(path) / "adapter_model.safetensors", framework="pt") as file:
+        return [name.removeprefix("base_model.model.") for name in file.keys() if ".lora_" not in name]  # noqa: SIM118
 
 
 def folder_for_other_libraries(path: str, dtype: str) -> str:
-    """`path`, but for a GGUF file a folder in the user's cache with the same model in safetensors; made once.
+    """`path`, but for a GGUF file or an adapter a folder in the user's cache with the whole model in safetensors; made
+    once.
 
     Args:
         dtype: of the weights written; a GGUF file's own are in float32 once they are unpacked.
     """
-    if not is_gguf(path):
+    if not is_gguf(path) and not is_adapter(path):
         return path
-    file = Path(path).resolve()
+    file = (Path(path) / "adapter_model.safetensors" if is_adapter(path) else Path(path)).resolve()
     state = file.stat()
     key = blake2b(repr((str(file), state.st_size, state.st_mtime_ns, dtype)).encode(), digest_size=8).hexdigest()
     folder = cache_folder() / "converted" / f"{file.stem}-{key}"
@@ -102,7 +124,7 @@ def folder_for_other_libraries(path: str, dtype: str) -> str:
 
 
 def save_converted(path: str, folder: Path, dtype: str, computed_in: str, **entries: str) -> None:
-    """Write the model in a GGUF file as an ordinary Hugging Face folder.
+    """Write the model in a GGUF file, or an adapter with its base, as an ordinary Hugging Face folder.
 
     Args:
         dtype: of the weights.

@@ -1,7 +1,7 @@
 """From a model's name to its files, and one sentence where that fails.
 
-A name is a shipped model (a folder beside this file), one that `treestar models fetch` has fetched, a folder, a GGUF
-file, or an id on the Hugging Face hub. The shipped folders are ordinary Hugging Face checkpoints; the README.md of each
+A name is a shipped model (a folder beside this file), one that `treestar models fetch` has fetched, a folder, also of
+a LoRA adapter, a GGUF file, or an id on the Hugging Face hub. The shipped folders are ordinary Hugging Face checkpoints; the README.md of each
 is its model card.
 """
 
@@ -19,6 +19,7 @@ from treestar.policy.models.gguf_file import gguf_in_folder, is_gguf
 from treestar.types import TreestarError
 
 __all__ = [
+    "ADAPTER_CONFIG",
     "DEFAULT_POLICY",
     "PROBLEMS_PATH",
     "SHIPPED",
@@ -33,6 +34,9 @@ __all__ = [
     "ppm_path",
     "shipped_path",
 ]
+
+ADAPTER_CONFIG = "adapter_config.json"
+"""The file that makes a folder a LoRA adapter (see `adapter.py`)."""
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 
@@ -102,8 +106,10 @@ def model_path(kind: ModelKind, name: str) -> str:
             raise TreestarError(f"{kind} {name!r}: there is no such file")
         return str(path)
     file = gguf_in_folder(path)
-    if file is None and not (path / "config.json").is_file():
-        raise TreestarError(f"{kind} {name!r}: that folder has no config.json and no GGUF file, so it is not a model")
+    if file is None and not any((path / known).is_file() for known in ("config.json", ADAPTER_CONFIG)):
+        raise TreestarError(
+            f"{kind} {name!r}: that folder has no config.json, no {ADAPTER_CONFIG} and no GGUF file, so it is not a model"
+        )
     return str(file or path)
 
 

@@ -12,6 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from treestar.policy.models.adapter import base_of, is_adapter
 from treestar.policy.models.gguf_file import is_gguf, load_gguf_tokenizer
 from treestar.types import TreestarError
 
@@ -27,7 +28,7 @@ def load_tokenizer(path: str, **kwargs: Any) -> Any:
     """The transformers tokenizer of a model, with the behavior that its tokenizer.json describes.
 
     Args:
-        path: a folder, hub id or GGUF file.
+        path: a folder, also of an adapter, hub id or GGUF file.
         kwargs: for `from_pretrained`.
 
     Raises:
@@ -45,6 +46,8 @@ def repaired_tokenizer(path: str, **kwargs: Any) -> Any:
 
 def load(path: str, **kwargs: Any) -> tuple[Any, bool]:
     """The tokenizer, and whether it is another one than that of `AutoTokenizer`."""
+    if is_adapter(path) and not (Path(path) / "tokenizer_config.json").is_file():
+        return load(base_of(path), **kwargs)
     if is_gguf(path):
         return checked(load_gguf_tokenizer(Path(path), **kwargs), path), False
     from transformers import AutoTokenizer, PreTrainedTokenizerFast

@@ -1,0 +1,104 @@
+"""LoRA adapters as policies and PPMs: merged with their base at load, equal to what peft computes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.support.tiny_model import tiny_model
+from treestar.policy import load_policy
+from treestar.policy.load import read_step_format
+from treestar.policy.models import folder_for_other_libraries, load_causal_model, load_tokenizer
+from treestar.ppm.load import load_scorer
+from treestar.ppm.model import load_ppm, ppm_from_policy
+from treestar.types import TreestarError
+
+peft = pytest.importorskip("peft")
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("base")
+    model, tokenizer = tiny_model()
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def lora(model: Any, **more: Any) -> Any:
+    """The model with an adapter of random weights, which changes its outputs."""
+    torch.manual_seed(0)
+    config = peft.LoraConfig(r=2, target_modules=["q_proj", "down_proj"], init_lora_weights=False, **more)
+    return peft.get_peft_model(model, config)
+
+
+@pytest.fixture(scope="module")
+def adapter(base: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    """An adapter's folder as peft writes it, and the weights of the merged model."""
+    folder = tmp_path_factory.mktemp("adapter")
+    whole = lora(load_causal_model(str(base)), task_type="CAUSAL_LM")
+    whole.save_pretrained(folder)
+    return folder, whole.merge_and_unload().state_dict()
+
+
+def test_a_policy_is_the_base_with_the_adapter(base: Path, adapter: tuple[Path, Any]) -> None:
+    folder, expected = adapter
+    policy: Any = load_policy(str(folder), "rstar", device="cpu", dtype="float32")
+    found = policy.model.state_dict()
+    assert found.keys() == expected.keys()
+    assert all(torch.allclose(found[name], expected[name], atol=1e-6) for name in expected)
+    plain = load_causal_model(str(base)).state_dict()
+    assert {name for name in plain if not torch.equal(plain[name], found[name])}
+    assert policy.tokenizer.get_vocab() == load_tokenizer(str(base)).get_vocab()
+
+
+def test_the_step_format_is_that_of_the_adapter(adapter: tuple[Path, Any], base: Path, tmp_path: Path) -> None:
+    folder, _ = adapter
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    config = json.loads((base / "config.json").read_text()) | {"treestar_format": "tir"}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert read_step_format(str(tmp_path)).name == "tir"
+    assert load_policy(str(tmp_path), device="cpu").format.name == "tir"
+
+
+def test_other_libraries_get_whole_weights(
+    adapter: tuple[Path, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TREESTAR_CACHE", str(tmp_path))
+    folder, expected = adapter
+    converted = folder_for_other_libraries(str(folder), "float32")
+    found = load_causal_model(converted, dtype=torch.float32).state_dict()
+    assert all(torch.allclose(found[name], expected[name], atol=1e-6) for name in expected)
+    assert folder_for_other_libraries(str(folder), "float32") == converted
+
+
+def test_a_ppm_brings_its_head(base: Path, tmp_path: Path) -> None:
+    ppm = ppm_from_policy(str(base))
+    whole = lora(ppm.model, task_type="SEQ_CLS", modules_to_save=["score"])
+    torch.nn.init.normal_(whole.base_model.model.score.modules_to_save["default"].weight)
+    whole.peft_config["default"].base_model_name_or_path = str(base)
+    whole.save_pretrained(tmp_path)
+    merged = whole.merge_and_unload()
+    merged.config.architectures = ["LlamaForSequenceClassification"]
+    merged.config.save_pretrained(tmp_path)
+    found = load_ppm(str(tmp_path), device="cpu", dtype="float32").model.state_dict()
+    expected = merged.state_dict()
+    assert all(torch.allclose(found[name], expected[name], atol=1e-6) for name in expected)
+    assert expected["score.weight"].abs().sum() > 0
+    assert load_scorer(str(tmp_path), device="cpu").name == str(tmp_path)
+
+
+def test_a_base_that_is_not_there_is_named(adapter: tuple[Path, Any], tmp_path: Path) -> None:
+    folder, _ = adapter
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    settings = json.loads((tmp_path / "adapter_config.json").read_text())
+    for name, message in (("/no/such/folder", "no config.json"), (None, "does not name its base")):
+        (tmp_path / "adapter_config.json").write_text(json.dumps(settings | {"base_model_name_or_path": name}))
+        with pytest.raises(TreestarError, match=message):
+            load_policy(str(tmp_path), device="cpu")

@@ -1,0 +1,48 @@
+"""LoRA adapters: folders of peft that hold only what was trained, and name the model that it belongs to.
+
+An adapter is accepted wherever a model is. Its base is any name that a policy can have; the two are merged at load, so
+nothing else knows the difference.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from treestar.policy.models.loading import ADAPTER_CONFIG, policy_path
+from treestar.types import TreestarError
+
+__all__ = ["base_of", "is_adapter", "merged"]
+
+
+def is_adapter(path: str) -> bool:
+    """Whether `path` is the folder of an adapter."""
+    return (Path(path) / ADAPTER_CONFIG).is_file()
+
+
+def base_of(path: str) -> str:
+    """The folder, GGUF file or hub id of the model that the adapter at `path` belongs to.
+
+    Raises:
+        TreestarError: the adapter does not name it, or it is not on this machine.
+    """
+    settings = json.loads((Path(path) / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    name = settings.get("base_model_name_or_path")
+    if not name:
+        raise TreestarError(f"the adapter {path!r} does not name its base (base_model_name_or_path in {ADAPTER_CONFIG})")
+    return policy_path(name)
+
+
+def merged(model: Any, path: str) -> Any:
+    """`model`, the base, with the adapter at `path` added to its weights.
+
+    Raises:
+        TreestarError: the package peft is missing.
+    """
+    if find_spec("peft") is None:
+        raise TreestarError(f"the adapter {path!r} needs the package peft: pip install 'treestar[adapters]'")
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(model, path).merge_and_unload()
