@@ -1,4 +1,4 @@
-"""From a trained model to a small LoRA adapter of its base: the best approximation of low rank of what training changed.
+"""What training changed in a model, as a small LoRA adapter of its base: the best approximation of low rank.
 
 python -m recipes.word_problems.adapters --base smollm2-135m --trained FOLDER --rank 32 --out FOLDER
 
@@ -62,8 +62,8 @@ def write_adapter(base: str, trained: str, rank: int, out: Path) -> dict[str, fl
         elif name.endswith("proj.weight"):
             module = name.removesuffix(".weight")
             up, down, lost[module] = factors(weight - before[name], rank)
-            tensors[f"base_model.model.{module}.lora_A.weight"] = down.to(torch.bfloat16)
-            tensors[f"base_model.model.{module}.lora_B.weight"] = up.to(torch.bfloat16)
+            tensors[f"base_model.model.{module}.lora_A.weight"] = down.to(torch.bfloat16).contiguous()
+            tensors[f"base_model.model.{module}.lora_B.weight"] = up.to(torch.bfloat16).contiguous()
             modules.add(module.rpartition(".")[2])
         elif not torch.allclose(weight, before[name], rtol=1e-2, atol=1e-4):
             raise ValueError(f"{name} was changed, and an adapter holds only the layers' matrices: train with LoRA")

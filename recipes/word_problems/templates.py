@@ -43,7 +43,7 @@ class Template:
 
     name: str
     wordings: Sequence[str]
-    numbers: Mapping[str, Sequence[float]]
+    numbers: Mapping[str, Sequence[float | str]]
     lines: Sequence[Sequence[str]]
     """Comment, name and expression of every line; numbers stand in braces."""
     whole: bool = False
@@ -59,7 +59,7 @@ def templates() -> list[Template]:
     ]
 
 
-def choices_of(spec: str | list[float]) -> Sequence[float]:
+def choices_of(spec: str | list[float | str]) -> Sequence[float | str]:
     """The numbers that `2..60`, `10..200 step 5` or a list means."""
     if isinstance(spec, list):
         return spec

@@ -1,0 +1,104 @@
+"""Fine-tune SmolLM2-135M-Instruct to solve word problems in the `rstar` format, without a teacher model.
+
+    treestar models fetch smollm2-135m
+    python -m recipes.word_problems.bootstrap --data FOLDER --out DIR
+
+FOLDER holds the training and test sets as JSON lines (gsm8k_train.jsonl, svamp_train.jsonl, ...; the test sets are only
+compared with). Writes DIR/policy, DIR/searched.jsonl (the held-out questions, for `treestar evolve`), and
+DIR/corpus.json (what was taught and what was left out). The same command continues after an interruption.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from recipes.word_problems.corpus import Corpus, Mixture, build_corpus, write_held_out
+from recipes.word_problems.program import trajectory_of
+from treestar.training.run import TrainingProgress
+from treestar.training.sft.config import SFTTrainingConfig
+from treestar.training.sft.data import SFTRow
+from treestar.training.sft.train import train_policy
+
+__all__ = ["BASE", "main", "rows_of", "training_config"]
+
+BASE = "smollm2-135m"
+
+RANK = 32
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    import torch
+
+    parser = argparse.ArgumentParser(description="Fine-tune SmolLM2-135M-Instruct on word problems.")
+    parser.add_argument("--data", type=Path, required=True, help="the folder with the training and test sets")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--base", default=BASE, help="the model to fine-tune, such as an earlier stage's policy")
+    parser.add_argument("--templates", type=int, default=Mixture.templates)
+    parser.add_argument("--svamp-variations", type=int, default=Mixture.svamp_variations)
+    parser.add_argument("--gsm8k-variations", type=int, default=Mixture.gsm8k_variations)
+    parser.add_argument("--gsm8k-lines", type=int, help="only solutions of at most this many lines; 0 for none")
+    parser.add_argument("--epochs", type=float, default=1.0)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    mixture = Mixture(
+        templates=options.templates,
+        svamp_variations=options.svamp_variations,
+        gsm8k_variations=options.gsm8k_variations,
+        gsm8k_lines=options.gsm8k_lines,
+    )
+    corpus = build_corpus(options.data, mixture, options.seed)
+    print(json.dumps(corpus.counts), flush=True)
+    write_held_out(corpus.searched, options.out / "searched.jsonl")
+    (options.out / "corpus.json").write_text(json.dumps(corpus.counts, indent=2) + "\n", encoding="utf-8")
+    config = training_config(
+        options.epochs, options.batch_size, options.learning_rate, options.seed, torch.cuda.is_available()
+    )
+    started = time.monotonic()
+
+    def report(progress: TrainingProgress) -> None:
+        if progress.loss is not None:
+            seconds = time.monotonic() - started
+            print(f"step {progress.step} of {progress.steps}, {seconds:.0f} s, loss {progress.loss:.4f}", flush=True)
+
+    train_policy(
+        rows_of(corpus),
+        options.base,
+        options.out / "policy",
+        config,
+        resume=True,
+        on_data=lambda data: print(data, flush=True),
+        on_progress=report,
+    )
+
+
+def training_config(
+    epochs: float, batch_size: int, learning_rate: float, seed: int, has_accelerator: bool
+) -> SFTTrainingConfig:
+    """LoRA on all matrices of the layers: nothing else changes, so that the policy ships as a small adapter."""
+    return SFTTrainingConfig(
+        step_format="rstar",
+        lora={"r": RANK, "lora_alpha": 2 * RANK, "target_modules": "all-linear"},
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        save_steps=100,
+        seed=seed,
+        bf16=has_accelerator,
+    )
+
+
+def rows_of(corpus: Corpus) -> list[SFTRow]:
+    """The trajectory of every taught question."""
+    found = [(problem.id, trajectory_of(problem)) for problem in corpus.taught]
+    return [SFTRow(name, trajectory) for name, trajectory in found if trajectory is not None]
+
+
+if __name__ == "__main__":
+    main()

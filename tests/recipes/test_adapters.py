@@ -1,0 +1,72 @@
+"""What training changed, as an adapter: nothing is lost where the change has the adapter's rank."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+pytest.importorskip("peft")
+
+from recipes.word_problems.adapters import factors, write_adapter
+from tests.support.tiny_model import tiny_model
+from treestar.policy.models import load_causal_model
+from treestar.ppm.model import load_ppm, ppm_from_policy
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("base")
+    model, tokenizer = tiny_model()
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def changed(model: torch.nn.Module, rank: int) -> None:
+    """Add a change of that rank to every matrix of the layers."""
+    torch.manual_seed(0)
+    for name, weight in model.named_parameters():
+        if name.endswith("proj.weight"):
+            weight.data += 0.02 * torch.randn(weight.shape[0], rank) @ torch.randn(rank, weight.shape[1])
+
+
+def test_a_policy_comes_back(base: Path, tmp_path: Path) -> None:
+    model = load_causal_model(str(base))
+    changed(model, 2)
+    model.config.treestar_format = "rstar"
+    model.save_pretrained(tmp_path / "trained")
+    lost = write_adapter(str(base), str(tmp_path / "trained"), 2, tmp_path / "adapter")
+    assert max(lost.values()) < 1e-6
+    found, expected = load_causal_model(str(tmp_path / "adapter")).state_dict(), model.state_dict()
+    assert all(torch.allclose(found[name], expected[name], atol=5e-3) for name in expected)
+    assert load_causal_model(str(tmp_path / "adapter")).config.treestar_format == "rstar"
+
+
+def test_a_ppm_comes_back_with_its_head(base: Path, tmp_path: Path) -> None:
+    ppm = ppm_from_policy(str(base))
+    changed(ppm.model, 1)
+    torch.nn.init.normal_(ppm.model.score.weight)
+    ppm.save(tmp_path / "trained")
+    write_adapter(str(base), str(tmp_path / "trained"), 1, tmp_path / "adapter")
+    found = load_ppm(str(tmp_path / "adapter"), device="cpu", dtype="float32")
+    expected = ppm.model.state_dict()
+    assert all(torch.allclose(weight, expected[name], atol=5e-3) for name, weight in found.model.state_dict().items())
+    assert found.step_format.name == ppm.step_format.name
+
+
+def test_another_change_than_of_matrices_is_refused(base: Path, tmp_path: Path) -> None:
+    model = load_causal_model(str(base))
+    model.model.norm.weight.data += 1
+    model.save_pretrained(tmp_path / "trained")
+    with pytest.raises(ValueError, match="train with LoRA"):
+        write_adapter(str(base), str(tmp_path / "trained"), 2, tmp_path / "adapter")
+
+
+def test_factors_say_what_they_lose() -> None:
+    change = torch.diag(torch.tensor([3.0, 4.0]))
+    up, down, lost = factors(change, 1)
+    assert torch.allclose(up @ down, torch.diag(torch.tensor([0.0, 4.0])), atol=1e-6)
+    assert lost == pytest.approx(9 / 25)
+    assert factors(torch.zeros(2, 3), 1)[2] == 0.0

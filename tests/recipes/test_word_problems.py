@@ -1,0 +1,183 @@
+"""The recipe for word problems: programs from annotated solutions, their variations, and what may not be taught."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+pytest.importorskip("yaml")
+
+from recipes.word_problems.annotated import program_of_solution
+from recipes.word_problems.corpus import Mixture, build_corpus, is_held_out
+from recipes.word_problems.equations import program_of_equation
+from recipes.word_problems.overlap import TEST_SETS, Overlaps
+from recipes.word_problems.program import WordProblem, trajectory_of
+from recipes.word_problems.templates import filled, template_questions, templates
+from recipes.word_problems.variation import varied, with_other_people
+from treestar.policy.formats import reply_parts, step_format_for
+
+CLIPS = {
+    "id": "clips",
+    "question": "Natalia sold clips to 48 of her friends in April, and then she sold half as many clips in May. How "
+    "many clips did Natalia sell altogether in April and May?",
+    "answer": "72",
+    "solution": "Natalia sold 48/2 = <<48/2=24>>24 clips in May.\n"
+    "Natalia sold 48+24 = <<48+24=72>>72 clips altogether in April and May.",
+}
+BOOKS = {
+    "id": "books",
+    "question": "If Bryan has 56 books in each of his 9 bookshelves, how many books does he have in total?",
+    "answer": "504",
+    "equation": "( 56.0 * 9.0 )",
+}
+SETS = Path(__file__).parents[3] / "shared" / "data" / "sets"
+
+
+def clips() -> WordProblem:
+    found = program_of_solution(CLIPS)
+    assert found is not None
+    return found
+
+
+def test_annotations_become_steps_that_name_their_results() -> None:
+    trajectory = trajectory_of(clips())
+    assert trajectory is not None
+    assert [step.text for step in trajectory.steps] == [
+        "# Natalia sold clips in May\nclips_may = 48 / 2",
+        "# Natalia sold clips altogether in April and May\nclips_april_may = 48 + clips_may\nprint(clips_april_may)",
+        "The answer is \\boxed{72}.",
+    ]
+    assert [execution.output for execution in trajectory.executions] == ["", "72.0\n", ""]
+
+
+def test_an_equation_becomes_one_step() -> None:
+    found = program_of_equation(BOOKS)
+    assert found is not None
+    [line] = found.lines
+    assert (line.name, line.comment, line.expression) == ("books", "books in total", "56 * 9")
+
+
+@pytest.mark.parametrize(
+    "solution",
+    [
+        "He has <<48/2=25>>25 left.",  # a false annotation
+        "He has <<48/2=24>>24 left.",  # right, but another number than the answer
+        "He has 72 left.",
+        "He has <<import os=72>>72.",
+        "He has <<1/0=72>>72.",
+    ],
+)
+def test_a_solution_that_does_not_follow_is_left_out(solution: str) -> None:
+    assert program_of_solution({**CLIPS, "solution": solution}) is None
+
+
+def test_a_false_equation_is_left_out() -> None:
+    assert program_of_equation({**BOOKS, "equation": "( 56.0 + 9.0 )"}) is None
+    assert program_of_equation({**BOOKS, "equation": "( 56.0 * "}) is None
+
+
+def test_percentages_and_thousands_are_read() -> None:
+    row = {"id": "", "question": "", "answer": "1200", "solution": "That is <<20%*6,000=1200>>1200 dollars."}
+    found = program_of_solution(row)
+    assert found is not None
+    assert found.lines[0].expression == "(20 / 100) * 6000"
+
+
+@given(st.integers(0, 10**6))
+@settings(max_examples=60, deadline=None)
+def test_a_variation_changes_question_and_program_together(seed: int) -> None:
+    random = Random(seed)
+    found = varied(clips(), random, "v0")
+    assert found is not None
+    other = with_other_people(found, random)
+    [number] = re.findall(r"\d+", other.question)
+    assert number != "48"
+    assert float(other.answer) == int(number) * 1.5
+    assert trajectory_of(other) is not None
+    assert "Natalia" not in other.question + "".join(line.comment for line in other.lines)
+    assert other.question.split()[0] == other.lines[0].comment.split()[0]
+
+
+def test_every_template_has_questions_that_its_program_answers() -> None:
+    random = Random(0)
+    for template in templates():
+        found = next(each for _ in range(500) if (each := filled(template, random)) is not None)
+        assert trajectory_of(found) is not None, found
+        assert "{" not in found.question
+
+
+def test_template_questions_are_different_and_follow_the_seed() -> None:
+    one, same, other = (list(template_questions(seed, 300)) for seed in (1, 1, 2))
+    assert one == same != other
+    assert len({problem.question for problem in one}) == 300
+    assert all(trajectory_of(problem) is not None for problem in one)
+    assert sum(problem.source == "template/expression" for problem in one) > 30
+
+
+def test_a_question_with_other_numbers_overlaps() -> None:
+    question = "A farmer has 12 cows and buys 30 more of them at the market on Monday. How many cows has he got now?"
+    overlaps = Overlaps([question, "Maria has 3 cats and 4 dogs. How many pets?"])
+    assert question.replace("12", "17").replace("30", "1,250.5") in overlaps
+    assert "So: maria has 5 cats and 9 dogs. How many pets? Think." in overlaps
+    assert "A farmer has 12 cows and sells 3 of them. How many cows are left on his farm?" not in overlaps
+    assert "What is 5% of 80?" not in Overlaps(["What is 7% of 90?"])  # too short to mean anything
+
+
+def write_sets(folder: Path, rows: dict[str, list[dict[str, str]]]) -> None:
+    for name in (*TEST_SETS, "gsm8k_train", "svamp_train", "math_train3k_solutions"):
+        lines = "".join(json.dumps(row) + "\n" for row in rows.get(name, []))
+        (folder / f"{name}.jsonl").write_text(lines)
+
+
+def test_held_out_and_test_questions_are_not_taught(tmp_path: Path) -> None:
+    many = [{**CLIPS, "id": f"clips-{number}", "question": f"{number} {CLIPS['question']}"} for number in range(30)]
+    test = [{"question": "3 " + BOOKS["question"]}]
+    write_sets(tmp_path, {"gsm8k_train": many, "svamp_train": [BOOKS], "svamp": test})  # type: ignore[dict-item]
+    corpus = build_corpus(tmp_path, Mixture(templates=20, searched_templates=5), seed=0)
+    taught = {problem.id for problem in corpus.taught}
+    assert corpus.counts["overlapping a test question"] == {"gsm8k": 0, "svamp": 1}
+    assert not any(name.startswith("books") for name in taught)
+    for row in many:
+        of_row = [name for name in taught if name == row["id"] or name.startswith(row["id"] + "-")]
+        searched = [each for each in corpus.searched if each["id"] == row["id"]]
+        assert bool(of_row) != bool(searched) == is_held_out(row["id"])
+    assert sum(problem.source.startswith("template") for problem in corpus.taught) == 20
+    assert build_corpus(tmp_path, Mixture(templates=20, searched_templates=5), seed=0) == corpus
+
+
+@pytest.mark.skipif(not SETS.is_dir(), reason="the training sets are not beside this checkout")
+def test_most_of_the_training_sets_convert() -> None:
+    for name, convert, least in (("gsm8k", program_of_solution, 0.92), ("svamp", program_of_equation, 0.97)):
+        with (SETS / f"{name}_train.jsonl").open(encoding="utf-8") as lines:
+            rows = [json.loads(line) for _, line in zip(range(600), lines, strict=False)]
+        found = [each for row in rows if (each := convert(row)) is not None]
+        assert len(found) >= least * len(rows)
+        trajectories = [trajectory_of(each) for each in found]
+        assert all(trajectories)
+        # A comment with a result in it would teach the policy to guess what Python computes.
+        assert not any(re.search(r"\d", line.comment) for each in found for line in each.lines)
+
+
+def test_the_taught_text_is_what_the_format_reads() -> None:
+    from tests.support.tiny_model import tiny_model
+
+    model, tokenizer = tiny_model()
+    step_format = step_format_for(model.config, tokenizer, "rstar")
+    trajectory = trajectory_of(clips())
+    assert trajectory is not None
+    parts = reply_parts(step_format, trajectory)
+    assert [text for text, own in parts if not own] == ["\n", "\n<output>72.0<end_of_output>\n<answer>"]
+
+
+def test_the_development_questions_are_not_taught() -> None:
+    with (Path("recipes") / "word_problems" / "everyday.jsonl").open(encoding="utf-8") as lines:
+        rows = [json.loads(line) for line in lines]
+    overlaps = Overlaps(row["question"] for row in rows)
+    assert len({row["question"] for row in rows}) == len(rows) == 100
+    assert not any(problem.question in overlaps for problem in template_questions(0, 3000))
