@@ -35,10 +35,11 @@ def program_of_solution(row: Mapping[str, Any]) -> WordProblem | None:
                 told = value_of(plain(result), {})
             except ValueError:
                 return None
-            if abs(value - told) > Fraction(1, 100) * max(1, abs(told)):
+            if abs(value - told) > Fraction(1, 100) * max(Fraction(1), abs(told)):
                 return None
             name = named([words_of(after), words_of(before)[-3:]], values)
-            lines.append(Line(comment_of(before, after) or " ".join(name.rstrip("_0123456789").split("_")), name, written))
+            comment = comment_of(before, after) or " ".join(name.rstrip("_0123456789").split("_"))
+            lines.append(Line(comment, name, written))
             values[name] = value
     if not lines or values[lines[-1].name] != Fraction(row["answer"].replace(",", "")):
         return None
