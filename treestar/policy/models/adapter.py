@@ -31,7 +31,9 @@ def base_of(path: str) -> str:
     settings = json.loads((Path(path) / ADAPTER_CONFIG).read_text(encoding="utf-8"))
     name = settings.get("base_model_name_or_path")
     if not name:
-        raise TreestarError(f"the adapter {path!r} does not name its base (base_model_name_or_path in {ADAPTER_CONFIG})")
+        raise TreestarError(
+            f"the adapter {path!r} does not name its base: give base_model_name_or_path in {ADAPTER_CONFIG}"
+        )
     return policy_path(name)
 
 

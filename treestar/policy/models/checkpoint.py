@@ -1,6 +1,6 @@
-"""From a model's folder, hub id, GGUF file or adapter to its configuration and weights: the one place that knows the difference.
+"""From a model's folder, hub id, GGUF file or adapter to its configuration and weights.
 
-Loading raises whatever transformers, the hub client, safetensors and torch raise; callers stand inside `loading`.
+Nothing else knows the difference. Loading raises whatever transformers, the hub client, safetensors and torch raise; callers stand inside `loading`.
 """
 
 from __future__ import annotations

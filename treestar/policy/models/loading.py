@@ -1,8 +1,8 @@
 """From a model's name to its files, and one sentence where that fails.
 
-A name is a shipped model (a folder beside this file), one that `treestar models fetch` has fetched, a folder, also of
-a LoRA adapter, a GGUF file, or an id on the Hugging Face hub. The shipped folders are ordinary Hugging Face checkpoints; the README.md of each
-is its model card.
+A name is a shipped model (a folder beside this file), one that `treestar models fetch` has fetched, a folder (also of
+a LoRA adapter), a GGUF file, or an id on the Hugging Face hub. The shipped folders are ordinary Hugging Face
+checkpoints; the README.md of each is its model card.
 """
 
 from __future__ import annotations
@@ -108,7 +108,8 @@ def model_path(kind: ModelKind, name: str) -> str:
     file = gguf_in_folder(path)
     if file is None and not any((path / known).is_file() for known in ("config.json", ADAPTER_CONFIG)):
         raise TreestarError(
-            f"{kind} {name!r}: that folder has no config.json, no {ADAPTER_CONFIG} and no GGUF file, so it is not a model"
+            f"{kind} {name!r}: that folder has no config.json, no {ADAPTER_CONFIG} and no GGUF file, so it is not a "
+            "model"
         )
     return str(file or path)
 
