@@ -1,4 +1,4 @@
-"""A policy behind a server, with a real server process and the embedded model: requests, responses, failures."""
+"""A policy behind a real server with the embedded model: requests, responses, failures."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ KEY = "sk-secret-of-these-tests"
 
 
 @pytest.fixture(scope="module")
+def port(completion_port: int) -> int:
+    return completion_port
+
+
+@pytest.fixture
 def server() -> Iterator[ServerProcess]:
     server = ServerProcess()
     yield server
     server.kill()
-
-
-@pytest.fixture(scope="module")
-def port(server: ServerProcess) -> int:
-    return server.port
 
 
 @pytest.fixture(autouse=True)
@@ -231,7 +231,7 @@ class TestFaults:
             return kinds[number // 3] if number % 3 == 1 and number // 3 < len(kinds) else None
 
         with FaultProxy(port, fault) as proxy:
-            policy = policy_at(proxy.url, timeout=8.0)
+            policy = policy_at(proxy.url, timeout=4.0)
             results = solve(policy)
         assert [shape(result) for result in results] == undisturbed
         assert proxy.injected == dict.fromkeys(kinds, 1)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from support.served_policy import ServerProcess, policy_at
+from support.served_policy import policy_at
 from support.vllm_server import VLLMServer
 
 from treestar.cli.problem_file import read_problems
@@ -49,9 +49,7 @@ def reference() -> TransformersPolicy:
 )
 def policy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LanguageModelPolicy]:
     if request.param == "server":
-        server = ServerProcess()
-        yield policy_at(server.port)
-        server.kill()
+        yield policy_at(request.getfixturevalue("completion_port"))
         return
     if request.param == "vllm serve":
         serving = VLLMServer(MODEL_PATH, tmp_path_factory.mktemp("vllm") / "log")
@@ -155,6 +153,12 @@ def test_a_state_that_does_not_fit_is_said_so(policy: LanguageModelPolicy) -> No
     long = State(Problem("How much is " + "1 + " * 3000 + "1?"))
     with pytest.raises(ContextOverflow):
         propose(policy, [long])
+
+
+def test_more_prompts_at_a_time_than_a_forward_pass_takes(policy: LanguageModelPolicy) -> None:
+    """vLLM reads at most 2048 tokens per pass on a CPU, so that one prompt does not fit as a whole."""
+    states = [State(Problem(" ".join(["How many?"] * (20 + each % 7)), id=f"{each}")) for each in range(128)]
+    assert all(len(each.steps) == 1 for each in propose(policy, states, sampling=Sampling(1.0, 1.0, 4)))
 
 
 def test_cancelled_proposals_leave_the_backend_working(policy: LanguageModelPolicy) -> None:
