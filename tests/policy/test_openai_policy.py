@@ -231,7 +231,7 @@ class TestFaults:
             return kinds[number // 3] if number % 3 == 1 and number // 3 < len(kinds) else None
 
         with FaultProxy(port, fault) as proxy:
-            policy = policy_at(proxy.url, timeout=4.0)
+            policy = policy_at(proxy.url, timeout=8.0)
             results = solve(policy)
         assert [shape(result) for result in results] == undisturbed
         assert proxy.injected == dict.fromkeys(kinds, 1)

@@ -82,18 +82,29 @@ def after(state: State, step: Step) -> State:
     return State(state.problem, (*state.steps, step), (*state.executions, Execution()))
 
 
-def test_greedy_steps_are_the_models_own(policy: LanguageModelPolicy, reference: TransformersPolicy) -> None:
-    """Along whole trajectories, compared with the model itself. In float32 the embedded model has no ties here."""
-    states = STATES
+@pytest.fixture(scope="module")
+def greedy(reference: TransformersPolicy) -> list[tuple[list[State], list[Proposal]]]:
+    """The states of whole greedy trajectories, level by level, and what the model itself proposes."""
+    levels, states = [], STATES
     for _ in range(3):
-        found, expected = (propose(each, states, sampling=GREEDY) for each in (policy, reference))
+        proposals = propose(reference, states, sampling=GREEDY)
+        levels.append((states, proposals))
+        states = [after(state, each.steps[0]) for state, each in zip(states, proposals, strict=True)]
+        states = [state for state in states if state.steps[-1].ending == "step"]
+    return levels
+
+
+def test_greedy_steps_are_the_models_own(
+    policy: LanguageModelPolicy, greedy: list[tuple[list[State], list[Proposal]]]
+) -> None:
+    """Along whole trajectories, compared with the model itself. In float32 the embedded model has no ties here."""
+    for states, expected in greedy:
+        found = propose(policy, states, sampling=GREEDY)
         assert texts(found) == texts(expected)
         for one, other in zip(found, expected, strict=True):
             assert (one.prompt_tokens, one.generated_tokens) == (other.prompt_tokens, other.generated_tokens)
             assert one.steps[0].ending == other.steps[0].ending
             assert one.steps[0].log_probability == pytest.approx(other.steps[0].log_probability, abs=1e-3)
-        states = [after(state, each.steps[0]) for state, each in zip(states, expected, strict=True)]
-        states = [state for state in states if state.steps[-1].ending == "step"]
 
 
 def test_steps_stop_at_their_tags(policy: LanguageModelPolicy) -> None:
