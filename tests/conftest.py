@@ -1,8 +1,16 @@
-"""Environment for tests, set before torch, Ray or the hub client is imported: no network, no spinning threads."""
+"""Environment for tests, set before torch, Ray or the hub client is imported: no network, no spinning threads.
+
+And one sandbox process for the tests of other rooms than the sandbox.
+"""
 
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -11,4 +19,22 @@ os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # Ray's setting for a cluster on 127.0.0.1
 os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # otherwise Ray leaves one in the home folder
 # So that programs started by tests can import `support` too.
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]))
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH", "")]))
+
+from support.shared_sandbox import SharedSandbox  # noqa: E402  # it imports treestar
+
+from treestar.verifier.sandbox import executor  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def shared_sandbox() -> Iterator[SharedSandbox]:
+    made = SharedSandbox()
+    yield made
+    made.close()
+
+
+@pytest.fixture(autouse=True)
+def _sandbox(request: pytest.FixtureRequest, shared_sandbox: SharedSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Executors made in a test use one sandbox process, except in the sandbox's own tests."""
+    if TESTS / "verifier" / "sandbox" not in request.path.parents:
+        monkeypatch.setattr(executor, "Connection", shared_sandbox.lease)

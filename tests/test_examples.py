@@ -16,12 +16,11 @@ PRINTS = {
     "train_ppm.py": ["preferred: ", "losses: [", "guided by it: "],
     "compare_strategies.py": ["majority, PPM weights", "MCTS, PPM"],
 }
+SLOW = {"train_ppm.py", "compare_strategies.py"}
 ARGUMENTS = {"compare_strategies.py": ["1"]}
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name == "compare_strategies.py")) for name in PRINTS]
-)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in PRINTS])
 def test_example(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -115,8 +115,9 @@ def test_the_function_that_assert_statements_are_about(asserts: list[str], name:
 
 
 @needs_shared("sets")
-def test_humaneval_s_own_solutions_pass_however_they_are_written_and_changed_ones_fail() -> None:
-    problems = load_problems("humaneval", SHARED / "sets").problems
+@pytest.mark.parametrize("every", [16, pytest.param(1, marks=pytest.mark.slow)])
+def test_humaneval_s_own_solutions_pass_however_they_are_written_and_changed_ones_fail(every: int) -> None:
+    problems = load_problems("humaneval", SHARED / "sets").problems[::every]
     form = step_format_named("cot", chat).code_format
     assert form is not None
 
@@ -159,6 +160,7 @@ def test_humaneval_s_own_solutions_pass_however_they_are_written_and_changed_one
     assert fooled == set()
 
 
+@pytest.mark.slow
 @needs_shared("sets")
 def test_the_examples_in_humaneval_s_questions_are_public_tests_that_all_but_one_solution_pass() -> None:
     problems = load_problems("humaneval", SHARED / "sets").problems

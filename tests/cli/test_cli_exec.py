@@ -3,19 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import warnings
 from pathlib import Path
 
 import pytest
-
-COMMAND = [str(Path(sys.executable).with_name("treestar")), "exec"]
-
-
-def execute(file: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    ran = subprocess.run([*COMMAND, str(file), *options], capture_output=True, text=True, timeout=120)
-    assert "Traceback" not in ran.stdout + ran.stderr
-    return ran
 
 
 @pytest.fixture
@@ -25,28 +16,28 @@ def steps(tmp_path: Path) -> Path:
     return file
 
 
-def test_steps_run_in_turn_up_to_the_first_that_fails(steps: Path) -> None:
-    ran = execute(steps)
-    assert ran.returncode == 1
-    assert "ZeroDivisionError: division by zero (line 1: `x / 0`)" in ran.stdout
-    assert "never" not in ran.stdout
+def test_steps_run_in_turn_up_to_the_first_that_fails(treestar, steps: Path) -> None:
+    ran = treestar("exec", str(steps))
+    assert ran.code == 1
+    assert "ZeroDivisionError: division by zero (line 1: `x / 0`)" in ran.out
+    assert "never" not in ran.out
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_step(steps: Path) -> None:
+def test_a_byte_order_mark_is_no_part_of_the_first_step(treestar, steps: Path) -> None:
     steps.write_bytes(b"\xef\xbb\xbf" + steps.read_bytes())
-    results = list(map(json.loads, execute(steps, "--json").stdout.splitlines()))
+    results = list(map(json.loads, treestar("exec", str(steps), "--json").out.splitlines()))
     assert results[0]["error"] is None
 
 
-def test_json_has_one_object_a_step(steps: Path) -> None:
-    results = list(map(json.loads, execute(steps, "--json").stdout.splitlines()))
+def test_json_has_one_object_a_step(treestar, steps: Path) -> None:
+    results = list(map(json.loads, treestar("exec", str(steps), "--json").out.splitlines()))
     assert [(result["step"], result["output"]) for result in results] == [(1, ""), (2, "3\n"), (3, "")]
     assert [result["error"] is None for result in results] == [True, True, False]
     assert all(result["seconds"] > 0 and result["peak_memory"] > 0 for result in results)
     assert set(results[0]) == {"step", "code", "output", "error", "seconds", "peak_memory"}
 
 
-def test_each_wall_can_be_tried_alone(tmp_path: Path) -> None:
+def test_each_wall_can_be_tried_alone(treestar, tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
     secret = tmp_path / "secret"
     secret.write_text("4711")
     secret.chmod(0o644)
@@ -57,16 +48,20 @@ def test_each_wall_can_be_tried_alone(tmp_path: Path) -> None:
         (("--no-restricted",), "PermissionError"),
         (("--isolation", "process"), "NotAllowed: 'open' may not be used"),
     ):
-        ran = execute(reads, *options)
-        assert ran.returncode == 1
-        assert error in ran.stdout
-        assert "4711" not in ran.stdout
-        assert ("warning: isolation='process'" in ran.stderr) == ("process" in options)
+        ran = treestar("exec", str(reads), *options)
+        assert ran.code == 1
+        assert error in ran.out
+        assert "4711" not in ran.out
+        # pytest records warnings; this is how the command displays them.
+        shown = [warnings.formatwarning(each.message, each.category, each.filename, each.lineno) for each in recwarn]
+        assert any(each.startswith("warning: isolation='process'") for each in shown) == ("process" in options)
 
 
-def test_wrong_input_is_said_in_a_sentence(steps: Path, tmp_path: Path) -> None:
-    neither = execute(steps, "--isolation", "process", "--no-restricted")
-    assert (neither.returncode, "would leave nothing between" in neither.stderr) == (2, True)
-    missing = execute(tmp_path / "none.txt")
-    assert (missing.returncode, "cannot be read" in missing.stderr) == (1, True)
-    assert "SandboxConfig.seconds must be a finite number above 0" in execute(steps, "--seconds", "-1").stderr
+def test_wrong_input_is_said_in_a_sentence(treestar, steps: Path, tmp_path: Path) -> None:
+    neither = treestar("exec", str(steps), "--isolation", "process", "--no-restricted")
+    assert (neither.code, "would leave nothing between" in neither.err) == (2, True)
+    missing = treestar("exec", str(tmp_path / "none.txt"))
+    assert (missing.code, "cannot be read" in missing.err) == (1, True)
+    assert (
+        "SandboxConfig.seconds must be a finite number above 0" in treestar("exec", str(steps), "--seconds", "-1").err
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,6 @@ from support.reward_model_makers import causal, process_head
 from support.reward_models import byte_tokenizer
 
 from treestar import MCTSConfig, Solver
-from treestar.cli import main
 from treestar.search import Tree
 from treestar.search.answer import trajectory_score
 
@@ -25,28 +23,12 @@ def prm(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(make(tmp_path_factory.mktemp("model"), byte_tokenizer()))
 
 
-@pytest.fixture
-def treestar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Call the command in this process; gives its exit code, its output, and all text with line breaks as spaces."""
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["treestar", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        code = ended.value.code
-        return code if isinstance(code, int) else 0, out, re.sub(r"[\s│╭╮╰╯─]+", " ", out + err)
-
-    return call
-
-
 def test_a_public_model_guides_the_search(treestar, prm: str, tmp_path: Path) -> None:
     tree_file, out = tmp_path / "tree.json", tmp_path / "results.jsonl"
     how = ("--scorer", prm, "--aggregate", "mean", "--save-tree", str(tree_file), "--out", str(out))
-    code, _, said = treestar("solve", "What is 2 + 3?", *QUICK, *how)
-    assert code == 0, said
-    assert re.search(r"[1-9]\d* read by the PPM", said)
+    ran = treestar("solve", "What is 2 + 3?", *QUICK, *how)
+    assert ran.code == 0, ran.said
+    assert re.search(r"[1-9]\d* read by the PPM", ran.said)
     tree = Tree.load(tree_file)
     scored = [node for node in tree.nodes if node.score is not None]
     assert scored
@@ -77,6 +59,6 @@ def test_wrong_options_are_one_sentence(treestar, prm: str, tmp_path: Path) -> N
         (("--scorer", "embedded", "--aggregate", "min"), 1, "leave out --aggregate"),
         (("--scorer", prm, "--scorer-kind", "skywork-prm"), 1, "no `bos_token`"),
     ]:
-        code, _, said = treestar("solve", "What is 2 + 3?", *QUICK, *arguments)
-        assert code == expected, said
-        assert sentence in said, said
+        ran = treestar("solve", "What is 2 + 3?", *QUICK, *arguments)
+        assert ran.code == expected, ran.said
+        assert sentence in ran.said, ran.said

@@ -1,6 +1,23 @@
 """Fixtures of the tests of policies."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from threading import Thread
+
 import pytest
+
+
+@pytest.fixture(scope="session")
+def completion_port() -> Iterator[int]:
+    """The port of a server over the embedded model, in a thread of this process."""
+    from support.completion_server import completion_server  # which imports torch
+
+    server = completion_server(0)
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_port
+    server.shutdown()
+    server.server_close()
 
 
 @pytest.fixture

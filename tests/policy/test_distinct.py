@@ -17,7 +17,7 @@ from support.tiny_model import tiny_model
 from treestar.policy import RStarFormat, TransformersPolicy, load_policy
 from treestar.policy.backends.decoding import DecodingBatch
 from treestar.policy.backends.distinct import Beam, extend, next_tokens
-from treestar.policy.backends.generator import CandidateRow, Generator
+from treestar.policy.backends.generator import CandidateRow, Generator, Request, by_request
 from treestar.search import Components, MCTSConfig, Tree, search_one
 from treestar.search.answer import sampled_mass
 from treestar.types import Problem, Proposal, Sampling, State, TreestarError
@@ -142,6 +142,17 @@ def test_distinct_candidates_do_not_depend_on_what_shares_their_batch() -> None:
         assert alone.generated_tokens == proposal.generated_tokens
     assert not policy.generator.batch.rows
     assert not policy.generator.batch.prompts
+
+
+def test_requests_are_taken_in_their_order_in_the_batch_whatever_their_addresses() -> None:
+    requests = sorted((Request([0], 1, Sampling(), number, ()) for number in range(4)), key=id)
+    for order in (requests, requests[::-1]):
+        rows = [
+            CandidateRow([0], 1, Sampling(), [], request=request, index=index)
+            for index in range(2)
+            for request in order
+        ]
+        assert by_request(rows) == [[row for row in rows if row.request is request] for request in order]
 
 
 @pytest.mark.parametrize("min_share", [0.5, 0.1, 0.01])

@@ -1,4 +1,4 @@
-"""A policy behind a server, with a real server process and the embedded model: requests, responses, failures."""
+"""A policy behind a real server with the embedded model: requests, responses, failures."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ KEY = "sk-secret-of-these-tests"
 
 
 @pytest.fixture(scope="module")
+def port(completion_port: int) -> int:
+    return completion_port
+
+
+@pytest.fixture
 def server() -> Iterator[ServerProcess]:
     server = ServerProcess()
     yield server
     server.kill()
-
-
-@pytest.fixture(scope="module")
-def port(server: ServerProcess) -> int:
-    return server.port
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from support.served_policy import ServerProcess, policy_at
+from support.served_policy import policy_at
 from support.vllm_server import VLLMServer
 
 from treestar.cli.problem_file import read_problems
@@ -49,9 +49,7 @@ def reference() -> TransformersPolicy:
 )
 def policy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LanguageModelPolicy]:
     if request.param == "server":
-        server = ServerProcess()
-        yield policy_at(server.port)
-        server.kill()
+        yield policy_at(request.getfixturevalue("completion_port"))
         return
     if request.param == "vllm serve":
         serving = VLLMServer(MODEL_PATH, tmp_path_factory.mktemp("vllm") / "log")
@@ -84,18 +82,29 @@ def after(state: State, step: Step) -> State:
     return State(state.problem, (*state.steps, step), (*state.executions, Execution()))
 
 
-def test_greedy_steps_are_the_models_own(policy: LanguageModelPolicy, reference: TransformersPolicy) -> None:
-    """Along whole trajectories, compared with the model itself. In float32 the embedded model has no ties here."""
-    states = STATES
+@pytest.fixture(scope="module")
+def greedy(reference: TransformersPolicy) -> list[tuple[list[State], list[Proposal]]]:
+    """The states of whole greedy trajectories, level by level, and what the model itself proposes."""
+    levels, states = [], STATES
     for _ in range(3):
-        found, expected = (propose(each, states, sampling=GREEDY) for each in (policy, reference))
+        proposals = propose(reference, states, sampling=GREEDY)
+        levels.append((states, proposals))
+        states = [after(state, each.steps[0]) for state, each in zip(states, proposals, strict=True)]
+        states = [state for state in states if state.steps[-1].ending == "step"]
+    return levels
+
+
+def test_greedy_steps_are_the_models_own(
+    policy: LanguageModelPolicy, greedy: list[tuple[list[State], list[Proposal]]]
+) -> None:
+    """Along whole trajectories, compared with the model itself. In float32 the embedded model has no ties here."""
+    for states, expected in greedy:
+        found = propose(policy, states, sampling=GREEDY)
         assert texts(found) == texts(expected)
         for one, other in zip(found, expected, strict=True):
             assert (one.prompt_tokens, one.generated_tokens) == (other.prompt_tokens, other.generated_tokens)
             assert one.steps[0].ending == other.steps[0].ending
             assert one.steps[0].log_probability == pytest.approx(other.steps[0].log_probability, abs=1e-3)
-        states = [after(state, each.steps[0]) for state, each in zip(states, expected, strict=True)]
-        states = [state for state in states if state.steps[-1].ending == "step"]
 
 
 def test_steps_stop_at_their_tags(policy: LanguageModelPolicy) -> None:
@@ -155,6 +164,12 @@ def test_a_state_that_does_not_fit_is_said_so(policy: LanguageModelPolicy) -> No
     long = State(Problem("How much is " + "1 + " * 3000 + "1?"))
     with pytest.raises(ContextOverflow):
         propose(policy, [long])
+
+
+def test_more_prompts_at_a_time_than_a_forward_pass_takes(policy: LanguageModelPolicy) -> None:
+    """vLLM reads at most 2048 tokens per pass on a CPU, so that one prompt does not fit as a whole."""
+    states = [State(Problem(" ".join(["How many?"] * (20 + each % 7)), id=f"{each}")) for each in range(128)]
+    assert all(len(each.steps) == 1 for each in propose(policy, states, sampling=Sampling(1.0, 1.0, 4)))
 
 
 def test_cancelled_proposals_leave_the_backend_working(policy: LanguageModelPolicy) -> None:

@@ -140,6 +140,29 @@ def test_greedy_is_what_generate_gives() -> None:
         assert (proposal.steps[0].text, proposal.steps[0].tokens) == (expected.text, len(plain))
 
 
+def test_a_sliding_window_limits_attention_and_not_the_context() -> None:
+    """Prompts and replies longer than the window, of different lengths in one batch, are those of `generate`."""
+    from transformers import MistralConfig, MistralForCausalLM
+
+    _, tokenizer = tiny_model()
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
+    more = {"max_position_embeddings": 512, "eos_token_id": tokenizer.eos_token_id, "initializer_range": 0.3}
+    config = MistralConfig(vocab_size=len(tokenizer), **sizes, **more, num_key_value_heads=1, sliding_window=16)
+    policy = TransformersPolicy(MistralForCausalLM(config).eval(), tokenizer, RStarFormat(), "windowed")
+    assert policy.context == 512
+    states = [State(Problem(question)) for question in ("How much is 7 times 8, and why?", "1 + 1?", "What is 12 + 2?")]
+    proposals = propose(policy, *[(state, 1, Sampling(temperature=0.0, max_tokens=40), 0) for state in states])
+    plain_model = MistralForCausalLM(config)
+    plain_model.load_state_dict(policy.model.state_dict())
+    for state, proposal in zip(states, proposals, strict=True):
+        ids = tokenizer(policy.format.prompt(state), add_special_tokens=False, return_tensors="pt")["input_ids"]
+        assert ids.shape[1] > 2 * config.sliding_window
+        plain = plain_model.generate(ids, do_sample=False, max_new_tokens=40)[0, ids.shape[1] :].tolist()
+        text = tokenizer.decode([each for each in plain if each != tokenizer.eos_token_id])
+        assert policy.format.parse(state, text, False).text == proposal.steps[0].text
+
+
 def test_siblings_and_children_read_only_what_is_new_and_say_the_same() -> None:
     model, tokenizer = tiny_model()
     sampling = Sampling(max_tokens=30)

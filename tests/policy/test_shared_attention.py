@@ -20,10 +20,16 @@ WIDTH = 8
     rows=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5)), min_size=1, max_size=7),
     shared_heads=st.sampled_from([1, 2]),
     softcap=st.sampled_from([None, 5.0]),
+    window=st.sampled_from([None, 1, 3, 8]),
     seed=st.integers(0, 1000),
 )
 def test_a_prompt_read_once_is_a_prompt_read_by_every_row(
-    prompts: list[int], rows: list[tuple[int, int]], shared_heads: int, softcap: float | None, seed: int
+    prompts: list[int],
+    rows: list[tuple[int, int]],
+    shared_heads: int,
+    softcap: float | None,
+    window: int | None,
+    seed: int,
 ) -> None:
     generator = torch.Generator().manual_seed(seed)
     heads, columns = 2, max(known for _, known in rows) + 1
@@ -42,12 +48,13 @@ def test_a_prompt_read_once_is_a_prompt_read_by_every_row(
     shared = SharedPrompts(
         of_prompts, torch.arange(max(prompts)) < lengths[:, None], places, slots, int(slots.max()) + 1
     )
-    found, _ = attention(
-        SimpleNamespace(layer_idx=1), query, keys, values, mask, shared_prompts=shared, softcap=softcap
-    )
+    more = {"softcap": softcap, "sliding_window": window}
+    found, _ = attention(SimpleNamespace(layer_idx=1), query, keys, values, mask, shared_prompts=shared, **more)
     for row, place in enumerate(places):
         own_keys, own_values = (
-            torch.cat([of_prompts[1, which, place, :, : prompts[place]], own[row, :, : known[row] + 1]], dim=1)
+            torch.cat([of_prompts[1, which, place, :, : prompts[place]], own[row, :, : known[row] + 1]], dim=1)[
+                :, -(window or 0) :
+            ]
             for which, own in ((0, keys), (1, values))
         )
         for head in range(heads * shared_heads):

@@ -19,6 +19,7 @@ pytest.importorskip("openai", reason="transformers serve needs openai")
 from treestar import MCTSConfig, Solver
 from treestar.policy.models import shipped_path
 
+pytestmark = pytest.mark.slow  # a server of this kind is imitated in tests/policy/test_openai_policy.py
 MODEL_PATH = shipped_path("policy", "embedded")
 
 

@@ -25,7 +25,7 @@ from treestar.policy.formats.templates import template_of
 from treestar.policy.models import shipped_path
 from treestar.ppm import load_scorer, ppm_from_policy
 from treestar.ppm.openai import OpenAIScorer
-from treestar.types import Execution, Problem, Proposal, Sampling, Scorer, Scores, State
+from treestar.types import Execution, Problem, Sampling, Scorer, Scores, State
 
 MODEL_PATH = shipped_path("policy", "embedded")
 SMOLLM2 = Path.home() / ".cache/treestar/models/smollm2-135m"
@@ -100,19 +100,6 @@ class TestNames:
     def test_an_unknown_argument_is_named(self) -> None:
         with pytest.raises(TreestarError, match=r"cannot start with the policy.*no_such_argument"):
             load_policy("vllm:embedded?no_such_argument=1")
-
-
-@pytest.mark.vllm
-def test_more_prompts_at_a_time_than_a_forward_pass_takes() -> None:
-    """vLLM reads at most 2048 tokens per pass on a CPU, so that one prompt does not fit as a whole."""
-    policy = load_policy(f"vllm:embedded?{EAGER}", max_batch=128)
-    states = [State(Problem(" ".join(["How many?"] * (20 + each % 7)), id=f"{each}")) for each in range(128)]
-
-    async def propose() -> list[Proposal]:
-        return await asyncio.gather(*[policy.propose(each, 1, Sampling(1.0, 1.0, 4), 0) for each in states])
-
-    assert all(len(each.steps) == 1 for each in asyncio.run(propose()))
-    asyncio.run(policy.close())
 
 
 LOADS_AND_WAITS = f"""
@@ -191,6 +178,7 @@ class TestAServerOfVLLM:
         assert sum(policy.server.failures.values()) == sum(proxy.injected.values()) == len(faults)
         assert "requests repeated" in policy.report()
 
+    @pytest.mark.slow
     def test_a_server_killed_and_started_again_loses_no_problem(self, server: VLLMServer) -> None:
         policy = policy_at(server.url, patience=300.0)
 

@@ -277,7 +277,7 @@ def test_comments_keep_a_stream_open(address: str) -> None:
 
 def test_shutdown_lets_searches_answer() -> None:
     """One search runs, one waits: after the grace period the first answers with what it has, the second is refused."""
-    with treestar_serve("--concurrency", "1", "--grace-seconds", "2") as (process, address):
+    with treestar_serve("--concurrency", "1", "--grace-seconds", "1") as (process, address):
         client = client_of(address)
         running = ask(client, stream=True, extra_body=ENDLESS)
         with ThreadPoolExecutor(1) as threads:

@@ -1,14 +1,16 @@
-"""A small OpenAI-compatible server over the embedded model, run as a process: `python completion_server.py PORT`.
+"""A small OpenAI-compatible server over the embedded model, in a thread, or in a process that can be killed:
+`python completion_server.py PORT` prints its port once it is ready.
 
-It prints its port once it is ready. The model that a request names selects the behavior: `embedded` follows the plain
-protocol; `embedded-says-stops` also reports the stop string, as vLLM does; `embedded-strict` rejects fields that
-OpenAI's protocol does not have; `embedded-talkative` rejects every request and quotes the key.
+The model that a request names selects the behavior: `embedded` follows the plain protocol; `embedded-says-stops` also
+reports the stop string, as vLLM does; `embedded-strict` rejects fields that OpenAI's protocol does not have;
+`embedded-talkative` rejects every request and quotes the key.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -40,7 +42,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
-        self.wfile.write(data)
+        with suppress(BrokenPipeError, ConnectionResetError):  # the client has given up
+            self.wfile.write(data)
 
     def answer(self, body: dict[str, Any]) -> dict[str, Any]:
         unknown = sorted(set(body) - KNOWN)
@@ -86,8 +89,13 @@ def choice(generated: Generated, body: dict[str, Any], is_chat: bool) -> dict[st
     return found | {"text": text, "logprobs": {"token_logprobs": [generated.log_probability]}}
 
 
+def completion_server(port: int) -> ThreadingHTTPServer:
+    """The server, listening; at port 0 it chooses one."""
+    handler = type("EmbeddedHandler", (Handler,), {"policy": load_policy("embedded", dtype="float32")})
+    return ThreadingHTTPServer(("127.0.0.1", port), handler)
+
+
 if __name__ == "__main__":
-    Handler.policy = load_policy("embedded", dtype="float32")
-    server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler)
+    server = completion_server(int(sys.argv[1]))
     print(server.server_port, flush=True)
     server.serve_forever()

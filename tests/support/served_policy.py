@@ -1,4 +1,4 @@
-"""The embedded model behind a real server process, and the requests of the tests."""
+"""The requests of the tests to the embedded model behind a server, and such a server in a process of its own."""
 
 from __future__ import annotations
 

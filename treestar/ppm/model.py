@@ -150,7 +150,9 @@ def load_ppm(name: str, device: str | None = None, dtype: Dtype | None = None) -
     device, path = device_for(device), ppm_path(name)
     with loading("PPM", name):
         config = load_config(path)
-        architecture = (config.architectures or ["unknown"])[0]
+        if not config.architectures:
+            raise not_a_ppm(name, "its config.json names no architecture")
+        architecture = config.architectures[0]
         is_released = architecture.endswith("ForCausalLM")
         if not is_released and not (architecture.endswith("ForSequenceClassification") and config.num_labels == 1):
             raise not_a_ppm(name, f"it is a {architecture} with {config.num_labels} labels")

@@ -40,6 +40,7 @@ __all__ = [
     "Search",
     "code_without_comments",
     "reopen",
+    "what_it_says",
 ]
 
 ConfigT_co = TypeVar("ConfigT_co", bound=SearchConfig, covariant=True)
@@ -187,9 +188,10 @@ class Search(Generic[ConfigT_co]):
         return Expansion(proposal, candidates)
 
     async def merge_and_run(self, leaf: Node, steps: Sequence[Step]) -> list[Candidate]:
-        known = {step_key(child.step): child for child in leaf.children if child.step is not None}
+        kind = self.tree.problem.kind
+        known = {step_key(child.step, kind): child for child in leaf.children if child.step is not None}
         candidates = []
-        for key, places in merge_duplicates(steps).items():
+        for key, places in merge_duplicates(steps, kind).items():
             step = steps[places[0]]
             if len(places) > 1:
                 # Keep the most probable wording: one that names the wrong thing can have the right code too.
@@ -274,18 +276,25 @@ class Search(Generic[ConfigT_co]):
         return child
 
 
-def merge_duplicates(steps: Sequence[Step]) -> dict[StepKey, list[int]]:
+def merge_duplicates(steps: Sequence[Step], kind: str) -> dict[StepKey, list[int]]:
     """The indices at which each distinct step occurs in `steps`, by its key, in order of first appearance."""
     merged: dict[StepKey, list[int]] = {}
     for place, step in enumerate(steps):
-        merged.setdefault(step_key(step), []).append(place)
+        merged.setdefault(step_key(step, kind), []).append(place)
     return merged
 
 
-def step_key(step: Step) -> StepKey:
+def step_key(step: Step, kind: str) -> StepKey:
     """What distinguishes the steps of one state: the code they run, because the same code in the same interpreter state
     leaves the same variables. Comments do not count. Steps without code are compared by their text."""
-    return code_without_comments(step.code) or step.text.strip(), step.ending, step.answer
+    return what_it_says(step, kind), step.ending, step.answer
+
+
+def what_it_says(step: Step, kind: str) -> str:
+    """The step's code without comments, or else its text without the white space around it. The text of a problem of
+    the kind `code` is a part of a program, whose first line keeps its indentation."""
+    text = step.text.rstrip().lstrip("\n") if kind == "code" else step.text.strip()
+    return code_without_comments(step.code) or text
 
 
 def code_without_comments(code: str) -> str:

@@ -18,7 +18,7 @@ from treestar.policy.formats import StepFormat, reply_parts
 from treestar.ppm.pairs import Pair, mean_q
 from treestar.search import Node, Tree
 from treestar.search.answer import mean_log_probability
-from treestar.search.expansion import code_without_comments
+from treestar.search.expansion import what_it_says
 from treestar.selfevolve.job import Copies, SelectionConfig
 from treestar.selfevolve.problems import cell_of
 from treestar.storage.table import Row, Schema
@@ -159,7 +159,7 @@ def best_of_different(trajectories: Iterable[Trajectory], count: int) -> list[Tr
 def program(trajectory: State) -> str:
     """The code of a trajectory without comments: two with the same program are the same solution. One without code is
     compared by its text."""
-    return "\n".join(code_without_comments(step.code) or step.text.strip() for step in trajectory.steps)
+    return "\n".join(what_it_says(step, trajectory.problem.kind) for step in trajectory.steps)
 
 
 def difficulty(right: int, ended: int, config: SelectionConfig) -> Difficulty:

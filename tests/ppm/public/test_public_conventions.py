@@ -291,7 +291,7 @@ REAL_TOKENIZER = {
     "VersaPRM": True,
     "Math-PSA": False,
     "ReasonEval-34B": False,
-    "EurusPRM": True,
+    "EurusPRM": False,
     "Qwen2.5-Math-RM": False,
     "verifier": False,
 }

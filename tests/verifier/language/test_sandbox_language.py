@@ -241,6 +241,17 @@ def test_an_import_that_is_refused_says_what_can_be_imported(executor: SandboxEx
     assert "sympy" in error
 
 
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("import sympy.simplify.hyperexpand_doc", "ImportError: No module named 'sympy.simplify.hyperexpand_doc'"),
+        ("import numpy\nnumpy.f2py", "NotAllowed: 'numpy.f2py' may not be used in a step"),
+    ],
+)
+def test_what_no_step_needs_is_not_loaded(executor: SandboxExecutor, code: str, message: str) -> None:
+    assert (run(executor, code).error or "").startswith(message)
+
+
 def test_text_that_no_file_can_hold_is_escaped(executor: SandboxExecutor) -> None:
     assert run(executor, r"print('\ud800')").output == "\\ud800\n"
     assert run(executor, "x = '\x00'").error is not None

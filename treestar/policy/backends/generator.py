@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -203,13 +202,13 @@ class Generator:
     def continue_rows(self, logits: torch.Tensor) -> None:
         """Give every row its next token; `logits` has shape (rows, vocabulary)."""
         independent = [row for row in self.batch.rows if not row.sampling.distinct]
-        beginnings = sorted((row for row in self.batch.rows if row.sampling.distinct), key=lambda row: id(row.request))
+        groups = by_request(row for row in self.batch.rows if row.sampling.distinct)
         self.sample(independent, logits[[row.row for row in independent]])
-        if beginnings:
+        if groups:
+            beginnings = [row for rows in groups for row in rows]
             following = next_tokens(logits[[row.row for row in beginnings]], [row.sampling for row in beginnings])
             first = 0
-            for _, group in groupby(beginnings, key=lambda row: id(row.request)):
-                rows = list(group)
+            for rows in groups:
                 self.branch(rows, following.of(slice(first, first + len(rows))))
                 first += len(rows)
 
@@ -267,9 +266,9 @@ class Generator:
             self.prefixes.store(candidate.tokens, self.batch.known(candidate))
             candidate.request.ended.append(candidate)
         self.leave(ended)
-        continuing = {id(row.request) for row in self.batch.rows} if ended else set()
-        for request in {id(each.request): each.request for each in ended}.values():
-            complete = id(request) not in continuing if request.sampling.distinct else len(request.ended) == request.n
+        continuing = {row.request for row in self.batch.rows} if ended else set()
+        for request in dict.fromkeys(each.request for each in ended):
+            complete = request not in continuing if request.sampling.distinct else len(request.ended) == request.n
             if complete:
                 self.hand_over(request)
 
@@ -312,7 +311,7 @@ class Generator:
     def shrink(self) -> None:
         """Out of memory: start again with half as many sequences at a time."""
         active = self.active()
-        requests = {id(each.request): each.request for each in active}.values()
+        requests = list(dict.fromkeys(each.request for each in active))
         if len(active) == 1 or (len(requests) == 1 and active[0].sampling.distinct):
             what = "one sequence" if len(active) == 1 else f"{len(active)} distinct sequences"
             message = (
@@ -350,3 +349,11 @@ class Generator:
     def clear(self) -> None:
         self.joining = []
         self.batch = DecodingBatch(self.model)
+
+
+def by_request(rows: Iterable[CandidateRow]) -> list[list[CandidateRow]]:
+    """The rows of each request, in the order of each request's first row."""
+    groups: dict[Request, list[CandidateRow]] = {}
+    for row in rows:
+        groups.setdefault(row.request, []).append(row)
+    return list(groups.values())

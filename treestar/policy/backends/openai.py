@@ -273,7 +273,7 @@ def describe_server(
     name: str,
     step_format: FormatName | None = None,
     step_separator: str | None = None,
-    patience_seconds: float = 10.0,
+    patience_seconds: float = 3.0,
 ) -> str:
     """How the server of the policy `name` is asked for steps, in one sentence, after asking it what it can do.
 

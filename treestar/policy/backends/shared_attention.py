@@ -78,7 +78,8 @@ def attention(
     **arguments: Any,
 ) -> tuple[torch.Tensor, None]:
     """transformers' attention interface. With `shared_prompts`, every row has one query, which sees its prompt and the
-    part of `key` that the mask, shape (rows, 1, 1, columns), exposes.
+    part of `key` that the mask, shape (rows, 1, 1, columns), exposes; of these, in a layer with a `sliding_window` the
+    last tokens.
 
     Returns:
         Shape (rows, queries, heads, head dimension).
@@ -98,6 +99,9 @@ def attention(
     if arguments.get("softcap") is not None:
         logits = arguments["softcap"] * torch.tanh(logits / arguments["softcap"])
     visible = torch.cat([shared_prompts.mask[shared_prompts.places][:, None, None], attention_mask], dim=-1)
+    window = arguments.get("sliding_window")
+    if window is not None:
+        visible &= visible.flip(-1).cumsum(-1).flip(-1) <= window  # columns are in order, some between them unused
     weights = logits.masked_fill(~visible, -torch.inf).softmax(-1, dtype=torch.float32).to(query.dtype)
     columns = prompt_keys.shape[2]
     of_prompt = shared_prompts.by_row(shared_prompts.by_prompt(weights[..., :columns]) @ prompt_values)

@@ -58,8 +58,7 @@ class TransformersPolicy(LocalPolicy):
 
 
 def context_length(config: Any, tokenizer: Any) -> int:
-    """Maximum tokens of prompt and continuation together. A sliding window limits it: beyond the window, a reused
-    prefix would show the model other tokens than it would see alone."""
+    """Maximum tokens of prompt and continuation together. A sliding window does not limit it: it limits how far back
+    some layers see."""
     context: int = getattr(config, "max_position_embeddings", None) or tokenizer.model_max_length
-    window: int | None = getattr(config, "sliding_window", None)
-    return min(context, window or context)
+    return context

@@ -81,8 +81,18 @@ def policy_path(name: str) -> str:
 
 
 def ppm_path(name: str) -> str:
-    """The same for a process preference model."""
-    return model_path("PPM", name)
+    """The folder or hub id of the process preference model `name`.
+
+    Raises:
+        TreestarError: as for `policy_path`, or it is a GGUF file.
+    """
+    path = model_path("PPM", name)
+    if is_gguf(path):
+        raise TreestarError(
+            f"PPM {name!r} is not a process preference model: it is a GGUF file, which holds no value head. Train one "
+            f"that begins with it (`treestar train ppm --policy {name}`), and give the folder that this writes"
+        )
+    return path
 
 
 def shipped_path(kind: ModelKind, name: str) -> Path | None:

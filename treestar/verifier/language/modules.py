@@ -82,7 +82,7 @@ DENIED = {
     "re": "Scanner template",
     "numpy": "DataSource bmat from_dlpack fromfile fromregex genfromtxt get_include info load loadtxt memmap "
     "save savetxt savez savez_compressed seterrcall show_config show_runtime source lookfor test set_numeric_ops "
-    "add_docstring add_newdoc add_newdoc_ufunc recfromcsv recfromtxt require_file "
+    "add_docstring add_newdoc add_newdoc_ufunc ctypeslib f2py recfromcsv recfromtxt require_file testing "
     "chararray get_bit_generator recarray set_bit_generator set_default_printstyle setbufsize",
     "sympy": "CodeGen autowrap codegen doctest get_class get_mod_func init_session pager_print "
     "pkgdata plot plot_backends plot_implicit plot_parametric plot3d plot3d_parametric_line "
@@ -90,7 +90,8 @@ DENIED = {
     "import_module exec_ lambdastr implemented_function vfield vring "
     "pprint_try_use_unicode pprint_use_unicode pretty_try_use_unicode pretty_use_unicode remove_handler seterr",
 }
-"""Names left out of a module and all its submodules: they lead out of the sandbox or change global state."""
+"""Names left out of a module and all its submodules: they lead out of the sandbox or change global state, or
+are modules that numpy would import only to be asked what they are."""
 
 SYMPY_PACKAGES = words(
     "abc algebras assumptions calculus combinatorics concrete core discrete functions geometry integrals logic "
@@ -111,8 +112,9 @@ EXCLUDED = words(
 HELPERS = words("_strptime unicodedata numpy._core._methods numpy._core._internal encodings.idna")
 """Modules that the interpreter or numpy import lazily."""
 UNWANTED = re.compile(
-    r"\.(tests|benchmarks|testing|backend|compatibility|trace|meijerint_doc|\w+_wrapper|(sample|gen)_\w+)$"
+    r"\.(tests|benchmarks|testing|backend|compatibility|trace|(hyperexpand|meijerint)_doc|\w+_wrapper|(sample|gen)_\w+)$"
 )
+"""Submodules that are not loaded. The two `_doc` modules only write their docstrings, one of them for a second."""
 PLAIN_TYPES = (int, float, complex, str, bool, type(None), tuple)
 
 MUTABLE = ("list", "dict", "set", "bytearray", "ndarray", "MutableDenseMatrix")
@@ -207,6 +209,7 @@ def missing_attribute(module: ModuleType, attribute: str) -> Exception:
     return AttributeError(f"module '{module.__name__}' has no attribute '{attribute}'")
 
 
+@functools.lru_cache(maxsize=4096)
 def permitted(name: str) -> bool:
     if name in ROOTS:
         return True
