@@ -1,6 +1,7 @@
 """From a model's folder, hub id, GGUF file or adapter to its configuration and weights.
 
-Nothing else knows the difference. Loading raises whatever transformers, the hub client, safetensors and torch raise; callers stand inside `loading`.
+Nothing else knows the difference. Loading raises whatever transformers, the hub client, safetensors and torch raise;
+callers stand inside `loading`.
 """
 
 from __future__ import annotations
