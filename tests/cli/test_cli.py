@@ -62,7 +62,10 @@ def ppm(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
-@pytest.mark.parametrize("strategy", ["mcts", "best_of_n", "weighted_vote", "beam", "dvts", "adaptive_branching"])
+SLOW_STRATEGIES = [pytest.param(name, marks=pytest.mark.slow) for name in ("best_of_n", "dvts", "adaptive_branching")]
+
+
+@pytest.mark.parametrize("strategy", ["mcts", "weighted_vote", "beam", *SLOW_STRATEGIES])
 def test_every_strategy_with_a_ppm(treestar, ppm: str, tmp_path: Path, strategy: str) -> None:
     tree = tmp_path / "tree.json"
     arguments = ("--strategy", strategy, "--ppm", ppm, "--max-generated-tokens", "600", "--save-tree", str(tree))

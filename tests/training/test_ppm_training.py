@@ -160,6 +160,7 @@ def test_training_lowers_the_loss_and_ranks_held_out_pairs(
     assert sum(bool(node.correct) for node in found) >= 8  # by chance 2 or 3: one of 4 terminals is correct
 
 
+@pytest.mark.slow
 def test_a_ppm_is_trained_further(policy: str, tmp_path: Path) -> None:
     """It continues: its first loss is lower than that of a new PPM, and its report names the earlier one."""
     config = PPMTrainingConfig(**{**QUICK, "epochs": 6.0})
@@ -201,7 +202,7 @@ class Killed(Exception):
     pass
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize("optimizer", ["adamw", pytest.param("muon", marks=pytest.mark.slow)])
 def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(
     policy: str, tmp_path: Path, optimizer: Optimizer
 ) -> None:

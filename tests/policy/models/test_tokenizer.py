@@ -146,7 +146,10 @@ def test_vllm_uses_the_exact_tokenizer(tmp_path: Path) -> None:
 
 
 @needs_shared("tokenizers/deepseek_v3")
-@pytest.mark.parametrize("model_type", [None, "llama", "qwen2", "qwen3", "deepseek_v3"])
+@pytest.mark.parametrize(
+    "model_type",
+    ["llama", "qwen2", *(pytest.param(name, marks=pytest.mark.slow) for name in (None, "qwen3", "deepseek_v3"))],
+)
 def test_a_released_tokenizer_whose_config_names_the_wrong_class(tmp_path: Path, model_type: str | None) -> None:
     """As `qwen2` the text survives, but numbers are cut into single digits instead of groups of three."""
     folder = copied("deepseek_v3", tmp_path, model_type)
@@ -160,7 +163,7 @@ def test_a_released_tokenizer_whose_config_names_the_wrong_class(tmp_path: Path,
 
 
 @needs_shared("tokenizers/qwen3")
-@pytest.mark.parametrize("model_type", [None, "qwen3"])
+@pytest.mark.parametrize("model_type", [pytest.param(None, marks=pytest.mark.slow), "qwen3"])
 def test_a_released_tokenizer_that_is_right(tmp_path: Path, model_type: str | None) -> None:
     folder = copied("qwen3", tmp_path, model_type)
     assert repaired_tokenizer(str(folder)) is None

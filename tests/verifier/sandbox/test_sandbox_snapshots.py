@@ -302,6 +302,7 @@ def test_every_step_gives_what_its_whole_path_gives(
     assert_equal_to_fresh_runs(executor, steps)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_every_statement_after_every_other(executor: SandboxExecutor, kind: str) -> None:
     """Siblings that each change something, and their children, all interleaved in one worker."""
