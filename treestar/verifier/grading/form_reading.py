@@ -88,6 +88,8 @@ def is_closed_by_last(text: str, opening: int = 0) -> bool:
 
 def split(text: str, separators: str) -> list[str]:
     """`text` split at separators outside all brackets."""
+    if not any(separator in text for separator in separators):
+        return [text]
     closing = matching_brackets(text)
     parts, start, position = [], 0, 0
     while position < len(text):

@@ -50,11 +50,17 @@ def canonical(text: str) -> str:
     return without_outer_punctuation(text)
 
 
+WHITE_SPACE = re.compile(r"\s")
+AFTER_COMMAND = re.compile(r"(\\[a-zA-Z]+) (?=[a-zA-Z])")
+NOT_BETWEEN_DIGITS = re.compile(r"(?<!\d)\s+|\s+(?!\d)")
+
+
+@lru_cache(maxsize=2048)
 def squeeze(text: str) -> str:
     """`text` without meaningless spaces; spaces between two digits stay."""
-    text = re.sub(r"(\\[a-zA-Z]+) (?=[a-zA-Z])", r"\1\0", text)
-    text = re.sub(r"(?<!\d)\s+|\s+(?!\d)", "", text)
-    return text.replace("\0", " ")
+    if not WHITE_SPACE.search(text):
+        return text
+    return NOT_BETWEEN_DIGITS.sub("", AFTER_COMMAND.sub("\\1\0", text)).replace("\0", " ")
 
 
 def words_of(text: str) -> str:
