@@ -7,10 +7,12 @@
 
 from treestar.search import (
     AdaptiveBranchingConfig,
+    AdaptiveConsistencyConfig,
     BeamSearchConfig,
     BestOfNConfig,
     Budget,
     DVTSConfig,
+    ESCConfig,
     GreedyConfig,
     MajorityConfig,
     MCTSConfig,
@@ -42,10 +44,12 @@ __version__ = "0.2.0"
 
 __all__ = [
     "AdaptiveBranchingConfig",
+    "AdaptiveConsistencyConfig",
     "BeamSearchConfig",
     "BestOfNConfig",
     "Budget",
     "DVTSConfig",
+    "ESCConfig",
     "Execution",
     "Executor",
     "GreedyConfig",

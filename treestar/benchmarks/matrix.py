@@ -15,17 +15,20 @@ from treestar.config.renamed import current_names, warn_of_renaming
 from treestar.search import (
     STRATEGIES,
     AdaptiveBranchingConfig,
+    AdaptiveConsistencyConfig,
     BeamSearchConfig,
     DVTSConfig,
+    ESCConfig,
     GreedyConfig,
     MajorityConfig,
     MCTSConfig,
     SearchConfig,
 )
+from treestar.search.config import TreeSearchConfig
 
 __all__ = ["SAMPLING_STRATEGIES", "BenchmarkConfig", "Cell", "Method", "matrix"]
 
-Method = Literal["greedy", "mcts", "beam", "dvts", "adaptive_branching", "sampling"]
+Method = Literal["greedy", "mcts", "beam", "dvts", "adaptive_branching", "adaptive_consistency", "esc", "sampling"]
 METHOD_OF: Mapping[str, Method] = {
     "greedy": "greedy",
     "majority": "sampling",
@@ -35,6 +38,8 @@ METHOD_OF: Mapping[str, Method] = {
     "beam": "beam",
     "dvts": "dvts",
     "adaptive_branching": "adaptive_branching",
+    "adaptive_consistency": "adaptive_consistency",
+    "esc": "esc",
 }
 """The method by which each strategy of `STRATEGIES` makes its trajectories."""
 SAMPLING_STRATEGIES = tuple(name for name, method in METHOD_OF.items() if method == "sampling")
@@ -45,6 +50,8 @@ CONFIG_OF: Mapping[Method, type[SearchConfig]] = {
     "beam": BeamSearchConfig,
     "dvts": DVTSConfig,
     "adaptive_branching": AdaptiveBranchingConfig,
+    "adaptive_consistency": AdaptiveConsistencyConfig,
+    "esc": ESCConfig,
     "sampling": MajorityConfig,
 }
 """In running order: sampling comes last, because its budget is the number of tokens that the searches spent."""
@@ -139,7 +146,7 @@ class Cell:
     @property
     def is_tree_search(self) -> bool:
         """Whether the trajectories share steps."""
-        return self.method not in ("greedy", "sampling")
+        return issubclass(CONFIG_OF[self.method], TreeSearchConfig)
 
     @property
     def task(self) -> str:

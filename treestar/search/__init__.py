@@ -4,9 +4,11 @@ from treestar.search.answer import AnswerGroup, AnswerGroups, choose
 from treestar.search.budget import Budget
 from treestar.search.config import (
     AdaptiveBranchingConfig,
+    AdaptiveConsistencyConfig,
     BeamSearchConfig,
     BestOfNConfig,
     DVTSConfig,
+    ESCConfig,
     GreedyConfig,
     MajorityConfig,
     MCTSConfig,
@@ -23,6 +25,7 @@ from treestar.search.tree import Node, Tree
 __all__ = [
     "STRATEGIES",
     "AdaptiveBranchingConfig",
+    "AdaptiveConsistencyConfig",
     "AnswerGroup",
     "AnswerGroups",
     "BeamSearchConfig",
@@ -30,6 +33,7 @@ __all__ = [
     "Budget",
     "Components",
     "DVTSConfig",
+    "ESCConfig",
     "GreedyConfig",
     "MCTSConfig",
     "MajorityConfig",

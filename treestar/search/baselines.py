@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-from treestar.search.config import GreedyConfig, SamplesConfig
+from treestar.search.config import GreedyConfig, SamplesConfig, WindowsConfig
 from treestar.search.expansion import Search
 from treestar.search.tree import Node
 
-__all__ = ["greedy", "sample"]
+__all__ = ["greedy", "grow_trajectories", "sample"]
 
 
 async def greedy(search: Search[GreedyConfig]) -> str:
@@ -21,9 +21,12 @@ async def sample(search: Search[SamplesConfig]) -> str:
     return await grow_trajectories(search, search.config.samples, search.config.in_flight)
 
 
-async def grow_trajectories(search: Search[GreedyConfig] | Search[SamplesConfig], samples: int, in_flight: int) -> str:
-    root = search.tree.root
-    most = min(samples, search.config.max_rollouts or samples)
+async def grow_trajectories(
+    search: Search[GreedyConfig] | Search[SamplesConfig] | Search[WindowsConfig], samples: int, in_flight: int
+) -> str:
+    """Grow `samples` more trajectories; returns what ended that, `finished` if they did."""
+    root, limit = search.tree.root, search.config.max_rollouts
+    most = samples if limit is None else min(samples, limit - search.stats.rollouts)
     started = 0
     ends: list[Node] = []  # the last node of each trajectory in flight; a new one starts at the root
     while True:

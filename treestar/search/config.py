@@ -17,9 +17,11 @@ from treestar.types import Recommended, Sampling
 
 __all__ = [
     "AdaptiveBranchingConfig",
+    "AdaptiveConsistencyConfig",
     "BeamSearchConfig",
     "BestOfNConfig",
     "DVTSConfig",
+    "ESCConfig",
     "GreedyConfig",
     "MCTSConfig",
     "MajorityConfig",
@@ -28,6 +30,7 @@ __all__ = [
     "SearchConfig",
     "TreeSearchConfig",
     "WeightedVoteConfig",
+    "WindowsConfig",
     "settled",
 ]
 
@@ -138,6 +141,39 @@ class WeightedVoteConfig(SamplesConfig):
     """The answer whose sampled trajectories have the highest sum of e^score (weighted voting; Li et al. 2023)."""
 
     needs_scorer: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowsConfig(SamplingConfig):
+    """Independent trajectories, sampled window by window until the votes decide; their majority is the answer."""
+
+    samples: int = 40
+    """Maximum number of trajectories to sample."""
+    window: int = 1
+    """Trajectories sampled at the same time. Between two windows the votes are checked."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_whole(self, "samples", "window")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdaptiveConsistencyConfig(WindowsConfig):
+    """Sampling stops once the leading answer will probably stay ahead (Aggarwal et al. 2023)."""
+
+    stay_probability: float = 0.95
+    """Stop once the probability that the leading answer stays ahead of the second one is above this."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number(self, "stay_probability", at_least=0, below=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ESCConfig(WindowsConfig):
+    """Early-stopping self-consistency (Li et al. 2024): sampling stops after a window that agrees."""
+
+    window: int = 5
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,14 +9,17 @@ from threading import Event
 from typing import Any
 
 from treestar.search.adaptive_branching import adaptive_branching
+from treestar.search.adaptive_consistency import adaptive_consistency
 from treestar.search.answer import AnswerGroups, Choice
 from treestar.search.baselines import greedy, sample
 from treestar.search.beam import beam, dvts
 from treestar.search.config import (
     AdaptiveBranchingConfig,
+    AdaptiveConsistencyConfig,
     BeamSearchConfig,
     BestOfNConfig,
     DVTSConfig,
+    ESCConfig,
     GreedyConfig,
     MajorityConfig,
     MCTSConfig,
@@ -25,6 +28,7 @@ from treestar.search.config import (
     WeightedVoteConfig,
 )
 from treestar.search.confirm import choose_confirmed
+from treestar.search.esc import esc
 from treestar.search.expansion import Components, Search
 from treestar.search.mcts import mcts
 from treestar.search.result import SearchResult, TrajectoryStep
@@ -45,6 +49,8 @@ STRATEGIES: dict[str, tuple[type[SearchConfig], Strategy]] = {
     "best_of_n": (BestOfNConfig, sample),
     "majority": (MajorityConfig, sample),
     "weighted_vote": (WeightedVoteConfig, sample),
+    "adaptive_consistency": (AdaptiveConsistencyConfig, adaptive_consistency),
+    "esc": (ESCConfig, esc),
     "beam": (BeamSearchConfig, beam),
     "dvts": (DVTSConfig, dvts),
     "adaptive_branching": (AdaptiveBranchingConfig, adaptive_branching),

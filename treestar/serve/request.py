@@ -49,7 +49,7 @@ AS_USUAL: dict[str, tuple[Any, ...]] = {
 CEILINGS = ("max_generated_tokens", "max_executed_seconds", "max_wall_seconds")
 """Budgets that a request can lower, but not raise above the server's."""
 
-WIDTHS = ("children", "in_flight", "beam_width", "subtrees")
+WIDTHS = ("children", "in_flight", "window", "beam_width", "subtrees")
 """Their product is the number of candidates in one wave."""
 
 WIDEST_WAVE = 4096
