@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import betainc
 from support.scripted import Script, components
@@ -50,6 +50,7 @@ def run(config: SearchConfig, answers: Sequence[str | None]) -> SearchResult:
 votes = st.lists(st.sampled_from(["a", "b", "c", None]), min_size=1, max_size=30)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 40), max_size=4))
 def test_the_criterion_is_the_tail_of_the_beta_posterior(counts: list[int]) -> None:
     first, second, *_ = [*sorted(counts, reverse=True), 0, 0]
@@ -70,6 +71,7 @@ def test_a_second_answer_costs_adaptive_consistency_more_samples() -> None:
     assert (result.stats.rollouts, result.answer) == (7, "a")
 
 
+@settings(max_examples=50, deadline=None)
 @given(votes, st.integers(1, 12), st.integers(1, 4), st.floats(0.5, 0.99))
 def test_adaptive_consistency_stops_at_the_first_window_that_decides(
     answers: list[str | None], samples: int, window: int, stay_probability: float
@@ -89,6 +91,7 @@ def test_adaptive_consistency_stops_at_the_first_window_that_decides(
     assert (result.answer, result.confidence) == (fixed.answer, fixed.confidence)
 
 
+@settings(max_examples=50, deadline=None)
 @given(votes, st.integers(1, 12), st.integers(1, 4))
 def test_esc_stops_at_the_first_full_window_that_agrees(answers: list[str | None], samples: int, window: int) -> None:
     result = run(ESCConfig(samples=samples, window=window), answers)

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from threading import Event
-from typing import Any
+from typing import Any, TypeVar
 
 from treestar.search.adaptive_branching import adaptive_branching
 from treestar.search.adaptive_consistency import adaptive_consistency
@@ -35,10 +35,22 @@ from treestar.search.result import SearchResult, TrajectoryStep
 from treestar.search.tree import Node, Tree
 from treestar.types import Problem
 
-__all__ = ["STRATEGIES", "Progress", "check_scorer", "search_many", "search_one", "strategy_of"]
+__all__ = [
+    "STRATEGIES",
+    "Progress",
+    "check_scorer",
+    "finish",
+    "grown",
+    "new_search",
+    "search_many",
+    "search_one",
+    "strategy_of",
+]
 
 Progress = Callable[[Search[SearchConfig]], None]
 """Called after every wave of a search, with the search."""
+
+ConfigT = TypeVar("ConfigT", bound=SearchConfig)
 
 Strategy = Callable[[Search[Any]], Any]
 """Grows the tree of a search that has begun; an async function that returns what ended it."""
@@ -108,20 +120,37 @@ async def search_one(
     on_progress: Progress = lambda _: None,
 ) -> SearchResult:
     """Search for the answer to one problem; see `search_many`."""
-    name, grow = strategy_of(config)
+    _, grow = strategy_of(config)
+    search = new_search(problem, config, components, seed, stop, on_progress)
+    return await finish(search, await grown(search, grow))
+
+
+def new_search(
+    problem: Problem,
+    config: ConfigT,
+    components: Components,
+    seed: int = 0,
+    stop: Event | None = None,
+    on_progress: Progress = lambda _: None,
+) -> Search[ConfigT]:
+    """A search that has not begun; see `search_many`."""
+    name, _ = strategy_of(config)
     check_scorer(name, components.scorer is not None)
     config = config.completed(components.policy.recommended)
     written = {"step_format": components.policy.step_format} if components.policy.step_format else {}
     tree = Tree(problem, name, {**config.to_json(), **written}, seed)
-    groups = AnswerGroups(components.verifier)
-    interpreter = await components.executor.open()
-    search = Search(config, components, tree, interpreter, groups, stop or Event(), on_progress)
+    return Search(config, components, tree, AnswerGroups(components.verifier), stop or Event(), on_progress)
+
+
+async def grown(search: Search[ConfigT], grow: Strategy) -> str:
+    """Open an interpreter for the search and let `grow` work with it; returns what ended that."""
+    interpreter = await search.components.executor.open()
     try:
-        await search.begin()
-        stopped = await grow(search)
+        await search.begin(interpreter)
+        stopped: str = await grow(search)
+        return stopped
     finally:
         await interpreter.close()
-    return await finish(search, stopped)
 
 
 def strategy_of(config: SearchConfig) -> tuple[str, Strategy]:
