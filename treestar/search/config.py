@@ -13,7 +13,7 @@ from treestar.config.checks import check_choice, check_number, check_whole, inva
 from treestar.search.answer import Choice
 from treestar.search.budget import Budget
 from treestar.search.selection import Rule
-from treestar.types import Recommended, Sampling
+from treestar.types import Recommended, Sampling, ThinkingBudget
 
 __all__ = [
     "AdaptiveBranchingConfig",
@@ -34,6 +34,8 @@ __all__ = [
     "settled",
 ]
 
+THINKING = ("max_thinking_tokens", "min_thinking_tokens", "waits")
+
 ConfigT = TypeVar("ConfigT", bound="SearchConfig")
 ValueT = TypeVar("ValueT")
 
@@ -53,10 +55,17 @@ class SearchConfig(Budget):
     """Maximum number of steps per trajectory. If unset: what suits the step format, 16 for steps of code."""
     max_step_tokens: int | None = None
     """Maximum number of tokens per step. If unset: what suits the step format, 256 for steps of code."""
+    max_thinking_tokens: int | None = None
+    """For models that think: maximum number of tokens per thought. Then the thought is ended and the model answers."""
+    min_thinking_tokens: int | None = None
+    """For models that think: a thought that ends before this many tokens goes on with `Wait`."""
+    waits: int | None = None
+    """For models that think: so many times a thought that ends goes on with `Wait`."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_whole(self, "max_depth", "max_step_tokens")
+        check_whole(self, "max_thinking_tokens", "min_thinking_tokens", "waits", at_least=0)
 
     def completed(self: ConfigT, recommended: Recommended) -> ConfigT:
         """This configuration, with the recommended values for fields of these names that are unset."""
@@ -65,11 +74,20 @@ class SearchConfig(Budget):
 
     def sampling(self) -> Sampling:
         """How the policy samples steps with this configuration, which is `completed`."""
-        return Sampling(0.0, 1.0, settled(self.max_step_tokens))
+        return Sampling(0.0, 1.0, settled(self.max_step_tokens), thinking=self.thinking())
+
+    def thinking(self) -> ThinkingBudget | None:
+        """How long a model that thinks may and must think; None if that is left to the model."""
+        limits = (self.max_thinking_tokens, self.min_thinking_tokens, self.waits)
+        if limits == (None, None, None):
+            return None
+        return ThinkingBudget(max_tokens=limits[0], min_tokens=limits[1] or 0, waits=limits[2] or 0)
 
     def to_json(self) -> dict[str, Any]:
-        """The fields as JSON values; infinity becomes a string, because JSON has no number for it."""
+        """The fields as JSON values; infinity becomes a string, because JSON has no number for it. Those of a thinking
+        budget are left out without one, as in files from before there was one."""
         values = {each.name: getattr(self, each.name) for each in fields(self)}
+        values = {name: value for name, value in values.items() if value is not None or name not in THINKING}
         return {
             name: str(value) if isinstance(value, float) and not isfinite(value) else value
             for name, value in values.items()
@@ -109,6 +127,7 @@ class SamplingConfig(SearchConfig):
             settled(self.max_step_tokens),
             top_k=settled(self.top_k),
             min_p=settled(self.min_p),
+            thinking=self.thinking(),
         )
 
 

@@ -19,7 +19,7 @@ import torch
 
 from treestar.policy.backends.decoding import Continuation, DecodingBatch, choose_next
 from treestar.policy.backends.distinct import Beam, Branch, NextTokens, extend, next_tokens
-from treestar.policy.backends.local import Generated, Generation
+from treestar.policy.backends.generated import Generated, Generation
 from treestar.policy.backends.prefix_cache import PrefixCache, read, window_of
 from treestar.policy.backends.sampling import uniforms
 from treestar.types import Sampling, TreestarError

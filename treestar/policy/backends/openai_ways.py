@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
-from treestar.policy.backends.local import Generated
+from treestar.policy.backends.generated import Generated
 from treestar.policy.backends.openai_answers import (
     CUT_TAGS,
     Completion,
@@ -135,7 +135,12 @@ class Completions(Way):
         if not self.as_ids:
             return {"prompt": self.text(self.format.prompt(state) + begun.text), "skip_special_tokens": False}
         ids = prompt_tokens(self.tokenizer, self.format, state)
-        ids += begun.token_ids or encode(self.tokenizer, begun.text)
+        return self.prompt_of([*ids, *(begun.token_ids or encode(self.tokenizer, begun.text))])
+
+    def prompt_of(self, ids: list[int]) -> dict[str, Any]:
+        """The fields of a request to continue these tokens."""
+        if not self.as_ids:
+            return {"prompt": self.text(self.decode(tuple(ids))), "skip_special_tokens": False}
         return {"prompt": ids, "skip_special_tokens": False, "return_token_ids": True}
 
     def text(self, text: str) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from treestar.policy.backends.local import Generated, Generation, LocalPolicy
+from treestar.policy.backends.generated import Generated, Generation
+from treestar.policy.backends.local import LocalPolicy
 from treestar.policy.backends.sampling import refuse_distinct, request_seed
 from treestar.policy.backends.vllm_engine import VLLMEngine
 from treestar.policy.formats import StepFormat
