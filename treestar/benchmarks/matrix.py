@@ -79,6 +79,8 @@ class BenchmarkConfig:
     """Sampling temperatures of the sampling and tree strategies."""
     budget_tokens: tuple[int, ...] = ()
     """Token budgets per problem at which all strategies are compared."""
+    thinking_budgets: tuple[int, ...] = ()
+    """For models that think: maximum tokens of a thought. Each budget is a run of its own."""
     seeds: int = 1
     """Repetitions with seeds 0, 1, ..."""
     limit: int | None = None
@@ -92,7 +94,7 @@ class BenchmarkConfig:
         for name in ("datasets", "strategies", "k", "temperatures"):
             if not getattr(self, name):
                 raise ValueError(f"{name} must name at least one")
-        for name in ("datasets", "strategies", "k", "temperatures", "budget_tokens"):
+        for name in ("datasets", "strategies", "k", "temperatures", "budget_tokens", "thinking_budgets"):
             if len(set(getattr(self, name))) < len(getattr(self, name)):
                 raise ValueError(f"{name} contains duplicates: {', '.join(map(str, getattr(self, name)))}")
         for strategy in self.strategies:
@@ -107,6 +109,12 @@ class BenchmarkConfig:
         )
         if min(numbers) < 1:
             raise ValueError("samples, seeds, k, budget_tokens and limit must be whole numbers, 1 or more")
+        if min(self.thinking_budgets, default=0) < 0:
+            raise ValueError("thinking_budgets must be whole numbers, 0 or more")
+        if self.thinking_budgets and (self.budget_tokens or "max_thinking_tokens" in self.search):
+            raise ValueError(
+                "thinking_budgets go neither with budget_tokens nor with max_thinking_tokens: leave one out"
+            )
         if max(self.k) > self.samples:
             raise ValueError(f"k = {max(self.k)} needs at least as many samples, but samples is {self.samples}")
         for name in self.search:
@@ -128,7 +136,10 @@ class BenchmarkConfig:
 
     def to_json(self) -> dict[str, Any]:
         """The configuration as JSON values."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        values = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        if not self.thinking_budgets:  # as in files from before there were any
+            del values["thinking_budgets"]
+        return values
 
 
 @dataclass(frozen=True)
@@ -142,6 +153,8 @@ class Cell:
     """The token budget of a tree search; sampling uses the same trajectories for every budget."""
     seed: int
     config: SearchConfig
+    thinking: int | None = None
+    """The thinking budget of each trajectory."""
 
     @property
     def is_tree_search(self) -> bool:
@@ -156,6 +169,8 @@ class Cell:
             parts.append(f"t={self.temperature:g}")
         if self.budget is not None:
             parts.append(f"tokens={self.budget}")
+        if self.thinking is not None:
+            parts.append(f"thinking={self.thinking}")
         return "/".join(parts)
 
     @property
@@ -171,26 +186,31 @@ def matrix(config: BenchmarkConfig) -> list[Cell]:
         ValueError: a setting's value is not allowed.
     """
     return [
-        cell for dataset in config.datasets for method in config.methods() for cell in cells_of(config, dataset, method)
+        cell
+        for dataset in config.datasets
+        for method in config.methods()
+        for thinking in config.thinking_budgets or (None,)
+        for cell in cells_of(config, dataset, method, thinking)
     ]
 
 
-def cells_of(config: BenchmarkConfig, dataset: str, method: Method) -> list[Cell]:
+def cells_of(config: BenchmarkConfig, dataset: str, method: Method, thinking: int | None) -> list[Cell]:
     given = {name: value for name, value in config.search.items() if name in field_names(method)}
+    given |= {} if thinking is None else {"max_thinking_tokens": thinking}
     if method == "greedy":
-        return [Cell(dataset, method, 0.0, None, 0, GreedyConfig(**given))]
+        return [Cell(dataset, method, 0.0, None, 0, GreedyConfig(**given), thinking)]
     cells = []
     for temperature in config.temperatures:
         for seed in range(config.seeds):
             if method == "sampling":
                 search: SearchConfig = MajorityConfig(samples=config.samples, temperature=temperature, **given)
-                cells.append(Cell(dataset, method, temperature, None, seed, search))
+                cells.append(Cell(dataset, method, temperature, None, seed, search, thinking))
                 continue
             for budget in config.budget_tokens or (None,):
                 limits = {} if budget is None else WITHOUT_LIMIT.get(method, {})
                 settings = {"temperature": temperature, "max_generated_tokens": budget, **limits, **given}
                 search = CONFIG_OF[method](**settings)
-                cells.append(Cell(dataset, method, temperature, budget, seed, search))
+                cells.append(Cell(dataset, method, temperature, budget, seed, search, thinking))
     return cells
 
 

@@ -20,7 +20,7 @@ from treestar.policy.backends.prompt_tokens import encode
 from treestar.policy.formats import StepFormat
 from treestar.types import ContextOverflow, State, Step, ThinkingBudget, TreestarError
 
-__all__ = ["Forcing", "forced_step", "forcing_for", "unread_step"]
+__all__ = ["CLOSING", "OPENING", "Forcing", "forced_step", "forcing_for", "unread_step"]
 
 OPENING, CLOSING = "<think>", "</think>"
 
