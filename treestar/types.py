@@ -84,6 +84,8 @@ class Step:
     token_ids: tuple[int, ...] = field(default=(), compare=False, repr=False)
     """The tokens of `text` as generated, where later prompts must repeat exactly these; (): `text` is tokenized again.
     Not saved with trees."""
+    confidences: tuple[float, ...] = field(default=(), compare=False, repr=False)
+    """The confidence of each generated token, where `Sampling.confidence_top` asks for it. Not saved with trees."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,9 @@ class Sampling:
     """With `distinct`: drop candidates whose probability is less than this fraction of the most probable one's."""
     thinking: ThinkingBudget | None = None
     """How long the thought of a trajectory may and must be; None leaves that to the model."""
+    confidence_top: int = 0
+    """Also give each token's confidence: minus the mean log-probability of this many most probable tokens there, which
+    is large where the model is sure (Fu et al. 2025). 0: not. Not every policy supports this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

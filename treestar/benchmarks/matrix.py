@@ -17,6 +17,7 @@ from treestar.search import (
     AdaptiveBranchingConfig,
     AdaptiveConsistencyConfig,
     BeamSearchConfig,
+    DeepConfConfig,
     DVTSConfig,
     ESCConfig,
     GreedyConfig,
@@ -28,7 +29,9 @@ from treestar.search.config import TreeSearchConfig
 
 __all__ = ["SAMPLING_STRATEGIES", "BenchmarkConfig", "Cell", "Method", "matrix"]
 
-Method = Literal["greedy", "mcts", "beam", "dvts", "adaptive_branching", "adaptive_consistency", "esc", "sampling"]
+Method = Literal[
+    "greedy", "mcts", "beam", "dvts", "adaptive_branching", "adaptive_consistency", "esc", "deepconf", "sampling"
+]
 METHOD_OF: Mapping[str, Method] = {
     "greedy": "greedy",
     "majority": "sampling",
@@ -40,6 +43,7 @@ METHOD_OF: Mapping[str, Method] = {
     "adaptive_branching": "adaptive_branching",
     "adaptive_consistency": "adaptive_consistency",
     "esc": "esc",
+    "deepconf": "deepconf",
 }
 """The method by which each strategy of `STRATEGIES` makes its trajectories."""
 SAMPLING_STRATEGIES = tuple(name for name, method in METHOD_OF.items() if method == "sampling")
@@ -52,6 +56,7 @@ CONFIG_OF: Mapping[Method, type[SearchConfig]] = {
     "adaptive_branching": AdaptiveBranchingConfig,
     "adaptive_consistency": AdaptiveConsistencyConfig,
     "esc": ESCConfig,
+    "deepconf": DeepConfConfig,
     "sampling": MajorityConfig,
 }
 """In running order: sampling comes last, because its budget is the number of tokens that the searches spent."""

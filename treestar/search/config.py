@@ -21,6 +21,7 @@ __all__ = [
     "BeamSearchConfig",
     "BestOfNConfig",
     "DVTSConfig",
+    "DeepConfConfig",
     "ESCConfig",
     "GreedyConfig",
     "MCTSConfig",
@@ -193,6 +194,34 @@ class ESCConfig(WindowsConfig):
     """Early-stopping self-consistency (Li et al. 2024): sampling stops after a window that agrees."""
 
     window: int = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeepConfConfig(WindowsConfig):
+    """Trajectories are stopped where the model becomes unsure, and votes weighted by how sure it was (Fu et al. 2025).
+    Needs a policy that gives the confidence of tokens: transformers, vLLM, and servers with `top_logprobs`."""
+
+    samples: int = 64
+    window: int = 16
+    warmup: int = 16
+    """Trajectories sampled to the end first. They determine what counts as unsure."""
+    keep: float = 0.1
+    """The share of the warm-up trajectories that are sure enough; others are discarded, and later ones stopped."""
+    group_tokens: int = 2048
+    """Confidence is averaged over this many tokens; a trajectory is as sure as its least sure such group."""
+    consensus: float = 0.95
+    """Stop once the leading answer has this share of the weight."""
+    confidence_top: int = 20
+    """Most probable tokens at each position from which its confidence is computed."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_whole(self, "warmup", "group_tokens", "confidence_top")
+        check_number(self, "keep", above=0, at_most=1)
+        check_number(self, "consensus", above=0, at_most=1)
+
+    def sampling(self) -> Sampling:
+        return replace(super().sampling(), confidence_top=self.confidence_top)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from treestar.search.adaptive_branching import adaptive_branching
 from treestar.search.adaptive_consistency import adaptive_consistency
-from treestar.search.answer import AnswerGroups, Choice
+from treestar.search.answer import AnswerGroups, Weighting
 from treestar.search.baselines import greedy, sample
 from treestar.search.beam import beam, dvts
 from treestar.search.config import (
@@ -18,6 +18,7 @@ from treestar.search.config import (
     AdaptiveConsistencyConfig,
     BeamSearchConfig,
     BestOfNConfig,
+    DeepConfConfig,
     DVTSConfig,
     ESCConfig,
     GreedyConfig,
@@ -28,6 +29,7 @@ from treestar.search.config import (
     WeightedVoteConfig,
 )
 from treestar.search.confirm import choose_confirmed
+from treestar.search.deepconf import deepconf
 from treestar.search.esc import esc
 from treestar.search.expansion import Components, Search
 from treestar.search.mcts import mcts
@@ -63,6 +65,7 @@ STRATEGIES: dict[str, tuple[type[SearchConfig], Strategy]] = {
     "weighted_vote": (WeightedVoteConfig, sample),
     "adaptive_consistency": (AdaptiveConsistencyConfig, adaptive_consistency),
     "esc": (ESCConfig, esc),
+    "deepconf": (DeepConfConfig, deepconf),
     "beam": (BeamSearchConfig, beam),
     "dvts": (DVTSConfig, dvts),
     "adaptive_branching": (AdaptiveBranchingConfig, adaptive_branching),
@@ -193,9 +196,11 @@ async def finish(search: Search[SearchConfig], stopped: str) -> SearchResult:
     return SearchResult(problem, answer, confidence, correct, trajectory, search.stats, stopped, search.tree)
 
 
-def answer_choice(config: SearchConfig) -> Choice:
+def answer_choice(config: SearchConfig) -> Weighting:
     if isinstance(config, TreeSearchConfig):
         return config.choice
     if isinstance(config, WeightedVoteConfig):
         return "weighted"
+    if isinstance(config, DeepConfConfig):
+        return "confidence"
     return "best" if isinstance(config, BestOfNConfig) else "majority"

@@ -38,6 +38,7 @@ __all__ = [
     "Expansion",
     "Growth",
     "Search",
+    "close",
     "code_without_comments",
     "reopen",
     "share_priors",

@@ -122,13 +122,14 @@ async def forced_step(
     asked, first = list(prompt[: len(prompt) - len(reply)]), len(reply)
     waits = sum(step.text.endswith(forcing.budget.wait) for step in state.steps)
     tokens, log_probability, part = 0, 0.0, 0
+    confidences: tuple[float, ...] = ()
 
     def left() -> float:
         return forcing.left(len(asked) + len(reply), forcing.thought(reply))
 
     def written(ended: bool) -> Generated:
         text = str(tokenizer.decode(reply[first:], skip_special_tokens=False))
-        return Generated(text, ended, tokens, log_probability, tuple(reply[first:]))
+        return Generated(text, ended, tokens, log_probability, tuple(reply[first:]), confidences)
 
     thinking = forcing.closing not in reply
     if thinking and forcing.opening not in [*asked[-PRE_OPENED:], *reply]:
@@ -142,6 +143,7 @@ async def forced_step(
         part += 1
         tokens, log_probability = tokens + further.tokens, log_probability + further.log_probability
         reply += further.token_ids
+        confidences += further.confidences
         closed = forcing.closing in further.token_ids
         if thinking and (closed or further.ended):
             end = reply.index(forcing.closing) if closed else len(reply)
@@ -167,4 +169,5 @@ def unread_step(written: Generated) -> Step:
         log_probability=written.log_probability,
         tokens=written.tokens,
         token_ids=written.token_ids,
+        confidences=written.confidences,
     )

@@ -22,6 +22,8 @@ class Generated:
     """Natural log of their probability at temperature 1, summed; <= 0."""
     token_ids: tuple[int, ...] = ()
     """The tokens of `text`."""
+    confidences: tuple[float, ...] = ()
+    """The confidence of each new token, if that was asked for (`Sampling.confidence_top`)."""
 
 
 @dataclass(frozen=True, slots=True)

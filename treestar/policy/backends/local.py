@@ -114,6 +114,7 @@ class LocalPolicy(LanguageModelPolicy):
             begun.tokens + further.tokens,
             begun.log_probability + further.log_probability,
             ids,
+            begun.confidences + further.confidences,
         )
 
     def step(self, state: State, generated: Generated, stops: tuple[str, ...]) -> Step:
@@ -121,4 +122,10 @@ class LocalPolicy(LanguageModelPolicy):
         stopped = not self.format.keeps_tokens and any(stop in generated.text for stop in stops)
         step = self.format.parse(state, generated.text, generated.ended and not stopped)
         ids = first_tokens(self.tokenizer, generated.token_ids, step.text) if self.format.keeps_tokens else ()
-        return replace(step, tokens=generated.tokens, log_probability=generated.log_probability, token_ids=ids)
+        return replace(
+            step,
+            tokens=generated.tokens,
+            log_probability=generated.log_probability,
+            token_ids=ids,
+            confidences=generated.confidences,
+        )

@@ -231,7 +231,7 @@ class OpenAIPolicy(LanguageModelPolicy):
             **({"stop": stops} if stops else {}),
             **({"include_stop_str_in_output": True} if leaves_no_trace else {}),
             "seed": seed,
-            "logprobs": True if way.path == "/chat/completions" else 1,
+            **asked_log_probabilities(way.path == "/chat/completions", sampling.confidence_top),
             **distribution(sampling),
             **({} if isinstance(way, Completions) else native_budget(way, sampling.thinking, self.name)),
         }
@@ -264,6 +264,13 @@ CUT_PARTS = frozenset(cut for _, cut in CUT_TAGS.values())
 
 def is_overflow(refusal: Refusal) -> bool:
     return refusal.status in (400, 413, 422) and OVERFLOW.search(refusal.message) is not None
+
+
+def asked_log_probabilities(is_chat: bool, top: int) -> dict[str, Any]:
+    """The fields that ask for the log-probabilities of the tokens, and of the `top` most probable ones at each."""
+    if not is_chat:
+        return {"logprobs": max(top, 1)}
+    return {"logprobs": True, **({"top_logprobs": top} if top else {})}
 
 
 def distribution(sampling: Sampling) -> dict[str, Any]:
