@@ -159,7 +159,7 @@ def train_difficulty(rows: Iterable[Row], seed: int = 0) -> DifficultyModel:
         logits = torch.tanh(inputs[places] @ weights[0].T + biases[0]) @ weights[1].T + biases[1]
         loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets[places])
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
     return DifficultyModel(

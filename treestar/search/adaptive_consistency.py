@@ -41,4 +41,4 @@ def leader_stays(votes: Iterable[int]) -> float:
     """
     first, second, *_ = [*sorted(votes, reverse=True), 0, 0]
     tosses = first + second + 1
-    return sum(comb(tosses, heads) for heads in range(first + 1)) / 2**tosses
+    return sum(comb(tosses, heads) for heads in range(first + 1)) / (1 << tosses)

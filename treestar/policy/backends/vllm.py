@@ -84,4 +84,4 @@ def confidence(position: dict[int, Any], top: int) -> float:
     """`Sampling.confidence_top`, from vLLM's log-probabilities at one position: the most probable tokens', and the
     sampled one's."""
     ordered = sorted([each.logprob for each in position.values()], reverse=True)[:top]
-    return -sum(ordered) / len(ordered)
+    return -float(sum(ordered)) / len(ordered)
