@@ -4,11 +4,11 @@
     python bench/budgets.py adaptive
     python bench/budgets.py allocation
 
-`sample` draws 32 independent trajectories for each of 180 test problems, and 16 for each of 81 other problems, the
-"earlier run" that a difficulty model learns from. Both are `treestar bench` runs in runs/budgets, so the command
-continues where it was stopped. Problems are from the nine cells of docs/embedded.md.
+`sample` draws 32 independent trajectories for each of 180 test problems from the nine cells of docs/embedded.md. It is
+a run of `treestar.benchmarks` in runs/budgets/ladder, and continues where it was stopped.
 
-The other commands replay their rules on these samples, each problem's samples in `ORDERS` random orders. Accuracies are
+The other commands replay their rules on these samples, each problem's samples in `ORDERS` random orders. The difficulty
+model that allocates a problem's samples was trained on the other half of the problems. Accuracies are
 means over the orders; intervals are 95% paired bootstraps over problems. They write bench/results/budgets_adaptive.json
 and budgets_allocation.json.
 """
@@ -16,72 +16,112 @@ and budgets_allocation.json.
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
-import sys
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import numpy as np
 
-from treestar.allocation import Evidence, Gain, next_round, train_difficulty, vote_gain
+from treestar.allocation import DifficultyModel, Evidence, Gain, next_round, train_difficulty, vote_gain
 from treestar.allocation.difficulty import evidence_of_samples, majority_right
+from treestar.benchmarks.datasets import ProblemSet
 from treestar.benchmarks.gym import make_problems
+from treestar.benchmarks.matrix import BenchmarkConfig
 from treestar.benchmarks.metrics import consensus_at_k
+from treestar.benchmarks.runner import begin_run, run_benchmark
 from treestar.benchmarks.samples import Row, iter_rows
+from treestar.benchmarks.task import benchmark_worker
+from treestar.components import ComponentsConfig, open_components
+from treestar.policy import TransformersPolicy, load_policy
+from treestar.policy.backends.generated import Generated
+from treestar.policy.formats import END_OF_CODE, END_OF_STEP
 from treestar.search import AdaptiveConsistencyConfig, Budget, ESCConfig
 from treestar.search.adaptive_consistency import leader_stays
 from treestar.search.esc import agree
 from treestar.statistics import paired_difference
 from treestar.storage.record import write_record
+from treestar.types import Policy, Problem, Proposal, Sampling, State, Step
+from treestar.workers import LocalWorkers
 
 CELLS = (
     "chain_sum/mid", "chain_sum/hard", "simple_geometry/mid", "basic_arithmetic/mid", "basic_arithmetic/hard",
     "leg_counting/mid", "leg_counting/hard", "gsm_symbolic/taught", "gsm_symbolic/untaught",
 )  # fmt: skip
-SETS = {"test": (20, 32), "validation": (9, 16)}
-"""By split: problems of each cell, and samples of each problem."""
+PROBLEMS = 20
+"""Of each cell."""
 SET_SEED = 41_000
 ORDERS = 20
 SAMPLES = 32
-LONGEST_STEP = 256
+LONGEST_STEP = 320
 AVERAGES = (2, 4, 8)
 """Totals of the allocation, in mean samples per problem."""
 
-FOLDER = Path("runs/budgets")
+FOLDER = Path("runs/budgets/ladder")
 RESULTS = Path(__file__).parent / "results"
 
 
-def sample(policy: str) -> None:
+class WholePrograms(Policy):
+    """The policy, which writes its whole program as one step: the same samples, several times cheaper."""
+
+    def __init__(self, policy: TransformersPolicy) -> None:
+        self.policy = policy
+        self.name, self.step_format, self.recommended = policy.name, policy.step_format, policy.recommended
+        self.preamble, self.display, self.final_answer = policy.preamble, policy.display, policy.final_answer
+
+    async def propose(self, state: State, n: int, sampling: Sampling, seed: int) -> Proposal:
+        prompt = self.policy.prompt_tokens(state)
+        generation = await self.policy.generate(prompt, n, sampling, seed, (END_OF_CODE,))
+        return Proposal(tuple(map(program_step, generation.continuations)), len(prompt), generation.tokens)
+
+
+def program_step(generated: Generated) -> Step:
+    body = generated.text.replace(f"{END_OF_STEP}\n", "").replace(END_OF_STEP, "").removesuffix(END_OF_CODE).rstrip()
+    complete = generated.text.endswith(END_OF_CODE)
+    return Step(
+        body,
+        code=body if complete else "",
+        ending="code" if complete else "truncated",
+        log_probability=generated.log_probability,
+        tokens=generated.tokens,
+    )
+
+
+def sample(name: str) -> None:
     """Draw the samples, or what is missing of them."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    for split, (problems, samples) in SETS.items():
-        file = FOLDER / f"{split}.jsonl"
-        file.write_text("".join(json.dumps(each) + "\n" for each in problems_of(split, problems)))
-        command = [
-            sys.executable, "-m", "treestar", "bench", f"jsonl:{file}", "--out", str(FOLDER / split), "--resume",
-            "--strategy", "majority", "--samples", str(samples), "--k", "1", "--temperature", "1.0",
-            "--policy", policy, "--concurrency", "16",
-        ]  # fmt: skip
-        subprocess.run(command, check=True)
+    policy = load_policy(name, dtype="float32")
+    config = BenchmarkConfig(
+        datasets=("ladder",),
+        strategies=("majority",),
+        samples=SAMPLES,
+        k=(1,),
+        search={"max_step_tokens": LONGEST_STEP},
+    )
+    problems = tuple(problems_of_ladder())
+    sets = [ProblemSet("ladder", problems, len(problems), 0)]
+    about = {"name": name, "ppm": None, "num_fewshot": 0}
+
+    async def work() -> None:
+        async with open_components(ComponentsConfig(policy=WholePrograms(policy))) as components:  # type: ignore[arg-type]
+            workers = LocalWorkers(benchmark_worker(components, lambda problem: problem.question, about), 16)
+            begin_run(FOLDER, config, sets, about, resume=True)
+            await run_benchmark(FOLDER, config, sets, workers)
+
+    asyncio.run(work())
 
 
-def problems_of(split: str, count: int) -> list[dict[str, str | None]]:
-    """`count` problems of each cell, the cells in turns."""
-    by_cell = [make_problems(*cell.split("/"), split, count, seed=SET_SEED) for cell in CELLS]  # type: ignore[arg-type]
-    return [
-        {"id": each.id, "question": each.question, "answer": each.answer, "family": family, "level": level}
-        for row in zip(*by_cell, strict=True)
-        for each, (family, level) in zip(row, (cell.split("/") for cell in CELLS), strict=True)
-    ]
+def problems_of_ladder() -> list[Problem]:
+    """The problems, the cells in turns, so that every beginning of the list is balanced."""
+    by_cell = [make_problems(*cell.split("/"), "test", PROBLEMS, seed=SET_SEED) for cell in CELLS]  # type: ignore[arg-type]
+    return [problem for row in zip(*by_cell, strict=True) for problem in row]
 
 
-def sampled(split: str) -> list[Row]:
+def sampled() -> list[Row]:
     """The sampled problems, in order."""
-    return sorted(iter_rows(FOLDER / split / "samples.jsonl"), key=lambda row: int(row["doc_id"]))
+    return sorted(iter_rows(FOLDER / "samples.jsonl"), key=lambda row: int(row["doc_id"]))
 
 
 def orders(rows: Sequence[Row]) -> list[list[list[int]]]:
@@ -119,7 +159,7 @@ def fixed(count: int) -> Callable[[Sequence[int]], int]:
 
 
 def adaptive() -> dict[str, Any]:
-    rows = sampled("test")
+    rows = sampled()
     everything = replayed(rows, len)
     figures: dict[str, Any] = {
         "problems": len(rows),
@@ -157,8 +197,8 @@ def replayed(rows: Sequence[Row], stop: Callable[[Sequence[int]], int]) -> dict[
 
 
 def allocation() -> dict[str, Any]:
-    rows = sampled("test")
-    model = train_difficulty(sampled("validation"))
+    rows = sampled()
+    models = [train_difficulty(half) for half in (rows[1::2], rows[::2])]  # each for the other half
     mean_tokens = float(np.mean([np.mean(row["tokens"]) for row in rows]))
     figures: dict[str, Any] = {"problems": len(rows), "orders": ORDERS, "totals": {}}
     for average in AVERAGES:
@@ -167,7 +207,7 @@ def allocation() -> dict[str, Any]:
         ways: dict[str, Any] = {
             "uniform": allocated(rows, total, uniform),
             "votes": allocated(rows, total, vote_gain),
-            "difficulty": allocated(rows, total, model.gain),
+            "difficulty": allocated(rows, total, partial(cross_fitted, models)),
             "oracle": replayed_shares(rows, shares),
         }
         gained = {name: found["right"] - ways["uniform"]["right"] for name, found in ways.items()}
@@ -184,6 +224,12 @@ def allocation() -> dict[str, Any]:
             },
         }
     return figures
+
+
+def cross_fitted(models: Sequence[DifficultyModel], evidence: Sequence[Evidence]) -> list[float]:
+    """The gains by the model that was trained on the other half of the problems."""
+    by_model = [model.gain(evidence) for model in models]
+    return [by_model[place % 2][place] for place in range(len(evidence))]
 
 
 def uniform(evidence: Sequence[Evidence]) -> list[float]:
