@@ -36,6 +36,7 @@ from treestar.types import (
     Scores,
     State,
     Step,
+    ThinkingBudget,
     TreestarError,
     Verifier,
 )
@@ -70,6 +71,7 @@ __all__ = [
     "Solver",
     "State",
     "Step",
+    "ThinkingBudget",
     "TrajectoryStep",
     "Tree",
     "TreestarError",
