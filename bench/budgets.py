@@ -3,6 +3,7 @@
     python bench/budgets.py sample [--policy embedded-bootstrap]
     python bench/budgets.py adaptive
     python bench/budgets.py allocation
+    python bench/budgets.py thinking
 
 `sample` draws 32 independent trajectories for each of 180 test problems from the nine cells of docs/embedded.md. It is
 a run of `treestar.benchmarks` in runs/budgets/ladder, and continues where it was stopped.
@@ -11,12 +12,17 @@ The other commands replay their rules on these samples, each problem's samples i
 model that allocates a problem's samples was trained on the other half of the problems. Accuracies are
 means over the orders; intervals are 95% paired bootstraps over problems. They write bench/results/budgets_adaptive.json
 and budgets_allocation.json.
+
+`thinking` trains the policy of thinking_policy.py unless runs/budgets/thinker has it, and measures it greedily on 200
+problems under thinking budgets. It writes bench/results/budgets_thinking.json.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -25,6 +31,7 @@ from random import Random
 from typing import Any
 
 import numpy as np
+from thinking_policy import train, write_problems
 
 from treestar.allocation import DifficultyModel, Evidence, Gain, next_round, train_difficulty, vote_gain
 from treestar.allocation.difficulty import evidence_of_samples, majority_right
@@ -43,6 +50,7 @@ from treestar.search import AdaptiveConsistencyConfig, Budget, ESCConfig
 from treestar.search.adaptive_consistency import leader_stays
 from treestar.search.esc import agree
 from treestar.statistics import paired_difference
+from treestar.storage.files import read_json
 from treestar.storage.record import write_record
 from treestar.types import Policy, Problem, Proposal, Sampling, State, Step
 from treestar.workers import LocalWorkers
@@ -59,6 +67,8 @@ SAMPLES = 32
 LONGEST_STEP = 320
 AVERAGES = (2, 4, 8)
 """Totals of the allocation, in mean samples per problem."""
+
+THINKING_BUDGETS = (0, 8, 16, 24, 32, 48, 64, 128)
 
 FOLDER = Path("runs/budgets/ladder")
 RESULTS = Path(__file__).parent / "results"
@@ -287,6 +297,23 @@ def replayed_shares(rows: Sequence[Row], shares: Sequence[int]) -> dict[str, Any
     return dict(zip(("right", "tokens"), values / ORDERS, strict=True))
 
 
+# --- thinking --------------------------------------------------------------------------------------------------------
+
+
+def thinking() -> dict[str, Any]:
+    policy, problems, out = (FOLDER.parent / name for name in ("thinker", "additions.jsonl", "thinking"))
+    if not (policy / "config.json").exists():
+        train(policy, steps=600, seed=0)
+    write_problems(problems, 200, seed=1)
+    command = [
+        sys.executable, "-m", "treestar", "bench", f"jsonl:{problems}", "--policy", str(policy), "--strategy", "greedy",
+        "--thinking-budgets", ",".join(map(str, THINKING_BUDGETS)), "--out", str(out), "--resume",
+    ]  # fmt: skip
+    subprocess.run(command, check=True)
+    [found] = read_json(out / "results.json")["thinking"]
+    return {"problems": 200, **found}
+
+
 def rounded(values: Any) -> float:
     return round(float(np.mean(values)), 4)
 
@@ -298,13 +325,13 @@ def difference(first: Any, second: Any) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("sample", "adaptive", "allocation"))
+    parser.add_argument("what", choices=("sample", "adaptive", "allocation", "thinking"))
     parser.add_argument("--policy", default="embedded-bootstrap")
     arguments = parser.parse_args()
     if arguments.what == "sample":
         sample(arguments.policy)
         return
-    figures = {"adaptive": adaptive, "allocation": allocation}[arguments.what]()
+    figures = {"adaptive": adaptive, "allocation": allocation, "thinking": thinking}[arguments.what]()
     write_record(RESULTS / f"budgets_{arguments.what}.json", figures, seed=0)
 
 

@@ -19,6 +19,8 @@ from typing import Any
 
 import torch
 
+__all__ = ["train", "write_problems"]
+
 MISTAKES = 1 / 3
 FEWEST, MOST = 5, 7
 BATCH = 32
@@ -80,7 +82,7 @@ def tokenizer() -> Any:
     backend.add_tokens(["<think>", "</think>"])
     backend.add_special_tokens(["<|end|>"])
     made = PreTrainedTokenizerFast(
-        tokenizer_object=backend, eos_token="<|end|>", pad_token="<|end|>", model_max_length=512
+        tokenizer_object=backend, eos_token="<|end|>", pad_token="<|end|>", model_max_length=1024
     )
     made.chat_template = TEMPLATE
     return made
@@ -100,7 +102,7 @@ def train(out: Path, steps: int, seed: int) -> None:
         intermediate_size=256,
         num_hidden_layers=3,
         num_attention_heads=4,
-        max_position_embeddings=512,
+        max_position_embeddings=1024,
         eos_token_id=words.eos_token_id,
         pad_token_id=words.eos_token_id,
         bos_token_id=None,
@@ -135,7 +137,7 @@ def train(out: Path, steps: int, seed: int) -> None:
 
 
 def write_problems(path: Path, count: int, seed: int) -> None:
-    """`count` distinct problems that training did not draw on purpose; chance repeats are not excluded."""
+    """`count` distinct problems. Of millions of possible ones, training may have drawn some of them too."""
     rng, seen = Random(f"test {seed}"), dict[str, int]()
     while len(seen) < count:
         numbers = digits(rng)
