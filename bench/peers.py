@@ -99,9 +99,9 @@ async def run_peer(
     config = open_config.completed(components.policy.recommended)
     tree = Tree(problem, "peer", config.to_json(), seed)
     interpreter = await components.executor.open()
-    search = Search(config, components, tree, interpreter, AnswerGroups(components.verifier), Event())
+    search = Search(config, components, tree, AnswerGroups(components.verifier), Event())
     try:
-        await search.begin()
+        await search.begin(interpreter)
         await grow(search)
         if not search.groups.groups:
             await complete_best(search)

@@ -21,6 +21,7 @@ LAYERS = [
     {"training"},
     {"components"},
     {"benchmarks"},
+    {"allocation"},
     {"selfevolve"},
     {"results_file"},
     {"solver"},

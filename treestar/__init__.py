@@ -7,10 +7,13 @@
 
 from treestar.search import (
     AdaptiveBranchingConfig,
+    AdaptiveConsistencyConfig,
     BeamSearchConfig,
     BestOfNConfig,
     Budget,
+    DeepConfConfig,
     DVTSConfig,
+    ESCConfig,
     GreedyConfig,
     MajorityConfig,
     MCTSConfig,
@@ -33,6 +36,7 @@ from treestar.types import (
     Scores,
     State,
     Step,
+    ThinkingBudget,
     TreestarError,
     Verifier,
 )
@@ -42,10 +46,13 @@ __version__ = "0.2.0"
 
 __all__ = [
     "AdaptiveBranchingConfig",
+    "AdaptiveConsistencyConfig",
     "BeamSearchConfig",
     "BestOfNConfig",
     "Budget",
     "DVTSConfig",
+    "DeepConfConfig",
+    "ESCConfig",
     "Execution",
     "Executor",
     "GreedyConfig",
@@ -64,6 +71,7 @@ __all__ = [
     "Solver",
     "State",
     "Step",
+    "ThinkingBudget",
     "TrajectoryStep",
     "Tree",
     "TreestarError",

@@ -22,7 +22,7 @@ from treestar.verifier import AnswerVerifier
 from treestar.verifier.grading.unit_tests import UnitTestVerifier
 from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
 
-__all__ = ["ComponentsConfig", "load_components", "open_components", "program_components", "remarks_of"]
+__all__ = ["ComponentsConfig", "check_names", "load_components", "open_components", "program_components", "remarks_of"]
 
 PartT = TypeVar("PartT")
 
@@ -110,3 +110,20 @@ def remarks_of(components: Components) -> list[str]:
     """The reports of all components that have one."""
     parts = (components.policy, components.scorer, components.executor, components.verifier)
     return [remark for each in parts if isinstance(each, Reporting) and (remark := each.report())]
+
+
+def check_names(config: ComponentsConfig) -> None:
+    """Raises ValueError if `config` contains an object, which actors cannot share."""
+    allowed = {
+        "policy": isinstance(config.policy, str),
+        "scorer": isinstance(config.scorer, str | None),
+        "executor": isinstance(config.executor, SandboxConfig),
+        "verifier": config.verifier is None,
+    }
+    for name, is_allowed in allowed.items():
+        if not is_allowed:
+            kind = type(getattr(config, name)).__name__
+            raise ValueError(
+                f"Solver(ray=...): {name} is a {kind} object, but each actor loads its own components: give policy and "
+                "scorer by name, executor as a SandboxConfig, and no verifier"
+            )

@@ -18,12 +18,22 @@ from threading import Event
 from types import TracebackType
 from typing import Any, TypeVar
 
-from treestar.components import ComponentsConfig, load_components, open_components, program_components, remarks_of
+from treestar.allocation import DifficultyModel, search_set, vote_gain
+from treestar.allocation.kept_turns import keeping_turns, set_settings
+from treestar.allocation.search_set import check_config
+from treestar.components import (
+    ComponentsConfig,
+    check_names,
+    load_components,
+    open_components,
+    program_components,
+    remarks_of,
+)
 from treestar.policy import FormatName
 from treestar.policy.models import DEFAULT_POLICY
 from treestar.ppm.public import Aggregate, ScorerKind
 from treestar.results_file import append_result, iter_results, result_key, settings_of
-from treestar.search import Components, MCTSConfig, SearchConfig, SearchResult, Tree, search_one
+from treestar.search import Budget, Components, MCTSConfig, SearchConfig, SearchResult, Tree, search_one
 from treestar.search.config import TreeSearchConfig
 from treestar.search.engine import Progress, check_scorer, strategy_of
 from treestar.storage.lines import appending
@@ -164,6 +174,8 @@ class Solver:
         out: str | Path | None = None,
         on_result: Callable[[SearchResult], None] = lambda _: None,
         trees: bool = True,
+        total: Budget | None = None,
+        difficulty: str | Path | None = None,
     ) -> list[SearchResult]:
         """Search for the answers of many problems concurrently.
 
@@ -176,18 +188,24 @@ class Solver:
             on_result: called with each result as it is finished or read back, one at a time.
             trees: whether results keep their trees, which take most of the memory, and on a cluster most of the
                 traffic.
+            total: one budget for all problems together, spent on those where another trajectory is expected to help
+                most. Only with the strategies `majority`, `best_of_n` and `weighted_vote`, and not on a cluster.
+            difficulty: with `total`, the file of a difficulty model (`treestar train difficulty`), which estimates that
+                better than votes alone.
 
         Returns:
             One result for each problem, in the order given.
 
         Raises:
-            ValueError: a question is empty or longer than `LONGEST_QUESTION`.
-            TreestarError: the policy or the sandbox failed permanently, a problem was being searched when actors died
-                too often, or `out` cannot be read or written. On a cluster the solver can then only be closed.
+            ValueError: a question is empty or longer than `LONGEST_QUESTION`, or the solver cannot spend a total.
+            TreestarError: `total` is less than one step for each problem, the policy or the sandbox failed permanently,
+                a problem was being searched when actors died too often, or `out` cannot be read or written. On a
+                cluster the solver can then only be closed.
         """
         wanted = [as_problem(problem, index) for index, problem in enumerate(problems)]
         results: dict[int, SearchResult] = {}
-        settings = self.settings()
+        path = None if difficulty is None else Path(difficulty)
+        settings = {**self.settings(), **set_settings(total, path, wanted)}
         if out is not None:
             keys = {result_key(problem) for problem in wanted}
             read = {
@@ -204,7 +222,11 @@ class Solver:
                 append_result(append, result, settings)
                 on_result(results[place])
 
-            if self.workers is None:
+            if total is not None:
+                for place, result in enumerate(self.search_set_here(wanted, total, path, out, settings)):
+                    if place not in results:
+                        keep(place, result)
+            elif self.workers is None:
                 self.search_here(missing, keep)
             else:
                 self.search_on_cluster(self.workers, missing, keep)
@@ -218,16 +240,35 @@ class Solver:
             return await search_one(task.problem, self.search, components, self.seed, stop, self.on_progress)
 
         workers = LocalWorkers(Worker(work, {}), self.concurrency)
-        future = self.submit(workers.run(tasks, lambda task, result: keep(task.place, result)))
-        try:
-            return future.result()
-        except KeyboardInterrupt:
-            stop.set()
-        try:
-            return future.result()
-        except KeyboardInterrupt:
-            future.cancel()
-            raise
+        self.wait_or_stop(workers.run(tasks, lambda task, result: keep(task.place, result)), stop)
+
+    def search_set_here(
+        self,
+        problems: Sequence[Problem],
+        total: Budget,
+        difficulty: Path | None,
+        out: str | Path | None,
+        settings: dict[str, Any],
+    ) -> list[SearchResult]:
+        if self.workers is not None:
+            raise ValueError("a total budget is spent in this process: make the Solver without ray")
+        stop = Event()
+        gain = vote_gain if difficulty is None else DifficultyModel.load(difficulty).gain
+        with keeping_turns(None if out is None else Path(out), settings) as (kept, keep):
+            searching = search_set(
+                problems,
+                check_config(self.search),
+                lambda problem: self.programs if problem.kind == "code" else self.components,
+                total,
+                gain,
+                self.seed,
+                self.concurrency,
+                stop,
+                self.on_progress,
+                kept,
+                keep,
+            )
+            return self.wait_or_stop(searching, stop)
 
     def search_on_cluster(self, workers: Workers[SolveTask, Found], tasks: Sequence[SolveTask], keep: OnResult) -> None:
         def on_found(task: SolveTask, found: Found) -> None:
@@ -261,6 +302,19 @@ class Solver:
     def submit(self, work: Coroutine[Any, Any, ResultT]) -> Future[ResultT]:
         """Run `work` on the solver's event loop."""
         return asyncio.run_coroutine_threadsafe(work, self.loop)
+
+    def wait_or_stop(self, work: Coroutine[Any, Any, ResultT], stop: Event) -> ResultT:
+        """Run `work` on the solver's event loop. Ctrl-C sets `stop`; a second one cancels it."""
+        future = self.submit(work)
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            stop.set()
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            future.cancel()
+            raise
 
     def wait_for(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
         """Run `work` on the solver's event loop. Ctrl-C cancels it, and waits until it has cleaned up."""
@@ -316,23 +370,6 @@ def as_problem(problem: str | Problem, index: int) -> Problem:
 
 def ignore(_: Any) -> None:
     """Discards results if there is no file."""
-
-
-def check_names(config: ComponentsConfig) -> None:
-    """Raises ValueError if `config` contains an object, which actors cannot share."""
-    allowed = {
-        "policy": isinstance(config.policy, str),
-        "scorer": isinstance(config.scorer, str | None),
-        "executor": isinstance(config.executor, SandboxConfig),
-        "verifier": config.verifier is None,
-    }
-    for name, is_allowed in allowed.items():
-        if not is_allowed:
-            kind = type(getattr(config, name)).__name__
-            raise ValueError(
-                f"Solver(ray=...): {name} is a {kind} object, but each actor loads its own components: give policy and "
-                "scorer by name, executor as a SandboxConfig, and no verifier"
-            )
 
 
 def models_of(components: Components) -> dict[str, Any]:

@@ -32,6 +32,7 @@ __all__ = [
     "State",
     "Step",
     "StepEnding",
+    "ThinkingBudget",
     "TreestarError",
     "Verifier",
     "as_policy",
@@ -83,6 +84,8 @@ class Step:
     token_ids: tuple[int, ...] = field(default=(), compare=False, repr=False)
     """The tokens of `text` as generated, where later prompts must repeat exactly these; (): `text` is tokenized again.
     Not saved with trees."""
+    confidences: tuple[float, ...] = field(default=(), compare=False, repr=False)
+    """The confidence of each generated token, where `Sampling.confidence_top` asks for it. Not saved with trees."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,22 @@ class State:
     """One for each step, in the same order."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThinkingBudget:
+    """How long a model that thinks may think, and must (budget forcing; Muennighoff et al. 2025)."""
+
+    max_tokens: int | None = None
+    """Maximum length of the thought in tokens. Then its end is written, and the model answers."""
+    min_tokens: int = 0
+    """The thought cannot end before it has this many tokens."""
+    waits: int = 0
+    """The thought cannot end before it was made to go on this many times."""
+    wait: str = "Wait"
+    """What is written where a thought may not end yet."""
+    close: str = "Final Answer:"
+    """What is written after the end of a thought that reached its limit."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """How a policy draws next steps."""
@@ -129,6 +148,11 @@ class Sampling:
     policy supports this."""
     min_share: float = 0.0
     """With `distinct`: drop candidates whose probability is less than this fraction of the most probable one's."""
+    thinking: ThinkingBudget | None = None
+    """How long the thought of a trajectory may and must be; None leaves that to the model."""
+    confidence_top: int = 0
+    """Also give each token's confidence: minus the mean log-probability of this many most probable tokens there, which
+    is large where the model is sure (Fu et al. 2025). 0: not. Not every policy supports this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

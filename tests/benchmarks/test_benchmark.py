@@ -285,7 +285,11 @@ def by_answer(state: State) -> float:
     return 0.0 if answer is None else 0.5 if answer == "1" else -0.5
 
 
-ALL = {"strategies": tuple(STRATEGIES), "search": {"max_depth": 6, "children": 3}}
+UNTIL_DECIDED = ("adaptive_consistency", "esc", "deepconf")
+ALL = {
+    "strategies": tuple(name for name in STRATEGIES if name not in UNTIL_DECIDED),
+    "search": {"max_depth": 6, "children": 3},
+}
 
 
 def test_every_strategy_is_measured_with_a_ppm(tmp_path: Path) -> None:
@@ -316,6 +320,18 @@ def test_every_strategy_is_measured_with_a_ppm(tmp_path: Path) -> None:
     for part in ("read by the PPM", "weighted@k:ppm", "sampling/t=1, weighted_vote |", "| dvts/t=1/tokens=40 |"):
         assert part in report
     assert "read by the PPM" not in render_report(run(tmp_path / "without", config()), config(), [])
+
+
+def test_strategies_that_stop_when_the_vote_is_decided_are_cells_of_their_own(tmp_path: Path) -> None:
+    wanted = config(strategies=("majority", "adaptive_consistency", "esc"))
+    results = run(tmp_path, wanted)
+    assert set(results["results"]) == {"own/sampling/t=1", "own/adaptive_consistency/t=1", "own/esc/t=1"}
+    for row in iter_rows(tmp_path / "samples.jsonl"):
+        if "sampling" not in row["cell"]:
+            assert row["stopped"] in ("decided", "finished")
+            assert len(row["resps"]) == row["stats"]["rollouts"] <= 40
+    assert any(row["stopped"] == "decided" for row in iter_rows(tmp_path / "samples.jsonl"))
+    assert draw_plots(results, wanted, tmp_path / "plots")
 
 
 def test_the_ppm_s_score_of_every_trajectory_is_in_the_samples(tmp_path: Path) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from support.instruct_server import InstructServer
+from support.instruct_server import InstructServer, unknown_fields
+from support.served_policy import policy_at, propose
 from support.server_kinds import (
     GREEDY,
     QUESTION,
@@ -17,12 +20,12 @@ from support.server_kinds import (
 )
 from support.tiny_model import byte_tokenizer, tiny_model
 
-from treestar.policy.backends.openai import describe_server, load_openai_policy
+from treestar.policy.backends.openai import describe_server, load_openai_policy, template_at_the_server
 from treestar.policy.backends.prompt_tokens import prompt_tokens
 from treestar.policy.backends.remote_server import RemoteServerConfig
 from treestar.policy.formats import CotFormat, ThinkingFormat, family_named
 from treestar.policy.formats.templates import template_of
-from treestar.types import Execution, Problem, State, Step
+from treestar.types import Execution, Problem, State, Step, ThinkingBudget, TreestarError
 
 pytestmark = pytest.mark.usefixtures("no_proxy")
 
@@ -138,3 +141,51 @@ class TestCompletions:
         assert "/chat/completions" in policy.report()
         assert policy.way is not None
         assert policy.way.name == "continuing"
+
+
+class TestThinkingBudgets:
+    """Thoughts that are forced where a server continues token ids, and where it is asked for whole replies."""
+
+    THOUGHT = "Double seven.</think>\n\nSo \\boxed{14}"
+
+    def tokenizer(self) -> Any:
+        tokenizer = byte_tokenizer()
+        tokenizer.add_tokens(["<think>", "</think>"])
+        tokenizer.chat_template += "<think>\n"
+        return tokenizer
+
+    def propose(self, server: InstructServer, budget: ThinkingBudget, with_tokenizer: bool = True) -> Step:
+        tokenizer = self.tokenizer() if with_tokenizer else None
+        template = template_of(tokenizer) if with_tokenizer else template_at_the_server
+        way = "completions" if with_tokenizer else "whole"
+        policy = policy_at(
+            server.url, "fake", step_format=ThinkingFormat(template, family_named("")), tokenizer=tokenizer, way=way
+        )
+        sampling = replace(GREEDY, thinking=budget)
+        return propose(policy, (State(Problem(QUESTION)), 1, sampling, 0))[0].steps[0]
+
+    def test_an_early_end_is_taken_back(self) -> None:
+        with InstructServer(self.THOUGHT, tokenizer=self.tokenizer(), stops="named kept") as server:
+            step = self.propose(server, ThinkingBudget(waits=1))
+        assert (step.text, step.ending) == ("Double seven.Wait", "step")
+        assert self.tokenizer().decode(step.token_ids) == step.text
+
+    def test_at_the_limit_the_closing_token_itself_is_sent(self) -> None:
+        tokenizer = self.tokenizer()
+        with InstructServer(self.THOUGHT, tokenizer=tokenizer, stops="named kept") as server:
+            self.propose(server, ThinkingBudget(max_tokens=0))
+        sent = server.steps()[0]["prompt"]
+        final = [tokenizer.convert_tokens_to_ids("</think>"), *tokenizer("\n\nFinal Answer:")["input_ids"]]
+        assert sent[-len(final) :] == final
+
+    def test_a_server_that_writes_whole_replies_is_told_the_limit(self) -> None:
+        with InstructServer(self.THOUGHT) as server:
+            self.propose(server, ThinkingBudget(max_tokens=64), with_tokenizer=False)
+            assert server.steps()[-1]["thinking_token_budget"] == 64
+            with pytest.raises(TreestarError, match="cannot be held to a thinking budget"):
+                self.propose(server, ThinkingBudget(waits=1), with_tokenizer=False)
+        with (
+            InstructServer(self.THOUGHT, refuse=unknown_fields("thinking_token_budget")) as server,
+            pytest.raises(TreestarError, match="Unknown parameter: 'thinking_token_budget'"),
+        ):
+            self.propose(server, ThinkingBudget(max_tokens=64), with_tokenizer=False)

@@ -20,12 +20,12 @@ from support.vllm_server import VLLMServer
 from treestar import MCTSConfig, Solver, TreestarError
 from treestar.policy import TransformersPolicy, load_policy
 from treestar.policy.backends.vllm_engine import parse_vllm_name
-from treestar.policy.formats import BoundFormat, CotFormat, family_named
+from treestar.policy.formats import BoundFormat, CotFormat, ThinkingFormat, family_named
 from treestar.policy.formats.templates import template_of
 from treestar.policy.models import shipped_path
 from treestar.ppm import load_scorer, ppm_from_policy
 from treestar.ppm.openai import OpenAIScorer
-from treestar.types import Execution, Problem, Sampling, Scorer, Scores, State
+from treestar.types import Execution, Problem, Sampling, Scorer, Scores, State, ThinkingBudget
 
 MODEL_PATH = shipped_path("policy", "embedded")
 SMOLLM2 = Path.home() / ".cache/treestar/models/smollm2-135m"
@@ -227,6 +227,26 @@ class TestOrdinaryModels:
             assert in_chats.dialect.tells_stops
         finally:
             server.kill()
+
+    def test_a_thought_is_forced_and_confidences_are_those_of_transformers(self, tmp_path: Path) -> None:
+        tokenizer, folder, model = byte_tokenizer(), tmp_path / "tiny", with_wide_heads()
+        tokenizer.add_tokens(["<think>", "</think>"])
+        tokenizer.chat_template += "<think>\n"
+        model.resize_token_embeddings(len(tokenizer))
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        form = ThinkingFormat(template_of(tokenizer), family_named("tiny"))
+        budget = Sampling(temperature=0.0, max_tokens=24, thinking=ThinkingBudget(max_tokens=7), confidence_top=4)
+        state = State(Problem("What is 2 * (3 + 4)?"))
+        [here] = asyncio.run(TransformersPolicy(model, tokenizer, form, "tiny").propose(state, 1, budget, 0)).steps
+        policy = load_policy(f"vllm:{folder}?{EAGER}", "thinking", dtype="float32")
+        try:
+            [there] = asyncio.run(policy.propose(state, 1, budget, 0)).steps
+        finally:
+            asyncio.run(policy.close())  # type: ignore[attr-defined]
+        assert here.token_ids[7] == tokenizer.convert_tokens_to_ids("</think>")
+        assert (there.text, there.token_ids) == (here.text, here.token_ids)
+        assert there.confidences == pytest.approx(here.confidences, rel=1e-3)
 
     @pytest.mark.real
     @pytest.mark.skipif(not SMOLLM2.is_dir(), reason="run `treestar models fetch smollm2-135m`")

@@ -27,6 +27,7 @@ from treestar import MCTSConfig, Solver
 from treestar.cli import main
 from treestar.serve import ServerConfig
 from treestar.serve.server import API_KEY_VARIABLE, Server, bind
+from treestar.types import Proposal, Sampling, State, ThinkingBudget
 
 KEY = "a key of the tests"
 QUESTION = "What is 12 + 7?"
@@ -367,3 +368,28 @@ def test_options_that_make_no_server(
         main()
     assert ended.value.code == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+class ThinkingPolicy(ScriptedPolicy):
+    """Says that it thinks, and remembers the thinking budgets of its steps."""
+
+    step_format = "thinking"
+
+    async def propose(self, state: State, n: int, sampling: Sampling, seed: int) -> Proposal:
+        self.budgets = [*getattr(self, "budgets", []), sampling.thinking]
+        return await super().propose(state, n, sampling, seed)
+
+
+def test_a_request_says_how_long_the_model_may_think() -> None:
+    policy = ThinkingPolicy(random_script(1.0, 0.0))
+    with server_over(policy) as (_, address):
+        client = client_of(address)
+        ask(client, reasoning_effort="low", extra_body={"treestar": {"max_rollouts": 1, "children": 1, "waits": 2}})
+        ask(client, extra_body={"thinking_token_budget": 9, "treestar": {"max_rollouts": 1, "children": 1}})
+    assert policy.budgets == [ThinkingBudget(max_tokens=1024, waits=2), ThinkingBudget(max_tokens=9)]
+
+
+def test_a_server_whose_model_does_not_think_says_so() -> None:
+    with server_over(ScriptedPolicy(random_script())) as (_, address), pytest.raises(openai.BadRequestError) as refused:
+        ask(client_of(address), reasoning_effort="low")
+    assert "the model of this server does not think" in refused.value.message

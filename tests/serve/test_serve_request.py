@@ -207,3 +207,35 @@ def test_text_ends_before_the_first_stop_string(pieces: list[str], stops: list[s
     assert text.startswith(kept)
     assert not any(stop in kept for stop in stops)
     assert kept == text or any(text.startswith(stop, len(kept)) for stop in stops)
+
+
+def read_thinking(search: SearchConfig = SERVED, **fields: Any) -> SearchConfig:
+    body = {"model": "treestar", "messages": [{"role": "user", "content": "What is 1 + 1?"}], **fields}
+    return read_request(json.dumps(body).encode(), Defaults(search, 3, has_scorer=False, thinks=True)).config
+
+
+@pytest.mark.parametrize(
+    ("fields", "tokens"),
+    [
+        ({"reasoning_effort": "none"}, 0),
+        ({"reasoning_effort": "low"}, 1024),
+        ({"thinking_token_budget": 77}, 77),
+        ({"treestar": {"max_thinking_tokens": 50}, "reasoning_effort": "high"}, 50),
+        ({"reasoning_effort": "high"}, 2000),
+        ({}, 2000),
+    ],
+)
+def test_a_request_lowers_the_servers_thinking_budget(fields: dict[str, Any], tokens: int) -> None:
+    served = replace(SERVED, max_thinking_tokens=2000)
+    assert read_thinking(served, **fields) == replace(SERVED, max_thinking_tokens=tokens)
+
+
+def test_waits_and_minimum_are_settings_of_the_search() -> None:
+    config = read_thinking(treestar={"waits": 2, "min_thinking_tokens": 30, "strategy": "majority"})
+    assert (config.waits, config.min_thinking_tokens, config.max_thinking_tokens) == (2, 30, None)
+
+
+@pytest.mark.parametrize("fields", [{"thinking_token_budget": 5}, {"treestar": {"waits": 1}}])
+def test_a_model_that_does_not_think_has_no_thinking_budget(fields: dict[str, Any]) -> None:
+    with pytest.raises(RequestError, match="the model of this server does not think"):
+        read(**fields)

@@ -15,8 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from treestar.policy import load_policy
+from treestar.policy.backends.generated import Generated
 from treestar.policy.backends.generator import Request
-from treestar.policy.backends.local import Generated
 from treestar.policy.formats import plain_template
 from treestar.types import Sampling
 

@@ -15,17 +15,23 @@ from treestar.config.renamed import current_names, warn_of_renaming
 from treestar.search import (
     STRATEGIES,
     AdaptiveBranchingConfig,
+    AdaptiveConsistencyConfig,
     BeamSearchConfig,
+    DeepConfConfig,
     DVTSConfig,
+    ESCConfig,
     GreedyConfig,
     MajorityConfig,
     MCTSConfig,
     SearchConfig,
 )
+from treestar.search.config import TreeSearchConfig
 
 __all__ = ["SAMPLING_STRATEGIES", "BenchmarkConfig", "Cell", "Method", "matrix"]
 
-Method = Literal["greedy", "mcts", "beam", "dvts", "adaptive_branching", "sampling"]
+Method = Literal[
+    "greedy", "mcts", "beam", "dvts", "adaptive_branching", "adaptive_consistency", "esc", "deepconf", "sampling"
+]
 METHOD_OF: Mapping[str, Method] = {
     "greedy": "greedy",
     "majority": "sampling",
@@ -35,6 +41,9 @@ METHOD_OF: Mapping[str, Method] = {
     "beam": "beam",
     "dvts": "dvts",
     "adaptive_branching": "adaptive_branching",
+    "adaptive_consistency": "adaptive_consistency",
+    "esc": "esc",
+    "deepconf": "deepconf",
 }
 """The method by which each strategy of `STRATEGIES` makes its trajectories."""
 SAMPLING_STRATEGIES = tuple(name for name, method in METHOD_OF.items() if method == "sampling")
@@ -45,6 +54,9 @@ CONFIG_OF: Mapping[Method, type[SearchConfig]] = {
     "beam": BeamSearchConfig,
     "dvts": DVTSConfig,
     "adaptive_branching": AdaptiveBranchingConfig,
+    "adaptive_consistency": AdaptiveConsistencyConfig,
+    "esc": ESCConfig,
+    "deepconf": DeepConfConfig,
     "sampling": MajorityConfig,
 }
 """In running order: sampling comes last, because its budget is the number of tokens that the searches spent."""
@@ -72,6 +84,8 @@ class BenchmarkConfig:
     """Sampling temperatures of the sampling and tree strategies."""
     budget_tokens: tuple[int, ...] = ()
     """Token budgets per problem at which all strategies are compared."""
+    thinking_budgets: tuple[int, ...] = ()
+    """For models that think: maximum tokens of a thought. Each budget is a run of its own."""
     seeds: int = 1
     """Repetitions with seeds 0, 1, ..."""
     limit: int | None = None
@@ -85,7 +99,7 @@ class BenchmarkConfig:
         for name in ("datasets", "strategies", "k", "temperatures"):
             if not getattr(self, name):
                 raise ValueError(f"{name} must name at least one")
-        for name in ("datasets", "strategies", "k", "temperatures", "budget_tokens"):
+        for name in ("datasets", "strategies", "k", "temperatures", "budget_tokens", "thinking_budgets"):
             if len(set(getattr(self, name))) < len(getattr(self, name)):
                 raise ValueError(f"{name} contains duplicates: {', '.join(map(str, getattr(self, name)))}")
         for strategy in self.strategies:
@@ -100,6 +114,12 @@ class BenchmarkConfig:
         )
         if min(numbers) < 1:
             raise ValueError("samples, seeds, k, budget_tokens and limit must be whole numbers, 1 or more")
+        if min(self.thinking_budgets, default=0) < 0:
+            raise ValueError("thinking_budgets must be whole numbers, 0 or more")
+        if self.thinking_budgets and (self.budget_tokens or "max_thinking_tokens" in self.search):
+            raise ValueError(
+                "thinking_budgets go neither with budget_tokens nor with max_thinking_tokens: leave one out"
+            )
         if max(self.k) > self.samples:
             raise ValueError(f"k = {max(self.k)} needs at least as many samples, but samples is {self.samples}")
         for name in self.search:
@@ -121,7 +141,10 @@ class BenchmarkConfig:
 
     def to_json(self) -> dict[str, Any]:
         """The configuration as JSON values."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        values = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        if not self.thinking_budgets:  # as in files from before there were any
+            del values["thinking_budgets"]
+        return values
 
 
 @dataclass(frozen=True)
@@ -135,11 +158,13 @@ class Cell:
     """The token budget of a tree search; sampling uses the same trajectories for every budget."""
     seed: int
     config: SearchConfig
+    thinking: int | None = None
+    """The thinking budget of each trajectory."""
 
     @property
     def is_tree_search(self) -> bool:
         """Whether the trajectories share steps."""
-        return self.method not in ("greedy", "sampling")
+        return issubclass(CONFIG_OF[self.method], TreeSearchConfig)
 
     @property
     def task(self) -> str:
@@ -149,6 +174,8 @@ class Cell:
             parts.append(f"t={self.temperature:g}")
         if self.budget is not None:
             parts.append(f"tokens={self.budget}")
+        if self.thinking is not None:
+            parts.append(f"thinking={self.thinking}")
         return "/".join(parts)
 
     @property
@@ -164,26 +191,31 @@ def matrix(config: BenchmarkConfig) -> list[Cell]:
         ValueError: a setting's value is not allowed.
     """
     return [
-        cell for dataset in config.datasets for method in config.methods() for cell in cells_of(config, dataset, method)
+        cell
+        for dataset in config.datasets
+        for method in config.methods()
+        for thinking in config.thinking_budgets or (None,)
+        for cell in cells_of(config, dataset, method, thinking)
     ]
 
 
-def cells_of(config: BenchmarkConfig, dataset: str, method: Method) -> list[Cell]:
+def cells_of(config: BenchmarkConfig, dataset: str, method: Method, thinking: int | None) -> list[Cell]:
     given = {name: value for name, value in config.search.items() if name in field_names(method)}
+    given |= {} if thinking is None else {"max_thinking_tokens": thinking}
     if method == "greedy":
-        return [Cell(dataset, method, 0.0, None, 0, GreedyConfig(**given))]
+        return [Cell(dataset, method, 0.0, None, 0, GreedyConfig(**given), thinking)]
     cells = []
     for temperature in config.temperatures:
         for seed in range(config.seeds):
             if method == "sampling":
                 search: SearchConfig = MajorityConfig(samples=config.samples, temperature=temperature, **given)
-                cells.append(Cell(dataset, method, temperature, None, seed, search))
+                cells.append(Cell(dataset, method, temperature, None, seed, search, thinking))
                 continue
             for budget in config.budget_tokens or (None,):
                 limits = {} if budget is None else WITHOUT_LIMIT.get(method, {})
                 settings = {"temperature": temperature, "max_generated_tokens": budget, **limits, **given}
                 search = CONFIG_OF[method](**settings)
-                cells.append(Cell(dataset, method, temperature, budget, seed, search))
+                cells.append(Cell(dataset, method, temperature, budget, seed, search, thinking))
     return cells
 
 

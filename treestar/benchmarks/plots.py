@@ -48,7 +48,12 @@ def draw_plots(results: Results, config: BenchmarkConfig, folder: Path) -> list[
 
     for dataset in config.datasets:
         own = {task: cell for task, cell in tasks.items() if cell.dataset == dataset}
-        if any(cell.method == "sampling" for cell in own.values()):
+        thinking = [each for each in results.get("thinking", ()) if each["answer"].startswith(f"{dataset}/")]
+        if thinking:
+            figure = Figure(SIZE, layout="constrained")
+            draw_thinking(figure, thinking, dataset)
+            save(figure, f"{slug(dataset)}-accuracy-by-thinking")
+        elif any(cell.method == "sampling" for cell in own.values()):
             for temperature in config.temperatures:
                 figure = Figure(SIZE, layout="constrained")
                 draw_accuracy_by_tokens(figure, results, own, config, dataset, temperature)
@@ -76,7 +81,7 @@ def draw_accuracy_by_tokens(
             curves["greedy"] = [point(found, "acc,none", "generated_tokens,none")]
         elif cell.temperature != temperature:
             continue
-        elif cell.is_tree_search:
+        elif cell.method != "sampling":
             curves.setdefault(cell.method, []).append(point(found, "acc,none", "generated_tokens,none"))
         else:
             scored = any(key.endswith(":ppm") for key in found)
@@ -96,6 +101,18 @@ def draw_accuracy_by_tokens(
     axes.set_xlabel("generated tokens per problem")
     axes.set_ylabel("accuracy")
     axes.set_title(f"{dataset}, temperature {temperature:g}")
+    finish(axes)
+
+
+def draw_thinking(figure: Any, summaries: list[dict[str, Any]], dataset: str) -> None:
+    """Accuracy by thinking budget, a curve for each kind of answer."""
+    axes = figure.subplots()
+    for color, each in zip(COLORS * len(summaries), summaries, strict=False):
+        series = [(float(at["budget"]), at["accuracy"], *at["interval"]) for at in each["curve"]]
+        draw_series(axes, series, each["answer"].removeprefix(f"{dataset}/"), color)
+    axes.set_xlabel("maximum thinking tokens")
+    axes.set_ylabel("accuracy")
+    axes.set_title(dataset)
     finish(axes)
 
 

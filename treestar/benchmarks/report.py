@@ -38,7 +38,7 @@ def render_report(results: Results, config: BenchmarkConfig, plots: Sequence[str
         parts.append(accuracy_table(results, own))
         if any(cell.method == "sampling" for cell in own.values()):
             parts += [at_k_table(results, own, config), calibration_table(results, own)]
-        parts += [level_table(results, own), difference_table(results, own)]
+        parts += [thinking_table(results, dataset), level_table(results, own), difference_table(results, own)]
         parts += [f"![{path}]({path})" for path in plots if f"/{slug(dataset)}-" in path]
     parts += [f"![{path}]({path})" for path in plots if not any(f"/{slug(name)}-" in path for name in config.datasets)]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -95,6 +95,20 @@ def at_k_table(results: Results, tasks: Mapping[str, Cell], config: BenchmarkCon
 
 def scored_at(key: str, k: int) -> bool:
     return re.fullmatch(rf"acc,(best_of|weighted)@{k}:\w+", key) is not None
+
+
+def thinking_table(results: Results, dataset: str) -> str:
+    """Control, Scaling and Performance over the thinking budgets (s1, section 3.2)."""
+    rows = []
+    for each in results.get("thinking", ()):
+        if each["answer"].startswith(f"{dataset}/"):
+            curve = ", ".join(f"{point['budget']:,}: {100 * point['accuracy']:.1f}" for point in each["curve"])
+            control = "" if each["control"] is None else f"{100 * each['control']:.0f}%"
+            slope = "" if each["scaling"] is None else f"{each['scaling']:+.2f}"
+            name = each["answer"].removeprefix(f"{dataset}/").removesuffix(",none")
+            rows.append([name, control, slope, f"{100 * each['performance']:.1f}", curve])
+    head = ["thinking budgets", "Control", "Scaling, points per 1000 tokens", "Performance", "accuracy by budget"]
+    return table(head, rows)
 
 
 def calibration_table(results: Results, tasks: Iterable[str]) -> str:

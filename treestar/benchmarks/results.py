@@ -19,6 +19,7 @@ import numpy as np
 from treestar.benchmarks.matrix import SAMPLING_STRATEGIES, BenchmarkConfig, Cell, matrix
 from treestar.benchmarks.samples import iter_rows, tokens_of_searches
 from treestar.benchmarks.scoring import Metrics, problem_metrics
+from treestar.benchmarks.thinking import thinking_summaries
 from treestar.statistics import (
     RESAMPLES,
     bootstrap_intervals,
@@ -32,7 +33,16 @@ __all__ = ["TaskValues", "compare_values", "compute_results", "read_values"]
 
 DIGITS = 6
 BOOTSTRAP_SEED = 0
-LOWER_IS_BETTER = {"brier", "ece", "executions", "generated_tokens", "prompt_tokens", "scored_tokens", "tied"}
+LOWER_IS_BETTER = {
+    "brier",
+    "ece",
+    "executions",
+    "generated_tokens",
+    "prompt_tokens",
+    "scored_tokens",
+    "thinking_tokens",
+    "tied",
+}
 
 TaskValues = dict[tuple[int, int], Metrics]
 """(doc_id, seed) -> the metrics of that problem with that seed."""
@@ -52,8 +62,10 @@ def compute_results(samples: Path, settings: Mapping[str, Any], config: Benchmar
     tasks = {cell.task: cell for cell in matrix(config)}
     sets, model = settings["sets"], settings["model"]
     counted = ("original", "effective", "without_answer")
+    found = {task: {"alias": task, **summary(values[task])} for task in tasks}
     return {
-        "results": {task: {"alias": task, **summary(values[task])} for task in tasks},
+        "results": found,
+        **({"thinking": thinking_summaries(found, tasks)} if config.thinking_budgets else {}),
         "by_level": {task: level_summary(values[task], levels[cell.dataset]) for task, cell in tasks.items()},
         "comparisons": budget_comparisons(values, tasks, config),
         "configs": {task: task_config(cell, config) for task, cell in tasks.items()},
@@ -195,7 +207,9 @@ def budget_comparisons(
         suffix = "" if cell.budget is None else f"@mcts:{cell.budget}tokens"
         rivals = []
         for other, each in tasks.items():
-            if each.dataset != cell.dataset or (each.method != "greedy" and each.temperature != cell.temperature):
+            if (each.dataset, each.thinking) != (cell.dataset, cell.thinking) or (
+                each.method != "greedy" and each.temperature != cell.temperature
+            ):
                 continue
             if each.method == "sampling":
                 rivals += [(other, f"{name}{suffix}") for name in SAMPLING_STRATEGIES if name in config.strategies]

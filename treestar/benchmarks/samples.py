@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from treestar.storage.lines import read_lines
 from treestar.types import Problem, Verifier
 from treestar.verifier.grading.unit_tests import candidate_program
 
-__all__ = ["Row", "doc_hash", "finished_keys", "iter_rows", "make_row", "tokens_of_searches"]
+__all__ = ["Row", "ThoughtTokens", "doc_hash", "finished_keys", "iter_rows", "make_row", "tokens_of_searches"]
 
 Row = dict[str, Any]
 """One line of samples.jsonl. Its lists `resps`, `filtered_resps`, `right`, `group`, `tokens` and `ended` have one entry
@@ -34,6 +34,10 @@ RowKey = tuple[str, int]
 """A cell's key, and the index of a problem in its data set."""
 
 
+ThoughtTokens = Callable[[Sequence[int]], int]
+"""From the tokens of a reply to the number of those in its thought."""
+
+
 @dataclass(frozen=True, slots=True)
 class End:
     """The node at which a trajectory ended, and its tree."""
@@ -43,13 +47,20 @@ class End:
 
 
 async def make_row(
-    cell: Cell, doc_id: int, prompt: str, results: Sequence[SearchResult], verifier: Verifier, has_scorer: bool
+    cell: Cell,
+    doc_id: int,
+    prompt: str,
+    results: Sequence[SearchResult],
+    verifier: Verifier,
+    has_scorer: bool,
+    thought: ThoughtTokens | None = None,
 ) -> Row:
     """The line for one problem.
 
     Args:
         results: of one search, or of several in a row if a budget needed more samples.
         has_scorer: whether a PPM scored the trajectories. One without an answer counts as -1, its lowest score.
+        thought: counts the tokens of a thought, for a model that thinks.
     """
     problem = results[0].problem
     gold = problem.answer
@@ -85,6 +96,9 @@ async def make_row(
         "stopped": results[0].stopped,
         "stats": {name: sum(getattr(result.stats, name) for result in results) for name in asdict(results[0].stats)},
     }
+    if thought is not None:
+        paths = [[step.step for step in end.node.path() if step.step is not None] for end in ends]
+        row["thinking_tokens"] = [thought([token for step in path for token in step.token_ids]) for path in paths]
     if cell.method != "sampling":
         row |= await chosen_answer(results[0], verifier)
     return row

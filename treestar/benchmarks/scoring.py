@@ -86,6 +86,11 @@ def problem_metrics(row: Row, cell: Cell, config: BenchmarkConfig, spent: SpentT
         "executions,none": float(row["stats"]["executions"]),
         "trajectories,none": float(config.samples if cell.method == "sampling" else sum(row["multiplicity"])),
     }
+    if "thinking_tokens" in row:
+        lengths = row["thinking_tokens"]
+        metrics["thinking_tokens,none"] = sum(lengths) / max(len(lengths), 1)
+        if cell.thinking is not None:
+            metrics["within_budget,none"] = float(all(length <= cell.thinking for length in lengths))
     if cell.method == "sampling":
         metrics |= sampling_metrics(row, config, spent)
     else:

@@ -9,9 +9,12 @@ from functools import partial
 from typing import Any, cast
 
 from treestar.benchmarks.matrix import Cell
-from treestar.benchmarks.samples import Row, make_row
+from treestar.benchmarks.samples import Row, ThoughtTokens, make_row
+from treestar.benchmarks.thinking import thought_tokens
 from treestar.components import ComponentsConfig, open_components, program_components, remarks_of
 from treestar.policy import FormatName, LanguageModelPolicy, TransformersPolicy, load_policy
+from treestar.policy.backends.forcing import CLOSING, OPENING
+from treestar.policy.backends.prompt_tokens import encode
 from treestar.policy.models import Dtype
 from treestar.ppm.public import Aggregate, ScorerKind
 from treestar.search import Components, SearchResult, search_one
@@ -57,17 +60,21 @@ async def open_benchmark_worker(
     )
     async with open_components(config) as components:
         about = described(loaded, components.scorer)
-        yield benchmark_worker(components, partial(first_prompt, loaded), about)
+        yield benchmark_worker(components, partial(first_prompt, loaded), about, thought_counter(loaded))
 
 
 def benchmark_worker(
-    components: Components, prompt: Callable[[Problem], str], about: dict[str, Any]
+    components: Components,
+    prompt: Callable[[Problem], str],
+    about: dict[str, Any],
+    thought: ThoughtTokens | None = None,
 ) -> Worker[BenchmarkTask, Row]:
     """The worker that searches with `components`.
 
     Args:
         prompt: the text from which the policy continues a problem's first step.
         about: information about the models.
+        thought: counts the tokens of a thought, for a model that thinks.
     """
     # Public tests guide searches. Samples stay as the policy wrote them, because pass@k is about those.
     guided, unguided = program_components(components, True), program_components(components, False)
@@ -77,9 +84,22 @@ def benchmark_worker(
         parts = programs if task.problem.kind == "code" else components
         results = await search(task, parts)
         has_scorer = parts.scorer is not None
-        return await make_row(task.cell, task.doc_id, prompt(task.problem), results, parts.verifier, has_scorer)
+        return await make_row(
+            task.cell, task.doc_id, prompt(task.problem), results, parts.verifier, has_scorer, thought
+        )
 
     return Worker(work, about, partial(remarks_of, components))
+
+
+def thought_counter(policy: LanguageModelPolicy) -> ThoughtTokens | None:
+    """Counts the tokens of the policy's thoughts; None if it has none, or its tokenizer is not at hand."""
+    tokenizer = getattr(policy, "tokenizer", None)
+    if policy.format.name != "thinking" or tokenizer is None:
+        return None
+    opening, closing = (encode(tokenizer, tag) for tag in (OPENING, CLOSING))
+    if len(opening) != 1 or len(closing) != 1:
+        return None
+    return partial(thought_tokens, opening=opening[0], closing=closing[0])
 
 
 def first_prompt(policy: LanguageModelPolicy, problem: Problem) -> str:

@@ -84,6 +84,12 @@ def run(
     budget_tokens: Annotated[
         str, typer.Option(help="Comma-separated token budgets per problem at which all strategies are compared.")
     ] = "",
+    thinking_budgets: Annotated[
+        str,
+        typer.Option(
+            help="Comma-separated maximum lengths of thoughts in tokens, for models that think: a run for each."
+        ),
+    ] = "",
     seeds: Annotated[int, typer.Option(help="Repetitions, with seeds 0, 1, ...")] = 1,
     limit: Annotated[int | None, typer.Option(help="Only the first N problems of each data set.")] = None,
     data_dir: Annotated[
@@ -128,6 +134,7 @@ def run(
             k=numbers("--k", k, int),
             temperatures=numbers("--temperature", temperature, float),
             budget_tokens=numbers("--budget-tokens", budget_tokens, int),
+            thinking_budgets=numbers("--thinking-budgets", thinking_budgets, int),
             seeds=seeds,
             limit=limit,
             search=options,

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from treestar.allocation.search_set import check_config
 from treestar.cli.components import (
     AggregateName,
     IsolationLevel,
@@ -25,12 +26,12 @@ from treestar.cli.components import (
     ray_config,
     search_config,
 )
-from treestar.cli.options import CLUSTER, SEARCH, with_config_options
+from treestar.cli.options import BUDGET, CLUSTER, SEARCH, with_config_options
 from treestar.cli.problem_file import read_problems
 from treestar.cli.show import SearchDisplay, result_view
 from treestar.policy.models import DEFAULT_POLICY, PROBLEMS_PATH
 from treestar.results_file import ResultKey, result_key
-from treestar.search import STRATEGIES, SearchResult, Tree
+from treestar.search import STRATEGIES, Budget, SearchConfig, SearchResult, Tree
 from treestar.solver import Solver, as_problem
 from treestar.types import Problem, TreestarError
 from treestar.verifier.sandbox import SandboxConfig
@@ -64,6 +65,24 @@ def solve(
     strategy: StrategyName = "mcts",
     isolation: IsolationLevel = "full",
     seed: Annotated[int, typer.Option(help="Same seed, problem and model: same tree.", rich_help_panel=SEARCH)] = 0,
+    total_tokens: Annotated[
+        int | None,
+        typer.Option(
+            help="Generate at most this many tokens for all problems together, on those where another trajectory helps "
+            "most; with majority, best_of_n and weighted_vote.",
+            min=1,
+            rich_help_panel=BUDGET,
+        ),
+    ] = None,
+    difficulty: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --total-tokens: a difficulty model by `treestar train difficulty`.",
+            exists=True,
+            dir_okay=False,
+            rich_help_panel=BUDGET,
+        ),
+    ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object per problem to stdout.")] = False,
     save_tree: Annotated[
         Path | None,
@@ -77,6 +96,7 @@ def solve(
         raise typer.BadParameter("give exactly one of QUESTION, --file and --examples")
     cluster = ray_config(ray, options)
     config = search_config(strategy, ppm is not None, options)
+    total = total_budget(total_tokens, difficulty, config, cluster)
     problems, faults = problems_to_solve(question, file)
     errors = Console(stderr=True, soft_wrap=True)
     for fault in faults:
@@ -118,7 +138,7 @@ def solve(
                 ray=cluster,
             )
         with solver, display:
-            results = solver.solve_many(problems, out, on_result, trees=save_tree is not None)
+            results = solver.solve_many(problems, out, on_result, save_tree is not None, total, difficulty)
     except KeyboardInterrupt:
         if cluster is None:
             raise
@@ -132,6 +152,23 @@ def solve(
         print("results read back from --out have no trees to save", file=sys.stderr)
     if faults or not problems:
         raise typer.Exit(1)
+
+
+def total_budget(
+    tokens: int | None, difficulty: Path | None, config: SearchConfig, cluster: RayConfig | None
+) -> Budget | None:
+    """The budget of all problems together, if there is one. Raises typer.BadParameter if it cannot be spent."""
+    if tokens is None:
+        if difficulty is not None:
+            raise typer.BadParameter("--difficulty needs --total-tokens")
+        return None
+    if cluster is not None:
+        raise typer.BadParameter("--total-tokens is spent in this process: leave out --ray")
+    try:
+        check_config(config)
+    except ValueError as error:
+        raise typer.BadParameter(f"--total-tokens: {error}") from error
+    return Budget(max_generated_tokens=tokens)
 
 
 def problems_to_solve(question: str | None, file: Path | None) -> tuple[list[Problem], list[str]]:

@@ -1,4 +1,4 @@
-"""`treestar train`: fine-tune a policy, or train a process preference model, from search trees."""
+"""`treestar train`: fine-tune a policy, train a process preference model, or a difficulty model."""
 
 from __future__ import annotations
 
@@ -21,12 +21,15 @@ from treestar.types import TreestarError
 if TYPE_CHECKING:
     from treestar.training.ppm.data import TrainingData
 
-__all__ = ["ppm", "train"]
+__all__ = ["difficulty", "ppm", "train"]
 
 SKIPPED_NAMED = 10
 """Maximum number of skipped trees to list; training.json lists all."""
 
-train = typer.Typer(help="Fine-tune a policy (sft), or train a process preference model (ppm), from search trees.")
+train = typer.Typer(
+    help="Fine-tune a policy (sft), train a process preference model (ppm) from search trees, or a difficulty model "
+    "from samples."
+)
 
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint in --out.")]
 
@@ -202,3 +205,23 @@ def read_training_arguments(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise TreestarError(f"training arguments {path} must be an object: names and values, as in `optim: adafactor`")
     return found
+
+
+@train.command(cls=GroupedCommand)
+def difficulty(
+    runs: Annotated[
+        list[Path], typer.Argument(help="Folders of `treestar bench` with independent samples, 16 or more per problem.")
+    ],
+    out: Annotated[Path, typer.Option(help="File for the model, for `treestar solve --difficulty`.")],
+    seed: Annotated[int, typer.Option(help="Same seed and samples: same model.")] = 0,
+) -> None:
+    """Learn from earlier runs how much more samples help a problem, by what its first samples told."""
+    from treestar.allocation import train_difficulty
+    from treestar.benchmarks.runner import SAMPLES
+    from treestar.benchmarks.samples import iter_rows
+    from treestar.storage.files import writing
+
+    model = train_difficulty([row for run in runs for row in iter_rows(run / SAMPLES)], seed)
+    with writing(out):
+        model.save(out)
+    print(f"written: {out}")

@@ -4,9 +4,12 @@ from treestar.search.answer import AnswerGroup, AnswerGroups, choose
 from treestar.search.budget import Budget
 from treestar.search.config import (
     AdaptiveBranchingConfig,
+    AdaptiveConsistencyConfig,
     BeamSearchConfig,
     BestOfNConfig,
+    DeepConfConfig,
     DVTSConfig,
+    ESCConfig,
     GreedyConfig,
     MajorityConfig,
     MCTSConfig,
@@ -23,6 +26,7 @@ from treestar.search.tree import Node, Tree
 __all__ = [
     "STRATEGIES",
     "AdaptiveBranchingConfig",
+    "AdaptiveConsistencyConfig",
     "AnswerGroup",
     "AnswerGroups",
     "BeamSearchConfig",
@@ -30,6 +34,8 @@ __all__ = [
     "Budget",
     "Components",
     "DVTSConfig",
+    "DeepConfConfig",
+    "ESCConfig",
     "GreedyConfig",
     "MCTSConfig",
     "MajorityConfig",

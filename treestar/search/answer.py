@@ -13,7 +13,9 @@ __all__ = [
     "AnswerGroup",
     "AnswerGroups",
     "Choice",
+    "Weighting",
     "choose",
+    "mean_confidence",
     "mean_log_probability",
     "sampled_mass",
     "trajectory_score",
@@ -21,6 +23,8 @@ __all__ = [
 ]
 
 Choice = Literal["weighted", "majority", "best"]
+Weighting = Literal["weighted", "majority", "best", "confidence"]
+"""`Choice`, or by the confidence of tokens, which only independent trajectories have."""
 
 
 @dataclass(slots=True)
@@ -160,8 +164,16 @@ def trajectory_quality(node: Node) -> float:
     return mean_log_probability(node) if score is None else score
 
 
-def trajectory_weight(node: Node, choice: Choice) -> float:
+def mean_confidence(node: Node) -> float:
+    """The mean confidence of the tokens of the trajectory that ends at `node`, >= 0; 0 if the policy gives none."""
+    confidences = [each for step in node.path() if step.step is not None for each in step.step.confidences]
+    return sum(confidences) / max(len(confidences), 1)
+
+
+def trajectory_weight(node: Node, choice: Weighting) -> float:
     """What one trajectory adds to its answer's group, > 0."""
+    if choice == "confidence":
+        return mean_confidence(node)
     if choice == "majority":
         return float(node.multiplicity)
     if choice == "best":
@@ -171,11 +183,11 @@ def trajectory_weight(node: Node, choice: Choice) -> float:
     return sampled_mass(node) * exp(trajectory_score(node) or 0.0)
 
 
-def choose(groups: AnswerGroups, choice: Choice) -> tuple[Node, float] | None:
+def choose(groups: AnswerGroups, choice: Weighting) -> tuple[Node, float] | None:
     """The chosen trajectory's terminal node and the confidence in its answer, or None if nothing was finished.
 
-    `weighted` and `majority` take the best trajectory of the heaviest group; `best` takes the best trajectory of all.
-    Ties go to the group found first. The confidence is the chosen group's share of all weight, in [0, 1].
+    `best` takes the best trajectory of all, and the others that of the heaviest group. Ties go to the group found
+    first. The confidence is the chosen group's share of all weight, in [0, 1].
     """
     if not groups.groups:
         return None

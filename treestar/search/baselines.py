@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
-from treestar.search.config import GreedyConfig, SamplesConfig
-from treestar.search.expansion import Search
+from treestar.search.config import GreedyConfig, SamplesConfig, WindowsConfig
+from treestar.search.expansion import Search, close
 from treestar.search.tree import Node
 
-__all__ = ["greedy", "sample"]
+__all__ = ["greedy", "grow_trajectories", "sample"]
 
 
 async def greedy(search: Search[GreedyConfig]) -> str:
@@ -21,9 +22,19 @@ async def sample(search: Search[SamplesConfig]) -> str:
     return await grow_trajectories(search, search.config.samples, search.config.in_flight)
 
 
-async def grow_trajectories(search: Search[GreedyConfig] | Search[SamplesConfig], samples: int, in_flight: int) -> str:
-    root = search.tree.root
-    most = min(samples, search.config.max_rollouts or samples)
+async def grow_trajectories(
+    search: Search[GreedyConfig] | Search[SamplesConfig] | Search[WindowsConfig],
+    samples: int,
+    in_flight: int,
+    is_unsure: Callable[[Node], bool] = lambda _: False,
+) -> str:
+    """Grow `samples` more trajectories; returns what ended that, `finished` if they did.
+
+    Args:
+        is_unsure: whether a trajectory ends at a node because of what the steps up to there are.
+    """
+    root, limit = search.tree.root, search.config.max_rollouts
+    most = samples if limit is None else min(samples, limit - search.stats.rollouts)
     started = 0
     ends: list[Node] = []  # the last node of each trajectory in flight; a new one starts at the root
     while True:
@@ -36,6 +47,11 @@ async def grow_trajectories(search: Search[GreedyConfig] | Search[SamplesConfig]
             return "finished"
         grown = await search.expand(Counter(ends), merge=False, keep_failures=True)
         reached = [node for growth in grown for node in growth.new or [growth.leaf]]
+        for node in reached:
+            if node.terminal in (None, "answer") and is_unsure(node):
+                if node.terminal is None:
+                    close(node)
+                node.terminal, node.answer = "unsure", None
         ends = [node for node in reached if node.terminal is None]
         finished = [node for node in reached if node.terminal is not None]
         search.stats.rollouts += len(finished)

@@ -13,13 +13,16 @@ from treestar.config.checks import check_choice, check_number, check_whole, inva
 from treestar.search.answer import Choice
 from treestar.search.budget import Budget
 from treestar.search.selection import Rule
-from treestar.types import Recommended, Sampling
+from treestar.types import Recommended, Sampling, ThinkingBudget
 
 __all__ = [
     "AdaptiveBranchingConfig",
+    "AdaptiveConsistencyConfig",
     "BeamSearchConfig",
     "BestOfNConfig",
     "DVTSConfig",
+    "DeepConfConfig",
+    "ESCConfig",
     "GreedyConfig",
     "MCTSConfig",
     "MajorityConfig",
@@ -28,8 +31,11 @@ __all__ = [
     "SearchConfig",
     "TreeSearchConfig",
     "WeightedVoteConfig",
+    "WindowsConfig",
     "settled",
 ]
+
+THINKING = ("max_thinking_tokens", "min_thinking_tokens", "waits")
 
 ConfigT = TypeVar("ConfigT", bound="SearchConfig")
 ValueT = TypeVar("ValueT")
@@ -50,10 +56,17 @@ class SearchConfig(Budget):
     """Maximum number of steps per trajectory. If unset: what suits the step format, 16 for steps of code."""
     max_step_tokens: int | None = None
     """Maximum number of tokens per step. If unset: what suits the step format, 256 for steps of code."""
+    max_thinking_tokens: int | None = None
+    """For models that think: maximum number of tokens per thought. Then the thought is ended and the model answers."""
+    min_thinking_tokens: int | None = None
+    """For models that think: a thought that ends before this many tokens goes on with `Wait`."""
+    waits: int | None = None
+    """For models that think: so many times a thought that ends goes on with `Wait`."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_whole(self, "max_depth", "max_step_tokens")
+        check_whole(self, "max_thinking_tokens", "min_thinking_tokens", "waits", at_least=0)
 
     def completed(self: ConfigT, recommended: Recommended) -> ConfigT:
         """This configuration, with the recommended values for fields of these names that are unset."""
@@ -62,11 +75,20 @@ class SearchConfig(Budget):
 
     def sampling(self) -> Sampling:
         """How the policy samples steps with this configuration, which is `completed`."""
-        return Sampling(0.0, 1.0, settled(self.max_step_tokens))
+        return Sampling(0.0, 1.0, settled(self.max_step_tokens), thinking=self.thinking())
+
+    def thinking(self) -> ThinkingBudget | None:
+        """How long a model that thinks may and must think; None if that is left to the model."""
+        limits = (self.max_thinking_tokens, self.min_thinking_tokens, self.waits)
+        if limits == (None, None, None):
+            return None
+        return ThinkingBudget(max_tokens=limits[0], min_tokens=limits[1] or 0, waits=limits[2] or 0)
 
     def to_json(self) -> dict[str, Any]:
-        """The fields as JSON values; infinity becomes a string, because JSON has no number for it."""
+        """The fields as JSON values; infinity becomes a string, because JSON has no number for it. Those of a thinking
+        budget are left out without one, as in files from before there was one."""
         values = {each.name: getattr(self, each.name) for each in fields(self)}
+        values = {name: value for name, value in values.items() if value is not None or name not in THINKING}
         return {
             name: str(value) if isinstance(value, float) and not isfinite(value) else value
             for name, value in values.items()
@@ -106,6 +128,7 @@ class SamplingConfig(SearchConfig):
             settled(self.max_step_tokens),
             top_k=settled(self.top_k),
             min_p=settled(self.min_p),
+            thinking=self.thinking(),
         )
 
 
@@ -138,6 +161,67 @@ class WeightedVoteConfig(SamplesConfig):
     """The answer whose sampled trajectories have the highest sum of e^score (weighted voting; Li et al. 2023)."""
 
     needs_scorer: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowsConfig(SamplingConfig):
+    """Independent trajectories, sampled window by window until the votes decide; their majority is the answer."""
+
+    samples: int = 40
+    """Maximum number of trajectories to sample."""
+    window: int = 1
+    """Trajectories sampled at the same time. Between two windows the votes are checked."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_whole(self, "samples", "window")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdaptiveConsistencyConfig(WindowsConfig):
+    """Sampling stops once the leading answer will probably stay ahead (Aggarwal et al. 2023)."""
+
+    stay_probability: float = 0.95
+    """Stop once the probability that the leading answer stays ahead of the second one is above this."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number(self, "stay_probability", at_least=0, below=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ESCConfig(WindowsConfig):
+    """Early-stopping self-consistency (Li et al. 2024): sampling stops after a window that agrees."""
+
+    window: int = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeepConfConfig(WindowsConfig):
+    """Trajectories are stopped where the model becomes unsure, and votes weighted by how sure it was (Fu et al. 2025).
+    Needs a policy that gives the confidence of tokens: transformers, vLLM, and servers with `top_logprobs`."""
+
+    samples: int = 64
+    window: int = 16
+    warmup: int = 16
+    """Trajectories sampled to the end first. They determine what counts as unsure."""
+    keep: float = 0.1
+    """The share of the warm-up trajectories that are sure enough; others are discarded, and later ones stopped."""
+    group_tokens: int = 2048
+    """Confidence is averaged over this many tokens; a trajectory is as sure as its least sure such group."""
+    consensus: float = 0.95
+    """Stop once the leading answer has this share of the weight."""
+    confidence_top: int = 20
+    """Most probable tokens at each position from which its confidence is computed."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_whole(self, "warmup", "group_tokens", "confidence_top")
+        check_number(self, "keep", above=0, at_most=1)
+        check_number(self, "consensus", above=0, at_most=1)
+
+    def sampling(self) -> Sampling:
+        return replace(super().sampling(), confidence_top=self.confidence_top)
 
 
 @dataclass(frozen=True, kw_only=True)

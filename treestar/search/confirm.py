@@ -6,7 +6,7 @@ that escaped from its step. What a trajectory prints must come from that traject
 
 from __future__ import annotations
 
-from treestar.search.answer import AnswerGroups, Choice, choose
+from treestar.search.answer import AnswerGroups, Weighting, choose
 from treestar.search.expansion import Components
 from treestar.search.tree import Node
 from treestar.types import Execution, Problem, Snapshot
@@ -15,7 +15,7 @@ __all__ = ["choose_confirmed", "repeats"]
 
 
 async def choose_confirmed(
-    groups: AnswerGroups, choice: Choice, problem: Problem, components: Components
+    groups: AnswerGroups, choice: Weighting, problem: Problem, components: Components
 ) -> tuple[tuple[Node, float] | None, int]:
     """Like `choose`, but a chosen trajectory that gives other results when run again is discarded, and another chosen.
 

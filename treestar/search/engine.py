@@ -6,17 +6,21 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from threading import Event
-from typing import Any
+from typing import Any, TypeVar
 
 from treestar.search.adaptive_branching import adaptive_branching
-from treestar.search.answer import AnswerGroups, Choice
+from treestar.search.adaptive_consistency import adaptive_consistency
+from treestar.search.answer import AnswerGroups, Weighting
 from treestar.search.baselines import greedy, sample
 from treestar.search.beam import beam, dvts
 from treestar.search.config import (
     AdaptiveBranchingConfig,
+    AdaptiveConsistencyConfig,
     BeamSearchConfig,
     BestOfNConfig,
+    DeepConfConfig,
     DVTSConfig,
+    ESCConfig,
     GreedyConfig,
     MajorityConfig,
     MCTSConfig,
@@ -25,16 +29,30 @@ from treestar.search.config import (
     WeightedVoteConfig,
 )
 from treestar.search.confirm import choose_confirmed
+from treestar.search.deepconf import deepconf
+from treestar.search.esc import esc
 from treestar.search.expansion import Components, Search
 from treestar.search.mcts import mcts
 from treestar.search.result import SearchResult, TrajectoryStep
 from treestar.search.tree import Node, Tree
 from treestar.types import Problem
 
-__all__ = ["STRATEGIES", "Progress", "check_scorer", "search_many", "search_one", "strategy_of"]
+__all__ = [
+    "STRATEGIES",
+    "Progress",
+    "check_scorer",
+    "finish",
+    "grown",
+    "new_search",
+    "search_many",
+    "search_one",
+    "strategy_of",
+]
 
 Progress = Callable[[Search[SearchConfig]], None]
 """Called after every wave of a search, with the search."""
+
+ConfigT = TypeVar("ConfigT", bound=SearchConfig)
 
 Strategy = Callable[[Search[Any]], Any]
 """Grows the tree of a search that has begun; an async function that returns what ended it."""
@@ -45,6 +63,9 @@ STRATEGIES: dict[str, tuple[type[SearchConfig], Strategy]] = {
     "best_of_n": (BestOfNConfig, sample),
     "majority": (MajorityConfig, sample),
     "weighted_vote": (WeightedVoteConfig, sample),
+    "adaptive_consistency": (AdaptiveConsistencyConfig, adaptive_consistency),
+    "esc": (ESCConfig, esc),
+    "deepconf": (DeepConfConfig, deepconf),
     "beam": (BeamSearchConfig, beam),
     "dvts": (DVTSConfig, dvts),
     "adaptive_branching": (AdaptiveBranchingConfig, adaptive_branching),
@@ -102,20 +123,37 @@ async def search_one(
     on_progress: Progress = lambda _: None,
 ) -> SearchResult:
     """Search for the answer to one problem; see `search_many`."""
-    name, grow = strategy_of(config)
+    _, grow = strategy_of(config)
+    search = new_search(problem, config, components, seed, stop, on_progress)
+    return await finish(search, await grown(search, grow))
+
+
+def new_search(
+    problem: Problem,
+    config: ConfigT,
+    components: Components,
+    seed: int = 0,
+    stop: Event | None = None,
+    on_progress: Progress = lambda _: None,
+) -> Search[ConfigT]:
+    """A search that has not begun; see `search_many`."""
+    name, _ = strategy_of(config)
     check_scorer(name, components.scorer is not None)
     config = config.completed(components.policy.recommended)
     written = {"step_format": components.policy.step_format} if components.policy.step_format else {}
     tree = Tree(problem, name, {**config.to_json(), **written}, seed)
-    groups = AnswerGroups(components.verifier)
-    interpreter = await components.executor.open()
-    search = Search(config, components, tree, interpreter, groups, stop or Event(), on_progress)
+    return Search(config, components, tree, AnswerGroups(components.verifier), stop or Event(), on_progress)
+
+
+async def grown(search: Search[ConfigT], grow: Strategy) -> str:
+    """Open an interpreter for the search and let `grow` work with it; returns what ended that."""
+    interpreter = await search.components.executor.open()
     try:
-        await search.begin()
-        stopped = await grow(search)
+        await search.begin(interpreter)
+        stopped: str = await grow(search)
+        return stopped
     finally:
         await interpreter.close()
-    return await finish(search, stopped)
 
 
 def strategy_of(config: SearchConfig) -> tuple[str, Strategy]:
@@ -158,9 +196,11 @@ async def finish(search: Search[SearchConfig], stopped: str) -> SearchResult:
     return SearchResult(problem, answer, confidence, correct, trajectory, search.stats, stopped, search.tree)
 
 
-def answer_choice(config: SearchConfig) -> Choice:
+def answer_choice(config: SearchConfig) -> Weighting:
     if isinstance(config, TreeSearchConfig):
         return config.choice
     if isinstance(config, WeightedVoteConfig):
         return "weighted"
+    if isinstance(config, DeepConfConfig):
+        return "confidence"
     return "best" if isinstance(config, BestOfNConfig) else "majority"

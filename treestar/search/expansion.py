@@ -38,8 +38,10 @@ __all__ = [
     "Expansion",
     "Growth",
     "Search",
+    "close",
     "code_without_comments",
     "reopen",
+    "share_priors",
     "what_it_says",
 ]
 
@@ -110,7 +112,6 @@ class Search(Generic[ConfigT_co]):
     config: ConfigT_co
     components: Components
     tree: Tree
-    interpreter: Interpreter
     groups: AnswerGroups
     stop: Event
     """Can be set from any thread, to end the search and return what it has found."""
@@ -118,6 +119,8 @@ class Search(Generic[ConfigT_co]):
     """Called after every wave."""
     stats: SearchStats = field(default_factory=SearchStats)
     started: float = field(default_factory=time.perf_counter)
+    interpreter: Interpreter = field(init=False)
+    """Runs the steps; given to `begin`."""
     sampling: Sampling = field(init=False)
     """How the policy draws steps; the same for every expansion, so made once."""
     max_depth: int = field(init=False)
@@ -126,12 +129,13 @@ class Search(Generic[ConfigT_co]):
         self.sampling = self.config.sampling()
         self.max_depth = settled(self.config.max_depth)
 
-    async def begin(self) -> None:
-        """Run the policy's preamble and add the root.
+    async def begin(self, interpreter: Interpreter) -> None:
+        """Run the policy's preamble and add the root. In a later interpreter, only new trajectories can grow.
 
         Raises:
             TreestarError: the preamble failed, so no step could run.
         """
+        self.interpreter = interpreter
         code = self.components.policy.preamble(self.tree.problem)
         execution = self.count(await self.interpreter.run(code, None)) if code else Execution()
         for _ in range(PREAMBLE_RETRIES):
@@ -139,6 +143,9 @@ class Search(Generic[ConfigT_co]):
                 execution = self.count(await self.interpreter.run(code, None))
         if execution.error is not None:
             raise TreestarError(f"the code that prepares problem {self.tree.problem.id!r} failed: {execution.error}")
+        if self.tree.nodes:
+            self.tree.root.execution = execution
+            return
         self.tree.add_root(execution)
         self.stats.nodes = 1
 
@@ -251,10 +258,7 @@ class Search(Generic[ConfigT_co]):
                 child.probability = max(child.probability or 0.0, sum(probability(steps[i]) for i in candidate.places))
             for place in candidate.places:
                 growth.draws[place] = child
-        weights = [prior_weight(child, child.step) for child in leaf.children if child.step]
-        total = sum(weights)
-        for child, weight in zip(leaf.children, weights, strict=True):
-            child.prior = weight / total
+        share_priors(leaf)
         if not leaf.children:
             leaf.terminal = "context" if expansion.overflow else "dead_end"
         if leaf.open_children:
@@ -324,6 +328,14 @@ def classify(candidate: Candidate, policy: Policy) -> None:
 def probability(step: Step) -> float:
     """The policy's probability of a step's text, in (0, 1]."""
     return exp(max(step.log_probability, -700.0))
+
+
+def share_priors(node: Node) -> None:
+    """Set the priors of a node's children, which add up to 1."""
+    weights = [prior_weight(child, child.step) for child in node.children if child.step]
+    total = sum(weights)
+    for child, weight in zip(node.children, weights, strict=True):
+        child.prior = weight / total
 
 
 def prior_weight(child: Node, step: Step) -> float:

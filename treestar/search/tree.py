@@ -22,12 +22,12 @@ from treestar.types import Execution, Problem, State, Step
 if TYPE_CHECKING:
     import networkx
 
-__all__ = ["Node", "TerminalReason", "Tree", "stored_trees"]
+__all__ = ["Node", "TerminalReason", "Tree", "add_node_from_json", "node_to_json", "stored_trees"]
 
-TerminalReason = Literal["answer", "dead_end", "max_depth", "context", "error", "truncated", "unrepeatable"]
+TerminalReason = Literal["answer", "dead_end", "max_depth", "context", "error", "truncated", "unrepeatable", "unsure"]
 """Why a path ends: it states an answer; no valid child was found; it is as deep as allowed; it no longer fits the
 policy's context; its code failed; its last step was cut at the token limit; it stated an answer, was chosen, and gave
-other results when it was run again (`confirm.py`)."""
+other results when it was run again (`confirm.py`); the policy was too unsure of it (`deepconf.py`)."""
 
 NAMED = 5
 """How many trees an error message names."""
@@ -278,6 +278,7 @@ def first_of(names: Sequence[object]) -> str:
 
 
 def node_to_json(node: Node) -> dict[str, Any]:
+    """A node as `Tree.to_json` writes it."""
     step = node.step or Step("")
     return {
         "parent": None if node.parent is None else node.parent.index,
@@ -306,7 +307,8 @@ def node_to_json(node: Node) -> dict[str, Any]:
     }
 
 
-def add_node_from_json(tree: Tree, fields: dict[str, Any]) -> None:
+def add_node_from_json(tree: Tree, fields: dict[str, Any]) -> Node:
+    """Append the node that `node_to_json` wrote; its parent is in the tree."""
     execution = Execution(output=fields["output"], error=fields["error"], seconds=fields["seconds"])
     if fields["parent"] is None:
         node = tree.add_root(execution)
@@ -339,6 +341,7 @@ def add_node_from_json(tree: Tree, fields: dict[str, Any]) -> None:
     ):
         setattr(node, name, fields[name])
     node.scores_path = fields.get("scores_path", False)
+    return node
 
 
 def xml_text(text: str) -> str:

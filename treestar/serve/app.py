@@ -34,7 +34,8 @@ def make_app(searches: Searches, api_key: str | None, keep_alive_seconds: float)
     """
     app = FastAPI(openapi_url=None)
     solver = searches.solver
-    defaults = Defaults(solver.search, solver.seed, solver.components.scorer is not None)
+    policy, scorer = solver.components.policy, solver.components.scorer
+    defaults = Defaults(solver.search, solver.seed, scorer is not None, policy.step_format == "thinking")
     model = model_object(searches)
 
     @app.post("/v1/chat/completions")

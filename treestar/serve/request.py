@@ -46,10 +46,16 @@ AS_USUAL: dict[str, tuple[Any, ...]] = {
 }
 """Fields that a search cannot honor, with their values that have no effect."""
 
-CEILINGS = ("max_generated_tokens", "max_executed_seconds", "max_wall_seconds")
+CEILINGS = ("max_generated_tokens", "max_executed_seconds", "max_wall_seconds", "max_thinking_tokens")
 """Budgets that a request can lower, but not raise above the server's."""
 
-WIDTHS = ("children", "in_flight", "beam_width", "subtrees")
+EFFORTS = {"none": 0, "minimal": 256, "low": 1024, "medium": 4096, "high": 16_384, "xhigh": 65_536}
+"""The tokens that each `reasoning_effort` lets a thought have."""
+
+THINKING = ("reasoning_effort", "thinking_token_budget", "max_thinking_tokens", "min_thinking_tokens", "waits")
+"""Fields that only a model which thinks can honor, of the request and of `treestar`."""
+
+WIDTHS = ("children", "in_flight", "window", "beam_width", "subtrees")
 """Their product is the number of candidates in one wave."""
 
 WIDEST_WAVE = 4096
@@ -88,6 +94,9 @@ class ChatRequest(BaseModel):
     messages: list[Message] = Field(min_length=1)
     max_completion_tokens: int | None = None
     max_tokens: int | None = None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
+    thinking_token_budget: int | None = Field(default=None, ge=0)
+    """vLLM's name of `max_thinking_tokens`."""
     temperature: float | None = None
     top_p: float | None = None
     seed: int | None = None
@@ -105,6 +114,8 @@ class Defaults:
     search: SearchConfig
     seed: int
     has_scorer: bool
+    thinks: bool = False
+    """Whether the policy thinks before it answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +147,7 @@ def read_request(body: bytes, defaults: Defaults) -> SearchRequest:
     except ValidationError as error:
         raise validation_error(error) from error
     check_supported(chat)
+    check_thinking(chat, defaults)
     seed = chat.treestar.get("seed", chat.seed)
     return SearchRequest(
         problem=problem_of(chat),
@@ -159,6 +171,17 @@ def check_supported(chat: ChatRequest) -> None:
         if value is None or name in WITHOUT_MEANING or value in AS_USUAL.get(name, ()):
             continue
         raise invalid(f"a search cannot honor {name}; leave it out", name, "unsupported_parameter")
+
+
+def check_thinking(chat: ChatRequest, defaults: Defaults) -> None:
+    """Raises RequestError if the request limits thoughts and the policy has none."""
+    asked = [name for name in THINKING if getattr(chat, name, None) is not None or name in chat.treestar]
+    if asked and not defaults.thinks:
+        raise invalid(
+            f"a search cannot honor {asked[0]}: the model of this server does not think; leave it out",
+            asked[0] if asked[0] not in chat.treestar else f"treestar.{asked[0]}",
+            "unsupported_parameter",
+        )
 
 
 def problem_of(chat: ChatRequest) -> Problem:
@@ -242,6 +265,7 @@ def ceilings(chat: ChatRequest, given: Mapping[str, Any], config: SearchConfig) 
     """Each budget as the minimum of the server's and all that the request gives."""
     limits: dict[str, list[Any]] = {name: [getattr(config, name), given.get(name)] for name in CEILINGS}
     limits["max_generated_tokens"] += [chat.max_completion_tokens, chat.max_tokens]
+    limits["max_thinking_tokens"] += [chat.thinking_token_budget, EFFORTS.get(chat.reasoning_effort or "")]
     smallest = {name: [limit for limit in of if limit is not None] for name, of in limits.items()}
     return {name: min(of) for name, of in smallest.items() if of}
 

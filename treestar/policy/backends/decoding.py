@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
-from treestar.policy.backends.sampling import choose_tokens
+from treestar.policy.backends.sampling import choose_tokens, confidences
 from treestar.policy.backends.shared_attention import SharedPrompts
 from treestar.types import Sampling
 
@@ -46,6 +46,8 @@ class Continuation:
     """Its random numbers, one for each new token."""
     log_probabilities: list[float] = field(default_factory=list)
     """Of the new tokens, at temperature 1."""
+    confidences: list[float] = field(default_factory=list)
+    """Of the new tokens, if the sampling asks for them."""
     row: int = -1
     """Its row in the batch."""
     shared: Prompt | None = None
@@ -67,6 +69,11 @@ def choose_next(rows: Sequence[Continuation], logits: torch.Tensor) -> None:
     for row, token, log_probability in zip(rows, *chosen, strict=True):
         row.tokens.append(token)
         row.log_probabilities.append(log_probability)
+    asked = [place for place, row in enumerate(rows) if row.sampling.confidence_top]
+    if asked:
+        found = confidences(logits[asked], [rows[place].sampling for place in asked])
+        for place, confidence in zip(asked, found, strict=True):
+            rows[place].confidences.append(confidence)
 
 
 class DecodingBatch(Generic[ContinuationT]):

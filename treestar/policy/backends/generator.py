@@ -19,7 +19,7 @@ import torch
 
 from treestar.policy.backends.decoding import Continuation, DecodingBatch, choose_next
 from treestar.policy.backends.distinct import Beam, Branch, NextTokens, extend, next_tokens
-from treestar.policy.backends.local import Generated, Generation
+from treestar.policy.backends.generated import Generated, Generation
 from treestar.policy.backends.prefix_cache import PrefixCache, read, window_of
 from treestar.policy.backends.sampling import uniforms
 from treestar.types import Sampling, TreestarError
@@ -306,7 +306,8 @@ class Generator:
         ended = new[-1] in self.end_tokens
         kept = new[:-1] if ended else new
         text = self.tokenizer.decode(kept, skip_special_tokens=False)
-        return Generated(text, ended, len(new), sum(candidate.log_probabilities), tuple(kept))
+        log_probability, confidences = sum(candidate.log_probabilities), tuple(candidate.confidences)
+        return Generated(text, ended, len(new), log_probability, tuple(kept), confidences)
 
     def shrink(self) -> None:
         """Out of memory: start again with half as many sequences at a time."""

@@ -4,42 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from treestar.policy.backends.forcing import forced_step, forcing_for, unread_step
+from treestar.policy.backends.generated import Generated, Generation
 from treestar.policy.backends.prompt_tokens import first_tokens, prompt_tokens
-from treestar.policy.backends.sampling import request_seed
+from treestar.policy.backends.sampling import refuse_distinct, request_seed
 from treestar.policy.formats import StepFormat
 from treestar.policy.language_model import LanguageModelPolicy
 from treestar.types import ContextOverflow, Proposal, Sampling, State, Step
 
-__all__ = ["Generated", "Generation", "LocalPolicy"]
-
-
-@dataclass(frozen=True, slots=True)
-class Generated:
-    """One continuation."""
-
-    text: str
-    """Up to and including the stop string, or up to the end-of-sequence token, which is left out."""
-    ended: bool
-    """The model generated its end-of-sequence token."""
-    tokens: int
-    """New tokens, an end-of-sequence token included."""
-    log_probability: float
-    """Natural log of their probability at temperature 1, summed; <= 0."""
-    token_ids: tuple[int, ...] = ()
-    """The tokens of `text`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Generation:
-    """The continuations of one prompt."""
-
-    continuations: Sequence[Generated]
-    tokens: int
-    """New tokens computed for all of them together."""
+__all__ = ["LocalPolicy"]
 
 
 class LocalPolicy(LanguageModelPolicy):
@@ -71,9 +47,11 @@ class LocalPolicy(LanguageModelPolicy):
 
         Raises:
             ContextOverflow: the prompt and the longest step exceed the model's context.
-            TreestarError: the backend failed.
+            TreestarError: the backend failed, or there is a thinking budget and the model does not think.
         """
         prompt = self.prompt_tokens(state)
+        if sampling.thinking is not None:
+            return await self.propose_forced(state, prompt, n, sampling, seed)
         if len(prompt) + sampling.max_tokens > self.context:
             raise ContextOverflow(
                 f"{len(prompt)} tokens of prompt and a step of up to {sampling.max_tokens} exceed the "
@@ -90,6 +68,27 @@ class LocalPolicy(LanguageModelPolicy):
         further = sum(each.tokens for each in completed) - sum(each.tokens for each in generation.continuations)
         steps = tuple(self.step(state, each, stops) for each in completed)
         return Proposal(steps, len(prompt), generation.tokens + further)
+
+    async def propose_forced(self, state: State, prompt: list[int], n: int, sampling: Sampling, seed: int) -> Proposal:
+        """`propose` within a thinking budget (`forcing.py`)."""
+        assert sampling.thinking is not None
+        forcing = forcing_for(sampling.thinking, self.tokenizer, self.format, self.context, self.name)
+        refuse_distinct(sampling, f"{self.name} with a thinking budget")
+        stops = self.format.stop_strings(state)
+
+        async def candidate(index: int) -> Step:
+            async def generate(ids: list[int], limit: int, further: tuple[str, ...], part: int) -> Generated:
+                one = replace(sampling, max_tokens=limit)
+                numbered = request_seed(seed, index, part)
+                return (await self.generate(ids, 1, one, numbered, (*stops, *further))).continuations[0]
+
+            made, is_forced = await forced_step(
+                generate, forcing, self.tokenizer, self.format, state, prompt, sampling.max_tokens
+            )
+            return unread_step(made) if is_forced else self.step(state, made, stops)
+
+        steps = await asyncio.gather(*map(candidate, range(n)))
+        return Proposal(tuple(steps), len(prompt), sum(step.tokens for step in steps))
 
     def prompt_tokens(self, state: State) -> list[int]:
         """What the model reads."""
@@ -115,6 +114,7 @@ class LocalPolicy(LanguageModelPolicy):
             begun.tokens + further.tokens,
             begun.log_probability + further.log_probability,
             ids,
+            begun.confidences + further.confidences,
         )
 
     def step(self, state: State, generated: Generated, stops: tuple[str, ...]) -> Step:
@@ -122,4 +122,10 @@ class LocalPolicy(LanguageModelPolicy):
         stopped = not self.format.keeps_tokens and any(stop in generated.text for stop in stops)
         step = self.format.parse(state, generated.text, generated.ended and not stopped)
         ids = first_tokens(self.tokenizer, generated.token_ids, step.text) if self.format.keeps_tokens else ()
-        return replace(step, tokens=generated.tokens, log_probability=generated.log_probability, token_ids=ids)
+        return replace(
+            step,
+            tokens=generated.tokens,
+            log_probability=generated.log_probability,
+            token_ids=ids,
+            confidences=generated.confidences,
+        )

@@ -13,11 +13,12 @@ import asyncio
 from pathlib import Path
 from typing import Any, cast
 
-from treestar.policy.backends.local import Generated
+from treestar.policy.backends.generated import Generated
 from treestar.policy.backends.openai_answers import CUT_TAGS, Completion, read_completion
 from treestar.policy.backends.openai_dialect import OVERFLOW, WHOLE_DISTRIBUTION, Dialect
 from treestar.policy.backends.openai_probe import choose_way, named_way
-from treestar.policy.backends.openai_ways import Way, WayName
+from treestar.policy.backends.openai_thinking import forced_completion, native_budget
+from treestar.policy.backends.openai_ways import Completions, Way, WayName
 from treestar.policy.backends.remote_server import Refusal, RemoteServer, RemoteServerConfig
 from treestar.policy.backends.sampling import refuse_distinct, request_seed
 from treestar.policy.formats import (
@@ -37,7 +38,7 @@ from treestar.policy.models import (
     policy_path,
     shipped_path,
 )
-from treestar.types import ContextOverflow, Problem, Proposal, Sampling, State, TreestarError
+from treestar.types import ContextOverflow, Problem, Proposal, Sampling, State, Step, TreestarError
 
 __all__ = [
     "NOTHING",
@@ -133,15 +134,42 @@ class OpenAIPolicy(LanguageModelPolicy):
         """
         refuse_distinct(sampling, self.name)
         way = await self.chosen_way()
-        tasks = [asyncio.create_task(self.complete(way, state, sampling, seed, index)) for index in range(n)]
+        tasks = [asyncio.create_task(self.candidate(way, state, sampling, seed, index)) for index in range(n)]
         try:
             completed = await asyncio.gather(*tasks)
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        steps = tuple(way.step(state, generated) for _, generated in completed)
+        steps = tuple(step for _, step in completed)
         return Proposal(steps, completed[0][0], sum(step.tokens for step in steps))
+
+    async def candidate(self, way: Way, state: State, sampling: Sampling, seed: int, index: int) -> tuple[int, Step]:
+        """The prompt's tokens, and candidate `index`."""
+        if sampling.thinking is None or not isinstance(way, Completions):
+            prompt_tokens, generated = await self.complete(way, state, sampling, seed, index)
+            return prompt_tokens, way.step(state, generated)
+        prompt_tokens = 0
+
+        async def generate(ids: list[int], limit: int, _: tuple[str, ...], part: int) -> Generated:
+            nonlocal prompt_tokens
+            body = self.body(way, state, sampling, limit, request_seed(seed, index, part), NOTHING)
+            body |= way.prompt_of(ids)
+            completion = await self.answer(way.path, body)
+            prompt_tokens = prompt_tokens or completion.prompt_tokens
+            return way.read(state, NOTHING, completion, body.get("stop", []))
+
+        step = await forced_completion(way, generate, state, sampling, self.name)
+        return prompt_tokens, step
+
+    async def answer(self, path: str, body: dict[str, Any]) -> Completion:
+        """`ask`, with a refusal as the search knows it. Raises ContextOverflow or TreestarError."""
+        try:
+            return await self.ask(path, body)
+        except Refusal as refusal:
+            if is_overflow(refusal):
+                raise ContextOverflow(f"{self.name}: {refusal.message}") from None
+            raise self.refusal_error(refusal) from None
 
     async def chosen_way(self) -> Way:
         """How the server is asked for steps; the first call finds that out."""
@@ -203,8 +231,9 @@ class OpenAIPolicy(LanguageModelPolicy):
             **({"stop": stops} if stops else {}),
             **({"include_stop_str_in_output": True} if leaves_no_trace else {}),
             "seed": seed,
-            "logprobs": True if way.path == "/chat/completions" else 1,
+            **asked_log_probabilities(way.path == "/chat/completions", sampling.confidence_top),
             **distribution(sampling),
+            **({} if isinstance(way, Completions) else native_budget(way, sampling.thinking, self.name)),
         }
 
     async def ask(self, path: str, fields: dict[str, Any]) -> Completion:
@@ -235,6 +264,13 @@ CUT_PARTS = frozenset(cut for _, cut in CUT_TAGS.values())
 
 def is_overflow(refusal: Refusal) -> bool:
     return refusal.status in (400, 413, 422) and OVERFLOW.search(refusal.message) is not None
+
+
+def asked_log_probabilities(is_chat: bool, top: int) -> dict[str, Any]:
+    """The fields that ask for the log-probabilities of the tokens, and of the `top` most probable ones at each."""
+    if not is_chat:
+        return {"logprobs": max(top, 1)}
+    return {"logprobs": True, **({"top_logprobs": top} if top else {})}
 
 
 def distribution(sampling: Sampling) -> dict[str, Any]:

@@ -48,6 +48,8 @@ class Completion:
     """What the model thought before `text`, where the server files it in a field of its own."""
     token_ids: tuple[int, ...] = ()
     """The generated tokens, where the server returns them."""
+    confidences: tuple[float, ...] = ()
+    """Of each token, where the server returns several log-probabilities for it (`Sampling.confidence_top`)."""
 
 
 def read_completion(answer: Any) -> Completion:
@@ -72,6 +74,7 @@ def read_completion(answer: Any) -> Completion:
             "stop_reason" in choice or "matched_stop" in choice,
             thought,
             tuple(map(int, choice.get("token_ids") or ())),
+            confidences(choice.get("logprobs") or {}),
         )
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise UnusableAnswer(f"not the answer of an OpenAI-compatible server: {answer!r:.200}") from error
@@ -86,6 +89,14 @@ def log_probability(logprobs: dict[str, Any]) -> float:
     """The sum over the tokens, from an answer of either endpoint."""
     tokens = logprobs.get("token_logprobs") or [token["logprob"] for token in logprobs.get("content") or ()]
     return min(float(sum(each for each in tokens if each is not None)), 0.0)
+
+
+def confidences(logprobs: dict[str, Any]) -> tuple[float, ...]:
+    """Minus the mean log-probability of the most probable tokens at each position, from an answer of either endpoint;
+    () if there is one per position at most."""
+    tops = [list(top.values()) for top in logprobs.get("top_logprobs") or () if top]
+    tops += [[each["logprob"] for each in token.get("top_logprobs") or ()] for token in logprobs.get("content") or ()]
+    return tuple(-sum(top) / len(top) for top in tops) if all(len(top) > 1 for top in tops) else ()
 
 
 def stopped_text(completion: Completion, stops: Sequence[str]) -> tuple[str, bool]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
-from treestar.policy.backends.local import Generated
+from treestar.policy.backends.generated import Generated
 from treestar.policy.backends.openai_answers import (
     CUT_TAGS,
     Completion,
@@ -80,7 +80,10 @@ class Way(ABC):
         """The continuation in an answer: `begun`, gone on with."""
         text, stopped = stopped_text(completion, stops)
         further = self.own_text(state, begun, replace(completion, text=text))
-        return joined(begun, Generated(further, completion.finished and not stopped, *numbers(completion)))
+        return joined(
+            begun,
+            Generated(further, completion.finished and not stopped, *numbers(completion), (), completion.confidences),
+        )
 
     def own_text(self, state: State, begun: Generated, completion: Completion) -> str:
         """What the model adds to the reply."""
@@ -92,7 +95,7 @@ class Way(ABC):
         stops = () if self.format.keeps_tokens else self.format.stop_strings(state)
         stopped = any(stop in generated.text for stop in stops)
         step = self.format.parse(state, generated.text, generated.ended and not stopped)
-        return replace(step, tokens=generated.tokens, log_probability=generated.log_probability)
+        return measured(step, generated)
 
 
 class PlainText(Way):
@@ -135,7 +138,12 @@ class Completions(Way):
         if not self.as_ids:
             return {"prompt": self.text(self.format.prompt(state) + begun.text), "skip_special_tokens": False}
         ids = prompt_tokens(self.tokenizer, self.format, state)
-        ids += begun.token_ids or encode(self.tokenizer, begun.text)
+        return self.prompt_of([*ids, *(begun.token_ids or encode(self.tokenizer, begun.text))])
+
+    def prompt_of(self, ids: list[int]) -> dict[str, Any]:
+        """The fields of a request to continue these tokens."""
+        if not self.as_ids:
+            return {"prompt": self.text(self.decode(tuple(ids))), "skip_special_tokens": False}
         return {"prompt": ids, "skip_special_tokens": False, "return_token_ids": True}
 
     def text(self, text: str) -> str:
@@ -158,7 +166,7 @@ class Completions(Way):
             text = next(
                 (text.removesuffix(each) for each in self.special_tokens().values() if text.endswith(each)), text
             )
-        further = Generated(text, ended, *numbers(completion), ids)
+        further = Generated(text, ended, *numbers(completion), ids, completion.confidences)
         together = joined(begun, further)
         return replace(together, text=self.decode(together.token_ids)) if together.token_ids else together
 
@@ -276,7 +284,17 @@ class WholeSolutions(Way):
 
     def step(self, state: State, generated: Generated) -> Step:
         step = whole_step(self.format, state, generated.text, generated.ended)
-        return replace(step, tokens=generated.tokens, log_probability=generated.log_probability)
+        return measured(step, generated)
+
+
+def measured(step: Step, generated: Generated) -> Step:
+    """`step` with what the server says of its tokens."""
+    return replace(
+        step,
+        tokens=generated.tokens,
+        log_probability=generated.log_probability,
+        confidences=generated.confidences,
+    )
 
 
 def whole_step(step_format: StepFormat, state: State, text: str, ended: bool) -> Step:
@@ -314,4 +332,5 @@ def joined(begun: Generated, further: Generated) -> Generated:
         begun.tokens + further.tokens,
         begun.log_probability + further.log_probability,
         ids if further.token_ids or not further.text else (),
+        begun.confidences + further.confidences,
     )

@@ -10,7 +10,7 @@ from treestar.types import Sampling, TreestarError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["choose_tokens", "refuse_distinct", "request_seed", "sampling_probabilities", "uniforms"]
+__all__ = ["choose_tokens", "confidences", "refuse_distinct", "request_seed", "sampling_probabilities", "uniforms"]
 
 
 def uniforms(seed: int, index: int, count: int) -> list[float]:
@@ -58,6 +58,17 @@ def choose_tokens(
     chosen = torch.where(greedy, logits.argmax(-1, keepdim=True), drawn)
     log_probabilities = logits.log_softmax(-1).gather(1, chosen)
     return chosen[:, 0].tolist(), log_probabilities[:, 0].tolist()
+
+
+def confidences(logits: torch.Tensor, samplings: Sequence[Sampling]) -> list[float]:
+    """Each row's confidence in its next token (`Sampling.confidence_top`, which every row asks for).
+
+    Args:
+        logits: shape (rows, vocabulary).
+    """
+    counts = [min(each.confidence_top, logits.shape[-1]) for each in samplings]
+    top = logits.float().log_softmax(-1).topk(max(counts)).values
+    return [-float(row[:count].mean()) for row, count in zip(top, counts, strict=True)]
 
 
 def sampling_probabilities(logits: torch.Tensor, samplings: Sequence[Sampling]) -> torch.Tensor:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from treestar.policy.backends.local import Generation, LocalPolicy
+from treestar.policy.backends.generated import Generation
+from treestar.policy.backends.local import LocalPolicy
 from treestar.policy.formats import StepFormat
 from treestar.types import Sampling
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from treestar.policy.backends.local import Generated, Generation, LocalPolicy
+from treestar.policy.backends.generated import Generated, Generation
+from treestar.policy.backends.local import LocalPolicy
 from treestar.policy.backends.sampling import refuse_distinct, request_seed
 from treestar.policy.backends.vllm_engine import VLLMEngine
 from treestar.policy.formats import StepFormat
@@ -50,7 +51,7 @@ class VLLMPolicy(LocalPolicy):
                 stop=list(stop_strings),
                 include_stop_str_in_output=True,
                 skip_special_tokens=False,
-                logprobs=0,
+                logprobs=sampling.confidence_top,
                 output_kind=RequestOutputKind.FINAL_ONLY,
             )
             for index in range(n)
@@ -59,15 +60,16 @@ class VLLMPolicy(LocalPolicy):
             [partial(request, TokensPrompt(prompt_token_ids=prompt), each) for each in parameters]
         )
         self.read_tokens += sum(len(prompt) - output.num_cached_tokens for output in outputs)
-        continuations = [self.generated(output.outputs[0]) for output in outputs]
+        continuations = [self.generated(output.outputs[0], sampling.confidence_top) for output in outputs]
         return Generation(continuations, sum(each.tokens for each in continuations))
 
-    def generated(self, output: Any) -> Generated:
+    def generated(self, output: Any, top: int) -> Generated:
         ended = output.finish_reason == "stop" and not isinstance(output.stop_reason, str)
         tokens = list(output.token_ids)
         kept = tokens[:-1] if ended else tokens
         text = self.tokenizer.decode(kept, skip_special_tokens=False)
-        return Generated(text, ended, len(tokens), min(output.cumulative_logprob, 0.0), tuple(kept))
+        confidences = tuple(confidence(position, top) for position in output.logprobs or ()) if top else ()
+        return Generated(text, ended, len(tokens), min(output.cumulative_logprob, 0.0), tuple(kept), confidences)
 
     async def close(self) -> None:
         """End the engine."""
@@ -76,3 +78,10 @@ class VLLMPolicy(LocalPolicy):
 
 def request(prompt: Any, parameters: Any, engine: Any, request_id: str) -> Any:
     return engine.generate(prompt, parameters, request_id)
+
+
+def confidence(position: dict[int, Any], top: int) -> float:
+    """`Sampling.confidence_top`, from vLLM's log-probabilities at one position: the most probable tokens', and the
+    sampled one's."""
+    ordered = sorted([each.logprob for each in position.values()], reverse=True)[:top]
+    return -float(sum(ordered)) / len(ordered)

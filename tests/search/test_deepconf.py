@@ -1,0 +1,101 @@
+"""DeepConf: least confident groups, trajectories that are given up, and weighted votes."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.scripted import components
+from support.tiny_model import tiny_model
+
+from treestar.policy import RStarFormat, TransformersPolicy
+from treestar.search import DeepConfConfig, SearchResult, search_one
+from treestar.search.deepconf import least_confidence
+from treestar.types import Problem, Sampling, State, Step, TreestarError
+
+PROBLEM = Problem("which?", answer="a")
+CONFIG = DeepConfConfig(samples=40, warmup=10, window=5, keep=0.5, group_tokens=2, consensus=1.0)
+
+
+def sure_and_unsure(state: State, n: int, seed: int) -> list[Step]:
+    """Trajectories of two steps. Half of them are unsure in the first, and answer b; the others are sure of a."""
+    rng = random.Random(seed)
+    steps = []
+    for _ in range(n):
+        if not state.steps:
+            sure = rng.random() < 0.5
+            steps.append(Step("sure" if sure else "unsure", tokens=2, confidences=(5.0, 4.0) if sure else (1.0, 2.0)))
+        else:
+            answer = "a" if state.steps[0].text == "sure" else "b"
+            steps.append(Step("so", "", "answer", answer, tokens=1, confidences=(6.0,)))
+    return steps
+
+
+def run(config: DeepConfConfig) -> SearchResult:
+    return asyncio.run(search_one(PROBLEM, config, components(sure_and_unsure)))
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(0, 50), min_size=1, max_size=40), st.integers(1, 50))
+def test_the_least_confident_group_is_that_of_the_definition(confidences: list[float], group: int) -> None:
+    width = min(group, len(confidences))
+    means = [sum(confidences[i : i + width]) / width for i in range(len(confidences) - width + 1)]
+    assert least_confidence(confidences, group) == pytest.approx(min(means), abs=1e-9)
+
+
+def test_unsure_trajectories_are_given_up_before_their_answer_and_do_not_vote() -> None:
+    result = run(CONFIG)
+    assert result.tree is not None
+    assert (result.answer, result.confidence, result.stopped) == ("a", 1.0, "decided")
+    unsure = [node for node in result.tree.terminals() if node.terminal == "unsure"]
+    assert unsure
+    assert all(node.path()[0].step.text == "unsure" for node in unsure if node.path()[0].step)
+    assert all(node.answer is None for node in unsure)
+    never = run(DeepConfConfig(samples=40, warmup=10, window=5, keep=1.0, group_tokens=2, consensus=1.0))
+    assert {node.answer for node in never.tree.terminals()} == {"a", "b"} if never.tree else False
+
+
+def test_after_the_warm_up_unsure_trajectories_cost_one_step() -> None:
+    config = DeepConfConfig(samples=40, warmup=10, window=30, keep=0.5, group_tokens=2)
+
+    def script(state: State, n: int, seed: int) -> list[Step]:
+        steps = sure_and_unsure(state, n, seed)
+        varied = random.Random(seed).choice("ac")
+        return [
+            step if step.answer != "a" else Step("so", "", "answer", varied, tokens=1, confidences=(6.0,))
+            for step in steps
+        ]
+
+    result = asyncio.run(search_one(PROBLEM, config, components(script)))
+    assert result.tree is not None
+    later = [node for node in result.tree.terminals() if node.terminal == "unsure" and node.depth == 1]
+    assert later, "given up after their first step"
+    assert all(not node.children and node.closed for node in later)
+
+
+def test_a_policy_without_confidences_says_so() -> None:
+    plain = components(lambda state, n, seed: [Step("a", "", "answer", "a", tokens=1)] * n)
+    with pytest.raises(TreestarError, match="deepconf needs the confidence of tokens, which scripted does not give"):
+        asyncio.run(search_one(PROBLEM, CONFIG, plain))
+
+
+def test_transformers_gives_the_confidence_of_the_definition() -> None:
+    import torch
+
+    model, tokenizer = tiny_model()
+    policy = TransformersPolicy(model, tokenizer, RStarFormat(), "tiny")
+    state = State(PROBLEM)
+    asked = Sampling(1.0, 1.0, 9, confidence_top=3)
+    generated = asyncio.run(policy.generate(policy.prompt_tokens(state), 2, asked, 4, ())).continuations
+    for each in generated:
+        ids = torch.tensor([[*policy.prompt_tokens(state), *each.token_ids]])
+        with torch.inference_mode():
+            logits = model(input_ids=ids).logits[0, -len(each.token_ids) - 1 :].log_softmax(-1)
+        wanted = -logits.topk(3).values.mean(-1)
+        assert each.confidences[: len(each.token_ids)] == pytest.approx(
+            wanted[: len(each.token_ids)].tolist(), rel=1e-4
+        )
+        assert len(each.confidences) == each.tokens

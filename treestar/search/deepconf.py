@@ -1,0 +1,87 @@
+"""Deep Think with Confidence (DeepConf, online; Fu et al. 2025, arXiv 2508.15260): majority voting that gives up on
+trajectories in which the model is unsure.
+
+A token's confidence is minus the mean log-probability of the most probable tokens at its place. A trajectory is as sure
+as its least sure group of consecutive tokens. The first `warmup` trajectories are sampled to their end; a threshold is
+set that the surest `keep` of them reach. Further trajectories stop at the step at which they fall below it. Votes are
+weighted by mean confidence, and sampling stops once they agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+
+from treestar.search.answer import choose
+from treestar.search.baselines import grow_trajectories
+from treestar.search.config import DeepConfConfig
+from treestar.search.expansion import Search
+from treestar.search.tree import Node
+from treestar.types import TreestarError
+
+__all__ = ["deepconf", "least_confidence"]
+
+
+async def deepconf(search: Search[DeepConfConfig]) -> str:
+    """Sample until the weighted votes agree; returns what ended the search.
+
+    Raises:
+        TreestarError: the policy does not give the confidence of tokens.
+    """
+    config, root = search.config, search.tree.root
+    warmup = min(config.warmup, config.samples)
+    stopped = await grow_trajectories(search, warmup, in_flight=warmup)
+    ends = search.tree.terminals()
+    check_confidences(search, ends)
+    threshold = quantile([sureness(node, config.group_tokens) for node in ends], 1 - config.keep)
+    for node in ends:
+        if node.answer is not None and sureness(node, config.group_tokens) < threshold:
+            search.groups.discard(node)
+            node.terminal, node.answer = "unsure", None
+    while stopped == "finished" and root.terminal is None:
+        if agreement(search) >= config.consensus:
+            return "decided"
+        window = min(config.window, config.samples - search.stats.rollouts)
+        if window <= 0:
+            break
+        stopped = await grow_trajectories(
+            search, window, window, lambda node: sureness(node, config.group_tokens) < threshold
+        )
+    return stopped
+
+
+def check_confidences(search: Search[DeepConfConfig], ends: Sequence[Node]) -> None:
+    """Raises TreestarError if no token of the trajectories has a confidence."""
+    steps = [each.step for node in ends for each in node.path() if each.step is not None]
+    if any(step.tokens for step in steps) and not any(step.confidences for step in steps):
+        raise TreestarError(
+            f"deepconf needs the confidence of tokens, which {search.components.policy.name} does not give: choose a "
+            "server with top_logprobs, let transformers or vLLM compute the model, or use esc or adaptive_consistency"
+        )
+
+
+def sureness(node: Node, group: int) -> float:
+    """The least confidence of any group of tokens of the trajectory up to `node`; infinity without tokens."""
+    confidences = [each for step in node.path() if step.step is not None for each in step.step.confidences]
+    return least_confidence(confidences, group)
+
+
+def least_confidence(confidences: Sequence[float], group: int) -> float:
+    """The smallest mean over `group` consecutive tokens; of fewer tokens, their mean; infinity of none."""
+    if not confidences:
+        return float("inf")
+    width = min(group, len(confidences))
+    sums = [0.0, *accumulate(confidences)]
+    return min(sums[end] - sums[end - width] for end in range(width, len(sums))) / width
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """The value below which `share` of `values` are, one of them; minus infinity of none."""
+    ordered = sorted(values)
+    return ordered[min(int(share * len(ordered)), len(ordered) - 1)] if ordered else float("-inf")
+
+
+def agreement(search: Search[DeepConfConfig]) -> float:
+    """The leading answer's share of the weight, in [0, 1]; 0 without an answer."""
+    chosen = choose(search.groups, "confidence")
+    return 0.0 if chosen is None else chosen[1]
