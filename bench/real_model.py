@@ -31,7 +31,7 @@ from treestar.search import GreedyConfig, MajorityConfig, MCTSConfig, SearchConf
 from treestar.statistics import bootstrap_intervals
 from treestar.storage.record import write_record
 from treestar.types import Problem, State
-from treestar.verifier import extract_answer
+from treestar.verifier import equivalent, extract_answer
 
 MODEL = "smollm2-135m"
 RESULTS = Path(__file__).parent / "results"
@@ -130,7 +130,7 @@ def config_of(name: str, samples: int, budget: int) -> SearchConfig:
 
 def summary(problems: Sequence[Problem], results: Sequence[SearchResult], seconds: float) -> dict[str, Any]:
     right = [
-        result.answer is not None and treestar.equivalent(str(problem.answer), result.answer)
+        result.answer is not None and equivalent(str(problem.answer), result.answer)
         for problem, result in zip(problems, results, strict=True)
     ]
     ends = [node for result in results if result.tree for node in result.tree.nodes if node.terminal is not None]
