@@ -129,9 +129,13 @@ def problems_of_ladder() -> list[Problem]:
     return [problem for row in zip(*by_cell, strict=True) for problem in row]
 
 
-def sampled() -> list[Row]:
+def sampled(folder: Path) -> list[Row]:
     """The sampled problems, in order."""
-    return sorted(iter_rows(FOLDER / "samples.jsonl"), key=lambda row: int(row["doc_id"]))
+    return sorted(iter_rows(folder / "samples.jsonl"), key=lambda row: int(row["doc_id"]))
+
+
+def cell_counts(rows: Sequence[Row]) -> dict[str, int]:
+    return dict(sorted(Counter(f"{row['doc']['family']}/{row['doc']['level']}" for row in rows).items()))
 
 
 def orders(rows: Sequence[Row]) -> list[list[list[int]]]:
@@ -168,11 +172,11 @@ def fixed(count: int) -> Callable[[Sequence[int]], int]:
     return lambda groups: min(count, len(groups))
 
 
-def adaptive() -> dict[str, Any]:
-    rows = sampled()
+def adaptive(rows: Sequence[Row]) -> dict[str, Any]:
     everything = replayed(rows, len)
     figures: dict[str, Any] = {
         "problems": len(rows),
+        "cells": cell_counts(rows),
         "orders": ORDERS,
         "majority": {"samples": SAMPLES, "accuracy": rounded(everything["right"])},
     }
@@ -206,11 +210,15 @@ def replayed(rows: Sequence[Row], stop: Callable[[Sequence[int]], int]) -> dict[
 # --- allocation ------------------------------------------------------------------------------------------------------
 
 
-def allocation() -> dict[str, Any]:
-    rows = sampled()
+def allocation(rows: Sequence[Row]) -> dict[str, Any]:
     models = [train_difficulty(half) for half in (rows[1::2], rows[::2])]  # each for the other half
     mean_tokens = float(np.mean([np.mean(row["tokens"]) for row in rows]))
-    figures: dict[str, Any] = {"problems": len(rows), "orders": ORDERS, "totals": {}}
+    figures: dict[str, Any] = {
+        "problems": len(rows),
+        "cells": cell_counts(rows),
+        "orders": ORDERS,
+        "totals": {},
+    }
     for average in AVERAGES:
         total = int(average * mean_tokens * len(rows))
         shares = oracle(rows, total)
@@ -327,11 +335,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("sample", "adaptive", "allocation", "thinking"))
     parser.add_argument("--policy", default="embedded-bootstrap")
+    parser.add_argument("--samples", type=Path, default=FOLDER, help="folder of the samples to replay")
     arguments = parser.parse_args()
     if arguments.what == "sample":
         sample(arguments.policy)
         return
-    figures = {"adaptive": adaptive, "allocation": allocation, "thinking": thinking}[arguments.what]()
+    if arguments.what == "thinking":
+        figures = thinking()
+    else:
+        figures = {"adaptive": adaptive, "allocation": allocation}[arguments.what](sampled(arguments.samples))
     write_record(RESULTS / f"budgets_{arguments.what}.json", figures, seed=0)
 
 

@@ -42,6 +42,8 @@ def test_a_setting_of_a_search_is_listed_under_the_strategies_that_have_it() -> 
         "--max-executed-seconds",
         "--max-wall-seconds",
         "--max-rollouts",
+        "--total-tokens",
+        "--difficulty",
     }
     assert options["--max-depth"] == SEARCH
     assert options["--temperature"] == "Search: all strategies but greedy"

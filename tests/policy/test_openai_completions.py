@@ -154,7 +154,9 @@ class TestThinkingBudgets:
         tokenizer.chat_template += "<think>\n"
         return tokenizer
 
-    def propose(self, server: InstructServer, budget: ThinkingBudget, with_tokenizer: bool = True) -> Step:
+    def propose(
+        self, server: InstructServer, budget: ThinkingBudget, with_tokenizer: bool = True, state: State | None = None
+    ) -> Step:
         tokenizer = self.tokenizer() if with_tokenizer else None
         template = template_of(tokenizer) if with_tokenizer else template_at_the_server
         way = "completions" if with_tokenizer else "whole"
@@ -162,7 +164,7 @@ class TestThinkingBudgets:
             server.url, "fake", step_format=ThinkingFormat(template, family_named("")), tokenizer=tokenizer, way=way
         )
         sampling = replace(GREEDY, thinking=budget)
-        return propose(policy, (State(Problem(QUESTION)), 1, sampling, 0))[0].steps[0]
+        return propose(policy, (state or State(Problem(QUESTION)), 1, sampling, 0))[0].steps[0]
 
     def test_an_early_end_is_taken_back(self) -> None:
         with InstructServer(self.THOUGHT, tokenizer=self.tokenizer(), stops="named kept") as server:
@@ -173,7 +175,11 @@ class TestThinkingBudgets:
     def test_at_the_limit_the_closing_token_itself_is_sent(self) -> None:
         tokenizer = self.tokenizer()
         with InstructServer(self.THOUGHT, tokenizer=tokenizer, stops="named kept") as server:
-            self.propose(server, ThinkingBudget(max_tokens=0))
+            step = self.propose(server, ThinkingBudget(max_tokens=0))
+            assert (step.text, step.ending, step.tokens) == ("</think>\n\nFinal Answer:", "step", 0)
+            assert not server.steps(), "nothing was generated"
+            ended = State(Problem(QUESTION), (step,), (Execution(),))
+            self.propose(server, ThinkingBudget(max_tokens=0), state=ended)
         sent = server.steps()[0]["prompt"]
         final = [tokenizer.convert_tokens_to_ids("</think>"), *tokenizer("\n\nFinal Answer:")["input_ids"]]
         assert sent[-len(final) :] == final

@@ -17,7 +17,7 @@ from treestar.search.deepconf import least_confidence
 from treestar.types import Problem, Sampling, State, Step, TreestarError
 
 PROBLEM = Problem("which?", answer="a")
-CONFIG = DeepConfConfig(samples=40, warmup=10, window=5, keep=0.5, group_tokens=2, consensus=1.0)
+CONFIG = DeepConfConfig(samples=40, warmup=10, window=5, keep_share=0.5, group_tokens=2, consensus=1.0)
 
 
 def sure_and_unsure(state: State, n: int, seed: int) -> list[Step]:
@@ -54,12 +54,12 @@ def test_unsure_trajectories_are_given_up_before_their_answer_and_do_not_vote() 
     assert unsure
     assert all(node.path()[0].step.text == "unsure" for node in unsure if node.path()[0].step)
     assert all(node.answer is None for node in unsure)
-    never = run(DeepConfConfig(samples=40, warmup=10, window=5, keep=1.0, group_tokens=2, consensus=1.0))
+    never = run(DeepConfConfig(samples=40, warmup=10, window=5, keep_share=1.0, group_tokens=2, consensus=1.0))
     assert {node.answer for node in never.tree.terminals()} == {"a", "b"} if never.tree else False
 
 
 def test_after_the_warm_up_unsure_trajectories_cost_one_step() -> None:
-    config = DeepConfConfig(samples=40, warmup=10, window=30, keep=0.5, group_tokens=2)
+    config = DeepConfConfig(samples=40, warmup=10, window=30, keep_share=0.5, group_tokens=2)
 
     def script(state: State, n: int, seed: int) -> list[Step]:
         steps = sure_and_unsure(state, n, seed)

@@ -205,7 +205,7 @@ class DeepConfConfig(WindowsConfig):
     window: int = 16
     warmup: int = 16
     """Trajectories sampled to the end first. They determine what counts as unsure."""
-    keep: float = 0.1
+    keep_share: float = 0.1
     """The share of the warm-up trajectories that are sure enough; others are discarded, and later ones stopped."""
     group_tokens: int = 2048
     """Confidence is averaged over this many tokens; a trajectory is as sure as its least sure such group."""
@@ -217,7 +217,7 @@ class DeepConfConfig(WindowsConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_whole(self, "warmup", "group_tokens", "confidence_top")
-        check_number(self, "keep", above=0, at_most=1)
+        check_number(self, "keep_share", above=0, at_most=1)
         check_number(self, "consensus", above=0, at_most=1)
 
     def sampling(self) -> Sampling:

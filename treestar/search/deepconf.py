@@ -3,8 +3,8 @@ trajectories in which the model is unsure.
 
 A token's confidence is minus the mean log-probability of the most probable tokens at its place. A trajectory is as sure
 as its least sure group of consecutive tokens. The first `warmup` trajectories are sampled to their end; a threshold is
-set that the surest `keep` of them reach. Further trajectories stop at the step at which they fall below it. Votes are
-weighted by mean confidence, and sampling stops once they agree.
+set that the surest `keep_share` of them reach. Further trajectories stop at the step at which they fall below it. Votes
+are weighted by mean confidence, and sampling stops once they agree.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ async def deepconf(search: Search[DeepConfConfig]) -> str:
     stopped = await grow_trajectories(search, warmup, in_flight=warmup)
     ends = search.tree.terminals()
     check_confidences(search, ends)
-    threshold = quantile([sureness(node, config.group_tokens) for node in ends], 1 - config.keep)
+    threshold = quantile([sureness(node, config.group_tokens) for node in ends], 1 - config.keep_share)
     for node in ends:
         if node.answer is not None and sureness(node, config.group_tokens) < threshold:
             search.groups.discard(node)

@@ -20,7 +20,7 @@ from treestar.policy.backends.prompt_tokens import encode
 from treestar.policy.formats import StepFormat
 from treestar.types import ContextOverflow, State, Step, ThinkingBudget, TreestarError
 
-__all__ = ["CLOSING", "OPENING", "Forcing", "forced_step", "forcing_for", "unread_step"]
+__all__ = ["CLOSING", "OPENING", "Forcing", "Generate", "forced_step", "forcing_for", "unread_step"]
 
 OPENING, CLOSING = "<think>", "</think>"
 
@@ -136,7 +136,7 @@ async def forced_step(
         reply += forcing.begin
     if thinking and left() < 1:
         reply += forcing.final
-        thinking = False
+        return written(ended=False), True
     while (room := min(max_tokens - tokens, forcing.context - len(asked) - len(reply))) >= 1:
         limit = int(min(room, left()) if thinking else room)
         further = await generate([*asked, *reply], limit, (CLOSING,) if thinking else (), part)
