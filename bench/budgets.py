@@ -8,10 +8,10 @@
 `sample` draws 32 independent trajectories for each of 180 test problems from the nine cells of docs/embedded.md. It is
 a run of `treestar.benchmarks` in runs/budgets/ladder, and continues where it was stopped.
 
-The other commands replay their rules on these samples, each problem's samples in `ORDERS` random orders. The difficulty
-model that allocates a problem's samples was trained on the other half of the problems. Accuracies are
-means over the orders; intervals are 95% paired bootstraps over problems. They write bench/results/budgets_adaptive.json
-and budgets_allocation.json.
+The other commands replay their rules on these samples, each problem's samples in `--orders` random orders. The
+difficulty model that allocates a problem's samples was trained on the other half of the problems. Accuracies are means
+over the orders; intervals are 95% paired bootstraps over problems. They write bench/results/budgets_adaptive.json and
+budgets_allocation.json.
 
 `thinking` trains the policy of thinking_policy.py unless runs/budgets/thinker has it, and measures it greedily on 200
 problems under thinking budgets. It writes bench/results/budgets_thinking.json.
@@ -62,7 +62,6 @@ CELLS = (
 PROBLEMS = 20
 """Of each cell."""
 SET_SEED = 41_000
-ORDERS = 20
 SAMPLES = 32
 LONGEST_STEP = 320
 AVERAGES = (2, 4, 8)
@@ -138,10 +137,10 @@ def cell_counts(rows: Sequence[Row]) -> dict[str, int]:
     return dict(sorted(Counter(f"{row['doc']['family']}/{row['doc']['level']}" for row in rows).items()))
 
 
-def orders(rows: Sequence[Row]) -> list[list[list[int]]]:
+def orders(rows: Sequence[Row], count: int) -> list[list[list[int]]]:
     """Random orders of each problem's samples: [order][problem] -> places."""
     rng = Random(0)
-    return [[rng.sample(range(len(row["group"])), len(row["group"])) for row in rows] for _ in range(ORDERS)]
+    return [[rng.sample(range(len(row["group"])), len(row["group"])) for row in rows] for _ in range(count)]
 
 
 # --- adaptive sampling -----------------------------------------------------------------------------------------------
@@ -172,18 +171,18 @@ def fixed(count: int) -> Callable[[Sequence[int]], int]:
     return lambda groups: min(count, len(groups))
 
 
-def adaptive(rows: Sequence[Row]) -> dict[str, Any]:
-    everything = replayed(rows, len)
+def adaptive(rows: Sequence[Row], count: int) -> dict[str, Any]:
+    everything = replayed(rows, len, count)
     figures: dict[str, Any] = {
         "problems": len(rows),
         "cells": cell_counts(rows),
-        "orders": ORDERS,
+        "orders": count,
         "majority": {"samples": SAMPLES, "accuracy": rounded(everything["right"])},
     }
     for name, stop in (("adaptive_consistency", adaptive_consistency_stop), ("esc", esc_stop)):
-        found = replayed(rows, stop)
+        found = replayed(rows, stop, count)
         samples, tokens = (float(found[each].mean()) for each in ("samples", "tokens"))
-        same = replayed(rows, fixed(round(samples)))
+        same = replayed(rows, fixed(round(samples)), count)
         figures[name] = {
             "accuracy": rounded(found["right"]),
             "minus_majority": difference(found["right"], everything["right"]),
@@ -196,37 +195,37 @@ def adaptive(rows: Sequence[Row]) -> dict[str, Any]:
     return figures
 
 
-def replayed(rows: Sequence[Row], stop: Callable[[Sequence[int]], int]) -> dict[str, Any]:
+def replayed(rows: Sequence[Row], stop: Callable[[Sequence[int]], int], count: int) -> dict[str, Any]:
     """Accuracy, samples and tokens of every problem under a stopping rule, means over the orders."""
     values = np.zeros((3, len(rows)))
-    for places_of in orders(rows):
+    for places_of in orders(rows, count):
         for problem, (row, places) in enumerate(zip(rows, places_of, strict=True)):
             taken = places[: stop([row["group"][place] for place in places])]
             tokens = sum(row["tokens"][place] for place in taken)
             values[:, problem] += majority_right(row, taken), len(taken), tokens
-    return dict(zip(("right", "samples", "tokens"), values / ORDERS, strict=True))
+    return dict(zip(("right", "samples", "tokens"), values / count, strict=True))
 
 
 # --- allocation ------------------------------------------------------------------------------------------------------
 
 
-def allocation(rows: Sequence[Row]) -> dict[str, Any]:
+def allocation(rows: Sequence[Row], count: int) -> dict[str, Any]:
     models = [train_difficulty(half) for half in (rows[1::2], rows[::2])]  # each for the other half
     mean_tokens = float(np.mean([np.mean(row["tokens"]) for row in rows]))
     figures: dict[str, Any] = {
         "problems": len(rows),
         "cells": cell_counts(rows),
-        "orders": ORDERS,
+        "orders": count,
         "totals": {},
     }
     for average in AVERAGES:
         total = int(average * mean_tokens * len(rows))
         shares = oracle(rows, total)
         ways: dict[str, Any] = {
-            "uniform": allocated(rows, total, uniform),
-            "votes": allocated(rows, total, vote_gain),
-            "difficulty": allocated(rows, total, partial(cross_fitted, models)),
-            "oracle": replayed_shares(rows, shares),
+            "uniform": allocated(rows, total, uniform, count),
+            "votes": allocated(rows, total, vote_gain, count),
+            "difficulty": allocated(rows, total, partial(cross_fitted, models), count),
+            "oracle": replayed_shares(rows, shares, count),
         }
         gained = {name: found["right"] - ways["uniform"]["right"] for name, found in ways.items()}
         figures["totals"][f"{average} samples"] = {
@@ -255,10 +254,10 @@ def uniform(evidence: Sequence[Evidence]) -> list[float]:
     return [-each.rollouts * each.tokens / max(each.rollouts, 1) for each in evidence]
 
 
-def allocated(rows: Sequence[Row], total: int, gain: Gain) -> dict[str, Any]:
+def allocated(rows: Sequence[Row], total: int, gain: Gain, count: int) -> dict[str, Any]:
     """Accuracy and tokens of every problem with the allocation of `treestar solve --total-tokens`."""
     values = np.zeros((2, len(rows)))
-    for places_of in orders(rows):
+    for places_of in orders(rows, count):
         evidence = [Evidence() for _ in rows]
         while turns := next_round(evidence, Budget(max_generated_tokens=total), SAMPLES, LONGEST_STEP, gain):
             for turn in turns:
@@ -266,7 +265,7 @@ def allocated(rows: Sequence[Row], total: int, gain: Gain) -> dict[str, Any]:
                 evidence[turn.place] = evidence_of_samples(rows[turn.place], taken)
         for problem, (row, places, each) in enumerate(zip(rows, places_of, evidence, strict=True)):
             values[:, problem] += majority_right(row, places[: each.rollouts]), each.tokens
-    return dict(zip(("right", "tokens"), values / ORDERS, strict=True))
+    return dict(zip(("right", "tokens"), values / count, strict=True))
 
 
 def oracle(rows: Sequence[Row], total: int) -> list[int]:
@@ -296,13 +295,13 @@ def oracle(rows: Sequence[Row], total: int) -> list[int]:
     return shares
 
 
-def replayed_shares(rows: Sequence[Row], shares: Sequence[int]) -> dict[str, Any]:
+def replayed_shares(rows: Sequence[Row], shares: Sequence[int], count: int) -> dict[str, Any]:
     values = np.zeros((2, len(rows)))
-    for places_of in orders(rows):
-        for problem, (row, places, count) in enumerate(zip(rows, places_of, shares, strict=True)):
-            taken = places[:count]
+    for places_of in orders(rows, count):
+        for problem, (row, places, share) in enumerate(zip(rows, places_of, shares, strict=True)):
+            taken = places[:share]
             values[:, problem] += majority_right(row, taken), sum(row["tokens"][place] for place in taken)
-    return dict(zip(("right", "tokens"), values / ORDERS, strict=True))
+    return dict(zip(("right", "tokens"), values / count, strict=True))
 
 
 # --- thinking --------------------------------------------------------------------------------------------------------
@@ -336,6 +335,7 @@ def main() -> None:
     parser.add_argument("what", choices=("sample", "adaptive", "allocation", "thinking"))
     parser.add_argument("--policy", default="embedded-bootstrap")
     parser.add_argument("--samples", type=Path, default=FOLDER, help="folder of the samples to replay")
+    parser.add_argument("--orders", type=int, default=20)
     arguments = parser.parse_args()
     if arguments.what == "sample":
         sample(arguments.policy)
@@ -343,7 +343,9 @@ def main() -> None:
     if arguments.what == "thinking":
         figures = thinking()
     else:
-        figures = {"adaptive": adaptive, "allocation": allocation}[arguments.what](sampled(arguments.samples))
+        figures = {"adaptive": adaptive, "allocation": allocation}[arguments.what](
+            sampled(arguments.samples), arguments.orders
+        )
     write_record(RESULTS / f"budgets_{arguments.what}.json", figures, seed=0)
 
 
