@@ -112,6 +112,8 @@ class State:
     steps: tuple[Step, ...] = ()
     executions: tuple[Execution, ...] = ()
     """One for each step, in the same order."""
+    preamble_output: str = ""
+    """What the policy's preamble printed; with retrieval, the paragraphs found with the question itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -77,7 +77,7 @@ def begins(found: PolicyFiles, chosen: StepFormat) -> str:
 
 def asked(policy: str, chosen: StepFormat) -> str:
     """The prompt; for a chat server, which applies the template itself, the messages."""
-    messages = chosen.messages(EXAMPLE.problem)
+    messages = chosen.messages(EXAMPLE)
     if policy.startswith(OPENAI_PREFIX) and messages is not None:
         return "\n".join(f"{each['role']}: {each['content']}" for each in messages)
     return chosen.prompt(EXAMPLE)

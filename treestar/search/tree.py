@@ -144,6 +144,7 @@ class Tree:
             self.problem,
             tuple([each.step for each in path if each.step is not None]),
             tuple([each.execution for each in path]),
+            self.root.execution.output,
         )
 
     def draw_seed(self, node: Node) -> int:

@@ -113,4 +113,4 @@ def test_messages_are_the_same_for_a_server_and_the_template() -> None:
 
     step_format = CotFormat(template, INSTRUCT)
     assert step_format.prompt(State(Problem("1 + 1?"))) == "prompt"
-    assert asked == [step_format.messages(Problem("1 + 1?"))]
+    assert asked == [step_format.messages(State(Problem("1 + 1?")))]

@@ -297,7 +297,7 @@ def load_openai_policy(
     family = family_named(model)
     wanted = step_format or found.get("treestar_format", family.format)
     chosen = step_format_named(wanted, template_at_the_server, family, step_separator)
-    files = None if chosen.messages(Problem("")) is None else local_files(model)
+    files = None if chosen.messages(State(Problem(""))) is None else local_files(model)
     if files is None:
         return OpenAIPolicy(model, url, chosen, config)
     model_config_file, tokenizer, generation = files

@@ -25,7 +25,7 @@ from treestar.policy.backends.openai_ways import (
 from treestar.policy.backends.prompt_tokens import encode
 from treestar.policy.backends.remote_server import Refusal
 from treestar.policy.formats import ChatFormat, StepFormat, missing_bos
-from treestar.types import Problem, TreestarError
+from treestar.types import Problem, State, TreestarError
 
 __all__ = ["Ask", "choose_way", "named_way"]
 
@@ -75,7 +75,7 @@ async def choose_way(step_format: StepFormat, dialect: Dialect, tokenizer: Any, 
         Refusal: the server does not know the model, or the key is wrong.
         TreestarError: as `ask`.
     """
-    if step_format.messages(Problem("")) is None:
+    if step_format.messages(State(Problem(""))) is None:
         return PlainText(step_format, dialect)
     if tokenizer is not None:
         completions = await probe_completions(step_format, dialect, tokenizer, ask)
@@ -88,7 +88,7 @@ async def choose_way(step_format: StepFormat, dialect: Dialect, tokenizer: Any, 
 
 def named_way(name: WayName, step_format: StepFormat, dialect: Dialect, tokenizer: Any) -> Way:
     """The way of that name, without asking the server. Raises TreestarError if a tokenizer is needed and missing."""
-    if step_format.messages(Problem("")) is None:
+    if step_format.messages(State(Problem(""))) is None:
         return PlainText(step_format, dialect)
     if name == "completions":
         if tokenizer is None:

@@ -209,7 +209,7 @@ class Continuing(Way):
         Gemma). The model then writes it again, and would be stopped at once, with an empty step."""
 
     def prompt(self, state: State, begun: Generated) -> dict[str, Any]:
-        messages: list[Message] = self.format.messages(state.problem) or []
+        messages: list[Message] = self.format.messages(state) or []
         reply = self.format.reply(state) + begun.text
         if not reply:
             return {"messages": messages}
@@ -247,7 +247,7 @@ class Asking(Way):
     goes_on = False
 
     def prompt(self, state: State, begun: Generated) -> dict[str, Any]:
-        messages: list[Message] = self.format.messages(state.problem) or []
+        messages: list[Message] = self.format.messages(state) or []
         return {"messages": [*messages, *asked_to_go_on(self.format, state, GO_ON)] if state.steps else messages}
 
     def own_text(self, state: State, begun: Generated, completion: Completion) -> str:
@@ -263,7 +263,7 @@ class WholeSolutions(Way):
     """How much of its limit a solution may use: less where the server refused that."""
 
     def prompt(self, state: State, begun: Generated) -> dict[str, Any]:
-        messages: list[Message] = self.format.messages(state.problem) or []
+        messages: list[Message] = self.format.messages(state) or []
         further = asked_to_go_on(self.format, state, GO_ON_TO_THE_END) if state.steps else []
         return {"messages": [*messages, *further]}
 
@@ -305,7 +305,7 @@ def whole_step(step_format: StepFormat, state: State, text: str, ended: bool) ->
         begun += step.text
         if step.code or step.ending != "step" or not step.text:
             return replace(step, text=begun)
-        along = State(state.problem, (*along.steps, step), (*along.executions, Execution()))
+        along = replace(along, steps=(*along.steps, step), executions=(*along.executions, Execution()))
 
 
 def asked_to_go_on(step_format: StepFormat, state: State, request: str) -> list[Message]:

@@ -6,6 +6,7 @@ from treestar.policy.formats.choose import step_format_for, step_format_named
 from treestar.policy.formats.code import CodeFormat
 from treestar.policy.formats.cot import CotFormat
 from treestar.policy.formats.families import FAMILIES, INSTRUCT, Family, family_named
+from treestar.policy.formats.retrieval import RetrievalFormat
 from treestar.policy.formats.rstar import RStarFormat
 from treestar.policy.formats.step_format import (
     ANSWER,
@@ -51,6 +52,7 @@ __all__ = [
     "Message",
     "Piece",
     "RStarFormat",
+    "RetrievalFormat",
     "StepFormat",
     "ThinkingFormat",
     "TirFormat",

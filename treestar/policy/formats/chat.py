@@ -45,15 +45,15 @@ class ChatFormat(RStarFormat):
         self.template = template
         self.examples = len(EXAMPLES)
 
-    def messages(self, problem: Problem) -> list[Message]:
+    def messages(self, state: State) -> list[Message]:
         """Instruction, examples and question."""
         messages = [{"role": "system", "content": INSTRUCTION}]
         for example, solution in EXAMPLES:
             messages += [{"role": "user", "content": example}, {"role": "assistant", "content": solution}]
-        return [*messages, {"role": "user", "content": problem.question}]
+        return [*messages, {"role": "user", "content": state.problem.question}]
 
     def prompt(self, state: State) -> str:
-        return self.template(self.messages(state.problem)) + OPENING + trajectory_text(state)
+        return self.template(self.messages(state)) + OPENING + trajectory_text(state)
 
     def ends_with_tag(self, trajectory: State) -> bool:
         return not writes_prose(trajectory)  # a tag would make a single step of all its paragraphs

@@ -11,6 +11,7 @@ from treestar.policy.formats.chat import ChatFormat
 from treestar.policy.formats.code import CodeFormat
 from treestar.policy.formats.cot import CotFormat
 from treestar.policy.formats.families import INSTRUCT, Family, family_of
+from treestar.policy.formats.retrieval import RetrievalFormat
 from treestar.policy.formats.rstar import RStarFormat
 from treestar.policy.formats.step_format import END_OF_STEP, PARAGRAPH, FormatName, StepFormat
 from treestar.policy.formats.templates import ChatTemplate, plain_template, template_of
@@ -30,6 +31,7 @@ FORMATS: dict[str, Making] = {
     "tir": TirFormat,
     "thinking": ThinkingFormat,
     "code": CodeFormat,
+    "retrieval": lambda template, family, _, context: RetrievalFormat(template, family, context),
 }
 """Every format by its name, made from the model's chat template, its family, the step separator and the context."""
 

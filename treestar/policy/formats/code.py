@@ -66,7 +66,8 @@ class CodeFormat(ProseFormat):
             self.max_depth, self.max_step_tokens = 1024, 1024
         super().__init__(template, family, separator, context)
 
-    def messages(self, problem: Problem) -> list[Message]:
+    def messages(self, state: State) -> list[Message]:
+        problem = state.problem
         if continues_question(problem):
             content = f"{COMPLETE}\n\n```python\n{problem.question.strip(chr(10))}\n```"
         elif entry_point_of(problem) is not None:

@@ -14,6 +14,7 @@ from treestar.policy.formats.step_format import PARAGRAPH, Message, Piece, StepF
 from treestar.policy.formats.templates import ChatTemplate, plain_template
 from treestar.types import Execution, Problem, Recommended, State, Step
 from treestar.verifier import extract_answer
+from treestar.verifier.grading.questions import stated_question_answer
 
 __all__ = ["FENCE", "ProseFormat", "step_end"]
 
@@ -24,6 +25,9 @@ HEADING = re.compile(r"#+ .*|\*\*[^*]+\*\*:?|-{3,}")
 """A line that is a heading or a rule."""
 
 DISPLAYS = (("\\[", "\\]"), ("\\begin{", "\\end{"))
+
+STEP_BY_STEP = 'Answer the question by reasoning step by step. End with "So the answer is:" and the answer in a few words.'
+"""What is asked where the answer is a name or a phrase (IRCoT, arXiv 2212.10509)."""
 
 REPEATS, LONGEST_LOOP = 3, 4
 """A reply that repeats the same paragraph, or the same few, this many times would go on like that: it has ended."""
@@ -60,10 +64,10 @@ class ProseFormat(StepFormat):
 
     def instruction(self, problem: Problem) -> str:
         """What the model is asked to do, besides the problem."""
-        return self.family.instruction
+        return STEP_BY_STEP if problem.kind == "qa" else self.family.instruction
 
-    def messages(self, problem: Problem) -> list[Message]:
-        instruction = self.instruction(problem)
+    def messages(self, state: State) -> list[Message]:
+        problem, instruction = state.problem, self.instruction(state.problem)
         if self.family.role == "system":
             return [{"role": "system", "content": instruction}, {"role": "user", "content": problem.question}]
         return [{"role": "user", "content": f"{problem.question}\n{instruction}"}]
@@ -72,7 +76,7 @@ class ProseFormat(StepFormat):
         """The prompt, up to where the reply begins."""
         if self.template is plain_template:
             return f"Problem: {problem.question}\n\n{self.instruction(problem)}\n\nSolution:"
-        return self.template(self.messages(problem))
+        return self.template(self.messages(State(problem)))
 
     def prompt(self, state: State) -> str:
         return self.opening(state.problem) + self.reply(state)
@@ -135,7 +139,7 @@ class ProseFormat(StepFormat):
         if self.template is plain_template:
             begins = [match.start() for match in INVENTED.finditer(reply) if match.start() > 0]
             reply = reply[: begins[0]] if begins else reply
-        return extract_answer(reply)
+        return stated_question_answer(reply) if problem.kind == "qa" else extract_answer(reply)
 
 
 def step_end(text: str, separator: str) -> int | None:

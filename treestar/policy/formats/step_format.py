@@ -34,7 +34,7 @@ __all__ = [
     "written_text",
 ]
 
-FormatName = Literal["rstar", "chat", "bound", "cot", "tir", "thinking", "code"]
+FormatName = Literal["rstar", "chat", "bound", "cot", "tir", "thinking", "code", "retrieval"]
 
 END_OF_STEP = "<end_of_step>"
 END_OF_CODE = "<end_of_code>"
@@ -91,7 +91,7 @@ class StepFormat(ABC):
         """
         return [Piece(self.prompt(state))]
 
-    def messages(self, problem: Problem) -> list[Message] | None:
+    def messages(self, state: State) -> list[Message] | None:
         """The conversation up to the reply with the steps; None (the default) for a format that continues plain text.
 
         It decides which endpoint of a server is used.

@@ -8,7 +8,7 @@ Between two steps the policy's own text is tokenized again, as part of the next 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any
 
@@ -125,7 +125,8 @@ def token_rows(tokenizer: Any, step_format: StepFormat, trajectory: State) -> li
     """
     steps, executions = trajectory.steps, trajectory.executions
     prompts = [
-        step_format.prompt(State(trajectory.problem, steps[:depth], executions[:depth])) for depth in range(len(steps))
+        step_format.prompt(replace(trajectory, steps=steps[:depth], executions=executions[:depth]))
+        for depth in range(len(steps))
     ]
     written = [step_format.written(step) for step in steps]
     if not step_format.ends_with_tag(trajectory):

@@ -1,0 +1,171 @@
+"""The small student of the toy world: its tokenizer, and its training from scratch to read a fact in a paragraph.
+
+That is what a pretrained model brings along. Chains of facts, and what to look up next, it learns from the teacher.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from recipes.retrieval.world import RELATIONS, World, fact_sentence
+from treestar.policy.formats import RetrievalFormat, plain_template, step_format_named
+from treestar.retrieval.corpus import shown
+from treestar.storage.files import write_json
+from treestar.types import Problem, State
+
+__all__ = ["make_tokenizer", "new_student", "read_facts", "save_student"]
+
+END = "<|endoftext|>"
+ROWS = 12
+"""Rows in a batch."""
+QUESTIONS = 5
+"""Questions about one set of paragraphs."""
+
+
+def make_tokenizer(world: World) -> Any:
+    """Words as tokens, each with the space before it; texts come back unchanged."""
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    sample = "\n\n".join(shown(each) for each in world.paragraphs.values())
+    sample += " ".join(fact_sentence(" A", relation, " B") for relation in RELATIONS)
+    sample += "\nQuestion: What is the of\nAnswer:\nSo the answer is: So ? ."
+    split = pre_tokenizers.Split(Regex(r" ?[A-Za-z]+|[^A-Za-z]"), "isolated")
+    words = dict.fromkeys(word for word, _ in split.pre_tokenize_str(sample))
+    letters = dict.fromkeys([*(chr(code) for code in range(32, 127)), "\n", "<unk>"])
+    vocabulary = {word: place for place, word in enumerate({**letters, **words})}
+    backend = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    backend.pre_tokenizer = split
+    backend.decoder = decoders.Fuse()
+    backend.add_special_tokens([END])
+    return PreTrainedTokenizerFast(tokenizer_object=backend, eos_token=END, pad_token=END, unk_token="<unk>")
+
+
+def new_student(tokenizer: Any, seed: int, width: int = 128, layers: int = 4) -> Any:
+    """A Llama with random weights."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(seed)
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=width,
+            intermediate_size=3 * width,
+            num_hidden_layers=layers,
+            num_attention_heads=4,
+            max_position_embeddings=1024,
+            tie_word_embeddings=True,
+            bos_token_id=None,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+
+
+def read_facts(
+    model: Any,
+    tokenizer: Any,
+    world: World,
+    seconds: float,
+    seed: int,
+    rate: float = 1e-2,
+    tell: Callable[[int, float, float], None] = lambda _step, _seconds, _loss: None,
+) -> None:
+    """Train `model` in place to answer questions about one fact of the paragraphs that it reads.
+
+    Args:
+        seconds: length of the training; the learning rate falls to 0 in its second half.
+        tell: called every 20 steps with the step, the seconds and the mean loss since then.
+    """
+    import torch
+
+    from treestar.training.muon import MuonWithAdamW
+
+    optimizer = MuonWithAdamW(model, rate)
+    rates = [group["lr"] for group in optimizer.param_groups]
+    batches = reading_batches(world, tokenizer, seed)
+    started, losses, step = time.monotonic(), [], 0
+    while (progress := (time.monotonic() - started) / seconds) < 1:
+        ids, labels = next(batches)
+        hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]
+        wanted = labels[:, 1:]
+        taught = wanted != -100
+        loss = torch.nn.functional.cross_entropy(model.lm_head(hidden[taught]), wanted[taught])
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        share = min(1.0, (step + 1) / 30, 2 * (1 - progress))
+        for group, highest in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = highest * share
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+        step += 1
+        if step % 20 == 0:
+            tell(step, time.monotonic() - started, sum(losses) / len(losses))
+            losses = []
+
+
+def reading_batches(world: World, tokenizer: Any, seed: int) -> Iterator[tuple[Any, Any]]:
+    """Endless batches: ids and labels (-100: no loss), int64 [rows, length]."""
+    import torch
+
+    random = Random(seed)
+    names = [name for name in world.kinds if name not in world.held_out]
+    sharing: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        for word in name.split():
+            sharing[word].append(name)
+    step_format = step_format_named("retrieval", plain_template)
+    assert isinstance(step_format, RetrievalFormat)
+    while True:
+        rows = sorted((reading_row(world, tokenizer, step_format, names, sharing, random) for _ in range(4 * ROWS)),
+                      key=lambda row: len(row[0]))
+        for start in random.sample(range(0, len(rows), ROWS), 4):
+            batch = rows[start : start + ROWS]
+            longest = max(len(ids) for ids, _ in batch)
+            yield (
+                torch.tensor([ids + [tokenizer.pad_token_id] * (longest - len(ids)) for ids, _ in batch]),
+                torch.tensor([labels + [-100] * (longest - len(labels)) for _, labels in batch]),
+            )
+
+
+def reading_row(
+    world: World,
+    tokenizer: Any,
+    step_format: RetrievalFormat,
+    names: list[str],
+    sharing: dict[str, list[str]],
+    random: Random,
+) -> tuple[list[int], list[int]]:
+    """Paragraphs, some of them about names that share a word, and questions about them with their answers."""
+    chosen = random.sample(names, random.randint(1, 3))
+    chosen += [random.choice(sharing[random.choice(name.split())]) for name in chosen]
+    chosen = list(dict.fromkeys(chosen))
+    random.shuffle(chosen)
+    found = "\n\n".join(shown(world.paragraphs[name]) for name in chosen)
+    ids: list[int] = []
+    labels: list[int] = []
+    facts = [(subject, *fact) for subject in chosen for fact in world.facts[subject].items()]
+    for place, (subject, relation, target) in enumerate(random.sample(facts, min(QUESTIONS, len(facts)))):
+        problem = Problem(f"What is the {relation} of {subject}?", kind="qa")
+        opening = step_format.opening_of(State(problem, preamble_output=found if place == 0 else ""))
+        answer = f"{fact_sentence(subject, relation, target)} So the answer is: {target}.\n"
+        read = tokenizer(opening if place == 0 else f"\n{opening}")["input_ids"]
+        written = [*tokenizer(answer)["input_ids"], tokenizer.eos_token_id]
+        ids += read + written
+        labels += [-100] * len(read) + written
+    return ids, labels
+
+
+def save_student(model: Any, tokenizer: Any, folder: Path) -> None:
+    """Write a checkpoint that `load_policy` loads."""
+    model.config.treestar_format = "retrieval"
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    write_json(folder / "generation_config.json", {"eos_token_id": tokenizer.eos_token_id})

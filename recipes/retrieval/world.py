@@ -1,0 +1,163 @@
+"""A procedural world for multi-hop questions: people, places and companies, a paragraph about each, and what is true.
+
+Every entity is a node, every fact an edge to another entity, and a question asks for the end of a chain of 2 to 4 edges:
+"What is the mayor of the birthplace of the spouse of Kalo Mirin?". Some entities and some chains of relations are held
+out: no question for training passes through them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from random import Random
+from typing import Any
+
+from treestar.retrieval import Paragraph
+from treestar.types import Problem
+
+__all__ = ["RELATIONS", "World", "fact_sentence", "make_world", "one_hop_problem", "questions"]
+
+RELATIONS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
+    "spouse": ("person", "person", ("{} is married to {}.", "{} lives with {}.")),
+    "mother": ("person", "person", ("{} is a child of {}.", "{} was raised by {}.")),
+    "birthplace": ("person", "place", ("{} was born in {}.", "{} came from {}.")),
+    "employer": ("person", "company", ("{} works for {}.", "{} is paid by {}.")),
+    "mayor": ("place", "person", ("{} is governed by {}.", "{} elected {}.")),
+    "founder": ("company", "person", ("{} was founded by {}.", "{} was started by {}.")),
+    "seat": ("company", "place", ("{} is based in {}.", "{} has its office in {}.")),
+}
+"""Each relation: the kind it starts from, the kind it leads to, and how paragraphs say it."""
+
+SHARES = {"person": 0.6, "place": 0.24, "company": 0.16}
+HELD_OUT = 0.1
+"""Share of the entities that training questions avoid."""
+HELD_OUT_CHAINS = 0.2
+SYLLABLES = ("ba", "do", "ke", "li", "mo", "nu", "pa", "re", "si", "ta", "vu", "za")
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything that is true."""
+
+    kinds: Mapping[str, str]
+    """The kind of each entity, by its name."""
+    facts: Mapping[str, Mapping[str, str]]
+    """Entity -> relation -> entity."""
+    paragraphs: Mapping[str, Paragraph]
+    """The paragraph about each entity."""
+    held_out: frozenset[str]
+    """Entities that training questions avoid."""
+    held_out_chains: frozenset[tuple[str, ...]]
+    """Chains of relations, the first one first, that training questions avoid."""
+
+
+def make_world(entities: int = 10_000, seed: int = 0) -> World:
+    """A world with a paragraph for each of about `entities` entities."""
+    random = Random(seed)
+    words = name_words(random)
+    kinds: dict[str, str] = {}
+    for kind, share in SHARES.items():
+        pairs = [f"{first} {last}" for first, last in product(*words[kind])]
+        kinds |= dict.fromkeys(random.sample(pairs, min(round(entities * share), len(pairs))), kind)
+    of_kind = {kind: [name for name, each in kinds.items() if each == kind] for kind in SHARES}
+    facts = {
+        name: {
+            relation: random.choice(of_kind[target])
+            for relation, (source, target, _) in RELATIONS.items()
+            if source == kind
+        }
+        for name, kind in kinds.items()
+    }
+    paragraphs = {name: describe(name, kind, facts[name], random) for name, kind in kinds.items()}
+    chains = [chain for hops in (2, 3, 4) for chain in all_chains(hops)]
+    return World(
+        kinds,
+        facts,
+        paragraphs,
+        frozenset(random.sample(list(kinds), round(len(kinds) * HELD_OUT))),
+        frozenset(random.sample(chains, round(len(chains) * HELD_OUT_CHAINS))),
+    )
+
+
+def name_words(random: Random) -> dict[str, tuple[list[str], list[str]]]:
+    """The first and last words of the names of each kind; no word belongs to two kinds."""
+    made = ["".join(parts).capitalize() for parts in product(SYLLABLES, repeat=3)]
+    random.shuffle(made)
+    sizes = {"person": 90, "place": 56, "company": 46}
+    words = {}
+    for kind, size in sizes.items():
+        words[kind] = (made[:size], made[size : 2 * size])
+        made = made[2 * size :]
+    return words
+
+
+def describe(name: str, kind: str, facts: Mapping[str, str], random: Random) -> Paragraph:
+    sentences = [random.choice(RELATIONS[relation][2]).format(name, target) for relation, target in facts.items()]
+    random.shuffle(sentences)
+    return Paragraph(name, f"The {kind} " + " ".join(sentences))
+
+
+def all_chains(hops: int) -> list[tuple[str, ...]]:
+    """Every chain of relations of that length in which each begins where the one before ends."""
+    return [
+        chain
+        for chain in product(RELATIONS, repeat=hops)
+        if all(RELATIONS[one][1] == RELATIONS[other][0] for one, other in zip(chain, chain[1:], strict=False))
+    ]
+
+
+def fact_sentence(subject: str, relation: str, target: str) -> str:
+    """A fact as the teacher says it."""
+    return f"The {relation} of {subject} is {target}."
+
+
+def questions(world: World, count: int, seed: int, held_out: bool) -> list[Problem]:
+    """Distinct questions of 2, 3 and 4 hops in turn.
+
+    Args:
+        held_out: questions that begin at a held-out entity (even places) or follow a held-out chain (odd places);
+            otherwise neither the chain nor an entity on its way is held out.
+    """
+    random = Random(f"{seed} {held_out}")
+    chains = {hops: all_chains(hops) for hops in (2, 3, 4)}
+    names = list(world.kinds)
+    found: dict[str, Problem] = {}
+    while len(found) < count:
+        hops = 2 + len(found) % 3
+        new_chain = held_out and len(found) % 2 == 1
+        chain = random.choice([each for each in chains[hops] if (each in world.held_out_chains) == new_chain])
+        start = random.choice(names)
+        if world.kinds[start] != RELATIONS[chain[0]][0]:
+            continue
+        way = walk(world, start, chain)
+        begins_new = start in world.held_out
+        allowed = begins_new or new_chain if held_out else world.held_out.isdisjoint(way)
+        if allowed and len(set(way)) == len(way):
+            problem = chain_problem(world, way, chain, f"world-{seed}-{len(found)}")
+            found.setdefault(problem.question, problem)
+    return list(found.values())
+
+
+def walk(world: World, start: str, chain: Sequence[str]) -> list[str]:
+    """The entities on the way from `start` along `chain`."""
+    way = [start]
+    for relation in chain:
+        way.append(world.facts[way[-1]][relation])
+    return way
+
+
+def chain_problem(world: World, way: Sequence[str], chain: Sequence[str], name: str) -> Problem:
+    asked = " of ".join(f"the {relation}" for relation in reversed(chain))
+    supporting = [{**world.paragraphs[each]._asdict(), "supporting": True} for each in way[:-1]]
+    hops = [
+        {"question": f"{subject} >> {relation}", "answer": target}
+        for subject, relation, target in zip(way, chain, way[1:], strict=False)
+    ]
+    metadata: dict[str, Any] = {"hops": len(chain), "decomposition": hops, "paragraphs": supporting}
+    return Problem(f"What is {asked} of {way[0]}?", way[-1], name, "qa", metadata)
+
+
+def one_hop_problem(world: World, subject: str, relation: str) -> Problem:
+    """A question about one fact."""
+    return chain_problem(world, [subject, world.facts[subject][relation]], [relation], f"{subject} {relation}")

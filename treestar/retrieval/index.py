@@ -1,0 +1,102 @@
+"""An index on disk: the paragraphs of a corpus, and what a retriever computed from them.
+
+    FOLDER/paragraphs.jsonl   one paragraph per line; read one by one where they lie
+    FOLDER/offsets.npy        where each line begins
+    FOLDER/scores/            the retriever's own files
+    FOLDER/index.json         kind and number of paragraphs; written last, so a folder with it is complete
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, overload
+
+from treestar.retrieval.bm25 import BM25Retriever
+from treestar.retrieval.corpus import Paragraph, distinct
+from treestar.retrieval.dense import DenseRetriever
+from treestar.retrieval.retriever import Retriever
+from treestar.storage.files import read_json, write_json, writing
+from treestar.types import TreestarError
+
+__all__ = ["StoredParagraphs", "build_index", "open_index"]
+
+PARAGRAPHS, OFFSETS, SCORES, ABOUT = "paragraphs.jsonl", "offsets.npy", "scores", "index.json"
+
+
+class StoredParagraphs(Sequence[Paragraph]):
+    """The paragraphs of an index, memory-mapped. Raises OSError or ValueError if they cannot be read."""
+
+    def __init__(self, folder: Path) -> None:
+        import numpy as np
+
+        with (folder / PARAGRAPHS).open("rb") as file:
+            self.lines = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self.offsets = np.load(folder / OFFSETS, mmap_mode="r")
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @overload
+    def __getitem__(self, place: int) -> Paragraph: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[Paragraph]: ...
+
+    def __getitem__(self, place: int | slice) -> Paragraph | list[Paragraph]:
+        if isinstance(place, slice):
+            return [self[each] for each in range(*place.indices(len(self)))]
+        if not 0 <= place < len(self):
+            raise IndexError(place)
+        return Paragraph(*json.loads(self.lines[int(self.offsets[place]) : int(self.offsets[place + 1])]))
+
+
+def build_index(paragraphs: Iterable[Paragraph], folder: Path, encoder: str | None = None) -> Retriever:
+    """Index a corpus, without its repetitions, and write the index into `folder`.
+
+    Args:
+        encoder: a sentence-transformers model for dense retrieval; None for BM25.
+
+    Raises:
+        TreestarError: the corpus is empty, `folder` already has an index or cannot be written, or a package is missing.
+    """
+    if (folder / ABOUT).exists():
+        raise TreestarError(f"{folder} already contains an index: give another folder")
+    corpus = distinct(paragraphs)
+    retriever = BM25Retriever(corpus) if encoder is None else DenseRetriever(corpus, encoder)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_paragraphs(corpus, folder)
+        retriever.save(folder / SCORES)
+        write_json(folder / ABOUT, {"kind": "bm25" if encoder is None else "dense", "encoder": encoder})
+    return retriever
+
+
+def write_paragraphs(corpus: Sequence[Paragraph], folder: Path) -> None:
+    import numpy as np
+
+    offsets = [0]
+    with (folder / PARAGRAPHS).open("wb") as file:
+        for each in corpus:
+            offsets.append(offsets[-1] + file.write(json.dumps(each, ensure_ascii=False).encode("utf-8") + b"\n"))
+    np.save(folder / OFFSETS, np.array(offsets, dtype=np.int64))
+
+
+def open_index(folder: Path) -> Retriever:
+    """The retriever whose index lies in `folder`.
+
+    Raises:
+        TreestarError: there is no complete index, or a package is missing.
+    """
+    try:
+        about: dict[str, Any] = read_json(folder / ABOUT)
+        paragraphs = StoredParagraphs(folder)
+        if about["kind"] == "bm25":
+            return BM25Retriever.load(folder / SCORES, paragraphs)
+        return DenseRetriever.load(folder / SCORES, paragraphs, about["encoder"])
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise TreestarError(
+            f"{folder} has no complete index: make one with `treestar retrieval index CORPUS --out {folder}`"
+        ) from error
