@@ -8,14 +8,14 @@ Between two steps the policy's own text is tokenized again, as part of the next 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
 
 from treestar.policy.formats import PARAGRAPH, StepFormat, missing_bos
 from treestar.types import State, TreestarError
 
-__all__ = ["NO_LOSS", "SFTData", "SFTRow", "TokenRow", "prepare", "token_rows"]
+__all__ = ["NO_LOSS", "SFTData", "SFTRow", "TokenRow", "prepare", "token_rows", "tokenize", "tokenize_prompt"]
 
 NO_LOSS = -100
 """The label of a token without a loss: the policy only reads it."""
@@ -43,6 +43,9 @@ class TokenRow:
     ids: tuple[int, ...]
     labels: tuple[int, ...]
     """Same length as the tokens: the token if the policy wrote it, otherwise NO_LOSS."""
+    task: int = field(default=0, repr=False)
+    """Which of a training's tasks its loss belongs to, where it has several. Not in the fingerprint, so that older runs
+    can be resumed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ from treestar.types import TreestarError
 if TYPE_CHECKING:
     from treestar.training.sft.trainer import PolicyTrainer
 
-__all__ = ["train_policy"]
+__all__ = ["Base", "check_training", "load_base", "longest_row", "train_on", "train_policy"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,27 +83,51 @@ def train_policy(
             trained on, `out` contains another run, or training diverged.
     """
     config, out = config or SFTTrainingConfig(), Path(out)
+    check_training(out, config, resume)
+    model = load_base(base, config)
+    data = prepare(rows, model.tokenizer, model.step_format, longest_row(model, config))
+    return train_on(data, model, out, config, on_data, on_progress)
+
+
+def check_training(out: Path, config: SFTTrainingConfig, resume: bool) -> None:
+    """Raises TreestarError if a package is missing or `out` contains something that must not be overwritten."""
     check_package("trl")
     if config.lora is not None:
         check_package("peft", install="peft")
     check_folder(out, resume)
-    model = load_base(base, config)
-    data = prepare(
-        rows,
-        model.tokenizer,
-        model.step_format,
-        min(config.max_length, context_length(model.config, model.tokenizer)),
-    )
+
+
+def longest_row(base: Base, config: SFTTrainingConfig) -> int:
+    """Maximum number of tokens in a row."""
+    return min(config.max_length, context_length(base.config, base.tokenizer))
+
+
+def train_on(
+    data: SFTData,
+    base: Base,
+    out: Path,
+    config: SFTTrainingConfig,
+    on_data: Callable[[SFTData], None],
+    on_progress: Callable[[TrainingProgress], None],
+    making: Callable[..., PolicyTrainer] | None = None,
+    history: Callable[[PolicyTrainer], dict[str, Any]] = lambda _: {},
+) -> dict[str, Any]:
+    """Fine-tune `base` on tokens; as `train_policy`, which makes them from trajectories.
+
+    Args:
+        making: makes another trainer than a `PolicyTrainer`, from the same arguments.
+        history: more entries for the report, from the trainer at the end.
+    """
     if is_main_process():
         on_data(data)
-    settings = {"base": base, **asdict(config)}
+    settings = {"base": base.name, **asdict(config)}
     report = {"settings": settings, "fingerprint": data.fingerprint, "data": data.to_json()}
 
-    def finish(_: Any, folder: Path) -> dict[str, Any]:
-        write_policy(model, folder)
-        return {}
+    def finish(trainer: Any, folder: Path) -> dict[str, Any]:
+        write_policy(base, folder)
+        return history(trainer)
 
-    return train(lambda: make_trainer(model, data, out, config, on_progress), out, report, "rows", finish)
+    return train(lambda: make_trainer(base, data, out, config, on_progress, making), out, report, "rows", finish)
 
 
 def load_base(name: str, config: SFTTrainingConfig) -> Base:
@@ -123,6 +147,7 @@ def make_trainer(
     out: Path,
     config: SFTTrainingConfig,
     on_progress: Callable[[TrainingProgress], None],
+    making: Callable[..., PolicyTrainer] | None,
 ) -> PolicyTrainer:
     """Raises TreestarError if the weights cannot be read, or transformers, TRL or peft reject the settings."""
     import torch
@@ -135,7 +160,7 @@ def make_trainer(
         **trainer_arguments(config, base.config.hidden_size, len(data.rows) / config.batch_size),
         "per_device_train_batch_size": config.batch_size,
         "packing": config.packing,
-        "max_length": min(config.max_length, context_length(base.config, base.tokenizer)) if config.packing else None,
+        "max_length": longest_row(base, config) if config.packing else None,
         **config.training_arguments,
     }
     with loading("policy", base.name):
@@ -144,7 +169,7 @@ def make_trainer(
         )
     names = base.step_format.interchangeable_tokens(base.tokenizer) if config.move_names else range(0)
     with making_trainer():
-        return PolicyTrainer(
+        return (making or PolicyTrainer)(
             model,
             base.tokenizer,
             data.rows,

@@ -33,7 +33,7 @@ PUNCTUATION = str.maketrans("", "", string.punctuation)
 ARTICLES = re.compile(r"\b(a|an|the)\b")
 VERDICTS = frozenset({"yes", "no", "noanswer"})
 
-ANSWER_MARK = re.compile(r"answer is:?[ \t]*(?=\S)", re.IGNORECASE)
+ANSWER_MARK = re.compile(r"answer is(?::[ \t]*|[ \t]+)(?=[^\s:])", re.IGNORECASE)
 """What announces the answer; with text after it, it ends the reasoning (IRCoT, arXiv 2212.10509)."""
 
 

@@ -1,0 +1,85 @@
+"""Indexes: what BM25 finds, that it is the same after storing, and that an index on disk is complete or refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support.questions import QUESTIONS
+
+from treestar.retrieval import BM25Retriever, Paragraph, build_index, open_index, pooled_paragraphs
+from treestar.retrieval.dense import DenseRetriever
+from treestar.types import TreestarError
+
+PARAGRAPHS = pooled_paragraphs(QUESTIONS)
+
+
+def test_bm25_ranks_by_rare_shared_words_and_finds_nothing_without_one() -> None:
+    retriever = BM25Retriever(PARAGRAPHS)
+    assert [each.title for each in retriever.search("Who built Bridge Nine?", 2)] == ["Bridge Nine", "Bridge Ten"]
+    assert retriever.search("zebra", 3) == retriever.search("of the", 3) == retriever.search("", 3) == []
+    assert len(retriever.search("born", 100)) == 3
+
+
+def test_the_ranking_is_that_of_lucenes_formula() -> None:
+    """Robertson and Zaragoza 2009 with idf ln(1 + (N - n + 0.5) / (n + 0.5)), k1 1.5, b 0.75."""
+    rng = np.random.default_rng(0)
+    words = [f"w{n}" for n in range(40)]
+    texts = [" ".join(rng.choice(words, size=rng.integers(4, 12))) for _ in range(60)]
+    retriever = BM25Retriever([Paragraph("x", text) for text in texts])
+    counts = np.array([[text.split().count(word) for word in words] for text in texts])
+    lengths = counts.sum(axis=1) + 1  # the word "Title"; letters alone do not count
+    idf = np.log(1 + (60 - (counts > 0).sum(axis=0) + 0.5) / ((counts > 0).sum(axis=0) + 0.5))
+    parts = idf * counts / (counts + 1.5 * (0.25 + 0.75 * lengths / lengths.mean())[:, None])
+    for chosen in ([0, 1], [5, 6, 7], [10, 11, 12, 13]):
+        scores = parts[:, chosen].sum(axis=1)
+        found = [texts.index(each.text) for each in retriever.search(" ".join(words[n] for n in chosen), 5)]
+        assert scores[found] == pytest.approx(np.sort(scores)[::-1][:5], rel=1e-4)
+
+
+def test_an_index_on_disk_finds_the_same(tmp_path: Path) -> None:
+    built = build_index([*PARAGRAPHS, *PARAGRAPHS], tmp_path / "index")
+    opened = open_index(tmp_path / "index")
+    for query in ("born in Telmar", "Harrow Steel founder", "zebra"):
+        assert opened.search(query, 3) == built.search(query, 3)
+    assert isinstance(opened, BM25Retriever)
+    assert isinstance(opened.index.scores["data"], np.memmap)
+    assert len(opened.paragraphs) == len(PARAGRAPHS)
+    assert opened.paragraphs[2:4] == PARAGRAPHS[2:4]
+    with pytest.raises(TreestarError, match="already contains an index"):
+        build_index(PARAGRAPHS, tmp_path / "index")
+
+
+def test_an_unfinished_index_and_an_empty_corpus_are_one_sentence(tmp_path: Path) -> None:
+    build_index(PARAGRAPHS, tmp_path / "index")
+    (tmp_path / "index" / "index.json").unlink()
+    with pytest.raises(TreestarError, match="no complete index: make one with `treestar retrieval index"):
+        open_index(tmp_path / "index")
+    with pytest.raises(TreestarError, match="the corpus is empty"):
+        build_index([], tmp_path / "other")
+
+
+class LetterCounts:
+    """An encoder with the interface of sentence-transformers: unit vectors of letter counts."""
+
+    def encode(self, texts: list[str], **_: Any) -> np.ndarray:
+        counts = np.array([[text.lower().count(chr(97 + n)) for n in range(26)] for text in texts], dtype=np.float32)
+        return counts / np.linalg.norm(counts, axis=1, keepdims=True)
+
+
+def test_dense_search_finds_the_nearest_text() -> None:
+    pytest.importorskip("faiss")
+    retriever = DenseRetriever(PARAGRAPHS, LetterCounts())
+    for each in PARAGRAPHS[:4]:
+        assert retriever.search(f"Title: {each.title}\n{each.text}", 1) == [each]
+    assert len(retriever.search("born", 100)) == len(PARAGRAPHS)
+
+
+def test_dense_retrieval_says_what_to_install() -> None:
+    try:
+        import sentence_transformers  # noqa: F401
+    except ImportError:
+        with pytest.raises(TreestarError, match=r"treestar\[dense\]"):
+            DenseRetriever(PARAGRAPHS, "some/model")

@@ -1,0 +1,186 @@
+"""Runs a teacher over questions, step by step, and keeps what it said: one trajectory per question, as Parquet.
+
+Only trajectories whose final answer is right are trained on (StepER filters nothing else: a wrong sentence on the way
+to a right answer stays). The others are stored as well, with the reason, so that nothing is asked twice and the counts
+tell what was dropped. A killed run continues where it was.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from treestar.search import Components, GreedyConfig, SearchResult, search_one
+from treestar.storage.table import Row, Schema, Table
+from treestar.types import Execution, Problem, State, Step, TreestarError
+from treestar.verifier.grading.questions import answer_f1, best_over_golds, exactly_matches, gold_answers
+from treestar.workers import LocalWorkers, Worker
+
+__all__ = ["TRAJECTORIES", "Collected", "Verdict", "collect", "read_trajectories"]
+
+Verdict = Literal["kept", "wrong", "unanswered", "no_gold"]
+"""What became of a question: its trajectory is trained on; the answer is wrong; there is none; the question has no gold
+answer, so the teacher was not asked."""
+
+TRAJECTORIES = Schema(
+    "trajectories",
+    {
+        "problem_id": "string",
+        "question": "string",
+        "gold": "string",
+        "answer": "string",
+        "verdict": "string",
+        "em": "float64",
+        "f1": "float64",
+        "steps": "int64",
+        "generated_tokens": "int64",
+        "trajectory": "string",
+    },
+    key=("problem_id", "question"),
+)
+"""One row per question; `gold` and `trajectory` are JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What became of all questions."""
+
+    questions: int
+    verdicts: dict[Verdict, int]
+    steps: dict[int, int]
+    """Number of kept trajectories by their number of steps."""
+
+    def __str__(self) -> str:
+        dropped = ", ".join(
+            f"{self.verdicts[name]:,} {name.replace('_', ' ')}" for name in get_args(Verdict)[1:] if self.verdicts[name]
+        )
+        return f"{self.verdicts['kept']:,} of {self.questions:,} trajectories kept{f' ({dropped})' if dropped else ''}"
+
+    def to_json(self) -> dict[str, Any]:
+        return {"questions": self.questions, **self.verdicts, "steps": {str(count): n for count, n in self.steps.items()}}
+
+
+async def collect(
+    problems: Sequence[Problem],
+    components_of: Callable[[Problem], Components],
+    folder: Path,
+    min_f1: float | None = None,
+    max_steps: int = 5,
+    concurrency: int = 16,
+    on_row: Callable[[Row], None] = lambda _: None,
+) -> Collected:
+    """Ask the teacher every question that `folder` has no row of.
+
+    Args:
+        components_of: the teacher with what answers its queries, for a question.
+        min_f1: keep answers with at least this F1, in (0, 1]; None: only those that match exactly.
+        max_steps: sentences after which the teacher is stopped.
+        on_row: called with each new row.
+
+    Raises:
+        TreestarError: the teacher failed permanently, answered nothing or nothing right, or `folder` cannot be written.
+    """
+    search = GreedyConfig(max_depth=max_steps)
+
+    async def work(problem: Problem) -> Row:
+        if not gold_answers(problem):
+            return row_of(problem, None, min_f1)
+        return row_of(problem, await search_one(problem, search, components_of(problem)), min_f1)
+
+    with Table(folder, TRAJECTORIES) as table:
+
+        def keep(_: Problem, row: Row) -> None:
+            table.append(row)
+            on_row(row)
+
+        unasked = [each for each in problems if (each.id, each.question) not in table]
+        await LocalWorkers(Worker(work, {}), concurrency).run(unasked, keep)
+        table.seal()
+        wanted = {(each.id, each.question) for each in problems}
+        rows = [row for row in table.rows(["problem_id", "question", "verdict", "steps"]) if
+                (row["problem_id"], row["question"]) in wanted]
+    found = summary(rows)
+    check_some_kept(found)
+    return found
+
+
+def row_of(problem: Problem, result: SearchResult | None, min_f1: float | None) -> Row:
+    golds = gold_answers(problem)
+    answer = None if result is None else result.answer
+    em, f1 = best_over_golds(exactly_matches, answer, golds), best_over_golds(answer_f1, answer, golds)
+    if not golds:
+        verdict: Verdict = "no_gold"
+    elif answer is None:
+        verdict = "unanswered"
+    else:
+        verdict = "kept" if (em == 1.0 if min_f1 is None else f1 >= min_f1) else "wrong"
+    state = None if result is None or answer is None else trajectory_of(result)
+    return {
+        "problem_id": problem.id,
+        "question": problem.question,
+        "gold": json.dumps(golds),
+        "answer": answer or "",
+        "verdict": verdict,
+        "em": em,
+        "f1": f1,
+        "steps": 0 if state is None else len(state.steps),
+        "generated_tokens": 0 if result is None else result.stats.generated_tokens,
+        "trajectory": "" if state is None else state_to_json(state),
+    }
+
+
+def trajectory_of(result: SearchResult) -> State:
+    """The path to the answer of a search with one trajectory."""
+    assert result.tree is not None
+    [end] = [node for node in result.tree.terminals() if node.answer is not None]
+    return result.tree.state(end)
+
+
+def summary(rows: Sequence[Row]) -> Collected:
+    verdicts = Counter(row["verdict"] for row in rows)
+    steps = Counter(row["steps"] for row in rows if row["verdict"] == "kept")
+    return Collected(len(rows), {name: verdicts[name] for name in get_args(Verdict)}, dict(sorted(steps.items())))
+
+
+def check_some_kept(found: Collected) -> None:
+    """Raise TreestarError if no trajectory can be trained on."""
+    if found.verdicts["kept"]:
+        return
+    if found.verdicts["no_gold"] == found.questions:
+        raise TreestarError(
+            f"none of the {found.questions:,} questions has a gold answer, so no answer of the teacher can be checked"
+        )
+    if not found.verdicts["wrong"]:
+        raise TreestarError(
+            f"the teacher answered none of {found.questions:,} questions: it must end its reasoning with "
+            '"So the answer is: ..." (see `treestar doctor --policy`)'
+        )
+    raise TreestarError(f"none of the teacher's answers is right: {found}; --min-f1 accepts similar ones")
+
+
+def read_trajectories(folder: Path) -> Iterator[State]:
+    """The kept trajectories in a folder that `collect` wrote. Raises TreestarError."""
+    with Table(folder, TRAJECTORIES) as table:
+        for row in table.rows(["verdict", "trajectory"]):
+            if row["verdict"] == "kept":
+                yield state_from_json(row["trajectory"])
+
+
+def state_to_json(state: State) -> str:
+    steps = [
+        {"text": step.text, "code": step.code, "ending": step.ending, "answer": step.answer, "output": execution.output}
+        for step, execution in zip(state.steps, state.executions, strict=True)
+    ]
+    problem = replace(state.problem, metadata={})
+    return json.dumps({"problem": asdict(problem), "preamble_output": state.preamble_output, "steps": steps})
+
+
+def state_from_json(text: str) -> State:
+    data = json.loads(text)
+    executions = tuple(Execution(output=step.pop("output")) for step in data["steps"])
+    steps = tuple(Step(**step) for step in data["steps"])
+    return State(Problem(**data["problem"]), steps, executions, data["preamble_output"])

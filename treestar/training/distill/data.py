@@ -1,0 +1,87 @@
+"""A teacher's trajectories as the tokens of first, mid and final steps.
+
+With S steps, P_s the paragraphs found by step s and r_s its sentence (StepER, section 3):
+
+    first   question, P_1                      -> r_1              (where S > 1)
+    mid     question, P_1..P_s, r_1..r_(s-1)   -> r_s              (1 < s < S)
+    final   question, P_1..P_S                 -> r_1 .. r_S       (the last of which states the answer)
+
+Invariant: what a row reads is exactly what the policy reads at that step of a search; a final row reads what it reads
+at the last step, without the reasoning, which it learns to write as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from treestar.policy.formats import RetrievalFormat, StepFormat
+from treestar.training.distill.config import STEP_KINDS, StepKind
+from treestar.training.sft.data import NO_LOSS, SFTData, TokenRow, tokenize_prompt
+from treestar.types import State, TreestarError
+
+__all__ = ["StepText", "prepare_steps", "step_texts"]
+
+
+@dataclass(frozen=True, slots=True)
+class StepText:
+    """One row as text."""
+
+    kind: StepKind
+    read: str
+    written: str
+    ends: bool
+    """Whether the policy ends its reply here."""
+
+
+def step_texts(step_format: RetrievalFormat, trajectory: State, kinds: Collection[StepKind]) -> list[StepText]:
+    """The rows of a finished trajectory, of the given kinds."""
+    steps = trajectory.steps
+    rows = []
+    for place, step in enumerate(steps):
+        before = replace(trajectory, steps=steps[:place], executions=trajectory.executions[:place])
+        if place == len(steps) - 1:
+            reply = step_format.reply(trajectory)
+            rows.append(StepText("final", step_format.opening_of(before), reply, ends=True))
+        else:
+            rows.append(StepText("mid" if place else "first", step_format.prompt(before), step.text, ends=False))
+    return [row for row in rows if row.kind in kinds]
+
+
+def prepare_steps(
+    trajectories: Iterable[State],
+    tokenizer: Any,
+    step_format: StepFormat,
+    max_length: int,
+    kinds: Collection[StepKind],
+) -> SFTData:
+    """The rows of all trajectories as tokens; a trajectory with a row of more than `max_length` is left out and counted.
+
+    Raises:
+        TreestarError: the student has another step format, or nothing is left to train on.
+    """
+    if not isinstance(step_format, RetrievalFormat):
+        raise TreestarError(f"stepwise distillation needs the step format retrieval, not {step_format.name}")
+    found: list[TokenRow] = []
+    used = too_long = 0
+    for trajectory in trajectories:
+        rows = [token_row(tokenizer, text) for text in step_texts(step_format, trajectory, kinds)]
+        if any(len(row.ids) > max_length for row in rows):
+            too_long += 1
+            continue
+        used += bool(rows)
+        found += rows
+    if not found:
+        left_out = f": all {too_long:,} trajectories exceed {max_length:,} tokens" if too_long else ""
+        raise TreestarError(f"no training data of the steps {', '.join(kinds)}{left_out}")
+    return SFTData(found, used, too_long)
+
+
+def token_row(tokenizer: Any, text: StepText) -> TokenRow:
+    read, _ = tokenize_prompt(tokenizer, text.read)
+    written = tokenizer(text.written, add_special_tokens=False, verbose=False)["input_ids"]
+    if text.ends and tokenizer.eos_token_id is not None:
+        written = [*written, tokenizer.eos_token_id]
+    labels = (*[NO_LOSS] * len(read), *written)
+    return TokenRow((*read, *written), labels, STEP_KINDS.index(text.kind))

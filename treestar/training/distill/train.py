@@ -1,0 +1,60 @@
+"""Trains a student on a teacher's steps, with the SFT trainer. Several processes: as `training.sft.train`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from treestar.training.distill.config import StepERTrainingConfig
+from treestar.training.distill.data import prepare_steps
+from treestar.training.run import TrainingProgress
+from treestar.training.sft.data import SFTData
+from treestar.training.sft.train import check_training, load_base, longest_row, train_on
+from treestar.types import State
+
+__all__ = ["train_steper"]
+
+
+def train_steper(
+    trajectories: Iterable[State],
+    base: str,
+    out: str | Path,
+    config: StepERTrainingConfig | None = None,
+    *,
+    resume: bool = False,
+    on_data: Callable[[SFTData], None] = lambda _: None,
+    on_progress: Callable[[TrainingProgress], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Fine-tune a student on the steps of finished trajectories, and write it into the folder `out`.
+
+    Args:
+        base: the student: a shipped or fetched policy, a model folder, a GGUF file, or a hub id. It learns the step
+            format `retrieval`.
+        resume, on_data, on_progress: as for `train_policy`.
+
+    Returns:
+        The content of `training.json`; beside what `train_policy` returns, `kind_losses` and `sigmas`: for each kind of
+        step the logged values, with their steps.
+
+    Raises:
+        TreestarError: as `train_policy`.
+    """
+    config, out = replace(config or StepERTrainingConfig(), step_format="retrieval"), Path(out)
+    check_training(out, config, resume)
+    student = load_base(base, config)
+    length = longest_row(student, config)
+    data = prepare_steps(trajectories, student.tokenizer, student.step_format, length, config.kinds)
+
+    def making(*arguments: Any) -> Any:
+        from treestar.training.distill.trainer import StepERTrainer
+
+        return StepERTrainer(config, *arguments)
+
+    def history(trainer: Any) -> dict[str, Any]:
+        from treestar.training.distill.trainer import history_of
+
+        return history_of(trainer)
+
+    return train_on(data, student, out, config, on_data, on_progress, making, history)
