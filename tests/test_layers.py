@@ -15,7 +15,7 @@ LAYERS = [
     {"config", "storage"},
     {"workers"},
     {"search"},
-    {"verifier"},
+    {"verifier", "retrieval"},
     {"policy"},
     {"ppm"},
     {"training"},

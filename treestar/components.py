@@ -6,7 +6,7 @@ closes every loaded component, also if a later one fails to load.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -17,12 +17,22 @@ from treestar.policy.programs import TestedPolicy, writing_programs
 from treestar.ppm import load_scorer
 from treestar.ppm.public import Aggregate, ScorerKind
 from treestar.search import Components
-from treestar.types import Closable, Executor, Policy, Reporting, Scorer, TreestarError, Verifier
+from treestar.types import Closable, Executor, Policy, Problem, Reporting, Scorer, TreestarError, Verifier
 from treestar.verifier import AnswerVerifier
+from treestar.verifier.grading.questions import QuestionVerifier
 from treestar.verifier.grading.unit_tests import UnitTestVerifier
 from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
 
-__all__ = ["ComponentsConfig", "check_names", "load_components", "open_components", "program_components", "remarks_of"]
+__all__ = [
+    "ComponentsConfig",
+    "check_names",
+    "components_by_kind",
+    "load_components",
+    "open_components",
+    "program_components",
+    "question_components",
+    "remarks_of",
+]
 
 PartT = TypeVar("PartT")
 
@@ -104,6 +114,22 @@ def program_components(components: Components, guided: bool) -> Components:
     if guided and isinstance(policy, LanguageModelPolicy) and policy.format.name == "code":
         policy = TestedPolicy(policy, tests)
     return replace(components, policy=policy, verifier=tests if isinstance(verifier, AnswerVerifier) else verifier)
+
+
+def question_components(components: Components) -> Components:
+    """`components` for questions about facts, whose answers are compared as in SQuAD."""
+    is_default = isinstance(components.verifier, AnswerVerifier)
+    return replace(components, verifier=QuestionVerifier()) if is_default else components
+
+
+def components_by_kind(components: Components, guided: bool) -> Callable[[Problem], Components]:
+    """The components for a problem of any kind; `guided` as for `program_components`."""
+    parts = {
+        "math": components,
+        "code": program_components(components, guided),
+        "qa": question_components(components),
+    }
+    return lambda problem: parts[problem.kind]
 
 
 def remarks_of(components: Components) -> list[str]:

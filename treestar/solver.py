@@ -24,9 +24,9 @@ from treestar.allocation.search_set import check_config
 from treestar.components import (
     ComponentsConfig,
     check_names,
+    components_by_kind,
     load_components,
     open_components,
-    program_components,
     remarks_of,
 )
 from treestar.policy import FormatName
@@ -155,7 +155,7 @@ class Solver:
         try:
             if ray is None:
                 self.components = load_components(config, self.opened)
-                self.programs = program_components(self.components, isinstance(self.search, TreeSearchConfig))
+                self.parts_of = components_by_kind(self.components, isinstance(self.search, TreeSearchConfig))
                 self.opened.callback(self.tell_remarks)
             else:
                 connect(ray.address)  # here, because Ray handles SIGTERM only if it starts in the main thread
@@ -236,8 +236,8 @@ class Solver:
         stop = Event()
 
         async def work(task: SolveTask) -> SearchResult:
-            components = self.programs if task.problem.kind == "code" else self.components
-            return await search_one(task.problem, self.search, components, self.seed, stop, self.on_progress)
+            parts = self.parts_of(task.problem)
+            return await search_one(task.problem, self.search, parts, self.seed, stop, self.on_progress)
 
         workers = LocalWorkers(Worker(work, {}), self.concurrency)
         self.wait_or_stop(workers.run(tasks, lambda task, result: keep(task.place, result)), stop)
@@ -258,7 +258,7 @@ class Solver:
             searching = search_set(
                 problems,
                 check_config(self.search),
-                lambda problem: self.programs if problem.kind == "code" else self.components,
+                self.parts_of,
                 total,
                 gain,
                 self.seed,
@@ -387,11 +387,10 @@ async def open_solve_worker(
 ) -> AsyncIterator[Worker[SolveTask, Found]]:
     """The worker in an actor: its own components, closed when the context exits."""
     async with open_components(config) as components:
-        programs = program_components(components, isinstance(search, TreeSearchConfig))
+        parts_of = components_by_kind(components, isinstance(search, TreeSearchConfig))
 
         async def work(task: SolveTask) -> Found:
-            parts = programs if task.problem.kind == "code" else components
-            result = await search_one(task.problem, search, parts, seed)
+            result = await search_one(task.problem, search, parts_of(task.problem), seed)
             assert result.tree is not None
             return replace(result, tree=None), result.tree.to_json() if task.with_tree else None
 

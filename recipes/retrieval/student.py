@@ -21,29 +21,35 @@ from treestar.types import Problem, State
 __all__ = ["make_tokenizer", "new_student", "read_facts", "save_student"]
 
 END = "<|endoftext|>"
-ROWS = 12
+ROWS = 5
 """Rows in a batch."""
+READING_SHARE = 0.3
+"""Weight of the loss on what it only reads."""
 QUESTIONS = 5
 """Questions about one set of paragraphs."""
 
 
 def make_tokenizer(world: World) -> Any:
-    """Words as tokens, each with the space before it; texts come back unchanged."""
+    """The world's words as tokens, each with the space before it, and bytes for everything else."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
     sample = "\n\n".join(shown(each) for each in world.paragraphs.values())
     sample += " ".join(fact_sentence(" A", relation, " B") for relation in RELATIONS)
     sample += "\nQuestion: What is the of\nAnswer:\nSo the answer is: So ? ."
-    split = pre_tokenizers.Split(Regex(r" ?[A-Za-z]+|[^A-Za-z]"), "isolated")
-    words = dict.fromkeys(word for word, _ in split.pre_tokenize_str(sample))
-    letters = dict.fromkeys([*(chr(code) for code in range(32, 127)), "\n", "<unk>"])
-    vocabulary = {word: place for place, word in enumerate({**letters, **words})}
-    backend = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    split = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(r" ?[A-Za-z]+|[^A-Za-z]"), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    words = [word for word, _ in split.pre_tokenize_str(sample)]
+    vocabulary = dict.fromkeys([*sorted(pre_tokenizers.ByteLevel.alphabet()), *words])
+    backend = Tokenizer(models.BPE({word: place for place, word in enumerate(vocabulary)}, [], ignore_merges=True))
     backend.pre_tokenizer = split
-    backend.decoder = decoders.Fuse()
+    backend.decoder = decoders.ByteLevel()
     backend.add_special_tokens([END])
-    return PreTrainedTokenizerFast(tokenizer_object=backend, eos_token=END, pad_token=END, unk_token="<unk>")
+    return PreTrainedTokenizerFast(tokenizer_object=backend, eos_token=END, pad_token=END)
 
 
 def new_student(tokenizer: Any, seed: int, width: int = 128, layers: int = 4) -> Any:
@@ -81,7 +87,7 @@ def read_facts(
 
     Args:
         seconds: length of the training; the learning rate falls to 0 in its second half.
-        tell: called every 20 steps with the step, the seconds and the mean loss since then.
+        tell: called every 50 steps with the step, the seconds and the mean loss since then.
     """
     import torch
 
@@ -92,12 +98,12 @@ def read_facts(
     batches = reading_batches(world, tokenizer, seed)
     started, losses, step = time.monotonic(), [], 0
     while (progress := (time.monotonic() - started) / seconds) < 1:
-        ids, labels = next(batches)
-        hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]
-        wanted = labels[:, 1:]
-        taught = wanted != -100
-        loss = torch.nn.functional.cross_entropy(model.lm_head(hidden[taught]), wanted[taught])
-        loss.backward()
+        ids, answers = next(batches)
+        logits = model(input_ids=ids, use_cache=False).logits[:, :-1].transpose(1, 2)
+        each = torch.nn.functional.cross_entropy(logits, ids[:, 1:], reduction="none")
+        loss = each[answers[:, 1:]].mean()
+        # Names recur in what it reads, too, so that teaches it to look back.
+        (loss + READING_SHARE * each[(ids[:, 1:] != tokenizer.pad_token_id) & ~answers[:, 1:]].mean()).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         share = min(1.0, (step + 1) / 30, 2 * (1 - progress))
         for group, highest in zip(optimizer.param_groups, rates, strict=True):
@@ -106,13 +112,13 @@ def read_facts(
         optimizer.zero_grad()
         losses.append(loss.item())
         step += 1
-        if step % 20 == 0:
+        if step % 50 == 0:
             tell(step, time.monotonic() - started, sum(losses) / len(losses))
             losses = []
 
 
 def reading_batches(world: World, tokenizer: Any, seed: int) -> Iterator[tuple[Any, Any]]:
-    """Endless batches: ids and labels (-100: no loss), int64 [rows, length]."""
+    """Endless batches: ids, and which of them belong to answers; int64 and bool [rows, length]."""
     import torch
 
     random = Random(seed)
@@ -124,14 +130,16 @@ def reading_batches(world: World, tokenizer: Any, seed: int) -> Iterator[tuple[A
     step_format = step_format_named("retrieval", plain_template)
     assert isinstance(step_format, RetrievalFormat)
     while True:
-        rows = sorted((reading_row(world, tokenizer, step_format, names, sharing, random) for _ in range(4 * ROWS)),
-                      key=lambda row: len(row[0]))
+        rows = sorted(
+            (reading_row(world, tokenizer, step_format, names, sharing, random) for _ in range(4 * ROWS)),
+            key=lambda row: len(row[0]),
+        )
         for start in random.sample(range(0, len(rows), ROWS), 4):
             batch = rows[start : start + ROWS]
             longest = max(len(ids) for ids, _ in batch)
             yield (
                 torch.tensor([ids + [tokenizer.pad_token_id] * (longest - len(ids)) for ids, _ in batch]),
-                torch.tensor([labels + [-100] * (longest - len(labels)) for _, labels in batch]),
+                torch.tensor([answers + [False] * (longest - len(answers)) for _, answers in batch]),
             )
 
 
@@ -142,7 +150,7 @@ def reading_row(
     names: list[str],
     sharing: dict[str, list[str]],
     random: Random,
-) -> tuple[list[int], list[int]]:
+) -> tuple[list[int], list[bool]]:
     """Paragraphs, some of them about names that share a word, and questions about them with their answers."""
     chosen = random.sample(names, random.randint(1, 3))
     chosen += [random.choice(sharing[random.choice(name.split())]) for name in chosen]
@@ -150,7 +158,7 @@ def reading_row(
     random.shuffle(chosen)
     found = "\n\n".join(shown(world.paragraphs[name]) for name in chosen)
     ids: list[int] = []
-    labels: list[int] = []
+    answers: list[bool] = []
     facts = [(subject, *fact) for subject in chosen for fact in world.facts[subject].items()]
     for place, (subject, relation, target) in enumerate(random.sample(facts, min(QUESTIONS, len(facts)))):
         problem = Problem(f"What is the {relation} of {subject}?", kind="qa")
@@ -159,8 +167,8 @@ def reading_row(
         read = tokenizer(opening if place == 0 else f"\n{opening}")["input_ids"]
         written = [*tokenizer(answer)["input_ids"], tokenizer.eos_token_id]
         ids += read + written
-        labels += [-100] * len(read) + written
-    return ids, labels
+        answers += [False] * len(read) + [True] * len(written)
+    return ids, answers
 
 
 def save_student(model: Any, tokenizer: Any, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""A procedural world for multi-hop questions: people, places and companies, a paragraph about each, and what is true.
+"""A procedural world for multi-hop questions: people, places and companies, their paragraphs, and what is true.
 
 Every entity is a node, every fact an edge to another entity, and a question asks for the end of a chain of 2 to 4 edges:
 "What is the mayor of the birthplace of the spouse of Kalo Mirin?". Some entities and some chains of relations are held
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 from random import Random
 from typing import Any
 
@@ -103,7 +103,7 @@ def all_chains(hops: int) -> list[tuple[str, ...]]:
     return [
         chain
         for chain in product(RELATIONS, repeat=hops)
-        if all(RELATIONS[one][1] == RELATIONS[other][0] for one, other in zip(chain, chain[1:], strict=False))
+        if all(RELATIONS[one][1] == RELATIONS[other][0] for one, other in pairwise(chain))
     ]
 
 

@@ -43,7 +43,9 @@ class Guessing(Policy):
 def says_what_was_found(state: State) -> float:
     """1 for a path whose last sentence is about what it has read."""
     read = " ".join([state.preamble_output, *(each.output for each in state.executions)])
-    return 1.0 if "Telmar" in state.steps[-1].text and "Telmar" in read or "Ivo Brandt" in state.steps[-1].text else -1.0
+    return (
+        1.0 if ("Telmar" in state.steps[-1].text and "Telmar" in read) or "Ivo Brandt" in state.steps[-1].text else -1.0
+    )
 
 
 @pytest.mark.parametrize("strategy", list(STRATEGIES))

@@ -16,7 +16,7 @@ import pytest
 from safetensors.torch import load_file
 from support.questions import QUESTIONS, question_parts
 from support.tiny_model import save_tiny_model, tiny_model
-from support.train_steper_in_processes import taught, train
+from support.train_steper_in_processes import PLAIN, taught, train
 
 from treestar.policy.formats import RetrievalFormat, step_format_named
 from treestar.training.distill.collect import Collected, collect, read_trajectories
@@ -30,8 +30,6 @@ from treestar.types import Policy, Problem, Proposal, Sampling, State, Step, Tre
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> str:
-    model, tokenizer = tiny_model(1024)
-    assert tokenizer.model_max_length == 1024
     folder = save_tiny_model(tmp_path_factory.mktemp("base"), max_position_embeddings=1024)
     settings = json.loads((folder / "tokenizer_config.json").read_text()) | {"model_max_length": 1024}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
@@ -47,19 +45,32 @@ def retrieval_format() -> RetrievalFormat:
 # --- the teacher and its data -----------------------------------------------------------------------------------------
 
 
+CHAIN = [[str(n), "next", str(n + 1)] for n in range(7)]
+SAID = [f"The next of {n} is {n + 1}." for n in range(7)]
+
+
 @pytest.mark.parametrize(
     ("metadata", "said"),
     [
-        ({"decomposition": [{"question": "A >> mother", "answer": "B"}, {"question": "Where was #1 born?", "answer": "C"}]},
-         ["The mother of A is B.", "Where was B born? C."]),
+        (
+            {
+                "decomposition": [
+                    {"question": "A >> mother", "answer": "B"},
+                    {"question": "Where was #1 born?", "answer": "C"},
+                ]
+            },
+            ["The mother of A is B.", "Where was B born? C."],
+        ),
         ({"qa_pairs": [{"question": "?", "answer": "A is  B."}]}, ["A is B."]),
         ({"evidences": [["A", "director", "B"]]}, ["The director of A is B."]),
-        ({"supporting_facts": [["T", 1], ["T", 9]], "paragraphs": [{"title": "T", "sentences": ["No.", " Yes."]}]}, ["Yes."]),
-        ({"evidences": [[str(n), "next", str(n + 1)] for n in range(7)]},
-         [*(f"The next of {n} is {n + 1}." for n in range(4)), " ".join(f"The next of {n} is {n + 1}." for n in (4, 5, 6))]),
+        (
+            {"supporting_facts": [["T", 1], ["T", 9]], "paragraphs": [{"title": "T", "sentences": ["No.", " Yes."]}]},
+            ["Yes."],
+        ),
+        ({"evidences": CHAIN}, [*SAID[:4], " ".join(SAID[4:])]),
         ({}, []),
     ],
-)  # fmt: skip
+)
 def test_the_teacher_says_the_gold_reasoning_in_at_most_five_sentences(metadata: dict, said: list[str]) -> None:
     assert gold_sentences(Problem("?", "x", kind="qa", metadata=metadata)) == said
 
@@ -185,9 +196,13 @@ def test_training_follows_the_equation_step_by_step(base: str, tmp_path: Path) -
 def test_a_resumed_training_ends_with_the_same_sigmas_and_weights(base: str, tmp_path: Path) -> None:
     whole = train(base, tmp_path / "whole", accumulation=1, more={"save_strategy": "steps", "save_steps": 3})
     config = StepERTrainingConfig(
-        epochs=2.0, batch_size=2, warmup=0.0, learning_rate=0.01, sigma_learning_rate=0.1,
-        training_arguments={"optim": "sgd", "logging_steps": 1, "max_grad_norm": 0.0, "save_strategy": "steps", "save_steps": 3},
-    )  # fmt: skip
+        epochs=2.0,
+        batch_size=2,
+        warmup=0.0,
+        learning_rate=0.01,
+        sigma_learning_rate=0.1,
+        training_arguments={**PLAIN, "save_strategy": "steps", "save_steps": 3},
+    )
 
     class Killed(Exception):
         pass
@@ -218,7 +233,9 @@ def test_other_weightings_have_no_sigmas(base: str, tmp_path: Path, more: dict) 
 
 @pytest.mark.skipif(find_spec("peft") is None, reason="needs peft")
 def test_lora_trains_the_student_and_the_sigmas(base: str, tmp_path: Path) -> None:
-    config = StepERTrainingConfig(epochs=4.0, batch_size=8, learning_rate=0.01, lora={"r": 4}, training_arguments={"logging_steps": 1})
+    config = StepERTrainingConfig(
+        epochs=4.0, batch_size=8, learning_rate=0.01, lora={"r": 4}, training_arguments={"logging_steps": 1}
+    )
     report = train_steper(taught(), base, tmp_path, config)
     assert report["losses"][-1][1] < report["losses"][0][1]
     assert report["sigmas"]["final"][-1][1] > 1

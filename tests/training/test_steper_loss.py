@@ -62,8 +62,16 @@ def test_uniform_and_fixed_weights() -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("steps", "last"), ("steps", "mid,mid"), ("weights", "1,2"), ("weights", "a,b,c"), ("weights", "0,0,0"),
-     ("weighting", "other"), ("sigma_learning_rate", math.inf), ("packing", True)],
+    [
+        ("steps", "last"),
+        ("steps", "mid,mid"),
+        ("weights", "1,2"),
+        ("weights", "a,b,c"),
+        ("weights", "0,0,0"),
+        ("weighting", "other"),
+        ("sigma_learning_rate", math.inf),
+        ("packing", True),
+    ],
 )
 def test_a_setting_that_is_not_allowed_is_named(field: str, value: object) -> None:
     given_more = {"weighting": "fixed"} if field == "weights" else {}

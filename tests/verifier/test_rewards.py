@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from treestar.verifier import accuracy_metric, accuracy_reward
+from treestar.verifier import accuracy_metric, accuracy_reward, question_reward
 
 
 def reply(text: str) -> list[dict[str, str]]:
@@ -48,3 +48,18 @@ def test_a_metric_accepts_the_first_reply_if_it_equals_any_gold() -> None:
     assert accuracy_metric(Doc(["7", "\\frac{1}{2}"]), ModelResponse(["It is \\boxed{0.5}", "x"])) == 1.0
     assert accuracy_metric(Doc(["7"]), ModelResponse(["8", "7"])) == 0.0
     assert accuracy_metric(Doc(["7"]), ModelResponse([])) == 0.0
+
+
+def test_the_question_reward_is_the_f1_of_the_stated_answer() -> None:
+    replies = [
+        "Ada was born in Telmar. So the answer is: Ivo Brandt.",
+        [{"role": "assistant", "content": "So the answer is: Mayor Ivo Brandt."}],
+        "I give up",
+        "So the answer is: x",
+    ]
+    told: dict[str, list[str]] = {}
+    rewards = question_reward(replies, ["Ivo Brandt", ["Brandt", "Ivo Brandt"], "Ivo Brandt", None], told.__setitem__)
+    assert rewards == [1.0, pytest.approx(0.8), 0.0, None]
+    assert told["answer"] == ["Ivo Brandt", "Mayor Ivo Brandt", "", "x"]
+    with pytest.raises(ValueError, match="shorter"):
+        question_reward(replies, ["x"])

@@ -4,7 +4,8 @@
     rg:FAMILY[:LEVEL]       reasoning-gym problems of the test split; by default of every level
     jsonl:PATH              a JSON Lines file: `question`, `answer` (a text, a number, or a list of these), and
                             optionally `id`, `level`, `subject`; with `tests` instead of `answer`, a problem that asks
-                            for a program (`program_tests`)
+                            for a program (`program_tests`), and with `paragraphs` (each a `title` and a `text`, and
+                            whether it is `supporting`), a question about facts
     hf:NAME[:CONFIG][@SPLIT]  a data set on the hub, or a folder in its layout; the default split is `test`
 
 Every named set has a count, and a different number of problems is an error: otherwise an accuracy on half of a test
@@ -56,11 +57,12 @@ class NamedSet:
     count: int
     """Number of problems in that file."""
     hub: str
-    """Its repository on the Hugging Face hub."""
+    """Its repository on the Hugging Face hub; "" if it can only be read from its file."""
     split: str = "test"
     config: str | None = None
     hub_count: int | None = None
     """Number of problems on the hub, if different."""
+    kind: Literal["math", "qa"] = "math"
 
 
 NAMED_SETS: Mapping[str, NamedSet] = {
@@ -79,6 +81,9 @@ NAMED_SETS: Mapping[str, NamedSet] = {
     "minerva": NamedSet("minerva_math.jsonl", 272, "math-ai/minervamath"),
     "svamp": NamedSet("svamp.jsonl", 1000, "ChilleD/SVAMP", "train+test"),
     "humaneval": NamedSet("humaneval.jsonl", 164, "openai/openai_humaneval"),
+    "hotpotqa": NamedSet("hotpotqa_200.jsonl", 200, "", kind="qa"),
+    "2wikimultihopqa": NamedSet("2wikimultihopqa_200.jsonl", 200, "", kind="qa"),
+    "musique": NamedSet("musique_200.jsonl", 200, "", kind="qa"),
 }
 """The names of the hub's repositories come from their pages and from other loaders; only the files were counted."""
 
@@ -135,7 +140,10 @@ def read_set(kind: str, rest: str, name: str, data_dir: Path | None) -> list[Pro
             "or rg:FAMILY[:LEVEL], jsonl:PATH, hf:NAME[:CONFIG][@SPLIT]"
         )
     if data_dir is not None:
-        problems, place, expected = read_jsonl(data_dir / named.file), str(data_dir / named.file), named.count
+        file = data_dir / named.file
+        problems, place, expected = read_jsonl(file, named.kind), str(file), named.count
+    elif not named.hub:
+        raise TreestarError(f"{name} is read from {named.file}: give its folder with --data-dir, or jsonl:PATH")
     else:
         problems, place = from_hub(named.hub, named.config, named.split), f"{named.hub} on the hub"
         expected = named.hub_count or named.count
@@ -167,12 +175,15 @@ def gym_problems(cell: str, limit: int | None) -> list[Problem]:
         raise TreestarError(f"data set rg:{cell}: {error}") from error
 
 
-def read_jsonl(path: Path) -> list[Problem]:
-    """The problems in a JSON Lines file. Raises TreestarError if it cannot be read or a line is not a problem."""
+def read_jsonl(path: Path, kind: Literal["math", "qa"] = "math") -> list[Problem]:
+    """The problems in a JSON Lines file; `kind` is that of problems that do not show theirs.
+
+    Raises TreestarError if it cannot be read or a line is not a problem.
+    """
     problems = []
     for number, line in numbered_lines(path):
         try:
-            problems.append(problem_from_line(line, number))
+            problems.append(problem_from_line(line, number, kind))
         except ValueError as error:
             raise TreestarError(f"{path}, line {number}: {error}") from error
     return problems
@@ -189,7 +200,7 @@ def numbered_lines(path: Path) -> list[tuple[int, str]]:
     return [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
 
 
-def problem_from_line(line: str, number: int) -> Problem:
+def problem_from_line(line: str, number: int, kind: Literal["math", "qa"] = "math") -> Problem:
     """The problem in one line; its id defaults to `number`. Raises ValueError with the reason."""
     try:
         data = json.loads(line)
@@ -203,6 +214,8 @@ def problem_from_line(line: str, number: int) -> Problem:
     is_code = data.keys() >= CODE_FIELDS or are_tests(data.get("tests"))
     if answer is None and is_code:
         answer = ""  # its tests say what is right
+    if kind == "qa" or data.get("kind") == "qa" or isinstance(data.get("paragraphs"), list):
+        return question_from_line(data, number)
     return Problem(
         question=data["question"],
         answer=answer if is_code and isinstance(answer, str) else gold_answer(answer, None),
@@ -210,6 +223,16 @@ def problem_from_line(line: str, number: int) -> Problem:
         kind="code" if is_code else "math",
         metadata={name: value for name, value in data.items() if name not in FIELDS},
     )
+
+
+def question_from_line(data: Mapping[str, Any], number: int) -> Problem:
+    """A question about facts. Several answers in a list are aliases of each other. Raises ValueError."""
+    metadata = {name: value for name, value in data.items() if name not in FIELDS}
+    answer = data.get("answer")
+    if isinstance(answer, list):
+        answer, *others = answer or [None]
+        metadata["answer_aliases"] = [*others, *metadata.get("answer_aliases", [])]
+    return Problem(data["question"], gold_answer(answer, None), str(data.get("id", number)), "qa", metadata)
 
 
 def from_hub(repository: str, config: str | None, split: str) -> list[Problem]:

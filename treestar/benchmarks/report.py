@@ -35,7 +35,7 @@ def render_report(results: Results, config: BenchmarkConfig, plots: Sequence[str
     for dataset in config.datasets:
         own = {task: cell for task, cell in tasks.items() if cell.dataset == dataset}
         parts.append(f"## {dataset}\n\n{problems_sentence(results, next(iter(own)))}")
-        parts.append(accuracy_table(results, own))
+        parts += [accuracy_table(results, own), support_table(results, own)]
         if any(cell.method == "sampling" for cell in own.values()):
             parts += [at_k_table(results, own, config), calibration_table(results, own)]
         parts += [thinking_table(results, dataset), level_table(results, own), difference_table(results, own)]
@@ -72,9 +72,25 @@ def accuracy_table(results: Results, tasks: Iterable[str]) -> str:
                     ),
                     f"{100 * found[f'exact_match,{chosen}']:.1f}",
                     f"{100 * found[f'f1,{chosen}']:.1f}",
+                    *([f"{100 * found[f'contains,{chosen}']:.1f}"] if f"contains,{chosen}" in found else []),
                 ]
             )
-    return table(["answer", "accuracy", *columns, "exact match", "token F1"], rows)
+    further = ["Acc (gold answer within)"] if rows and len(rows[0]) > len(columns) + 4 else []
+    return table(["answer", "accuracy", *columns, "exact match", "token F1", *further], rows)
+
+
+def support_table(results: Results, tasks: Iterable[str]) -> str:
+    """With retrieval: the share of supporting paragraphs found with the question (step 0) and after each step."""
+    rows = []
+    for task in tasks:
+        found = results["results"][task]
+        steps = [key for key in found if re.fullmatch(r"support_recall@\d+,none", key)]
+        steps.sort(key=lambda key: int(key.partition("@")[2].removesuffix(",none")))
+        if steps:
+            rows.append([short_name(results, task, "none"), *(f"{100 * found[step]:.1f}" for step in steps)])
+    longest = max(map(len, rows), default=1) - 1
+    filled = [row + [""] * (longest + 1 - len(row)) for row in rows]
+    return table(["supporting paragraphs found by", *(f"step {step}" for step in range(longest))], filled)
 
 
 def at_k_table(results: Results, tasks: Mapping[str, Cell], config: BenchmarkConfig) -> str:

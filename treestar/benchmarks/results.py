@@ -110,7 +110,8 @@ def level_of(doc: Mapping[str, Any]) -> str:
 
 def summary(values: TaskValues) -> dict[str, Any]:
     """Mean, standard error and interval of every metric of a task; each problem is averaged over its seeds first."""
-    names = sorted(next(iter(values.values())))
+    # Recall of supporting paragraphs is known for some questions only.
+    names = sorted(set.intersection(*map(set, values.values())))
     docs, seeds = sorted({doc for doc, _ in values}), sorted({seed for _, seed in values})
     table = np.array([[[values[doc, seed][name] for name in names] for seed in seeds] for doc in docs])
     by_doc = table.mean(axis=1)

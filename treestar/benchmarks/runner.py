@@ -161,8 +161,12 @@ async def run_tasks(
         await workers.run(tasks, keep)
 
 
-def add_session(out: Path, command: str, started: float, problems: int) -> None:
-    """Append a finished session of this run to provenance.json. Raises TreestarError if it cannot be written."""
+def add_session(out: Path, command: str, started: float, problems: int, seconds: Sequence[float] = ()) -> None:
+    """Append a finished session of this run to provenance.json. Raises TreestarError if it cannot be written.
+
+    Args:
+        seconds: how long each problem took, from its first request to its answer.
+    """
     path = out / PROVENANCE
     sessions = read_json(path) if path.exists() else []
     session = {
@@ -170,8 +174,17 @@ def add_session(out: Path, command: str, started: float, problems: int) -> None:
         "command": command,
         "problems": problems,
         "total_evaluation_time_seconds": round(time.perf_counter() - started, 1),
+        "latency_seconds": {name: round(q, 3) for name, q in percentiles(seconds).items()},
         "machine": machine(),
         "versions": versions(),
     }
     with writing(path):
         write_json(path, [*sessions, session])
+
+
+def percentiles(seconds: Sequence[float]) -> dict[str, float]:
+    """The median and the 95th percentile; {} without any."""
+    ordered = sorted(seconds)
+    if not ordered:
+        return {}
+    return {"median": ordered[len(ordered) // 2], "p95": ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))]}

@@ -15,6 +15,7 @@ from typing import Any
 
 from treestar.benchmarks.matrix import Cell
 from treestar.policy.formats import step_format_named, trajectory_text
+from treestar.retrieval.corpus import shown, supporting_paragraphs
 from treestar.search import AnswerGroups, Node, SearchResult, Tree
 from treestar.search.answer import mean_log_probability, trajectory_score
 from treestar.storage.lines import read_lines
@@ -99,6 +100,8 @@ async def make_row(
     if thought is not None:
         paths = [[step.step for step in end.node.path() if step.step is not None] for end in ends]
         row["thinking_tokens"] = [thought([token for step in path for token in step.token_ids]) for path in paths]
+    if any(recalls := [support_recall(problem, end) for end in ends]):
+        row["support_recall"] = recalls
     if cell.method != "sampling":
         row |= await chosen_answer(results[0], verifier)
     return row
@@ -148,6 +151,19 @@ async def chosen_answer(result: SearchResult, verifier: Verifier) -> Row:
     return {"answer": answer, "acc": right, "confidence": result.confidence}
 
 
+def support_recall(problem: Problem, end: End) -> list[float]:
+    """The share of the supporting paragraphs that a trajectory had found with the question, after its first step, ...;
+    [] if nothing was looked up or no paragraph is known to be supporting."""
+    supporting = supporting_paragraphs(problem)
+    found, recalls = end.tree.root.execution.output, []
+    if not supporting or not found:
+        return []
+    for output in ("", *(node.execution.output for node in end.node.path())):
+        found = f"{found}\n\n{output}"
+        recalls.append(sum(shown(each) in found for each in supporting) / len(supporting))
+    return recalls
+
+
 def completion(end: End) -> str:
     """The text of the policy up to the end of a trajectory, with the output of its code."""
     node = end.node
@@ -167,8 +183,9 @@ def reply(tree: Tree, node: Node) -> str:
 
 
 def doc_metadata(problem: Problem) -> dict[str, Any]:
-    """The other fields of the data set, without the worked solution."""
-    return {name: value for name, value in problem.metadata.items() if name != "solution"}
+    """The other fields of the data set, without the worked solution and the paragraphs; and the kind of questions."""
+    kept = {name: value for name, value in problem.metadata.items() if name not in ("solution", "paragraphs")}
+    return {**kept, "kind": "qa"} if problem.kind == "qa" else kept
 
 
 def doc_hash(problem: Problem) -> str:

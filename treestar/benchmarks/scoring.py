@@ -31,11 +31,18 @@ from treestar.benchmarks.metrics import (
     weighted_vote_at_k,
 )
 from treestar.benchmarks.samples import Row
+from treestar.verifier.grading.questions import answer_f1, best_over_golds, contains_answer, exactly_matches
 
 __all__ = ["Answer", "Metrics", "SpentTokens", "own_answer_right", "problem_metrics"]
 
 Metrics = dict[str, float]
 """`metric,filter` -> value."""
+
+QUESTION_METRICS = {"exact_match": exactly_matches, "f1": answer_f1, "contains": contains_answer}
+"""EM, F1 and Acc of questions about facts; Acc is called `contains`, because `acc` is what the verifier says."""
+
+RETRIEVAL_STEPS = 5
+"""Steps of a trajectory with retrieval where the search does not limit them."""
 
 SpentTokens = Mapping[int, int]
 """Token budget -> the tokens that MCTS with that budget generated on this problem, temperature and seed."""
@@ -91,12 +98,26 @@ def problem_metrics(row: Row, cell: Cell, config: BenchmarkConfig, spent: SpentT
         metrics["thinking_tokens,none"] = sum(lengths) / max(len(lengths), 1)
         if cell.thinking is not None:
             metrics["within_budget,none"] = float(all(length <= cell.thinking for length in lengths))
+    metrics |= support_metrics(row, cell)
     if cell.method == "sampling":
         metrics |= sampling_metrics(row, config, spent)
     else:
         metrics["generated_tokens,none"] = float(row["stats"]["generated_tokens"])
-        metrics |= answer_metrics("none", Answer(row["answer"], row["acc"], row["confidence"]), row["target"])
+        metrics |= answer_metrics("none", Answer(row["answer"], row["acc"], row["confidence"]), row)
     return metrics
+
+
+def support_metrics(row: Row, cell: Cell) -> Metrics:
+    """The recall of supporting paragraphs after each step, the mean over trajectories; one that has ended keeps what it
+    had found."""
+    recalls = [each for each in row.get("support_recall", []) if each]
+    if not recalls:
+        return {}
+    steps = cell.config.max_depth or RETRIEVAL_STEPS
+    return {
+        f"support_recall@{step},none": sum(each[min(step, len(each) - 1)] for each in recalls) / len(recalls)
+        for step in range(steps + 1)
+    }
 
 
 def scored_tokens(row: Row) -> int:
@@ -104,12 +125,17 @@ def scored_tokens(row: Row) -> int:
     return int(row["stats"].get("scored_tokens", 0))
 
 
-def answer_metrics(name: str, answer: Answer, gold: str) -> Metrics:
-    metrics = {
-        f"acc,{name}": float(answer.right),
-        f"exact_match,{name}": exact_match(answer.text, gold),
-        f"f1,{name}": token_f1(answer.text, gold),
-    }
+def answer_metrics(name: str, answer: Answer, row: Row) -> Metrics:
+    metrics = {f"acc,{name}": float(answer.right)}
+    if row["doc"].get("kind") == "qa":
+        golds = [row["target"], *(row["doc"].get("answer_aliases") or ())]
+        metrics |= {
+            f"{metric},{name}": best_over_golds(function, answer.text, golds)
+            for metric, function in QUESTION_METRICS.items()
+        }
+    else:
+        metrics[f"exact_match,{name}"] = exact_match(answer.text, row["target"])
+        metrics[f"f1,{name}"] = token_f1(answer.text, row["target"])
     if answer.confidence is not None:
         metrics[f"confidence,{name}"] = answer.confidence
         metrics[f"brier,{name}"] = (answer.confidence - answer.right) ** 2
@@ -135,7 +161,7 @@ def sampling_metrics(row: Row, config: BenchmarkConfig, spent: SpentTokens) -> M
     for suffix, count in prefixes.items():
         chosen = first_votes(row, count)
         for strategy in chosen_strategies(config):
-            metrics |= answer_metrics(f"{strategy}{suffix}", CHOOSE[strategy](chosen), row["target"])
+            metrics |= answer_metrics(f"{strategy}{suffix}", CHOOSE[strategy](chosen), row)
             # The majority does not need a PPM. The others score the samples that they select from.
             read = 0.0 if strategy == "majority" else count / len(tokens)
             metrics[f"scored_tokens,{strategy}{suffix}"] = read * scored_tokens(row)

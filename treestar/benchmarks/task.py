@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
 
 from treestar.benchmarks.matrix import Cell
+from treestar.benchmarks.passages import Passages
 from treestar.benchmarks.samples import Row, ThoughtTokens, make_row
 from treestar.benchmarks.thinking import thought_tokens
-from treestar.components import ComponentsConfig, open_components, program_components, remarks_of
+from treestar.components import ComponentsConfig, components_by_kind, open_components, remarks_of
 from treestar.policy import FormatName, LanguageModelPolicy, TransformersPolicy, load_policy
 from treestar.policy.backends.forcing import CLOSING, OPENING
 from treestar.policy.backends.prompt_tokens import encode
@@ -48,11 +49,15 @@ async def open_benchmark_worker(
     step_separator: str | None = None,
     scorer_kind: ScorerKind | None = None,
     aggregate: Aggregate | None = None,
+    passages: Passages | None = None,
 ) -> AsyncIterator[Worker[BenchmarkTask, Row]]:
     """A worker with models given by name, a sandbox and a grader; all are closed when the context exits.
 
+    Args:
+        passages: what the steps of a policy of the `retrieval` format find; None without retrieval.
+
     Raises:
-        TreestarError: a model cannot be loaded.
+        TreestarError: a model or an index cannot be loaded.
     """
     loaded = load(policy, step_format, dtype, step_separator)
     config = ComponentsConfig(
@@ -60,7 +65,9 @@ async def open_benchmark_worker(
     )
     async with open_components(config) as components:
         about = described(loaded, components.scorer)
-        yield benchmark_worker(components, partial(first_prompt, loaded), about, thought_counter(loaded))
+        if passages is not None:
+            about["retrieval"] = passages.to_json()
+        yield benchmark_worker(components, partial(first_prompt, loaded), about, thought_counter(loaded), passages)
 
 
 def benchmark_worker(
@@ -68,6 +75,7 @@ def benchmark_worker(
     prompt: Callable[[Problem], str],
     about: dict[str, Any],
     thought: ThoughtTokens | None = None,
+    passages: Passages | None = None,
 ) -> Worker[BenchmarkTask, Row]:
     """The worker that searches with `components`.
 
@@ -75,13 +83,16 @@ def benchmark_worker(
         prompt: the text from which the policy continues a problem's first step.
         about: information about the models.
         thought: counts the tokens of a thought, for a model that thinks.
+        passages: what steps find; None without retrieval.
     """
     # Public tests guide searches. Samples stay as the policy wrote them, because pass@k is about those.
-    guided, unguided = program_components(components, True), program_components(components, False)
+    guided, unguided = components_by_kind(components, True), components_by_kind(components, False)
+    executor_of = None if passages is None else passages.open()
 
     async def work(task: BenchmarkTask) -> Row:
-        programs = guided if task.cell.is_tree_search else unguided
-        parts = programs if task.problem.kind == "code" else components
+        parts = (guided if task.cell.is_tree_search else unguided)(task.problem)
+        if executor_of is not None:
+            parts = replace(parts, executor=executor_of(task.cell.dataset, task.problem))
         results = await search(task, parts)
         has_scorer = parts.scorer is not None
         return await make_row(

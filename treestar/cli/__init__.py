@@ -17,9 +17,11 @@ from treestar.cli.grade import grade
 from treestar.cli.models import models
 from treestar.cli.options import GroupedCommand
 from treestar.cli.ppm import ppm
+from treestar.cli.retrieval import retrieval
 from treestar.cli.serve import serve
 from treestar.cli.solve import solve
 from treestar.cli.train import train
+from treestar.cli.train_steper import steper
 from treestar.types import TreestarError
 
 __all__ = ["app", "main"]
@@ -39,9 +41,11 @@ app.command(context_settings={"ignore_unknown_options": True})(grade)  # `grade 
 app.command("exec", cls=GroupedCommand)(execute)
 app.command()(doctor)
 app.add_typer(bench, name="bench")
+train.command(cls=GroupedCommand)(steper)
 app.add_typer(train, name="train")
 app.add_typer(ppm, name="ppm")
 app.add_typer(models, name="models")
+app.add_typer(retrieval, name="retrieval")
 
 
 def main() -> None:

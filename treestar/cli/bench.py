@@ -27,9 +27,11 @@ from treestar.cli.components import (
     StepFormatName,
     StepSeparator,
     ray_config,
+    retrieval_config,
 )
-from treestar.cli.options import CLUSTER, MODELS, GroupedCommand, with_config_options
+from treestar.cli.options import CLUSTER, MODELS, RETRIEVAL, GroupedCommand, with_config_options
 from treestar.policy.models import DEFAULT_POLICY, Dtype
+from treestar.retrieval.config import RetrievalConfig
 from treestar.search import STRATEGIES
 from treestar.search.engine import check_scorer
 from treestar.types import TreestarError
@@ -60,6 +62,7 @@ bench = typer.Typer(cls=RunByDefault, help="Measure strategies on data sets, or 
 @with_config_options(
     *(config_class for config_class, _ in STRATEGIES.values()),
     RayConfig,
+    RetrievalConfig,
     without=("samples", "temperature", "max_generated_tokens", "gold", "address"),
     group=CLUSTER,
     own_group="Measurement",
@@ -108,6 +111,15 @@ def run(
             help="Data type of the models. [default: float32 on a CPU, else the model's own]", rich_help_panel=MODELS
         ),
     ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            help="With --retriever: maximum number of steps. [default: 5]",
+            min=1,
+            rich_help_panel=RETRIEVAL,
+            show_default=False,
+        ),
+    ] = None,
     concurrency: Concurrency = 64,
     ray: RayAddress = None,
     options: dict[str, Any] = {},  # noqa: B006  # filled by with_config_options
@@ -124,6 +136,12 @@ def run(
     from treestar.policy.load import read_step_format
 
     cluster = ray_config(ray, options)
+    retrieval = retrieval_config(options)
+    if retrieval is not None:
+        step_format = step_format or "retrieval"
+        options |= {} if steps is None else {"max_depth": steps}
+    elif steps is not None:
+        raise typer.BadParameter("--steps is for retrieval: also give --retriever")
     if temperature is None:
         temperature = str(read_step_format(policy, step_format).recommended.temperature)
     try:
@@ -146,6 +164,13 @@ def run(
         raise typer.BadParameter(str(error)) from error
     console = Console(stderr=True, soft_wrap=True)
     sets = [load_problems(name, data_dir, limit) for name in config.datasets]
+    passages = None
+    if retrieval is not None:
+        from treestar.benchmarks.passages import passages_for
+
+        sets, passages, left_out = passages_for(sets, retrieval)
+        if left_out:
+            console.print(f"{left_out:,} questions without paragraphs are left out", highlight=False)
     total = sum(len(each.problems) for each in sets for cell in cells if cell.dataset == each.name)
 
     def remark(line: str) -> None:
@@ -158,7 +183,10 @@ def run(
         started = time.perf_counter()
         progress = BenchmarkProgress(console, total, total - left.total())
 
+        seconds: list[float] = []
+
         def on_row(task: BenchmarkTask, row: Row) -> None:
+            seconds.append(row["stats"]["seconds"])
             right = own_answer_right(row, config)
             progress.on_row(task.cell.key, left[task.cell.key], right, row["stats"]["generated_tokens"])
 
@@ -166,12 +194,12 @@ def run(
             with progress:
                 await run_benchmark(out, config, sets, workers, on_row)
         finally:
-            add_session(out, shlex.join(["treestar", *sys.argv[1:]]), started, sum(progress.asked.values()))
+            add_session(out, shlex.join(["treestar", *sys.argv[1:]]), started, sum(progress.asked.values()), seconds)
         return settings
 
     async def work() -> dict[str, Any]:
         opening = partial(
-            open_benchmark_worker, policy, step_format, ppm, dtype, step_separator, scorer_kind, aggregate
+            open_benchmark_worker, policy, step_format, ppm, dtype, step_separator, scorer_kind, aggregate, passages
         )
         async with open_workers(opening, concurrency, cluster, remark) as workers:
             return await measure(workers)

@@ -12,6 +12,7 @@ from treestar.cli.options import CLUSTER, EXECUTION, MODELS, SEARCH, config_from
 from treestar.policy import FormatName
 from treestar.policy.models import SHIPPED_NAMES
 from treestar.ppm.public import Aggregate, ScorerKind
+from treestar.retrieval.config import RetrievalConfig
 from treestar.search import STRATEGIES, SearchConfig
 from treestar.search.engine import check_scorer
 from treestar.verifier.sandbox import Isolation
@@ -30,6 +31,7 @@ __all__ = [
     "StepSeparator",
     "StrategyName",
     "ray_config",
+    "retrieval_config",
     "search_config",
 ]
 
@@ -139,4 +141,18 @@ def ray_config(address: str | None, options: dict[str, Any]) -> RayConfig | None
         return config_from_options(RayConfig, "--ray", {"address": address, **own})
     if own:
         raise typer.BadParameter(f"--{next(iter(own)).replace('_', '-')} is for actors on a cluster: also give --ray")
+    return None
+
+
+def retrieval_config(options: dict[str, Any]) -> RetrievalConfig | None:
+    """The settings of retrieval, which are removed from `options`; None without --retriever.
+
+    Raises:
+        typer.BadParameter: one of them is given without --retriever, or a value is not allowed.
+    """
+    own = {field.name: options.pop(field.name) for field in fields(RetrievalConfig) if field.name in options}
+    if "retriever" in own:
+        return config_from_options(RetrievalConfig, "--retriever", own)
+    if own:
+        raise typer.BadParameter(f"--{next(iter(own)).replace('_', '-')} is for retrieval: also give --retriever")
     return None

@@ -18,6 +18,7 @@ from typer.models import OptionInfo
 
 from treestar.config.fields import field_docstrings, field_types
 from treestar.config.renamed import RENAMED, renaming
+from treestar.retrieval.config import RetrievalConfig
 from treestar.search import STRATEGIES, Budget, SearchConfig
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "CLUSTER",
     "EXECUTION",
     "MODELS",
+    "RETRIEVAL",
     "SEARCH",
     "GroupedCommand",
     "config_from_options",
@@ -35,9 +37,12 @@ ResultT = TypeVar("ResultT")
 ConfigT = TypeVar("ConfigT")
 
 MODELS, BUDGET, SEARCH = "Models", "Budget", "Search: all strategies"
-EXECUTION, CLUSTER, OTHER = "Execution", "Cluster", "Other options"
-SHARED = (MODELS, BUDGET, SEARCH, EXECUTION, CLUSTER, OTHER)
+EXECUTION, CLUSTER, RETRIEVAL, OTHER = "Execution", "Cluster", "Retrieval", "Other options"
+SHARED = (MODELS, BUDGET, SEARCH, RETRIEVAL, EXECUTION, CLUSTER, OTHER)
 """The groups that several commands share, in the order of `--help`."""
+
+OWN_GROUPS: dict[type[Any], str] = {RetrievalConfig: RETRIEVAL}
+"""Classes whose fields have the same heading in every command."""
 
 OLD_NAMES = {new: old for old, new in RENAMED.items()}
 
@@ -119,7 +124,7 @@ def option(name: str, config_class: type[Any], classes: Iterable[type[Any]], gro
     help_text = field_docstrings(cast(type, config_class)).get(name, "")
     if "by default" not in help_text.lower():
         help_text += f" [default: {' or '.join(sorted(defaults))}]"
-    panel = search_group(name) if issubclass(config_class, SearchConfig) else group
+    panel = search_group(name) if issubclass(config_class, SearchConfig) else OWN_GROUPS.get(config_class, group)
     return parameter(name, config_class, name, help=help_text.strip(), show_default=False, rich_help_panel=panel)
 
 

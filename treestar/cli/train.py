@@ -21,7 +21,7 @@ from treestar.types import TreestarError
 if TYPE_CHECKING:
     from treestar.training.ppm.data import TrainingData
 
-__all__ = ["difficulty", "ppm", "train"]
+__all__ = ["ResumeOption", "difficulty", "ppm", "read_training_arguments", "run_training", "train"]
 
 SKIPPED_NAMED = 10
 """Maximum number of skipped trees to list; training.json lists all."""

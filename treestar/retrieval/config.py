@@ -18,7 +18,7 @@ class RetrievalConfig:
     """`bm25` over the paragraphs that come with the questions, or a folder written by `treestar retrieval index`."""
     setting: Literal["pooled", "distractor"] = "pooled"
     """With `bm25`: search the paragraphs of the whole data set (pooled), or only those of the question (distractor)."""
-    top_k: int = 4
+    paragraphs: int = 4
     """Paragraphs that a query finds."""
     max_paragraphs: int = 15
     """Maximum number of paragraphs in a trajectory; later ones are not shown."""
@@ -26,4 +26,4 @@ class RetrievalConfig:
     def __post_init__(self) -> None:
         """Raises ValueError that names the field, the value and what is allowed."""
         check_choice(self, "setting")
-        check_whole(self, "top_k", "max_paragraphs")
+        check_whole(self, "paragraphs", "max_paragraphs")

@@ -46,7 +46,7 @@ class RetrievalInterpreter:
         """The paragraphs of each snapshot."""
 
     async def run(self, code: str, parent: Snapshot | None) -> Execution:
-        """The paragraphs that the query `code` finds and the path to `parent` has not seen, as the policy reads them."""
+        """The paragraphs that the query `code` finds and the path to `parent` has not seen, as a policy reads them."""
         seen = () if parent is None else self.seen[parent]
         started = time.perf_counter()
         found = await asyncio.to_thread(self.executor.retriever.search, code, self.executor.top_k)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from treestar.retrieval.corpus import Paragraph
@@ -13,6 +14,8 @@ class Retriever(Protocol):
     """Finds paragraphs for a query."""
 
     name: str
+    paragraphs: Sequence[Paragraph]
+    """The corpus."""
 
     def search(self, query: str, top_k: int) -> list[Paragraph]:
         """The `top_k` paragraphs that suit `query` best, the best first; fewer if fewer suit it at all. The same query

@@ -1,6 +1,6 @@
 """Checks final answers: mathematical equivalence, answer extraction, and sandboxed execution."""
 
 from treestar.verifier.grading.answers import AnswerVerifier, equivalent, extract_answer
-from treestar.verifier.rewards import accuracy_metric, accuracy_reward
+from treestar.verifier.rewards import accuracy_metric, accuracy_reward, question_reward
 
-__all__ = ["AnswerVerifier", "accuracy_metric", "accuracy_reward", "equivalent", "extract_answer"]
+__all__ = ["AnswerVerifier", "accuracy_metric", "accuracy_reward", "equivalent", "extract_answer", "question_reward"]

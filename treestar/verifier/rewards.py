@@ -1,4 +1,4 @@
-"""The grader in the signatures of other libraries: a reward function of TRL and a metric of lighteval."""
+"""The grader in the signatures of other libraries: reward functions of TRL and a metric of lighteval."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from treestar.verifier.grading.answers import equivalent, extract_answer
+from treestar.verifier.grading.questions import answer_f1, best_over_golds, stated_question_answer
 
-__all__ = ["accuracy_metric", "accuracy_reward"]
+__all__ = ["accuracy_metric", "accuracy_reward", "question_reward"]
 
 Completion = str | Sequence[Mapping[str, Any]]
 """The text of a reply, or the messages of a chat whose last one it is."""
@@ -45,6 +46,38 @@ def accuracy_reward(
         log_extra("solution", list(solution))
         log_extra("answer", [extract_answer(reply) or "" for reply in replies])
     return rewards
+
+
+def question_reward(
+    completions: Sequence[Completion],
+    solution: Sequence[str | Sequence[str] | None],
+    log_extra: Callable[[str, list[Any]], None] | None = None,
+    **kwargs: Any,  # noqa: ARG001
+) -> list[float | None]:
+    """The F1, in [0, 1], of the answer that each reply to a question about facts states; a reward function for TRL.
+
+    >>> question_reward(["He was born in Ulm. So the answer is: the city of Ulm."], ["Ulm"])
+    [0.5]
+
+    Args:
+        completions: the replies, as for `accuracy_reward`.
+        solution: a gold answer for each reply, or several that are alike; the best counts.
+        log_extra, kwargs: as for `accuracy_reward`.
+
+    Returns:
+        One reward for each reply; 0.0 where it states no answer, None where there is no gold answer.
+
+    Raises:
+        ValueError: there are not as many gold answers as replies.
+    """
+    answers = [stated_question_answer(text_of(completion)) for completion in completions]
+    golds = [[gold] if isinstance(gold, str) else list(gold or ()) for gold in solution]
+    if log_extra is not None:
+        log_extra("answer", [answer or "" for answer in answers])
+    return [
+        best_over_golds(answer_f1, answer, known) if any(each.strip() for each in known) else None
+        for answer, known in zip(answers, golds, strict=True)
+    ]
 
 
 def text_of(completion: Completion) -> str:

@@ -10,7 +10,9 @@ BEGUN = State(Problem("Who?", kind="qa"), preamble_output="Title: A\nfirst")
 
 
 def test_the_policy_reads_all_paragraphs_then_the_question_then_its_sentences() -> None:
-    state = State(BEGUN.problem, (Step("One.\n", "One."), Step("Two.\n", "Two.")), (Execution("Title: B\nb"), Execution()), "P")
+    state = State(
+        BEGUN.problem, (Step("One.\n", "One."), Step("Two.\n", "Two.")), (Execution("Title: B\nb"), Execution()), "P"
+    )
     read = "P\n\nTitle: B\nb\n\nQuestion: Who?\nAnswer:\nOne.\nTwo.\n"
     assert FORMAT.prompt(state) == read == "".join(piece.text for piece in FORMAT.pieces(state))
     assert FORMAT.prompt(State(BEGUN.problem)) == "Question: Who?\nAnswer:\n"

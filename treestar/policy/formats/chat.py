@@ -23,7 +23,7 @@ from treestar.policy.formats.step_format import (
     trajectory_text,
 )
 from treestar.policy.formats.templates import ChatTemplate
-from treestar.types import Problem, State, Step
+from treestar.types import State, Step
 from treestar.verifier import extract_answer
 
 __all__ = ["ChatFormat"]

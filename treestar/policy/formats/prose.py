@@ -16,7 +16,7 @@ from treestar.types import Execution, Problem, Recommended, State, Step
 from treestar.verifier import extract_answer
 from treestar.verifier.grading.questions import stated_question_answer
 
-__all__ = ["FENCE", "ProseFormat", "step_end"]
+__all__ = ["FENCE", "STEP_BY_STEP", "ProseFormat", "step_end"]
 
 FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})(.*)$", re.MULTILINE)
 """A line that opens or closes a block of code: the fence, and what follows it."""
@@ -26,7 +26,9 @@ HEADING = re.compile(r"#+ .*|\*\*[^*]+\*\*:?|-{3,}")
 
 DISPLAYS = (("\\[", "\\]"), ("\\begin{", "\\end{"))
 
-STEP_BY_STEP = 'Answer the question by reasoning step by step. End with "So the answer is:" and the answer in a few words.'
+STEP_BY_STEP = (
+    'Answer the question by reasoning step by step. End with "So the answer is:" and the answer in a few words.'
+)
 """What is asked where the answer is a name or a phrase (IRCoT, arXiv 2212.10509)."""
 
 REPEATS, LONGEST_LOOP = 3, 4

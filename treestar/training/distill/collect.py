@@ -61,7 +61,11 @@ class Collected:
         return f"{self.verdicts['kept']:,} of {self.questions:,} trajectories kept{f' ({dropped})' if dropped else ''}"
 
     def to_json(self) -> dict[str, Any]:
-        return {"questions": self.questions, **self.verdicts, "steps": {str(count): n for count, n in self.steps.items()}}
+        return {
+            "questions": self.questions,
+            **self.verdicts,
+            "steps": {str(count): n for count, n in self.steps.items()},
+        }
 
 
 async def collect(
@@ -101,8 +105,11 @@ async def collect(
         await LocalWorkers(Worker(work, {}), concurrency).run(unasked, keep)
         table.seal()
         wanted = {(each.id, each.question) for each in problems}
-        rows = [row for row in table.rows(["problem_id", "question", "verdict", "steps"]) if
-                (row["problem_id"], row["question"]) in wanted]
+        rows = [
+            row
+            for row in table.rows(["problem_id", "question", "verdict", "steps"])
+            if (row["problem_id"], row["question"]) in wanted
+        ]
     found = summary(rows)
     check_some_kept(found)
     return found

@@ -19,8 +19,8 @@ Weighting = Literal["difficulty_aware", "uniform", "fixed"]
 
 @dataclass(frozen=True, kw_only=True)
 class StepERTrainingConfig(SFTTrainingConfig):
-    """How a student is trained on a teacher's steps. The loss of a kind of step is the mean over its tokens, in all rows
-    of all processes and forward passes of an optimizer step."""
+    """How a student is trained on a teacher's steps. The loss of a kind of step is the mean over its tokens, in all
+    rows of all processes and forward passes of an optimizer step."""
 
     steps: str = "first,mid,final"
     """The kinds of steps to train on, separated by commas. `final` alone is vanilla knowledge distillation."""

@@ -56,7 +56,7 @@ def prepare_steps(
     max_length: int,
     kinds: Collection[StepKind],
 ) -> SFTData:
-    """The rows of all trajectories as tokens; a trajectory with a row of more than `max_length` is left out and counted.
+    """The rows of all trajectories as tokens; one with a row of more than `max_length` is left out and counted.
 
     Raises:
         TreestarError: the student has another step format, or nothing is left to train on.

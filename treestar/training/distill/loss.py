@@ -4,8 +4,9 @@ Difficulty-aware (StepER; Kendall et al. 2018, equation 7):
 
     L = sum over j of  L_j / (2 sigma_j^2) + log sigma_j  =  sum over j of  exp(-s_j) L_j / 2 + s_j / 2
 
-with s_j = log sigma_j^2, so that every s_j gives a positive sigma_j. For a constant L_j the best sigma_j^2 is L_j itself:
-a kind of step with a higher loss gets less weight. A kind without rows in a step is left out, its log sigma_j too.
+with s_j = log sigma_j^2, so that every s_j gives a positive sigma_j. For a constant L_j the best sigma_j^2 is L_j
+itself: a kind of step with a higher loss gets less weight. A kind without rows in a step is left out, its log sigma_j
+too.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ class StepERTrainer(PolicyTrainer):
         return {**super().tensors(rows), "kinds": torch.tensor([row["kind"] for row in rows])}
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> Any:
-        """The forward passes of the next step. Counts their tokens first, because a mean over all needs their number."""
+        """The forward passes of the next step. Counts their tokens, because a mean over all needs their number."""
         samples, items = super().get_batch_samples(epoch_iterator, num_batches, device)
         counts = torch.zeros(len(STEP_KINDS), device=device)
         for batch in samples:

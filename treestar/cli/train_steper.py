@@ -1,0 +1,174 @@
+"""`treestar train steper`: collect a teacher's reasoning with retrieval, and train a student on its steps."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from treestar.cli.components import Concurrency, retrieval_config
+from treestar.cli.options import MODELS, RETRIEVAL, config_from_options, with_config_options
+from treestar.cli.train import ResumeOption, read_training_arguments, run_training
+from treestar.cli.training_progress import TrainingDisplay
+from treestar.policy.models import DEFAULT_POLICY
+from treestar.retrieval.config import RetrievalConfig
+from treestar.training.distill.config import StepERTrainingConfig
+from treestar.training.run import is_main_process
+from treestar.types import TreestarError
+
+__all__ = ["steper"]
+
+SETTINGS = "collected.json"
+
+
+@with_config_options(
+    StepERTrainingConfig,
+    RetrievalConfig,
+    without=("lora", "training_arguments", "step_format", "packing", "move_names"),
+    group="Training",
+    own_group="Data and output",
+)
+def steper(
+    datasets: Annotated[list[str], typer.Argument(help="Questions with gold answers: jsonl:PATH, hotpotqa, ...")],
+    out: Annotated[Path, typer.Option(help="Folder for the student, training.json and sigmas.png.")],
+    teacher: Annotated[
+        str,
+        typer.Option(
+            help="The policy that reasons: a name as for `treestar solve`, or `scripted`, which reads the gold "
+            "reasoning.",
+            rich_help_panel=MODELS,
+        ),
+    ],
+    base: Annotated[
+        str,
+        typer.Option(
+            help=f"The student: `{DEFAULT_POLICY}`, a model folder, a GGUF file, or a hub id.", rich_help_panel=MODELS
+        ),
+    ] = DEFAULT_POLICY,
+    trajectories: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for the teacher's trajectories, which several trainings can share.  "
+            "[default: OUT-trajectories]",
+            show_default=False,
+        ),
+    ] = None,
+    min_f1: Annotated[
+        float | None,
+        typer.Option(
+            help="Keep answers with at least this F1. [default: those that match exactly]",
+            min=0.01,
+            max=1.0,
+            show_default=False,
+        ),
+    ] = None,
+    teacher_steps: Annotated[
+        int, typer.Option(help="Maximum number of the teacher's steps.", min=1, rich_help_panel=RETRIEVAL)
+    ] = 5,
+    limit: Annotated[int | None, typer.Option(help="Only the first N questions of each data set.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder with the named sets as JSON Lines.")] = None,
+    concurrency: Concurrency = 16,
+    resume: ResumeOption = False,
+    training_arguments: Annotated[
+        Path | None,
+        typer.Option(
+            help="YAML or JSON file with more fields of trl.SFTConfig, such as fsdp; its field `lora` holds fields of "
+            "peft.LoraConfig.",
+        ),
+    ] = None,
+    options: dict[str, Any] = {},  # noqa: B006  # filled by with_config_options, never changed
+) -> None:
+    """Distill a teacher's reasoning with retrieval into a student, step by step (StepER).
+
+    `--steps final` is vanilla distillation. Once the trajectories are collected, start it with
+    `torchrun` or `accelerate launch` to train on several devices.
+    """
+    options = {"retriever": RetrievalConfig().retriever, **options}
+    retrieval = retrieval_config(options)
+    assert retrieval is not None
+    further = {} if training_arguments is None else read_training_arguments(training_arguments)
+    lora = further.pop("lora", None)
+    config = config_from_options(
+        StepERTrainingConfig, "treestar train steper", {**options, "lora": lora, "training_arguments": further}
+    )
+    folder = trajectories or out.with_name(f"{out.name}-trajectories")
+    from treestar.training.distill.collect import read_trajectories
+    from treestar.training.distill.plots import draw_sigmas
+    from treestar.training.distill.train import train_steper
+
+    def work(display: TrainingDisplay) -> dict[str, Any]:
+        if is_main_process():
+            display.say(
+                collected(datasets, data_dir, limit, teacher, retrieval, folder, min_f1, teacher_steps, concurrency)
+            )
+        report = train_steper(
+            read_trajectories(folder),
+            base,
+            out,
+            config,
+            resume=resume,
+            on_data=lambda data: display.say(str(data)),
+            on_progress=display.on_progress,
+        )
+        if is_main_process():
+            try:
+                draw_sigmas(report, out / "sigmas.png")
+            except TreestarError as error:
+                display.say(f"no plot: {error}")
+        return report
+
+    run_training(out, work)
+
+
+def collected(
+    datasets: list[str],
+    data_dir: Path | None,
+    limit: int | None,
+    teacher: str,
+    retrieval: RetrievalConfig,
+    folder: Path,
+    min_f1: float | None,
+    steps: int,
+    concurrency: int,
+) -> str:
+    """Ask the teacher what is not in `folder` yet; returns the counts as a sentence."""
+    from treestar.benchmarks.datasets import load_problems
+    from treestar.benchmarks.passages import passages_for
+    from treestar.policy import load_policy
+    from treestar.search import Components
+    from treestar.storage.files import read_json, write_json, writing
+    from treestar.storage.settings import check_same_settings
+    from treestar.training.distill.collect import collect
+    from treestar.training.distill.teacher import SCRIPTED, ScriptedTeacher
+    from treestar.types import Policy, Problem
+    from treestar.verifier.grading.questions import QuestionVerifier
+
+    sets, passages, left_out = passages_for([load_problems(name, data_dir, limit) for name in datasets], retrieval)
+    settings = {"teacher": teacher, "retrieval": asdict(retrieval), "min_f1": min_f1, "steps": steps, "sets": datasets}
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        if (folder / SETTINGS).exists():
+            check_same_settings(folder, {**read_json(folder / SETTINGS), "found": None}, settings)
+        write_json(folder / SETTINGS, settings)
+    set_of = {id(problem): each.name for each in sets for problem in each.problems}
+
+    async def run() -> str:
+        async with AsyncExitStack() as opened:
+            policy: Policy = ScriptedTeacher() if teacher == SCRIPTED else load_policy(teacher, "retrieval")
+            if close := getattr(policy, "close", None):
+                opened.push_async_callback(close)
+            executor_of = passages.open()
+
+            def components_of(problem: Problem) -> Components:
+                return Components(policy, executor_of(set_of[id(problem)], problem), QuestionVerifier())
+
+            problems = [problem for each in sets for problem in each.problems]
+            found = await collect(problems, components_of, folder, min_f1, steps, concurrency)
+            write_json(folder / SETTINGS, {**settings, "found": found.to_json()})
+            return f"{found}{f'; {left_out:,} questions without paragraphs were left out' if left_out else ''}"
+
+    return asyncio.run(run())

@@ -1,0 +1,37 @@
+"""A plot of a stepwise training: the loss and the sigma of each kind of step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from treestar.types import TreestarError
+
+__all__ = ["draw_sigmas"]
+
+
+def draw_sigmas(report: Mapping[str, Any], path: Path) -> None:
+    """Draw `kind_losses` and `sigmas` of a `training.json` into a PNG.
+
+    Raises:
+        TreestarError: matplotlib is not installed, or `path` cannot be written.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise TreestarError("plots need an extra package: pip install 'treestar[bench]'") from error
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for axes, name, label in ((left, "kind_losses", "loss"), (right, "sigmas", "sigma")):
+        for kind, values in report[name].items():
+            if values:
+                axes.plot(*zip(*values, strict=True), label=kind)
+        axes.set(xlabel="step", ylabel=label)
+        if axes.lines:
+            axes.legend(frameon=False)
+        axes.grid(alpha=0.3)
+    try:
+        figure.savefig(path, dpi=120)
+    except OSError as error:
+        raise TreestarError(f"{path} cannot be written: {error.strerror or error}") from error
