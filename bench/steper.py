@@ -1,6 +1,6 @@
 """Stepwise distillation in a toy world: which steps to train on, and how to weigh them (StepER, tables 1 and 2).
 
-    python bench/steper.py --out runs/steper [--seeds 1] [--base-seconds 1500]
+    python bench/steper.py --out runs/steper [--seeds 1] [--base-steps 1500]
 
 A small Llama is trained from scratch to read a fact in a paragraph (recipes/retrieval), then distilled from the
 scripted teacher on questions of 2 to 4 hops, once per variant and seed. All are asked questions about entities and
@@ -78,7 +78,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--base-seconds", type=float, default=1500)
+    parser.add_argument("--base-steps", type=int, default=1500)
     parser.add_argument("--train", type=int, default=300)
     parser.add_argument("--test", type=int, default=120)
     parser.add_argument("--epochs", type=float, default=3)
@@ -88,7 +88,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     world = make_world(options.entities)
     retriever = BM25Retriever(list(world.paragraphs.values()))
-    base = make_base(world, options.out, options.base_seconds)
+    base = make_base(world, options.out, options.base_steps)
     trajectories = options.out / "trajectories"
     taught = questions(world, options.train, seed=1, held_out=False)
     found = asyncio.run(collect(taught, lambda _: parts(ScriptedTeacher(), retriever), trajectories))
@@ -104,20 +104,15 @@ def main() -> None:
     write_figures(options)
 
 
-def make_base(world: World, out: Path, seconds: float) -> Path:
+def make_base(world: World, out: Path, steps: int) -> Path:
     """The student that reads facts."""
     folder = out / "base"
-    if not (folder / "model.safetensors").exists():
+    if not (folder / "config.json").exists():
         tokenizer = make_tokenizer(world)
         model = new_student(tokenizer, seed=0, width=WIDTH, layers=LAYERS)
-        losses: list[tuple[int, float, float]] = []
-
-        def tell(step: int, spent: float, loss: float) -> None:
-            losses.append((step, round(spent, 1), round(loss, 4)))
-            say(f"base: step {step}, {spent:.0f} s, loss {loss:.4f}")
-
-        read_facts(model, tokenizer, world, seconds, seed=0, tell=tell)
-        write_json(out / "base_losses.json", losses)
+        read_facts(
+            model, tokenizer, world, folder, steps, tell=lambda step, loss: say(f"base: step {step}, loss {loss:.4f}")
+        )
         save_student(model, tokenizer, folder)
     return folder
 
@@ -259,7 +254,7 @@ def write_figures(options: argparse.Namespace) -> None:
     sigmas = options.out / "all_difficulty-aware-0" / "training.json"
     if sigmas.exists():
         figures["last_sigmas"] = {kind: values[-1][1] for kind, values in read_json(sigmas)["sigmas"].items()}
-    settings = ("train", "test", "epochs", "entities", "base_seconds")
+    settings = ("train", "test", "epochs", "entities", "base_steps")
     figures["settings"] = {**{name: getattr(options, name) for name in settings}, "width": WIDTH, "layers": LAYERS}
     write_record(Path("bench/results/steper.json"), figures, seed=0)
 

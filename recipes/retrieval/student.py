@@ -5,7 +5,6 @@ That is what a pretrained model brings along. Chains of facts, and what to look 
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,7 +20,7 @@ from treestar.types import Problem, State
 __all__ = ["make_tokenizer", "new_student", "read_facts", "save_student"]
 
 END = "<|endoftext|>"
-ROWS = 5
+ROWS = 4
 """Rows in a batch."""
 READING_SHARE = 0.3
 """Weight of the loss on what it only reads."""
@@ -78,16 +77,18 @@ def read_facts(
     model: Any,
     tokenizer: Any,
     world: World,
-    seconds: float,
-    seed: int,
+    folder: Path,
+    steps: int,
+    seed: int = 0,
     rate: float = 1e-2,
-    tell: Callable[[int, float, float], None] = lambda _step, _seconds, _loss: None,
+    tell: Callable[[int, float], None] = lambda _step, _loss: None,
 ) -> None:
     """Train `model` in place to answer questions about one fact of the paragraphs that it reads.
 
     Args:
-        seconds: length of the training; the learning rate falls to 0 in its second half.
-        tell: called every 50 steps with the step, the seconds and the mean loss since then.
+        folder: holds a checkpoint, from which an interrupted training continues.
+        steps: length of the training; the learning rate falls to 0 in its second half.
+        tell: called every 50 steps with the step and the mean loss since then.
     """
     import torch
 
@@ -95,33 +96,41 @@ def read_facts(
 
     optimizer = MuonWithAdamW(model, rate)
     rates = [group["lr"] for group in optimizer.param_groups]
-    batches = reading_batches(world, tokenizer, seed)
-    started, losses, step = time.monotonic(), [], 0
-    while (progress := (time.monotonic() - started) / seconds) < 1:
-        ids, answers = next(batches)
+    done, checkpoint = 0, folder / "checkpoint.pt"
+    if checkpoint.exists():
+        stored = torch.load(checkpoint)
+        model.load_state_dict(stored["model"])
+        optimizer.load_state_dict(stored["optimizer"])
+        done = stored["step"]
+    losses = []
+    for step, (ids, answers) in enumerate(reading_batches(world, tokenizer, seed, done, steps), start=done + 1):
         logits = model(input_ids=ids, use_cache=False).logits[:, :-1].transpose(1, 2)
         each = torch.nn.functional.cross_entropy(logits, ids[:, 1:], reduction="none")
         loss = each[answers[:, 1:]].mean()
         # Names recur in what it reads, too, so that teaches it to look back.
-        (loss + READING_SHARE * each[(ids[:, 1:] != tokenizer.pad_token_id) & ~answers[:, 1:]].mean()).backward()
+        read = (ids[:, 1:] != tokenizer.pad_token_id) & ~answers[:, 1:]
+        (loss + READING_SHARE * each[read].mean()).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        share = min(1.0, (step + 1) / 30, 2 * (1 - progress))
+        share = min(1.0, step / 30, 2 * (1 - step / steps))
         for group, highest in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = highest * share
         optimizer.step()
         optimizer.zero_grad()
         losses.append(loss.item())
-        step += 1
         if step % 50 == 0:
-            tell(step, time.monotonic() - started, sum(losses) / len(losses))
+            tell(step, sum(losses) / len(losses))
             losses = []
+        if step % 100 == 0:
+            folder.mkdir(parents=True, exist_ok=True)
+            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
+            torch.save(state, checkpoint.with_suffix(".partial"))
+            checkpoint.with_suffix(".partial").replace(checkpoint)
 
 
-def reading_batches(world: World, tokenizer: Any, seed: int) -> Iterator[tuple[Any, Any]]:
-    """Endless batches: ids, and which of them belong to answers; int64 and bool [rows, length]."""
+def reading_batches(world: World, tokenizer: Any, seed: int, first: int, last: int) -> Iterator[tuple[Any, Any]]:
+    """Batches `first` to `last`: ids, and which of them belong to answers; int64 and bool [rows, length]."""
     import torch
 
-    random = Random(seed)
     names = [name for name in world.kinds if name not in world.held_out]
     sharing: dict[str, list[str]] = defaultdict(list)
     for name in names:
@@ -129,18 +138,14 @@ def reading_batches(world: World, tokenizer: Any, seed: int) -> Iterator[tuple[A
             sharing[word].append(name)
     step_format = step_format_named("retrieval", plain_template)
     assert isinstance(step_format, RetrievalFormat)
-    while True:
-        rows = sorted(
-            (reading_row(world, tokenizer, step_format, names, sharing, random) for _ in range(4 * ROWS)),
-            key=lambda row: len(row[0]),
+    for place in range(first, last):
+        random = Random(f"{seed} {place}")
+        rows = [reading_row(world, tokenizer, step_format, names, sharing, random) for _ in range(ROWS)]
+        longest = max(len(ids) for ids, _ in rows)
+        yield (
+            torch.tensor([ids + [tokenizer.pad_token_id] * (longest - len(ids)) for ids, _ in rows]),
+            torch.tensor([answers + [False] * (longest - len(answers)) for _, answers in rows]),
         )
-        for start in random.sample(range(0, len(rows), ROWS), 4):
-            batch = rows[start : start + ROWS]
-            longest = max(len(ids) for ids, _ in batch)
-            yield (
-                torch.tensor([ids + [tokenizer.pad_token_id] * (longest - len(ids)) for ids, _ in batch]),
-                torch.tensor([answers + [False] * (longest - len(answers)) for _, answers in batch]),
-            )
 
 
 def reading_row(
@@ -152,7 +157,7 @@ def reading_row(
     random: Random,
 ) -> tuple[list[int], list[bool]]:
     """Paragraphs, some of them about names that share a word, and questions about them with their answers."""
-    chosen = random.sample(names, random.randint(1, 3))
+    chosen = random.sample(names, random.randint(1, 2))
     chosen += [random.choice(sharing[random.choice(name.split())]) for name in chosen]
     chosen = list(dict.fromkeys(chosen))
     random.shuffle(chosen)

@@ -1,8 +1,8 @@
-"""A procedural world for multi-hop questions: people, places and companies, their paragraphs, and what is true.
+"""A procedural world for multi-hop questions: people, places, companies, and what is true.
 
-Every entity is a node, every fact an edge to another entity, and a question asks for the end of a chain of 2 to 4 edges:
-"What is the mayor of the birthplace of the spouse of Kalo Mirin?". Some entities and some chains of relations are held
-out: no question for training passes through them.
+Every entity is a node, every fact an edge to another entity, and a question asks for the end of a chain of 2 to 4
+edges: "What is the mayor of the birthplace of the spouse of Kalo Mirin?". Some entities and some chains of relations
+are held out: no question for training passes through them.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from treestar.types import Problem
 
 __all__ = ["RELATIONS", "World", "fact_sentence", "make_world", "one_hop_problem", "questions"]
 
-RELATIONS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
-    "spouse": ("person", "person", ("{} is married to {}.", "{} lives with {}.")),
-    "mother": ("person", "person", ("{} is a child of {}.", "{} was raised by {}.")),
-    "birthplace": ("person", "place", ("{} was born in {}.", "{} came from {}.")),
-    "employer": ("person", "company", ("{} works for {}.", "{} is paid by {}.")),
-    "mayor": ("place", "person", ("{} is governed by {}.", "{} elected {}.")),
-    "founder": ("company", "person", ("{} was founded by {}.", "{} was started by {}.")),
-    "seat": ("company", "place", ("{} is based in {}.", "{} has its office in {}.")),
+RELATIONS: Mapping[str, tuple[str, str]] = {
+    "spouse": ("person", "person"),
+    "mother": ("person", "person"),
+    "birthplace": ("person", "place"),
+    "employer": ("person", "company"),
+    "mayor": ("place", "person"),
+    "founder": ("company", "person"),
+    "seat": ("company", "place"),
 }
-"""Each relation: the kind it starts from, the kind it leads to, and how paragraphs say it."""
+"""Each relation: the kind it starts from, and the kind it leads to."""
 
 SHARES = {"person": 0.6, "place": 0.24, "company": 0.16}
 HELD_OUT = 0.1
@@ -64,12 +64,12 @@ def make_world(entities: int = 10_000, seed: int = 0) -> World:
     facts = {
         name: {
             relation: random.choice(of_kind[target])
-            for relation, (source, target, _) in RELATIONS.items()
+            for relation, (source, target) in RELATIONS.items()
             if source == kind
         }
         for name, kind in kinds.items()
     }
-    paragraphs = {name: describe(name, kind, facts[name], random) for name, kind in kinds.items()}
+    paragraphs = {name: describe(name, facts[name], random) for name in kinds}
     chains = [chain for hops in (2, 3, 4) for chain in all_chains(hops)]
     return World(
         kinds,
@@ -92,10 +92,10 @@ def name_words(random: Random) -> dict[str, tuple[list[str], list[str]]]:
     return words
 
 
-def describe(name: str, kind: str, facts: Mapping[str, str], random: Random) -> Paragraph:
-    sentences = [random.choice(RELATIONS[relation][2]).format(name, target) for relation, target in facts.items()]
+def describe(name: str, facts: Mapping[str, str], random: Random) -> Paragraph:
+    sentences = [fact_sentence(name, relation, target) for relation, target in facts.items()]
     random.shuffle(sentences)
-    return Paragraph(name, f"The {kind} " + " ".join(sentences))
+    return Paragraph(name, " ".join(sentences))
 
 
 def all_chains(hops: int) -> list[tuple[str, ...]]:
@@ -108,7 +108,7 @@ def all_chains(hops: int) -> list[tuple[str, ...]]:
 
 
 def fact_sentence(subject: str, relation: str, target: str) -> str:
-    """A fact as the teacher says it."""
+    """A fact, as paragraphs and the teacher say it."""
     return f"The {relation} of {subject} is {target}."
 
 

@@ -1,6 +1,7 @@
-"""Trainings: supervised fine-tuning of policies (`sft`) and process preference models (`ppm`).
+"""Trainings: supervised fine-tuning of policies (`sft`), process preference models (`ppm`), and stepwise distillation
+(`distill`), which trains through `sft`.
 
-A new training is a folder next to these two, with the same four files:
+A new training is a folder next to these, with the same four files:
 
     config.py    a dataclass that extends `run.FineTuningConfig`; the options of `treestar train NAME` come from it
     data.py      trees or rows to tensors; determines how often each item is used, and has a `fingerprint`

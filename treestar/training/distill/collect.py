@@ -61,11 +61,8 @@ class Collected:
         return f"{self.verdicts['kept']:,} of {self.questions:,} trajectories kept{f' ({dropped})' if dropped else ''}"
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "questions": self.questions,
-            **self.verdicts,
-            "steps": {str(count): n for count, n in self.steps.items()},
-        }
+        steps = {str(count): number for count, number in self.steps.items()}
+        return {"questions": self.questions, "verdicts": dict(self.verdicts), "steps": steps}
 
 
 async def collect(

@@ -1,0 +1,109 @@
+"""`treestar retrieval` and `treestar train steper` as users see them, and benchmarks with retrieval."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from support.questions import QUESTIONS
+from support.tiny_model import save_tiny_model
+
+from treestar.cli import main
+
+
+@pytest.fixture
+def treestar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Call the command in this process: exit code, stdout, stderr. It must never end with a traceback."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["treestar", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        return code, out, err
+
+    return call
+
+
+@pytest.fixture
+def data_set(tmp_path: Path) -> str:
+    lines = [json.dumps({"id": each.id, "question": each.question, "answer": each.answer, **each.metadata})
+             for each in QUESTIONS]  # fmt: skip
+    (tmp_path / "set.jsonl").write_text("\n".join(lines) + "\n")
+    return f"jsonl:{tmp_path / 'set.jsonl'}"
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    """A tiny model with room for the paragraphs."""
+    folder = save_tiny_model(tmp_path / "base", max_position_embeddings=2048)
+    settings = json.loads((folder / "tokenizer_config.json").read_text()) | {"model_max_length": 2048}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    return folder
+
+
+def test_a_corpus_is_indexed_and_searched(treestar, tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text("".join(json.dumps(row) + "\n" for row in QUESTIONS[1].metadata["paragraphs"]))
+    code, _, said = treestar("retrieval", "index", corpus, "--out", tmp_path / "index")
+    assert (code, "4 paragraphs" in said) == (0, True)
+    code, found, _ = treestar("retrieval", "search", tmp_path / "index", "who built Bridge Nine?", "--top-k", "1")
+    assert (code, found) == (0, "Title: Bridge Nine\nBridge Nine was built by Harrow Steel.\n")
+    code, found, _ = treestar("retrieval", "search", tmp_path / "index", "Venn", "--json")
+    assert {json.loads(line)["title"] for line in found.splitlines()} == {"Pia Venn", "Harrow Steel"}
+    corpus.write_text("")
+    code, _, said = treestar("retrieval", "index", corpus, "--out", tmp_path / "other")
+    assert (code, "the corpus is empty" in said) == (1, True)
+
+
+def test_a_student_is_distilled_and_measured(treestar, data_set: str, base: Path, tmp_path: Path) -> None:
+    command = (
+        "train",
+        "steper",
+        data_set,
+        "--teacher",
+        "scripted",
+        "--base",
+        base,
+        "--epochs",
+        "1",
+        "--batch-size",
+        "8",
+    )
+    code, _, said = treestar(*command, "--out", tmp_path / "student")
+    assert code == 0, said
+    assert "2 of 2 trajectories kept" in said
+    assert "in 5 rows" in said
+    assert (tmp_path / "student" / "sigmas.png").exists()
+    shared = ("--trajectories", tmp_path / "student-trajectories")
+    code, _, said = treestar(*command, "--out", tmp_path / "other", *shared, "--paragraphs", "2")
+    assert (code, "made with other settings (retrieval.paragraphs)" in said) == (1, True)
+    code, _, said = treestar(
+        "bench", data_set, "--policy", tmp_path / "student", "--strategy", "greedy", "--retriever", "bm25",
+        "--steps", "2", "--max-step-tokens", "4", "--out", tmp_path / "run",
+    )  # fmt: skip
+    assert code == 0, said
+    found = json.loads((tmp_path / "run" / "results.json").read_text())["results"][f"{data_set}/greedy"]
+    assert {"exact_match,none", "f1,none", "contains,none", "support_recall@0,none", "support_recall@2,none"} <= set(
+        found
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--steps", "2"), "--steps is for retrieval: also give --retriever"),
+        (("--paragraphs", "2"), "--paragraphs is for retrieval: also give --retriever"),
+        (("--retriever", "bm25", "--paragraphs", "0"), "RetrievalConfig.paragraphs must be a whole number"),
+    ],
+)
+def test_options_that_do_not_fit_are_named(treestar, data_set: str, tmp_path: Path, options, message: str) -> None:
+    code, _, said = treestar("bench", data_set, "--out", tmp_path / "run", *options)
+    assert code == 2
+    assert message in " ".join(said.split())
