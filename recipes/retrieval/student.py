@@ -109,7 +109,7 @@ def read_facts(
         loss = each[answers[:, 1:]].mean()
         # Names recur in what it reads, too, so that teaches it to look back.
         read = (ids[:, 1:] != tokenizer.pad_token_id) & ~answers[:, 1:]
-        (loss + READING_SHARE * each[read].mean()).backward()
+        torch.autograd.backward(loss + READING_SHARE * each[read].mean())
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         share = min(1.0, step / 30, 2 * (1 - step / steps))
         for group, highest in zip(optimizer.param_groups, rates, strict=True):

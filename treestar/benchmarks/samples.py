@@ -22,7 +22,17 @@ from treestar.storage.lines import read_lines
 from treestar.types import Problem, Verifier
 from treestar.verifier.grading.unit_tests import candidate_program
 
-__all__ = ["Row", "ThoughtTokens", "doc_hash", "finished_keys", "iter_rows", "make_row", "tokens_of_searches"]
+__all__ = [
+    "End",
+    "Row",
+    "ThoughtTokens",
+    "doc_hash",
+    "finished_keys",
+    "iter_rows",
+    "make_row",
+    "support_recall",
+    "tokens_of_searches",
+]
 
 Row = dict[str, Any]
 """One line of samples.jsonl. Its lists `resps`, `filtered_resps`, `right`, `group`, `tokens` and `ended` have one entry
