@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support.questions import QUESTIONS
+from support.tiny_model import tiny_model
 
 from treestar.retrieval import BM25Retriever, Paragraph, build_index, open_index, pooled_paragraphs
 from treestar.retrieval.dense import DenseRetriever
@@ -75,6 +76,24 @@ def test_dense_search_finds_the_nearest_text() -> None:
     for each in PARAGRAPHS[:4]:
         assert retriever.search(f"Title: {each.title}\n{each.text}", 1) == [each]
     assert len(retriever.search("born", 100)) == len(PARAGRAPHS)
+
+
+def test_a_dense_index_on_disk_finds_the_same(tmp_path: Path) -> None:
+    """With sentence-transformers over a tiny random BERT."""
+    pytest.importorskip("faiss")
+    pytest.importorskip("sentence_transformers")
+    from transformers import BertConfig, BertModel
+
+    _, tokenizer = tiny_model()
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+    BertModel(BertConfig(vocab_size=len(tokenizer), **sizes)).save_pretrained(tmp_path / "encoder")
+    tokenizer.save_pretrained(tmp_path / "encoder")
+    built = build_index(PARAGRAPHS, tmp_path / "index", str(tmp_path / "encoder"))
+    opened = open_index(tmp_path / "index")
+    for each in PARAGRAPHS:
+        text = f"Title: {each.title}\n{each.text}"
+        assert opened.search(text, 1) == [each]
+        assert opened.search(text, 4) == built.search(text, 4)
 
 
 def test_dense_retrieval_says_what_to_install() -> None:
