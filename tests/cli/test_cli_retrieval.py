@@ -107,3 +107,12 @@ def test_options_that_do_not_fit_are_named(treestar, data_set: str, tmp_path: Pa
     code, _, said = treestar("bench", data_set, "--out", tmp_path / "run", *options)
     assert code == 2
     assert message in " ".join(said.split())
+
+
+def test_several_processes_need_the_trajectories_first(
+    treestar, data_set: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    code, _, said = treestar("train", "steper", data_set, "--teacher", "scripted", "--out", tmp_path / "student")
+    assert code == 1
+    assert "no complete trajectories: run the same command in one process first" in " ".join(said.split())

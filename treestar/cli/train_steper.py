@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +18,7 @@ from treestar.cli.training_progress import TrainingDisplay
 from treestar.policy.models import DEFAULT_POLICY
 from treestar.retrieval.config import RetrievalConfig
 from treestar.training.distill.config import StepERTrainingConfig
-from treestar.training.run import is_main_process
+from treestar.training.run import is_main_process, process_count
 from treestar.types import TreestarError
 
 __all__ = ["steper"]
@@ -84,8 +85,8 @@ def steper(
 ) -> None:
     """Distill a teacher's reasoning with retrieval into a student, step by step (StepER).
 
-    `--steps final` is vanilla distillation. Once the trajectories are collected, start it with
-    `torchrun` or `accelerate launch` to train on several devices.
+    `--steps final` is vanilla distillation. Once the trajectories are collected, start it with `torchrun` or
+    `accelerate launch` to train on several devices.
     """
     options = {"retriever": RetrievalConfig().retriever, **options}
     retrieval = retrieval_config(options)
@@ -101,10 +102,11 @@ def steper(
     from treestar.training.distill.train import train_steper
 
     def work(display: TrainingDisplay) -> dict[str, Any]:
-        if is_main_process():
-            display.say(
-                collected(datasets, data_dir, limit, teacher, retrieval, folder, min_f1, teacher_steps, concurrency)
-            )
+        display.say(
+            collected(datasets, data_dir, limit, teacher, retrieval, folder, min_f1, teacher_steps, concurrency)
+            if process_count() == 1
+            else already_collected(folder)
+        )
         report = train_steper(
             read_trajectories(folder),
             base,
@@ -144,7 +146,7 @@ def collected(
     from treestar.storage.settings import check_same_settings
     from treestar.training.distill.collect import collect
     from treestar.training.distill.teacher import SCRIPTED, ScriptedTeacher
-    from treestar.types import Policy, Problem
+    from treestar.types import Closable, Policy, Problem
     from treestar.verifier.grading.questions import QuestionVerifier
 
     sets, passages, left_out = passages_for([load_problems(name, data_dir, limit) for name in datasets], retrieval)
@@ -158,13 +160,17 @@ def collected(
 
     async def run() -> str:
         async with AsyncExitStack() as opened:
-            policy: Policy = ScriptedTeacher() if teacher == SCRIPTED else load_policy(teacher, "retrieval")
-            if close := getattr(policy, "close", None):
-                opened.push_async_callback(close)
             executor_of = passages.open()
 
+            @cache
+            def policy() -> Policy:
+                found = ScriptedTeacher() if teacher == SCRIPTED else load_policy(teacher, "retrieval")
+                if isinstance(found, Closable):
+                    opened.push_async_callback(found.close)
+                return found
+
             def components_of(problem: Problem) -> Components:
-                return Components(policy, executor_of(set_of[id(problem)], problem), QuestionVerifier())
+                return Components(policy(), executor_of(set_of[id(problem)], problem), QuestionVerifier())
 
             problems = [problem for each in sets for problem in each.problems]
             found = await collect(problems, components_of, folder, min_f1, steps, concurrency)
@@ -172,3 +178,16 @@ def collected(
             return f"{found}{f'; {left_out:,} questions without paragraphs were left out' if left_out else ''}"
 
     return asyncio.run(run())
+
+
+def already_collected(folder: Path) -> str:
+    """The counts as a sentence. Raises TreestarError if the teacher has not been asked everything."""
+    from treestar.storage.files import read_json
+
+    try:
+        found = read_json(folder / SETTINGS)["found"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TreestarError(
+            f"{folder} has no complete trajectories: run the same command in one process first, which asks the teacher"
+        ) from error
+    return f"{found['verdicts']['kept']:,} of {found['questions']:,} trajectories kept"

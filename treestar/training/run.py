@@ -33,6 +33,7 @@ __all__ = [
     "last_checkpoint",
     "making_trainer",
     "optimizer_of",
+    "process_count",
     "train",
     "trainer_arguments",
 ]
