@@ -34,7 +34,12 @@ class StepERTrainer(PolicyTrainer):
         config: says how their losses are added up.
     """
 
-    def __init__(self, config: StepERTrainingConfig, model: Any, tokenizer: Any, rows: Sequence[TokenRow], *more: Any):
+    loss_is_scaled_for_ga = True
+    """For transformers: `compute_loss` already counts the tokens of all forward passes of a step."""
+
+    def __init__(
+        self, config: StepERTrainingConfig, model: Any, tokenizer: Any, rows: Sequence[TokenRow], *more: Any
+    ) -> None:
         super().__init__(model, tokenizer, rows, *more)
         self.train_dataset = self.train_dataset.add_column("kind", [row.task for row in rows])
         self.is_difficulty_aware = config.weighting == "difficulty_aware"
@@ -75,15 +80,16 @@ class StepERTrainer(PolicyTrainer):
         sums = losses.new_zeros(len(STEP_KINDS)).index_add(0, kinds_of_tokens(labels, kinds), losses)
         # The gradients of the processes are averaged, those of the forward passes added.
         present = self.tokens_of_kinds.nonzero().flatten()
-        parts = sums.cpu()[present] * self.accelerator.num_processes / self.tokens_of_kinds[present]
-        self.losses[present] += parts.detach()
+        scale = self.accelerator.num_processes / self.tokens_of_kinds[present]
+        parts = sums[present.to(sums.device)] * scale.to(sums.device)
+        self.losses[present] += parts.detach().cpu()
         return finite(self.combined(parts, present), self)
 
     def combined(self, losses: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
         if not self.is_difficulty_aware:
-            return weighted_loss(losses, self.weights[present], len(STEP_KINDS))
+            return weighted_loss(losses, self.weights[present].to(losses.device), len(STEP_KINDS))
         log_variances = torch.stack([self.log_variances[place] for place in present.tolist()])
-        return difficulty_aware_loss(losses, log_variances, share=1 / self.passes)
+        return difficulty_aware_loss(losses, log_variances.to(losses.device), share=1 / self.passes)
 
     def step_sigmas(self) -> None:
         """Update the sigmas with the gradients of all processes."""
