@@ -45,11 +45,15 @@ def test_sigma_stays_positive(values: list[float]) -> None:
 
 def test_sigma_settles_where_its_square_is_the_loss() -> None:
     losses, log_variances = torch.tensor([2.0, 0.5, 3.0]), torch.zeros(3, requires_grad=True)
-    optimizer = torch.optim.Adam([log_variances], lr=0.05)
-    for _ in range(400):
+    optimizer = torch.optim.LBFGS([log_variances], max_iter=30)
+
+    def closure() -> torch.Tensor:
         optimizer.zero_grad()
-        difficulty_aware_loss(losses, log_variances).backward()
-        optimizer.step()
+        loss = difficulty_aware_loss(losses, log_variances)
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
     assert (sigmas(log_variances.detach()) ** 2).tolist() == pytest.approx(losses.tolist(), rel=0.02)
 
 

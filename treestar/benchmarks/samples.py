@@ -15,7 +15,7 @@ from typing import Any
 
 from treestar.benchmarks.matrix import Cell
 from treestar.policy.formats import step_format_named, trajectory_text
-from treestar.retrieval.corpus import shown, supporting_paragraphs
+from treestar.retrieval.corpus import TITLE, shown, supporting_paragraphs
 from treestar.search import AnswerGroups, Node, SearchResult, Tree
 from treestar.search.answer import mean_log_probability, trajectory_score
 from treestar.storage.lines import read_lines
@@ -110,6 +110,8 @@ async def make_row(
     if thought is not None:
         paths = [[step.step for step in end.node.path() if step.step is not None] for end in ends]
         row["thinking_tokens"] = [thought([token for step in path for token in step.token_ids]) for path in paths]
+    if any(end.tree.config.get("step_format") == "retrieval" for end in ends):
+        row["found"] = [found_titles(end) for end in ends]
     if any(recalls := [support_recall(problem, end) for end in ends]):
         row["support_recall"] = recalls
     if cell.method != "sampling":
@@ -172,6 +174,13 @@ def support_recall(problem: Problem, end: End) -> list[float]:
         found = f"{found}\n\n{output}"
         recalls.append(sum(shown(each) in found for each in supporting) / len(supporting))
     return recalls
+
+
+def found_titles(end: End) -> list[list[str]]:
+    """The titles of the paragraphs that a trajectory found with the question, after its first step, ..."""
+    outputs = [end.tree.root.execution.output, *(node.execution.output for node in end.node.path())]
+    titles = [[line for line in output.split("\n") if line.startswith(TITLE)] for output in outputs]
+    return [[line.removeprefix(TITLE) for line in lines] for lines in titles]
 
 
 def completion(end: End) -> str:

@@ -16,6 +16,7 @@ from treestar.storage.table import shard_rows
 from treestar.types import Problem, TreestarError
 
 __all__ = [
+    "TITLE",
     "Paragraph",
     "distinct",
     "paragraph_from_json",
@@ -27,6 +28,10 @@ __all__ = [
 ]
 
 
+TITLE = "Title: "
+"""What a paragraph begins with as a policy reads it."""
+
+
 class Paragraph(NamedTuple):
     """A paragraph of a corpus."""
 
@@ -36,7 +41,7 @@ class Paragraph(NamedTuple):
 
 def shown(paragraph: Paragraph) -> str:
     """A paragraph as a policy reads it."""
-    return f"Title: {paragraph.title}\n{paragraph.text}"
+    return f"{TITLE}{paragraph.title}\n{paragraph.text}"
 
 
 def read_corpus(path: Path) -> Iterator[Paragraph]:
