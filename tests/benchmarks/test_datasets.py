@@ -26,7 +26,7 @@ def test_every_named_set_is_whole(name: str) -> None:
     assert len(found.problems) + found.without_answer == found.original
     assert found.without_answer == {"gaokao2023en": 2, "omni-math": 9}.get(name, 0)
     assert len({problem.id for problem in found.problems}) == len(found.problems)
-    assert {problem.kind for problem in found.problems} == {"code" if name == "humaneval" else "math"}
+    assert {problem.kind for problem in found.problems} == {"code" if name == "humaneval" else NAMED_SETS[name].kind}
 
 
 def test_a_set_with_another_count_is_an_error(tmp_path: Path) -> None:
