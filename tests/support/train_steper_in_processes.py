@@ -32,8 +32,14 @@ def taught() -> list[State]:
         return sorted(read_trajectories(Path(folder) / "t"), key=lambda state: state.problem.id)
 
 
+def eight_rows() -> list[State]:
+    """Trajectories with two, three and three rows, which several processes can share evenly."""
+    three, two = taught()
+    return [two, three, three]
+
+
 def train(base: str, out: Path, accumulation: int, more: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Eight rows of ten (two trajectories twice), four per step."""
+    """Four rows per step."""
     config = StepERTrainingConfig(
         epochs=2.0,
         accumulation=accumulation,
@@ -43,7 +49,7 @@ def train(base: str, out: Path, accumulation: int, more: dict[str, Any] | None =
         sigma_learning_rate=0.1,
         training_arguments={**PLAIN, **(more or {})},
     )
-    return train_steper(taught() * 2, base, out, config)
+    return train_steper(eight_rows(), base, out, config)
 
 
 if __name__ == "__main__":
