@@ -48,10 +48,15 @@ def says_what_was_found(state: State) -> float:
     )
 
 
-@pytest.mark.parametrize("strategy", list(STRATEGIES))
+VOTES = {"majority", "adaptive_consistency", "esc"}
+"""Strategies that no scorer guides; a policy that is mostly wrong has wrong votes."""
+
+
+# deepconf needs the confidence of tokens, which scripted policies do not have.
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES.keys() - {"deepconf"}))
 def test_every_strategy_finds_the_answer_with_a_scorer(strategy: str) -> None:
     config_class, _ = STRATEGIES[strategy]
-    policy = ScriptedTeacher() if strategy in ("greedy", "majority", "adaptive_branching") else Guessing()
+    policy = ScriptedTeacher() if strategy in {"greedy", "adaptive_branching"} | VOTES else Guessing()
     parts = question_parts(policy, ScriptedScorer(says_what_was_found), QUESTIONS[0])
     result = asyncio.run(search_one(QUESTIONS[0], config_class(**SETTINGS.get(strategy, {})), parts))
     assert (result.answer, result.correct) == ("Ivo Brandt", True), strategy
