@@ -102,6 +102,23 @@ class TestNames:
             load_policy("vllm:embedded?no_such_argument=1")
 
 
+@pytest.mark.vllm
+def test_other_weights_are_loaded_and_nothing_of_the_former_is_remembered() -> None:
+    policy = load_policy(f"vllm:embedded-bootstrap?{EAGER}", dtype="float32")
+    expected = load_policy("embedded", device="cpu", dtype="float32")
+    root, greedy = State(Problem("Calculate 7 + 5 * ( 3 - 8 ) - 6.")), Sampling(temperature=0.0, max_tokens=60)
+    before = asyncio.run(policy.propose(root, 1, greedy, 0)).steps
+    policy.engine.load_weights(str(MODEL_PATH))
+    [found] = asyncio.run(policy.propose(root, 1, greedy, 0)).steps
+    [wanted] = asyncio.run(expected.propose(root, 1, greedy, 0)).steps
+    assert found.text == wanted.text
+    assert found.log_probability == pytest.approx(wanted.log_probability, abs=1e-3)
+    assert found.log_probability != pytest.approx(before[0].log_probability, abs=1e-3)
+    with pytest.raises(TreestarError, match="vLLM cannot load the weights in /nowhere"):
+        policy.engine.load_weights("/nowhere")
+    asyncio.run(policy.close())
+
+
 LOADS_AND_WAITS = f"""
 import psutil, sys
 from treestar.policy import load_policy

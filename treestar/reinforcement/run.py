@@ -59,7 +59,7 @@ def run_grpo_job(
         begin(job, out, resume)
     held_out = evaluation_problems(job.evaluation)
     measured = [problem for each in held_out.values() for problem in each]
-    found = training_problems(job.problems, job.training.seed, measured, kinds=("math", "code", "qa"))
+    found = training_problems(job.problems, job.training.seed, measured, kinds=("math", "code"))
     if is_main_process():
         say(f"{found}; {len(measured):,} to measure with")
 

@@ -36,6 +36,7 @@ __all__ = [
     "optimization_arguments",
     "optimizer_of",
     "process_count",
+    "process_rank",
     "train",
     "trainer_arguments",
 ]
@@ -236,9 +237,14 @@ def process_count() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def process_rank() -> int:
+    """The number of this process among those that train together, from 0."""
+    return int(os.environ.get("RANK", "0"))
+
+
 def is_main_process() -> bool:
     """Whether this is the process that writes files and reports progress."""
-    return os.environ.get("RANK", "0") == "0"
+    return process_rank() == 0
 
 
 def check_folder(out: Path, resume: bool) -> None:

@@ -98,19 +98,6 @@ def test_the_loss_is_the_textbooks(
     assert abs(expected) > 1e-3
 
 
-def test_what_the_executor_wrote_changes_the_loss_only_without_the_mask(base: str, tmp_path: Path) -> None:
-    """Other tokens of the executor at the end of a trajectory, which nothing follows."""
-    losses = {}
-    for masked in (True, False):
-        for token in (3, 4):
-            made = groups()
-            made[0][0].completion_ids[-1], made[0][0].own[-1] = token, 0
-            trainer = trainer_with(base, tmp_path / f"{masked}{token}", made, mask_outputs=masked)
-            losses[masked, token] = trainer.compute_loss(trainer.model, batch_of(trainer, 8)).item()
-            trainer.model.zero_grad()
-    assert losses[True, 3] == pytest.approx(losses[True, 4], abs=1e-7)
-
-
 def gradient_of(base: str, folder: Path, made: list[list[Rollout]], **settings: Any) -> torch.Tensor:
     trainer = trainer_with(base, folder, made, **settings)
     trainer.compute_loss(trainer.model, batch_of(trainer, 4 * len(made))).backward()
