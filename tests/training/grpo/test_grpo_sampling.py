@@ -5,20 +5,26 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from support.grpo_rollouts import Script, ScriptedModel, answering, scripted, sums
+from support.sft_rows import sum_row
 from support.tiny_model import tiny_model
 
+from treestar.policy.backends.prompt_tokens import encode, prompt_tokens
+from treestar.policy.formats import step_format_named
+from treestar.policy.models import load_tokenizer, shipped_path
 from treestar.search import Components
 from treestar.training.grpo.choice import PassRates
 from treestar.training.grpo.config import GRPOConfig
 from treestar.training.grpo.figures import figures_of
+from treestar.training.grpo.policy import trajectory_tokens
 from treestar.training.grpo.reward_functions import reward_functions
 from treestar.training.grpo.rollouts import Rollout, sample_groups
 from treestar.training.grpo.sampling import Sampled, sample_for_step
-from treestar.types import Problem, TreestarError
+from treestar.types import Problem, State, TreestarError
 
 
 def run(components: Components, work: Callable[[Components], Any]) -> Any:
@@ -95,6 +101,18 @@ def test_the_policy_reads_exactly_the_tokens_it_wrote() -> None:
     assert any(whole[place : place + len(tag)] == tag for place in range(len(whole)))
     for prompt in read:
         assert rollout.own[len(prompt) - len(rollout.prompt_ids)] == 1, "what follows a prompt is written"
+
+
+def test_in_use_the_policy_reads_the_same_tokens() -> None:
+    """With the included policies' tokenizer: what is learned is under the prompts that a search gives later."""
+    tokenizer, form = load_tokenizer(str(shipped_path("policy", "embedded-bootstrap"))), step_format_named("bound")
+    whole = sum_row(12, "bound").trajectory
+    steps = tuple(replace(step, token_ids=tuple(encode(tokenizer, form.written(step)))) for step in whole.steps)
+    for depth in range(len(steps)):
+        state = State(whole.problem, steps[:depth], whole.executions[:depth])
+        prompt, completion, own = trajectory_tokens(tokenizer, form, state)
+        assert prompt + completion == prompt_tokens(tokenizer, form, state)
+        assert own.count(0) == depth, "the line break after each step"
 
 
 def tool_user(read: str, index: int) -> str:

@@ -11,7 +11,6 @@ from typing import TypeAlias
 from treestar.search.config import GreedyConfig
 from treestar.search.engine import search_one
 from treestar.search.expansion import Components
-from treestar.statistics import standard_error
 from treestar.training.grpo.config import GRPOConfig
 from treestar.training.grpo.rollouts import parts_for, sample_groups, seed_of
 from treestar.types import Problem
@@ -69,6 +68,8 @@ async def evaluate(
 def summary(outcomes: Sequence[Outcome], samples: int) -> dict[str, float]:
     """Figures to log: greedy accuracy by cell, and the mean over cells of greedy accuracy, pass@1 and pass@k, each with
     a 95% interval (normal; the cells are independent, and each counts alike)."""
+    from treestar.statistics import standard_error
+
     cells: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
         cells.setdefault(outcome.cell, []).append(outcome)

@@ -37,7 +37,6 @@ def advantages(rewards: torch.Tensor, scale: ScaleRewards) -> torch.Tensor:
     Returns:
         The same shape; 0 where no reward applies, and in groups without contrast.
     """
-    import torch
 
     differences = rewards - rewards.nanmean(1, keepdim=True)
     if scale == "group":
@@ -45,7 +44,7 @@ def advantages(rewards: torch.Tensor, scale: ScaleRewards) -> torch.Tensor:
     elif scale == "batch":
         deviation = ((rewards - rewards.nanmean()) ** 2).nanmean().sqrt()
     else:
-        deviation = torch.ones(())
+        deviation = rewards.new_ones(())
     return (differences / deviation).where(deviation > NO_CONTRAST, 0.0).nan_to_num(0.0)
 
 
