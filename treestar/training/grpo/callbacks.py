@@ -69,7 +69,9 @@ class Evaluation(TrainerCallback):  # type: ignore[misc]
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.global_step % self.every == 0 or state.global_step == state.max_steps:
+            wants_log = control.should_log
             self.run(state.global_step)
+            control.should_log = wants_log  # logging the evaluation has ticked off the step's own log
 
     def run(self, step: int) -> None:
         """Evaluate, write the outcomes, and log the figures."""
