@@ -1,6 +1,6 @@
 """Reinforcement learning of the included bootstrap policy on the ladder of docs/embedded.md.
 
-    python bench/grpo.py run FOLDER [--seed 0] [--variant plain] [--steps 200]
+    python bench/grpo.py run FOLDER [--seed 0] [--variant plain] [--steps 120]
     python bench/grpo.py record FOLDER
 
 `run` trains one policy in FOLDER/VARIANT-SEED, and continues it there if it was stopped. Variants change one thing:
@@ -153,7 +153,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--variant", choices=VARIANTS, default="plain")
-    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=120)
     given = parser.parse_args()
     if given.what == "run":
         run(given.folder, given.variant, given.seed, given.steps)

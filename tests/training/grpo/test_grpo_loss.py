@@ -12,6 +12,7 @@ from support.grpo_rollouts import made_rollout
 from support.textbook_grpo import textbook_loss
 from support.tiny_model import save_tiny_model
 
+from treestar.policy.models import load_causal_model
 from treestar.training.base_policy import load_base
 from treestar.training.grpo.config import GRPOConfig
 from treestar.training.grpo.rollouts import Rollout
@@ -84,7 +85,8 @@ def test_the_loss_is_the_textbooks(
     settings = {"loss_type": loss_type, "beta": beta, "epsilon_high": epsilon_high, "temperature": temperature}
     # Two passes over the trajectories: the second sees weights that did not sample them.
     trainer = trainer_with(base, tmp_path, made, iterations=2, **settings)
-    old = copy.deepcopy(trainer.model)
+    # Not a copy of the trainer's: TRL's forward pass would still be that of the original.
+    old = load_causal_model(base, dtype=torch.float32)
     batch = batch_of(trainer, 8)
     assert batch["advantages"].tolist() == pytest.approx(ADVANTAGES, rel=1e-5)
     moved(trainer.model)

@@ -119,9 +119,9 @@ def tool_user(read: str, index: int) -> str:
     """A `tir` reply whose first block fails in candidate 0."""
     if "```output" not in read:
         name = "unknown" if index == 0 else "1"
-        return f"I compute it.\n\n```python\nprint({name})\n```\n"
+        return f"I compute it.\n```python\nprint({name})\n```\n"
     if "NameError" in read and read.count("```output") == 1:
-        return "I correct it.\n\n```python\nprint(2)\n```\n"
+        return "I correct it.\n```python\nprint(2)\n```\n"
     return "So the sum is \\boxed{2}."
 
 
