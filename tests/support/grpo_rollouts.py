@@ -47,10 +47,12 @@ class ScriptedModel(LocalPolicy):
         return Generated(text, end is not None, len(ids[:most]) + (end is not None), -1.0, tuple(ids[:most]), end)
 
 
-def scripted(script: Script, step_format: str, max_tokens: int = 1000, context: int = 4096) -> Components:
-    """Components that sample what the script writes and run its code in the sandbox; the caller closes the executor."""
+def scripted(
+    script: Script, step_format: str, executor: SandboxExecutor, max_tokens: int = 1000, context: int = 4096
+) -> Components:
+    """Components that sample what the script writes and run its code in the sandbox."""
     policy = OwnTokensPolicy(ScriptedModel(script, step_format, context), max_tokens)
-    return Components(policy, SandboxExecutor(), AnswerVerifier())
+    return Components(policy, executor, AnswerVerifier())
 
 
 def made_rollout(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,35 +25,41 @@ from treestar.training.grpo.reward_functions import reward_functions
 from treestar.training.grpo.rollouts import Rollout, sample_groups
 from treestar.training.grpo.sampling import Sampled, sample_for_step
 from treestar.types import Problem, State, TreestarError
+from treestar.verifier.sandbox import SandboxExecutor
+
+LOOP = asyncio.new_event_loop()
 
 
-def run(components: Components, work: Callable[[Components], Any]) -> Any:
-    async def whole() -> Any:
-        try:
-            return await work(components)
-        finally:
-            await components.executor.close()
+@pytest.fixture(scope="module", autouse=True)
+def sandbox() -> Iterator[None]:
+    """One sandbox for all tests of this file, because it takes a second to start."""
+    executor = SandboxExecutor()
+    EXECUTORS.append(executor)
+    yield
+    EXECUTORS.clear()
+    LOOP.run_until_complete(executor.close())
+    LOOP.close()
 
-    return asyncio.run(whole())
+
+EXECUTORS: list[SandboxExecutor] = []
+
+
+def parts_of(script: Script, step_format: str, max_tokens: int = 1000, context: int = 4096) -> Components:
+    return scripted(script, step_format, EXECUTORS[0], max_tokens, context)
 
 
 def groups_of(script: Script, step_format: str, count: int = 2, problems: int = 1, **settings: Any) -> Any:
     config = GRPOConfig(**settings)
-    return run(
-        scripted(script, step_format, config.max_tokens),
-        lambda parts: sample_groups(sums(problems), count, config, parts, 0),
-    )
+    parts = parts_of(script, step_format, config.max_tokens)
+    return LOOP.run_until_complete(sample_groups(sums(problems), count, config, parts, 0))
 
 
 def sampled(script: Script, chosen: Sequence[int] = (0, 1), problems: int = 6, **settings: Any) -> Sampled:
     config = GRPOConfig(**{"group_size": 2, **settings})
-    found: Sampled = run(
-        scripted(script, "rstar"),
-        lambda parts: sample_for_step(
-            chosen, sums(problems), config, parts, reward_functions(config), PassRates.unknown(problems), "key"
-        ),
+    parts, rates = parts_of(script, "rstar"), PassRates.unknown(problems)
+    return LOOP.run_until_complete(
+        sample_for_step(chosen, sums(problems), config, parts, reward_functions(config), rates, "key")
     )
-    return found
 
 
 def texts(rollout: Rollout) -> tuple[str, str]:
@@ -91,9 +97,9 @@ def test_the_policy_reads_exactly_the_tokens_it_wrote() -> None:
             ids = [token for each in found.token_ids for token in (tag if each == one else [each])]
             return type(found)(found.text, found.ended, len(ids), -1.0, tuple(ids), found.end_token)
 
-    parts = scripted(answering(lambda *_: True), "rstar")
+    parts = parts_of(answering(lambda *_: True), "rstar")
     parts.policy.policy.__class__ = OtherTokens  # type: ignore[attr-defined]
-    [[rollout]] = run(parts, lambda parts: sample_groups(sums(1), 1, GRPOConfig(), parts, 0))
+    [[rollout]] = LOOP.run_until_complete(sample_groups(sums(1), 1, GRPOConfig(), parts, 0))
     read = parts.policy.policy.read  # type: ignore[attr-defined]
     whole = rollout.prompt_ids + rollout.completion_ids
     assert len(read) == 3
@@ -159,12 +165,9 @@ def test_a_trajectory_has_at_most_the_allowed_tokens() -> None:
 def test_a_prompt_that_leaves_no_room_gives_no_group_and_is_replaced() -> None:
     config = GRPOConfig(group_size=2)
     problems = [Problem("What is 0 plus 2?" + " " * 3000, "2", "long"), *sums(3)]
-    parts = scripted(answering(lambda question, index: index == 0), "rstar", context=1500)
-    found = run(
-        parts,
-        lambda parts: sample_for_step(
-            [0, 1], problems, config, parts, reward_functions(config), PassRates.unknown(4), "key"
-        ),
+    parts = parts_of(answering(lambda question, index: index == 0), "rstar", context=1500)
+    found = LOOP.run_until_complete(
+        sample_for_step([0, 1], problems, config, parts, reward_functions(config), PassRates.unknown(4), "key")
     )
     assert found.unusable == 1
     assert [len(group) for group in found.groups] == [2, 2]

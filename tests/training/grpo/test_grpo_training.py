@@ -14,7 +14,6 @@ from support.grpo_rollouts import sums
 from support.tiny_model import save_tiny_model
 
 from treestar.policy import load_policy
-from treestar.policy.models import shipped_path
 from treestar.training.grpo import train as training
 from treestar.training.grpo import writer
 from treestar.training.grpo.config import GRPOConfig
@@ -32,12 +31,18 @@ def problems(count: int = 4) -> list[Problem]:
     ]
 
 
-def length(completions: Any, generated_tokens: list[int], **_: Any) -> list[float]:
+def place(completions: Any, **_: Any) -> list[float]:
     """A reward with contrast whatever the policy writes."""
-    return [tokens / 100 for tokens in generated_tokens]
+    return [float(index) for index in range(len(completions))]
 
 
-LENGTH = {f"{__name__}:length": 1.0}
+PLACE = {f"{__name__}:place": 1.0}
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A policy that writes random bytes up to the limit."""
+    return str(save_tiny_model(tmp_path_factory.mktemp("base"), treestar_format="rstar"))
 
 
 def weights(folder: str | Path) -> dict[str, torch.Tensor]:
@@ -56,13 +61,14 @@ def without_seconds(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def test_a_resumed_training_has_the_curve_and_weights_of_an_uninterrupted_one(tmp_path: Path) -> None:
+def test_a_resumed_training_has_the_curve_and_weights_of_an_uninterrupted_one(tiny: str, tmp_path: Path) -> None:
     """Killed after a checkpoint; with the pass rates that the choice of problems depends on."""
-    config = GRPOConfig(**SMALL, steps=3, save_steps=1, temperature=1.5, choose_by="pass_rate", rewards=LENGTH)
-    held_out = {"sums": problems(2)}
+    small = {**SMALL, "max_tokens": 10, "max_step_tokens": 10}
+    config = GRPOConfig(**small, steps=3, save_steps=1, choose_by="pass_rate", rewards=PLACE, learning_rate=1e-3)
+    held_out = {"sums": sums(2)}
     arguments: dict[str, Any] = {"held_out": held_out, "evaluate_every": 2, "evaluation_samples": 2}
     told: list[Any] = []
-    whole = train_grpo(problems(), BASE, tmp_path / "whole", config, on_progress=told.append, **arguments)
+    whole = train_grpo(sums(4), tiny, tmp_path / "whole", config, on_progress=told.append, **arguments)
     assert {path.name for path in (tmp_path / "whole").iterdir()} == FILES | {"training.json", "evaluations"}
     assert json.loads((tmp_path / "whole" / "training.json").read_text()) == whole
     evaluated = [each.step for each in told if "eval_greedy" in each.figures]
@@ -70,7 +76,7 @@ def test_a_resumed_training_has_the_curve_and_weights_of_an_uninterrupted_one(tm
     assert {path.name for path in (tmp_path / "whole" / "evaluations").iterdir()} == {
         f"step-00000{step}.json" for step in evaluated
     }
-    before, after = weights(shipped_path("policy", BASE)), weights(tmp_path / "whole")
+    before, after = weights(tiny), weights(tmp_path / "whole")
     assert any(not torch.equal(before[name], after[name]) for name in before)
 
     def kill(progress: Any) -> None:
@@ -79,17 +85,17 @@ def test_a_resumed_training_has_the_curve_and_weights_of_an_uninterrupted_one(tm
 
     out = tmp_path / "killed"
     with pytest.raises(Killed):
-        train_grpo(problems(), BASE, out, config, on_progress=kill, **arguments)
+        train_grpo(sums(4), tiny, out, config, on_progress=kill, **arguments)
     with pytest.raises(TreestarError, match="--resume"):
-        train_grpo(problems(), BASE, out, config, **arguments)
+        train_grpo(sums(4), tiny, out, config, **arguments)
     with pytest.raises(TreestarError, match=r"made with other settings \(problems\)"):
-        train_grpo(problems(3), BASE, out, config, resume=True, **arguments)
-    resumed = train_grpo(problems(), BASE, out, config, resume=True, **arguments)
+        train_grpo(sums(3), tiny, out, config, resume=True, **arguments)
+    resumed = train_grpo(sums(4), tiny, out, config, resume=True, **arguments)
     assert resumed["resumed_from"] == "checkpoint-2"
     assert without_seconds(resumed["log"])[:-1] == without_seconds(whole["log"])[:-1]
     found = weights(out)
     assert all(torch.equal(after[name], found[name]) for name in after)
-    assert load_policy(str(out)).format.name == load_policy(BASE).format.name
+    assert load_policy(str(out)).format.name == "rstar"
 
 
 def test_every_figure_is_logged_and_no_second_model_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +105,7 @@ def test_every_figure_is_logged_and_no_second_model_is_kept(tmp_path: Path, monk
     policies: list[Any] = []
     make = writer.TransformersPolicy
     monkeypatch.setattr(writer, "TransformersPolicy", lambda *a, **k: policies.append(make(*a, **k)) or policies[-1])
-    config = GRPOConfig(**SMALL, steps=1, temperature=1.5, rewards=LENGTH)
+    config = GRPOConfig(**SMALL, steps=1, temperature=1.5, rewards=PLACE)
     report = train_grpo(problems(), BASE, tmp_path, config)
     assert len(loaded) == len(policies) == 1
     assert policies[0].model is loaded[0]
@@ -120,11 +126,10 @@ def test_every_figure_is_logged_and_no_second_model_is_kept(tmp_path: Path, monk
     assert report["data"] == {"problems": 4, "held_out": 0}
 
 
-def test_without_any_contrast_the_training_stops_with_a_sentence(tmp_path: Path) -> None:
-    base = save_tiny_model(tmp_path / "base", treestar_format="rstar")
+def test_without_any_contrast_the_training_stops_with_a_sentence(tiny: str, tmp_path: Path) -> None:
     config = GRPOConfig(**{**SMALL, "max_tokens": 8}, steps=9, patience=2)
     with pytest.raises(TreestarError, match="in the last 2 samplings all trajectories of each problem had the same"):
-        train_grpo(sums(4), str(base), tmp_path / "out", config)
+        train_grpo(sums(4), tiny, tmp_path / "out", config)
 
 
 def test_weights_that_are_no_numbers_are_a_sentence(tmp_path: Path) -> None:
