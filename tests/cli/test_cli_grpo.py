@@ -30,9 +30,19 @@ evaluation: {{cells: [{{family: chain_sum, level: easy}}], problems: 4, every: 2
 """
 
 
-def treestar(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    code = main([str(argument) for argument in arguments])
-    return (code, *capsys.readouterr())
+@pytest.fixture
+def treestar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Call the command in this process: exit code, stdout, stderr. It must never end with a traceback."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["treestar", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        return ended.value.code or 0, out, err
+
+    return call
 
 
 def job_file(folder: Path, steps: int = 1) -> Path:
@@ -41,9 +51,9 @@ def job_file(folder: Path, steps: int = 1) -> Path:
     return path
 
 
-def test_a_job_is_run_from_its_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_job_is_run_from_its_file(treestar, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    code, _, said = treestar(capsys, "train", "grpo", job_file(tmp_path), "--out", out)
+    code, _, said = treestar("train", "grpo", job_file(tmp_path), "--out", out)
     assert code == 0, said
     assert re.search(r"step 0: greedy \d+\.\d% \(\d+\.\d% to \d+\.\d%\)", said)
     assert re.search(r"step 1 of 1  reward .*  correct .*  entropy .*  without contrast .*  [\d,]+ tokens/s", said)
@@ -66,7 +76,7 @@ def test_a_job_is_run_from_its_file(capsys: pytest.CaptureFixture[str], tmp_path
     ],
 )
 def test_bad_input_is_one_clear_sentence(
-    capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, sentence: str, tmp_path: Path
+    treestar, arguments: list[str], code: int, sentence: str, tmp_path: Path
 ) -> None:
     (tmp_path / "wrong.yaml").write_text(JOB.format(steps=1).replace("steps", "stepz"))
     (tmp_path / "empty.yaml").write_text("policy: embedded")
@@ -76,13 +86,13 @@ def test_bad_input_is_one_clear_sentence(
         "WRONG": tmp_path / "wrong.yaml",
         "EMPTY": tmp_path / "empty.yaml",
     }
-    ended, out, err = treestar(capsys, "train", "grpo", *(named.get(each, each) for each in arguments))
+    ended, out, err = treestar("train", "grpo", *(named.get(each, each) for each in arguments))
     assert ended == code, err
     assert sentence in re.sub(r"\s+", " ", out + err)
 
 
-def test_show_prints_every_field(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    code, printed, _ = treestar(capsys, "train", "grpo", job_file(tmp_path), "--show")
+def test_show_prints_every_field(treestar, tmp_path: Path) -> None:
+    code, printed, _ = treestar("train", "grpo", job_file(tmp_path), "--show")
     assert code == 0
     assert "epsilon_high: 0.28" in printed
 
@@ -98,10 +108,10 @@ def curve_of(out: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.slow
-def test_a_killed_job_is_resumed_to_the_same_curve(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_killed_job_is_resumed_to_the_same_curve(treestar, tmp_path: Path) -> None:
     job = job_file(tmp_path, steps=4)
     whole, out = tmp_path / "whole", tmp_path / "killed"
-    code, _, said = treestar(capsys, "train", "grpo", job, "--out", whole)
+    code, _, said = treestar("train", "grpo", job, "--out", whole)
     assert code == 0, said
     command = [sys.executable, "-m", "treestar", "train", "grpo", str(job), "--out", str(out)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -112,10 +122,10 @@ def test_a_killed_job_is_resumed_to_the_same_curve(capsys: pytest.CaptureFixture
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    code, _, said = treestar(capsys, "train", "grpo", job, "--out", out)
+    code, _, said = treestar("train", "grpo", job, "--out", out)
     assert code == 1
     assert "--resume" in said
-    code, _, said = treestar(capsys, "train", "grpo", "--out", out, "--resume")
+    code, _, said = treestar("train", "grpo", "--out", out, "--resume")
     assert code == 0, said
     assert curve_of(out) == curve_of(whole)
 

@@ -41,7 +41,7 @@ def test_a_job_is_written_and_read_back() -> None:
         ("steps: 1", "steps: 0", "training.steps must be a whole number, 1 or more, not 0"),
         ("steps: 1", "epochs: 2", "training.epochs is not a field"),
         ("every: 1", "every: 0", "evaluation.every must be"),
-        ("cells: [{family: chain_sum, level: easy}], ", "", "CurveConfig.cells and .sets are both empty"),
+        ("cells: [{family: chain_sum, level: easy}], ", "", "evaluation.cells and .sets are both empty"),
         ("problems: 4}", "problems: 4, from_round: 2}", "a GRPO job has no rounds"),
         ("executed: 0.1", "politeness: 0.1", "training.rewards must be weights of correct"),
     ],
