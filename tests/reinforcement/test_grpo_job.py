@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,13 @@ def test_a_job_is_written_and_read_back() -> None:
     assert job.evaluation is not None
     assert job.evaluation.split == "test"
     assert job_from_yaml(GRPOJob, job_as_yaml(job), "again") == job
+
+
+def test_the_guides_job_is_one() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "guides" / "grpo.md").read_text()
+    [text] = re.findall(r"^```yaml\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
+    job = job_from_yaml(GRPOJob, text, "the guide's job")
+    assert job.training.problems_per_step * job.training.group_size % job.training.batch_size == 0
 
 
 @pytest.mark.parametrize(
