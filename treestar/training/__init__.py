@@ -3,7 +3,6 @@
 
 A new training is a folder next to these, with the same files:
 
-
     config.py    a dataclass that extends `run.FineTuningConfig` or `run.OptimizationConfig`
     data.py      trees or rows to tensors; determines how often each item is used, and has a `fingerprint`. (`grpo`
                  samples its data: `rollouts.py`, `groups.py`, `sampling.py`)
