@@ -13,6 +13,7 @@ from treestar.policy.programs import writing_programs
 from treestar.search.answer import AnswerGroups
 from treestar.search.baselines import sample
 from treestar.search.config import SamplesConfig
+from treestar.search.engine import grown
 from treestar.search.expansion import Components, Search
 from treestar.search.tree import Node, TerminalReason, Tree
 from treestar.training.grpo.config import GRPOConfig
@@ -90,15 +91,9 @@ async def sample_group(
     assert isinstance(policy, OwnTokensPolicy)
     settings = sampling_of(config, count).completed(policy.recommended)
     tree = Tree(problem, "grpo", settings.to_json(), seed)
-    interpreter = await components.executor.open()
     continues = policy.format.shows_errors if config.after_error is None else config.after_error == "continue"
-    groups = AnswerGroups(components.verifier)
-    search = Search(settings, components, tree, interpreter, groups, Event(), survives_errors=continues)
-    try:
-        await search.begin()
-        await sample(search)
-    finally:
-        await interpreter.close()
+    search = Search(settings, components, tree, AnswerGroups(components.verifier), Event(), survives_errors=continues)
+    await grown(search, sample)
     if tree.root.terminal is not None:
         return []
     return list(await asyncio.gather(*(judged(tree, node, policy, components) for node in tree.terminals())))
