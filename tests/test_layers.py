@@ -23,6 +23,7 @@ LAYERS = [
     {"benchmarks"},
     {"allocation"},
     {"selfevolve"},
+    {"reinforcement"},
     {"results_file"},
     {"solver"},
     {"serve"},

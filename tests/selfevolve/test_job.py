@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,10 +15,10 @@ pytest.importorskip("reasoning_gym")
 from treestar.benchmarks.gym import split_of
 from treestar.selfevolve.bound.exploration import ExplorationConfig
 from treestar.selfevolve.job import Job, begun_job, job_text, load_as, load_job, preset_names, preset_path, read_job
-from treestar.selfevolve.problems import cell_of, evaluation_problems, training_problems
+from treestar.selfevolve.problems import TrainingProblems, cell_of, evaluation_problems, training_problems
 from treestar.selfevolve.rounds import begin
 from treestar.selfevolve.trainings import ppm_base_of
-from treestar.types import TreestarError
+from treestar.types import Problem, TreestarError
 
 SMALL = """
 problems:
@@ -28,6 +29,10 @@ rounds:
   - {mode: terminal, search: {max_rollouts: 4}}
   - {mode: ppm, escalation: [{max_rollouts: 64}, {max_rollouts: 128, temperature: 1.2}]}
 """
+
+
+def training_of(job: Job, measured: Iterable[Problem] = ()) -> TrainingProblems:
+    return training_problems(job.problems, job.seed, measured)
 
 
 def test_an_escalation_explores_as_its_round_does_unless_it_says_otherwise() -> None:
@@ -139,19 +144,19 @@ def test_a_job_that_cannot_be_read_says_so(tmp_path: Path) -> None:
 
 
 def test_problems_are_of_the_training_split_and_come_in_their_rounds() -> None:
-    found = training_problems(read_job(SMALL, "job"), [])
+    found = training_of(read_job(SMALL, "job"))
     first, second = found.of_round(1), found.of_round(2)
     assert [cell_of(problem) for problem in first] == ["chain_sum/easy"] * 3
     assert [cell_of(problem) for problem in second] == ["chain_sum/easy"] * 3 + ["gcd/mid"] * 2
     assert all(split_of(problem.question) == "train" for problem in second)
-    other = training_problems(read_job(SMALL + "seed: 1", "job"), [])
+    other = training_of(read_job(SMALL + "seed: 1", "job"))
     assert not {problem.question for problem in second} & {problem.question for problem in other.of_round(2)}
 
 
 def test_expressions_can_be_asked_for_in_other_words() -> None:
     cell = "family: basic_arithmetic, level: easy, problems: 40"
     job = read_job(f"problems: {{gym: [{{{cell}}}, {{{cell}, reworded: true}}]}}\nrounds: [{{mode: terminal}}]", "job")
-    found = training_problems(job, []).of_round(1)
+    found = training_of(job).of_round(1)
     plain, worded = found[:40], found[40:]
     assert all(problem.question.startswith("Calculate ") for problem in plain)
     assert {problem.question.split()[0] for problem in worded} == {"What", "Compute", "Evaluate:", "Solve"}
@@ -174,7 +179,7 @@ def data_job(folder: Path, questions: list[str], measured: list[str]) -> Job:
 def test_what_is_measured_with_or_was_there_before_is_not_trained_on(tmp_path: Path) -> None:
     job = data_job(tmp_path, ["one?", "two?", "three?", "two?"], ["three  ?", "two?"])
     measured = evaluation_problems(job.evaluation)
-    found = training_problems(job, [problem for each in measured.values() for problem in each])
+    found = training_of(job, [problem for each in measured.values() for problem in each])
     assert [(problem.id, problem.question) for problem in found.of_round(1)] == [("a-1", "one?"), ("a-3", "three?")]
     assert (found.duplicates, found.evaluated) == (2, 2)
 
@@ -183,7 +188,7 @@ def test_a_program_to_be_written_is_no_training_problem(tmp_path: Path) -> None:
     job = data_job(tmp_path, ["one?"], ["two?"])
     (tmp_path / "b.jsonl").write_text('{"question": "?", "entry_point": "f", "tests": "assert f()", "id": "x"}')
     with pytest.raises(TreestarError, match=r"problem 'x' of jsonl:.* is not a math problem"):
-        training_problems(job, [])
+        training_of(job)
 
 
 def test_a_ppm_starts_from_the_policy_or_from_the_latest_ppm(tmp_path: Path) -> None:

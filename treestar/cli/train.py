@@ -1,16 +1,17 @@
-"""`treestar train`: fine-tune a policy, train a process preference model, or a difficulty model."""
+"""`treestar train`: fine-tune a policy, reinforce one, train a process preference model, or a difficulty model."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
 
 from treestar.cli.options import MODELS, GroupedCommand, config_from_options, with_config_options
-from treestar.cli.progress import quiet_transformers
+from treestar.cli.progress import LiveBar, quiet_transformers
 from treestar.cli.training_progress import TrainingDisplay
 from treestar.cli.tree_files import TREES_HELP, TreesOption, read_all
 from treestar.policy.models import DEFAULT_POLICY
@@ -23,12 +24,14 @@ if TYPE_CHECKING:
 
 __all__ = ["ResumeOption", "difficulty", "ppm", "read_training_arguments", "run_training", "train"]
 
+DisplayT = TypeVar("DisplayT", bound=LiveBar)
+
 SKIPPED_NAMED = 10
 """Maximum number of skipped trees to list; training.json lists all."""
 
 train = typer.Typer(
-    help="Fine-tune a policy (sft), train a process preference model (ppm) from search trees, or a difficulty model "
-    "from samples."
+    help="Fine-tune a policy (sft) or train a process preference model (ppm) from search trees, train a policy from "
+    "rewards (grpo), or a difficulty model from samples."
 )
 
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint in --out.")]
@@ -148,18 +151,64 @@ def ppm(
     run_training(out, work)
 
 
+@train.command(cls=GroupedCommand)
+def grpo(
+    job: Annotated[
+        Path | None,
+        typer.Argument(help="A YAML file that describes the job (docs/guides/grpo.md).", show_default=False),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the policy, training.json and the report.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the job in --out; the job file can then be left out.")
+    ] = False,
+    show: Annotated[bool, typer.Option("--show", help="Print the job with all its fields, and exit.")] = False,
+) -> None:
+    """Train a policy from the rewards of its own executed trajectories (GRPO).
+
+    Start it with `torchrun` or `accelerate launch` to train on several devices.
+    """
+    from treestar.config.job_files import job_as_yaml
+    from treestar.reinforcement.job import JOB, load_grpo_job
+
+    if job is None and not (resume and out is not None and (out / JOB).exists()):
+        raise typer.BadParameter("give a job file, or with --resume the folder of a job that has begun")
+    chosen = load_grpo_job(job or Path(str(out)) / JOB)
+    if show:
+        print(job_as_yaml(chosen), end="")
+        return
+    if out is None:
+        raise typer.BadParameter("give --out, the folder for the policy and the report")
+    from treestar.cli.grpo_progress import GRPODisplay
+    from treestar.reinforcement.run import run_grpo_job
+
+    with training_display(GRPODisplay, out) as display:
+        report = run_grpo_job(chosen, out, resume=resume, say=display.say, on_progress=display.on_progress)
+        display.on_report(report)
+        display.say(f"written: {out}")
+
+
 def run_training(out: Path, work: Callable[[TrainingDisplay], dict[str, Any]]) -> None:
     """Run `work`, which trains and returns its report, and show its progress in the main process."""
+    with training_display(TrainingDisplay, out) as display:
+        display.on_report(work(display))
+        display.say(f"written: {out}")
+
+
+@contextmanager
+def training_display(display_class: Callable[[Console], DisplayT], out: Path) -> Iterator[DisplayT]:
+    """A display that shows nothing except in the main process.
+
+    Raises:
+        TreestarError: the user interrupted what was done inside; the message says how to continue.
+    """
     quiet_transformers()
-    with TrainingDisplay(Console(stderr=True, soft_wrap=True, quiet=not is_main_process())) as display:
-        try:
-            report = work(display)
-        except KeyboardInterrupt:
-            raise TreestarError(
-                f"interrupted; run the same command with --resume to continue from the last checkpoint: {out}"
-            ) from None
-    display.on_report(report)
-    display.say(f"written: {out}")
+    try:
+        with display_class(Console(stderr=True, soft_wrap=True, quiet=not is_main_process())) as display:
+            yield display
+    except KeyboardInterrupt:
+        raise TreestarError(
+            f"interrupted; run the same command with --resume to continue from the last checkpoint: {out}"
+        ) from None
 
 
 def stored_rows(paths: Sequence[Path]) -> list[SFTRow]:

@@ -117,6 +117,8 @@ class Search(Generic[ConfigT_co]):
     """Can be set from any thread, to end the search and return what it has found."""
     on_progress: Callable[[Search[SearchConfig]], None] = lambda _: None
     """Called after every wave."""
+    survives_errors: bool = False
+    """A step whose code failed does not end its trajectory: the next one runs in the state before it."""
     stats: SearchStats = field(default_factory=SearchStats)
     started: float = field(default_factory=time.perf_counter)
     interpreter: Interpreter = field(init=False)
@@ -192,6 +194,9 @@ class Search(Generic[ConfigT_co]):
             candidates = await self.merge_and_run(leaf, proposal.steps)
         for candidate in candidates:
             classify(candidate, policy)
+            if self.survives_errors and candidate.failure == "error" and candidate.step.ending == "step":
+                candidate.failure = None
+                candidate.execution = replace(candidate.execution, snapshot=leaf.execution.snapshot)
         return Expansion(proposal, candidates)
 
     async def merge_and_run(self, leaf: Node, steps: Sequence[Step]) -> list[Candidate]:

@@ -21,8 +21,8 @@ from typing import Any, Literal
 
 from treestar.benchmarks.gym_levels import LEVELS
 from treestar.config.checks import check_number, check_whole, invalid
+from treestar.config.job_files import job_as_yaml, job_from_file, job_from_yaml
 from treestar.config.renamed import AcceptsOldNames, silently, warn_of_renaming
-from treestar.config.values import config_from_values, config_to_values
 from treestar.policy.formats import FormatName
 from treestar.policy.models import DEFAULT_POLICY, Dtype
 from treestar.search import MCTSConfig
@@ -39,6 +39,7 @@ __all__ = [
     "EvaluationCell",
     "EvaluationConfig",
     "GymSource",
+    "HeldOutProblems",
     "Job",
     "Measure",
     "Mode",
@@ -231,8 +232,8 @@ class EvaluationCell:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluationConfig:
-    """The evaluation after each round, and of the bootstrap policy before the first, on problems never trained on."""
+class HeldOutProblems:
+    """Problems to evaluate on, which are never trained on."""
 
     cells: tuple[EvaluationCell, ...] = ()
     split: Literal["validation", "test"] = "test"
@@ -241,6 +242,17 @@ class EvaluationConfig:
     """Data sets, by the names that `treestar bench` accepts."""
     problems: int = 40
     """Maximum number of problems per cell or set."""
+
+    def __post_init__(self) -> None:
+        if not self.cells and not self.sets:
+            raise ValueError(f"{type(self).__name__}.cells and .sets are both empty: give at least one")
+        check_whole(self, "problems")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig(HeldOutProblems):
+    """The evaluation after each round, and of the bootstrap policy before the first, on problems never trained on."""
+
     seeds: int = 1
     """Number of searches per problem."""
     search: MCTSConfig = field(default_factory=MCTSConfig)
@@ -248,9 +260,8 @@ class EvaluationConfig:
     measures: tuple[Measure, ...] = ("greedy", "search", "ppm_fixed_policy")
 
     def __post_init__(self) -> None:
-        if not self.cells and not self.sets:
-            raise ValueError("EvaluationConfig.cells and .sets are both empty: give at least one")
-        check_whole(self, "problems", "seeds")
+        super().__post_init__()
+        check_whole(self, "seeds")
         if self.search.gold:
             raise ValueError("EvaluationConfig.search.gold must be false: an evaluation must not use gold answers")
 
@@ -311,20 +322,8 @@ def load_as(job: Job, model: str, out: Path) -> str:
 
 
 def load_job(path: str | Path, tell: Callable[[str, str], None] = warn_of_renaming) -> Job:
-    """The job in a YAML file.
-
-    Args:
-        tell: called with the old and the new name of each setting that the file gives by its old name.
-
-    Raises:
-        TreestarError: the file cannot be read or is not a job; the message names the field.
-    """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise TreestarError(f"job {path} cannot be read: {reason}") from error
-    return read_job(text, f"job {path}", tell)
+    """The job in a YAML file; see `job_from_file`."""
+    return job_from_file(Job, path, tell)
 
 
 def begun_job(out: Path) -> Job:
@@ -334,23 +333,12 @@ def begun_job(out: Path) -> Job:
 
 def read_job(text: str, name: str, tell: Callable[[str, str], None] = warn_of_renaming) -> Job:
     """The job in a YAML text; errors call it `name`. Raises TreestarError as `load_job` does."""
-    try:
-        from treestar.config.strict_yaml import InvalidYAML, read_yaml
-    except ImportError as error:
-        raise TreestarError("jobs need an extra package: pip install 'treestar[train]'") from error
-    try:
-        return config_from_values(Job, read_yaml(text), tell=tell)
-    except InvalidYAML as error:
-        raise TreestarError(f"{name} is not YAML: {' '.join(str(error).split())}") from error
-    except ValueError as error:
-        raise TreestarError(f"{name}: {error}") from error
+    return job_from_yaml(Job, text, name, tell)
 
 
 def job_text(job: Job) -> str:
     """The job with all its fields as YAML; the inverse of `read_job`."""
-    import yaml
-
-    return str(yaml.safe_dump(config_to_values(job), sort_keys=False, allow_unicode=True))
+    return job_as_yaml(job)
 
 
 def preset_names() -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
@@ -10,7 +10,7 @@ from random import Random
 from treestar.benchmarks.datasets import from_hub, load_problems, read_jsonl
 from treestar.benchmarks.gym import make_problems
 from treestar.benchmarks.rewording import reworded
-from treestar.selfevolve.job import DataSource, EvaluationConfig, GymSource, Job
+from treestar.selfevolve.job import DataSource, GymSource, HeldOutProblems, ProblemsConfig
 from treestar.types import Problem, TreestarError
 
 __all__ = [
@@ -56,22 +56,25 @@ class TrainingProblems:
         )
 
 
-def training_problems(job: Job, measured: Iterable[Problem]) -> TrainingProblems:
-    """The training problems of a job, without those in `measured`.
+def training_problems(
+    wanted: ProblemsConfig, seed: int, measured: Iterable[Problem], kinds: Collection[str] = ("math",)
+) -> TrainingProblems:
+    """The training problems of a job with that seed, without those in `measured`.
 
     Their ids are distinct. `metadata["cell"]` is their label in reports.
 
     Raises:
-        TreestarError: a source cannot be loaded, or contains something other than math problems.
+        TreestarError: a source cannot be loaded, or contains problems of another kind than `kinds`.
     """
     held_out = {key_of(problem) for problem in measured}
     seen: set[str] = set()
     by_source: list[tuple[GymSource | DataSource, tuple[Problem, ...]]] = []
     duplicates = evaluated = 0
-    sources: list[GymSource | DataSource] = [*job.problems.gym, *job.problems.data]
+    sources: list[GymSource | DataSource] = [*wanted.gym, *wanted.data]
     for source in sources:
         kept = []
-        for problem in gym_problems(source, job.seed) if isinstance(source, GymSource) else data_problems(source):
+        found = gym_problems(source, seed) if isinstance(source, GymSource) else data_problems(source, kinds)
+        for problem in found:
             key = key_of(problem)
             duplicates += key in seen
             evaluated += key in held_out
@@ -82,7 +85,7 @@ def training_problems(job: Job, measured: Iterable[Problem]) -> TrainingProblems
     return TrainingProblems(by_source, duplicates, evaluated)
 
 
-def evaluation_problems(config: EvaluationConfig | None) -> Mapping[str, Sequence[Problem]]:
+def evaluation_problems(config: HeldOutProblems | None) -> Mapping[str, Sequence[Problem]]:
     """The evaluation problems of a job, by cell or set.
 
     Raises:
@@ -124,7 +127,7 @@ def make_gym_problems(family: str, level: str, split: str, count: int, seed: int
     return [problem_of_set(problem, f"{family}/{level}") for problem in problems]
 
 
-def data_problems(source: DataSource) -> list[Problem]:
+def data_problems(source: DataSource, kinds: Collection[str]) -> list[Problem]:
     kind, _, rest = source.name.partition(":")
     if kind == "jsonl":
         problems = read_jsonl(Path(rest).expanduser())
@@ -133,8 +136,10 @@ def data_problems(source: DataSource) -> list[Problem]:
         repository, _, config = path.partition(":")
         problems = from_hub(repository, config or None, split)
     for problem in problems:
-        if problem.kind != "math":
-            raise TreestarError(f"problem {problem.id!r} of {source.name} is not a math problem: remove it")
+        if problem.kind not in kinds:
+            raise TreestarError(
+                f"problem {problem.id!r} of {source.name} is not a {' or '.join(kinds)} problem: remove it"
+            )
     return [problem_of_set(problem, source.label, source.label) for problem in problems[: source.problems]]
 
 

@@ -65,7 +65,9 @@ def evolve(
     with locked(out) as lock:
         begin(job, out, resume)
         measured = evaluation_problems(job.evaluation)
-        training = training_problems(job, [problem for each in measured.values() for problem in each])
+        training = training_problems(
+            job.problems, job.seed, [problem for each in measured.values() for problem in each]
+        )
         progress.say(str(training))
         backends = backends or local_backends(job.bootstrap, job.step_format)
         run = RunningJob(job, out, training, measured, concurrency, backends, ray, progress, lock)

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from treestar.config.checks import check_choice, check_number, check_whole
 from treestar.storage.files import noticing_full_disk, read_json, write_json
@@ -24,6 +24,7 @@ from treestar.types import TreestarError
 
 __all__ = [
     "FineTuningConfig",
+    "OptimizationConfig",
     "Optimizer",
     "TrainingProgress",
     "check_folder",
@@ -32,8 +33,10 @@ __all__ = [
     "is_main_process",
     "last_checkpoint",
     "making_trainer",
+    "optimization_arguments",
     "optimizer_of",
     "process_count",
+    "process_rank",
     "train",
     "trainer_arguments",
 ]
@@ -50,11 +53,12 @@ LOSSES_LOGGED = 100
 
 
 @dataclass(frozen=True, kw_only=True)
-class FineTuningConfig:
+class OptimizationConfig:
     """The settings of every training. The defaults suit models from millions to billions of parameters."""
 
-    epochs: float = 2.0
-    """Passes over the training data."""
+    rate_scale: ClassVar[float] = 1.0
+    """The default learning rate is this times that of supervised fine-tuning."""
+
     optimizer: Optimizer = "adamw"
     """`adamw`, or for small models `muon`: Muon for the layers' matrices and AdamW for the rest (not with FSDP)."""
     learning_rate: float | None = None
@@ -62,8 +66,6 @@ class FineTuningConfig:
     width of 3,584, which is 7 billion parameters), and five times that with `muon`."""
     warmup: float = 0.05
     """Fraction of the steps in which the learning rate rises from 0."""
-    accumulation: int = 1
-    """Forward passes per step, in each process."""
     seed: int = 0
     """Seed of all random draws."""
     bf16: bool = False
@@ -78,9 +80,25 @@ class FineTuningConfig:
     def __post_init__(self) -> None:
         """Raises ValueError that names the field, the value and what is allowed."""
         check_choice(self, "optimizer")
-        check_number(self, "epochs", "learning_rate", above=0)
+        check_number(self, "learning_rate", above=0)
         check_number(self, "warmup", at_least=0, below=1)
-        check_whole(self, "accumulation", "save_steps")
+        check_whole(self, "save_steps")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FineTuningConfig(OptimizationConfig):
+    """The settings of trainings that pass over a fixed set of data."""
+
+    epochs: float = 2.0
+    """Passes over the training data."""
+    accumulation: int = 1
+    """Forward passes per step, in each process."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError that names the field, the value and what is allowed."""
+        super().__post_init__()
+        check_number(self, "epochs", above=0)
+        check_whole(self, "accumulation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,23 +122,30 @@ def trainer_arguments(config: FineTuningConfig, width: int, batches: float) -> d
         width: the model's hidden size.
         batches: forward passes per epoch, all processes together.
     """
+    steps = config.epochs * batches / (config.accumulation * process_count())
+    return {
+        **optimization_arguments(config, width),
+        "num_train_epochs": config.epochs,
+        "gradient_accumulation_steps": config.accumulation,
+        "save_strategy": "epoch" if config.save_steps is None else "steps",
+        "save_steps": config.save_steps or 1,
+        "logging_steps": max(1, round(steps / LOSSES_LOGGED)),
+    }
+
+
+def optimization_arguments(config: OptimizationConfig, width: int) -> dict[str, Any]:
+    """What `config` says about every training, as fields of `transformers.TrainingArguments`."""
     import torch
 
     has_accelerator = torch.accelerator.is_available()
-    steps = config.epochs * batches / (config.accumulation * process_count())
     return {
-        "num_train_epochs": config.epochs,
         "learning_rate": learning_rate(config, width),
         "warmup_steps": config.warmup,
-        "gradient_accumulation_steps": config.accumulation,
         "gradient_checkpointing": config.gradient_checkpointing,
         "bf16": config.bf16,
         "seed": config.seed,
         "report_to": config.report_to.split(","),
-        "save_strategy": "epoch" if config.save_steps is None else "steps",
-        "save_steps": config.save_steps or 1,
         "save_total_limit": 1,
-        "logging_steps": max(1, round(steps / LOSSES_LOGGED)),
         "logging_nan_inf_filter": False,
         "ddp_find_unused_parameters": False,
         "disable_tqdm": True,
@@ -130,11 +155,11 @@ def trainer_arguments(config: FineTuningConfig, width: int, batches: float) -> d
     }
 
 
-def learning_rate(config: FineTuningConfig, width: int) -> float:
-    return config.learning_rate or RATE_FACTORS[config.optimizer] / width**1.5
+def learning_rate(config: OptimizationConfig, width: int) -> float:
+    return config.learning_rate or config.rate_scale * RATE_FACTORS[config.optimizer] / width**1.5
 
 
-def optimizer_of(config: FineTuningConfig, width: int) -> tuple[Any, dict[str, Any]] | None:
+def optimizer_of(config: OptimizationConfig, width: int) -> tuple[Any, dict[str, Any]] | None:
     """The argument `optimizer_cls_and_kwargs` of transformers' Trainer."""
     if config.optimizer == "adamw":
         return None
@@ -169,7 +194,8 @@ def train(
 
     Args:
         make_trainer: creates the `transformers.Trainer`.
-        report: `settings`, `data` with its `tokens`, and the data's `fingerprint`, which together identify this run.
+        report: `settings`, `data` with its `tokens` where they are known before, and the data's `fingerprint`, which
+            together identify this run.
         data: the kind of data in the fingerprint, in one word, for errors.
         finish: called in the main process with the trainer and the folder of the trained model. Converts that model to
             the published one, and returns more entries for the report.
@@ -197,7 +223,7 @@ def train(
                 "seconds": seconds,
                 "steps": trainer.state.global_step,
                 "resumed_from": checkpoint and checkpoint.name,
-                "tokens": round(report["data"]["tokens"] * trainer.state.epoch),
+                "tokens": round(report["data"].get("tokens", 0) * trainer.state.epoch),
                 "losses": [[entry["step"], entry["loss"]] for entry in trainer.state.log_history if "loss" in entry],
             }
             report |= finish(trainer, out / "finished")
@@ -211,9 +237,14 @@ def process_count() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def process_rank() -> int:
+    """The number of this process among those that train together, from 0."""
+    return int(os.environ.get("RANK", "0"))
+
+
 def is_main_process() -> bool:
     """Whether this is the process that writes files and reports progress."""
-    return os.environ.get("RANK", "0") == "0"
+    return process_rank() == 0
 
 
 def check_folder(out: Path, resume: bool) -> None:

@@ -1,17 +1,121 @@
-"""The grader in the signatures of other libraries: reward functions of TRL and a metric of lighteval."""
+"""Rewards for reinforcement learning, in TRL's signature, and the grader as a metric of lighteval.
+
+A reward function takes the replies and columns of equal length, and returns a number for each reply, or None where it
+does not apply. `treestar train grpo` fills the columns from the trajectories that were executed, never from the decoded
+text, which contains what the executor wrote.
+"""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from treestar.verifier.grading.answers import equivalent, extract_answer
 from treestar.verifier.grading.questions import answer_f1, best_over_golds, stated_question_answer
 
-__all__ = ["accuracy_metric", "accuracy_reward", "question_reward"]
+__all__ = [
+    "accuracy_metric",
+    "accuracy_reward",
+    "brevity",
+    "correct",
+    "executed",
+    "overlong_penalty",
+    "question_reward",
+    "reasoning_and_answer",
+    "reasoning_present",
+]
 
 Completion = str | Sequence[Mapping[str, Any]]
 """The text of a reply, or the messages of a chat whose last one it is."""
+
+Rewards = list[float | None]
+
+REASONING_AND_ANSWER = {(True, True): 1.0, (True, False): 0.3, (False, True): 0.5, (False, False): 0.0}
+"""The reward by whether reasoning is present and whether the answer is right."""
+
+
+def correct(completions: Sequence[Completion], verdicts: Sequence[bool | None], **kwargs: Any) -> Rewards:  # noqa: ARG001
+    """1 for a right answer, 0 for a wrong or missing one.
+
+    Args:
+        verdicts: whether each answer is right: equivalent to the gold answer, or passing the unit tests; None if the
+            problem has neither.
+    """
+    return [None if verdict is None else float(verdict) for verdict in verdicts]
+
+
+def reasoning_present(completions: Sequence[Completion], has_reasoning: Sequence[bool], **kwargs: Any) -> Rewards:  # noqa: ARG001
+    """1 for a reply that gives reasons, 0 for one that only answers (`StepFormat.has_reasoning`)."""
+    return [float(each) for each in has_reasoning]
+
+
+def reasoning_and_answer(
+    completions: Sequence[Completion],  # noqa: ARG001
+    verdicts: Sequence[bool | None],
+    has_reasoning: Sequence[bool],
+    **kwargs: Any,  # noqa: ARG001
+) -> Rewards:
+    """1 for reasoning and a right answer, .5 for the answer only, .3 for reasoning only, 0 for neither; None without a
+    verdict."""
+    return [
+        None if verdict is None else REASONING_AND_ANSWER[reasoning, verdict]
+        for verdict, reasoning in zip(verdicts, has_reasoning, strict=True)
+    ]
+
+
+def executed(
+    completions: Sequence[Completion],  # noqa: ARG001
+    executed_steps: Sequence[int],
+    failed_steps: Sequence[int],
+    **kwargs: Any,  # noqa: ARG001
+) -> Rewards:
+    """The share of the executed steps that ran without an error; None for a trajectory that executed nothing."""
+    return [1.0 - failed / steps if steps else None for steps, failed in zip(executed_steps, failed_steps, strict=True)]
+
+
+def brevity(
+    completions: Sequence[Completion],  # noqa: ARG001
+    verdicts: Sequence[bool | None],
+    generated_tokens: Sequence[int],
+    group: Sequence[str],
+    **kwargs: Any,  # noqa: ARG001
+) -> Rewards:
+    """The length reward of Kimi k1.5 (arXiv 2501.12599, section 2.3.3), in [-.5, .5]: from .5 for the shortest reply of
+    a group to -.5 for its longest, but at most 0 for a wrong one. 0 where all are of one length.
+
+    Args:
+        generated_tokens: the tokens that the policy wrote.
+        group: the same name for replies to the same problem.
+    """
+    lengths: defaultdict[str, list[int]] = defaultdict(list)
+    for name, tokens in zip(group, generated_tokens, strict=True):
+        lengths[name].append(tokens)
+
+    def reward(verdict: bool | None, tokens: int, name: str) -> float | None:
+        if verdict is None:
+            return None
+        shortest, longest = min(lengths[name]), max(lengths[name])
+        value = 0.0 if longest == shortest else 0.5 - (tokens - shortest) / (longest - shortest)
+        return value if verdict else min(0.0, value)
+
+    return [reward(*each) for each in zip(verdicts, generated_tokens, group, strict=True)]
+
+
+def overlong_penalty(max_tokens: int, buffer: int) -> Callable[..., Rewards]:
+    """The reward function of DAPO's soft overlong punishment (arXiv 2503.14476, equation 13): 0 up to
+    `max_tokens - buffer` tokens, then falling linearly to -1 at `max_tokens`.
+
+    Raises:
+        ValueError: `buffer` is not between 1 and `max_tokens`.
+    """
+    if not 1 <= buffer <= max_tokens:
+        raise ValueError(f"buffer must be between 1 and the {max_tokens} tokens of the limit, not {buffer!r}")
+
+    def overlong(completions: Sequence[Completion], generated_tokens: Sequence[int], **kwargs: Any) -> Rewards:  # noqa: ARG001
+        return [max(-1.0, min(0.0, (max_tokens - buffer - tokens) / buffer)) for tokens in generated_tokens]
+
+    return overlong
 
 
 def accuracy_reward(

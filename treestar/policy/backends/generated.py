@@ -24,6 +24,8 @@ class Generated:
     """The tokens of `text`."""
     confidences: tuple[float, ...] = ()
     """The confidence of each new token, if that was asked for (`Sampling.confidence_top`)."""
+    end_token: int | None = None
+    """The end-of-sequence token, if the model generated one."""
 
 
 @dataclass(frozen=True, slots=True)

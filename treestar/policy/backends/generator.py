@@ -307,7 +307,8 @@ class Generator:
         kept = new[:-1] if ended else new
         text = self.tokenizer.decode(kept, skip_special_tokens=False)
         log_probability, confidences = sum(candidate.log_probabilities), tuple(candidate.confidences)
-        return Generated(text, ended, len(new), log_probability, tuple(kept), confidences)
+        end_token = new[-1] if ended else None
+        return Generated(text, ended, len(new), log_probability, tuple(kept), confidences, end_token)
 
     def shrink(self) -> None:
         """Out of memory: start again with half as many sequences at a time."""

@@ -115,6 +115,7 @@ class LocalPolicy(LanguageModelPolicy):
             begun.log_probability + further.log_probability,
             ids,
             begun.confidences + further.confidences,
+            further.end_token,
         )
 
     def step(self, state: State, generated: Generated, stops: tuple[str, ...]) -> Step:

@@ -39,6 +39,10 @@ class PrefixCache:
         self.read_tokens = 0
         self.reused_tokens = 0
 
+    def clear(self) -> None:
+        """Forget everything, because the model's weights have changed."""
+        self.places.clear()
+
     def match(self, tokens: Sequence[int], most: int | None = None) -> list[int]:
         """Places of the known blocks at the beginning of `tokens`, of at most `most` tokens. By default at least one
         token stays unmatched, because a model has to read something to predict what comes next."""

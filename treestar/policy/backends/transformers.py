@@ -47,6 +47,11 @@ class TransformersPolicy(LocalPolicy):
         end_tokens = {padding, *([ends] if isinstance(ends, int) else ends or [])}
         self.generator = Generator(self.model, tokenizer, name, end_tokens, max_batch, prefix_cache_bytes)
 
+    def forget(self) -> None:
+        """Drop the keys and values of what was read, because the model's weights have changed. Nothing may be in
+        progress."""
+        self.generator.prefixes.clear()
+
     async def generate(
         self, prompt: list[int], n: int, sampling: Sampling, seed: int, stop_strings: tuple[str, ...]
     ) -> Generation:

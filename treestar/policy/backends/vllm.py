@@ -69,7 +69,9 @@ class VLLMPolicy(LocalPolicy):
         kept = tokens[:-1] if ended else tokens
         text = self.tokenizer.decode(kept, skip_special_tokens=False)
         confidences = tuple(confidence(position, top) for position in output.logprobs or ()) if top else ()
-        return Generated(text, ended, len(tokens), min(output.cumulative_logprob, 0.0), tuple(kept), confidences)
+        end_token = tokens[-1] if ended else None
+        log_probability = min(output.cumulative_logprob, 0.0)
+        return Generated(text, ended, len(tokens), log_probability, tuple(kept), confidences, end_token)
 
     async def close(self) -> None:
         """End the engine."""

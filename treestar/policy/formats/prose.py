@@ -31,6 +31,9 @@ STEP_BY_STEP = (
 )
 """What is asked where the answer is a name or a phrase (IRCoT, arXiv 2212.10509)."""
 
+SENTENCES = re.compile(r"(?<=[.!?:])\s+|\n+")
+"""Between two sentences or lines."""
+
 REPEATS, LONGEST_LOOP = 3, 4
 """A reply that repeats the same paragraph, or the same few, this many times would go on like that: it has ended."""
 
@@ -103,6 +106,10 @@ class ProseFormat(StepFormat):
 
     def written(self, step: Step) -> str:
         return step.text
+
+    def has_reasoning(self, trajectory: State) -> bool:
+        """Whether the reply says anything before its last sentence or line."""
+        return len(SENTENCES.split(self.reply(trajectory).strip())) > 1
 
     def ends_with_tag(self, trajectory: State) -> bool:
         return False

@@ -6,6 +6,7 @@ has to answer. Parsing never raises, whatever the text.
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from typing import Any, Literal, NamedTuple
 
@@ -45,6 +46,8 @@ OPENING = "Let's think step by step and solve the problem with code.<code>\n"
 OUTPUT, END_OF_OUTPUT, ANSWER = "<output>", "<end_of_output>", "<answer>"
 PARAGRAPH = "\n\n"
 
+COMMENT = re.compile(r"^[ \t]*#.*[^\W\d_]{2}", re.MULTILINE)
+
 
 Message = dict[str, str]
 """One message of a conversation: its `role` and its `content`."""
@@ -68,6 +71,9 @@ class StepFormat(ABC):
     """Settings for searches that leave them open."""
     keeps_tokens = False
     """Whether later prompts repeat a step's text unchanged, so that its own tokens can be read again."""
+
+    shows_errors = False
+    """Whether later prompts show why a step's code failed, so that the policy can react to it."""
 
     code_format: StepFormat | None = None
     """The format of its model's solutions to problems that ask for a program, where that is another one."""
@@ -133,6 +139,13 @@ class StepFormat(ABC):
         """The answer that ends the trajectory, "" where the step ends it without one, None where it continues."""
         return (step.answer or "") if step.ending == "answer" else None
 
+    def has_reasoning(self, trajectory: State) -> bool:
+        """Whether the policy gives reasons, and not only code and an answer; by default in a comment of its code, or in
+        a line of prose before the last step."""
+        return any(map(has_comment, trajectory.steps)) or any(
+            step.text.strip() and not step.code for step in trajectory.steps[:-1]
+        )
+
     def ends_with_tag(self, trajectory: State) -> bool:
         """Whether the policy ends the last step of a finished trajectory with a tag, not with its sequence alone."""
         return True
@@ -194,6 +207,11 @@ def cut_at_ending(text: str) -> tuple[str, StepEnding | None]:
 def answer_step(text: str, ending: StepEnding) -> Step:
     body = text.split(ANSWER)[-1].strip()
     return Step(body, ending=ending, answer=extract_answer(body) if ending == "answer" else None)
+
+
+def has_comment(step: Step) -> bool:
+    """Whether the code of `step` has a line that is a comment in words."""
+    return COMMENT.search(step.code) is not None
 
 
 def code_is_complete(state: State) -> bool:

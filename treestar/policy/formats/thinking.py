@@ -6,7 +6,7 @@ import re
 
 from treestar.policy.formats.prose import ProseFormat
 from treestar.policy.formats.step_format import FormatName
-from treestar.types import Problem
+from treestar.types import Problem, State
 
 __all__ = ["ThinkingFormat", "after_thought"]
 
@@ -27,6 +27,12 @@ class ThinkingFormat(ProseFormat):
         begun = self.opening(problem).rstrip().endswith("<think>")
         told = after_thought(reply, begun)
         return None if told is None else super().answer(problem, told)
+
+    def has_reasoning(self, trajectory: State) -> bool:
+        """Whether there is a thought that is not empty, and ends."""
+        reply = self.reply(trajectory)
+        ends = list(THOUGHT_ENDS.finditer(reply))
+        return bool(ends) and bool(THOUGHT_BEGINS.sub("", reply[: ends[-1].start()]).strip())
 
 
 def after_thought(reply: str, begun: bool) -> str | None:

@@ -23,6 +23,7 @@ class TirFormat(ProseFormat):
     """Prose and blocks of Python. A block ends a step; its output is put after it, in a block of its own."""
 
     name: FormatName = "tir"
+    shows_errors = True
 
     def instruction(self, problem: Problem) -> str:
         return BOXED_WITH_PROGRAMS

@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from treestar.training.base_policy import load_base
 from treestar.training.distill.config import StepERTrainingConfig
 from treestar.training.distill.data import prepare_steps
 from treestar.training.run import TrainingProgress
 from treestar.training.sft.data import SFTData
-from treestar.training.sft.train import check_training, load_base, longest_row, train_on
+from treestar.training.sft.train import check_training, longest_row, train_on
 from treestar.types import State
 
 __all__ = ["train_steper"]
@@ -43,7 +44,7 @@ def train_steper(
     """
     config, out = replace(config or StepERTrainingConfig(), step_format="retrieval"), Path(out)
     check_training(out, config, resume)
-    student = load_base(base, config)
+    student = load_base(base, config.step_format)
     length = longest_row(student, config)
     data = prepare_steps(trajectories, student.tokenizer, student.step_format, length, config.kinds)
 

@@ -6,22 +6,14 @@ process passes the same arguments, and the main process writes the files (docs/g
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from treestar.policy.backends.transformers import context_length
-from treestar.policy.formats import StepFormat, step_format_for
-from treestar.policy.models import (
-    load_causal_model,
-    load_config,
-    load_generation_config,
-    load_tokenizer,
-    loading,
-    policy_path,
-)
+from treestar.policy.models import load_causal_model, loading
+from treestar.training.base_policy import Base, load_base, lora_config, write_policy
 from treestar.training.run import (
     TrainingProgress,
     check_folder,
@@ -34,24 +26,11 @@ from treestar.training.run import (
 )
 from treestar.training.sft.config import SFTTrainingConfig
 from treestar.training.sft.data import SFTData, SFTRow, prepare
-from treestar.types import TreestarError
 
 if TYPE_CHECKING:
     from treestar.training.sft.trainer import PolicyTrainer
 
-__all__ = ["Base", "check_training", "load_base", "longest_row", "train_on", "train_policy"]
-
-
-@dataclass(frozen=True, slots=True)
-class Base:
-    """The model to fine-tune."""
-
-    name: str
-    path: str
-    config: Any
-    """As in its folder; training changes the config of the loaded model."""
-    tokenizer: Any
-    step_format: StepFormat
+__all__ = ["check_training", "longest_row", "train_on", "train_policy"]
 
 
 def train_policy(
@@ -84,7 +63,7 @@ def train_policy(
     """
     config, out = config or SFTTrainingConfig(), Path(out)
     check_training(out, config, resume)
-    model = load_base(base, config)
+    model = load_base(base, config.step_format)
     data = prepare(rows, model.tokenizer, model.step_format, longest_row(model, config))
     return train_on(data, model, out, config, on_data, on_progress)
 
@@ -130,17 +109,6 @@ def train_on(
     return train(lambda: make_trainer(base, data, out, config, on_progress, making), out, report, "rows", finish)
 
 
-def load_base(name: str, config: SFTTrainingConfig) -> Base:
-    """Raises TreestarError if it cannot be loaded."""
-    path = policy_path(name)
-    with loading("policy", name):
-        model_config = load_config(path)
-        tokenizer = load_tokenizer(path)
-    if not tokenizer.is_fast:
-        raise TreestarError(f"policy {name!r} cannot be fine-tuned: it has no fast (Rust) tokenizer")
-    return Base(name, path, model_config, tokenizer, step_format_for(model_config, tokenizer, config.step_format))
-
-
 def make_trainer(
     base: Base,
     data: SFTData,
@@ -175,42 +143,7 @@ def make_trainer(
             data.rows,
             names,
             SFTConfig(**arguments),
-            lora_config(config),
+            lora_config(config.lora),
             optimizer_of(config, base.config.hidden_size),
             on_progress,
         )
-
-
-def lora_config(config: SFTTrainingConfig) -> Any:
-    """A `peft.LoraConfig`, or None."""
-    if config.lora is None:
-        return None
-    from peft import LoraConfig
-
-    return LoraConfig(**{"task_type": "CAUSAL_LM", **config.lora})
-
-
-def write_policy(base: Base, folder: Path) -> None:
-    """Convert the trainer's output in `folder` to a checkpoint that differs from the base's only in its weights, with
-    the step format in its config."""
-    import torch
-    from transformers import GenerationConfig
-
-    trained = folder.with_name("trained")
-    shutil.rmtree(trained, ignore_errors=True)  # left by a run that was killed here
-    folder.rename(trained)
-    config = load_config(base.path)
-    config.treestar_format = base.step_format.name
-    dtype = config.dtype or torch.float32
-    if (trained / "adapter_config.json").exists():
-        from peft import PeftModel
-
-        whole = load_causal_model(base.path, config=config, dtype=torch.float32)
-        model = PeftModel.from_pretrained(whole, trained).merge_and_unload().to(dtype)
-    else:
-        model = load_causal_model(str(trained), config=config, dtype=dtype)
-    # Where the base has none, transformers derives one from the config.
-    model.generation_config = load_generation_config(base.path) or GenerationConfig.from_model_config(config)
-    model.save_pretrained(folder)
-    load_tokenizer(base.path).save_pretrained(folder)
-    shutil.rmtree(trained)

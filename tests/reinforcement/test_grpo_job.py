@@ -1,0 +1,81 @@
+"""Jobs of reinforcement learning: strict reading, and a whole job from the file to the report."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("reasoning_gym")
+
+from treestar.config.job_files import job_as_yaml, job_from_yaml
+from treestar.policy import load_policy
+from treestar.reinforcement import GRPOJob, load_grpo_job, run_grpo_job
+from treestar.reinforcement.job import JOB
+from treestar.types import TreestarError
+
+SMALL = """
+policy: embedded-bootstrap
+problems:
+  gym:
+    - {family: chain_sum, level: easy, problems: 4}
+training:
+  {steps: 1, problems_per_step: 2, group_size: 2, max_tokens: 60, temperature: 1.5, dynamic_sampling: 0,
+   rewards: {correct: 1.0, executed: 0.1}}
+evaluation: {cells: [{family: chain_sum, level: easy}], problems: 2, every: 1, samples: 2}
+"""
+
+
+def test_a_job_is_written_and_read_back() -> None:
+    job = job_from_yaml(GRPOJob, SMALL, "job")
+    assert (job.training.group_size, job.training.rewards["executed"]) == (2, 0.1)
+    assert job.evaluation is not None
+    assert job.evaluation.split == "test"
+    assert job_from_yaml(GRPOJob, job_as_yaml(job), "again") == job
+
+
+def test_the_guides_job_is_one() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "guides" / "grpo.md").read_text()
+    [text] = re.findall(r"^```yaml\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
+    job = job_from_yaml(GRPOJob, text, "the guide's job")
+    assert job.training.problems_per_step * job.training.group_size % job.training.batch_size == 0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("steps: 1", "steps: 0", "training.steps must be a whole number, 1 or more, not 0"),
+        ("steps: 1", "epochs: 2", "training.epochs is not a field"),
+        ("every: 1", "every: 0", "evaluation.every must be"),
+        ("cells: [{family: chain_sum, level: easy}], ", "", "evaluation.cells and .sets are both empty"),
+        ("problems: 4}", "problems: 4, from_round: 2}", "a GRPO job has no rounds"),
+        ("executed: 0.1", "politeness: 0.1", "training.rewards must be weights of correct"),
+    ],
+)
+def test_a_wrong_field_is_named(old: str, new: str, sentence: str) -> None:
+    assert old in SMALL
+    with pytest.raises(TreestarError, match=sentence):
+        job_from_yaml(GRPOJob, SMALL.replace(old, new, 1), "the job")
+
+
+def test_a_job_leaves_a_policy_a_curve_and_a_report(tmp_path: Path) -> None:
+    path, out = tmp_path / "job.yaml", tmp_path / "out"
+    path.write_text(SMALL)
+    job, said = load_grpo_job(path), []
+    report = run_grpo_job(job, out, say=said.append)
+    assert said == ["4 training problems; left out 0 duplicates and 0 that are measured with; 2 to measure with"]
+    assert load_policy(str(out)).format.name == load_policy("embedded-bootstrap").format.name
+    assert report["settings"]["rewards"] == {"correct": 1.0, "executed": 0.1}
+    text = (out / "report.md").read_text()
+    assert text.startswith("# Reinforcement learning, 1 step\n")
+    assert "| step | generated tokens | seconds | greedy | pass@1 | pass@2 |" in text
+    outcomes = json.loads((out / "evaluations" / "step-000001.json").read_text())
+    assert len(outcomes) == 2
+    assert set(outcomes[0]) == {"cell", "problem_id", "greedy", "solved", "tokens"}
+    assert load_grpo_job(out / JOB) == job
+    with pytest.raises(TreestarError, match="already contains a job: give --resume"):
+        run_grpo_job(job, out)
+    with pytest.raises(TreestarError, match=r"made with other settings \(training.steps\)"):
+        run_grpo_job(job_from_yaml(GRPOJob, SMALL.replace("steps: 1", "steps: 2"), "job"), out, resume=True)

@@ -1,0 +1,6 @@
+"""Reinforcement learning jobs: a policy, its problems and how it learns, from a YAML file to a report with a curve."""
+
+from treestar.reinforcement.job import GRPOJob, load_grpo_job
+from treestar.reinforcement.run import run_grpo_job
+
+__all__ = ["GRPOJob", "load_grpo_job", "run_grpo_job"]

@@ -1,0 +1,84 @@
+"""The policy that a training starts from, and the folder of the policy that it becomes."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from treestar.policy.formats import FormatName, StepFormat, step_format_for
+from treestar.policy.models import (
+    load_causal_model,
+    load_config,
+    load_generation_config,
+    load_tokenizer,
+    loading,
+    policy_path,
+)
+from treestar.types import TreestarError
+
+__all__ = ["Base", "load_base", "lora_config", "write_policy"]
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The model to fine-tune."""
+
+    name: str
+    path: str
+    config: Any
+    """As in its folder; training changes the config of the loaded model."""
+    tokenizer: Any
+    step_format: StepFormat
+
+
+def load_base(name: str, step_format: FormatName | None) -> Base:
+    """The policy `name`, which will learn to write in `step_format`, by default its own.
+
+    Raises:
+        TreestarError: it cannot be loaded.
+    """
+    path = policy_path(name)
+    with loading("policy", name):
+        model_config = load_config(path)
+        tokenizer = load_tokenizer(path)
+    if not tokenizer.is_fast:
+        raise TreestarError(f"policy {name!r} cannot be fine-tuned: it has no fast (Rust) tokenizer")
+    return Base(name, path, model_config, tokenizer, step_format_for(model_config, tokenizer, step_format))
+
+
+def lora_config(fields: Mapping[str, Any] | None) -> Any:
+    """`peft.LoraConfig` with these fields, or None."""
+    if fields is None:
+        return None
+    from peft import LoraConfig
+
+    return LoraConfig(**{"task_type": "CAUSAL_LM", **fields})
+
+
+def write_policy(base: Base, folder: Path) -> None:
+    """Convert the trainer's output in `folder` to a checkpoint that differs from the base's only in its weights, with
+    the step format in its config."""
+    import torch
+    from transformers import GenerationConfig
+
+    trained = folder.with_name("trained")
+    shutil.rmtree(trained, ignore_errors=True)  # left by a run that was killed here
+    folder.rename(trained)
+    config = load_config(base.path)
+    config.treestar_format = base.step_format.name
+    dtype = config.dtype or torch.float32
+    if (trained / "adapter_config.json").exists():
+        from peft import PeftModel
+
+        whole = load_causal_model(base.path, config=config, dtype=torch.float32)
+        model = PeftModel.from_pretrained(whole, trained).merge_and_unload().to(dtype)
+    else:
+        model = load_causal_model(str(trained), config=config, dtype=dtype)
+    # Where the base has none, transformers derives one from the config.
+    model.generation_config = load_generation_config(base.path) or GenerationConfig.from_model_config(config)
+    model.save_pretrained(folder)
+    load_tokenizer(base.path).save_pretrained(folder)
+    shutil.rmtree(trained)

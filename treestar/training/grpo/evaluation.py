@@ -1,0 +1,92 @@
+"""Evaluation on held-out problems while a policy learns: greedy, and by samples."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+from typing import TypeAlias
+
+from treestar.search.config import GreedyConfig
+from treestar.search.engine import search_one
+from treestar.search.expansion import Components
+from treestar.training.grpo.config import GRPOConfig
+from treestar.training.grpo.rollouts import parts_for, sample_groups, seed_of
+from treestar.types import Problem
+
+__all__ = ["HeldOut", "Outcome", "evaluate", "summary"]
+
+HeldOut: TypeAlias = Mapping[str, Sequence[Problem]]
+"""Problems by cell: a family and level, or a data set."""
+
+NORMAL = 1.96
+"""Standard errors on each side of a 95% interval."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One held-out problem, answered by the policy as it is now."""
+
+    cell: str
+    problem_id: str
+    greedy: bool
+    solved: int
+    """How many of the samples are right."""
+    tokens: int
+    """Generated for all of this."""
+
+
+async def evaluate(
+    problems: Sequence[tuple[str, Problem]],
+    samples: int,
+    config: GRPOConfig,
+    usual: Components,
+    own: Components,
+) -> list[Outcome]:
+    """Answer each (cell, problem) greedily, as the finished policy would, and `samples` times as it samples to learn.
+
+    Args:
+        usual: with the policy as it is used after the training.
+        own: with the policy that samples trajectories to learn from. The seed of its samples is the same every time.
+    """
+    greedy = GreedyConfig(max_depth=config.max_depth, max_step_tokens=config.max_step_tokens)
+    places = asyncio.Semaphore(config.concurrency)
+
+    async def answer(cell: str, problem: Problem) -> Outcome:
+        async with places:
+            result = await search_one(problem, greedy, parts_for(problem, usual))
+            seed = seed_of("evaluation", config.seed)
+            [group] = await sample_groups([problem], samples, config, own, seed) if samples else [[]]
+        tokens = result.stats.generated_tokens + sum(rollout.generated_tokens for rollout in group)
+        solved = sum(bool(rollout.correct) for rollout in group)
+        return Outcome(cell, problem.id, bool(result.correct), solved, tokens)
+
+    return list(await asyncio.gather(*(answer(*each) for each in problems)))
+
+
+def summary(outcomes: Sequence[Outcome], samples: int) -> dict[str, float]:
+    """Figures to log: greedy accuracy by cell, and the mean over cells of greedy accuracy, pass@1 and pass@k, each with
+    a 95% interval (normal; the cells are independent, and each counts alike)."""
+    from treestar.statistics import standard_error
+
+    cells: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        cells.setdefault(outcome.cell, []).append(outcome)
+    measures = {"greedy": [[float(each.greedy) for each in found] for found in cells.values()]}
+    if samples:
+        measures["pass@1"] = [[each.solved / samples for each in found] for found in cells.values()]
+        measures[f"pass@{samples}"] = [[float(each.solved > 0) for each in found] for found in cells.values()]
+    figures: dict[str, float] = {}
+    for name, values in measures.items():
+        means = [sum(each) / len(each) for each in values]
+        mean = sum(means) / len(means)
+        margin = NORMAL * sqrt(sum(standard_error(each) ** 2 for each in values)) / len(values)
+        figures |= {
+            f"eval_{name}": mean,
+            f"eval_{name}_low": max(0.0, mean - margin),
+            f"eval_{name}_high": min(1.0, mean + margin),
+        }
+    for cell, greedy in zip(cells, measures["greedy"], strict=True):
+        figures[f"eval_greedy/{cell}"] = sum(greedy) / len(greedy)
+    return figures | {"eval_tokens": float(sum(outcome.tokens for outcome in outcomes))}

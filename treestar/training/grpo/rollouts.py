@@ -1,0 +1,145 @@
+"""Trajectories to learn from: sampled by the engine, each step executed in the sandbox, and judged at their end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+from threading import Event
+from typing import Any
+
+from treestar.policy.programs import writing_programs
+from treestar.search.answer import AnswerGroups
+from treestar.search.baselines import sample
+from treestar.search.config import SamplesConfig
+from treestar.search.engine import grown
+from treestar.search.expansion import Components, Search
+from treestar.search.tree import Node, TerminalReason, Tree
+from treestar.training.grpo.config import GRPOConfig
+from treestar.training.grpo.policy import OwnTokensPolicy, TrajectoryTokens, trajectory_tokens
+from treestar.types import Problem, State
+from treestar.verifier.grading.unit_tests import UnitTestVerifier
+
+__all__ = ["Rollout", "parts_for", "sample_groups", "seed_of"]
+
+
+@dataclass(slots=True, eq=False)
+class Rollout:
+    """One sampled trajectory."""
+
+    trajectory: State
+    ended: TerminalReason
+    answer: str | None
+    correct: bool | None
+    """Whether the answer is right; None if the problem has neither a gold answer nor tests."""
+    has_reasoning: bool
+    prompt_ids: list[int]
+    completion_ids: list[int]
+    """Never empty; it ends with the last token that the policy wrote."""
+    own: list[int]
+    """Which of these the policy wrote."""
+    rewards: dict[str, float | None] = field(default_factory=dict)
+    reward: float | None = None
+    """Their weighted sum; None if none of them applies."""
+
+    @property
+    def problem(self) -> Problem:
+        return self.trajectory.problem
+
+    @property
+    def generated_tokens(self) -> int:
+        return sum(self.own)
+
+    @property
+    def executed_steps(self) -> int:
+        return sum(bool(step.code) for step in self.trajectory.steps)
+
+    @property
+    def failed_steps(self) -> int:
+        """Steps whose code failed."""
+        steps = zip(self.trajectory.steps, self.trajectory.executions, strict=True)
+        return sum(bool(step.code) and execution.error is not None for step, execution in steps)
+
+    @property
+    def is_void(self) -> bool:
+        """Whether it ends in a turn with neither code nor an answer."""
+        return self.answer is None and not self.trajectory.steps[-1].code
+
+
+async def sample_groups(
+    problems: Sequence[Problem], count: int, config: GRPOConfig, components: Components, seed: int
+) -> list[list[Rollout]]:
+    """`count` trajectories of each problem, in the order of `problems`; none where a problem's prompt leaves no room.
+
+    Raises:
+        TreestarError: the policy or the executor failed permanently.
+    """
+    places = asyncio.Semaphore(config.concurrency)
+
+    async def group(problem: Problem) -> list[Rollout]:
+        async with places:
+            return await sample_group(problem, count, config, parts_for(problem, components), seed)
+
+    return list(await asyncio.gather(*map(group, problems)))
+
+
+async def sample_group(
+    problem: Problem, count: int, config: GRPOConfig, components: Components, seed: int
+) -> list[Rollout]:
+    policy = components.policy
+    assert isinstance(policy, OwnTokensPolicy)
+    settings = sampling_of(config, count).completed(policy.recommended)
+    tree = Tree(problem, "grpo", settings.to_json(), seed)
+    continues = policy.format.shows_errors if config.after_error is None else config.after_error == "continue"
+    search = Search(settings, components, tree, AnswerGroups(components.verifier), Event(), survives_errors=continues)
+    await grown(search, sample)
+    if tree.root.terminal is not None:
+        return []
+    return list(await asyncio.gather(*(judged(tree, node, policy, components) for node in tree.terminals())))
+
+
+def sampling_of(config: GRPOConfig, count: int) -> SamplesConfig:
+    """The policy as it is: whatever else would change its probabilities is off."""
+    return SamplesConfig(
+        samples=count,
+        in_flight=count,
+        temperature=config.temperature,
+        top_p=1.0,
+        top_k=0,
+        min_p=0.0,
+        max_depth=config.max_depth,
+        max_step_tokens=config.max_step_tokens,
+    )
+
+
+async def judged(tree: Tree, node: Node, policy: OwnTokensPolicy, components: Components) -> Rollout:
+    trajectory, problem = tree.state(node), tree.problem
+    correct: bool | None = None
+    if problem.answer is not None or problem.kind == "code":
+        correct = node.answer is not None and await components.verifier.accepts(problem, node.answer)
+    tokens = up_to_last_own(trajectory_tokens(policy.tokenizer, policy.format, trajectory), policy.tokenizer)
+    assert node.terminal is not None
+    return Rollout(trajectory, node.terminal, node.answer, correct, policy.format.has_reasoning(trajectory), *tokens)
+
+
+def up_to_last_own(tokens: TrajectoryTokens, tokenizer: Any) -> TrajectoryTokens:
+    """`tokens` without those after the last that the policy wrote. Where it wrote none, one that is only read is left:
+    TRL cannot handle an empty completion."""
+    length = max((place for place, own in enumerate(tokens.own, start=1) if own), default=0)
+    if length == 0:
+        return TrajectoryTokens(tokens.prompt, [tokenizer.eos_token_id or 0], [0])
+    return TrajectoryTokens(tokens.prompt, tokens.completion[:length], tokens.own[:length])
+
+
+def parts_for(problem: Problem, components: Components) -> Components:
+    """The components for a problem: one that asks for a program gets one, judged by its unit tests."""
+    if problem.kind != "code":
+        return components
+    verifier = UnitTestVerifier(components.executor)
+    return replace(components, policy=writing_programs(components.policy), verifier=verifier)
+
+
+def seed_of(*names: object) -> int:
+    """A seed that depends only on `names`."""
+    return int.from_bytes(blake2b(" ".join(map(str, names)).encode(), digest_size=8).digest(), "big") >> 1

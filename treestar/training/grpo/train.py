@@ -1,0 +1,211 @@
+"""Reinforcement learning of a policy on problems with known answers or tests, with TRL's GRPOTrainer.
+
+To train on several devices, start the program that calls `train_grpo` with `accelerate launch` or `torchrun`: every
+process passes the same arguments, samples its share of the problems, and the main process writes the files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from treestar.policy.models import load_causal_model, loading
+from treestar.search.expansion import Components
+from treestar.training.base_policy import Base, load_base, lora_config, write_policy
+from treestar.training.grpo.choice import PassRates
+from treestar.training.grpo.config import GRPOConfig
+from treestar.training.grpo.evaluation import HeldOut, Outcome, evaluate
+from treestar.training.grpo.policy import OwnTokensPolicy
+from treestar.training.grpo.progress import GRPOProgress
+from treestar.training.grpo.reward_functions import reward_functions
+from treestar.training.grpo.sampling import Sampled, sample_for_step
+from treestar.training.grpo.writer import trained_weights_writer, vllm_writer
+from treestar.training.run import (
+    check_folder,
+    check_package,
+    making_trainer,
+    optimization_arguments,
+    optimizer_of,
+    process_count,
+    train,
+)
+from treestar.types import Problem, TreestarError
+from treestar.verifier import AnswerVerifier
+from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
+
+if TYPE_CHECKING:
+    from treestar.training.grpo.trainer import PolicyGRPOTrainer
+
+__all__ = ["train_grpo"]
+
+SAMPLINGS_PER_CHECKPOINT = 10
+
+
+def train_grpo(
+    problems: Sequence[Problem],
+    policy: str,
+    out: str | Path,
+    config: GRPOConfig | None = None,
+    *,
+    held_out: HeldOut | None = None,
+    evaluate_every: int = 20,
+    evaluation_samples: int = 0,
+    sandbox: SandboxConfig | None = None,
+    resume: bool = False,
+    on_progress: Callable[[GRPOProgress], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Train a policy by GRPO and write it into the folder `out`, with `training.json`.
+
+    The folder is an ordinary Hugging Face checkpoint that `load_policy` loads, as `train_policy` writes it.
+
+    Args:
+        problems: those to learn from, with a gold answer or unit tests.
+        policy: the policy that is trained: a shipped or fetched policy, a model folder, a GGUF file, or a hub id.
+        held_out: problems to evaluate on, by cell.
+        evaluate_every: steps from one evaluation to the next.
+        evaluation_samples: how often each held-out problem is sampled, besides the greedy answer.
+        resume: continue from the last checkpoint in `out`, if any.
+        on_progress: called with the figures of every step and evaluation, in the main process.
+
+    Returns:
+        The content of `training.json`: settings, counts, the `log` of all figures, seconds and tokens.
+
+    Raises:
+        TreestarError: a package is missing, the policy cannot be loaded, the problems cannot be learned from, a reward
+            failed, `out` contains another run, or training diverged.
+    """
+    config, out, held_out = config or GRPOConfig(), Path(out), held_out or {}
+    check_package("trl")
+    if config.lora is not None:
+        check_package("peft", install="peft")
+    check_problems(problems)
+    check_folder(out, resume)
+    functions = reward_functions(config)
+    base = load_base(policy, config.step_format)
+    settings = {"policy": policy, "evaluation": [evaluate_every, evaluation_samples], **asdict(config)}
+    counts = {"problems": len(problems), "held_out": sum(map(len, held_out.values()))}
+    report = {"settings": settings, "fingerprint": fingerprint(problems, held_out), "data": counts}
+
+    with ExitStack() as opened:
+        loop = asyncio.new_event_loop()
+        opened.callback(loop.close)
+        executor, verifier = SandboxExecutor(sandbox or SandboxConfig()), AnswerVerifier()
+        for part in (executor, verifier):
+            opened.callback(lambda part: loop.run_until_complete(part.close()), part)
+
+        def make_trainer() -> PolicyGRPOTrainer:
+            trainer = trainer_of(base, len(problems), out, config)
+            if config.vllm is None:
+                writer = trained_weights_writer(trainer.model, base)
+            else:
+                writer = vllm_writer(trainer.model, base, config.vllm, out)
+            opened.callback(writer.close)
+            own = Components(OwnTokensPolicy(writer.policy, config.max_tokens), executor, verifier)
+            usual = Components(writer.policy, executor, verifier)
+
+            def sample(chosen: Sequence[int], rates: PassRates, key: str) -> Sampled:
+                writer.refresh()
+                return loop.run_until_complete(sample_for_step(chosen, problems, config, own, functions, rates, key))
+
+            def answers() -> list[Outcome]:
+                writer.refresh()
+                process = trainer.accelerator.process_index
+                share = [(cell, each) for cell, found in held_out.items() for each in found][process :: process_count()]
+                return loop.run_until_complete(evaluate(share, evaluation_samples, config, usual, own))
+
+            from treestar.training.grpo.callbacks import Evaluation, report_to
+
+            trainer.sample = sample
+            report_to(trainer, on_progress)
+            if held_out:
+                trainer.add_callback(Evaluation(trainer, answers, evaluate_every, evaluation_samples, out))
+            return trainer
+
+        def finish(trainer: Any, folder: Path) -> dict[str, Any]:
+            write_policy(base, folder)
+            log = trainer.state.log_history
+            return {"tokens": round(sum(entry.get("tokens/generated", 0) for entry in log)), "log": log}
+
+        return train(make_trainer, out, report, "problems", finish)
+
+
+def check_problems(problems: Sequence[Problem]) -> None:
+    """Raise TreestarError if there are no problems, or nothing says which of their answers are right."""
+    if not problems:
+        raise TreestarError("there are no problems to learn from")
+    for problem in problems:
+        if problem.answer is None and problem.kind != "code":
+            raise TreestarError(f"problem {problem.id!r} has no gold answer, so no trajectory of it can be rewarded")
+
+
+def fingerprint(problems: Sequence[Problem], held_out: HeldOut) -> str:
+    """Equal for equal problems."""
+    found = (
+        [(each.question, each.answer) for each in problems],
+        sorted((cell, each.question) for cell, of_cell in held_out.items() for each in of_cell),
+    )
+    return blake2b(repr(found).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+def trainer_of(base: Base, problems: int, out: Path, config: GRPOConfig) -> PolicyGRPOTrainer:
+    """Raises TreestarError if the weights cannot be read, or transformers, TRL or peft reject the settings."""
+    import torch
+    from trl import GRPOConfig as TRLConfig
+
+    from treestar.training.grpo.trainer import PolicyGRPOTrainer
+
+    arguments = {"output_dir": str(out), **arguments_of(config, base.config.hidden_size), **config.training_arguments}
+    with loading("policy", base.name):
+        model = load_causal_model(
+            base.path, **{"dtype": torch.float32, **(arguments.pop("model_init_kwargs", None) or {})}
+        )
+    with making_trainer():
+        return PolicyGRPOTrainer(
+            model,
+            base.tokenizer,
+            problems,
+            config,
+            TRLConfig(**arguments),
+            lora_config(config.lora),
+            optimizer_of(config, base.config.hidden_size),
+        )
+
+
+def arguments_of(config: GRPOConfig, width: int) -> dict[str, Any]:
+    """`config` as fields of `trl.GRPOConfig`.
+
+    Raises:
+        TreestarError: the trajectories of a sampling cannot be divided among processes and updates.
+    """
+    rows, remainder = divmod(config.problems_per_step * config.group_size, process_count() * config.updates)
+    if config.problems_per_step % process_count() or remainder:
+        raise TreestarError(
+            f"{config.problems_per_step} problems with {config.group_size} trajectories each cannot be divided among "
+            f"{process_count()} processes and {config.updates} updates: change problems_per_step or updates"
+        )
+    batch = max(size for size in range(1, min(config.batch_size, rows) + 1) if rows % size == 0)
+    return {
+        **optimization_arguments(config, width),
+        "max_steps": config.steps,
+        "per_device_train_batch_size": batch,
+        "gradient_accumulation_steps": rows // batch,
+        "steps_per_generation": rows // batch * config.updates,
+        "num_generations": config.group_size,
+        "num_iterations": config.iterations,
+        "max_completion_length": config.max_tokens,
+        "temperature": config.temperature,
+        "epsilon": config.epsilon_low,
+        "epsilon_high": config.epsilon_high,
+        "beta": config.beta,
+        "loss_type": config.loss_type,
+        "reward_weights": list(config.rewards.values()),
+        "save_strategy": "steps",
+        "save_steps": config.save_steps or SAMPLINGS_PER_CHECKPOINT * config.steps_per_sampling,
+        "logging_steps": 1,
+        "shuffle_dataset": False,
+    }
