@@ -119,6 +119,27 @@ def test_a_step_cut_at_the_token_limit_is_truncated() -> None:
     assert COT.parse(State(QUESTION), "It goes on and", ended=False).ending == "truncated"
 
 
+def cut_off(text: str) -> Step:
+    return Step(text, ending="truncated")
+
+
+@pytest.mark.parametrize("step_format", [COT, TIR])
+def test_a_paragraph_longer_than_a_step_goes_on_in_the_next(step_format: StepFormat) -> None:
+    state = State(QUESTION, (Step("First.\n\n"),), (Execution(),))
+    for number in range(3):
+        step = step_format.at_the_limit(state, cut_off(f"1. Twice {number} and"))
+        assert (step.text, step.ending, step.code) == (f"1. Twice {number} and", "step", "")
+        state = State(QUESTION, (*state.steps, step), (*state.executions, Execution()))
+    assert step_format.at_the_limit(state, cut_off("on and on")).ending == "truncated"
+    finished = State(QUESTION, (*state.steps, Step("done.\n\n")), (*state.executions, Execution()))
+    assert step_format.at_the_limit(finished, cut_off("on and on")).ending == "step"
+
+
+@pytest.mark.parametrize("text", ["So:\n```python\nx = 1\nprint(", "So \\[ x + ", "  "])
+def test_code_and_formulas_that_the_limit_cuts_off_are_truncated(text: str) -> None:
+    assert TIR.at_the_limit(State(QUESTION), cut_off(text)).ending == "truncated"
+
+
 def test_programs_are_cut_out_and_their_output_is_not_the_policys() -> None:
     reply = "Let us compute.\n\nFirst:\n```python\nx = 3 + 4\n\nprint(x)\n```\nIt is \\boxed{14}."
     state = State(QUESTION)

@@ -122,6 +122,8 @@ class LocalPolicy(LanguageModelPolicy):
         # What a format of tags stops at comes before the end of the sequence; prose has no tags.
         stopped = not self.format.keeps_tokens and any(stop in generated.text for stop in stops)
         step = self.format.parse(state, generated.text, generated.ended and not stopped)
+        if step.ending == "truncated":
+            step = self.format.at_the_limit(state, step)
         ids = first_tokens(self.tokenizer, generated.token_ids, step.text) if self.format.keeps_tokens else ()
         return replace(
             step,

@@ -95,6 +95,8 @@ class Way(ABC):
         stops = () if self.format.keeps_tokens else self.format.stop_strings(state)
         stopped = any(stop in generated.text for stop in stops)
         step = self.format.parse(state, generated.text, generated.ended and not stopped)
+        if step.ending == "truncated":
+            step = self.format.at_the_limit(state, step)
         return measured(step, generated)
 
 

@@ -8,6 +8,7 @@ that says \\boxed before it is done has not answered yet.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from treestar.policy.formats.families import Family
 from treestar.policy.formats.step_format import PARAGRAPH, Message, Piece, StepFormat
@@ -36,6 +37,12 @@ SENTENCES = re.compile(r"(?<=[.!?:])\s+|\n+")
 
 REPEATS, LONGEST_LOOP = 3, 4
 """A reply that repeats the same paragraph, or the same few, this many times would go on like that: it has ended."""
+
+LONGEST_PARAGRAPH = 4
+"""Steps that a paragraph may have. A model that still writes it then would most likely never end."""
+
+HALF_A_CHARACTER = "\ufffd"
+"""What a tokenizer makes of a character whose last bytes are missing."""
 
 INVENTED = re.compile(r"^[ \t]*(?:#+ *)?(?:Problem|Question|User|Human)\b ?\d*:", re.MULTILINE)
 """How a model without a chat template goes on after its solution: with a further problem."""
@@ -131,6 +138,18 @@ class ProseFormat(StepFormat):
         if self.is_over(state, body) or (ended and not text[len(body) :].strip()):
             return Step(body, ending="answer", answer=self.answer(state.problem, self.reply(state) + body))
         return Step(body, code=self.code(body))
+
+    def at_the_limit(self, state: State, step: Step) -> Step:
+        """A paragraph that is longer than a step goes on in the next one, but not a block of code or a formula."""
+        text = step.text.rstrip(HALF_A_CHARACTER)
+        if is_open(text) or not text.strip() or self.unfinished(state) >= LONGEST_PARAGRAPH - 1:
+            return step
+        return replace(step, text=text, ending="step", code=self.code(text))
+
+    def unfinished(self, state: State) -> int:
+        """Steps at the end of `state` that did not end their paragraph."""
+        ends = (step.text.endswith(("\n", self.separator)) for step in reversed(state.steps))
+        return next((count for count, has_ended in enumerate(ends) if has_ended), len(state.steps))
 
     def is_over(self, state: State, paragraph: str) -> bool:
         """Whether the reply has ended with `paragraph` although the model would go on."""

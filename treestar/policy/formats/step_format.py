@@ -90,6 +90,13 @@ class StepFormat(ABC):
             ended: the policy declared its text complete (it generated its end-of-sequence token).
         """
 
+    def at_the_limit(self, state: State, step: Step) -> Step:
+        """What becomes of a step that the token limit cut off, where the policy can be asked to go on with it.
+
+        By default it stays `truncated`, which ends its trajectory.
+        """
+        return step
+
     def pieces(self, state: State) -> list[Piece]:
         """`prompt`, in the parts that are tokenized one by one; by default in one part.
 
