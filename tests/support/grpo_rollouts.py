@@ -44,7 +44,9 @@ class ScriptedModel(LocalPolicy):
         ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         end = None if ends or len(ids) >= most else self.tokenizer.eos_token_id
         text = self.tokenizer.decode(ids[:most])
-        return Generated(text, end is not None, len(ids[:most]) + (end is not None), -1.0, tuple(ids[:most]), end)
+        return Generated(
+            text, end is not None, len(ids[:most]) + (end is not None), -1.0, tuple(ids[:most]), end_token=end
+        )
 
 
 def scripted(
