@@ -36,7 +36,6 @@ __all__ = [
     "optimization_arguments",
     "optimizer_of",
     "process_count",
-    "process_rank",
     "train",
     "trainer_arguments",
 ]
@@ -237,14 +236,9 @@ def process_count() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def process_rank() -> int:
-    """The number of this process among those that train together, from 0."""
-    return int(os.environ.get("RANK", "0"))
-
-
 def is_main_process() -> bool:
     """Whether this is the process that writes files and reports progress."""
-    return process_rank() == 0
+    return os.environ.get("RANK", "0") == "0"
 
 
 def check_folder(out: Path, resume: bool) -> None:

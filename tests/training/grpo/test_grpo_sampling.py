@@ -95,7 +95,7 @@ def test_the_policy_reads_exactly_the_tokens_it_wrote() -> None:
             found = super().written(text, most, stop_strings)
             [one] = tokenizer("<end_of_step>", add_special_tokens=False)["input_ids"]
             ids = [token for each in found.token_ids for token in (tag if each == one else [each])]
-            return type(found)(found.text, found.ended, len(ids), -1.0, tuple(ids), found.end_token)
+            return replace(found, tokens=len(ids), token_ids=tuple(ids))
 
     parts = parts_of(answering(lambda *_: True), "rstar")
     parts.policy.policy.__class__ = OtherTokens  # type: ignore[attr-defined]

@@ -15,7 +15,6 @@ from support.tiny_model import save_tiny_model
 
 from treestar.policy import load_policy
 from treestar.training.grpo import train as training
-from treestar.training.grpo import writer
 from treestar.training.grpo.config import GRPOConfig
 from treestar.training.grpo.train import train_grpo
 from treestar.types import Problem, TreestarError
@@ -103,8 +102,8 @@ def test_every_figure_is_logged_and_no_second_model_is_kept(tmp_path: Path, monk
     load = training.load_causal_model
     monkeypatch.setattr(training, "load_causal_model", lambda *a, **k: loaded.append(load(*a, **k)) or loaded[-1])
     policies: list[Any] = []
-    make = writer.TransformersPolicy
-    monkeypatch.setattr(writer, "TransformersPolicy", lambda *a, **k: policies.append(make(*a, **k)) or policies[-1])
+    make = training.TransformersPolicy
+    monkeypatch.setattr(training, "TransformersPolicy", lambda *a, **k: policies.append(make(*a, **k)) or policies[-1])
     config = GRPOConfig(**SMALL, steps=1, temperature=1.5, rewards=PLACE)
     report = train_grpo(problems(), BASE, tmp_path, config)
     assert len(loaded) == len(policies) == 1

@@ -95,9 +95,6 @@ class GRPOConfig(OptimizationConfig):
     patience: int = 20
     """Stop with an error after this many samplings in a row without any contrast."""
 
-    vllm: Mapping[str, Any] | None = None
-    """Arguments of vLLM's engine, such as `{gpu_memory_utilization: 0.4}`: vLLM samples, with the weights as they are
-    at that step, and evaluates. By default transformers does, with the weights that are trained."""
     step_format: FormatName | None = None
     """The step format that the policy writes in; by default its own."""
     lora: Mapping[str, Any] | None = None
@@ -118,8 +115,6 @@ class GRPOConfig(OptimizationConfig):
         check_number(self, "beta", at_least=0)
         check_choice(self, "after_error", "loss_type", "scale_rewards", "choose_by")
         check_rewards(self)
-        if self.vllm is not None and self.lora is not None:
-            raise invalid(self, "lora", "unset with `vllm`, which holds whole weights")
         if self.overlong_buffer is not None and self.overlong_buffer > self.max_tokens:
             raise invalid(self, "overlong_buffer", f"at most max_tokens, {self.max_tokens}")
         if (self.save_steps or self.steps_per_sampling) % self.steps_per_sampling:

@@ -14,6 +14,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from treestar.policy.backends.transformers import TransformersPolicy
 from treestar.policy.models import load_causal_model, loading
 from treestar.search.expansion import Components
 from treestar.training.base_policy import Base, load_base, lora_config, write_policy
@@ -24,7 +25,6 @@ from treestar.training.grpo.policy import OwnTokensPolicy
 from treestar.training.grpo.progress import GRPOProgress
 from treestar.training.grpo.reward_functions import reward_functions
 from treestar.training.grpo.sampling import Sampled, sample_for_step
-from treestar.training.grpo.writer import trained_weights_writer, vllm_writer
 from treestar.training.run import (
     check_folder,
     check_package,
@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 __all__ = ["train_grpo"]
 
 SAMPLINGS_PER_CHECKPOINT = 10
+
+PREFIX_CACHE_BYTES = 2**28
+"""Keys and values are forgotten at every step, so a small cache is enough."""
 
 
 def train_grpo(
@@ -100,20 +103,18 @@ def train_grpo(
 
         def make_trainer() -> PolicyGRPOTrainer:
             trainer = trainer_of(base, len(problems), out, config)
-            if config.vllm is None:
-                writer = trained_weights_writer(trainer.model, base)
-            else:
-                writer = vllm_writer(trainer.model, base, config.vllm, out)
-            opened.callback(writer.close)
-            own = Components(OwnTokensPolicy(writer.policy, config.max_tokens), executor, verifier)
-            usual = Components(writer.policy, executor, verifier)
+            writer = TransformersPolicy(
+                trainer.model, base.tokenizer, base.step_format, policy, prefix_cache_bytes=PREFIX_CACHE_BYTES
+            )
+            own = Components(OwnTokensPolicy(writer, config.max_tokens), executor, verifier)
+            usual = Components(writer, executor, verifier)
 
             def sample(chosen: Sequence[int], rates: PassRates, key: str) -> Sampled:
-                writer.refresh()
+                writer.forget()
                 return loop.run_until_complete(sample_for_step(chosen, problems, config, own, functions, rates, key))
 
             def answers() -> list[Outcome]:
-                writer.refresh()
+                writer.forget()
                 process = trainer.accelerator.process_index
                 share = [(cell, each) for cell, found in held_out.items() for each in found][process :: process_count()]
                 return loop.run_until_complete(evaluate(share, evaluation_samples, config, usual, own))
