@@ -25,7 +25,7 @@ from treestar.policy.formats.templates import template_of
 from treestar.policy.models import shipped_path
 from treestar.ppm import load_scorer, ppm_from_policy
 from treestar.ppm.openai import OpenAIScorer
-from treestar.types import Execution, Problem, Sampling, Scorer, Scores, State, Step, ThinkingBudget
+from treestar.types import Execution, Problem, Sampling, Scorer, Scores, State, ThinkingBudget
 
 MODEL_PATH = shipped_path("policy", "embedded")
 SMOLLM2 = Path.home() / ".cache/treestar/models/smollm2-135m"
@@ -100,29 +100,6 @@ class TestNames:
     def test_an_unknown_argument_is_named(self) -> None:
         with pytest.raises(TreestarError, match=r"cannot start with the policy.*no_such_argument"):
             load_policy("vllm:embedded?no_such_argument=1")
-
-
-@pytest.mark.vllm
-def test_other_weights_are_loaded_and_nothing_of_the_former_is_remembered() -> None:
-    root, greedy = State(Problem("Calculate 7 + 5 * ( 3 - 8 ) - 6.")), Sampling(temperature=0.0, max_tokens=60)
-
-    def written(policy: Any) -> Step:
-        [step] = asyncio.run(policy.propose(root, 1, greedy, 0)).steps
-        return step
-
-    policy = load_policy(f"vllm:embedded-bootstrap?{EAGER}", dtype="float32")
-    before = written(policy)
-    policy.engine.load_weights(str(MODEL_PATH))
-    found = written(policy)
-    with pytest.raises(TreestarError, match="vLLM cannot load the weights in /nowhere"):
-        policy.engine.load_weights("/nowhere")
-    asyncio.run(policy.close())
-    policy = load_policy(f"vllm:embedded?{EAGER}", dtype="float32")
-    wanted = written(policy)
-    asyncio.run(policy.close())
-    assert found.text == wanted.text
-    assert found.log_probability == pytest.approx(wanted.log_probability, abs=1e-5)
-    assert before.log_probability != pytest.approx(wanted.log_probability, abs=1e-3)
 
 
 LOADS_AND_WAITS = f"""

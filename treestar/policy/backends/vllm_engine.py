@@ -141,21 +141,6 @@ class VLLMEngine:
         """The model's transformers configuration."""
         return self.engine.model_config.hf_config
 
-    def load_weights(self, folder: str) -> None:
-        """Replace the model's weights by those in `folder`, a checkpoint of the same architecture. Nothing may be in
-        progress.
-
-        Raises:
-            TreestarError: vLLM cannot read them.
-        """
-        try:
-            self.submit(self.engine.collective_rpc("reload_weights", kwargs={"weights_path": folder})).result()
-            self.submit(self.engine.reset_prefix_cache()).result()
-        except Exception as error:
-            raise TreestarError(
-                f"vLLM cannot load the weights in {folder} for the {self.kind} {self.name!r}: {first_line(error)}"
-            ) from error
-
     async def gather(self, outputs: Sequence[Callable[[Any, str], Any]]) -> list[Any]:
         """The last item of each of `outputs`: functions from the engine and a request's id to an asynchronous
         iterator. Called from any event loop.
