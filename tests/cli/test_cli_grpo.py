@@ -51,6 +51,7 @@ def job_file(folder: Path, steps: int = 1) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_job_is_run_from_its_file(treestar, tmp_path: Path) -> None:
     out = tmp_path / "out"
     code, _, said = treestar("train", "grpo", job_file(tmp_path), "--out", out)

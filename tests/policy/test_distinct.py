@@ -222,6 +222,7 @@ def test_a_tree_of_distinct_candidates_weighs_them_by_their_probability() -> Non
     assert Tree.from_json(tree.to_json()).to_json() == tree.to_json()
 
 
+@pytest.mark.slow
 def test_an_exhausted_tree_takes_in_less_probable_candidates() -> None:
     """With such a high threshold the tree is a path; widened, it has that path's steps and others, none twice."""
     unsure = "Tom has 3 apples and buys 4 more. How many has he?"

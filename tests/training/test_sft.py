@@ -44,7 +44,7 @@ def greedy(policy: LanguageModelPolicy, state: State) -> Step:
     return asyncio.run(policy.propose(state, 1, Sampling(temperature=0, max_tokens=60), 0)).steps[0]
 
 
-@pytest.mark.parametrize(("optimizer", "rate"), [("adamw", 3e-3), ("muon", 2e-2)])
+@pytest.mark.parametrize(("optimizer", "rate"), [("adamw", 3e-3), pytest.param("muon", 2e-2, marks=pytest.mark.slow)])
 def test_training_lowers_the_loss_and_the_policy_takes_the_steps_it_was_shown(
     base: str, tmp_path: Path, optimizer: Optimizer, rate: float
 ) -> None:
