@@ -30,8 +30,8 @@ SKIPPED_NAMED = 10
 """Maximum number of skipped trees to list; training.json lists all."""
 
 train = typer.Typer(
-    help="Fine-tune a policy (sft) or train a process preference model (ppm) from search trees, train a policy from "
-    "rewards (grpo), or a difficulty model from samples."
+    help="Train a policy from search trees (sft), from rewards (grpo) or from a teacher's retrieval steps (steper), a "
+    "process preference model from search trees (ppm), or a difficulty model from samples."
 )
 
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint in --out.")]
