@@ -41,9 +41,6 @@ REPEATS, LONGEST_LOOP = 3, 4
 LONGEST_PARAGRAPH = 4
 """Steps that a paragraph may have. A model that still writes it then would most likely never end."""
 
-HALF_A_CHARACTER = "\ufffd"
-"""What a tokenizer makes of a character whose last bytes are missing."""
-
 INVENTED = re.compile(r"^[ \t]*(?:#+ *)?(?:Problem|Question|User|Human)\b ?\d*:", re.MULTILINE)
 """How a model without a chat template goes on after its solution: with a further problem."""
 
@@ -141,10 +138,9 @@ class ProseFormat(StepFormat):
 
     def at_the_limit(self, state: State, step: Step) -> Step:
         """A paragraph that is longer than a step goes on in the next one, but not a block of code or a formula."""
-        text = step.text.rstrip(HALF_A_CHARACTER)
-        if is_open(text) or not text.strip() or self.unfinished(state) >= LONGEST_PARAGRAPH - 1:
+        if is_open(step.text) or not step.text.strip() or self.unfinished(state) >= LONGEST_PARAGRAPH - 1:
             return step
-        return replace(step, text=text, ending="step", code=self.code(text))
+        return replace(step, ending="step", code=self.code(step.text))
 
     def unfinished(self, state: State) -> int:
         """Steps at the end of `state` that did not end their paragraph."""
