@@ -8,7 +8,6 @@ For a model that was itself trained with LoRA of that rank nothing is lost but t
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,6 @@ from safetensors.torch import save_file
 from treestar.policy.models import load_config, load_weights, policy_path
 
 __all__ = ["factors", "main", "write_adapter"]
-
-CONFIG_ENTRIES = ("treestar_format", "treestar_ppm_bias", "treestar_ppm_scale")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -78,8 +75,7 @@ def write_adapter(base: str, trained: str, rank: int, out: Path) -> dict[str, fl
         modules_to_save=["score"] if is_ppm else None,
         inference_mode=True,
     ).save_pretrained(out)
-    entries = {name: getattr(config, name) for name in CONFIG_ENTRIES if hasattr(config, name)}
-    (out / "config.json").write_text(json.dumps({**config.to_dict(), **entries}, indent=2, sort_keys=True) + "\n")
+    config.save_pretrained(out)
     return lost
 
 
@@ -98,3 +94,7 @@ def factors(change: torch.Tensor, rank: int) -> tuple[torch.Tensor, torch.Tensor
     whole = values.square().sum()
     lost = float(values[rank:].square().sum() / whole) if whole > 0 else 0.0
     return left[:, :rank] * root, root[:, None] * right[:rank], lost
+
+
+if __name__ == "__main__":
+    main()

@@ -71,9 +71,8 @@ def trajectory_of(found: WordProblem) -> State | None:
     written.append(Step(steps[-1], code=steps[-1], ending="code"))
     answer = short_number(output)
     written.append(Step(f"The answer is \\boxed{{{answer}}}.", ending="answer", answer=answer))
-    executions = [Execution(""), *[Execution("") for _ in found.lines[1:]]]
-    executions[-1] = Execution(output + "\n")
-    return State(found.problem(), tuple(written), (*executions, Execution("")))
+    executions = [*[Execution() for _ in steps[1:]], Execution(output + "\n"), Execution()]
+    return State(found.problem(), tuple(written), tuple(executions))
 
 
 def short_number(output: str) -> str:

@@ -91,6 +91,8 @@ def filled(template: Template, random: Random) -> WordProblem | None:
     """One question of a template; None if the numbers drawn give an odd answer."""
     numbers = {name: str(random.choice(choices)) for name, choices in template.numbers.items()}
     words = {name: random.choice(choices) for name, choices in WORDS.items()}
+    while words["person"] in (words["girl"], words["boy"]):
+        words["person"] = random.choice(WORDS["person"])
     lines = tuple(Line(comment, name, expression.format(**numbers)) for comment, name, expression in template.lines)
     values: dict[str, Fraction] = {}
     for line in lines:

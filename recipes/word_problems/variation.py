@@ -24,6 +24,26 @@ NUMBER = re.compile(r"(?<![\w.,/:])(\d{1,3}(?:,\d{3})+|\d+(?:\.\d+)?)(?![\w/:]|[
 
 LITERAL = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)(?![\w.])")
 
+IMPLIED_BY = {
+    "2": "twice|double|half|pair|two|both|second",
+    "3": "triple|thrice|three|third",
+    "4": "quarter|four",
+    "5": "five|fifth|nickel",
+    "7": "week|seven",
+    "10": "dime|ten|decade",
+    "12": "dozen|year|month|feet|foot|inch",
+    "24": "day|hour",
+    "25": "quarter",
+    "30": "month",
+    "52": "year|week",
+    "60": "hour|minute|second",
+    "100": "%|percent|cent|century|meter",
+    "365": "year",
+    "1000": "kilo|thousand|km|kg|gram|meter",
+}
+"""Words by which a question can mean a number of its program. The same number in figures is then left alone: it is not
+known which of the two the program means."""
+
 LARGEST_GROWTH = 8
 """How many times larger or smaller than before a value may become."""
 
@@ -51,10 +71,17 @@ def varied(found: WordProblem, random: Random, label: str) -> WordProblem | None
 
 
 def numbers_to_change(found: WordProblem) -> list[str]:
-    """The numbers that are once in the question and in the program, and in no other role there."""
+    """The numbers that are once in the question, in the program too, and that no word of the question implies."""
     asked = [match[1].replace(",", "") for match in NUMBER.finditer(found.question)]
     used = [match[1] for line in found.lines for match in LITERAL.finditer(line.expression)]
-    return [number for number in dict.fromkeys(asked) if asked.count(number) == 1 and used.count(number) >= 1]
+    text = found.question.lower()
+    return [
+        number
+        for number in dict.fromkeys(asked)
+        if asked.count(number) == 1
+        and number in used
+        and not (number in IMPLIED_BY and re.search(IMPLIED_BY[number], text))
+    ]
 
 
 def other_number(number: str, random: Random) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,6 +45,17 @@ def test_a_policy_comes_back(base: Path, tmp_path: Path) -> None:
     found, expected = load_causal_model(str(tmp_path / "adapter")).state_dict(), model.state_dict()
     assert all(torch.allclose(found[name], expected[name], atol=5e-3) for name in expected)
     assert load_causal_model(str(tmp_path / "adapter")).config.treestar_format == "rstar"
+
+
+def test_the_command_says_what_is_lost(base: Path, tmp_path: Path) -> None:
+    model = load_causal_model(str(base))
+    changed(model, 2)
+    model.save_pretrained(tmp_path / "trained")
+    arguments = ["--base", base, "--trained", tmp_path / "trained", "--rank", "1", "--out", tmp_path / "adapter"]
+    command = [sys.executable, "-m", "recipes.word_problems.adapters", *map(str, arguments)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert re.search(r"14 matrices; lost of the change: median 0\.[1-9]", ran.stdout)
+    assert (tmp_path / "adapter" / "adapter_config.json").is_file()
 
 
 def test_a_ppm_comes_back_with_its_head(base: Path, tmp_path: Path) -> None:

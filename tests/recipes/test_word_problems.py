@@ -104,6 +104,23 @@ def test_a_variation_changes_question_and_program_together(seed: int) -> None:
     assert other.question.split()[0] == other.lines[0].comment.split()[0]
 
 
+def test_a_number_that_a_word_may_mean_is_left_alone() -> None:
+    solution = "He walks 2*7 = <<2*7=14>>14 dogs."
+    twice = program_of_solution(
+        {
+            "id": "",
+            "question": "Tom has 2 sons and walks twice as many dogs as 7 cats.",
+            "answer": "14",
+            "solution": solution,
+        }
+    )
+    assert twice is not None
+    found = varied(twice, Random(0), "v0")
+    assert found is not None
+    assert found.question.startswith("Tom has 2 sons")
+    assert found.lines[0].expression.startswith("2 * ")
+
+
 def test_every_template_has_questions_that_its_program_answers() -> None:
     random = Random(0)
     for template in templates():
