@@ -4,77 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
 from math import exp
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.scripted import components, random_script
+from support.scripted_benchmark import LEVELS, MODEL, config, problem_set, run, scripted_workers
 
 from treestar.benchmarks.compare import compare_runs
-from treestar.benchmarks.datasets import ProblemSet
 from treestar.benchmarks.matrix import BenchmarkConfig, matrix
 from treestar.benchmarks.plots import draw_plots
 from treestar.benchmarks.report import render_report
-from treestar.benchmarks.results import compute_results
-from treestar.benchmarks.runner import begin_run, run_benchmark, write_json
-from treestar.benchmarks.samples import Row, iter_rows
-from treestar.benchmarks.task import BenchmarkTask, benchmark_worker
-from treestar.search import STRATEGIES, Components
+from treestar.benchmarks.runner import begin_run, run_benchmark
+from treestar.benchmarks.samples import iter_rows
+from treestar.search import STRATEGIES
 from treestar.types import Problem, State, TreestarError
-from treestar.workers import LocalWorkers
-
-MODEL = {"name": "scripted", "num_fewshot": 0}
-LEVELS = ("easy", "hard")
-
-
-def problem_set(name: str = "own", count: int = 6) -> ProblemSet:
-    problems = [
-        Problem(f"{name}: which {i}?", str(i % 3), f"{i}", metadata={"level": LEVELS[i % 2]}) for i in range(count)
-    ]
-    return ProblemSet(name, tuple(problems), count, 0)
-
-
-def config(**changes: Any) -> BenchmarkConfig:
-    settings = {"datasets": ("own",), "samples": 6, "k": (1, 2, 6), "search": {"max_depth": 6}, **changes}
-    return BenchmarkConfig(**settings)
-
-
-def scripted_workers(parts: Components, concurrency: int) -> LocalWorkers[BenchmarkTask, Row]:
-    about = {"ppm": None if parts.scorer is None else parts.scorer.name}
-    return LocalWorkers(benchmark_worker(parts, lambda problem: f"Q: {problem.question}", about), concurrency)
-
-
-def run(
-    out: Path,
-    wanted: BenchmarkConfig,
-    stop_after: int | None = None,
-    resume: bool = False,
-    concurrency: int = 4,
-    rate: Callable[[State], float] | None = None,
-    **script: Any,
-) -> dict[str, Any]:
-    """One session; with `stop_after` it fails in the middle, like a killed one."""
-    sets = [problem_set(name) for name in wanted.datasets]
-    model = MODEL if rate is None else MODEL | {"ppm": rate.__name__}
-    settings = begin_run(out, wanted, sets, model, resume)
-    left = stop_after
-
-    def on_row(_task: object, _row: object) -> None:
-        nonlocal left
-        if left is not None and (left := left - 1) == 0:
-            raise RuntimeError("killed")
-
-    async def work() -> None:
-        workers = scripted_workers(components(random_script(**script), rate), concurrency)
-        await run_benchmark(out, wanted, sets, workers, on_row)
-
-    asyncio.run(work())
-    results = compute_results(out / "samples.jsonl", settings, wanted)
-    write_json(out / "results.json", results)
-    return results
-
 
 FULL = {"temperatures": (0.5, 1.0), "seeds": 2, "budget_tokens": (20, 60)}
 
@@ -394,7 +339,7 @@ def test_nothing_of_a_finished_problem_is_kept(tmp_path: Path) -> None:
 def test_a_reply_in_prose_is_written_as_it_was() -> None:
     from treestar.benchmarks.samples import reply
     from treestar.search import Tree
-    from treestar.types import Execution, Problem, Step
+    from treestar.types import Execution, Step
 
     tree = Tree(Problem("2 + 2?"), "greedy", {"step_format": "tir"}, 0)
     program = tree.add_child(

@@ -5,27 +5,32 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
+from typing import NamedTuple
 
 import pytest
 
 from treestar.cli import main
 
 
-class Ran:
+class Ran(NamedTuple):
     """The result of a command call."""
 
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-        self.said = re.sub(r"[\s│╭╮╰╯─]+", " ", out + err)
+    code: int
+    out: str
+    err: str
+
+    @property
+    def said(self) -> str:
         """All text, with line breaks and frames as spaces."""
+        return re.sub(r"[\s│╭╮╰╯─]+", " ", self.out + self.err)
 
 
 @pytest.fixture
 def treestar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
     """Call the command; it must always end with an exit code and without a traceback."""
 
-    def call(*arguments: str) -> Ran:
-        monkeypatch.setattr(sys, "argv", ["treestar", *arguments])
+    def call(*arguments: object) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["treestar", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
             main()
         out, err = capsys.readouterr()

@@ -16,7 +16,6 @@ import pytest
 
 pytest.importorskip("reasoning_gym")
 
-from treestar.cli import main
 from treestar.training.run import last_checkpoint
 
 JOB = """
@@ -28,21 +27,6 @@ training:
     choose_by: pass_rate, dynamic_sampling: 1, learning_rate: 1.0e-4, rewards: {{correct: 1.0, brevity: 0.1}}}}
 evaluation: {{cells: [{{family: chain_sum, level: easy}}], problems: 4, every: 2}}
 """
-
-
-@pytest.fixture
-def treestar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Call the command in this process: exit code, stdout, stderr. It must never end with a traceback."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["treestar", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        return ended.value.code or 0, out, err
-
-    return call
 
 
 def job_file(folder: Path, steps: int = 1) -> Path:

@@ -14,7 +14,6 @@ import pytest
 from support.ppm_trees import save_one_sided_tree, save_telling_trees, telling_tree
 from support.tiny_model import save_tiny_model
 
-from treestar.cli import main
 from treestar.policy import load_policy
 from treestar.policy.formats import RStarFormat
 from treestar.ppm import read_trees
@@ -35,21 +34,6 @@ def trees(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny policy in the step format of the trees."""
     return save_tiny_model(tmp_path_factory.mktemp("base"), treestar_format="bound")
-
-
-@pytest.fixture
-def treestar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Call the command in this process: exit code, stdout, stderr. It must never end with a traceback."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["treestar", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        return ended.value.code or 0, out, err
-
-    return call
 
 
 def report_of(folder: Path) -> dict:

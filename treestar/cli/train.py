@@ -22,7 +22,7 @@ from treestar.types import TreestarError
 if TYPE_CHECKING:
     from treestar.training.ppm.data import TrainingData
 
-__all__ = ["ResumeOption", "difficulty", "ppm", "read_training_arguments", "run_training", "train"]
+__all__ = ["ResumeOption", "SFTArguments", "difficulty", "ppm", "run_training", "sft_arguments", "train"]
 
 DisplayT = TypeVar("DisplayT", bound=LiveBar)
 
@@ -35,6 +35,13 @@ train = typer.Typer(
 )
 
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint in --out.")]
+SFTArguments = Annotated[
+    Path | None,
+    typer.Option(
+        help="YAML or JSON file with more fields of trl.SFTConfig, such as fsdp; its field `lora` holds fields of "
+        "peft.LoraConfig.",
+    ),
+]
 
 
 @train.command(cls=GroupedCommand)
@@ -67,13 +74,7 @@ def sft(
         ),
     ] = 2,
     resume: ResumeOption = False,
-    training_arguments: Annotated[
-        Path | None,
-        typer.Option(
-            help="YAML or JSON file with more fields of trl.SFTConfig, such as fsdp; its field `lora` holds fields of "
-            "peft.LoraConfig.",
-        ),
-    ] = None,
+    training_arguments: SFTArguments = None,
     options: dict[str, Any] = {},  # noqa: B006  # filled by with_config_options, never changed
 ) -> None:
     """Fine-tune a policy on correct trajectories, from trees searched with --gold or from --rows.
@@ -82,11 +83,7 @@ def sft(
     """
     if not trees and not rows:
         raise typer.BadParameter("give --trees, --rows, or both")
-    further = {} if training_arguments is None else read_training_arguments(training_arguments)
-    lora = further.pop("lora", None)
-    config = config_from_options(
-        SFTTrainingConfig, "treestar train sft", {**options, "lora": lora, "training_arguments": further}
-    )
+    config = config_from_options(SFTTrainingConfig, "treestar train sft", options | sft_arguments(training_arguments))
     from treestar.training import train_policy
 
     def work(display: TrainingDisplay) -> dict[str, Any]:
@@ -241,6 +238,12 @@ def say_data(data: TrainingData, display: TrainingDisplay) -> None:
     if len(faulty) > SKIPPED_NAMED:
         display.say(f"  and {len(faulty) - SKIPPED_NAMED:,} more, named in training.json")
     display.say(str(data))
+
+
+def sft_arguments(path: Path | None) -> dict[str, Any]:
+    """The fields `lora` and `training_arguments` of a configuration. Raises as `read_training_arguments`."""
+    further = {} if path is None else read_training_arguments(path)
+    return {"lora": further.pop("lora", None), "training_arguments": further}
 
 
 def read_training_arguments(path: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import typer
 
 from treestar.cli.components import Concurrency, retrieval_config
 from treestar.cli.options import MODELS, RETRIEVAL, config_from_options, with_config_options
-from treestar.cli.train import ResumeOption, read_training_arguments, run_training
+from treestar.cli.train import ResumeOption, SFTArguments, run_training, sft_arguments
 from treestar.cli.training_progress import TrainingDisplay
 from treestar.policy.models import DEFAULT_POLICY
 from treestar.retrieval.config import RetrievalConfig
@@ -74,13 +74,7 @@ def steper(
     data_dir: Annotated[Path | None, typer.Option(help="Folder with the named sets as JSON Lines.")] = None,
     concurrency: Concurrency = 16,
     resume: ResumeOption = False,
-    training_arguments: Annotated[
-        Path | None,
-        typer.Option(
-            help="YAML or JSON file with more fields of trl.SFTConfig, such as fsdp; its field `lora` holds fields of "
-            "peft.LoraConfig.",
-        ),
-    ] = None,
+    training_arguments: SFTArguments = None,
     options: dict[str, Any] = {},  # noqa: B006  # filled by with_config_options, never changed
 ) -> None:
     """Distill a teacher's reasoning with retrieval into a student, step by step (StepER).
@@ -91,10 +85,8 @@ def steper(
     options = {"retriever": RetrievalConfig().retriever, **options}
     retrieval = retrieval_config(options)
     assert retrieval is not None
-    further = {} if training_arguments is None else read_training_arguments(training_arguments)
-    lora = further.pop("lora", None)
     config = config_from_options(
-        StepERTrainingConfig, "treestar train steper", {**options, "lora": lora, "training_arguments": further}
+        StepERTrainingConfig, "treestar train steper", options | sft_arguments(training_arguments)
     )
     folder = trajectories or out.with_name(f"{out.name}-trajectories")
     from treestar.training.distill.collect import read_trajectories
