@@ -3,7 +3,7 @@
 FOLDER/paragraphs.jsonl   one paragraph per line; read one by one where they lie
 FOLDER/offsets.npy        where each line begins
 FOLDER/scores/            the retriever's own files
-FOLDER/index.json         kind and number of paragraphs; written last, so a folder with it is complete
+FOLDER/index.json         kind and encoder; written last, so a folder with it is complete
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from treestar.policy.models import (
     loading,
     policy_path,
 )
+from treestar.policy.models.adapter import is_adapter, merged
 from treestar.types import TreestarError
 
 __all__ = ["Base", "load_base", "lora_config", "write_policy"]
@@ -70,11 +71,9 @@ def write_policy(base: Base, folder: Path) -> None:
     config = load_config(base.path)
     config.treestar_format = base.step_format.name
     dtype = config.dtype or torch.float32
-    if (trained / "adapter_config.json").exists():
-        from peft import PeftModel
-
+    if is_adapter(str(trained)):
         whole = load_causal_model(base.path, config=config, dtype=torch.float32)
-        model = PeftModel.from_pretrained(whole, trained).merge_and_unload().to(dtype)
+        model = merged(whole, str(trained)).to(dtype)
     else:
         model = load_causal_model(str(trained), config=config, dtype=dtype)
     # Where the base has none, transformers derives one from the config.
