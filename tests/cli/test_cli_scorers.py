@@ -56,7 +56,7 @@ def test_wrong_options_are_one_sentence(treestar, prm: str, tmp_path: Path) -> N
         (("--scorer", prm, "--scorer-kind", "prm"), 2, "'prm' is not one of 'ppm', 'qwen-math-prm'"),
         (("--scorer", policy), 1, "nothing in the files of this Qwen2ForCausalLM says how it scores"),
         (("--aggregate", "min"), 1, "are for a scorer given by name: also give --scorer"),
-        (("--scorer", "embedded", "--aggregate", "min"), 1, "leave out --aggregate"),
+        (("--scorer", "toy", "--aggregate", "min"), 1, "leave out --aggregate"),
         (("--scorer", prm, "--scorer-kind", "skywork-prm"), 1, "no `bos_token`"),
     ]:
         ran = treestar("solve", "What is 2 + 3?", *QUICK, *arguments)
