@@ -17,7 +17,7 @@ from support.tiny_model import save_tiny_model
 from treestar.policy import load_policy
 from treestar.policy.formats import BoundFormat
 from treestar.policy.language_model import LanguageModelPolicy
-from treestar.policy.models import shipped_path
+from treestar.policy.models import load_causal_model, shipped_path
 from treestar.training.run import Optimizer
 from treestar.training.sft.config import SFTTrainingConfig
 from treestar.training.sft.data import NO_LOSS, token_rows
@@ -200,6 +200,26 @@ def test_every_epoch_shows_every_row_once_in_an_order_of_its_own() -> None:
         assert sorted(order) == list(range(63))
         batches = [{lengths[row] for row in order[start : start + 6]} for start in range(0, 63, 6)]
         assert sum(len(batch) > 1 for batch in batches) <= 4
+
+
+def test_the_loss_is_the_mean_over_all_tokens_with_one(base: str) -> None:
+    from treestar.training.sft.trainer import summed_loss
+
+    model = load_causal_model(base)
+    rows = [[7, 8, 9, 10, 11, 12], [20, 21, 22, 23, 0, 0], [30, 31, 32, 33, 34, 35]]
+    learned = [range(3, 5), range(1, 4), range(0)]
+    ids = torch.tensor(rows)
+    labels = torch.full_like(ids, NO_LOSS)
+    for row, columns in enumerate(learned):
+        labels[row, list(columns)] = ids[row, list(columns)]
+    expected = sum(
+        -model(ids[row : row + 1]).logits[0, column - 1].log_softmax(-1)[ids[row, column]]
+        for row, columns in enumerate(learned)
+        for column in columns
+    )
+    found = summed_loss(model, labels, input_ids=ids, attention_mask=(ids != 0).long())
+    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert summed_loss(model, torch.full_like(ids, NO_LOSS), input_ids=ids).item() == 0
 
 
 def test_a_loss_that_is_no_number_stops_the_training(tmp_path: Path) -> None:
