@@ -265,7 +265,10 @@ def test_lora_trains_adapters_and_stores_whole_weights(base: str, tmp_path: Path
     assert before.keys() == after.keys()
     changed = {name.split(".")[-2] for name in before if not torch.equal(before[name], after[name])}
     assert changed == {"q_proj", "v_proj"}
-    assert {path.name for path in tmp_path.iterdir()} == FILES | {"training.json"}
+    assert {path.name for path in tmp_path.iterdir()} == FILES | {"adapter", "training.json"}
+    alone = load_causal_model(str(tmp_path / "adapter"))
+    assert alone.config.treestar_format == "rstar"
+    assert all(torch.allclose(weight, after[name], atol=1e-6) for name, weight in alone.state_dict().items())
     with pytest.raises(TreestarError, match="cannot be set up"):
         train_policy([sum_row(1)], base, tmp_path / "b", SFTTrainingConfig(lora={"no_such_field": 1}))
 
