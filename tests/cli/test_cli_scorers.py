@@ -38,6 +38,7 @@ def test_a_public_model_guides_the_search(treestar, prm: str, tmp_path: Path) ->
     assert f"{prm} (qwen-math-prm, mean)" in json.dumps(line)
 
 
+@pytest.mark.slow
 def test_another_aggregate_is_another_result(prm: str) -> None:
     config = MCTSConfig(max_rollouts=3, children=2)
     scores = []

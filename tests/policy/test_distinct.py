@@ -128,6 +128,7 @@ def test_no_text_comes_twice_and_probabilities_are_the_models(monkeypatch: pytes
         assert each.log_probabilities == pytest.approx(own[:, 0].tolist(), abs=1e-3)
 
 
+@pytest.mark.slow
 def test_distinct_candidates_do_not_depend_on_what_shares_their_batch() -> None:
     policy = load_policy("toy", dtype="float32", max_batch=12)
     requests = [

@@ -180,6 +180,7 @@ def test_trees_without_pairs_are_a_clear_error() -> None:
         evaluate(trees, lambda states: [0.0] * len(states))
 
 
+@pytest.mark.slow
 def test_the_plot_is_a_picture(tmp_path: Path) -> None:
     from matplotlib.image import imread
 

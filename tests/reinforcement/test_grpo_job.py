@@ -60,6 +60,7 @@ def test_a_wrong_field_is_named(old: str, new: str, sentence: str) -> None:
         job_from_yaml(GRPOJob, SMALL.replace(old, new, 1), "the job")
 
 
+@pytest.mark.slow
 def test_a_job_leaves_a_policy_a_curve_and_a_report(tmp_path: Path) -> None:
     path, out = tmp_path / "job.yaml", tmp_path / "out"
     path.write_text(SMALL)

@@ -276,6 +276,7 @@ def test_comments_keep_a_stream_open(address: str) -> None:
     wait_until(address, lambda health: health["running"] == 0)
 
 
+@pytest.mark.slow
 def test_shutdown_lets_searches_answer() -> None:
     """One search runs, one waits: after the grace period the first answers with what it has, the second is refused."""
     with treestar_serve("--concurrency", "1", "--grace-seconds", "1") as (process, address):

@@ -192,6 +192,7 @@ def test_training_follows_the_equation_step_by_step(base: str, tmp_path: Path) -
     assert json.loads((tmp_path / "a" / "config.json").read_text())["treestar_format"] == "retrieval"
 
 
+@pytest.mark.slow
 def test_a_resumed_training_ends_with_the_same_sigmas_and_weights(base: str, tmp_path: Path) -> None:
     whole = train(base, tmp_path / "whole", accumulation=1, more={"save_strategy": "steps", "save_steps": 3})
     config = StepERTrainingConfig(
