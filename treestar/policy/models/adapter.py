@@ -49,7 +49,7 @@ def base_to_fetch(policy: str) -> str | None:
     """
     folder = shipped_path("policy", policy)
     name = base_name(str(folder)) if folder is not None and is_adapter(str(folder)) else policy
-    return name if name in FETCHABLE and not fetched_folder(name).is_dir() else None
+    return name if name is not None and name in FETCHABLE and not fetched_folder(name).is_dir() else None
 
 
 def merged(model: Any, path: str) -> Any:
