@@ -129,7 +129,7 @@ def best_threshold(values: Sequence[Sequence[float]], labels: Sequence[int]) -> 
         raise ValueError("a threshold needs solutions with steps")
     between = [(low + high) / 2.0 for low, high in pairwise(known)]
     candidates = np.array([known[0], *between, np.nextafter(known[-1], np.inf)])
-    # A solution is judged rightly by the thresholds of one range: for each candidate, the solutions whose range it is in.
+    # A solution is judged rightly by a range of thresholds: count, for each candidate, the ranges that it is in.
     hits = {True: np.zeros(len(candidates) + 1), False: np.zeros(len(candidates) + 1)}
     counts = {True: 0, False: 0}
     for solution, label in zip(values, labels, strict=True):

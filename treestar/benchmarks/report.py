@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from treestar.benchmarks.matrix import SAMPLING_STRATEGIES, BenchmarkConfig, Cell, matrix
@@ -52,11 +52,13 @@ def problems_sentence(results: Results, task: str) -> str:
     return sentence
 
 
-def accuracy_table(results: Results, tasks: Iterable[str]) -> str:
+def accuracy_table(results: Results, tasks: Collection[str]) -> str:
     """Each strategy's own answer, at its own cost."""
     columns = {"tokens": "generated_tokens", "read by the PPM": "scored_tokens", "trajectories": "trajectories"}
     if results["config"]["model_args"].get("ppm") is None:
         del columns["read by the PPM"]
+    if any(results["results"][task].get("judged_tokens,none") for task in tasks):
+        columns = {"tokens": "generated_tokens", "by the judge": "judged_tokens", **columns}
     rows = []
     for task in tasks:
         found = results["results"][task]

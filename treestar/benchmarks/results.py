@@ -38,8 +38,10 @@ LOWER_IS_BETTER = {
     "ece",
     "executions",
     "generated_tokens",
+    "judged_tokens",
     "prompt_tokens",
     "scored_tokens",
+    "spent_tokens",
     "thinking_tokens",
     "tied",
 }

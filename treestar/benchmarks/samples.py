@@ -240,7 +240,7 @@ def tokens_of_searches(path: Path, cells: Mapping[str, Cell]) -> dict[tuple[str,
         cell = cells[row["cell"]]
         if row["cell"] in budgeted and cell.budget is not None:
             place = (cell.dataset, cell.temperature, cell.seed, row["doc_id"])
-            spent[place][cell.budget] = row["stats"]["generated_tokens"]
+            spent[place][cell.budget] = row["stats"]["generated_tokens"] + row["stats"].get("judged_tokens", 0)
     return spent
 
 

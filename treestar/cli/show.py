@@ -54,6 +54,7 @@ def verdict(result: SearchResult) -> Text:
     line.append(
         f"   confidence {result.confidence:.0%} · {stats.rollouts} rollouts · {stats.nodes} nodes · "
         f"{stats.executions} executions · {stats.generated_tokens} tokens · "
+        + (f"{stats.judged_tokens} by the judge · " if stats.judged_tokens else "")
         + (f"{stats.scored_tokens} read by the PPM · " if stats.scored_tokens else "")
         + f"{stats.seconds:.1f} s",
         style="dim",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-__all__ = ["VERDICTS", "judge_prompt", "verdict_of"]
+__all__ = ["VERDICTS", "judge_prompt", "verdict_of", "verdict_place"]
 
 VERDICTS: Mapping[bool, str] = {True: r"\boxed{Positive}", False: r"\boxed{Negative}"}
 """How a reply ends that finds no error in the chunk (True), and one that finds some (False)."""
@@ -37,6 +37,8 @@ MARKS = re.compile(
 """Where a tag begins that structures this prompt, a solution or a conversation."""
 
 BOX = re.compile(r"\\boxed\s*\{\s*(?:\\text(?:bf|it)?\s*\{)?\s*([^{}]*?)\s*\}")
+
+WORDS = {"positive": True, "negative": False}
 
 THOUGHT, END_OF_THOUGHT = "<think>", "</think>"
 
@@ -72,8 +74,14 @@ def verdict_of(text: str) -> bool | None:
         return None
     for line in reversed(reply.splitlines()):
         if boxes := {found.casefold().rstrip(".") for found in BOX.findall(line)}:
-            return {"positive": True, "negative": False}.get(*boxes) if len(boxes) == 1 else None
+            return WORDS.get(*boxes) if len(boxes) == 1 else None
     return None
+
+
+def verdict_place(text: str) -> int | None:
+    """Where the word of the last verdict begins in `text`; None if it has none."""
+    places = [found.start(1) for found in BOX.finditer(text) if found[1].casefold().rstrip(".") in WORDS]
+    return places[-1] if places else None
 
 
 def without_tags(text: str) -> str:

@@ -56,6 +56,8 @@ class Node:
     """The PPM's score of the state, in [-1, 1]."""
     scores_path: bool = False
     """Whether `score` judges all steps down to here together, not only this one given those before."""
+    analysis: str = ""
+    """What a judge wrote about this step; "" for other scorers."""
     visits: int = 0
     """N: backed-up terminal values below or at this node, plus 1 if its PPM score initialized it."""
     value_sum: float = 0.0
@@ -298,6 +300,7 @@ def node_to_json(node: Node) -> dict[str, Any]:
         "probability": node.probability,
         "score": node.score,
         **({"scores_path": True} if node.scores_path else {}),
+        **({"analysis": node.analysis} if node.analysis else {}),
         "visits": node.visits,
         "value_sum": node.value_sum,
         "q_value": node.q_value,
@@ -342,6 +345,7 @@ def add_node_from_json(tree: Tree, fields: dict[str, Any]) -> Node:
     ):
         setattr(node, name, fields[name])
     node.scores_path = fields.get("scores_path", False)
+    node.analysis = fields.get("analysis", "")
     return node
 
 
