@@ -19,6 +19,7 @@ from treestar.policy.programs import TestedPolicy, writing_programs
 from treestar.ppm import load_scorer
 from treestar.ppm.load import LoadedScorer
 from treestar.ppm.public import JUDGE_KIND, Aggregate, ScorerKind
+from treestar.ppm.public.scorer import PublicScorer
 from treestar.search import Components
 from treestar.types import Closable, Executor, Policy, Problem, Reporting, Scorer, TreestarError, Verifier
 from treestar.verifier import AnswerVerifier
@@ -32,6 +33,7 @@ __all__ = [
     "components_by_kind",
     "load_components",
     "load_named_scorer",
+    "load_step_scorer",
     "open_components",
     "program_components",
     "question_components",
@@ -114,6 +116,19 @@ def load_named_scorer(
     if scorer_kind == JUDGE_KIND or (scorer_kind is None and is_judge(name)):
         return load_judge(name, dtype=dtype, aggregate=aggregate)
     return load_scorer(name, dtype=dtype, scorer_kind=scorer_kind, aggregate=aggregate)
+
+
+def load_step_scorer(name: str, dtype: Dtype | None = None, scorer_kind: ScorerKind | None = None) -> Scorer:
+    """The scorer, whose value of a state is that of its last step: a public reward model does not combine steps.
+
+    Raises:
+        TreestarError: as `load_named_scorer`.
+    """
+    scorer = load_named_scorer(name, dtype, scorer_kind)
+    if isinstance(scorer, PublicScorer):
+        scorer.aggregate = "last"
+        scorer.name = f"{scorer.convention.checkpoint.name} ({scorer.convention.kind}, {scorer.aggregate})"
+    return scorer
 
 
 @asynccontextmanager

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.paths import SHARED, needs_shared
+from support.scripted import ScriptedScorer
+from support.scripted_judge import ScriptedJudgeModel
+from support.step_sets import write_prmbench, write_processbench
 
-from tests.support.paths import SHARED, needs_shared
-from tests.support.scripted import ScriptedScorer
-from tests.support.scripted_judge import ScriptedJudgeModel
-from tests.support.step_sets import write_prmbench, write_processbench
 from treestar.benchmarks import solutions as data
 from treestar.benchmarks.first_error import NO_ERROR, first_error
 from treestar.benchmarks.prmbench import (

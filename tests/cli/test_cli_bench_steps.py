@@ -4,9 +4,10 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from support.step_sets import write_prmbench, write_processbench
+from support.tiny_model import save_tiny_model
+
 from tests.cli.conftest import Ran
-from tests.support.step_sets import write_prmbench, write_processbench
-from tests.support.tiny_model import save_tiny_model
 
 
 def test_a_judge_is_measured_and_the_run_resumed(treestar: Callable[..., Ran], tmp_path: Path) -> None:

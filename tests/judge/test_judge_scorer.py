@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.instruct_server import InstructServer
+from support.scripted_judge import ScriptedJudgeModel, spelled
+from support.tiny_model import byte_tokenizer, save_tiny_model, tiny_model
 
-from tests.support.instruct_server import InstructServer
-from tests.support.scripted_judge import ScriptedJudgeModel, spelled
-from tests.support.tiny_model import byte_tokenizer, save_tiny_model, tiny_model
 from treestar.components import load_named_scorer
 from treestar.judge import JudgeScorer, JudgeSettings, judge_prompt, load_judge
 from treestar.judge.load import ANALYSIS_KEY, is_judge

@@ -91,6 +91,7 @@ def problem_metrics(row: Row, cell: Cell, config: BenchmarkConfig, spent: SpentT
         "prompt_tokens,none": float(row["stats"]["prompt_tokens"]),
         "scored_tokens,none": float(tokens_of(row, "scored_tokens")),
         "judged_tokens,none": float(tokens_of(row, "judged_tokens")),
+        "rejected_tokens,none": float(tokens_of(row, "rejected_tokens")),
         "executions,none": float(row["stats"]["executions"]),
         "trajectories,none": float(config.samples if cell.method == "sampling" else sum(row["multiplicity"])),
     }

@@ -16,16 +16,12 @@ from typing import Any
 
 from treestar.benchmarks.first_error import NO_ERROR
 from treestar.benchmarks.solutions import Solution, states_of
-from treestar.components import load_named_scorer
-from treestar.policy.models import Dtype
-from treestar.ppm.public import ScorerKind
-from treestar.ppm.public.scorer import PublicScorer
 from treestar.storage.files import read_json, write_json, writing
 from treestar.storage.lines import appending, read_lines
 from treestar.storage.settings import check_same_settings
 from treestar.types import Closable, Scorer, TreestarError
 
-__all__ = ["SAMPLES", "Valued", "begin_valuing", "load_step_scorer", "read_values", "value_solutions"]
+__all__ = ["SAMPLES", "Valued", "begin_valuing", "read_values", "value_solutions"]
 
 CONFIG, SAMPLES = "config.json", "samples.jsonl"
 
@@ -47,19 +43,6 @@ class Valued:
     def label(self) -> int:
         """The index of the first wrong step, or NO_ERROR."""
         return self.wrong[0] if self.wrong else NO_ERROR
-
-
-def load_step_scorer(name: str, dtype: Dtype | None = None, scorer_kind: ScorerKind | None = None) -> Scorer:
-    """The scorer, whose value of a state is that of its last step: a public reward model does not combine steps.
-
-    Raises:
-        TreestarError: as `load_named_scorer`.
-    """
-    scorer = load_named_scorer(name, dtype, scorer_kind)
-    if isinstance(scorer, PublicScorer):
-        scorer.aggregate = "last"
-        scorer.name = f"{scorer.convention.checkpoint.name} ({scorer.convention.kind}, {scorer.aggregate})"
-    return scorer
 
 
 def begin_valuing(out: Path, benchmark: str, scorer: str, solutions: Sequence[Solution], resume: bool) -> None:

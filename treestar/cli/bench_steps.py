@@ -147,7 +147,8 @@ def measure(
 ) -> None:
     """Value all steps, and write and print what follows from that."""
     from treestar.benchmarks.solutions import spread
-    from treestar.benchmarks.step_values import begin_valuing, load_step_scorer, read_values, value_solutions
+    from treestar.benchmarks.step_values import begin_valuing, read_values, value_solutions
+    from treestar.components import load_step_scorer
     from treestar.storage.files import write_json, write_text, writing
 
     console = Console(stderr=True, soft_wrap=True)

@@ -26,6 +26,8 @@ class SearchStats:
     """Tokens that the PPM read."""
     judged_tokens: int = 0
     """Tokens that a judge generated; `generated_tokens` are the policy's alone."""
+    rejected_tokens: int = 0
+    """Those of `generated_tokens` that are in steps which `chunk_reset` discarded."""
     executed_seconds: float = 0.0
     discarded: int = 0
     """Trajectories that were chosen and then discarded, because they gave other results when run again."""

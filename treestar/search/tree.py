@@ -24,10 +24,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Node", "TerminalReason", "Tree", "add_node_from_json", "node_to_json", "stored_trees"]
 
-TerminalReason = Literal["answer", "dead_end", "max_depth", "context", "error", "truncated", "unrepeatable", "unsure"]
+TerminalReason = Literal[
+    "answer", "dead_end", "max_depth", "context", "error", "truncated", "unrepeatable", "unsure", "rejected"
+]
 """Why a path ends: it states an answer; no valid child was found; it is as deep as allowed; it no longer fits the
 policy's context; its code failed; its last step was cut at the token limit; it stated an answer, was chosen, and gave
-other results when it was run again (`confirm.py`); the policy was too unsure of it (`deepconf.py`)."""
+other results when it was run again (`confirm.py`); the policy was too unsure of it (`deepconf.py`); the scorer did not
+accept its last step, which was sampled again (`chunk_reset.py`)."""
 
 NAMED = 5
 """How many trees an error message names."""
