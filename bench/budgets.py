@@ -1,11 +1,11 @@
 """Budgets on the toy ladder: adaptive sampling, and allocation of one budget over a set.
 
-    python bench/budgets.py sample [--policy embedded-bootstrap]
+    python bench/budgets.py sample [--policy toy-bootstrap]
     python bench/budgets.py adaptive
     python bench/budgets.py allocation
     python bench/budgets.py thinking
 
-`sample` draws 32 independent trajectories for each of 180 test problems from the nine cells of docs/embedded.md. It is
+`sample` draws 32 independent trajectories for each of 180 test problems from the nine cells of docs/toy.md. It is
 a run of `treestar.benchmarks` in runs/budgets/ladder, and continues where it was stopped.
 
 The other commands replay their rules on these samples, each problem's samples in `--orders` random orders. The
@@ -333,7 +333,7 @@ def difference(first: Any, second: Any) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("sample", "adaptive", "allocation", "thinking"))
-    parser.add_argument("--policy", default="embedded-bootstrap")
+    parser.add_argument("--policy", default="toy-bootstrap")
     parser.add_argument("--samples", type=Path, default=FOLDER, help="folder of the samples to replay")
     parser.add_argument("--orders", type=int, default=20)
     arguments = parser.parse_args()

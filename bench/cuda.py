@@ -3,8 +3,8 @@
     bash bench/cuda.sh [--model smollm2-135m]     # on the machine with the GPU; see there for the packages
     python bench/cuda.py --device cpu --tiny      # a rehearsal without one
 
-1. `equality`: greedy tokens of the embedded policy and of the model on the device, in float32, beside the CPU's; scores
-   of the embedded PPM, largest difference.
+1. `equality`: greedy tokens of the toy policy and of the model on the device, in float32, beside the CPU's; scores
+   of the toy PPM, largest difference.
 2. `speed`: tokens per second of search and of raw generation of the same tokens, with 128 and 512 problems in flight,
    in bfloat16, of the model and of a random one with 1.5 billion parameters (Qwen2.5-1.5B's shape).
 3. `training`: one epoch of fine-tuning and one of a PPM on the model: seconds, tokens per second, losses.
@@ -96,7 +96,7 @@ def equality(device: str, model: str | None, problems: int, tokens: int) -> dict
 
     torch.backends.cuda.matmul.allow_tf32 = False
     asked = gym_problems(problems)
-    forms: dict[str, FormatName | None] = {"embedded": None, **({model: "cot"} if model else {})}
+    forms: dict[str, FormatName | None] = {"toy": None, **({model: "cot"} if model else {})}
     found: dict[str, Any] = {}
     for name, step_format in forms.items():
         here, there = (
@@ -107,7 +107,7 @@ def equality(device: str, model: str | None, problems: int, tokens: int) -> dict
     states = [State(problem, (Step("x = 1", "x = 1"),), (Execution(),)) for problem in asked]
     values = []
     for each in ("cpu", device):
-        scorer = load_scorer("embedded", device=each, dtype="float32")
+        scorer = load_scorer("toy", device=each, dtype="float32")
         values.append(asyncio.run(scorer.score(states)).values)
     found["largest_difference_of_scores"] = max(abs(a - b) for a, b in zip(*values, strict=True))
     return found
@@ -154,11 +154,11 @@ def with_fixed_steps(name: str, device: str) -> TransformersPolicy:
 
 
 def random_policy(shape: dict[str, Any], device: str) -> TransformersPolicy:
-    """A model of that shape with random weights, on the embedded tokenizer."""
+    """A model of that shape with random weights, on the toy tokenizer."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    tokenizer = load_policy("embedded", device="cpu").tokenizer
+    tokenizer = load_policy("toy", device="cpu").tokenizer
     torch.manual_seed(0)
     with torch.device(device):
         model = LlamaForCausalLM(LlamaConfig(**shape, max_position_embeddings=2048)).to(torch.bfloat16)
@@ -239,7 +239,7 @@ def main() -> None:
     parts: dict[str, Callable[[], dict[str, Any]]] = {
         "equality": lambda: equality(device, model, 2 if tiny else 20, 4 if tiny else 64),
         "speed": lambda: speed(device, model, tiny, 1 if tiny else 3),
-        "training": lambda: training(device, model or "embedded-bootstrap", tiny),
+        "training": lambda: training(device, model or "toy-bootstrap", tiny),
     }
     figures: dict[str, Any] = {"device": device_name(device), "model": model or "not here: random weights"}
     for name, part in parts.items():

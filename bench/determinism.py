@@ -1,4 +1,4 @@
-"""Measure how often concurrent searches change the embedded policy's tree, in bf16 and in fp32.
+"""Measure how often concurrent searches change the toy policy's tree, in bf16 and in fp32.
 
     python bench/determinism.py [--problems 50] [--seed 1]
 
@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from embedded import held_out_problems
+from toy import held_out_problems
 
 import treestar
 from treestar.policy import load_policy
@@ -33,7 +33,7 @@ def shape(result: treestar.SearchResult) -> list[tuple[Any, ...]]:
 def compare(dtype: str, problems: list[treestar.Problem], seed: int) -> dict[str, Any]:
     import torch
 
-    policy = load_policy("embedded")
+    policy = load_policy("toy")
     policy.model.to(getattr(torch, dtype))
     config = treestar.MCTSConfig(max_rollouts=4, children=8, early_stop=False)
     with treestar.Solver(policy, config, seed=seed) as solver:

@@ -1,4 +1,4 @@
-"""Reinforcement learning of the included bootstrap policy on the ladder of docs/embedded.md.
+"""Reinforcement learning of the included bootstrap policy on the ladder of docs/toy.md.
 
     python bench/grpo.py run FOLDER [--seed 0] [--variant plain] [--steps 120]
     python bench/grpo.py record FOLDER
@@ -13,7 +13,7 @@
 - `resample_on_correct`: as `continue`, and right trajectories with few failed steps are preferred (GRPO-RoC).
 
 `record` collects the curves of all runs in FOLDER, finished or not: greedy accuracy by cell at each evaluation, beside
-the rounds of self-evolution (`embedded_evolution.json`) with the tokens that their searches had generated until then.
+the rounds of self-evolution (`toy_evolution.json`) with the tokens that their searches had generated until then.
 
 Writes bench/results/grpo.json.
 """
@@ -41,7 +41,7 @@ from treestar.training.run import last_checkpoint
 
 RESULTS = Path(__file__).parent / "results"
 
-BASE = "embedded-bootstrap"
+BASE = "toy-bootstrap"
 
 LEARNED = {
     ("chain_sum", "hard"): 600,
@@ -56,7 +56,7 @@ LEARNED = {
 """Training problems by cell: mostly of the hard levels, some of the others, so that these are not forgotten."""
 
 MEASURED = (*LEARNED, ("gsm_symbolic", "untaught"))
-"""The nine cells of docs/embedded.md."""
+"""The nine cells of docs/toy.md."""
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -137,7 +137,7 @@ def curve(out: Path) -> list[dict[str, Any]]:
 
 def self_evolution() -> list[dict[str, Any]]:
     """Greedy accuracy of each round's policy, and the tokens that the searches had generated until then."""
-    rounds = read_json(RESULTS / "embedded_evolution.json")["figures"]["rounds"]
+    rounds = read_json(RESULTS / "toy_evolution.json")["figures"]["rounds"]
     tokens = accumulate((each.get("search") or {}).get("generated_tokens", 0) for each in rounds)
     found = []
     for each, generated in zip(rounds, tokens, strict=True):

@@ -37,7 +37,7 @@ IN_FLIGHT = 10_000
 STEP_SECONDS = BATCH / TOKENS_PER_SECOND
 CHILDREN = 4
 SHORTEST, LONGEST = 8, 24
-"""Tokens of a step; the embedded policy's have 15 on average."""
+"""Tokens of a step; the toy policy's have 15 on average."""
 
 
 @dataclass(slots=True)

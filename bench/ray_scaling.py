@@ -3,13 +3,13 @@
     python bench/ray_scaling.py overhead [--problems 200]
     python bench/ray_scaling.py cluster [--problems 1000000]
 
-`overhead`: the same searches with the embedded policy in one process and in Ray actors, on the same cores: one process,
+`overhead`: the same searches with the toy policy in one process and in Ray actors, on the same cores: one process,
 one actor with all cores, and one actor per core. The times to start Ray and to load models are recorded separately. A
 process's threads and an actor's CPUs are the cores of this process's affinity.
 
 `cluster`: the real driver code of `treestar evolve` (the queue, Ray's calls, the Parquet store) on modeled searches. An
 actor holds `--in-flight` problems and returns each after a latency drawn from its number, with the row of a real tree
-of the embedded policy whose digits are replaced so that no two rows are equal. Simulated are the latency, instead of
+of the toy policy whose digits are replaced so that no two rows are equal. Simulated are the latency, instead of
 generation, and the actors: each of a few processes represents many (256 real ones do not fit on this machine), so the
 driver has all calls of 256 actors in flight, but fewer connections. The latency is chosen so that the whole cluster
 requests `--rate` problems per second. Measured are the share of the actors' slots that were filled until the queue was
@@ -55,7 +55,7 @@ SAMPLES = 100
 """Number of times per run that the driver's memory is read."""
 
 
-def embedded_problems(count: int) -> list[Problem]:
+def toy_problems(count: int) -> list[Problem]:
     each = -(-count // len(CELLS))
     made = [
         problem_of_set(problem, f"{family}/{level}")
@@ -82,7 +82,7 @@ async def seconds_of(problems: list[Problem], concurrency: int, ray: RayConfig |
 
 
 def overhead(arguments: argparse.Namespace) -> None:
-    problems = embedded_problems(arguments.problems)
+    problems = toy_problems(arguments.problems)
     cores = len(os.sched_getaffinity(0))
     os.environ["OMP_NUM_THREADS"] = str(cores)
     ways: dict[str, RayConfig | None] = {"one process": None, "one actor": RayConfig(actors=1, actor_cpus=cores)}
@@ -161,10 +161,10 @@ def exchanged_digits(number: int) -> dict[int, str]:
 
 
 async def real_rows(count: int) -> list[Row]:
-    """Rows of the table `trees`, from searches with the embedded policy."""
+    """Rows of the table `trees`, from searches with the toy policy."""
     config = MCTSConfig(max_rollouts=16, children=8, early_stop=False, gold=True)
     async with open_components(ComponentsConfig()) as parts:
-        results = [await search_one(problem, config, parts) for problem in embedded_problems(count)]
+        results = [await search_one(problem, config, parts) for problem in toy_problems(count)]
     return [tree_row(1, 0, result, 0, 0.1) for result in results]
 
 

@@ -1,6 +1,6 @@
 """Measure what a search loses and how long it waits when its server is killed and restarted or its network fails.
 
-    python bench/recovery.py plain        # the small server of the tests, over the embedded model
+    python bench/recovery.py plain        # the small server of the tests, over the toy model
     python bench/recovery.py vllm         # vLLM's server, in an environment such as make test-vllm makes
 
 `killed`: after a third of the searches, the server is killed with SIGKILL and restarted. `faults`: a proxy makes a
@@ -37,7 +37,7 @@ from support.fault_proxy import Fault, FaultProxy
 from support.served_policy import ServerProcess, shape
 from support.vllm_server import VLLMServer
 
-MODEL_PATH = shipped_path("policy", "embedded")
+MODEL_PATH = shipped_path("policy", "toy")
 
 CELLS = (("chain_sum", "easy"), ("leg_counting", "easy"), ("basic_arithmetic", "easy"))
 SEARCH = MCTSConfig(max_rollouts=4, children=4, max_step_tokens=64)
@@ -51,7 +51,7 @@ class Watched(OpenAIPolicy):
     """Records when requests are answered."""
 
     def __init__(self, url: str) -> None:
-        super().__init__("embedded", url, BoundFormat(), RemoteServerConfig(patience_seconds=600.0))
+        super().__init__("toy", url, BoundFormat(), RemoteServerConfig(patience_seconds=600.0))
         self.answered: list[float] = []
 
     async def complete(self, *arguments: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Measure the benchmark runner's own share of a run's time, with the embedded policy.
+"""Measure the benchmark runner's own share of a run's time, with the toy policy.
 
     python bench/runner_overhead.py [--problems 8] [--samples 64]
 
@@ -63,7 +63,7 @@ class Stopwatch:
 
 async def run(config: BenchmarkConfig, out: Path, sets: list[Any]) -> float:
     """Seconds of the run, without loading the model."""
-    policy = load_policy("embedded", dtype="float32")
+    policy = load_policy("toy", dtype="float32")
     components = Components(policy, SandboxExecutor(), AnswerVerifier())
     await components.verifier.equivalent("x + 1", "y")  # starts the grader
     interpreter = await components.executor.open()
@@ -91,7 +91,7 @@ def main() -> None:
     storage_lines.append_line = lines.called(storage_lines.append_line)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
-        settings = runner.begin_run(out, config, sets, {"name": "embedded", "num_fewshot": 0}, resume=False)
+        settings = runner.begin_run(out, config, sets, {"name": "toy", "num_fewshot": 0}, resume=False)
         seconds = asyncio.run(run(config, out, sets))
         started = time.perf_counter()
         results = compute_results(out / "samples.jsonl", settings, config)

@@ -1,8 +1,8 @@
-"""Measure the cost of PPM scoring relative to the policy's generation, on the embedded models.
+"""Measure the cost of PPM scoring relative to the policy's generation, on the toy models.
 
     python bench/scoring_cost.py
 
-Searches 96 problems with the embedded policy and a PPM over the same backbone. The PPM's head is random: its scores are
+Searches 96 problems with the toy policy and a PPM over the same backbone. The PPM's head is random: its scores are
 meaningless, but cost the same. Timed are the two computing threads: generating and scoring.
 
 Writes bench/results/scoring_cost.json.
@@ -65,9 +65,9 @@ class Timed:
 
 
 async def measure(config: MCTSConfig, seed: int) -> dict[str, float]:
-    policy = load_policy("embedded", dtype="float32")
+    policy = load_policy("toy", dtype="float32")
     assert isinstance(policy, TransformersPolicy)
-    ppm = ppm_from_policy("embedded", "float32")
+    ppm = ppm_from_policy("toy", "float32")
     torch.manual_seed(seed)
     torch.nn.init.normal_(ppm.model.score.weight, std=0.1)
     ppm.model.eval()

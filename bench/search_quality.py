@@ -118,7 +118,7 @@ def make_trees(out: Path, arguments: argparse.Namespace) -> None:
         problems = problems_of(split, count, seed)[arguments.part :: arguments.parts]
         missing = [each for each in problems if not (folder / f"{each.id}.json").exists()]
         started, tokens = time.perf_counter(), 0
-        with Solver("embedded-bootstrap", config, seed=seed) as solver:
+        with Solver("toy-bootstrap", config, seed=seed) as solver:
             for first in range(0, len(missing), CHUNK):
                 for result in solver.solve_many(missing[first : first + CHUNK]):
                     assert result.tree is not None
@@ -133,7 +133,7 @@ def train(out: Path, arguments: argparse.Namespace) -> None:
     """Train a PPM by each objective, on the same trees for the same number of steps: `--epochs` over the pairs."""
     trees = read_trees(out / "trees" / "train")
     found = list(trees)
-    ppm = ppm_from_policy("embedded-bootstrap", "float32")
+    ppm = ppm_from_policy("toy-bootstrap", "float32")
 
     def config_of(objective: Objective, epochs: float) -> PPMTrainingConfig:
         return PPMTrainingConfig(
@@ -147,7 +147,7 @@ def train(out: Path, arguments: argparse.Namespace) -> None:
             epochs = round(arguments.epochs * steps["pairs"] / steps[objective], 2)
             report = train_ppm(
                 found,
-                "embedded-bootstrap",
+                "toy-bootstrap",
                 folder,
                 config_of(objective, epochs),
                 skipped=trees.skipped,
@@ -168,7 +168,7 @@ async def search_all(out: Path, arguments: argparse.Namespace) -> None:
         for problem in problems
     ]
     missing = [job for job in jobs if job[0].key not in done]
-    policy, executor, verifier = load_policy("embedded-bootstrap"), SandboxExecutor(), AnswerVerifier()
+    policy, executor, verifier = load_policy("toy-bootstrap"), SandboxExecutor(), AnswerVerifier()
     scorers = {name: load_scorer(str(out / f"ppm-{name}")) for name in {line.ppm for line, _ in missing} - {""}}
     places = asyncio.Semaphore(arguments.concurrency)
     started, finished, tokens = time.perf_counter(), 0, 0

@@ -8,7 +8,7 @@ package, in separate processes.
 - overhead: nodes per second by tree size, with the searches of `bench/overhead.py`;
 - sandbox: steps per millisecond of one tree by kind and depth, and per second of 16 trees, with the steps of
   `bench/sandbox.py`;
-- round: search and selection of the first round of `treestar evolve --preset embedded-quick` in float32;
+- round: search and selection of the first round of `treestar evolve --preset toy-quick` in float32;
 - trees: how many trees of such a round are equal, node by node (times aside), with one problem at a time: together, a
   matrix product in a batch of another shape may round differently.
 
@@ -97,7 +97,7 @@ def sandbox(checkout: Path) -> Figures:
 
 def evolve_round(checkout: Path, out: Path, problems: int = 100, concurrency: int = 64) -> Figures:
     """Phases per second of one round of the preset."""
-    preset = checkout / "treestar" / "selfevolve" / "presets" / "embedded-quick.yaml"
+    preset = checkout / "treestar" / "selfevolve" / "presets" / "toy-quick.yaml"
     job = yaml.safe_load(preset.read_text(encoding="utf-8"))
     job["rounds"] = job["rounds"][:1]
     cells = [each for each in job["problems"]["gym"] if each.get("from_round", 1) == 1]

@@ -1,4 +1,4 @@
-"""Compare strategies at the same number of generated tokens, with the embedded policy and its PPM.
+"""Compare strategies at the same number of generated tokens, with the toy policy and its PPM.
 
 `treestar bench` does this properly, with many problems, intervals and paired tests.
 
@@ -34,9 +34,9 @@ STRATEGIES: dict[str, tuple[SearchConfig, str | None]] = {
     "MCTS": (treestar.MCTSConfig(children=4, max_generated_tokens=TOKENS), None),
     "majority, PPM weights": (
         treestar.WeightedVoteConfig(samples=100, in_flight=2, max_generated_tokens=TOKENS),
-        "embedded",
+        "toy",
     ),
-    "MCTS, PPM": (treestar.MCTSConfig(children=4, max_generated_tokens=TOKENS), "embedded"),
+    "MCTS, PPM": (treestar.MCTSConfig(children=4, max_generated_tokens=TOKENS), "toy"),
 }
 
 
@@ -45,7 +45,7 @@ def main() -> None:
     print(f"{count} problems, at most about {TOKENS} generated tokens each")
     print(f"{'strategy':22} {'right':>5} {'tokens':>7} {'steps run':>10}")
     for name, (search, scorer) in STRATEGIES.items():
-        with treestar.Solver("embedded", search, scorer) as solver:
+        with treestar.Solver("toy", search, scorer) as solver:
             results = solver.solve_many(problems(count))
         right = sum(bool(result.correct) for result in results)
         tokens = sum(result.stats.generated_tokens for result in results) / count

@@ -19,7 +19,7 @@ PROBLEMS = [
 
 def main() -> None:
     search = treestar.MCTSConfig(max_rollouts=8, children=4)
-    with tempfile.TemporaryDirectory() as folder, treestar.Solver("embedded", search, seed=0) as solver:
+    with tempfile.TemporaryDirectory() as folder, treestar.Solver("toy", search, seed=0) as solver:
         out = Path(folder, "results.jsonl")
         for result in solver.solve_many(PROBLEMS, out=out):
             print(f"{result.problem.question}  ->  {result.answer} ({'right' if result.correct else 'wrong'})")

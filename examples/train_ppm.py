@@ -33,7 +33,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "trees").mkdir()
-        with treestar.Solver("embedded-bootstrap", search) as solver:
+        with treestar.Solver("toy-bootstrap", search) as solver:
             for result in solver.solve_many(sums(6, seed=1)):
                 assert result.tree is not None
                 result.tree.save(folder / "trees" / f"{result.problem.id}.json")
@@ -45,10 +45,10 @@ def main() -> None:
         print(f"preferred: {pair.chosen.steps[-1].code!r}\nrejected:  {pair.rejected.steps[-1].code!r}")
 
         config = PPMTrainingConfig(epochs=2, held_out=0.0)
-        report = train_ppm(trees, "embedded-bootstrap", folder / "ppm", config)
+        report = train_ppm(trees, "toy-bootstrap", folder / "ppm", config)
         print("losses:", [round(loss, 3) for _, loss in report["losses"]])
 
-        with treestar.Solver("embedded-bootstrap", treestar.MCTSConfig(max_rollouts=2), str(folder / "ppm")) as solver:
+        with treestar.Solver("toy-bootstrap", treestar.MCTSConfig(max_rollouts=2), str(folder / "ppm")) as solver:
             results = solver.solve_many(sums(2, seed=2))
         print(f"guided by it: {sum(bool(result.correct) for result in results)} of {len(results)} right")
 

@@ -13,6 +13,7 @@ import pytest
 TESTS = Path(__file__).parent
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TREESTAR_POLICY"] = "toy"  # the default needs a model that has to be fetched
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"

@@ -24,7 +24,7 @@ def test_every_part_of_the_gpu_bench_runs(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     figures = json.loads(out.read_text())["figures"]
     assert not [name for name in ("equality", "speed", "training") if "failed" in figures[name]], figures
-    assert figures["equality"]["embedded"] == {"problems": 2, "equal_tokens": 2}
+    assert figures["equality"]["toy"] == {"problems": 2, "equal_tokens": 2}
     assert figures["equality"]["largest_difference_of_scores"] < 1e-3
     assert figures["speed"]["large_random"]["8"]["search_over_raw"] > 0
     assert figures["training"]["sft"]["data"]["trajectories"] == 8

@@ -88,7 +88,9 @@ NAMES_FORMS_AND_MODELS = ("policy/formats", "policy/models", "selfevolve/bound")
 
 
 def test_no_other_room_names_the_bound_format_or_a_shipped_model() -> None:
-    named = re.compile(r"""[`'"]bound[`'"]|BoundFormat|formats\.(?:bound|binding)|bound (?:form|step)|[Ee]mbedded""")
+    named = re.compile(
+        r"""[`'"]bound[`'"]|BoundFormat|formats\.(?:bound|binding)|bound (?:form|step)|[Ee]mbedded|[`'"]toy"""
+    )
     for path in SOURCES:
         name = path.relative_to(PACKAGE).as_posix()
         if not name.startswith(NAMES_FORMS_AND_MODELS):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from keyword import iskeyword
 
-from recipes.embedded.execution import answers_match, run_steps
+from recipes.toy.execution import answers_match, run_steps
 from recipes.word_problems.words import WORDS
 from treestar.types import Execution, Problem, State, Step
 

@@ -13,7 +13,7 @@ import pytest
 
 from treestar.cli.problem_file import read_problems
 from treestar.config.fields import field_docstrings
-from treestar.policy.models import PROBLEMS_PATH
+from treestar.policy.models import problems_path
 from treestar.search import STRATEGIES, Tree
 
 QUICK = ("--max-rollouts", "2", "--children", "2")
@@ -49,12 +49,12 @@ def test_every_strategy(treestar, strategy: str) -> None:
 
 @pytest.fixture(scope="module")
 def ppm(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """An untrained PPM over the embedded policy; its head is random."""
+    """An untrained PPM over the toy policy; its head is random."""
     import torch
 
     from treestar.ppm import ppm_from_policy
 
-    made = ppm_from_policy("embedded")
+    made = ppm_from_policy("toy")
     torch.manual_seed(0)
     torch.nn.init.normal_(made.model.score.weight, std=0.1)
     folder = tmp_path_factory.mktemp("ppm")
@@ -194,7 +194,7 @@ def test_help_lists_every_setting_with_its_documentation(treestar) -> None:
 
 
 def test_the_built_in_problems_are_whole() -> None:
-    problems = [json.loads(line) for line in PROBLEMS_PATH.read_text().splitlines()]
+    problems = [json.loads(line) for line in problems_path("toy").read_text().splitlines()]
     assert len(problems) >= 5
     assert all(problem["question"] and problem["answer"] for problem in problems)
 

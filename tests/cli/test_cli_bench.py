@@ -1,4 +1,4 @@
-"""`treestar bench` as users see it: real processes, the embedded model, kills, and wrong usage."""
+"""`treestar bench` as users see it: real processes, the toy model, kills, and wrong usage."""
 
 from __future__ import annotations
 
@@ -68,11 +68,11 @@ def test_killed_at_several_moments_and_resumed_gives_the_same_results(tmp_path: 
     one, other = [(tmp_path / name / "results.json").read_bytes() for name in ("whole", "cut")]
     assert one == other
     results = json.loads(one)
-    assert results["config"]["model"] == "embedded"
+    assert results["config"]["model"] == "toy"
     assert results["config"]["model_args"]["dtype"] == "float32"
     for name in ("whole", "cut"):
         assert len((tmp_path / name / "samples.jsonl").read_text().splitlines()) == 9
-        assert (tmp_path / name / "report.md").read_text().startswith("# Benchmark of embedded")
+        assert (tmp_path / name / "report.md").read_text().startswith("# Benchmark of toy")
         assert list((tmp_path / name / "plots").glob("*.png"))
     [session] = json.loads((tmp_path / "whole" / "provenance.json").read_text())
     assert session["problems"] == 9
@@ -90,7 +90,7 @@ def test_a_ppm_is_measured_and_another_is_not_mixed_in(tmp_path: Path) -> None:
     from treestar.ppm import ppm_from_policy
 
     for name in ("ppm", "other"):
-        ppm_from_policy("embedded").save(tmp_path / name)
+        ppm_from_policy("toy").save(tmp_path / name)
     strategies = ("--strategy", "mcts,best_of_n,weighted_vote,beam", "--budget-tokens", "150", "--limit", "1")
     said = finish(start(tmp_path / "run", *strategies, "--ppm", str(tmp_path / "ppm")))
     assert "sampling/t=1, weighted_vote: " in said

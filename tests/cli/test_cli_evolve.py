@@ -1,4 +1,4 @@
-"""`treestar evolve` as users see it, and one real job with the embedded model."""
+"""`treestar evolve` as users see it, and one real job with the toy model."""
 
 from __future__ import annotations
 
@@ -56,18 +56,18 @@ def treestar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 
 
 def test_a_preset_can_be_shown_and_is_a_job(treestar) -> None:
-    code, shown, _ = treestar("--preset", "embedded", "--show")
+    code, shown, _ = treestar("--preset", "toy", "--show")
     assert code == 0
-    assert read_job(shown, "shown") == load_job(preset_path("embedded"))
+    assert read_job(shown, "shown") == load_job(preset_path("toy"))
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
         (["--out", "OUT"], 2, "give a job file or a --preset"),
-        (["JOB", "--preset", "embedded", "--out", "OUT"], 2, "not both"),
+        (["JOB", "--preset", "toy", "--out", "OUT"], 2, "not both"),
         (["JOB"], 2, "give --out, the folder"),
-        (["--preset", "nobody", "--out", "OUT"], 1, "unknown preset 'nobody': choose one of embedded,"),
+        (["--preset", "nobody", "--out", "OUT"], 1, "unknown preset 'nobody': choose one of toy,"),
         (["./missing.yaml", "--out", "OUT"], 1, "cannot be read: No such file"),
         (["BAD", "--out", "OUT"], 1, "rounds[0].mode must be terminal or ppm"),
         (["JOB", "--out", "/proc/out"], 1, "/proc/out cannot be written"),
@@ -86,7 +86,7 @@ def test_bad_input_is_one_clear_sentence(
 
 
 @pytest.mark.slow
-def test_two_rounds_with_the_embedded_model_train_a_policy_and_a_ppm_that_the_next_one_searches_with(
+def test_two_rounds_with_the_toy_model_train_a_policy_and_a_ppm_that_the_next_one_searches_with(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "job.yaml").write_text(f"{JOB}launcher: {sys.executable}\n")  # a launcher of one process

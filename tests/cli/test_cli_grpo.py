@@ -19,7 +19,7 @@ pytest.importorskip("reasoning_gym")
 from treestar.training.run import last_checkpoint
 
 JOB = """
-policy: embedded-bootstrap
+policy: toy-bootstrap
 problems:
   gym: [{{family: chain_sum, level: easy, problems: 8}}]
 training:
@@ -64,7 +64,7 @@ def test_bad_input_is_one_clear_sentence(
     treestar, arguments: list[str], code: int, sentence: str, tmp_path: Path
 ) -> None:
     (tmp_path / "wrong.yaml").write_text(JOB.format(steps=1).replace("steps", "stepz"))
-    (tmp_path / "empty.yaml").write_text("policy: embedded")
+    (tmp_path / "empty.yaml").write_text("policy: toy")
     named = {
         "OUT": tmp_path / "out",
         "JOB": job_file(tmp_path),

@@ -44,8 +44,8 @@ def test_the_list(treestar) -> None:
     assert (code, err) == (0, "")
     lines = [re.split(r"\s{3,}", line) for line in out.splitlines()]
     assert lines[0] == ["name", "kind", "size", "license", "where"]
-    assert ["embedded", "policy"] in [line[:2] for line in lines]
-    assert ["embedded", "PPM"] in [line[:2] for line in lines]
+    assert ["toy", "policy"] in [line[:2] for line in lines]
+    assert ["toy", "PPM"] in [line[:2] for line in lines]
     assert lines[-1] == [
         "smollm2-135m",
         "policy",

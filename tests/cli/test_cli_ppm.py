@@ -37,11 +37,11 @@ def test_both_names_of_the_option_measure(evaluate, tmp_path: Path, flag: str) -
     trees = tmp_path / "trees"
     trees.mkdir()
     out = tmp_path / "eval"
-    code, table, said = evaluate(flag, "embedded", "--trees", save_telling_trees(trees), "--out", out)
+    code, table, said = evaluate(flag, "toy", "--trees", save_telling_trees(trees), "--out", out)
     assert code == 0, said
     assert re.search(r"pair accuracy +[01]\.\d+", table)
     evaluation = json.loads((out / "evaluation.json").read_text())
-    assert evaluation["ppm"] == "embedded"
+    assert evaluation["ppm"] == "toy"
     assert evaluation["pair_accuracy"]["problems"] == 13
     assert (out / "reliability.png").read_bytes().startswith(b"\x89PNG")
 
@@ -57,7 +57,7 @@ def test_trees_of_an_evolve_job_are_trees_like_others(evaluate, tmp_path: Path) 
     shard = tmp_path / "job" / "round-1" / "trees" / "00000.parquet"
 
     def problems(trees: Path) -> int:
-        code, _, said = evaluate("--scorer", "embedded", "--trees", trees, "--out", tmp_path / "eval")
+        code, _, said = evaluate("--scorer", "toy", "--trees", trees, "--out", tmp_path / "eval")
         assert code == 0, said
         return json.loads((tmp_path / "eval" / "evaluation.json").read_text())["pair_accuracy"]["problems"]
 
@@ -79,8 +79,8 @@ def row_of(tree: Tree) -> Row:
     [
         ("ONESIDED", "./nothing", "that folder has no config.json"),
         ("ONESIDED", "POLICY", "nothing in the files"),
-        ("EMPTY", "embedded", "no trees in"),
-        ("ONESIDED", "embedded", "these trees give no preference pairs"),
+        ("EMPTY", "toy", "no trees in"),
+        ("ONESIDED", "toy", "these trees give no preference pairs"),
     ],
 )
 def test_bad_input_is_one_clear_sentence(evaluate, trees: str, scorer: str, sentence: str, tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ def test_a_public_model_guides_the_search(treestar, prm: str, tmp_path: Path) ->
     assert f"{prm} (qwen-math-prm, mean)" in json.dumps(line)
 
 
+@pytest.mark.slow
 def test_another_aggregate_is_another_result(prm: str) -> None:
     config = MCTSConfig(max_rollouts=3, children=2)
     scores = []
@@ -56,7 +57,7 @@ def test_wrong_options_are_one_sentence(treestar, prm: str, tmp_path: Path) -> N
         (("--scorer", prm, "--scorer-kind", "prm"), 2, "'prm' is not one of 'ppm', 'qwen-math-prm'"),
         (("--scorer", policy), 1, "nothing in the files of this Qwen2ForCausalLM says how it scores"),
         (("--aggregate", "min"), 1, "are for a scorer given by name: also give --scorer"),
-        (("--scorer", "embedded", "--aggregate", "min"), 1, "leave out --aggregate"),
+        (("--scorer", "toy", "--aggregate", "min"), 1, "leave out --aggregate"),
         (("--scorer", prm, "--scorer-kind", "skywork-prm"), 1, "no `bos_token`"),
     ]:
         ran = treestar("solve", "What is 2 + 3?", *QUICK, *arguments)

@@ -1,4 +1,4 @@
-"""`treestar train` as users see it: real processes, the embedded model, and messages about bad input."""
+"""`treestar train` as users see it: real processes, the toy model, and messages about bad input."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_ppm(treestar, trees: Path, tmp_path: Path) -> None:
     assert re.search(r"training on \d+ terms of 12 problems .*; held out \d+ pairs of 1 problems", said)
     assert re.search(r"epoch 1\.0  loss 0\.\d+  held-out pair accuracy [01]\.\d+", said)
     report = report_of(tmp_path / "ppm")
-    assert report["settings"]["policy"] == "embedded"
+    assert report["settings"]["policy"] == "toy"
     assert report["data"]["trees"]["skipped"] == {"unjudged": 1, "unreadable": 1}
 
 

@@ -10,7 +10,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def completion_port() -> Iterator[int]:
-    """The port of a server over the embedded model, in a thread of this process."""
+    """The port of a server over the toy model, in a thread of this process."""
     from support.completion_server import completion_server  # which imports torch
 
     server = completion_server(0)

@@ -111,7 +111,7 @@ def test_extending_keeps_the_best_keys_and_no_beginning_exceeds_its_own(
 
 def test_no_text_comes_twice_and_probabilities_are_the_models(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compared with a plain forward pass over each continuation's own tokens, which went through many branchings."""
-    policy = load_policy("embedded", dtype="float32")
+    policy = load_policy("toy", dtype="float32")
     kept: list[CandidateRow] = []
     monkeypatch.setattr(
         policy.generator, "generated", lambda each: kept.append(each) or Generator.generated(policy.generator, each)
@@ -128,8 +128,9 @@ def test_no_text_comes_twice_and_probabilities_are_the_models(monkeypatch: pytes
         assert each.log_probabilities == pytest.approx(own[:, 0].tolist(), abs=1e-3)
 
 
+@pytest.mark.slow
 def test_distinct_candidates_do_not_depend_on_what_shares_their_batch() -> None:
-    policy = load_policy("embedded", dtype="float32", max_batch=12)
+    policy = load_policy("toy", dtype="float32", max_batch=12)
     requests = [
         (State(Problem(question)), n, Sampling(1.0, 1.0, 24, distinct=distinct, min_share=share), seed)
         for seed, question in enumerate(QUESTIONS)
@@ -158,7 +159,7 @@ def test_requests_are_taken_in_their_order_in_the_batch_whatever_their_addresses
 @pytest.mark.parametrize("min_share", [0.5, 0.1, 0.01])
 def test_improbable_candidates_are_left_out_and_cost_nothing(min_share: float) -> None:
     """When a policy is certain, little more than its one step is generated, and every request finishes."""
-    policy = load_policy("embedded", dtype="float32")
+    policy = load_policy("toy", dtype="float32")
     states = [State(Problem(question)) for question in QUESTIONS]
     sampling = Sampling(1.0, 1.0, 48, distinct=True, min_share=min_share)
     for proposal in propose(policy, *[(state, 8, sampling, seed) for state in states for seed in range(3)]):
@@ -199,8 +200,8 @@ def test_a_model_with_attention_of_its_own_is_refused() -> None:
 
 
 def distinct_tree(config: MCTSConfig, question: str = QUESTIONS[1]) -> Tree:
-    """Grown by the embedded policy, with a scorer that rates everything slightly above 0."""
-    policy = load_policy("embedded", dtype="float32")
+    """Grown by the toy policy, with a scorer that rates everything slightly above 0."""
+    policy = load_policy("toy", dtype="float32")
     parts = Components(policy, ScriptedExecutor(), ExactVerifier(), ScriptedScorer(lambda state: 0.1))
     result = asyncio.run(asyncio.wait_for(search_one(Problem(question), config, parts), 120))
     assert result.tree is not None

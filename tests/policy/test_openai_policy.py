@@ -1,4 +1,4 @@
-"""A policy behind a real server with the embedded model: requests, responses, failures."""
+"""A policy behind a real server with the toy model: requests, responses, failures."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ class TestRequests:
 
     def test_greedy_steps_are_those_of_the_model_itself(self, port: int) -> None:
         """The same states through the server and in this process, along a whole trajectory."""
-        here, there = load_policy("embedded", dtype="float32"), policy_at(port)
+        here, there = load_policy("toy", dtype="float32"), policy_at(port)
         state = State(PROBLEMS[1])
         greedy = Sampling(temperature=0.0, max_tokens=64)
         endings = []
@@ -172,7 +172,7 @@ class TestRequests:
         assert OVERFLOW.search(sentence)
 
     def test_a_strict_server_is_told_no_more_than_it_takes(self, port: int) -> None:
-        policy = policy_at(port, "embedded-strict", step_format=ChatFormat(plain_template))
+        policy = policy_at(port, "toy-strict", step_format=ChatFormat(plain_template))
         state = State(Problem("1 + 1?"), (Step("x = 1 + 1", "x = 1 + 1"),), (Execution(),))
         [proposal] = propose(policy, (state, 2, SAMPLING, 0))
         assert len(proposal.steps) == 2
@@ -186,7 +186,7 @@ class TestRequests:
         assert policy.way.prompt(state, NOTHING)["messages"][-1] == {"role": "user", "content": GO_ON}
         assert "the server does not take: add_generation_prompt" in policy.report()
 
-    @pytest.mark.parametrize("model", ["embedded", "embedded-says-stops"])
+    @pytest.mark.parametrize("model", ["toy", "toy-says-stops"])
     def test_chat_continues_the_reply(self, port: int, model: str) -> None:
         state = State(Problem("1 + 1?"), (Step("x = 1 + 1", "x = 1 + 1"),), (Execution(),))
         policy = policy_at(port, model, step_format=ChatFormat(plain_template), way="continuing")
@@ -195,12 +195,12 @@ class TestRequests:
         assert policy.way is not None
         reply = policy.way.prompt(state, NOTHING)["messages"][-1]["content"]
         assert reply.endswith("<code>\nx = 1 + 1\n<end_of_step>\n")
-        assert policy.dialect.tells_stops == (model == "embedded-says-stops")
+        assert policy.dialect.tells_stops == (model == "toy-says-stops")
         assert policy.report() == ""
 
     def test_refusals_end_the_run_in_one_sentence_without_the_key(self, port: int) -> None:
-        with pytest.raises(TreestarError, match=r"refuses model 'embedded-talkative' \(400\): cannot do") as caught:
-            propose(policy_at(port, "embedded-talkative"), (State(Problem("1 + 1?")), 1, SAMPLING, 0))
+        with pytest.raises(TreestarError, match=r"refuses model 'toy-talkative' \(400\): cannot do") as caught:
+            propose(policy_at(port, "toy-talkative"), (State(Problem("1 + 1?")), 1, SAMPLING, 0))
         assert "[key]" in str(caught.value), "the server quoted it"
         assert KEY not in str(caught.value)
         assert caught.value.__suppress_context__
@@ -312,7 +312,7 @@ class TestFaults:
     def test_no_more_requests_in_flight_than_allowed(self, port: int) -> None:
         """Stalled requests keep their places, so that another one never reaches the server."""
         with FaultProxy(port, lambda _: "stall") as proxy:
-            policy = OpenAIPolicy("embedded", proxy.url, BoundFormat(), RemoteServerConfig(concurrency=2))
+            policy = OpenAIPolicy("toy", proxy.url, BoundFormat(), RemoteServerConfig(concurrency=2))
 
             async def some() -> None:
                 task = asyncio.create_task(policy.propose(State(PROBLEMS[0]), 5, SAMPLING, 0))
@@ -342,7 +342,7 @@ class TestNames:
     @pytest.mark.parametrize(
         ("name", "url", "form"),
         [
-            ("openai:embedded@http://localhost:8000", "http://localhost:8000/v1", "bound"),
+            ("openai:toy@http://localhost:8000", "http://localhost:8000/v1", "bound"),
             ("openai:Qwen/Qwen3-8B@http://10.0.0.1:8000/v1/", "http://10.0.0.1:8000/v1", "thinking"),
             ("openai:a@b@https://host/api/openai", "https://host/api/openai", "cot"),
             ("openai:gpt-x", "https://api.openai.com/v1", "cot"),

@@ -1,4 +1,4 @@
-"""The guarantees of every backend, tested on each with the embedded model in float32.
+"""The guarantees of every backend, tested on each with the toy model in float32.
 
 The backends: transformers; a server of the plain protocol; vLLM in this process; `vllm serve`. The last two need vLLM
 and run under `make test-vllm`.
@@ -19,12 +19,12 @@ from treestar.policy import load_policy
 from treestar.policy.backends.transformers import TransformersPolicy
 from treestar.policy.formats import ENDINGS, BoundFormat
 from treestar.policy.language_model import LanguageModelPolicy
-from treestar.policy.models import PROBLEMS_PATH, shipped_path
+from treestar.policy.models import problems_path, shipped_path
 from treestar.types import Closable, ContextOverflow, Execution, Problem, Proposal, Sampling, State, Step, TreestarError
 
-MODEL_PATH = shipped_path("policy", "embedded")
+MODEL_PATH = shipped_path("policy", "toy")
 
-STATES = [State(problem) for problem in read_problems(PROBLEMS_PATH)[0]]
+STATES = [State(problem) for problem in read_problems(problems_path("toy"))[0]]
 GREEDY = Sampling(temperature=0.0, max_tokens=64)
 SAMPLING = Sampling(temperature=1.0, max_tokens=64)
 TAGS = {ending: tag for tag, ending in ENDINGS.items()}
@@ -33,7 +33,7 @@ TAGS = {ending: tag for tag, ending in ENDINGS.items()}
 @pytest.fixture(scope="module")
 def reference() -> TransformersPolicy:
     """The model itself, with one sequence at a time and nothing reused."""
-    loaded = load_policy("embedded", dtype="float32")
+    loaded = load_policy("toy", dtype="float32")
     assert isinstance(loaded, TransformersPolicy)
     return TransformersPolicy(loaded.model, loaded.tokenizer, loaded.format, "reference", 1, prefix_cache_bytes=0)
 
@@ -56,7 +56,7 @@ def policy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         yield policy_at(serving.url)
         serving.kill()
         return
-    name = "embedded" if request.param == "transformers" else "vllm:embedded?enforce_eager=true"
+    name = "toy" if request.param == "transformers" else "vllm:toy?enforce_eager=true"
     loaded = load_policy(name, dtype="float32")
     yield loaded
     if isinstance(loaded, Closable):
@@ -97,7 +97,7 @@ def greedy(reference: TransformersPolicy) -> list[tuple[list[State], list[Propos
 def test_greedy_steps_are_the_models_own(
     policy: LanguageModelPolicy, greedy: list[tuple[list[State], list[Proposal]]]
 ) -> None:
-    """Along whole trajectories, compared with the model itself. In float32 the embedded model has no ties here."""
+    """Along whole trajectories, compared with the model itself. In float32 the toy model has no ties here."""
     for states, expected in greedy:
         found = propose(policy, states, sampling=GREEDY)
         assert texts(found) == texts(expected)
@@ -189,7 +189,7 @@ def test_cancelled_proposals_leave_the_backend_working(policy: LanguageModelPoli
 
 def test_its_name_finds_it_again(policy: LanguageModelPolicy) -> None:
     assert isinstance(policy.format, BoundFormat)
-    assert "embedded" in policy.name
+    assert "toy" in policy.name
 
 
 def test_distinct_candidates_are_drawn_or_refused(policy: LanguageModelPolicy) -> None:

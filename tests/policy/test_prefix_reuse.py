@@ -119,8 +119,8 @@ def propose(policy: TransformersPolicy, *requests: tuple[State, int, Sampling, i
 
 
 def test_greedy_is_what_generate_gives() -> None:
-    """On the embedded model, with more prompts than rows, so that some join while others run."""
-    policy = load_policy("embedded", dtype="float32", max_batch=3)
+    """On the toy model, with more prompts than rows, so that some join while others run."""
+    policy = load_policy("toy", dtype="float32", max_batch=3)
     questions = [
         "What is 12 + 2?",
         "Calculate 3 - 4 + 5 - 6 + 7",

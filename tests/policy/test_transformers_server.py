@@ -20,7 +20,7 @@ from treestar import MCTSConfig, Solver
 from treestar.policy.models import shipped_path
 
 pytestmark = pytest.mark.slow  # a server of this kind is imitated in tests/policy/test_openai_policy.py
-MODEL_PATH = shipped_path("policy", "embedded")
+MODEL_PATH = shipped_path("policy", "toy")
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ from treestar.ppm import load_scorer, ppm_from_policy
 from treestar.ppm.openai import OpenAIScorer
 from treestar.types import Execution, Problem, Sampling, Scorer, Scores, State, ThinkingBudget
 
-MODEL_PATH = shipped_path("policy", "embedded")
+MODEL_PATH = shipped_path("policy", "toy")
 SMOLLM2 = Path.home() / ".cache/treestar/models/smollm2-135m"
 
 EAGER = "enforce_eager=true&max_model_len=512"
@@ -36,11 +36,11 @@ EAGER = "enforce_eager=true&max_model_len=512"
 
 @pytest.fixture(scope="module")
 def ppm_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A PPM over the embedded policy with a random head."""
+    """A PPM over the toy policy with a random head."""
     import torch
 
     folder = tmp_path_factory.mktemp("ppm")
-    ppm = ppm_from_policy("embedded")
+    ppm = ppm_from_policy("toy")
     torch.manual_seed(4)
     torch.nn.init.normal_(ppm.model.score.weight, std=0.1)
     ppm.save(folder)
@@ -58,7 +58,7 @@ def scorer(
         return
     arguments = ("--runner", "pooling", "--max-model-len", "512")
     server = VLLMServer(ppm_folder, tmp_path_factory.mktemp("log") / "log", *arguments)
-    yield OpenAIScorer("embedded", server.url, BoundFormat())
+    yield OpenAIScorer("toy", server.url, BoundFormat())
     server.kill()
 
 
@@ -73,7 +73,7 @@ class TestNames:
     @pytest.mark.parametrize(
         ("name", "model", "arguments"),
         [
-            ("vllm:embedded", "embedded", {}),
+            ("vllm:toy", "toy", {}),
             (
                 "vllm:Qwen/Qwen2.5-Math-7B?tensor-parallel-size=2&gpu_memory_utilization=0.8",
                 "Qwen/Qwen2.5-Math-7B",
@@ -99,14 +99,14 @@ class TestNames:
     @pytest.mark.vllm
     def test_an_unknown_argument_is_named(self) -> None:
         with pytest.raises(TreestarError, match=r"cannot start with the policy.*no_such_argument"):
-            load_policy("vllm:embedded?no_such_argument=1")
+            load_policy("vllm:toy?no_such_argument=1")
 
 
 LOADS_AND_WAITS = f"""
 import psutil, sys
 from treestar.policy import load_policy
 if __name__ == "__main__":
-    policy = load_policy("vllm:embedded?{EAGER}")
+    policy = load_policy("vllm:toy?{EAGER}")
     print(*[each.pid for each in psutil.Process().children(recursive=True)], flush=True)
     sys.stdin.read()
 """
@@ -153,7 +153,7 @@ class TestPPMs:
 
 @pytest.mark.vllm
 def test_searches_with_policy_and_ppm_in_vllm(ppm_folder: Path) -> None:
-    policy = load_policy(f"vllm:embedded?{EAGER}", dtype="float32")
+    policy = load_policy(f"vllm:toy?{EAGER}", dtype="float32")
     scorer = load_scorer(f"vllm:{ppm_folder}?{EAGER}", dtype="float32")
     with Solver(policy, SEARCH, scorer) as solver:
         results = solver.solve_many(PROBLEMS)
@@ -295,7 +295,7 @@ def step_by_step(here: Any, there: Any, state: State, sampling: Sampling, steps:
 
 
 def states_of_a_search() -> list[State]:
-    """The states of all nodes that a search of the embedded policy makes."""
-    with Solver("embedded", MCTSConfig(max_rollouts=3, children=3)) as solver:
+    """The states of all nodes that a search of the toy policy makes."""
+    with Solver("toy", MCTSConfig(max_rollouts=3, children=3)) as solver:
         results = solver.solve_many(PROBLEMS)
     return [result.tree.state(node) for result in results if result.tree for node in result.tree.nodes if node.depth]

@@ -16,7 +16,7 @@ from treestar.policy.models import shipped_path
 from treestar.ppm.encoding import check_step_ends, encode, segments
 from treestar.types import Execution, Problem, State, Step, TreestarError
 
-MODEL_PATH = shipped_path("policy", "embedded")
+MODEL_PATH = shipped_path("policy", "toy")
 
 FORMATS: list[StepFormat] = [RStarFormat(), BoundFormat(), ChatFormat(plain_template)]
 
@@ -28,7 +28,7 @@ SOLVED = State(
 
 
 @cache
-def embedded_tokenizer() -> Any:
+def toy_tokenizer() -> Any:
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(str(MODEL_PATH))
@@ -57,7 +57,7 @@ def states(draw: st.DrawFn) -> State:
 def test_tokens_and_ends_of_a_state_are_a_prefix_of_those_of_any_longer_one(
     step_format: StepFormat, state: State
 ) -> None:
-    tokenizer = embedded_tokenizer()
+    tokenizer = toy_tokenizer()
     whole = encode(tokenizer, step_format, state)
     assert len(whole.ends) == len(state.steps) + 1
     assert whole.ends[-1] == len(whole.ids) - 1
@@ -79,7 +79,7 @@ def test_the_text_read_is_the_policys_prompt(step_format: StepFormat, state: Sta
 
 
 def test_steps_end_at_their_tags() -> None:
-    tokenizer = embedded_tokenizer()
+    tokenizer = toy_tokenizer()
     encoded = encode(tokenizer, RStarFormat(), SOLVED)
     tags = [tokenizer.convert_ids_to_tokens(encoded.ids[end]) for end in encoded.ends]
     assert tags[0].endswith("<code>")
@@ -92,14 +92,14 @@ def test_steps_end_at_their_tags() -> None:
 
 
 def test_segments_give_the_tokens_of_the_whole_text_where_the_tags_are_tokens() -> None:
-    tokenizer = embedded_tokenizer()
+    tokenizer = toy_tokenizer()
     whole = tokenizer("".join(segments(RStarFormat(), SOLVED)), add_special_tokens=False)["input_ids"]
     assert encode(tokenizer, RStarFormat(), SOLVED).ids == whole
 
 
 def test_a_blank_paragraph_ends_where_the_step_before_it_does() -> None:
     state = State(Problem("Why?"), (Step("Because."), Step("")), (Execution(), Execution()))
-    ends = encode(embedded_tokenizer(), FORMATS[2], state).ends
+    ends = encode(toy_tokenizer(), FORMATS[2], state).ends
     assert ends[0] < ends[1] == ends[2]
 
 
@@ -112,12 +112,12 @@ class CountingFormat(RStarFormat):
 
 def test_a_format_that_changes_earlier_text_is_refused() -> None:
     with pytest.raises(TreestarError, match="step 1 of problem 'How much is 2 and 3\\?' changes the text"):
-        encode(embedded_tokenizer(), CountingFormat(), SOLVED)
+        encode(toy_tokenizer(), CountingFormat(), SOLVED)
 
 
 @pytest.mark.parametrize("step_format", FORMATS, ids=lambda each: each.name)
 def test_a_policy_with_step_ends_passes(step_format: StepFormat) -> None:
-    check_step_ends(embedded_tokenizer(), step_format, "embedded")
+    check_step_ends(toy_tokenizer(), step_format, "toy")
     check_step_ends(tiny_model()[1], step_format, "tiny")
 
 

@@ -180,6 +180,7 @@ def test_trees_without_pairs_are_a_clear_error() -> None:
         evaluate(trees, lambda states: [0.0] * len(states))
 
 
+@pytest.mark.slow
 def test_the_plot_is_a_picture(tmp_path: Path) -> None:
     from matplotlib.image import imread
 
@@ -203,7 +204,7 @@ def test_real_trees_and_a_ppm_that_was_not_trained(tmp_path: Path) -> None:
     config = MCTSConfig(
         gold=True, early_stop=False, max_rollouts=8, children=4, distinct=True, max_generated_tokens=1500
     )
-    with Solver("embedded-bootstrap", config) as solver:
+    with Solver("toy-bootstrap", config) as solver:
         for result in solver.solve_many(problems):
             assert result.tree is not None
             result.tree.save(tmp_path / f"{result.problem.id}.json")
@@ -218,7 +219,7 @@ def test_real_trees_and_a_ppm_that_was_not_trained(tmp_path: Path) -> None:
         assert pair.q_chosen > pair.q_rejected
         assert not any(execution.error for execution in (*pair.chosen.executions, *pair.rejected.executions))
 
-    scorer = TransformersScorer(ppm_from_policy("embedded"), "new")
+    scorer = TransformersScorer(ppm_from_policy("toy"), "new")
     found: PPMEvaluation = evaluate(trees, lambda states: score_now(scorer, states), trees.skipped)
     assert found.pair_accuracy.value == found.auc.value == 0.5
     assert found.pair_accuracy.count == len(pairs) >= 4

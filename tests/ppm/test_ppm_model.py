@@ -32,8 +32,8 @@ STATES = [
 ]
 
 
-def embedded(folder: Path) -> str:
-    return "embedded"
+def toy(folder: Path) -> str:
+    return "toy"
 
 
 def qwen2(folder: Path) -> str:
@@ -61,7 +61,7 @@ def qwen2(folder: Path) -> str:
     return str(folder)
 
 
-POLICIES = pytest.mark.parametrize("policy", [embedded, qwen2])
+POLICIES = pytest.mark.parametrize("policy", [toy, qwen2])
 
 
 def with_random_head(name: str) -> PPM:
@@ -137,7 +137,7 @@ def test_one_pass_reads_what_each_state_scores_alone(policy: Callable[[Path], st
 
 def test_a_bf16_backbone_keeps_the_ranking_of_near_scores(tmp_path: Path) -> None:
     """The head's arithmetic is float32, so its outputs are not rounded to bf16."""
-    with_random_head("embedded").save(tmp_path)
+    with_random_head("toy").save(tmp_path)
     ppm = load_ppm(str(tmp_path), device="cpu", dtype="bfloat16")
     with torch.inference_mode():
         logits = ppm.logits(*batch(ppm, [encode(ppm.tokenizer, ppm.step_format, state) for state in STATES]))

@@ -17,7 +17,7 @@ from treestar.policy.models import shipped_path
 from treestar.ppm import TransformersScorer, encode, load_scorer, make_pairs, ppm_from_policy
 from treestar.types import Execution, Problem, Scorer, Scores, State, Step, TreestarError
 
-MODEL_PATH = shipped_path("policy", "embedded")
+MODEL_PATH = shipped_path("policy", "toy")
 
 
 def state_of(number: int) -> State:
@@ -169,7 +169,7 @@ def test_what_exceeds_the_context_scores_as_its_part_that_fits(scorer: Transform
 
 
 @pytest.mark.slow
-def test_the_embedded_ppm_knows_right_steps_from_wrong_ones() -> None:
+def test_the_toy_ppm_knows_right_steps_from_wrong_ones() -> None:
     problems = make_problems("leg_counting", "hard", "validation", 16, seed=60_000)
     config = MCTSConfig(
         gold=True,
@@ -180,10 +180,10 @@ def test_the_embedded_ppm_knows_right_steps_from_wrong_ones() -> None:
         min_share=0.03,
         max_generated_tokens=1500,
     )
-    with Solver("embedded", config, seed=1) as solver:
+    with Solver("toy", config, seed=1) as solver:
         trees = [result.tree for result in solver.solve_many(problems)]
     pairs, _ = make_pairs(tree for tree in trees if tree is not None)
-    chosen, rejected = ask(load_scorer("embedded"), [each.chosen for each in pairs], [each.rejected for each in pairs])
+    chosen, rejected = ask(load_scorer("toy"), [each.chosen for each in pairs], [each.rejected for each in pairs])
     right = [better > worse for better, worse in zip(chosen.values, rejected.values, strict=True)]
     assert len(right) > 20
     assert sum(right) / len(right) > 0.6

@@ -62,7 +62,7 @@ BROKEN = {
     "truncated": line(small_tree())[:-40],
     "no object": "[1, 2]",
     "a string": '"tree"',
-    "settings of something else": '{"policy": "embedded", "seed": 0}',
+    "settings of something else": '{"policy": "toy", "seed": 0}',
     "no nodes": json.dumps({**small_tree().to_json(), "nodes": []}),
     "nodes are words": json.dumps({**small_tree().to_json(), "nodes": ["a", "b"]}),
     "no problem": json.dumps({**small_tree().to_json(), "problem": {"text": "?"}}),

@@ -10,8 +10,6 @@ from pathlib import Path
 import pytest
 import torch
 
-pytest.importorskip("peft")
-
 from recipes.word_problems.adapters import factors, write_adapter
 from tests.support.tiny_model import tiny_model
 from treestar.policy.models import load_causal_model

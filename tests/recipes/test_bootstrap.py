@@ -9,22 +9,22 @@ import pytest
 
 pytest.importorskip("reasoning_gym")
 
-from recipes.embedded.bootstrap import save_policy, train_bootstrap
-from recipes.embedded.corpus import Share, build_examples, prompt_text, solution_text, train_tokenizer
-from recipes.embedded.evaluation import solution_output
-from recipes.embedded.execution import answers_match, run_steps
-from recipes.embedded.gsm_teachers import GSM_PROGRAMS
-from recipes.embedded.recipe import SHARES
-from recipes.embedded.teachers import TEACHERS, teach
-from recipes.embedded.training import ModelShape, Tokenized, TrainingConfig, draw_batches
+from recipes.toy.bootstrap import save_policy, train_bootstrap
+from recipes.toy.corpus import Share, build_examples, prompt_text, solution_text, train_tokenizer
+from recipes.toy.evaluation import solution_output
+from recipes.toy.execution import answers_match, run_steps
+from recipes.toy.gsm_teachers import GSM_PROGRAMS
+from recipes.toy.recipe import SHARES
+from recipes.toy.teachers import TEACHERS, teach
+from recipes.toy.training import ModelShape, Tokenized, TrainingConfig, draw_batches
 from treestar.benchmarks.gym import make_problems, split_of
 from treestar.benchmarks.gym_levels import GSM_GROUPS, LEVELS
 from treestar.policy.formats import BoundFormat
 from treestar.policy.formats.binding import NAME_COUNT, bind_numbers
-from treestar.policy.models import PROBLEMS_PATH, shipped_path
+from treestar.policy.models import problems_path, shipped_path
 from treestar.types import Execution, Problem, State, Step
 
-MODEL_PATH = shipped_path("policy", "embedded")
+MODEL_PATH = shipped_path("policy", "toy")
 
 LADDERS = [(family, level) for family in TEACHERS for level in LEVELS[family]]
 SMALL = (Share("gcd", "easy", 1.0, 40), Share("leg_counting", "easy", 1.0, 40), Share("chain_sum", "mid", 0.2, 10))
@@ -180,7 +180,7 @@ def test_everything_taught_is_in_the_training_split() -> None:
     assert not any(share.level in ("untaught", "heldout") for share in SHARES)
 
 
-def test_the_embedded_model_is_small_and_loads() -> None:
+def test_the_toy_model_is_small_and_loads() -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -196,7 +196,7 @@ def test_the_embedded_model_is_small_and_loads() -> None:
 
 
 def test_the_built_in_problems_are_test_problems() -> None:
-    rows = [json.loads(line) for line in PROBLEMS_PATH.read_text(encoding="utf-8").splitlines()]
+    rows = [json.loads(line) for line in problems_path("toy").read_text(encoding="utf-8").splitlines()]
     assert len(rows) == 6
     for row in rows:
         assert set(row) == {"id", "question", "answer", "family", "level"}

@@ -8,7 +8,7 @@ import pytest
 from support.evolution_reports import job_reports
 from support.evolving import small_job
 
-from recipes.embedded.publish import main
+from recipes.toy.publish import main
 from treestar.selfevolve.job import JOB, job_text
 from treestar.storage.files import write_json
 

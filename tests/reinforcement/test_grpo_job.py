@@ -17,7 +17,7 @@ from treestar.reinforcement.job import JOB
 from treestar.types import TreestarError
 
 SMALL = """
-policy: embedded-bootstrap
+policy: toy-bootstrap
 problems:
   gym:
     - {family: chain_sum, level: easy, problems: 4}
@@ -60,13 +60,14 @@ def test_a_wrong_field_is_named(old: str, new: str, sentence: str) -> None:
         job_from_yaml(GRPOJob, SMALL.replace(old, new, 1), "the job")
 
 
+@pytest.mark.slow
 def test_a_job_leaves_a_policy_a_curve_and_a_report(tmp_path: Path) -> None:
     path, out = tmp_path / "job.yaml", tmp_path / "out"
     path.write_text(SMALL)
     job, said = load_grpo_job(path), []
     report = run_grpo_job(job, out, say=said.append)
     assert said == ["4 training problems; left out 0 duplicates and 0 that are measured with; 2 to measure with"]
-    assert load_policy(str(out)).format.name == load_policy("embedded-bootstrap").format.name
+    assert load_policy(str(out)).format.name == load_policy("toy-bootstrap").format.name
     assert report["settings"]["rewards"] == {"correct": 1.0, "executed": 0.1}
     text = (out / "report.md").read_text()
     assert text.startswith("# Reinforcement learning, 1 step\n")

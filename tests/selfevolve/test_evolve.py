@@ -54,7 +54,7 @@ def run_on(job: Job, out: Path) -> str:
 
 def test_a_job_leaves_data_models_and_reports_of_every_round(whole: dict[str, object], folder: Path) -> None:
     first, second = (read_json(folder / "whole" / f"round-{number}" / "report.json") for number in (1, 2))
-    assert (first["mode"], first["policy"], first["ppm"]) == ("terminal", "embedded", None)
+    assert (first["mode"], first["policy"], first["ppm"]) == ("terminal", "toy", None)
     assert (second["mode"], second["policy"], second["ppm"]) == ("ppm", "round-1/policy", "round-1/ppm")
     assert set(first["phases"]) == {"search", "selection", "sft", "ppm", "evaluation"}
     search = second["search"]

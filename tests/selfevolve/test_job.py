@@ -139,7 +139,7 @@ def test_an_error_names_the_field_and_what_is_allowed(text: str, sentence: str) 
 def test_a_job_that_cannot_be_read_says_so(tmp_path: Path) -> None:
     with pytest.raises(TreestarError, match=r"job .*missing\.yaml cannot be read: No such file"):
         load_job(tmp_path / "missing.yaml")
-    with pytest.raises(TreestarError, match="unknown preset 'embeded': choose one of embedded, embedded-quick"):
+    with pytest.raises(TreestarError, match="unknown preset 'embeded': choose one of toy, toy-quick"):
         preset_path("embeded")
 
 
@@ -205,7 +205,7 @@ def test_a_ppm_starts_from_the_policy_or_from_the_latest_ppm(tmp_path: Path) -> 
 def test_models_that_a_job_has_trained_are_loaded_as_it_says(tmp_path: Path) -> None:
     job = read_job(SMALL + "load_as: 'vllm:{model}?seed=1'", "job")
     assert load_as(job, f"{tmp_path}/round-1/policy", tmp_path) == f"vllm:{tmp_path}/round-1/policy?seed=1"
-    assert load_as(job, "embedded", tmp_path) == "embedded"
+    assert load_as(job, "toy", tmp_path) == "toy"
 
 
 @pytest.mark.filterwarnings("error::FutureWarning")

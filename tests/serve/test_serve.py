@@ -1,4 +1,4 @@
-"""`treestar serve` as clients see it: a real process with the embedded model, and the official `openai` client."""
+"""`treestar serve` as clients see it: a real process with the toy model, and the official `openai` client."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def wait_until(address: str, wanted: Callable[[dict[str, Any]], bool]) -> None:
 def test_the_models(client: OpenAI) -> None:
     [model] = client.models.list()
     assert model.id == "treestar"
-    assert model.treestar["policy"] == "embedded"
+    assert model.treestar["policy"] == "toy"
     assert client.models.retrieve("treestar").id == "treestar"
     with pytest.raises(openai.NotFoundError):
         client.models.retrieve("another")
@@ -276,6 +276,7 @@ def test_comments_keep_a_stream_open(address: str) -> None:
     wait_until(address, lambda health: health["running"] == 0)
 
 
+@pytest.mark.slow
 def test_shutdown_lets_searches_answer() -> None:
     """One search runs, one waits: after the grace period the first answers with what it has, the second is refused."""
     with treestar_serve("--concurrency", "1", "--grace-seconds", "1") as (process, address):

@@ -1,9 +1,9 @@
-"""A small OpenAI-compatible server over the embedded model, in a thread, or in a process that can be killed:
+"""A small OpenAI-compatible server over the toy model, in a thread, or in a process that can be killed:
 `python completion_server.py PORT` prints its port once it is ready.
 
-The model that a request names selects the behavior: `embedded` follows the plain protocol; `embedded-says-stops` also
-reports the stop string, as vLLM does; `embedded-strict` rejects fields that OpenAI's protocol does not have;
-`embedded-talkative` rejects every request and quotes the key.
+The model that a request names selects the behavior: `toy` follows the plain protocol; `toy-says-stops` also
+reports the stop string, as vLLM does; `toy-strict` rejects fields that OpenAI's protocol does not have;
+`toy-talkative` rejects every request and quotes the key.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer(self, body: dict[str, Any]) -> dict[str, Any]:
         unknown = sorted(set(body) - KNOWN)
-        if body["model"] == "embedded-strict" and unknown:
+        if body["model"] == "toy-strict" and unknown:
             raise Refused(f"Unknown parameter: '{unknown[0]}'.")
-        if body["model"] == "embedded-talkative":
+        if body["model"] == "toy-talkative":
             raise Refused(f"cannot do this for {self.headers['Authorization']}")
         is_chat = self.path == "/v1/chat/completions"
         prompt = self.policy.tokenizer(chat_text(body) if is_chat else body["prompt"])["input_ids"]
@@ -82,7 +82,7 @@ def choice(generated: Generated, body: dict[str, Any], is_chat: bool) -> dict[st
         if not generated.ended and each in text:
             text, stop = text[: text.index(each)], each
     found: dict[str, Any] = {"index": 0, "finish_reason": "stop" if generated.ended or stop else "length"}
-    if body["model"] == "embedded-says-stops":
+    if body["model"] == "toy-says-stops":
         found["stop_reason"] = stop
     if is_chat:
         return found | {"message": {"role": "assistant", "content": text}, "logprobs": None}
@@ -91,7 +91,7 @@ def choice(generated: Generated, body: dict[str, Any], is_chat: bool) -> dict[st
 
 def completion_server(port: int) -> ThreadingHTTPServer:
     """The server, listening; at port 0 it chooses one."""
-    handler = type("EmbeddedHandler", (Handler,), {"policy": load_policy("embedded", dtype="float32")})
+    handler = type("ToyHandler", (Handler,), {"policy": load_policy("toy", dtype="float32")})
     return ThreadingHTTPServer(("127.0.0.1", port), handler)
 
 

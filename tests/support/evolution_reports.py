@@ -23,7 +23,7 @@ def bootstrap_report() -> dict[str, Any]:
     return {
         "round": 0,
         "mode": None,
-        "policy": "embedded",
+        "policy": "toy",
         "ppm": None,
         "settings": {},
         "evaluation": evaluation,
@@ -38,7 +38,7 @@ def round_report(number: int, level: float, solved: int, solved_first: int) -> d
     return {
         "round": number,
         "mode": "ppm" if number > 2 else "terminal",
-        "policy": "embedded" if number == 1 else f"round-{number - 1}/policy",
+        "policy": "toy" if number == 1 else f"round-{number - 1}/policy",
         "ppm": f"round-{number - 1}/ppm" if number > 2 else None,
         "settings": {"mode": "terminal"},
         "search": {

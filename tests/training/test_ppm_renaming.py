@@ -50,8 +50,8 @@ def test_rows_move_to_different_places_and_reach_both_ends() -> None:
 
 
 def test_only_the_bound_format_has_names_to_move() -> None:
-    embedded = load_policy("embedded").tokenizer
-    names = BoundFormat().interchangeable_tokens(embedded)
-    assert embedded.convert_ids_to_tokens(list(names)) == [f"n{index}" for index in range(NAME_COUNT)]
-    assert not RStarFormat().interchangeable_tokens(embedded)
+    toy = load_policy("toy").tokenizer
+    names = BoundFormat().interchangeable_tokens(toy)
+    assert toy.convert_ids_to_tokens(list(names)) == [f"n{index}" for index in range(NAME_COUNT)]
+    assert not RStarFormat().interchangeable_tokens(toy)
     assert not BoundFormat().interchangeable_tokens(tiny_model()[1])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +17,14 @@ from support.tiny_model import save_tiny_model
 from treestar.policy import load_policy
 from treestar.policy.formats import BoundFormat
 from treestar.policy.language_model import LanguageModelPolicy
-from treestar.policy.models import shipped_path
+from treestar.policy.models import load_causal_model, shipped_path
 from treestar.training.run import Optimizer
 from treestar.training.sft.config import SFTTrainingConfig
 from treestar.training.sft.data import NO_LOSS, token_rows
 from treestar.training.sft.train import train_policy
 from treestar.types import Problem, Sampling, State, Step, TreestarError
 
-MODEL_PATH = shipped_path("policy", "embedded")
+MODEL_PATH = shipped_path("policy", "toy")
 
 QUICK = {"learning_rate": 3e-3, "batch_size": 4, "epochs": 2.0}
 FILES = {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
@@ -71,14 +70,14 @@ def test_what_has_not_been_learnt_is_the_base_bit_by_bit(tmp_path: Path, bf16: b
     """With a learning rate that is lost in rounding: weights, tied embeddings, config, tokenizer, generation
     settings."""
     config = SFTTrainingConfig(learning_rate=1e-30, epochs=1, batch_size=4, bf16=bf16)
-    train_policy([sum_row(number, "bound") for number in range(4)], "embedded", tmp_path, config)
+    train_policy([sum_row(number, "bound") for number in range(4)], "toy", tmp_path, config)
     before, after = weights(MODEL_PATH), weights(tmp_path)
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert {tensor.dtype for tensor in after.values()} == {torch.bfloat16}
     for name in ("config.json", "generation_config.json", "tokenizer.json"):
         assert json.loads((tmp_path / name).read_text()) == json.loads((MODEL_PATH / name).read_text())
-    policy, base = load_policy(str(tmp_path)), load_policy("embedded")
+    policy, base = load_policy(str(tmp_path)), load_policy("toy")
     assert policy.format.name == "bound"
     assert policy.tokenizer.padding_side == base.tokenizer.padding_side == "left"
     root = State(Problem("Tom has 5 apples and eats 2. How many are left?"))
@@ -108,7 +107,7 @@ def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(tmp_pa
     """Killed in the middle of the second epoch, after a checkpoint there; the names are shifted by the same offsets."""
     rows = [sum_row(number, "bound") for number in range(10)]
     config = SFTTrainingConfig(**QUICK, save_steps=1)
-    whole = train_policy(rows, "embedded", tmp_path / "whole", config)
+    whole = train_policy(rows, "toy", tmp_path / "whole", config)
 
     def kill(progress: Any) -> None:
         if progress.step == 5:
@@ -116,15 +115,15 @@ def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(tmp_pa
 
     out = tmp_path / "killed"
     with pytest.raises(Killed):
-        train_policy(rows, "embedded", out, config, on_progress=kill)
+        train_policy(rows, "toy", out, config, on_progress=kill)
     assert not (out / "config.json").exists()
     with pytest.raises(TreestarError, match="--resume"):
-        train_policy(rows, "embedded", out, config)
+        train_policy(rows, "toy", out, config)
     with pytest.raises(TreestarError, match=r"made with other settings \(seed\)"):
-        train_policy(rows, "embedded", out, SFTTrainingConfig(**QUICK, save_steps=1, seed=1), resume=True)
+        train_policy(rows, "toy", out, SFTTrainingConfig(**QUICK, save_steps=1, seed=1), resume=True)
     with pytest.raises(TreestarError, match=r"made with other settings \(rows\): use the same rows to continue it"):
-        train_policy(rows[1:], "embedded", out, config, resume=True)
-    resumed = train_policy(rows, "embedded", out, config, resume=True)
+        train_policy(rows[1:], "toy", out, config, resume=True)
+    resumed = train_policy(rows, "toy", out, config, resume=True)
     assert (resumed["resumed_from"], resumed["steps"]) == ("checkpoint-4", 6)
     assert whole["losses"] == resumed["losses"]
     expected, found = weights(tmp_path / "whole"), weights(out)
@@ -150,7 +149,7 @@ def test_packed_rows_make_the_step_of_separate_ones(base: str, tmp_path: Path) -
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Any:
-    return load_policy("embedded").tokenizer
+    return load_policy("toy").tokenizer
 
 
 @pytest.mark.parametrize("packing", [False, True])
@@ -203,6 +202,26 @@ def test_every_epoch_shows_every_row_once_in_an_order_of_its_own() -> None:
         assert sum(len(batch) > 1 for batch in batches) <= 4
 
 
+def test_the_loss_is_the_mean_over_all_tokens_with_one(base: str) -> None:
+    from treestar.training.sft.trainer import summed_loss
+
+    model = load_causal_model(base)
+    rows = [[7, 8, 9, 10, 11, 12], [20, 21, 22, 23, 0, 0], [30, 31, 32, 33, 34, 35]]
+    learned = [range(3, 5), range(1, 4), range(0)]
+    ids = torch.tensor(rows)
+    labels = torch.full_like(ids, NO_LOSS)
+    for row, columns in enumerate(learned):
+        labels[row, list(columns)] = ids[row, list(columns)]
+    expected = sum(
+        -model(ids[row : row + 1]).logits[0, column - 1].log_softmax(-1)[ids[row, column]]
+        for row, columns in enumerate(learned)
+        for column in columns
+    )
+    found = summed_loss(model, labels, input_ids=ids, attention_mask=(ids != 0).long())
+    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert summed_loss(model, torch.full_like(ids, NO_LOSS), input_ids=ids).item() == 0
+
+
 def test_a_loss_that_is_no_number_stops_the_training(tmp_path: Path) -> None:
     base = save_tiny_model(tmp_path / "base", treestar_format="rstar")
     broken = weights(base)
@@ -238,13 +257,6 @@ def test_a_base_that_is_none_is_named(tmp_path: Path) -> None:
         train_policy([sum_row(1)], "./nothing", tmp_path)
 
 
-@pytest.mark.skipif(find_spec("peft") is not None, reason="peft is installed")
-def test_lora_without_peft_says_what_to_install(base: str, tmp_path: Path) -> None:
-    with pytest.raises(TreestarError, match="pip install peft"):
-        train_policy([sum_row(1)], base, tmp_path, SFTTrainingConfig(lora={"r": 4}))
-
-
-@pytest.mark.skipif(find_spec("peft") is None, reason="needs peft")
 def test_lora_trains_adapters_and_stores_whole_weights(base: str, tmp_path: Path) -> None:
     lora = {"r": 4, "target_modules": ["q_proj", "v_proj"]}
     report = train_policy([sum_row(1)], base, tmp_path, SFTTrainingConfig(**(QUICK | {"epochs": 20.0}), lora=lora))
@@ -253,7 +265,10 @@ def test_lora_trains_adapters_and_stores_whole_weights(base: str, tmp_path: Path
     assert before.keys() == after.keys()
     changed = {name.split(".")[-2] for name in before if not torch.equal(before[name], after[name])}
     assert changed == {"q_proj", "v_proj"}
-    assert {path.name for path in tmp_path.iterdir()} == FILES | {"training.json"}
+    assert {path.name for path in tmp_path.iterdir()} == FILES | {"adapter", "training.json"}
+    alone = load_causal_model(str(tmp_path / "adapter"))
+    assert alone.config.treestar_format == "rstar"
+    assert all(torch.allclose(weight, after[name], atol=1e-6) for name, weight in alone.state_dict().items())
     with pytest.raises(TreestarError, match="cannot be set up"):
         train_policy([sum_row(1)], base, tmp_path / "b", SFTTrainingConfig(lora={"no_such_field": 1}))
 

@@ -84,8 +84,8 @@ def prose() -> State:
     return State(Problem("What is 12 plus 2?", id="prose"), steps, (Execution(), Execution()))
 
 
-def embedded() -> Any:
-    return load_policy("embedded").tokenizer
+def toy() -> Any:
+    return load_policy("toy").tokenizer
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def embedded() -> Any:
         (lambda: tiny_model(8192)[1], RStarFormat(), sum_row(12).trajectory),
         (lambda: tiny_model(8192)[1], ChatFormat(plain_template), sum_row(12).trajectory),
         (lambda: tiny_model(8192)[1], ChatFormat(lambda messages: f"{messages[-1]['content']}|assistant|"), prose()),
-        (embedded, BoundFormat(), sum_row(12, "bound").trajectory),
+        (toy, BoundFormat(), sum_row(12, "bound").trajectory),
         (merging_tokenizer, RStarFormat(), sum_row(12).trajectory),
     ],
     ids=["rstar", "chat", "chat in prose", "bound", "tags that merge with the line break"],

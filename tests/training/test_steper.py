@@ -9,7 +9,6 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -193,6 +192,7 @@ def test_training_follows_the_equation_step_by_step(base: str, tmp_path: Path) -
     assert json.loads((tmp_path / "a" / "config.json").read_text())["treestar_format"] == "retrieval"
 
 
+@pytest.mark.slow
 def test_a_resumed_training_ends_with_the_same_sigmas_and_weights(base: str, tmp_path: Path) -> None:
     whole = train(base, tmp_path / "whole", accumulation=1, more={"save_strategy": "steps", "save_steps": 3})
     config = StepERTrainingConfig(
@@ -231,7 +231,6 @@ def test_other_weightings_have_no_sigmas(base: str, tmp_path: Path, more: dict) 
     assert not any(report["sigmas"].values())
 
 
-@pytest.mark.skipif(find_spec("peft") is None, reason="needs peft")
 def test_lora_trains_the_student_and_the_sigmas(base: str, tmp_path: Path) -> None:
     config = StepERTrainingConfig(
         epochs=4.0, batch_size=8, learning_rate=0.01, lora={"r": 4}, training_arguments={"logging_steps": 1}

@@ -60,6 +60,7 @@ def test_an_address_without_a_cluster_is_said_at_once(address: str) -> None:
         run(open_deadly_worker, [1], RayConfig(address), lambda _task, _result: None)
 
 
+@pytest.mark.slow
 def test_a_job_that_kills_every_actor_is_named_and_ends_the_run(cluster: Any) -> None:
     done: list[int] = []
     sentence = r"2 actors died while working on 7: .*leave it out"

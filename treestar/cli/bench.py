@@ -30,6 +30,7 @@ from treestar.cli.components import (
     ray_config,
     retrieval_config,
 )
+from treestar.cli.models import fetch_base
 from treestar.cli.options import CLUSTER, MODELS, RETRIEVAL, GroupedCommand, with_config_options
 from treestar.policy.models import DEFAULT_POLICY, Dtype
 from treestar.retrieval.config import RetrievalConfig
@@ -147,6 +148,7 @@ def run(
         options |= {} if steps is None else {"max_depth": steps}
     elif steps is not None:
         raise typer.BadParameter("--steps is for retrieval: also give --retriever")
+    fetch_base(policy)
     if temperature is None:
         temperature = str(read_step_format(policy, step_format).recommended.temperature)
     try:

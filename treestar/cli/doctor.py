@@ -8,7 +8,6 @@ import platform
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -17,7 +16,7 @@ from rich.table import Table
 
 from treestar.cli.components import StepFormatName, StepSeparator
 from treestar.cli.recognized import show_policy
-from treestar.policy.models import DEFAULT_POLICY, policy_path
+from treestar.policy.models import DEFAULT_POLICY, base_to_fetch
 from treestar.types import TreestarError
 from treestar.verifier import equivalent
 from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
@@ -99,12 +98,12 @@ def devices() -> list[tuple[str, str]]:
 
 
 def backends() -> list[tuple[str, str]]:
-    weights = Path(policy_path(DEFAULT_POLICY)) / "model.safetensors"
-    shipped = "ready" if weights.is_file() else "its weights are missing: reinstall treestar"
+    missing = base_to_fetch(DEFAULT_POLICY)
+    default = "ready" if missing is None else f"treestar models fetch {missing}"
     gym = "ready" if find_spec("reasoning_gym") else "pip install 'treestar[gym]'"
     openai = "ready: --policy openai:MODEL@URL" if find_spec("openai") else "pip install 'treestar[openai]'"
     return [
-        (f"{DEFAULT_POLICY} policy", shipped),
+        (f"{DEFAULT_POLICY} policy", default),
         ("Hugging Face policies", "ready: --policy FOLDER or HUB_ID"),
         ("policies behind a server", openai),
         ("reasoning-gym problems", gym),

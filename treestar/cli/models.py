@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -9,9 +10,10 @@ import typer
 from rich.console import Console
 
 from treestar.cli.progress import quiet_transformers
-from treestar.policy.models import FETCHABLE, SHIPPED, fetched_folder
+from treestar.policy.models import FETCHABLE, OFFLINE_POLICY, SHIPPED, base_to_fetch, fetched_folder
+from treestar.types import TreestarError
 
-__all__ = ["models"]
+__all__ = ["fetch_base", "models"]
 
 models = typer.Typer(help="List models by name, and fetch public ones.", invoke_without_command=True)
 
@@ -44,14 +46,35 @@ def fetch(
     Its name then works wherever a policy is named. An interrupted fetch uses what is complete. The cache is
     TREESTAR_CACHE, otherwise treestar in XDG_CACHE_HOME, otherwise ~/.cache/treestar.
     """
+    folder, is_new = fetch_with_status(name)
+    print(f"{name} is {'now' if is_new else 'already'} in {folder}: --policy {name}")
+
+
+def fetch_with_status(name: str) -> tuple[Path, bool]:
+    """Fetch a model while its progress is shown; as `policy.models.fetch.fetch`."""
     from treestar.policy.models.fetch import fetch as fetch_by_name
 
     if name in FETCHABLE and not fetched_folder(name).is_dir():
         quiet_transformers()
     console = Console(stderr=True, soft_wrap=True)
     with console.status(f"fetching {name}") as status:
-        folder, is_new = fetch_by_name(name, lambda phrase: status.update(phrase))
-    print(f"{name} is {'now' if is_new else 'already'} in {folder}: --policy {name}")
+        return fetch_by_name(name, lambda phrase: status.update(phrase))
+
+
+def fetch_base(policy: str) -> None:
+    """Fetch the model that the shipped policy of that name adapts, the first time that it is used.
+
+    Raises:
+        TreestarError: it cannot be fetched; says what works without it.
+    """
+    missing = base_to_fetch(policy)
+    if missing is None or missing == policy:
+        return
+    print(f"{policy} adapts {FETCHABLE[missing].title}, which is fetched once", file=sys.stderr)
+    try:
+        fetch_with_status(missing)
+    except TreestarError as error:
+        raise TreestarError(f"{error}. What needs no fetching is --policy {OFFLINE_POLICY}") from error
 
 
 def megabytes(folder: Path) -> int:

@@ -19,6 +19,7 @@ from treestar.cli.components import (
     StrategyName,
     search_config,
 )
+from treestar.cli.models import fetch_base
 from treestar.cli.options import SEARCH, config_from_options, with_config_options
 from treestar.policy.models import DEFAULT_POLICY
 from treestar.search import STRATEGIES
@@ -63,6 +64,7 @@ def serve(
         from treestar.serve import server as serving
     except ImportError as error:
         raise TreestarError("serving needs extra packages: pip install 'treestar[serve]'") from error
+    fetch_base(policy)
     with serving.bind(server) as listener:
         print(f"loading policy {policy}", file=sys.stderr, flush=True)
         sandbox = SandboxConfig(isolation=isolation)

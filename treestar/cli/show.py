@@ -18,6 +18,9 @@ from treestar.search import Search, SearchConfig, SearchResult, TrajectoryStep
 
 __all__ = ["SearchDisplay", "result_view"]
 
+DOUBTFUL = 0.5
+"""An answer with less confidence than this is more likely wrong than right."""
+
 MOST_ROWS = 12
 """With more problems than this, only totals are shown instead of each search."""
 
@@ -49,6 +52,8 @@ def verdict(result: SearchResult) -> Text:
         wrong = " ✗ wrong" if result.problem.kind == "code" else f" ✗ wrong, it is {result.problem.answer}"
         line.append(" ✓ right" if result.correct else wrong,
                     style="bold green" if result.correct else "bold red")  # fmt: skip
+    elif result.answer is not None and result.confidence < DOUBTFUL:
+        line.append(" doubtful", style="bold yellow")
     if stats.discarded:
         line.append(f"   {stats.discarded} discarded before it: not reproduced when run again", style="yellow")
     line.append(

@@ -26,10 +26,11 @@ from treestar.cli.components import (
     ray_config,
     search_config,
 )
+from treestar.cli.models import fetch_base
 from treestar.cli.options import BUDGET, CLUSTER, SEARCH, with_config_options
 from treestar.cli.problem_file import read_problems
 from treestar.cli.show import SearchDisplay, result_view
-from treestar.policy.models import DEFAULT_POLICY, PROBLEMS_PATH
+from treestar.policy.models import DEFAULT_POLICY, problems_path
 from treestar.results_file import ResultKey, result_key
 from treestar.search import STRATEGIES, Budget, SearchConfig, SearchResult, Tree
 from treestar.solver import Solver, as_problem
@@ -97,11 +98,12 @@ def solve(
     cluster = ray_config(ray, options)
     config = search_config(strategy, ppm is not None, options)
     total = total_budget(total_tokens, difficulty, config, cluster)
-    problems, faults = problems_to_solve(question, file)
+    problems, faults = problems_to_solve(question, file or problems_path(policy))
     errors = Console(stderr=True, soft_wrap=True)
     for fault in faults:
         errors.print(f"[bold red]error:[/] {fault}", highlight=False)
     check_writable(out)
+    fetch_base(policy)
     trees = {} if save_tree is None else tree_paths(problems, save_tree)
     console = Console()
     display = SearchDisplay(errors, len(problems))
@@ -171,9 +173,9 @@ def total_budget(
     return Budget(max_generated_tokens=tokens)
 
 
-def problems_to_solve(question: str | None, file: Path | None) -> tuple[list[Problem], list[str]]:
+def problems_to_solve(question: str | None, file: Path) -> tuple[list[Problem], list[str]]:
     if question is None:
-        return read_problems(file if file is not None else PROBLEMS_PATH)
+        return read_problems(file)
     try:
         return [as_problem(question, 0)], []
     except ValueError as error:

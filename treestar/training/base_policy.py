@@ -18,6 +18,8 @@ from treestar.policy.models import (
     policy_path,
 )
 from treestar.policy.models.adapter import is_adapter, merged
+from treestar.policy.models.loading import ADAPTER_CONFIG
+from treestar.storage.files import read_json, write_json
 from treestar.types import TreestarError
 
 __all__ = ["Base", "load_base", "lora_config", "write_policy"]
@@ -61,7 +63,7 @@ def lora_config(fields: Mapping[str, Any] | None) -> Any:
 
 def write_policy(base: Base, folder: Path) -> None:
     """Convert the trainer's output in `folder` to a checkpoint that differs from the base's only in its weights, with
-    the step format in its config."""
+    the step format in its config. What was trained with LoRA is also kept by itself, in the folder's `adapter`."""
     import torch
     from transformers import GenerationConfig
 
@@ -80,4 +82,15 @@ def write_policy(base: Base, folder: Path) -> None:
     model.generation_config = load_generation_config(base.path) or GenerationConfig.from_model_config(config)
     model.save_pretrained(folder)
     load_tokenizer(base.path).save_pretrained(folder)
+    if is_adapter(str(trained)):
+        keep_adapter(base, config, trained, folder / "adapter")
     shutil.rmtree(trained)
+
+
+def keep_adapter(base: Base, config: Any, trained: Path, folder: Path) -> None:
+    """Copy the adapter in the folder `trained`, with the model's config, and name its base as the user named it."""
+    folder.mkdir()
+    shutil.copy(trained / "adapter_model.safetensors", folder)
+    settings = read_json(trained / ADAPTER_CONFIG)
+    write_json(folder / ADAPTER_CONFIG, {**settings, "base_model_name_or_path": base.name})
+    config.save_pretrained(folder)

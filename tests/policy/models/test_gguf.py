@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import shutil
 from pathlib import Path
 from typing import Any
@@ -155,14 +154,3 @@ def test_the_header_is_read_without_the_package(saved: tuple[Path, Path]) -> Non
     assert found["llama.context_length"] == 1024
     assert found["tokenizer.ggml.pre"] == "smollm"
     assert found["llama.attention.layer_norm_rms_epsilon"] == pytest.approx(1e-6)
-
-
-def test_without_the_package_a_sentence_says_what_to_install(
-    saved: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    find_spec = importlib.util.find_spec
-    monkeypatch.setattr(
-        "treestar.policy.models.gguf_file.find_spec", lambda name: None if name == "gguf" else find_spec(name)
-    )
-    with pytest.raises(TreestarError, match=r"needs the package gguf: pip install 'treestar\[gguf\]'"):
-        load_policy(str(saved[1]))

@@ -98,7 +98,7 @@ def test_the_whole_stack_loads_it_right(tmp_path: Path) -> None:
 
 def test_a_right_tokenizer_is_left_as_it_is(tmp_path: Path) -> None:
     assert repaired_tokenizer(str(save_tiny_model(tmp_path))) is None
-    assert repaired_tokenizer(str(shipped_path("policy", "embedded"))) is None
+    assert repaired_tokenizer(str(shipped_path("policy", "toy"))) is None
 
 
 def test_sentence_piece_with_a_space_in_front_is_accepted(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_a_copy_for_libraries_that_use_auto_tokenizer(tmp_path: Path) -> None:
 @pytest.mark.vllm
 def test_vllm_uses_the_exact_tokenizer(tmp_path: Path) -> None:
     folder = tmp_path / "model"
-    shutil.copytree(shipped_path("policy", "embedded"), folder)
+    shutil.copytree(shipped_path("policy", "toy"), folder)
     set_class(folder, "LlamaTokenizerFast")
     assert repaired_tokenizer(str(folder)) is not None
     policy = load_policy(f"vllm:{folder}?enforce_eager=true&max_model_len=512&block_size=32", dtype="float32")

@@ -99,7 +99,7 @@ def test_what_is_refused(prm: Path, tmp_path: Path) -> None:
     assert "what follows the ? is not reference=MODEL" in refused(f"{prm}?x=1")
     assert "only a model of the kind implicit-prm has a reference model" in refused(f"{prm}?reference=x")
     assert "cannot be computed through a server" in refused("openai:m@http://localhost:1", scorer_kind="qwen-math-prm")
-    assert "leave out --aggregate" in refused("embedded", aggregate="min")
+    assert "leave out --aggregate" in refused("toy", aggregate="min")
     assert "that folder has no config.json" in refused(tmp_path)
     assert "hub id needs a network" in refused("nobody/no-such-prm")
     assert "PPM 'nobody/no-such-reference' cannot be loaded" in refused(
@@ -159,8 +159,8 @@ def test_a_template_that_raises_is_one_sentence(prm: Path, tmp_path: Path) -> No
 
 
 def test_this_projects_own_models_are_recognized_first(tmp_path: Path) -> None:
-    assert isinstance(load_scorer("embedded", device="cpu"), TransformersScorer)
-    ppm_from_policy("embedded").save(tmp_path / "ppm")
+    assert isinstance(load_scorer("toy", device="cpu"), TransformersScorer)
+    ppm_from_policy("toy").save(tmp_path / "ppm")
     for kind in (None, OWN_KIND):
         assert isinstance(load_scorer(str(tmp_path / "ppm"), device="cpu", scorer_kind=kind), TransformersScorer)
 

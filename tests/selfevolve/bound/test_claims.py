@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recipes.embedded.teachers import teach
+from recipes.toy.teachers import teach
 from treestar.benchmarks.gym import make_problems
 from treestar.policy.formats.binding import bind_numbers
 from treestar.selfevolve.bound.claims import misleaves, misquotes, misstates

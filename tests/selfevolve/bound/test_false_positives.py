@@ -10,8 +10,8 @@ import pytest
 
 pytest.importorskip("reasoning_gym")
 
-from recipes.embedded.execution import answers_match, run_steps
-from recipes.embedded.teachers import teach
+from recipes.toy.execution import answers_match, run_steps
+from recipes.toy.teachers import teach
 from treestar.benchmarks.gym import make_problems, split_of
 from treestar.benchmarks.gym_levels import GSM_GROUPS, cells
 from treestar.policy.formats import BoundFormat

@@ -111,7 +111,7 @@ def test_the_policy_reads_exactly_the_tokens_it_wrote() -> None:
 
 def test_in_use_the_policy_reads_the_same_tokens() -> None:
     """With the included policies' tokenizer: what is learned is under the prompts that a search gives later."""
-    tokenizer, form = load_tokenizer(str(shipped_path("policy", "embedded-bootstrap"))), step_format_named("bound")
+    tokenizer, form = load_tokenizer(str(shipped_path("policy", "toy-bootstrap"))), step_format_named("bound")
     whole = sum_row(12, "bound").trajectory
     steps = tuple(replace(step, token_ids=tuple(encode(tokenizer, form.written(step)))) for step in whole.steps)
     for depth in range(len(steps)):

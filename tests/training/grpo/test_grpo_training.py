@@ -19,7 +19,7 @@ from treestar.training.grpo.config import GRPOConfig
 from treestar.training.grpo.train import train_grpo
 from treestar.types import Problem, TreestarError
 
-BASE = "embedded-bootstrap"
+BASE = "toy-bootstrap"
 FILES = {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
 SMALL = {"problems_per_step": 2, "group_size": 2, "max_tokens": 60, "dynamic_sampling": 0, "warmup": 0.0}
 

@@ -1,5 +1,6 @@
 """Models by name: shipped ones, fetched ones, folders, GGUF files, and ids on the Hugging Face hub."""
 
+from treestar.policy.models.adapter import base_to_fetch
 from treestar.policy.models.checkpoint import (
     folder_for_other_libraries,
     load_causal_model,
@@ -10,7 +11,7 @@ from treestar.policy.models.checkpoint import (
 from treestar.policy.models.fetchable import FETCHABLE, fetched_folder
 from treestar.policy.models.loading import (
     DEFAULT_POLICY,
-    PROBLEMS_PATH,
+    OFFLINE_POLICY,
     SHIPPED,
     SHIPPED_NAMES,
     Dtype,
@@ -20,6 +21,7 @@ from treestar.policy.models.loading import (
     model_config,
     policy_path,
     ppm_path,
+    problems_path,
     shipped_path,
 )
 from treestar.policy.models.tokenizer import load_tokenizer, repaired_tokenizer
@@ -27,10 +29,11 @@ from treestar.policy.models.tokenizer import load_tokenizer, repaired_tokenizer
 __all__ = [
     "DEFAULT_POLICY",
     "FETCHABLE",
-    "PROBLEMS_PATH",
+    "OFFLINE_POLICY",
     "SHIPPED",
     "SHIPPED_NAMES",
     "Dtype",
+    "base_to_fetch",
     "device_for",
     "dtype_for",
     "fetched_folder",
@@ -44,6 +47,7 @@ __all__ = [
     "model_config",
     "policy_path",
     "ppm_path",
+    "problems_path",
     "repaired_tokenizer",
     "shipped_path",
 ]

@@ -7,14 +7,14 @@ nothing else knows the difference.
 from __future__ import annotations
 
 import json
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from treestar.policy.models.loading import ADAPTER_CONFIG, policy_path
+from treestar.policy.models.fetchable import FETCHABLE, fetched_folder
+from treestar.policy.models.loading import ADAPTER_CONFIG, policy_path, shipped_path
 from treestar.types import TreestarError
 
-__all__ = ["base_of", "is_adapter", "merged"]
+__all__ = ["base_of", "base_to_fetch", "is_adapter", "merged"]
 
 
 def is_adapter(path: str) -> bool:
@@ -28,8 +28,7 @@ def base_of(path: str) -> str:
     Raises:
         TreestarError: the adapter does not name it, or it is not on this machine.
     """
-    settings = json.loads((Path(path) / ADAPTER_CONFIG).read_text(encoding="utf-8"))
-    name = settings.get("base_model_name_or_path")
+    name = base_name(path)
     if not name:
         raise TreestarError(
             f"the adapter {path!r} does not name its base: give base_model_name_or_path in {ADAPTER_CONFIG}"
@@ -37,14 +36,24 @@ def base_of(path: str) -> str:
     return policy_path(name)
 
 
-def merged(model: Any, path: str) -> Any:
-    """`model`, the base, with the adapter at `path` added to its weights.
+def base_name(path: str) -> str | None:
+    settings = json.loads((Path(path) / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    found: str | None = settings.get("base_model_name_or_path")
+    return found
 
-    Raises:
-        TreestarError: the package peft is missing.
+
+def base_to_fetch(policy: str) -> str | None:
+    """The name of the model that has to be fetched before `policy` can be loaded; None if nothing is missing.
+
+    That is the base of a shipped adapter, or the policy itself.
     """
-    if find_spec("peft") is None:
-        raise TreestarError(f"the adapter {path!r} needs the package peft: pip install 'treestar[adapters]'")
+    folder = shipped_path("policy", policy)
+    name = base_name(str(folder)) if folder is not None and is_adapter(str(folder)) else policy
+    return name if name in FETCHABLE and not fetched_folder(name).is_dir() else None
+
+
+def merged(model: Any, path: str) -> Any:
+    """`model`, the base, with the adapter at `path` added to its weights."""
     from peft import PeftModel
 
     return PeftModel.from_pretrained(model, path).merge_and_unload()

@@ -16,7 +16,7 @@ from typing import Any
 
 from treestar.policy.models.adapter import base_of, is_adapter, merged
 from treestar.policy.models.cache import cache_folder
-from treestar.policy.models.gguf_file import check_gguf_packages, is_gguf
+from treestar.policy.models.gguf_file import is_gguf
 from treestar.policy.models.tokenizer import load_tokenizer
 
 __all__ = [
@@ -69,7 +69,7 @@ def load_weights(kind: Any, path: str, **kwargs: Any) -> tuple[Any, set[str]]:
         kwargs: for `from_pretrained`, such as `dtype`.
 
     Raises:
-        TreestarError: a package is missing, or the base of an adapter.
+        TreestarError: the base of an adapter is missing.
     """
     if is_adapter(path):
         config = kwargs.pop("config", None) or load_config(path)
@@ -79,7 +79,6 @@ def load_weights(kind: Any, path: str, **kwargs: Any) -> tuple[Any, set[str]]:
     more: dict[str, Any] = {}
     folder = path
     if is_gguf(path):
-        check_gguf_packages(path)
         from transformers import GgufConfig
 
         # Without `dequantize` transformers keeps packed weights, which can be neither trained nor saved.

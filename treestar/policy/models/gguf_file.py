@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from treestar.types import TreestarError
 
-__all__ = ["check_gguf_packages", "gguf_in_folder", "gguf_metadata", "is_gguf", "load_gguf_tokenizer"]
+__all__ = ["gguf_in_folder", "gguf_metadata", "is_gguf", "load_gguf_tokenizer"]
 
 SUFFIX = ".gguf"
 
@@ -61,15 +60,6 @@ def gguf_in_folder(folder: Path) -> Path | None:
         names = ", ".join(file.name for file in found[:4])
         raise TreestarError(f"{folder} has {len(found)} GGUF files ({names}): name one of them instead of the folder")
     return found[0] if found else None
-
-
-def check_gguf_packages(path: str) -> None:
-    """Raise TreestarError with installation instructions unless GGUF files can be read."""
-    missing = [name for name in ("gguf", "accelerate") if find_spec(name) is None]
-    if missing:
-        raise TreestarError(
-            f"reading the GGUF file {path!r} needs the package {missing[0]}: pip install 'treestar[gguf]'"
-        )
 
 
 def gguf_metadata(file: Path) -> dict[str, Any]:
@@ -129,7 +119,6 @@ def load_gguf_tokenizer(file: Path, **kwargs: Any) -> Any:
 
     if (file.parent / "tokenizer.json").is_file():
         return PreTrainedTokenizerFast.from_pretrained(file.parent, **kwargs)
-    check_gguf_packages(str(file))
     metadata = gguf_metadata(file)
     tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, **kwargs)
     cut_as_trained(tokenizer.backend_tokenizer, str(metadata.get("tokenizer.ggml.pre", "")), file)

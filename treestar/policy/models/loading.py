@@ -21,7 +21,7 @@ from treestar.types import TreestarError
 __all__ = [
     "ADAPTER_CONFIG",
     "DEFAULT_POLICY",
-    "PROBLEMS_PATH",
+    "OFFLINE_POLICY",
     "SHIPPED",
     "SHIPPED_NAMES",
     "Dtype",
@@ -32,6 +32,7 @@ __all__ = [
     "model_config",
     "policy_path",
     "ppm_path",
+    "problems_path",
     "shipped_path",
 ]
 
@@ -46,21 +47,27 @@ HERE = Path(__file__).parent
 
 SHIPPED: dict[tuple[ModelKind, str], Path] = {
     ("policy", "embedded"): HERE / "embedded",
-    ("policy", "embedded-bootstrap"): HERE / "embedded-bootstrap",
-    ("PPM", "embedded"): HERE / "embedded-ppm",
+    ("policy", "toy"): HERE / "toy",
+    ("policy", "toy-bootstrap"): HERE / "toy-bootstrap",
+    ("PPM", "toy"): HERE / "toy-ppm",
 }
-"""The folders of the shipped models by kind and name. `embedded` is what self-evolution made (docs/embedded.md) of
-`embedded-bootstrap`, the policy that was trained on written solutions."""
+"""The folders of the shipped models by kind and name. `embedded` solves word problems (docs/word_problems.md); it is an
+adapter of a fetched model. `toy` is what self-evolution made (docs/toy.md) of `toy-bootstrap`, the policy that was
+trained on written solutions."""
+
+FORMER_NAMES = {"embedded-bootstrap": "toy-bootstrap"}
+"""Of shipped models, for jobs and results of version 0.2 and before."""
 
 SHIPPED_NAMES: dict[ModelKind, str] = {
     kind: ", ".join(f"`{name}`" for of_kind, name in SHIPPED if of_kind == kind) for kind in get_args(ModelKind)
 }
 """The names of the shipped models of each kind, for messages and help texts."""
 
-DEFAULT_POLICY = "embedded"
+DEFAULT_POLICY = os.environ.get("TREESTAR_POLICY", "embedded")
+"""The policy where none is named."""
 
-PROBLEMS_PATH = HERE / "problems.jsonl"
-"""Problems for a first try, one JSON object per line: id, question, answer, family, level."""
+OFFLINE_POLICY = "toy"
+"""The policy of which nothing has to be fetched."""
 
 WANTED: dict[ModelKind, str] = {
     "policy": f"{SHIPPED_NAMES['policy']}, another name that `treestar models` lists, a model folder or GGUF file, "
@@ -95,9 +102,15 @@ def ppm_path(name: str) -> str:
     return path
 
 
+def problems_path(policy: str) -> Path:
+    """Problems to try the policy `policy` with, one JSON object per line: id, question, answer. The toys know a few
+    procedural families; everybody else gets everyday questions."""
+    return HERE / ("toy" if policy.startswith("toy") else "embedded") / "problems.jsonl"
+
+
 def shipped_path(kind: ModelKind, name: str) -> Path | None:
     """The folder of the shipped model of that kind and name, or None if there is no such model."""
-    return SHIPPED.get((kind, name))
+    return SHIPPED.get((kind, FORMER_NAMES.get(name, name)))
 
 
 def model_path(kind: ModelKind, name: str) -> str:

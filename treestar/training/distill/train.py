@@ -43,7 +43,7 @@ def train_steper(
         TreestarError: as `train_policy`.
     """
     config, out = replace(config or StepERTrainingConfig(), step_format="retrieval"), Path(out)
-    check_training(out, config, resume)
+    check_training(out, resume)
     student = load_base(base, config.step_format)
     length = longest_row(student, config)
     data = prepare_steps(trajectories, student.tokenizer, student.step_format, length, config.kinds)

@@ -84,8 +84,6 @@ def train_grpo(
     """
     config, out, held_out = config or GRPOConfig(), Path(out), held_out or {}
     check_package("trl")
-    if config.lora is not None:
-        check_package("peft", install="peft")
     check_problems(problems)
     check_folder(out, resume)
     functions = reward_functions(config)

@@ -62,17 +62,15 @@ def train_policy(
             trained on, `out` contains another run, or training diverged.
     """
     config, out = config or SFTTrainingConfig(), Path(out)
-    check_training(out, config, resume)
+    check_training(out, resume)
     model = load_base(base, config.step_format)
     data = prepare(rows, model.tokenizer, model.step_format, longest_row(model, config))
     return train_on(data, model, out, config, on_data, on_progress)
 
 
-def check_training(out: Path, config: SFTTrainingConfig, resume: bool) -> None:
+def check_training(out: Path, resume: bool) -> None:
     """Raises TreestarError if a package is missing or `out` contains something that must not be overwritten."""
     check_package("trl")
-    if config.lora is not None:
-        check_package("peft", install="peft")
     check_folder(out, resume)
 
 

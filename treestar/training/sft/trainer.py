@@ -13,12 +13,13 @@ from typing import Any
 import datasets
 import pyarrow.compute
 import torch
+from torch.nn.functional import cross_entropy
 from trl import SFTConfig, SFTTrainer
 
 from treestar.training.order import SimilarLengths, draws_for, epoch_of
 from treestar.training.renaming import moved_names
 from treestar.training.run import TrainingProgress
-from treestar.training.sft.data import TokenRow
+from treestar.training.sft.data import NO_LOSS, TokenRow
 from treestar.training.trainer import finite, report_progress
 
 __all__ = ["PolicyTrainer"]
@@ -91,15 +92,36 @@ class PolicyTrainer(SFTTrainer):  # type: ignore[misc]
         lengths = pyarrow.compute.list_value_length(self.train_dataset.data["input_ids"]).to_pylist()
         return SimilarLengths(lengths, self.args.per_device_train_batch_size, self.args.seed, partial(epoch_of, self))
 
-    def compute_loss(self, *arguments: Any, **named: Any) -> Any:
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
         """Raises TreestarError if the loss is not a finite number."""
-        return finite(super().compute_loss(*arguments, **named), self)
+        if num_items_in_batch is None or not self.args.use_cpu:
+            return finite(super().compute_loss(model, inputs, return_outputs, num_items_in_batch), self)
+        # TRL's loss is made for GPUs: on a CPU it takes 40% of the time of a training with LoRA.
+        processes = self.accelerator.num_processes if self.args.average_tokens_across_devices else 1
+        return finite(summed_loss(model, **inputs) * processes / num_items_in_batch, self)
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
         """Do not write a model card: training.json describes the training."""
 
     def _send_telemetry(self) -> None:
         """Do not send telemetry to TRL's developers."""
+
+
+def summed_loss(model: Any, labels: torch.Tensor, **inputs: Any) -> torch.Tensor:
+    """The cross-entropy of all tokens with a loss, summed. Logits are only computed from the first of them on.
+
+    Args:
+        labels: shape (rows, tokens); NO_LOSS for tokens without a loss.
+        inputs: the model's other inputs.
+    """
+    learned = (labels[:, 1:] != NO_LOSS).any(0).nonzero()
+    first = 1 + int(learned[0]) if len(learned) else labels.shape[1]
+    logits = model(**inputs, use_cache=False, logits_to_keep=labels.shape[1] - first + 1).logits[:, :-1]
+    wanted = labels[:, first:]
+    taught = wanted != NO_LOSS
+    return cross_entropy(logits[taught].float(), wanted[taught], reduction="sum")
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from recipes.embedded.teachers import teach
+from recipes.toy.teachers import teach
 from treestar.benchmarks.gym import iter_problems
 from treestar.benchmarks.rewording import reworded
 from treestar.policy.formats import ANSWER, END_OF_ANSWER, END_OF_CODE, END_OF_OUTPUT, END_OF_STEP, OPENING, OUTPUT

@@ -1,6 +1,6 @@
 """Make the bootstrap policy from scratch with one command: data, tokenizer, training, evaluation, model card.
 
-python -m recipes.embedded.bootstrap --out DIR [--tokens N] [--seed S]
+python -m recipes.toy.bootstrap --out DIR [--tokens N] [--seed S]
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from recipes.embedded.card import Run, figures, model_card
-from recipes.embedded.corpus import LEAPS_AFTER, Example, Share, build_examples, encode_examples, train_tokenizer
-from recipes.embedded.evaluation import BootstrapEvaluationConfig, CellResult, evaluate, unseen_texts
-from recipes.embedded.recipe import SHARES, TRAINING
-from recipes.embedded.training import ModelShape, Tokenized, TrainingConfig, TrainingLog, new_model, train
+from recipes.toy.card import Run, figures, model_card
+from recipes.toy.corpus import LEAPS_AFTER, Example, Share, build_examples, encode_examples, train_tokenizer
+from recipes.toy.evaluation import BootstrapEvaluationConfig, CellResult, evaluate, unseen_texts
+from recipes.toy.recipe import SHARES, TRAINING
+from recipes.toy.training import ModelShape, Tokenized, TrainingConfig, TrainingLog, new_model, train
 from treestar.benchmarks.gym import make_problems
 from treestar.policy.formats.binding import NAME_COUNT
 from treestar.storage.record import write_record
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     config = replace(TRAINING, tokens=options.tokens, seed=options.seed)
     model, tokenizer, log = train_bootstrap(config, SHARES, early=options.early)
     save_policy(model, tokenizer, options.out)
-    command = "python -m recipes.embedded.bootstrap --out DIR"
+    command = "python -m recipes.toy.bootstrap --out DIR"
     command += f" --tokens {options.tokens}" if options.tokens != TRAINING.tokens else ""
     command += f" --seed {options.seed}" if options.seed != TRAINING.seed else ""
     document(options.out, model, tokenizer, Run(config, log, SHARES), command, options.record)

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from recipes.embedded.corpus import Share
-from recipes.embedded.evaluation import CellResult
-from recipes.embedded.training import ModelShape, TrainingConfig, TrainingLog
+from recipes.toy.corpus import Share
+from recipes.toy.evaluation import CellResult
+from recipes.toy.training import ModelShape, TrainingConfig, TrainingLog
 from treestar.benchmarks.gym_levels import GSM_GROUPS, LEVELS, cells
 
 __all__ = ["Run", "figures", "model_card"]
@@ -39,7 +39,7 @@ It knows the problem families below and nothing else.
 
 ## Use
 
-treestar calls it `embedded-bootstrap` (`--policy embedded-bootstrap`). It is an ordinary Hugging Face folder:
+treestar calls it `toy-bootstrap` (`--policy toy-bootstrap`). It is an ordinary Hugging Face folder:
 `AutoModelForCausalLM.from_pretrained(folder)` loads it, and `treestar_format: bound` in its config tells treestar which
 step format it speaks. The names are n0 to n39; at inference the first number of a question is n3.
 
@@ -51,7 +51,7 @@ Llama, {shape}, tied embeddings, RoPE, {positions} positions, bf16. Byte-level B
 ## Data
 
 Problems of [reasoning-gym](https://github.com/open-thought/reasoning-gym) (Apache-2.0), solved by small scripted
-teachers (`recipes/embedded/teachers.py`, `gsm_teachers.py`). Every solution was run, and kept only where its answer
+teachers (`recipes/toy/teachers.py`, `gsm_teachers.py`). Every solution was run, and kept only where its answer
 is right. A hash of a question's text decides its split, so training and test questions never coincide.
 
 Percent of the examples drawn; all but the easy and taught ones are a thin tail of longer problems:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from recipes.embedded.corpus import Example, prompt_text
-from recipes.embedded.execution import answers_match, run_steps
+from recipes.toy.corpus import Example, prompt_text
+from recipes.toy.execution import answers_match, run_steps
 from treestar.benchmarks.gym import Split, make_problems
 from treestar.benchmarks.gym_levels import LEVELS, cells
 from treestar.policy.formats import END_OF_CODE, END_OF_STEP

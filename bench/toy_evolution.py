@@ -1,14 +1,14 @@
-"""Collect the results of the embedded model's self-evolution from its job folder.
+"""Collect the results of the toy model's self-evolution from its job folder.
 
-    treestar evolve --preset embedded --ray local --concurrency 32 --out FOLDER
-    python bench/embedded_evolution.py FOLDER
+    treestar evolve --preset toy --ray local --concurrency 32 --out FOLDER
+    python bench/toy_evolution.py FOLDER
 
 From the job's reports: accuracy by cell and round, the cells of the ladder that began at or below .3, the problems that
 only PPM-guided rounds solved, seconds and tokens by phase. Measured here, on other problems: which gsm_symbolic
 templates without a teacher the bootstrap policy and the last policy solve (10 problems per template), and the accuracy
 of both policies on every cell of reasoning-gym (40 problems each), including cells that are not in the job.
 
-Writes bench/results/embedded_evolution.json.
+Writes bench/results/toy_evolution.json.
 """
 
 from __future__ import annotations
@@ -159,10 +159,10 @@ def main() -> None:
         "rounds": [{key: each[key] for key in REPORTED if key in each} for each in reports],
     }
     write_record(
-        Path(__file__).parent / "results" / "embedded_evolution.json",
+        Path(__file__).parent / "results" / "toy_evolution.json",
         figures,
         seed=PROBLEM_SEED,
-        command="python bench/embedded_evolution.py FOLDER",
+        command="python bench/toy_evolution.py FOLDER",
     )
 
 

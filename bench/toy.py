@@ -1,11 +1,11 @@
-"""Greedy, majority and MCTS on held-out problems with the embedded policy, at the same number of generated tokens.
+"""Greedy, majority and MCTS on held-out problems with the toy policy, at the same number of generated tokens.
 
-    python bench/embedded.py [--problems 300] [--max-rollouts 16] [--children 8] [--seed 1]
+    python bench/toy.py [--problems 300] [--max-rollouts 16] [--children 8] [--seed 1]
 
 MCTS runs with its default settings. For each problem, majority then generates trajectories one after another until it
 has spent the tokens that MCTS used; a truncated trajectory does not count. Greedy is one trajectory. Problems are from
 the test split, spread evenly over all families and levels. Accuracy has 95% Wilson intervals, differences have paired
-95% bootstrap intervals over the same problems. Writes bench/results/embedded.json.
+95% bootstrap intervals over the same problems. Writes bench/results/toy.json.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def held_out_problems(count: int, seed: int) -> list[Problem]:
 
 async def run_all(problems: list[Problem], configs: list[SearchConfig], seed: int) -> list[SearchResult]:
     """Search every problem concurrently, each with its own configuration."""
-    components = Components(load_policy("embedded"), SandboxExecutor(), AnswerVerifier())
+    components = Components(load_policy("toy"), SandboxExecutor(), AnswerVerifier())
     try:
         searches = [search_one(*each, components, seed) for each in zip(problems, configs, strict=True)]
         return await asyncio.gather(*searches)
@@ -115,7 +115,7 @@ def main() -> None:
     right = {name: [bool(result.correct) for result in found] for name, found in results.items()}
     figures["mcts_minus_majority"] = paired_difference(right["mcts"], right["majority"], arguments.seed)
     figures["mcts_minus_greedy"] = paired_difference(right["mcts"], right["greedy"], arguments.seed)
-    write_record(Path(__file__).parent / "results" / "embedded.json", figures, arguments.seed)
+    write_record(Path(__file__).parent / "results" / "toy.json", figures, arguments.seed)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from recipes.embedded.corpus import Share
-from recipes.embedded.training import TrainingConfig
+from recipes.toy.corpus import Share
+from recipes.toy.training import TrainingConfig
 
 __all__ = ["SHARES", "TRAINING"]
 

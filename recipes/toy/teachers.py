@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from recipes.embedded.execution import answers_match, run_steps
-from recipes.embedded.gsm_teachers import gsm_steps
+from recipes.toy.execution import answers_match, run_steps
+from recipes.toy.gsm_teachers import gsm_steps
 from treestar.policy.formats.binding import Binding, bind_numbers
 from treestar.types import Problem
 

@@ -1,6 +1,6 @@
 """Make the shipped models from a finished self-evolution job: its last policy and PPM, each with a model card.
 
-python -m recipes.embedded.publish JOB_FOLDER --policy DIR --ppm DIR
+python -m recipes.toy.publish JOB_FOLDER --policy DIR --ppm DIR
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ pipeline_tag: text-generation
 tags: [math, reasoning, treestar]
 ---
 
-# The treestar embedded policy
+# The treestar toy policy
 
 The bootstrap policy after {rounds} rounds of self-evolution: it has learned from solutions that tree search found, with
 its own proposals and, where it had none that are right, those of a grammar of arithmetic; all were executed and
 verified. No teacher wrote any of them, and no test problem is among them. It speaks treestar's `bound` step format, as
-the bootstrap policy does; architecture, vocabulary and format are described in that one's card (`embedded-bootstrap`).
+the bootstrap policy does; architecture, vocabulary and format are described in that one's card (`toy-bootstrap`).
 
 ## Use
 
-treestar uses it by default (`--policy embedded`). It is an ordinary Hugging Face folder:
+treestar uses it by default (`--policy toy`). It is an ordinary Hugging Face folder:
 `AutoModelForCausalLM.from_pretrained(folder)` loads it.
 
 ## How it was made
 
-`treestar evolve --preset embedded` (docs/embedded.md has the job): {trajectories:,} trajectories, selected from
+`treestar evolve --preset toy` (docs/toy.md has the job): {trajectories:,} trajectories, selected from
 {problems:,} searches of training problems of [reasoning-gym](https://github.com/open-thought/reasoning-gym)
 (Apache-2.0). Each round fine-tuned the policy of the round before on all trajectories so far (TRL's SFTTrainer, Muon,
 {sft_minutes:.0f} minutes in all).
@@ -61,21 +61,21 @@ pipeline_tag: text-classification
 tags: [math, reasoning, treestar]
 ---
 
-# The treestar embedded PPM
+# The treestar toy PPM
 
-A process preference model for the embedded policy: its backbone with a scalar head, whose output through tanh says in
+A process preference model for the toy policy: its backbone with a scalar head, whose output through tanh says in
 [-1, 1] how good a step is among the steps that could stand in its place. Trained on preference pairs of sibling steps
 from search trees (rStar-Math, section 3.3).
 
 ## Use
 
-`treestar solve "..." --ppm embedded`, or `treestar.ppm.load_scorer("embedded")`. It is an ordinary one-label sequence
+`treestar solve "..." --ppm toy`, or `treestar.ppm.load_scorer("toy")`. It is an ordinary one-label sequence
 classification checkpoint; the score of a step is read at its end tag. A score compares siblings, so a whole trajectory
 is judged by all of its steps (docs/concepts/ppm.md).
 
 ## How it was made
 
-By the rounds of `treestar evolve --preset embedded` (docs/embedded.md has the job), each of which continued from the
+By the rounds of `treestar evolve --preset toy` (docs/toy.md has the job), each of which continued from the
 PPM of the round before:
 
 | round | preference pairs | steps of training | pair accuracy on held-out problems of the round |
@@ -86,7 +86,7 @@ The job's report is below.
 
 ## Limits
 
-It has seen the embedded policy's steps on a few families of short problems and nothing else.
+It has seen the toy policy's steps on a few families of short problems and nothing else.
 """
 
 

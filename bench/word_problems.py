@@ -1,0 +1,107 @@
+"""The default policy on the word problems that people ask: accuracy by set and strategy.
+
+    treestar models fetch smollm2-135m
+    python bench/word_problems.py run DIR --data FOLDER [--policy NAME] [--scorer NAME] [--problems 100] [--samples 8]
+    python bench/word_problems.py record DIR [--name word_problems]
+
+FOLDER holds gsm8k_test.jsonl, svamp.jsonl and asdiv.jsonl. `run` is one `treestar bench` in DIR, which continues after
+an interruption: greedy, with `--samples` also pass@k and consensus@k of that many samples, with `--rollouts` also MCTS.
+The everyday questions are those to develop with (recipes/word_problems/everyday.jsonl); of ASDiv the numeric problems
+are asked that are not in ASDiv-A, whose questions the training set has. `record` writes bench/results/NAME.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from treestar.storage.files import read_json
+from treestar.storage.record import write_record
+
+ROOT = Path(__file__).parents[1]
+EVERYDAY = ROOT / "recipes" / "word_problems" / "everyday.jsonl"
+FILES = {"svamp": "svamp.jsonl", "asdiv": "asdiv.jsonl", "gsm8k": "gsm8k_test.jsonl"}
+MAX_DEPTH, MAX_STEP_TOKENS = 12, 96
+
+
+def write_sets(data: Path, folder: Path, problems: int, seed: int) -> list[Path]:
+    """The everyday questions, and a random draw from each test set, as files that `treestar bench` reads."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / EVERYDAY.name).write_bytes(EVERYDAY.read_bytes())
+    for name, file in FILES.items():
+        lines = (data / file).read_text(encoding="utf-8").splitlines()
+        rows = [row for row in map(json.loads, lines) if row.get("numeric", True) and not row.get("asdiv_a")]
+        drawn = Random(seed).sample(rows, min(problems, len(rows)))
+        kept = [{key: row[key] for key in ("id", "question", "answer")} for row in drawn]
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+    return [folder / EVERYDAY.name, *(folder / f"{name}.jsonl" for name in FILES)]
+
+
+def run(arguments: argparse.Namespace) -> None:
+    out = arguments.folder / "bench"
+    sets = write_sets(arguments.data, arguments.folder / "sets", arguments.problems, arguments.seed)
+    strategies = ["greedy", *(["majority"] if arguments.samples else []), *(["mcts"] if arguments.rollouts else [])]
+    ks = [k for k in (1, 2, 4, 8, 16, 32, 64) if k <= max(arguments.samples, 1)]
+    command = [
+        *(sys.executable, "-m", "treestar", "bench", "run", *(f"jsonl:{file}" for file in sets)),
+        *("--policy", arguments.policy, "--strategy", ",".join(strategies), "--out", str(out)),
+        *("--samples", str(max(arguments.samples, 1)), "--k", ",".join(map(str, ks))),
+        *("--temperature", str(arguments.temperature), "--dtype", "float32"),
+        *("--max-depth", str(MAX_DEPTH), "--max-step-tokens", str(MAX_STEP_TOKENS)),
+        *(["--max-rollouts", str(arguments.rollouts)] if arguments.rollouts else []),
+        *(["--scorer", arguments.scorer] if arguments.scorer else []),
+        *(["--resume"] if (out / "config.json").exists() else []),
+    ]
+    subprocess.run(command, check=True)
+
+
+def figures(folder: Path) -> dict[str, Any]:
+    """The figures of every set and strategy, with their intervals in percent."""
+    found = read_json(folder / "bench" / "results.json")
+    return {task: dict(metrics_of(row)) for task, row in found["results"].items()}
+
+
+def metrics_of(row: dict[str, Any]) -> Iterable[tuple[str, Any]]:
+    for key, value in row.items():
+        if isinstance(value, int | float) and "stderr" not in key:
+            interval = row.get(key.replace(",", "_interval,", 1))
+            yield key, {"value": value, "interval": interval} if interval else value
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure the default policy on word problems.")
+    parts = parser.add_subparsers(dest="part", required=True)
+    runs = parts.add_parser("run")
+    runs.add_argument("folder", type=Path)
+    runs.add_argument("--data", type=Path, required=True)
+    runs.add_argument("--policy", default="embedded")
+    runs.add_argument("--scorer")
+    runs.add_argument("--problems", type=int, default=100, help="of each test set")
+    runs.add_argument("--samples", type=int, default=8, help="0 for greedy only")
+    runs.add_argument("--rollouts", type=int, default=0, help="of MCTS; 0 leaves it out")
+    runs.add_argument("--temperature", type=float, default=0.7)
+    runs.add_argument("--seed", type=int, default=0, help="of the draw of the problems")
+    records = parts.add_parser("record")
+    records.add_argument("folder", type=Path)
+    records.add_argument("--name", default="word_problems")
+    arguments = parser.parse_args()
+    if arguments.part == "run":
+        run(arguments)
+        return
+    sessions = read_json(arguments.folder / "bench" / "config.json")
+    write_record(
+        Path(__file__).parent / "results" / f"{arguments.name}.json",
+        {"settings": sessions.get("settings", {}), **figures(arguments.folder)},
+        0,
+        command=f"python bench/word_problems.py record DIR --name {arguments.name}",
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""What `treestar solve` says of an answer."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from rich.console import Console
+from support.scripted import components
+
+from treestar.cli.show import result_view
+from treestar.search import MajorityConfig, SearchResult, search_one
+from treestar.types import Problem, State, Step
+
+
+def voted(answers: str, gold: str | None = None) -> SearchResult:
+    """The majority of one-step trajectories with these answers."""
+    left = list(answers)
+
+    def script(state: State, n: int, seed: int) -> list[Step]:
+        return [Step(answer, "", "answer", answer, tokens=1) for answer in [left.pop(0) for _ in range(n)]]
+
+    problem = Problem("which?", answer=gold)
+    return asyncio.run(search_one(problem, MajorityConfig(samples=len(answers)), components(script)))
+
+
+def shown(result: SearchResult) -> str:
+    console = Console(width=120)
+    with console.capture() as capture:
+        console.print(result_view(result))
+    return capture.get()
+
+
+@pytest.mark.parametrize(("answers", "is_doubtful"), [("aabcd", True), ("aabb", False), ("aaab", False)])
+def test_an_answer_with_less_than_even_confidence_is_doubtful(answers: str, is_doubtful: bool) -> None:
+    said = shown(voted(answers))
+    assert "answer a" in said
+    assert ("doubtful" in said) == is_doubtful
+
+
+def test_where_the_gold_answer_is_known_the_verdict_says_it() -> None:
+    said = shown(voted("aabcd", gold="b"))
+    assert "wrong, it is b" in said
+    assert "doubtful" not in said
