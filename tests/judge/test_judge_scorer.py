@@ -5,6 +5,7 @@ import json
 from copy import deepcopy
 from math import exp, log
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -251,6 +252,18 @@ def test_a_server_without_log_probabilities_gives_its_verdict() -> None:
     assert path.endswith("/chat/completions")
     assert body["messages"] == [{"role": "user", "content": judge_prompt("How much is 1 + 1?", [], "1 + 1 = 3")}]
     assert body["temperature"] == 0
+
+
+def test_a_server_with_log_probabilities_gives_that_of_its_verdict() -> None:
+    class WithLogProbabilities(InstructServer):
+        def response(self, choice: dict[str, Any], prompt_tokens: int, tokens: int) -> dict[str, Any]:
+            parts = [("An error. ", -0.3), ("\\boxed{", -0.1), ("Neg", log(0.8)), ("ative}", 0.0)]
+            content = [{"token": text, "logprob": number} for text, number in parts]
+            return super().response({**choice, "logprobs": {"content": content}}, prompt_tokens, tokens)
+
+    with WithLogProbabilities(r"An error. \boxed{Negative}") as server:
+        found = score_and_close(load_judge(f"openai:some-model@{server.url}"), state("1 + 1 = 3"))
+    assert found.values == (pytest.approx(2 * 0.2 - 1),)
 
 
 def test_a_server_is_asked_for_as_many_verdicts_as_wanted() -> None:
