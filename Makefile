@@ -33,7 +33,7 @@ fetch: .venv/dev  ## a pretrained model, once: 540 MB in the user's cache
 	$(BIN)/treestar models fetch smollm2-135m
 
 test-vllm: .venv-vllm/dev  ## the tests that need vLLM, on a CPU
-	VLLM_CPU_KVCACHE_SPACE=1 $(VLLM_BIN)/python -m pytest -m 'vllm and not slow' tests/policy tests/ppm/public
+	VLLM_CPU_KVCACHE_SPACE=1 $(VLLM_BIN)/python -m pytest -m 'vllm and not slow' tests/policy tests/ppm/public tests/judge
 
 lint: .venv/dev
 	$(BIN)/ruff format --check .

@@ -18,6 +18,7 @@ LAYERS = [
     {"verifier", "retrieval"},
     {"policy"},
     {"ppm"},
+    {"judge"},
     {"training"},
     {"components"},
     {"benchmarks"},

@@ -11,11 +11,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from treestar.judge.load import is_judge, load_judge
+from treestar.judge.scorer import JudgeScorer
 from treestar.policy import FormatName, LanguageModelPolicy, load_policy
 from treestar.policy.models import DEFAULT_POLICY, Dtype
 from treestar.policy.programs import TestedPolicy, writing_programs
 from treestar.ppm import load_scorer
-from treestar.ppm.public import Aggregate, ScorerKind
+from treestar.ppm.load import LoadedScorer
+from treestar.ppm.public import JUDGE_KIND, Aggregate, ScorerKind
+from treestar.ppm.public.scorer import PublicScorer
 from treestar.search import Components
 from treestar.types import Closable, Executor, Policy, Problem, Reporting, Scorer, TreestarError, Verifier
 from treestar.verifier import AnswerVerifier
@@ -28,6 +32,8 @@ __all__ = [
     "check_names",
     "components_by_kind",
     "load_components",
+    "load_named_scorer",
+    "load_step_scorer",
     "open_components",
     "program_components",
     "question_components",
@@ -44,7 +50,7 @@ class ComponentsConfig:
     policy: str | Policy = DEFAULT_POLICY
     """A name that `load_policy` accepts."""
     scorer: str | Scorer | None = None
-    """A name that `load_scorer` accepts; None for searches without a PPM."""
+    """A name that `load_named_scorer` accepts; None for searches without a PPM."""
     scorer_kind: ScorerKind | None = None
     """The convention that a scorer given by name follows; None recognizes it from the model's files."""
     aggregate: Aggregate | None = None
@@ -89,10 +95,40 @@ def load_components(config: ComponentsConfig, opened: AsyncExitStack) -> Compone
     if isinstance(policy, str):
         policy = keep(load_policy(policy, config.step_format, dtype=config.dtype, step_separator=config.step_separator))
     if isinstance(scorer, str):
-        scorer = keep(
-            load_scorer(scorer, dtype=config.dtype, scorer_kind=config.scorer_kind, aggregate=config.aggregate)
-        )
+        scorer = keep(load_named_scorer(scorer, config.dtype, config.scorer_kind, config.aggregate))
     return Components(policy, executor, verifier, scorer)
+
+
+def load_named_scorer(
+    name: str,
+    dtype: Dtype | None = None,
+    scorer_kind: ScorerKind | None = None,
+    aggregate: Aggregate | None = None,
+) -> LoadedScorer | JudgeScorer:
+    """Load a scorer of any kind; arguments as for `load_scorer`.
+
+    It is a judge if the kind says so, or, without a kind, if its name has a judge's settings or its files say that it
+    was trained as one (see `load_judge`).
+
+    Raises:
+        TreestarError: the model does not exist or cannot be read, or is not of the kind.
+    """
+    if scorer_kind == JUDGE_KIND or (scorer_kind is None and is_judge(name)):
+        return load_judge(name, dtype=dtype, aggregate=aggregate)
+    return load_scorer(name, dtype=dtype, scorer_kind=scorer_kind, aggregate=aggregate)
+
+
+def load_step_scorer(name: str, dtype: Dtype | None = None, scorer_kind: ScorerKind | None = None) -> Scorer:
+    """The scorer, whose value of a state is that of its last step: a public reward model does not combine steps.
+
+    Raises:
+        TreestarError: as `load_named_scorer`.
+    """
+    scorer = load_named_scorer(name, dtype, scorer_kind)
+    if isinstance(scorer, PublicScorer):
+        scorer.aggregate = "last"
+        scorer.name = f"{scorer.convention.checkpoint.name} ({scorer.convention.kind}, {scorer.aggregate})"
+    return scorer
 
 
 @asynccontextmanager

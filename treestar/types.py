@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, NewType, Protocol, cast, runtime_checkable
+from typing import Any, Literal, NamedTuple, NewType, Protocol, cast, runtime_checkable
 
 __all__ = [
     "Closable",
@@ -33,6 +33,7 @@ __all__ = [
     "Step",
     "StepEnding",
     "ThinkingBudget",
+    "TokenLogProbability",
     "TreestarError",
     "Verifier",
     "as_policy",
@@ -66,6 +67,15 @@ class Problem:
     """Other fields of the data set, such as family and level. Never shown to the policy."""
 
 
+class TokenLogProbability(NamedTuple):
+    """A token that a policy generated."""
+
+    text: str
+    """The token alone, decoded; characters that several tokens share are replaced."""
+    log_probability: float
+    """Natural log of its probability at temperature 1; <= 0."""
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One reasoning step as the policy wrote it."""
@@ -86,6 +96,9 @@ class Step:
     Not saved with trees."""
     confidences: tuple[float, ...] = field(default=(), compare=False, repr=False)
     """The confidence of each generated token, where `Sampling.confidence_top` asks for it. Not saved with trees."""
+    token_log_probabilities: tuple[TokenLogProbability, ...] = field(default=(), compare=False, repr=False)
+    """Each generated token's, where `Sampling.token_log_probabilities` asks for them and the policy has them. Not saved
+    with trees."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +168,8 @@ class Sampling:
     confidence_top: int = 0
     """Also give each token's confidence: minus the mean log-probability of this many most probable tokens there, which
     is large where the model is sure (Fu et al. 2025). 0: not. Not every policy supports this."""
+    token_log_probabilities: bool = False
+    """Also give each token's log-probability. Some servers have none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,10 +205,14 @@ class Scores:
     values: tuple[float, ...]
     """One value in [-1, 1] for each state, in the same order."""
     tokens: int = 0
-    """Tokens that the PPM processed; cached tokens do not count."""
+    """Tokens that the PPM processed; cached tokens do not count. Those that a judge wrote itself are not among them."""
     of_paths: bool = False
     """Whether a value judges all steps of its state together, so that it is the trajectory's where that ends. By
     default it judges the last step given those before, and search adds the steps' values up."""
+    generated_tokens: int = 0
+    """Tokens that a judge generated for its analyses and verdicts."""
+    analyses: tuple[str, ...] = ()
+    """For each state what a judge wrote about its last step, in the same order; () for scorers that write nothing."""
 
 
 class Policy(ABC):

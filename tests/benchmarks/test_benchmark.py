@@ -243,7 +243,7 @@ def test_every_strategy_is_measured_with_a_ppm(tmp_path: Path) -> None:
     found = results["results"]
     assert set(found) == {
         "own/greedy", "own/sampling/t=1",
-        *(f"own/{name}/t=1/tokens=40" for name in ("mcts", "beam", "dvts", "adaptive_branching")),
+        *(f"own/{name}/t=1/tokens=40" for name in ("mcts", "beam", "dvts", "adaptive_branching", "chunk_reset")),
     }  # fmt: skip
     for task, figures in found.items():
         if "tokens=40" in task:
@@ -256,7 +256,7 @@ def test_every_strategy_is_measured_with_a_ppm(tmp_path: Path) -> None:
     rivals = {each["second"] for each in results["comparisons"]}
     assert rivals == {
         "own/greedy,none",
-        *(f"own/{name}/t=1/tokens=40,none" for name in ("beam", "dvts", "adaptive_branching")),
+        *(f"own/{name}/t=1/tokens=40,none" for name in ("beam", "dvts", "adaptive_branching", "chunk_reset")),
         *(f"own/sampling/t=1,{name}@mcts:40tokens" for name in ("majority", "best_of_n", "weighted_vote")),
     }
     names = [path.name for path in draw_plots(results, wanted, tmp_path / "plots")]
@@ -282,12 +282,14 @@ def test_strategies_that_stop_when_the_vote_is_decided_are_cells_of_their_own(tm
 def test_the_ppm_s_score_of_every_trajectory_is_in_the_samples(tmp_path: Path) -> None:
     figures = run(tmp_path, config(**ALL), rate=by_answer)["results"]["own/sampling/t=1"]
     rows = list(iter_rows(tmp_path / "samples.jsonl"))
-    assert len(rows) == 6 * 6
+    assert len(rows) == 7 * 6
     right = 0
     for row in rows:
         expected = {None: 0.0, "1": 0.5}
         assert row["scores"]["ppm"] == [expected.get(answer, -0.5) for answer in row["filtered_resps"]]
-        assert (row["stats"]["scored_tokens"] > 0) == any(answer is not None for answer in row["filtered_resps"])
+        has_answer = any(answer is not None for answer in row["filtered_resps"])
+        scores_all_steps = "chunk_reset" in row["cell"]
+        assert (row["stats"]["scored_tokens"] > 0) == (has_answer or scores_all_steps)
         if "sampling" in row["cell"]:
             votes = {
                 answer: row["filtered_resps"].count(answer) * exp(0.5 if answer == "1" else -0.5)

@@ -20,7 +20,7 @@ class Evidence:
     rollouts: int = 0
     """Trajectories begun. Those without an answer have no vote."""
     tokens: int = 0
-    """Tokens generated for them."""
+    """Tokens generated for them, by the policy and by a judge."""
     log_probability: float = 0.0
     """Mean over the answered trajectories of their log-probability per token; 0 without any."""
     score: float = 0.0
@@ -34,7 +34,7 @@ def evidence_of(search: Search[SamplesConfig]) -> Evidence:
     return Evidence(
         votes=tuple(sorted(map(len, groups), reverse=True)),
         rollouts=search.tree.root.drawn if search.tree.nodes else 0,
-        tokens=search.stats.generated_tokens,
+        tokens=search.stats.spent_tokens,
         log_probability=sum(map(mean_log_probability, answered)) / max(len(answered), 1),
         score=sum(trajectory_score(node) or 0.0 for node in answered) / max(len(answered), 1),
     )

@@ -114,7 +114,7 @@ async def roll_out(search: Search[SamplesConfig], tokens: float) -> str:
     """Grow one more trajectory, which begins no step after that many tokens; returns what ended that."""
     config = search.config
     if isfinite(tokens):
-        search.config = replace(config, max_generated_tokens=search.stats.generated_tokens + int(tokens))
+        search.config = replace(config, max_generated_tokens=search.stats.spent_tokens + int(tokens))
     try:
         return await grown(search, partial(grow_trajectories, samples=1, in_flight=1))
     finally:
@@ -139,6 +139,7 @@ def spent(total: Budget, searches: Sequence[Search[SamplesConfig]], seconds: flo
         SearchStats(
             rollouts=sum(search.tree.root.drawn if search.tree.nodes else 0 for search in searches),
             generated_tokens=sum(each.generated_tokens for each in stats),
+            judged_tokens=sum(each.judged_tokens for each in stats),
             executed_seconds=sum(each.executed_seconds for each in stats),
             seconds=seconds,
         )

@@ -32,6 +32,7 @@ __all__ = [
     "NamedSet",
     "ProblemSet",
     "from_hub",
+    "hub_rows",
     "load_problems",
     "numbered_lines",
     "problem_from_line",
@@ -241,6 +242,15 @@ def from_hub(repository: str, config: str | None, split: str) -> list[Problem]:
     Raises:
         TreestarError: the library is not installed, the set cannot be loaded, or its fields are unknown.
     """
+    return [problem_from_hub(row, repository, number) for number, row in enumerate(hub_rows(repository, config, split))]
+
+
+def hub_rows(repository: str, config: str | None, split: str) -> Iterable[Mapping[str, Any]]:
+    """The rows of a data set on the Hugging Face hub, or of a folder in the hub's layout.
+
+    Raises:
+        TreestarError: the library is not installed, or the set cannot be loaded.
+    """
     try:
         import datasets
     except ImportError as error:
@@ -257,7 +267,7 @@ def from_hub(repository: str, config: str | None, split: str) -> list[Problem]:
             f"data set {repository!r} cannot be loaded: {first_line} (without a network, give --data-dir FOLDER with "
             "the set's JSON Lines file, or a folder in the hub's layout as hf:./FOLDER)"
         ) from error
-    return [problem_from_hub(row, repository, number) for number, row in enumerate(rows)]
+    return rows
 
 
 def problem_from_hub(row: Mapping[str, Any], repository: str, number: int) -> Problem:

@@ -17,6 +17,7 @@ from treestar.search import (
     AdaptiveBranchingConfig,
     AdaptiveConsistencyConfig,
     BeamSearchConfig,
+    ChunkResetConfig,
     DeepConfConfig,
     DVTSConfig,
     ESCConfig,
@@ -30,7 +31,16 @@ from treestar.search.config import TreeSearchConfig
 __all__ = ["SAMPLING_STRATEGIES", "BenchmarkConfig", "Cell", "Method", "matrix"]
 
 Method = Literal[
-    "greedy", "mcts", "beam", "dvts", "adaptive_branching", "adaptive_consistency", "esc", "deepconf", "sampling"
+    "greedy",
+    "mcts",
+    "beam",
+    "dvts",
+    "adaptive_branching",
+    "chunk_reset",
+    "adaptive_consistency",
+    "esc",
+    "deepconf",
+    "sampling",
 ]
 METHOD_OF: Mapping[str, Method] = {
     "greedy": "greedy",
@@ -41,6 +51,7 @@ METHOD_OF: Mapping[str, Method] = {
     "beam": "beam",
     "dvts": "dvts",
     "adaptive_branching": "adaptive_branching",
+    "chunk_reset": "chunk_reset",
     "adaptive_consistency": "adaptive_consistency",
     "esc": "esc",
     "deepconf": "deepconf",
@@ -54,6 +65,7 @@ CONFIG_OF: Mapping[Method, type[SearchConfig]] = {
     "beam": BeamSearchConfig,
     "dvts": DVTSConfig,
     "adaptive_branching": AdaptiveBranchingConfig,
+    "chunk_reset": ChunkResetConfig,
     "adaptive_consistency": AdaptiveConsistencyConfig,
     "esc": ESCConfig,
     "deepconf": DeepConfConfig,

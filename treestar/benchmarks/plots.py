@@ -82,7 +82,7 @@ def draw_accuracy_by_tokens(
         elif cell.temperature != temperature:
             continue
         elif cell.method != "sampling":
-            curves.setdefault(cell.method, []).append(point(found, "acc,none", "generated_tokens,none"))
+            curves.setdefault(cell.method, []).append(point(found, "acc,none", "spent_tokens,none"))
         else:
             scored = any(key.endswith(":ppm") for key in found)
             scorer = "ppm" if scored else "log_probability"
@@ -90,7 +90,7 @@ def draw_accuracy_by_tokens(
             wanted |= {"weighted vote@k": "acc,weighted@{k}:ppm"} if scored else {}
             wanted["pass@k"] = "pass@{k},none"
             for label, key in wanted.items():
-                costs = "generated_tokens,consensus@{k}"
+                costs = "spent_tokens,best_of@{k}:ppm" if ":ppm" in key else "generated_tokens,consensus@{k}"
                 curves[label] = [point(found, key.format(k=k), costs.format(k=k)) for k in sorted(config.k)]
     for color, (label, series) in zip(COLORS, curves.items(), strict=False):
         draw_series(axes, sorted(series), label, color, dashed=label == "pass@k")
@@ -98,7 +98,7 @@ def draw_accuracy_by_tokens(
     marks = [each[0] for each in curves["pass@k"]]
     axes.set_xticks(marks, [f"{mark:,.0f}" for mark in marks])
     axes.set_xticks([], minor=True)
-    axes.set_xlabel("generated tokens per problem")
+    axes.set_xlabel("generated tokens per problem, a judge's included")
     axes.set_ylabel("accuracy")
     axes.set_title(f"{dataset}, temperature {temperature:g}")
     finish(axes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from treestar.benchmarks.matrix import SAMPLING_STRATEGIES, BenchmarkConfig, Cell, matrix
@@ -52,11 +52,16 @@ def problems_sentence(results: Results, task: str) -> str:
     return sentence
 
 
-def accuracy_table(results: Results, tasks: Iterable[str]) -> str:
+def accuracy_table(results: Results, tasks: Collection[str]) -> str:
     """Each strategy's own answer, at its own cost."""
     columns = {"tokens": "generated_tokens", "read by the PPM": "scored_tokens", "trajectories": "trajectories"}
     if results["config"]["model_args"].get("ppm") is None:
         del columns["read by the PPM"]
+    further = {"of them rejected": "rejected_tokens", "by the judge": "judged_tokens"}
+    shown = {
+        name: key for name, key in further.items() if any(results["results"][task].get(f"{key},none") for task in tasks)
+    }
+    columns = {"tokens": "generated_tokens", **shown, **columns}
     rows = []
     for task in tasks:
         found = results["results"][task]
@@ -75,8 +80,8 @@ def accuracy_table(results: Results, tasks: Iterable[str]) -> str:
                     *([f"{100 * found[f'contains,{chosen}']:.1f}"] if f"contains,{chosen}" in found else []),
                 ]
             )
-    further = ["Acc (gold answer within)"] if rows and len(rows[0]) > len(columns) + 4 else []
-    return table(["answer", "accuracy", *columns, "exact match", "token F1", *further], rows)
+    contains = ["Acc (gold answer within)"] if rows and len(rows[0]) > len(columns) + 4 else []
+    return table(["answer", "accuracy", *columns, "exact match", "token F1", *contains], rows)
 
 
 def support_table(results: Results, tasks: Iterable[str]) -> str:

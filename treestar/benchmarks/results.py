@@ -38,8 +38,11 @@ LOWER_IS_BETTER = {
     "ece",
     "executions",
     "generated_tokens",
+    "judged_tokens",
     "prompt_tokens",
+    "rejected_tokens",
     "scored_tokens",
+    "spent_tokens",
     "thinking_tokens",
     "tied",
 }
@@ -153,7 +156,7 @@ def task_config(cell: Cell, config: BenchmarkConfig) -> dict[str, Any]:
         "task": cell.task,
         "dataset_name": cell.dataset,
         "output_type": "generate_until",
-        "repeats": search.get("samples", 1),
+        "repeats": search.get("samples") or 1,
         "generation_kwargs": {
             "do_sample": temperature > 0,
             "temperature": temperature,

@@ -129,9 +129,10 @@ def trajectories(cell: Cell, results: Sequence[SearchResult]) -> list[End]:
         if cell.is_tree_search:
             ends += [End(node, tree) for node in terminals if node.terminal == "answer"]
             continue
+        terminals = [node for node in terminals if node.terminal != "rejected"]
         # The index of a trajectory's first node gives the starting order; ends are found in order of their length.
         terminals.sort(key=lambda node: node.path()[0].index if node.parent is not None else 0)
-        wanted: int = getattr(cell.config, "samples", 1)
+        wanted: int = getattr(cell.config, "samples", None) or 1
         # If the question fills the whole context, the root is the end of all trajectories.
         repeats = wanted if terminals == [tree.root] else 1
         ends += [End(node, tree) for node in terminals] * repeats
@@ -240,7 +241,7 @@ def tokens_of_searches(path: Path, cells: Mapping[str, Cell]) -> dict[tuple[str,
         cell = cells[row["cell"]]
         if row["cell"] in budgeted and cell.budget is not None:
             place = (cell.dataset, cell.temperature, cell.seed, row["doc_id"])
-            spent[place][cell.budget] = row["stats"]["generated_tokens"]
+            spent[place][cell.budget] = row["stats"]["generated_tokens"] + row["stats"].get("judged_tokens", 0)
     return spent
 
 

@@ -89,7 +89,9 @@ def problem_metrics(row: Row, cell: Cell, config: BenchmarkConfig, spent: SpentT
     """Every metric of one line of samples.jsonl."""
     metrics: Metrics = {
         "prompt_tokens,none": float(row["stats"]["prompt_tokens"]),
-        "scored_tokens,none": float(scored_tokens(row)),
+        "scored_tokens,none": float(tokens_of(row, "scored_tokens")),
+        "judged_tokens,none": float(tokens_of(row, "judged_tokens")),
+        "rejected_tokens,none": float(tokens_of(row, "rejected_tokens")),
         "executions,none": float(row["stats"]["executions"]),
         "trajectories,none": float(config.samples if cell.method == "sampling" else sum(row["multiplicity"])),
     }
@@ -103,6 +105,7 @@ def problem_metrics(row: Row, cell: Cell, config: BenchmarkConfig, spent: SpentT
         metrics |= sampling_metrics(row, config, spent)
     else:
         metrics["generated_tokens,none"] = float(row["stats"]["generated_tokens"])
+        metrics["spent_tokens,none"] = metrics["generated_tokens,none"] + metrics["judged_tokens,none"]
         metrics |= answer_metrics("none", Answer(row["answer"], row["acc"], row["confidence"]), row)
     return metrics
 
@@ -120,9 +123,9 @@ def support_metrics(row: Row, cell: Cell) -> Metrics:
     }
 
 
-def scored_tokens(row: Row) -> int:
-    """Tokens that the PPM read; old runs do not have the field."""
-    return int(row["stats"].get("scored_tokens", 0))
+def tokens_of(row: Row, kind: str) -> int:
+    """Tokens of that kind in the statistics; old runs do not have all kinds."""
+    return int(row["stats"].get(kind, 0))
 
 
 def answer_metrics(name: str, answer: Answer, row: Row) -> Metrics:
@@ -147,24 +150,31 @@ def sampling_metrics(row: Row, config: BenchmarkConfig, spent: SpentTokens) -> M
     n = config.samples
     votes = first_votes(row, n)
     tokens = list(accumulate(row["tokens"]))
+    judged = tokens_of(row, "judged_tokens") / len(tokens)
     metrics: Metrics = {"generated_tokens,none": float(tokens[n - 1])}
     for k in config.k:
         metrics |= metrics_at_k(votes, k, tokens[n - 1] / n, seed=row["doc_id"])
-    prefixes = {"": n}
+        if "ppm" in votes.scores:
+            metrics[f"spent_tokens,best_of@{k}:ppm"] = k * (tokens[n - 1] / n + judged)
+    limits = {"": inf}
     for budget in config.budget_tokens:
-        for suffix, limit in ((f"@{budget}tokens", budget), (f"@mcts:{budget}tokens", spent.get(budget))):
-            if limit is not None:
-                prefixes[suffix] = sum(used <= limit for used in tokens)
-                for strategy in chosen_strategies(config):
-                    metrics[f"generated_tokens,{strategy}{suffix}"] = float(min(limit, tokens[-1]))
-                    metrics[f"trajectories,{strategy}{suffix}"] = float(prefixes[suffix])
-    for suffix, count in prefixes.items():
-        chosen = first_votes(row, count)
-        for strategy in chosen_strategies(config):
-            metrics |= answer_metrics(f"{strategy}{suffix}", CHOOSE[strategy](chosen), row)
-            # The majority does not need a PPM. The others score the samples that they select from.
-            read = 0.0 if strategy == "majority" else count / len(tokens)
-            metrics[f"scored_tokens,{strategy}{suffix}"] = read * scored_tokens(row)
+        limits[f"@{budget}tokens"] = budget
+        if budget in spent:
+            limits[f"@mcts:{budget}tokens"] = spent[budget]
+    for strategy in chosen_strategies(config):
+        # The majority does not need a PPM. The others score the samples that they select from.
+        has_scores = strategy != "majority"
+        for suffix, limit in limits.items():
+            costs = [used + judged * count * has_scores for count, used in enumerate(tokens, start=1)]
+            count = sum(cost <= limit for cost in costs) if suffix else n
+            if suffix:
+                policy_tokens = min(limit, costs[-1]) - judged * count * has_scores
+                metrics[f"generated_tokens,{strategy}{suffix}"] = float(policy_tokens)
+                metrics[f"trajectories,{strategy}{suffix}"] = float(count)
+            metrics |= answer_metrics(f"{strategy}{suffix}", CHOOSE[strategy](first_votes(row, count)), row)
+            read = has_scores * count / len(tokens)
+            metrics[f"scored_tokens,{strategy}{suffix}"] = read * tokens_of(row, "scored_tokens")
+            metrics[f"judged_tokens,{strategy}{suffix}"] = read * tokens_of(row, "judged_tokens")
     return metrics
 
 

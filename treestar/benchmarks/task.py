@@ -125,7 +125,7 @@ async def search(task: BenchmarkTask, components: Components) -> list[SearchResu
     """One search, and more with other seeds while the samples have fewer tokens than `task.tokens`."""
     results: list[SearchResult] = []
     spent = 0
-    while not results or (spent < task.tokens and results[-1].stats.generated_tokens > 0):
+    while not results or (spent < task.tokens and results[-1].stats.spent_tokens > 0):
         seed = task.cell.seed + SEED_STRIDE * len(results)
         results.append(await search_one(task.problem, task.cell.config, components, seed))
         spent += results[-1].stats.generated_tokens

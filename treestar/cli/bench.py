@@ -17,6 +17,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from treestar.cli.bench_progress import BenchmarkProgress
+from treestar.cli.bench_steps import prmbench, processbench
 from treestar.cli.components import (
     AggregateName,
     Concurrency,
@@ -56,7 +57,11 @@ class RunByDefault(TyperGroup):
         return super().parse_args(ctx, args if known else ["run", *args])
 
 
-bench = typer.Typer(cls=RunByDefault, help="Measure strategies on data sets, or compare two runs.")
+bench = typer.Typer(
+    cls=RunByDefault, help="Measure strategies on data sets or scorers on single steps, or compare two runs."
+)
+bench.command(cls=GroupedCommand)(processbench)
+bench.command(cls=GroupedCommand)(prmbench)
 
 
 @bench.command(cls=GroupedCommand)

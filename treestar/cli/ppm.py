@@ -58,11 +58,11 @@ def evaluate(
     console = Console(stderr=True, soft_wrap=True)
     found, skipped = read_all(trees)
     quiet_transformers()
+    from treestar.components import load_named_scorer
     from treestar.ppm.evaluation import evaluate as evaluate_ppm
-    from treestar.ppm.load import load_scorer
     from treestar.ppm.plots import draw_reliability
 
-    loaded = load_scorer(scorer, scorer_kind=scorer_kind, aggregate=aggregate)
+    loaded = load_named_scorer(scorer, scorer_kind=scorer_kind, aggregate=aggregate)
 
     def score(states: Sequence[State]) -> Sequence[float]:
         return asyncio.run(loaded.score(states)).values

@@ -59,6 +59,8 @@ def verdict(result: SearchResult) -> Text:
     line.append(
         f"   confidence {result.confidence:.0%} · {stats.rollouts} rollouts · {stats.nodes} nodes · "
         f"{stats.executions} executions · {stats.generated_tokens} tokens · "
+        + (f"{stats.rejected_tokens} of them rejected · " if stats.rejected_tokens else "")
+        + (f"{stats.judged_tokens} by the judge · " if stats.judged_tokens else "")
         + (f"{stats.scored_tokens} read by the PPM · " if stats.scored_tokens else "")
         + f"{stats.seconds:.1f} s",
         style="dim",
@@ -126,7 +128,7 @@ class SearchDisplay:
 
 def progress_row(search: Search[SearchConfig]) -> list[RenderableType]:
     stats, groups = search.stats, search.groups.groups
-    samples: int = getattr(search.config, "samples", 1)
+    samples: int = getattr(search.config, "samples", None) or 1
     wanted = search.config.max_rollouts or samples
     leader = max(groups, key=lambda group: group.mass).answer if groups else "…"
     question = Text(" ".join(search.tree.problem.question.split()), overflow="ellipsis", no_wrap=True)

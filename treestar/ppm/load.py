@@ -13,7 +13,7 @@ from treestar.ppm.openai import OpenAIScorer, load_openai_scorer
 from treestar.ppm.public.aggregate import AGGREGATES, Aggregate
 from treestar.ppm.public.checkpoint import Checkpoint, read_checkpoint
 from treestar.ppm.public.choose import kind_of
-from treestar.ppm.public.kinds import IMPLICIT_KIND, OWN_KIND, SCORER_KINDS, ScorerKind
+from treestar.ppm.public.kinds import IMPLICIT_KIND, JUDGE_KIND, OWN_KIND, SCORER_KINDS, ScorerKind
 from treestar.ppm.public.load import load_public_scorer, split_reference
 from treestar.ppm.public.scorer import PublicScorer
 from treestar.ppm.public.vllm import load_public_vllm_scorer
@@ -21,7 +21,7 @@ from treestar.ppm.scorer import TransformersScorer
 from treestar.ppm.vllm import VLLMScorer, load_vllm_scorer
 from treestar.types import TreestarError
 
-__all__ = ["load_scorer"]
+__all__ = ["LoadedScorer", "load_scorer"]
 
 LoadedScorer = TransformersScorer | PublicScorer | VLLMScorer | OpenAIScorer
 
@@ -53,6 +53,8 @@ def load_scorer(
     """
     check_choice("scorer kind", scorer_kind, SCORER_KINDS)
     check_choice("aggregate", aggregate, AGGREGATES)
+    if scorer_kind == JUDGE_KIND:
+        raise TreestarError(f"scorer {name!r} is to be a judge, which generates text: load it with load_judge")
     if name.startswith(OPENAI_PREFIX):
         check_own(name, scorer_kind or OWN_KIND, aggregate, "a server")
         return load_openai_scorer(name, RemoteServerConfig(concurrency=max_batch))

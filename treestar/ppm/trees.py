@@ -133,7 +133,7 @@ def outcomes(tree: Tree) -> list[Outcomes]:
     found = [Outcomes() for _ in tree.nodes]
     for node in reversed(tree.nodes):  # children come after their parents
         here = found[node.index]
-        if node.terminal is not None:
+        if node.terminal not in (None, "rejected"):
             here.correct += is_judged(node) and node.correct is True
             here.wrong += is_judged(node) and node.correct is False
             here.unanswered += node.terminal != "answer"

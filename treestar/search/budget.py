@@ -24,7 +24,7 @@ class Budget(AcceptsOldNames):
     """
 
     max_generated_tokens: int | None = None
-    """Stop once the policy has generated this many tokens."""
+    """Stop once the policy, and a judge if the scorer is one, have generated this many tokens."""
     max_executed_seconds: float | None = None
     """Stop once steps have run this many seconds in the sandbox."""
     max_wall_seconds: float | None = None
@@ -40,7 +40,7 @@ class Budget(AcceptsOldNames):
     def spent(self, stats: SearchStats) -> str | None:
         """The name of the limit that `stats` have reached, or None. Rollouts come last: if another limit is also
         reached, that one is returned."""
-        if self.max_generated_tokens is not None and stats.generated_tokens >= self.max_generated_tokens:
+        if self.max_generated_tokens is not None and stats.spent_tokens >= self.max_generated_tokens:
             return "max_generated_tokens"
         if self.max_executed_seconds is not None and stats.executed_seconds >= self.max_executed_seconds:
             return "max_executed_seconds"

@@ -20,6 +20,7 @@ __all__ = [
     "AdaptiveConsistencyConfig",
     "BeamSearchConfig",
     "BestOfNConfig",
+    "ChunkResetConfig",
     "DVTSConfig",
     "DeepConfConfig",
     "ESCConfig",
@@ -222,6 +223,30 @@ class DeepConfConfig(WindowsConfig):
 
     def sampling(self) -> Sampling:
         return replace(super().sampling(), confidence_top=self.confidence_top)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChunkResetConfig(SamplingConfig):
+    """Trajectories whose steps are sampled again until the scorer accepts them (Xiong et al. 2025); their majority is
+    the answer."""
+
+    needs_scorer: ClassVar[bool] = True
+
+    attempts: int = 5
+    """How often a step is sampled at one place at most; the last one is accepted whatever its score."""
+    accept_from: float = 0.0
+    """Accept a step if its score is at least this; 0 if it is as probably right as wrong."""
+    samples: int | None = None
+    """Number of trajectories. If unset: one, or with `max_generated_tokens` as many as that allows."""
+    in_flight: int = 4
+    """Trajectories that grow at the same time."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_whole(self, "attempts", "samples", "in_flight")
+        check_number(self, "accept_from", at_least=-1, at_most=1)
+        if self.temperature == 0:
+            raise invalid(self, "temperature", "above 0, because a step that is sampled again would be the same")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,11 +13,13 @@ from treestar.search.adaptive_consistency import adaptive_consistency
 from treestar.search.answer import AnswerGroups, Weighting
 from treestar.search.baselines import greedy, sample
 from treestar.search.beam import beam, dvts
+from treestar.search.chunk_reset import chunk_reset
 from treestar.search.config import (
     AdaptiveBranchingConfig,
     AdaptiveConsistencyConfig,
     BeamSearchConfig,
     BestOfNConfig,
+    ChunkResetConfig,
     DeepConfConfig,
     DVTSConfig,
     ESCConfig,
@@ -69,6 +71,7 @@ STRATEGIES: dict[str, tuple[type[SearchConfig], Strategy]] = {
     "beam": (BeamSearchConfig, beam),
     "dvts": (DVTSConfig, dvts),
     "adaptive_branching": (AdaptiveBranchingConfig, adaptive_branching),
+    "chunk_reset": (ChunkResetConfig, chunk_reset),
 }
 """Every strategy by name: its configuration class, and the function that grows the tree."""
 

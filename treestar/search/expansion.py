@@ -230,8 +230,11 @@ class Search(Generic[ConfigT_co]):
             return
         scores = await scorer.score([self.tree.state(node) for node in unscored])
         self.stats.scored_tokens += scores.tokens
+        self.stats.judged_tokens += scores.generated_tokens
         for node, value in zip(unscored, scores.values, strict=True):
             node.score, node.scores_path = value, scores.of_paths
+        for node, analysis in zip(unscored, scores.analyses, strict=False):
+            node.analysis = analysis
 
     async def finish(self, ends: Sequence[Node]) -> None:
         """Score all steps of the finished trajectories that have an answer, and add these to the answer groups."""

@@ -24,11 +24,20 @@ class SearchStats:
     generated_tokens: int = 0
     scored_tokens: int = 0
     """Tokens that the PPM read."""
+    judged_tokens: int = 0
+    """Tokens that a judge generated; `generated_tokens` are the policy's alone."""
+    rejected_tokens: int = 0
+    """Those of `generated_tokens` that are in steps which `chunk_reset` discarded."""
     executed_seconds: float = 0.0
     discarded: int = 0
     """Trajectories that were chosen and then discarded, because they gave other results when run again."""
     seconds: float = 0.0
     """Wall time from the search's start to its end; searches that run at the same time share the machine."""
+
+    @property
+    def spent_tokens(self) -> int:
+        """What a budget of tokens counts: all tokens that the policy and a judge generated."""
+        return self.generated_tokens + self.judged_tokens
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,10 +24,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Node", "TerminalReason", "Tree", "add_node_from_json", "node_to_json", "stored_trees"]
 
-TerminalReason = Literal["answer", "dead_end", "max_depth", "context", "error", "truncated", "unrepeatable", "unsure"]
+TerminalReason = Literal[
+    "answer", "dead_end", "max_depth", "context", "error", "truncated", "unrepeatable", "unsure", "rejected"
+]
 """Why a path ends: it states an answer; no valid child was found; it is as deep as allowed; it no longer fits the
 policy's context; its code failed; its last step was cut at the token limit; it stated an answer, was chosen, and gave
-other results when it was run again (`confirm.py`); the policy was too unsure of it (`deepconf.py`)."""
+other results when it was run again (`confirm.py`); the policy was too unsure of it (`deepconf.py`); the scorer did not
+accept its last step, which was sampled again (`chunk_reset.py`)."""
 
 NAMED = 5
 """How many trees an error message names."""
@@ -56,6 +59,8 @@ class Node:
     """The PPM's score of the state, in [-1, 1]."""
     scores_path: bool = False
     """Whether `score` judges all steps down to here together, not only this one given those before."""
+    analysis: str = ""
+    """What a judge wrote about this step; "" for other scorers."""
     visits: int = 0
     """N: backed-up terminal values below or at this node, plus 1 if its PPM score initialized it."""
     value_sum: float = 0.0
@@ -298,6 +303,7 @@ def node_to_json(node: Node) -> dict[str, Any]:
         "probability": node.probability,
         "score": node.score,
         **({"scores_path": True} if node.scores_path else {}),
+        **({"analysis": node.analysis} if node.analysis else {}),
         "visits": node.visits,
         "value_sum": node.value_sum,
         "q_value": node.q_value,
@@ -342,6 +348,7 @@ def add_node_from_json(tree: Tree, fields: dict[str, Any]) -> Node:
     ):
         setattr(node, name, fields[name])
     node.scores_path = fields.get("scores_path", False)
+    node.analysis = fields.get("analysis", "")
     return node
 
 

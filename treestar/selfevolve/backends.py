@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from treestar.components import ComponentsConfig
+from treestar.components import ComponentsConfig, load_step_scorer
 from treestar.policy import FormatName
 from treestar.policy.formats import StepFormat
 from treestar.policy.load import read_step_format
 from treestar.policy.models import Dtype
+from treestar.ppm.public import ScorerKind
+from treestar.types import Scorer
 
 __all__ = ["Backends", "local_backends"]
 
@@ -29,6 +31,8 @@ class Backends:
     """`treestar.training.sft.train.train_policy`."""
     train_ppm: Callable[..., dict[str, Any]]
     """`treestar.training.ppm.train.train_ppm`."""
+    step_scorer: Callable[[str, Dtype | None, ScorerKind | None], Scorer] = load_step_scorer
+    """Loads the scorer that selects trajectories, by its name, data type and kind."""
 
 
 def local_backends(bootstrap: str = "", step_format: FormatName | None = None) -> Backends:

@@ -20,11 +20,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from treestar.benchmarks.gym_levels import LEVELS
-from treestar.config.checks import check_number, check_whole, invalid
+from treestar.config.checks import check_choice, check_number, check_whole, invalid
 from treestar.config.job_files import job_as_yaml, job_from_file, job_from_yaml
 from treestar.config.renamed import AcceptsOldNames, silently, warn_of_renaming
 from treestar.policy.formats import FormatName
 from treestar.policy.models import DEFAULT_POLICY, Dtype
+from treestar.ppm.public import JUDGE_KIND, ScorerKind
 from treestar.search import MCTSConfig
 from treestar.selfevolve.bound import ExplorationConfig
 from treestar.training.ppm.config import PPMTrainingConfig
@@ -208,6 +209,11 @@ class SelectionConfig:
     its source has any; 0 turns this check off."""
     agreeing_programs: int = 1
     """If a source has no other instances: the number of different programs that must reach the right answer."""
+    judge: str | None = None
+    """Take the right trajectories whose steps have the highest mean score, not those with the highest mean Q. A name as
+    for `--scorer`, with a judge's settings behind it."""
+    judge_kind: ScorerKind | None = JUDGE_KIND
+    """The kind of scorer that `judge` is; unset, it is recognized from its files."""
 
     def __post_init__(self) -> None:
         check_whole(self, "trajectories", "agreeing", "agreeing_programs")
@@ -218,6 +224,7 @@ class SelectionConfig:
                 f"not {self.hard_up_to!r} and {self.easy_from!r}"
             )
         check_number(self, "agreement", above=0, at_most=1)
+        check_choice(self, "judge_kind")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ from treestar.config.values import config_to_values
 from treestar.ppm.pairs import make_pairs
 from treestar.selfevolve.backends import Backends
 from treestar.selfevolve.job import Job, Measure, load_as
+from treestar.selfevolve.judged import judged_tokens, step_scores
 from treestar.selfevolve.listener import EvolutionListener
 from treestar.selfevolve.problems import TrainingProblems
 from treestar.selfevolve.round_evaluation import (
@@ -35,7 +36,7 @@ from treestar.selfevolve.search_phase import (
     search_round,
     trees_of,
 )
-from treestar.selfevolve.selection import PAIRS, SFT, pair_rows, select
+from treestar.selfevolve.selection import PAIRS, SFT, TrajectoryKey, pair_rows, select
 from treestar.selfevolve.trainings import Kind, base_of, policy_of, round_folder, train
 from treestar.storage.files import noticing_full_disk, read_json, write_json, writing
 from treestar.storage.table import Row, Schema, Table
@@ -171,6 +172,7 @@ class Round:
             self.rows_before(),
             self.job.selection,
             step_format,
+            self.step_scores(),
         )
         self.selected.replace(selection.rows)
         margin = 0.0 if self.job.ppm is None else self.job.ppm.minimum_margin
@@ -182,9 +184,18 @@ class Round:
             "false_positives": self.done["search"]["report"]["false_positives"],
             "rows": len(selection.rows),
             "copies": sum(row["copies"] for row in selection.rows),
+            **({} if self.job.selection.judge is None else {"judged_tokens": judged_tokens(self.folder)}),
             "pairs": len(pairs),
             "trees_without_pairs": dict(counts.reasons()),
         }
+
+    def step_scores(self) -> dict[TrajectoryKey, float] | None:
+        """What the job's judge says of the right trajectories; None without a judge."""
+        config = self.job.selection
+        if config.judge is None:
+            return None
+        scorer = self.run.backends.step_scorer(config.judge, self.job.dtype, config.judge_kind)
+        return asyncio.run(step_scores(trees_of(self.folder), scorer, self.folder))
 
     def train_policy(self) -> Report:
         """Fine-tune a checkpoint on all trajectories selected so far."""

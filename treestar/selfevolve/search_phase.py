@@ -62,6 +62,7 @@ TREES = Schema(
         "rollouts": "int64",
         "generated_tokens": "int64",
         "scored_tokens": "int64",
+        "judged_tokens": "int64",
         "executions": "int64",
         "seconds": "float64",
         "wall_seconds": "float64",
@@ -70,6 +71,7 @@ TREES = Schema(
         "tree": "string",
     },
     key=("problem_id", "seed"),
+    added={"judged_tokens": 0},
 )
 """One row per search. `attempt` is 0 for the search of every problem, then 1, 2, ... for the escalations. `right` and
 `ended` count trajectories. `seconds` is the duration of the search, concurrent with others. `wall_seconds` is the time
@@ -183,6 +185,7 @@ def tree_row(number: int, attempt: int, result: SearchResult, discarded: int, ge
         "rollouts": stats.rollouts,
         "generated_tokens": stats.generated_tokens,
         "scored_tokens": stats.scored_tokens,
+        "judged_tokens": stats.judged_tokens,
         "executions": stats.executions,
         "seconds": stats.seconds,
         "generation_seconds": generation_seconds,
@@ -245,6 +248,7 @@ SUMMED = (
     "rollouts",
     "generated_tokens",
     "scored_tokens",
+    "judged_tokens",
     "executions",
     "false_positives",
     "wall_seconds",

@@ -1,7 +1,8 @@
 """Which trajectories of a round's trees become training data (rStar-Math, section 3.4.1).
 
-These are the right trajectories of each problem with the highest mean Q and different programs. Those of earlier rounds
-are kept, and rare difficulties get more copies. Everything here is a pure function of trees and rows.
+These are the right trajectories of each problem with the highest mean Q, or the highest mean score of their steps by a
+judge (`judged.py`), and different programs. Those of earlier rounds are kept, and rare difficulties get more copies.
+Everything here is a pure function of trees and rows.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Literal
@@ -32,6 +33,7 @@ __all__ = [
     "Difficulty",
     "Selection",
     "Trajectory",
+    "TrajectoryKey",
     "best_of_different",
     "best_trajectories",
     "counted",
@@ -71,6 +73,9 @@ PAIRS = Schema("pairs", {"round": "int64", **COLUMNS}, key=())
 
 Difficulty = Literal["easy", "medium", "hard", "unsolved"]
 
+TrajectoryKey = tuple[str, int, int]
+"""The id of a problem, the seed of a tree of it, and the index of the node where a trajectory ends."""
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -94,11 +99,19 @@ class Trajectory:
     """The mean over its tokens."""
     seed: int
     node: int
+    step_score: float | None = None
+    """The mean score that a judge gives its steps; None without one."""
+
+    @property
+    def key(self) -> TrajectoryKey:
+        return self.state.problem.id, self.seed, self.node
 
     @property
     def rank(self) -> tuple[float, float, int, int]:
-        """Smaller is better: by mean Q, with ties broken by the policy's own log-probability."""
-        return -self.mean_q, -self.log_probability, self.seed, self.node
+        """Smaller is better: by the judge's score, or without a judge by mean Q, with ties broken by the policy's own
+        log-probability."""
+        quality = self.mean_q if self.step_score is None else self.step_score
+        return -quality, -self.log_probability, self.seed, self.node
 
 
 def select(
@@ -108,6 +121,7 @@ def select(
     before: Iterable[Row],
     config: SelectionConfig,
     step_format: StepFormat,
+    step_scores: Mapping[TrajectoryKey, float] | None = None,
 ) -> Selection:
     """The training data of round `number`: the best trajectories of its trees, after those of the rounds before.
 
@@ -116,25 +130,36 @@ def select(
         difficulties: the difficulty of every problem of this round, by its id.
         before: the rows selected by the previous round.
         step_format: the step format of the policy to train.
+        step_scores: the mean score of the steps of each right trajectory, by a judge; None ranks them by mean Q.
     """
     kept = [rebalanced(row, difficulties, config.copies) for row in before]
     known = {(row["problem_id"], program(state_from_json(row["trajectory"]))) for row in kept}
-    chosen = best_trajectories(trees, config.trajectories)
+    chosen = best_trajectories(trees, config.trajectories, step_scores)
     new = [each for each in chosen if (each.state.problem.id, each.program) not in known]
     rows = [rebalanced(sft_row(number, each, step_format), difficulties, config.copies) for each in new]
     return Selection([*kept, *rows], len(new), len(chosen) - len(new))
 
 
-def best_trajectories(trees: Iterable[Tree], count: int) -> list[Trajectory]:
+def best_trajectories(
+    trees: Iterable[Tree], count: int, step_scores: Mapping[TrajectoryKey, float] | None = None
+) -> list[Trajectory]:
     """The best `count` right trajectories of each problem over all its trees, with different programs. Problems are
-    sorted by their ids."""
+    sorted by their ids.
+
+    Args:
+        step_scores: as for `select`.
+    """
     best: dict[tuple[str, str], list[Trajectory]] = {}
     for tree in trees:
         key = tree.problem.id, tree.problem.question
-        found = [*best.get(key, ()), *right_trajectories(tree)]
+        found = [*best.get(key, ()), *(with_score(each, step_scores) for each in right_trajectories(tree))]
         if found:
             best[key] = best_of_different(found, count)
     return [each for key in sorted(best) for each in best[key]]
+
+
+def with_score(trajectory: Trajectory, step_scores: Mapping[TrajectoryKey, float] | None) -> Trajectory:
+    return trajectory if step_scores is None else replace(trajectory, step_score=step_scores[trajectory.key])
 
 
 def right_trajectories(tree: Tree) -> list[Trajectory]:
@@ -259,7 +284,7 @@ def state_to_json(state: State) -> str:
 
 def step_to_values(step: Step) -> Row:
     values = asdict(step)
-    del values["token_ids"]  # training tokenizes the text
+    del values["token_ids"], values["token_log_probabilities"]  # training tokenizes the text
     return values
 
 

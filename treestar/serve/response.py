@@ -92,8 +92,8 @@ def finish_reason(result: SearchResult) -> str:
 def usage(stats: SearchStats) -> dict[str, int]:
     return {
         "prompt_tokens": stats.prompt_tokens,
-        "completion_tokens": stats.generated_tokens,
-        "total_tokens": stats.prompt_tokens + stats.generated_tokens,
+        "completion_tokens": stats.spent_tokens,
+        "total_tokens": stats.prompt_tokens + stats.spent_tokens,
     }
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from treestar.types import TokenLogProbability
+
 __all__ = ["Generated", "Generation"]
 
 
@@ -26,6 +28,8 @@ class Generated:
     """The confidence of each new token, if that was asked for (`Sampling.confidence_top`)."""
     end_token: int | None = None
     """The end-of-sequence token, if the model generated one."""
+    token_log_probabilities: tuple[TokenLogProbability, ...] = ()
+    """Of each new token, if that was asked for (`Sampling.token_log_probabilities`)."""
 
 
 @dataclass(frozen=True, slots=True)

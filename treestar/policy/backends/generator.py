@@ -22,7 +22,7 @@ from treestar.policy.backends.distinct import Beam, Branch, NextTokens, extend, 
 from treestar.policy.backends.generated import Generated, Generation
 from treestar.policy.backends.prefix_cache import PrefixCache, read, window_of
 from treestar.policy.backends.sampling import uniforms
-from treestar.types import Sampling, TreestarError
+from treestar.types import Sampling, TokenLogProbability, TreestarError
 
 __all__ = ["Generator", "Request"]
 
@@ -308,7 +308,10 @@ class Generator:
         text = self.tokenizer.decode(kept, skip_special_tokens=False)
         log_probability, confidences = sum(candidate.log_probabilities), tuple(candidate.confidences)
         end_token = new[-1] if ended else None
-        return Generated(text, ended, len(new), log_probability, tuple(kept), confidences, end_token)
+        of_tokens: tuple[TokenLogProbability, ...] = ()
+        if candidate.sampling.token_log_probabilities:
+            of_tokens = tuple(map(TokenLogProbability, map(self.text_of, new), candidate.log_probabilities))
+        return Generated(text, ended, len(new), log_probability, tuple(kept), confidences, end_token, of_tokens)
 
     def shrink(self) -> None:
         """Out of memory: start again with half as many sequences at a time."""

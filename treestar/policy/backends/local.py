@@ -116,6 +116,7 @@ class LocalPolicy(LanguageModelPolicy):
             ids,
             begun.confidences + further.confidences,
             further.end_token,
+            begun.token_log_probabilities + further.token_log_probabilities,
         )
 
     def step(self, state: State, generated: Generated, stops: tuple[str, ...]) -> Step:
@@ -131,4 +132,5 @@ class LocalPolicy(LanguageModelPolicy):
             log_probability=generated.log_probability,
             token_ids=ids,
             confidences=generated.confidences,
+            token_log_probabilities=generated.token_log_probabilities,
         )

@@ -14,6 +14,7 @@ from typing import Any
 
 from treestar.policy.backends.remote_server import UnusableAnswer
 from treestar.policy.formats import ENDINGS
+from treestar.types import TokenLogProbability
 
 __all__ = ["CUT_TAGS", "Completion", "joined_thought", "read_completion", "stopped_text", "without_beginning"]
 
@@ -50,6 +51,8 @@ class Completion:
     """The generated tokens, where the server returns them."""
     confidences: tuple[float, ...] = ()
     """Of each token, where the server returns several log-probabilities for it (`Sampling.confidence_top`)."""
+    token_log_probabilities: tuple[TokenLogProbability, ...] = ()
+    """Of each token, where the server returns them with its text."""
 
 
 def read_completion(answer: Any) -> Completion:
@@ -75,6 +78,7 @@ def read_completion(answer: Any) -> Completion:
             thought,
             tuple(map(int, choice.get("token_ids") or ())),
             confidences(choice.get("logprobs") or {}),
+            of_tokens(choice.get("logprobs") or {}),
         )
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise UnusableAnswer(f"not the answer of an OpenAI-compatible server: {answer!r:.200}") from error
@@ -89,6 +93,15 @@ def log_probability(logprobs: dict[str, Any]) -> float:
     """The sum over the tokens, from an answer of either endpoint."""
     tokens = logprobs.get("token_logprobs") or [token["logprob"] for token in logprobs.get("content") or ()]
     return min(float(sum(each for each in tokens if each is not None)), 0.0)
+
+
+def of_tokens(logprobs: dict[str, Any]) -> tuple[TokenLogProbability, ...]:
+    """Each token with its log-probability, from an answer of either endpoint; () if it lacks either."""
+    pairs = list(zip(logprobs.get("tokens") or (), logprobs.get("token_logprobs") or (), strict=False))
+    pairs += [(token.get("token"), token.get("logprob")) for token in logprobs.get("content") or ()]
+    if not all(isinstance(text, str) and isinstance(number, float | int) for text, number in pairs):
+        return ()
+    return tuple(TokenLogProbability(text, min(float(number), 0.0)) for text, number in pairs)
 
 
 def confidences(logprobs: dict[str, Any]) -> tuple[float, ...]:

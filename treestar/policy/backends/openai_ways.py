@@ -82,7 +82,14 @@ class Way(ABC):
         further = self.own_text(state, begun, replace(completion, text=text))
         return joined(
             begun,
-            Generated(further, completion.finished and not stopped, *numbers(completion), (), completion.confidences),
+            Generated(
+                further,
+                completion.finished and not stopped,
+                *numbers(completion),
+                (),
+                completion.confidences,
+                token_log_probabilities=completion.token_log_probabilities,
+            ),
         )
 
     def own_text(self, state: State, begun: Generated, completion: Completion) -> str:
@@ -168,7 +175,14 @@ class Completions(Way):
             text = next(
                 (text.removesuffix(each) for each in self.special_tokens().values() if text.endswith(each)), text
             )
-        further = Generated(text, ended, *numbers(completion), ids, completion.confidences)
+        further = Generated(
+            text,
+            ended,
+            *numbers(completion),
+            ids,
+            completion.confidences,
+            token_log_probabilities=completion.token_log_probabilities,
+        )
         together = joined(begun, further)
         return replace(together, text=self.decode(together.token_ids)) if together.token_ids else together
 
@@ -296,6 +310,7 @@ def measured(step: Step, generated: Generated) -> Step:
         tokens=generated.tokens,
         log_probability=generated.log_probability,
         confidences=generated.confidences,
+        token_log_probabilities=generated.token_log_probabilities,
     )
 
 
@@ -335,4 +350,5 @@ def joined(begun: Generated, further: Generated) -> Generated:
         begun.log_probability + further.log_probability,
         ids if further.token_ids or not further.text else (),
         begun.confidences + further.confidences,
+        token_log_probabilities=begun.token_log_probabilities + further.token_log_probabilities,
     )

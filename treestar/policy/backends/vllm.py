@@ -10,7 +10,7 @@ from treestar.policy.backends.local import LocalPolicy
 from treestar.policy.backends.sampling import refuse_distinct, request_seed
 from treestar.policy.backends.vllm_engine import VLLMEngine
 from treestar.policy.formats import StepFormat
-from treestar.types import Sampling
+from treestar.types import Sampling, TokenLogProbability
 
 __all__ = ["VLLMPolicy"]
 
@@ -60,10 +60,11 @@ class VLLMPolicy(LocalPolicy):
             [partial(request, TokensPrompt(prompt_token_ids=prompt), each) for each in parameters]
         )
         self.read_tokens += sum(len(prompt) - output.num_cached_tokens for output in outputs)
-        continuations = [self.generated(output.outputs[0], sampling.confidence_top) for output in outputs]
+        continuations = [self.generated(output.outputs[0], sampling) for output in outputs]
         return Generation(continuations, sum(each.tokens for each in continuations))
 
-    def generated(self, output: Any, top: int) -> Generated:
+    def generated(self, output: Any, sampling: Sampling) -> Generated:
+        top = sampling.confidence_top
         ended = output.finish_reason == "stop" and not isinstance(output.stop_reason, str)
         tokens = list(output.token_ids)
         kept = tokens[:-1] if ended else tokens
@@ -71,7 +72,13 @@ class VLLMPolicy(LocalPolicy):
         confidences = tuple(confidence(position, top) for position in output.logprobs or ()) if top else ()
         end_token = tokens[-1] if ended else None
         log_probability = min(output.cumulative_logprob, 0.0)
-        return Generated(text, ended, len(tokens), log_probability, tuple(kept), confidences, end_token)
+        of_tokens: tuple[TokenLogProbability, ...] = ()
+        if sampling.token_log_probabilities:
+            of_tokens = tuple(
+                TokenLogProbability(self.tokenizer.decode([token]), min(position[token].logprob, 0.0))
+                for token, position in zip(tokens, output.logprobs or (), strict=False)
+            )
+        return Generated(text, ended, len(tokens), log_probability, tuple(kept), confidences, end_token, of_tokens)
 
     async def close(self) -> None:
         """End the engine."""

@@ -4,6 +4,6 @@ Importing this package loads neither torch nor transformers.
 """
 
 from treestar.ppm.public.aggregate import AGGREGATES, Aggregate
-from treestar.ppm.public.kinds import OWN_KIND, SCORER_KINDS, ScorerKind
+from treestar.ppm.public.kinds import JUDGE_KIND, OWN_KIND, SCORER_KINDS, ScorerKind
 
-__all__ = ["AGGREGATES", "OWN_KIND", "SCORER_KINDS", "Aggregate", "ScorerKind"]
+__all__ = ["AGGREGATES", "JUDGE_KIND", "OWN_KIND", "SCORER_KINDS", "Aggregate", "ScorerKind"]

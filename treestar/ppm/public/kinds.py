@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-__all__ = ["IMPLICIT_KIND", "OWN_KIND", "SCORER_KINDS", "ScorerKind"]
+__all__ = ["IMPLICIT_KIND", "JUDGE_KIND", "OWN_KIND", "SCORER_KINDS", "ScorerKind"]
 
 ScorerKind = Literal[
     "ppm",
@@ -22,13 +22,18 @@ ScorerKind = Literal[
     "implicit-prm",
     "reward-model",
     "yes-no",
+    "judge",
 ]
-"""`ppm` is this project's own process preference model, also in the layout of the released rStar-Math code; the others
-are conventions of public models (docs/guides/scorers.md)."""
+"""`ppm` is this project's own process preference model, also in the layout of the released rStar-Math code; `judge` is
+a language model that writes an analysis and a verdict (docs/guides/judge.md); the others are conventions of public
+models (docs/guides/scorers.md)."""
 
 OWN_KIND: ScorerKind = "ppm"
 
 IMPLICIT_KIND: ScorerKind = "implicit-prm"
 """The kind that has a second model, its reference."""
+
+JUDGE_KIND: ScorerKind = "judge"
+"""The kind that generates text; `treestar.judge` loads it."""
 
 SCORER_KINDS: tuple[ScorerKind, ...] = get_args(ScorerKind)

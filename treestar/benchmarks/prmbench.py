@@ -1,0 +1,230 @@
+"""PRMBench (Song et al. 2025, arXiv 2501.03124, section 4.1): how well a scorer tells wrong steps from right ones, by
+class of error.
+
+A step is predicted to be right if its value is at least the threshold. PRMScore is the mean of the F1 of right steps
+and the F1 of wrong steps. A class without wrong steps has an accuracy only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from treestar.benchmarks.processbench import NEUTRAL, RULES, by_subset, cost_sentence, ordered, with_interval
+from treestar.benchmarks.report import table
+from treestar.benchmarks.solutions import PRMBENCH_CLASSES
+from treestar.benchmarks.step_values import Valued
+from treestar.types import TreestarError
+
+__all__ = ["best_step_threshold", "prm_score", "prmbench_report", "prmbench_results", "prmbench_summary", "step_counts"]
+
+RESAMPLES = 1000
+
+Array = NDArray[np.float64]
+
+Results = dict[str, Any]
+
+
+def prm_score(counts: Array) -> Array:
+    """PRMScore, in [0, 1].
+
+    Args:
+        counts: shape (..., 4): right steps accepted and rejected, wrong steps rejected and accepted.
+    """
+    accepted, rejected, found, missed = np.moveaxis(counts, -1, 0)
+    score: Array = (f1(accepted, rejected, missed) + f1(found, missed, rejected)) / 2.0
+    return score
+
+
+def f1(hits: Array, lost: Array, false: Array) -> Array:
+    """2 hits / (2 hits + lost + false), 0 without any."""
+    total = 2.0 * hits + lost + false
+    shares: Array = np.where(total > 0.0, 2.0 * hits, 0.0) / np.where(total > 0.0, total, 1.0)
+    return shares
+
+
+def step_counts(valued: Sequence[Valued], threshold: float) -> Array:
+    """The counts of `prm_score` for each solution, shape (solutions, 4)."""
+    rows = []
+    for each in valued:
+        accepted, is_wrong = step_arrays([each])
+        accepts = accepted >= threshold
+        rows.append(
+            [
+                np.sum(accepts & ~is_wrong),
+                np.sum(~accepts & ~is_wrong),
+                np.sum(~accepts & is_wrong),
+                np.sum(accepts & is_wrong),
+            ]
+        )
+    return np.array(rows, dtype=float).reshape(-1, 4)
+
+
+def step_arrays(valued: Sequence[Valued]) -> tuple[Array, NDArray[np.bool_]]:
+    """The values of all steps, and whether each is wrong."""
+    values = np.array([value for each in valued for value in each.values], dtype=float)
+    is_wrong = np.array([step in each.wrong for each in valued for step in range(len(each.values))], dtype=bool)
+    return values, is_wrong
+
+
+def best_step_threshold(valued: Sequence[Valued]) -> float:
+    """The threshold with the highest PRMScore on these solutions, between two values; of equals the lowest.
+
+    Raises:
+        ValueError: there are no steps.
+    """
+    values, is_wrong = step_arrays(valued)
+    if not len(values):
+        raise ValueError("a threshold needs solutions with steps")
+    order = np.argsort(values, kind="stable")
+    ranked = values[order]
+    below_wrong = np.concatenate([[0], np.cumsum(is_wrong[order])]).astype(float)
+    below_right = np.arange(len(values) + 1) - below_wrong
+    right, wrong = below_right[-1], below_wrong[-1]
+    # A threshold between two equal values is none.
+    usable = np.concatenate([[True], ranked[1:] > ranked[:-1], [True]])
+    counts = np.stack([right - below_right, below_right, below_wrong, wrong - below_wrong], axis=-1)
+    best = int(np.argmax(np.where(usable, prm_score(counts), -1.0)))
+    if best == 0:
+        return float(ranked[0])
+    if best == len(ranked):
+        return float(np.nextafter(ranked[-1], np.inf))
+    return float((ranked[best - 1] + ranked[best]) / 2.0)
+
+
+def prmbench_results(valued: Sequence[Valued], chosen_on: str | None, threshold: float | None = None) -> Results:
+    """The content of results.json; arguments as for `processbench_results`.
+
+    Raises:
+        TreestarError: there is no solution of the class `chosen_on`.
+    """
+    classes = by_subset(valued)
+    thresholds = {"verdict": NEUTRAL}
+    if threshold is not None:
+        thresholds["given"] = threshold
+    elif chosen_on is not None:
+        if chosen_on not in classes:
+            raise TreestarError(
+                f"the threshold cannot be chosen on {chosen_on}, which is not measured: name {' or '.join(classes)}"
+            )
+        thresholds["chosen"] = best_step_threshold(classes[chosen_on])
+    rules = {}
+    for rule, value in thresholds.items():
+        counts = {name: step_counts(own, value) for name, own in classes.items()}
+        left_out = chosen_on if rule == "chosen" else None
+        others = [own for name, own in counts.items() if name != left_out]
+        rules[rule] = {
+            "threshold": value,
+            "classes": {name: figures(own) for name, own in counts.items()},
+            "all": figures(np.concatenate(list(counts.values()))) if counts else None,
+            "others": figures(np.concatenate(others)) if left_out is not None and others else None,
+        }
+    return {
+        "solutions": len(valued),
+        "chosen_on": chosen_on if "chosen" in thresholds else None,
+        "rules": rules,
+        "baselines": {
+            "random": {name: figures(coin(own), intervals=False) for name, own in classes.items()},
+            "always correct": {
+                name: figures(step_counts(own, -np.inf), intervals=False) for name, own in classes.items()
+            },
+        },
+        "cost": {
+            name: fmean(getattr(each, name) for each in valued) if valued else 0.0
+            for name in ("scored_tokens", "judged_tokens")
+        },
+    }
+
+
+def coin(valued: Sequence[Valued]) -> Array:
+    """The expected counts of a coin for each step."""
+    counts = step_counts(valued, -np.inf)
+    right, wrong = counts[:, 0] / 2.0, counts[:, 3] / 2.0
+    return np.stack([right, right, wrong, wrong], axis=-1)
+
+
+def figures(counts: Array, intervals: bool = True) -> Results:
+    """The figures of solutions with these counts, shape (solutions, 4)."""
+    total = counts.sum(axis=0)
+    found = {name: values[()] for name, values in metrics(total).items()}
+    result: Results = {
+        "solutions": len(counts),
+        "steps": float(total.sum()),
+        "wrong_steps": float(total[2] + total[3]),
+        **{name: float(value) for name, value in found.items()},
+    }
+    if intervals:
+        draws = np.random.default_rng(0).multinomial(len(counts), np.full(len(counts), 1 / len(counts)), RESAMPLES)
+        sampled = metrics(draws @ counts)
+        result["intervals"] = {
+            name: tuple(map(float, np.quantile(values, [0.025, 0.975]))) for name, values in sampled.items()
+        }
+    return result
+
+
+def metrics(counts: Array) -> dict[str, Array]:
+    """The metrics of counts of the shape (..., 4)."""
+    accepted, rejected, found, missed = np.moveaxis(counts, -1, 0)
+    return {
+        "prm_score": prm_score(counts),
+        "f1_right": f1(accepted, rejected, missed),
+        "f1_wrong": f1(found, missed, rejected),
+        "accuracy": (accepted + found) / np.maximum(counts.sum(axis=-1), 1.0),
+    }
+
+
+def prmbench_report(results: Results, scorer: str) -> str:
+    """The content of report.md."""
+    parts = [
+        f"# PRMBench of {scorer}",
+        f"{results['solutions']:,} solutions. PRMScore is the mean of the F1 of right and of wrong steps. Percent, "
+        "with 95% bootstrap intervals over solutions. MS has no wrong steps, so only its accuracy says anything.",
+    ]
+    head = ["class", "", "solutions", "wrong steps", "PRMScore", "F1 right", "F1 wrong", "accuracy of steps"]
+    for rule, found in results["rules"].items():
+        rows = [
+            class_row(name + (" (chosen here)" if rule == "chosen" and name == results["chosen_on"] else ""), own, name)
+            for name, own in ordered(found["classes"], list(PRMBENCH_CLASSES))
+        ]
+        rows.append(class_row("all", found["all"]))
+        if found["others"] is not None:
+            rows.append(class_row(f"all without {results['chosen_on']}", found["others"]))
+        parts += [f"## {RULES[rule].format(found['threshold'])}", table(head, rows)]
+    rows = [
+        [name, each, *(f"{100 * own[key]:.1f}" for key in ("prm_score", "f1_right", "f1_wrong", "accuracy"))]
+        for name, found in results["baselines"].items()
+        for each, own in ordered(found, list(PRMBENCH_CLASSES))
+    ]
+    head = ["baseline", "class", "PRMScore", "F1 right", "F1 wrong", "accuracy of steps"]
+    parts += ["## Without a scorer", table(head, rows), cost_sentence(results)]
+    return "\n\n".join(parts) + "\n"
+
+
+def class_row(label: str, found: Mapping[str, Any], name: str = "") -> list[str]:
+    scores = [with_interval(dict(found), key) for key in ("prm_score", "f1_right", "f1_wrong")]
+    return [
+        label,
+        PRMBENCH_CLASSES.get(name, ""),
+        f"{found['solutions']:,}",
+        f"{found['wrong_steps']:,.0f}",
+        *(scores if found["wrong_steps"] else [""] * len(scores)),
+        with_interval(dict(found), "accuracy"),
+    ]
+
+
+def prmbench_summary(results: Results) -> list[str]:
+    """A line for each way to set the threshold: PRMScore of each class, and of all steps together."""
+    lines = []
+    for rule, found in results["rules"].items():
+        own = [
+            f"{PRMBENCH_CLASSES[name]} {100 * each['prm_score']:.1f}"
+            for name, each in ordered(found["classes"], list(PRMBENCH_CLASSES))
+            if each["wrong_steps"]
+        ]
+        of_all = 100 * found["all"]["prm_score"]
+        lines.append(f"{rule} (threshold {found['threshold']:.4g}): {', '.join(own)}, all {of_all:.1f}")
+    return lines

@@ -1,0 +1,95 @@
+"""Chunk-reset reasoning (StepWiser; Xiong et al. 2025, arXiv 2508.19229, section 4.3).
+
+Each step is judged as soon as it is written. A rejected one is discarded and sampled again at the same place, up to
+`attempts` times; the last one is accepted whatever its score. So a trajectory goes on only from steps that the scorer
+accepts, and its tokens are those of one solution and of what was rejected. The paper does not say what follows its
+fifth attempt; accepting it is our reading.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from math import inf
+
+from treestar.search.config import ChunkResetConfig
+from treestar.search.expansion import Search, close
+from treestar.search.tree import Node
+
+__all__ = ["chunk_reset"]
+
+
+@dataclass(slots=True)
+class Growing:
+    """A trajectory in progress."""
+
+    end: Node
+    """The last accepted step; the root at first."""
+    attempt: int = 1
+    """The number of the next attempt at the step after it."""
+
+
+async def chunk_reset(search: Search[ChunkResetConfig]) -> str:
+    """Grow the trajectories, `in_flight` at a time; returns what ended it."""
+    config, root = search.config, search.tree.root
+    samples = config.samples or (1 if config.max_generated_tokens is None else inf)
+    most = samples if config.max_rollouts is None else min(samples, config.max_rollouts)
+    started = 0
+    growing: list[Growing] = []
+    while True:
+        if (spent := search.budget_spent()) is not None:
+            return spent
+        while len(growing) < config.in_flight and started < most:
+            started += 1
+            growing.append(Growing(root))
+        if not growing:
+            return "finished"
+        grown = await search.expand(Counter(each.end for each in growing), merge=False, keep_failures=True)
+        drawn = {growth.leaf: iter(growth.new) for growth in grown}
+        await search.score([child for growth in grown for child in growth.new if not has_failed(child)])
+        finished, going = [], []
+        for each in growing:
+            child = next(drawn[each.end], None)
+            if child is None:
+                give_up(each.end)
+                finished.append(each.end)
+            elif each.attempt < config.attempts and not is_accepted(child, config.accept_from):
+                reject(search, child)
+                going.append(Growing(each.end, each.attempt + 1))
+            elif child.terminal is None:
+                going.append(Growing(child))
+            else:
+                finished.append(child)
+        growing = going
+        search.stats.rollouts += len(finished)
+        await search.finish(finished)
+        if root.terminal is not None:
+            return "finished"
+        search.on_progress(search)
+
+
+def has_failed(child: Node) -> bool:
+    """Whether the step itself is no good: its code failed, or the token limit cut it off."""
+    return child.terminal in ("error", "truncated")
+
+
+def is_accepted(child: Node, accept_from: float) -> bool:
+    return not has_failed(child) and (child.score is None or child.score >= accept_from)
+
+
+def reject(search: Search[ChunkResetConfig], child: Node) -> None:
+    """Keep `child` in the tree as a discarded step, which nothing follows."""
+    assert child.step is not None
+    search.stats.rejected_tokens += child.step.tokens
+    was_closed = child.closed
+    child.terminal, child.answer = "rejected", None
+    if not was_closed:
+        close(child)
+
+
+def give_up(end: Node) -> None:
+    """End a trajectory that nothing can follow."""
+    if end.terminal is None:
+        end.terminal = "dead_end"
+        if not end.closed:
+            close(end)

@@ -1,0 +1,94 @@
+"""The mean score of the steps of right trajectories, by which a round can select (StepWiser, section 4.4).
+
+ROUND/judged.jsonl   a line for each right trajectory, written as soon as it is scored: a killed round does not ask
+                     the judge again
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from treestar.search import Tree
+from treestar.selfevolve.selection import Trajectory, TrajectoryKey, right_trajectories
+from treestar.storage.lines import appending, read_lines
+from treestar.types import Closable, Scorer, State
+
+__all__ = ["JUDGED", "judged_tokens", "step_scores"]
+
+JUDGED = "judged.jsonl"
+
+AT_ONCE = 32
+"""Trajectories that are scored at the same time."""
+
+
+async def step_scores(trees: Iterable[Tree], scorer: Scorer, folder: Path) -> dict[TrajectoryKey, float]:
+    """The mean score of the steps of each right trajectory, in [-1, 1]. Closes the scorer.
+
+    Args:
+        scorer: its value of a state is that of the last step.
+        folder: where finished scores are kept.
+
+    Raises:
+        TreestarError: the scorer failed, or the folder cannot be written.
+    """
+    known = dict(map(scored_from_json, read_rows(folder)))
+    places = asyncio.Semaphore(AT_ONCE)
+    try:
+        with appending(folder / JUDGED) as append:
+
+            async def score(trajectory: Trajectory) -> None:
+                async with places:
+                    row = await row_of(trajectory, scorer)
+                append(row)
+                known[trajectory.key] = row["score"]
+
+            wanted = {each.key: each for tree in trees for each in right_trajectories(tree)}
+            tasks = [asyncio.create_task(score(each)) for key, each in wanted.items() if key not in known]
+            try:
+                await asyncio.gather(*tasks)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+    finally:
+        if isinstance(scorer, Closable):
+            await scorer.close()
+    return known
+
+
+async def row_of(trajectory: Trajectory, scorer: Scorer) -> dict[str, Any]:
+    state = trajectory.state
+    ends = range(1, len(state.steps) + 1)
+    states = [State(state.problem, state.steps[:end], state.executions[:end], state.preamble_output) for end in ends]
+    scores = await scorer.score(states)
+    problem_id, seed, node = trajectory.key
+    return {
+        "problem_id": problem_id,
+        "seed": seed,
+        "node": node,
+        "score": fmean(scores.values),
+        "judged_tokens": scores.generated_tokens,
+    }
+
+
+def read_rows(folder: Path) -> list[dict[str, Any]]:
+    path = folder / JUDGED
+    return list(read_lines(path, checked, "a scored trajectory")) if path.exists() else []
+
+
+def checked(row: dict[str, Any]) -> dict[str, Any]:
+    scored_from_json(row)
+    return row
+
+
+def scored_from_json(row: dict[str, Any]) -> tuple[TrajectoryKey, float]:
+    return (row["problem_id"], row["seed"], row["node"]), float(row["score"])
+
+
+def judged_tokens(folder: Path) -> int:
+    """The tokens that the judge generated for a round's selection."""
+    return sum(row["judged_tokens"] for row in read_rows(folder))
