@@ -6,7 +6,7 @@ Resampling is over problems: average the samples and seeds of each problem befor
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import comb
+from math import comb, sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 __all__ = [
     "RESAMPLES",
     "McNemar",
+    "binomial_interval",
     "bootstrap_intervals",
     "brier_score",
     "expected_calibration_error",
@@ -34,6 +35,29 @@ def standard_error(values: Sequence[float] | Values) -> float:
     """The standard error of the mean, 0 for a single value."""
     array = np.asarray(values, dtype=float)
     return float(array.std(ddof=1) / np.sqrt(len(array))) if len(array) > 1 else 0.0
+
+
+def binomial_interval(successes: int, trials: int, z: float = 1.96) -> tuple[float, float]:
+    """The ends of Wilson's score interval for a probability, from a count of successes (Wilson 1927).
+
+    Unlike the normal interval it stays within [0, 1] and is not empty at 0 and at 1. Without trials it is (0, 1).
+
+    Args:
+        z: standard errors on each side; 1.96 for 95%.
+
+    Raises:
+        ValueError: the counts are negative, or there are more successes than trials.
+    """
+    if not 0 <= successes <= trials:
+        raise ValueError(f"{successes} of {trials} is not a count of successes")
+    if trials == 0:
+        return 0.0, 1.0
+    rate, spread = successes / trials, z * z / trials
+    center = (rate + spread / 2) / (1 + spread)
+    margin = sqrt(spread * (rate * (1 - rate) + spread / 4)) / (1 + spread)
+    # At 0 and 1 the ends are exact; arithmetic would leave them a rounding error away.
+    low = 0.0 if successes == 0 else max(0.0, center - margin)
+    return low, 1.0 if successes == trials else min(1.0, center + margin)
 
 
 def bootstrap_intervals(values: Values, seed: int = 0, level: float = 0.95) -> Values:
