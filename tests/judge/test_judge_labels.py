@@ -59,8 +59,8 @@ def test_from_nothing_only_progress_is_positive(rule: LabelConfig) -> None:
     assert is_positive(1 / 16, 0.0, rule)
 
 
-@given(values, values, rules)
-def test_a_chunk_after_which_nothing_succeeds_is_negative(_: float, before: float, rule: LabelConfig) -> None:
+@given(values, rules)
+def test_a_chunk_after_which_nothing_succeeds_is_negative(before: float, rule: LabelConfig) -> None:
     assert not is_positive(0.0, before, rule)
 
 

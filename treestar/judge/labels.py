@@ -1,8 +1,8 @@
 """Labels of chunks from the success of completions (StepWiser, arXiv 2508.19229, section 3.2).
 
 Q(chunk i) is the probability that the policy, going on after chunk i, ends in a right answer; it is estimated from M
-completions. Q before the first chunk is the problem's pass rate. A chunk is labeled positive or negative by one of three
-rules:
+completions. Q before the first chunk is the problem's pass rate. A chunk is labeled positive or negative by one of
+three rules:
 
     abs_q           positive if Q_i > 0
     rel_effective   positive if Q_i + alpha * (best_of(Q_i) - best_of(Q_(i-1))) > 0,  best_of(Q) = 1 - (1 - Q)^n
@@ -22,7 +22,6 @@ from random import Random
 from typing import Literal, NamedTuple, TypeVar
 
 from treestar.config.checks import check_choice, check_number, check_whole
-from treestar.statistics import binomial_interval
 
 __all__ = ["Estimate", "LabelConfig", "LabelRule", "balanced", "best_of", "is_positive", "labels_of", "ratio"]
 
@@ -37,8 +36,8 @@ class LabelConfig:
     billion it takes gamma .7 and alpha .8."""
 
     rule: LabelRule = "rel_ratio"
-    """`abs_q`: positive while the solution can still succeed. `rel_effective`: the value, and alpha times what the chunk
-    adds to best-of-n. `rel_ratio`: the value divided by the value before the chunk."""
+    """`abs_q`: positive while the solution can still succeed. `rel_effective`: the value, and alpha times what the
+    chunk adds to best-of-n. `rel_ratio`: the value divided by the value before the chunk."""
     gamma: float = 0.8
     """For `rel_ratio`: the ratio that a positive chunk exceeds."""
     alpha: float = 0.4
@@ -67,6 +66,8 @@ class Estimate(NamedTuple):
     def interval(self) -> tuple[float, float]:
         """The ends of its 95% interval (Wilson). With 16 completions it is about .45 wide at Q = 1/2, so a ratio near
         gamma is often a matter of luck: keep Q, not only the label."""
+        from treestar.statistics import binomial_interval  # loads numpy
+
         return binomial_interval(self.right, self.completions)
 
 
