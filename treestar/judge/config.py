@@ -1,0 +1,64 @@
+"""The settings of a judge's data, as dataclasses that validate themselves. Command-line options and fields of jobs come
+from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from treestar.config.checks import check_number, check_whole
+from treestar.judge.labels import LabelConfig
+from treestar.search.config import SamplesConfig
+
+__all__ = ["AnnotationConfig", "ResponsesConfig"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponsesConfig:
+    """How the policy's solutions are sampled."""
+
+    responses: int = 16
+    """Solutions sampled of each problem, which give its pass rate. Problems that are always or never solved are
+    dropped."""
+    temperature: float = 1.0
+    """Of all sampling."""
+    max_depth: int | None = None
+    """Maximum number of steps per solution; by default what suits the step format."""
+    max_step_tokens: int | None = None
+    """Maximum number of tokens per step; by default what suits the step format."""
+    seed: int = 0
+    """Seed of all random draws."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError that names the field, the value and what is allowed."""
+        check_whole(self, "responses", at_least=2)
+        check_whole(self, "max_depth", "max_step_tokens")
+        check_number(self, "temperature", above=0)
+
+    def sampling(self, count: int) -> SamplesConfig:
+        """A search of `count` solutions by the policy as it is: nothing else changes its probabilities."""
+        return SamplesConfig(
+            samples=count,
+            in_flight=count,
+            temperature=self.temperature,
+            top_p=1.0,
+            top_k=0,
+            min_p=0.0,
+            max_depth=self.max_depth,
+            max_step_tokens=self.max_step_tokens,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnnotationConfig(ResponsesConfig, LabelConfig):
+    """How solutions are sampled and their chunks are labeled by completions (StepWiser, arXiv 2508.19229)."""
+
+    completions: int = 16
+    """Completions from the end of each chunk, M."""
+    trajectories: int = 4
+    """Maximum number of solutions of each problem whose chunks are labeled; wrong and right ones in turns."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError that names the field, the value and what is allowed."""
+        ResponsesConfig.__post_init__(self)
+        LabelConfig.__post_init__(self)
+        check_whole(self, "completions", "trajectories")
