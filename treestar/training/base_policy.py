@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,8 @@ class Base:
     """As in its folder; training changes the config of the loaded model."""
     tokenizer: Any
     step_format: StepFormat
+    entries: Mapping[str, Any] = field(default_factory=dict)
+    """Further entries of the config.json of the policy that it becomes."""
 
 
 def load_base(name: str, step_format: FormatName | None) -> Base:
@@ -72,6 +74,8 @@ def write_policy(base: Base, folder: Path) -> None:
     folder.rename(trained)
     config = load_config(base.path)
     config.treestar_format = base.step_format.name
+    for name, value in base.entries.items():
+        setattr(config, name, value)
     dtype = config.dtype or torch.float32
     if is_adapter(str(trained)):
         whole = load_causal_model(base.path, config=config, dtype=torch.float32)

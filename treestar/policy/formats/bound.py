@@ -19,8 +19,10 @@ class BoundFormat(RStarFormat):
     name: FormatName = "bound"
 
     def prompt(self, state: State) -> str:
-        question = binding_of(state.problem.question).question
-        return f"<|user|>:\n{question}\n<|assistant|>: {OPENING}{trajectory_text(state)}"
+        return f"<|user|>:\n{self.question(state.problem)}\n<|assistant|>: {OPENING}{trajectory_text(state)}"
+
+    def question(self, problem: Problem) -> str:
+        return binding_of(problem.question).question
 
     def stop_strings(self, state: State) -> tuple[str, ...]:
         return END_OF_STEP, END_OF_CODE

@@ -134,6 +134,10 @@ class StepFormat(ABC):
         """Strings that end the next step; by default the ending tags."""
         return tuple(ENDINGS)
 
+    def question(self, problem: Problem) -> str:
+        """The problem's question as the policy reads it; by default unchanged."""
+        return problem.question
+
     def preamble(self, problem: Problem) -> str:
         """Python to run before the first step; none by default."""
         return ""

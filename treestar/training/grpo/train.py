@@ -34,14 +34,14 @@ from treestar.training.run import (
     process_count,
     train,
 )
-from treestar.types import Problem, TreestarError
+from treestar.types import Closable, Executor, Problem, TreestarError, Verifier
 from treestar.verifier import AnswerVerifier
 from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
 
 if TYPE_CHECKING:
     from treestar.training.grpo.trainer import PolicyGRPOTrainer
 
-__all__ = ["train_grpo"]
+__all__ = ["check_grpo", "train_grpo", "train_grpo_on"]
 
 SAMPLINGS_PER_CHECKPOINT = 10
 
@@ -82,27 +82,64 @@ def train_grpo(
         TreestarError: a package is missing, the policy cannot be loaded, the problems cannot be learned from, a reward
             failed, `out` contains another run, or training diverged.
     """
-    config, out, held_out = config or GRPOConfig(), Path(out), held_out or {}
-    check_package("trl")
+    config, out = config or GRPOConfig(), Path(out)
     check_problems(problems)
+    check_grpo(out, resume)
+    return train_grpo_on(
+        load_base(policy, config.step_format),
+        problems,
+        out,
+        config,
+        SandboxExecutor(sandbox or SandboxConfig()),
+        AnswerVerifier(),
+        held_out=held_out or {},
+        evaluate_every=evaluate_every,
+        evaluation_samples=evaluation_samples,
+        on_progress=on_progress,
+    )
+
+
+def check_grpo(out: Path, resume: bool) -> None:
+    """Raises TreestarError if a package is missing or `out` contains something that must not be overwritten."""
+    check_package("trl")
     check_folder(out, resume)
-    functions = reward_functions(config)
-    base = load_base(policy, config.step_format)
-    settings = {"policy": policy, "evaluation": [evaluate_every, evaluation_samples], **asdict(config)}
+
+
+def train_grpo_on(
+    base: Base,
+    problems: Sequence[Problem],
+    out: Path,
+    config: GRPOConfig,
+    executor: Executor,
+    verifier: Verifier,
+    *,
+    held_out: HeldOut,
+    evaluate_every: int,
+    evaluation_samples: int = 0,
+    on_progress: Callable[[GRPOProgress], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Train `base`; as `train_grpo`, which loads it.
+
+    Args:
+        executor: runs the steps, and is closed at the end.
+        verifier: decides which trajectories are right; closed too, where it can be.
+    """
+    settings = {"policy": base.name, "evaluation": [evaluate_every, evaluation_samples], **asdict(config)}
     counts = {"problems": len(problems), "held_out": sum(map(len, held_out.values()))}
     report = {"settings": settings, "fingerprint": fingerprint(problems, held_out), "data": counts}
 
     with ExitStack() as opened:
         loop = asyncio.new_event_loop()
         opened.callback(loop.close)
-        executor, verifier = SandboxExecutor(sandbox or SandboxConfig()), AnswerVerifier()
         for part in (executor, verifier):
-            opened.callback(lambda part: loop.run_until_complete(part.close()), part)
+            if isinstance(part, Closable):
+                opened.callback(lambda part: loop.run_until_complete(part.close()), part)
+        functions = reward_functions(config)
 
         def make_trainer() -> PolicyGRPOTrainer:
             trainer = trainer_of(base, len(problems), out, config)
             writer = TransformersPolicy(
-                trainer.model, base.tokenizer, base.step_format, policy, prefix_cache_bytes=PREFIX_CACHE_BYTES
+                trainer.model, base.tokenizer, base.step_format, base.name, prefix_cache_bytes=PREFIX_CACHE_BYTES
             )
             own = Components(OwnTokensPolicy(writer, config.max_tokens), executor, verifier)
             usual = Components(writer, executor, verifier)
