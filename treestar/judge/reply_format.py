@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from treestar.policy.formats import ChatTemplate, FormatName, Message, StepFormat
+from typing import Any
+
+from treestar.policy.formats import ChatTemplate, FormatName, Message, Piece, StepFormat
+from treestar.policy.formats.templates import template_of
 from treestar.types import State, Step
 
-__all__ = ["ReplyFormat"]
+__all__ = ["ReplyFormat", "reply_template"]
 
 
 class ReplyFormat(StepFormat):
@@ -30,8 +33,21 @@ class ReplyFormat(StepFormat):
     def prompt(self, state: State) -> str:
         return self.template(self.messages(state)) + self.reply(state)
 
+    def pieces(self, state: State) -> list[Piece]:
+        opening = Piece(self.template(self.messages(state)))
+        return [opening, *(Piece(step.text, step.token_ids) for step in state.steps)]
+
+    def written(self, step: Step) -> str:
+        return step.text
+
     def stop_strings(self, state: State) -> tuple[str, ...]:
         return ()
 
     def parse(self, state: State, text: str, ended: bool) -> Step:
         return Step(text, ending="answer" if ended else "truncated")
+
+
+def reply_template(tokenizer: Any, thinks: bool) -> ChatTemplate:
+    """The template of a judge's prompts. One that can render either way is told whether the model `thinks`."""
+    switch = "enable_thinking" in str(tokenizer.chat_template)
+    return template_of(tokenizer, **({"enable_thinking": thinks} if switch else {}))

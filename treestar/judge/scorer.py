@@ -13,17 +13,16 @@ from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from itertools import accumulate
 from math import exp
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from treestar.judge.prompt import judge_prompt, verdict_of, verdict_place
-from treestar.judge.reply_format import ReplyFormat
+from treestar.judge.reading import question_and_chunks, special_texts
+from treestar.judge.reply_format import ReplyFormat, reply_template
 from treestar.judge.settings import JudgeSettings
 from treestar.policy import LanguageModelPolicy, OpenAIPolicy
 from treestar.policy.backends.openai_probe import named_way
-from treestar.policy.formats import ChatTemplate, plain_template
-from treestar.policy.formats.templates import template_of
+from treestar.policy.formats import plain_template
 from treestar.ppm.public.aggregate import Aggregate, aggregated
-from treestar.ppm.public.texts import step_texts, without_marks
 from treestar.types import (
     Closable,
     ContextOverflow,
@@ -78,7 +77,8 @@ class JudgeScorer:
         parts = ["judge", *([] if self.analysis else ["no analysis"]), f"{self.votes} verdicts" * (self.votes > 1)]
         # Results are resumed by this name, and depend on all of these.
         self.name = f"{policy.name} ({', '.join(filter(None, [*parts, aggregate]))})"
-        self.foreign = special_texts(policy)
+        tokenizer = getattr(policy, "tokenizer", None)
+        self.foreign = () if tokenizer is None else special_texts(tokenizer)
         self.known: OrderedDict[bytes, Judgment] = OrderedDict()
         """By the digest of a prompt with its whole history; least recently used first."""
 
@@ -88,7 +88,7 @@ class JudgeScorer:
         Raises:
             TreestarError: the backend failed.
         """
-        cleaned = [(self.cleaned(state.problem.question), self.chunks(state)) for state in states]
+        cleaned = [question_and_chunks(state, self.policy.format, self.foreign) for state in states]
         wanted = {
             self.key(question, chunks[:count]): (question, chunks[:count])
             for question, chunks in cleaned
@@ -131,17 +131,9 @@ class JudgeScorer:
                 continue
             return judgment_of(proposal)
 
-    def chunks(self, state: State) -> list[str]:
-        """The texts of the steps that are not blank, as public reward models read them."""
-        return [self.cleaned(text) for text in step_texts(state) if text]
-
     def counts(self, chunks: Sequence[str]) -> range:
         """For each judgment that a state's value depends on, the number of chunks up to the judged one."""
         return range(len(chunks) if self.aggregate is None else 1, len(chunks) + 1) if chunks else range(0)
-
-    def cleaned(self, text: str) -> str:
-        """`text` without the tokens that structure a conversation of this model."""
-        return without_marks(text, self.foreign)
 
     def key(self, question: str, chunks: Sequence[str]) -> bytes:
         return digest(judge_prompt(question, chunks[:-1], chunks[-1], self.analysis))
@@ -168,10 +160,7 @@ class JudgeScorer:
 def replying(policy: LanguageModelPolicy) -> LanguageModelPolicy:
     """The policy, writing whole replies to single messages in its own chat template."""
     tokenizer = getattr(policy, "tokenizer", None)
-    template: ChatTemplate = plain_template
-    if tokenizer is not None:
-        switch = "enable_thinking" in str(tokenizer.chat_template)
-        template = template_of(tokenizer, **({"enable_thinking": thinks(policy)} if switch else {}))
+    template = plain_template if tokenizer is None else reply_template(tokenizer, thinks(policy))
     writer = policy.writing(ReplyFormat(template))
     if isinstance(writer, OpenAIPolicy):
         # A question and its reply are what /chat/completions is for: nothing has to be found out.
@@ -198,15 +187,6 @@ def judge_sampling(policy: LanguageModelPolicy, settings: JudgeSettings) -> Samp
         min_p=own.min_p,
         token_log_probabilities=settings.votes == 1,
     )
-
-
-def special_texts(policy: LanguageModelPolicy) -> tuple[str, ...]:
-    """The texts that the policy's tokenizer reads as special tokens; () if it is not at hand."""
-    tokenizer: Any = getattr(policy, "tokenizer", None)
-    if tokenizer is None:
-        return ()
-    added = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
-    return tuple(filter(None, {*added, *tokenizer.all_special_tokens}))
 
 
 def judgment_of(proposal: Proposal) -> Judgment:

@@ -18,8 +18,8 @@ JudgeMode = Literal["grpo", "direct", "rejection", "discriminative"]
 @dataclass(frozen=True, kw_only=True)
 class JudgeGRPOConfig(GRPOConfig):
     """The reinforcement of a judge. Its "problems" are prompts about one chunk each, and a trajectory is one reply. The
-    paper has 1,024 prompts a step in 4 updates, groups of 4, 800 steps, a learning rate of 1e-6 for 7 billion parameters
-    and replies of up to 3,096 tokens."""
+    paper has 1,024 prompts a step in 4 updates, groups of 4, 800 steps, a learning rate of 1e-6 for 7 billion
+    parameters and replies of up to 3,096 tokens."""
 
     problems_per_step: int = 64
     """Prompts whose replies are sampled together, in all processes."""
@@ -41,9 +41,9 @@ class JudgeTrainingConfig:
     """How a judge is trained on labeled chunks (StepWiser, arXiv 2508.19229, section 3.3)."""
 
     mode: JudgeMode = "grpo"
-    """`grpo`: an analysis, then the verdict, by reinforcement. `direct`: the verdict alone, by reinforcement; no verdict
-    costs 1. `rejection`: fine-tuning on the base's own right replies. `discriminative`: fine-tuning to answer each chunk
-    with + or -."""
+    """`grpo`: an analysis, then the verdict, by reinforcement. `direct`: the verdict alone, by reinforcement; no
+    verdict costs 1. `rejection`: fine-tuning on the base's own right replies. `discriminative`: fine-tuning to answer
+    each chunk with + or -."""
     rule: LabelRule | None = None
     """Label the chunks anew by this rule, from their stored values; by default the labels as they are stored."""
     gamma: float = 0.8

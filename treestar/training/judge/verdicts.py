@@ -7,46 +7,19 @@ from dataclasses import replace
 from typing import Any
 
 from treestar.judge.prompt import VERDICTS, verdict_of
-from treestar.policy.formats import ChatTemplate, FormatName, Message, Piece, StepFormat
+from treestar.judge.reply_format import ReplyFormat
 from treestar.types import Execution, Interpreter, Problem, Snapshot, State, Step
 
 __all__ = ["NothingRuns", "SameVerdict", "VerdictFormat", "missing_verdict"]
 
 
-class VerdictFormat(StepFormat):
-    """One message of the user, the question of the state's problem, and the reply up to its end.
-
-    Args:
-        template: renders the message.
-    """
-
-    name: FormatName = "cot"
-    keeps_tokens = True
-
-    def __init__(self, template: ChatTemplate) -> None:
-        self.template = template
-
-    def messages(self, state: State) -> list[Message]:
-        return [{"role": "user", "content": state.problem.question}]
-
-    def prompt(self, state: State) -> str:
-        return self.template(self.messages(state)) + "".join(step.text for step in state.steps)
-
-    def pieces(self, state: State) -> list[Piece]:
-        opening = Piece(self.template(self.messages(state)))
-        return [opening, *(Piece(step.text, step.token_ids) for step in state.steps)]
-
-    def written(self, step: Step) -> str:
-        return step.text
-
-    def stop_strings(self, state: State) -> tuple[str, ...]:
-        return ()
+class VerdictFormat(ReplyFormat):
+    """A reply that has ended is an answer if its verdict is clear."""
 
     def parse(self, state: State, text: str, ended: bool) -> Step:
-        if not ended:
-            return Step(text, ending="truncated")
-        verdict = verdict_of(text)
-        return Step(text, ending="answer", answer=None if verdict is None else VERDICTS[verdict])
+        step = super().parse(state, text, ended)
+        verdict = verdict_of(text) if ended else None
+        return step if verdict is None else replace(step, answer=VERDICTS[verdict])
 
 
 class SameVerdict:
@@ -82,7 +55,3 @@ class NothingRun:
 def missing_verdict(answers: Sequence[str | None], **_: Any) -> list[float]:
     """A reward: -1 for a reply without a clear verdict, else 0."""
     return [-1.0 if answer is None else 0.0 for answer in answers]
-
-
-def with_verdict(problem: Problem, label: bool) -> Problem:
-    return replace(problem, answer=VERDICTS[label])
