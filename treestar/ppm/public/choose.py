@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 from treestar.ppm.public.blank_line_prm import MathPSA, VersaPRM
 from treestar.ppm.public.checkpoint import Checkpoint
@@ -18,9 +19,12 @@ from treestar.ppm.public.token_classifiers import TRLPRM, PurePRM
 from treestar.ppm.public.whole_answers import RewardModel, YesNoVerifier
 from treestar.types import TreestarError
 
-__all__ = ["CONVENTIONS", "kind_of"]
+__all__ = ["CONVENTIONS", "KIND_KEY", "kind_of"]
 
 VALUE_HEAD = "value_head.bin"
+
+KIND_KEY = "treestar_scorer_kind"
+"""The entry of a config.json that names the convention, which this project's trainings write."""
 
 CONVENTIONS: Mapping[ScorerKind, type[Convention]] = {
     convention.kind: convention
@@ -51,6 +55,8 @@ def kind_of(checkpoint: Checkpoint) -> ScorerKind:
     Raises:
         TreestarError: nothing recognizes it.
     """
+    if (written := checkpoint.config.get(KIND_KEY)) in CONVENTIONS:
+        return cast(ScorerKind, written)
     if is_own(checkpoint):
         return OWN_KIND
     for kind, convention in CONVENTIONS.items():

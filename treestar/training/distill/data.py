@@ -18,7 +18,7 @@ from typing import Any
 
 from treestar.policy.formats import RetrievalFormat, StepFormat
 from treestar.training.distill.config import STEP_KINDS, StepKind
-from treestar.training.sft.data import NO_LOSS, SFTData, TokenRow, tokenize_prompt
+from treestar.training.sft.data import SFTData, TokenRow, reply_row
 from treestar.types import State, TreestarError
 
 __all__ = ["StepText", "prepare_steps", "step_texts"]
@@ -79,9 +79,4 @@ def prepare_steps(
 
 
 def token_row(tokenizer: Any, text: StepText) -> TokenRow:
-    read, _ = tokenize_prompt(tokenizer, text.read)
-    written = tokenizer(text.written, add_special_tokens=False, verbose=False)["input_ids"]
-    if text.ends and tokenizer.eos_token_id is not None:
-        written = [*written, tokenizer.eos_token_id]
-    labels = (*[NO_LOSS] * len(read), *written)
-    return TokenRow((*read, *written), labels, STEP_KINDS.index(text.kind))
+    return reply_row(tokenizer, text.read, text.written, text.ends, STEP_KINDS.index(text.kind))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Literal
 
 from treestar.config.checks import check_choice, check_number, check_whole, invalid
@@ -27,6 +27,11 @@ class JudgeGRPOConfig(GRPOConfig):
     """Replies to a prompt that are learned from."""
     updates: int = 4
     """Optimizer steps that the replies of a sampling are divided into."""
+
+    def for_replies(self) -> GRPOConfig:
+        """These settings with trajectories of one step."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return GRPOConfig(**{**values, "max_depth": 1, "max_step_tokens": self.max_tokens})
 
     def __post_init__(self) -> None:
         """Raises ValueError that names the field, the value and what is allowed."""
@@ -56,6 +61,8 @@ class JudgeTrainingConfig:
     """Draw as many chunks of the more frequent label as there are of the other."""
     held_out: float = 0.05
     """Share of the problems whose chunks are only measured with."""
+    evaluated: int = 200
+    """Maximum number of held-out chunks that are measured with; half of them are positive."""
     evaluate_every: int = 40
     """For reinforcement: steps from one evaluation on held-out chunks to the next."""
     min_prompt_tokens: int = 1
@@ -78,8 +85,14 @@ class JudgeTrainingConfig:
         check_choice(self, "mode", "rule")
         check_number(self, "gamma", "alpha", at_least=0)
         check_number(self, "held_out", at_least=0, below=1)
-        check_whole(self, "best_of", "evaluate_every", "max_prompt_tokens", "replies", "replies_kept")
+        check_whole(self, "best_of", "evaluated", "evaluate_every", "max_prompt_tokens", "replies", "replies_kept")
         check_whole(self, "min_prompt_tokens", at_least=0)
+
+    def within(self, context: int) -> JudgeTrainingConfig:
+        """These settings for a model of that many tokens: a reply has at most half of them, and a prompt the rest."""
+        reply = min(self.grpo.max_tokens, context // 2)
+        prompt = min(self.max_prompt_tokens, context - reply)
+        return replace(self, max_prompt_tokens=prompt, grpo=replace(self.grpo, max_tokens=reply))
 
     @property
     def labels(self) -> LabelConfig | None:

@@ -15,7 +15,17 @@ from typing import Any
 from treestar.policy.formats import PARAGRAPH, StepFormat, missing_bos
 from treestar.types import State, TreestarError
 
-__all__ = ["NO_LOSS", "SFTData", "SFTRow", "TokenRow", "prepare", "token_rows", "tokenize", "tokenize_prompt"]
+__all__ = [
+    "NO_LOSS",
+    "SFTData",
+    "SFTRow",
+    "TokenRow",
+    "prepare",
+    "reply_row",
+    "token_rows",
+    "tokenize",
+    "tokenize_prompt",
+]
 
 NO_LOSS = -100
 """The label of a token without a loss: the policy only reads it."""
@@ -155,6 +165,19 @@ def token_rows(tokenizer: Any, step_format: StepFormat, trajectory: State) -> li
     if any(label != NO_LOSS for label in labels):
         rows.insert(0, TokenRow(tuple(tokens), tuple(labels)))
     return rows
+
+
+def reply_row(tokenizer: Any, read: str, written: str, ends: bool = True, task: int = 0) -> TokenRow:
+    """A prompt and what the policy writes after it, tokenized apart, as when it is generated.
+
+    Args:
+        ends: the policy ends its reply there.
+    """
+    before, _ = tokenize_prompt(tokenizer, read)
+    after, _ = tokenize(tokenizer, written)
+    if ends and tokenizer.eos_token_id is not None:
+        after = [*after, tokenizer.eos_token_id]
+    return TokenRow((*before, *after), (*[NO_LOSS] * len(before), *after), task)
 
 
 def tokenize_prompt(tokenizer: Any, text: str) -> tuple[list[int], list[int]]:

@@ -88,23 +88,26 @@ def train_on(
     on_progress: Callable[[TrainingProgress], None],
     making: Callable[..., PolicyTrainer] | None = None,
     history: Callable[[PolicyTrainer], dict[str, Any]] = lambda _: {},
+    finish: Callable[[Path], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Fine-tune `base` on tokens; as `train_policy`, which makes them from trajectories.
 
     Args:
         making: makes another trainer than a `PolicyTrainer`, from the same arguments.
         history: more entries for the report, from the trainer at the end.
+        finish: changes the folder of the trained model before it is moved into place.
     """
     if is_main_process():
         on_data(data)
     settings = {"base": base.name, **asdict(config)}
     report = {"settings": settings, "fingerprint": data.fingerprint, "data": data.to_json()}
 
-    def finish(trainer: Any, folder: Path) -> dict[str, Any]:
+    def write(trainer: Any, folder: Path) -> dict[str, Any]:
         write_policy(base, folder)
+        finish(folder)
         return history(trainer)
 
-    return train(lambda: make_trainer(base, data, out, config, on_progress, making), out, report, "rows", finish)
+    return train(lambda: make_trainer(base, data, out, config, on_progress, making), out, report, "rows", write)
 
 
 def make_trainer(
