@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from random import Random
 
 from support.scripted import ExactVerifier, ScriptedExecutor, ScriptedPolicy
+from support.tiny_model import save_tiny_model
 
 from treestar.judge.annotate import Annotated, annotate
 from treestar.judge.config import AnnotationConfig
 from treestar.search import Components
+from treestar.training.judge.data import Example
 from treestar.types import Execution, Problem, State, Step
 
 LENGTH = 3
@@ -75,3 +78,20 @@ async def annotated(
 ) -> Annotated:
     parts = components or walking()
     return await annotate(problems, lambda _: parts, folder, config, {"policy": "walk"}, concurrency=4)
+
+
+def examples_of_walks(problems: int) -> list[Example]:
+    """For each problem a chunk `a` with a positive label and a chunk `b` with a negative one, after one letter."""
+    return [
+        Example((problem.id, 0, place), walked(letters, problem=problem), letters[-1] == "a")
+        for problem in walks(problems)
+        for place, letters in enumerate(("aa", "ab"))
+    ]
+
+
+def save_long_tiny_model(folder: Path, context: int = 2048) -> str:
+    """The tiny model with room for a judge's prompt, whose tokens are bytes."""
+    save_tiny_model(folder, max_position_embeddings=context)
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"model_max_length": context}))
+    return str(folder)

@@ -23,6 +23,7 @@ from treestar.storage.settings import check_same_settings
 from treestar.types import TreestarError
 
 __all__ = [
+    "REPORT",
     "FineTuningConfig",
     "OptimizationConfig",
     "Optimizer",

@@ -3,6 +3,7 @@
 from treestar.policy.formats.bound import BoundFormat
 from treestar.policy.formats.chat import ChatFormat
 from treestar.policy.formats.choose import step_format_for, step_format_named
+from treestar.policy.formats.chunk import CHUNK, END_OF_CHUNK, ChunkFormat
 from treestar.policy.formats.code import CodeFormat
 from treestar.policy.formats.cot import CotFormat
 from treestar.policy.formats.families import FAMILIES, INSTRUCT, Family, family_named
@@ -32,8 +33,10 @@ from treestar.policy.formats.tir import TirFormat
 
 __all__ = [
     "ANSWER",
+    "CHUNK",
     "ENDINGS",
     "END_OF_ANSWER",
+    "END_OF_CHUNK",
     "END_OF_CODE",
     "END_OF_OUTPUT",
     "END_OF_STEP",
@@ -45,6 +48,7 @@ __all__ = [
     "BoundFormat",
     "ChatFormat",
     "ChatTemplate",
+    "ChunkFormat",
     "CodeFormat",
     "CotFormat",
     "Family",

@@ -8,6 +8,7 @@ from typing import Any
 
 from treestar.policy.formats.bound import BoundFormat
 from treestar.policy.formats.chat import ChatFormat
+from treestar.policy.formats.chunk import ChunkFormat
 from treestar.policy.formats.code import CodeFormat
 from treestar.policy.formats.cot import CotFormat
 from treestar.policy.formats.families import INSTRUCT, Family, family_of
@@ -30,6 +31,7 @@ FORMATS: dict[str, Making] = {
     "cot": CotFormat,
     "tir": TirFormat,
     "thinking": ThinkingFormat,
+    "chunk": lambda template, family, _, context: ChunkFormat(template, family, context),
     "code": CodeFormat,
     "retrieval": lambda template, family, _, context: RetrievalFormat(template, family, context),
 }

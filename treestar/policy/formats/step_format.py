@@ -35,7 +35,7 @@ __all__ = [
     "written_text",
 ]
 
-FormatName = Literal["rstar", "chat", "bound", "cot", "tir", "thinking", "code", "retrieval"]
+FormatName = Literal["rstar", "chat", "bound", "cot", "tir", "thinking", "chunk", "code", "retrieval"]
 
 END_OF_STEP = "<end_of_step>"
 END_OF_CODE = "<end_of_code>"

@@ -16,6 +16,8 @@ from typing import Any
 
 from treestar.judge.load import ANALYSIS_KEY
 from treestar.policy.backends.transformers import context_length
+from treestar.storage.files import read_json
+from treestar.storage.settings import check_same_settings
 from treestar.training.base_policy import Base, load_base
 from treestar.training.grpo.evaluation import HeldOut
 from treestar.training.grpo.progress import GRPOProgress
@@ -33,7 +35,7 @@ from treestar.training.judge.data import (
 from treestar.training.judge.discriminative import SCORED_AS, discriminative_rows, write_template
 from treestar.training.judge.rejection import REPLIES, right_replies
 from treestar.training.judge.verdicts import NothingRuns, SameVerdict, VerdictFormat
-from treestar.training.run import TrainingProgress, check_folder, is_main_process
+from treestar.training.run import REPORT, TrainingProgress, check_folder, is_main_process
 from treestar.training.sft.data import SFTData, TokenRow, reply_row
 from treestar.training.sft.train import check_training, longest_row, train_on
 from treestar.types import TreestarError
@@ -118,13 +120,19 @@ def check(out: Path, config: JudgeTrainingConfig, resume: bool) -> None:
 def start_cold(
     base: Base, replies: Sequence[tuple[str, str]], out: Path, config: JudgeTrainingConfig, listener: Listener
 ) -> None:
-    """Fine-tune on given replies, unless that is done."""
+    """Fine-tune on given replies, unless that is done.
+
+    Raises:
+        TreestarError: it was done with other replies.
+    """
     folder = out / COLD_START
+    data = fitting(base, reply_rows(Prompts(base, config.analysis), replies), config)
     if (folder / "config.json").exists():
+        done = {"analyses": read_json(folder / REPORT)["fingerprint"]}
+        check_same_settings(folder, done, {"analyses": data.fingerprint}, "use the same analyses")
         return
     check_folder(folder, resume=True)
-    prompts = Prompts(base, config.analysis)
-    fine_tune(base, reply_rows(prompts, replies), folder, config, listener)
+    fine_tune(base, data, folder, config, listener)
 
 
 def discriminate(
@@ -136,7 +144,7 @@ def discriminate(
     def finish(folder: Path) -> None:
         write_template(folder)
 
-    return fine_tune(replace(base, entries=SCORED_AS), rows, out, config, listener, finish)
+    return fine_tune(replace(base, entries=SCORED_AS), fitting(base, rows, config), out, config, listener, finish)
 
 
 def imitate(base: Base, data: JudgeData, out: Path, config: JudgeTrainingConfig, listener: Listener) -> dict[str, Any]:
@@ -145,7 +153,7 @@ def imitate(base: Base, data: JudgeData, out: Path, config: JudgeTrainingConfig,
     problems = as_problems(data.training)
     say = listener.say if is_main_process() else lambda _: None
     replies = right_replies(problems, base.name, prompts.template, out / REPLIES.name, config, say)
-    return fine_tune(base, reply_rows(prompts, replies), out, config, listener)
+    return fine_tune(base, fitting(base, reply_rows(prompts, replies), config), out, config, listener)
 
 
 def reinforce(
@@ -179,20 +187,24 @@ def reinforce(
 
 def fine_tune(
     base: Base,
-    rows: Sequence[TokenRow],
+    data: SFTData,
     out: Path,
     config: JudgeTrainingConfig,
     listener: Listener,
     finish: Callable[[Path], None] = lambda _: None,
 ) -> dict[str, Any]:
-    limit = longest_row(base, config.sft)
-    fitting = [row for row in rows if len(row.ids) <= limit]
-    if not fitting:
-        raise TreestarError(f"no training data: all {len(rows):,} rows exceed {limit:,} tokens")
-    data = SFTData(fitting, len(fitting), len(rows) - len(fitting))
     return train_on(
         data, base, out, config.sft, lambda data: listener.say(str(data)), listener.on_fine_tuning, finish=finish
     )
+
+
+def fitting(base: Base, rows: Sequence[TokenRow], config: JudgeTrainingConfig) -> SFTData:
+    """The rows that are not too long. Raises TreestarError if there are none."""
+    limit = longest_row(base, config.sft)
+    kept = [row for row in rows if len(row.ids) <= limit]
+    if not kept:
+        raise TreestarError(f"no training data: all {len(rows):,} rows exceed {limit:,} tokens")
+    return SFTData(kept, len(kept), len(rows) - len(kept))
 
 
 def reply_rows(prompts: Prompts, replies: Sequence[tuple[str, str]]) -> list[TokenRow]:

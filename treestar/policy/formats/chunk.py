@@ -1,0 +1,56 @@
+"""Chunks of thought (StepWiser, arXiv 2508.19229, section 3.1): prose whose parts the model itself marks.
+
+    <chunk>Each of the 3 boxes holds 4 pens, so there are 3 * 4 = 12 pens.</chunk>
+    <chunk>5 are taken away, which leaves 12 - 5 = 7.</chunk>
+    The answer is \\boxed{7}.
+
+A chunk serves one purpose, so it is a better unit to judge than a paragraph. What follows the last chunk is the answer.
+"""
+
+from __future__ import annotations
+
+from treestar.policy.formats.families import Family
+from treestar.policy.formats.prose import STEP_BY_STEP, ProseFormat
+from treestar.policy.formats.step_format import FormatName
+from treestar.policy.formats.templates import ChatTemplate
+from treestar.types import Problem, State, Step
+
+__all__ = ["CHUNK", "END_OF_CHUNK", "ChunkFormat"]
+
+CHUNK, END_OF_CHUNK = "<chunk>", "</chunk>"
+
+IN_CHUNKS = (
+    f"Reason step by step, and put every part of your reasoning between {CHUNK} and {END_OF_CHUNK}. A part has a "
+    "single purpose: it sets something up, makes one calculation, or draws a conclusion."
+)
+BOXED_AFTER = "After the last part, give your final answer within \\boxed{}."
+
+
+class ChunkFormat(ProseFormat):
+    """A step is a chunk, with the white space before it; the text after the last chunk is the last step.
+
+    Args:
+        template: renders the messages.
+        family: what the model's family recommends; its instruction is not used.
+        context: the model's maximum number of tokens; None: unknown.
+    """
+
+    name: FormatName = "chunk"
+
+    def __init__(self, template: ChatTemplate, family: Family, context: int | None = None) -> None:
+        super().__init__(template, family, END_OF_CHUNK, context)
+
+    def instruction(self, problem: Problem) -> str:
+        return f"{IN_CHUNKS} {STEP_BY_STEP if problem.kind == 'qa' else BOXED_AFTER}"
+
+    def goes_on(self, text: str) -> bool:
+        return END_OF_CHUNK not in text
+
+    def parse(self, state: State, text: str, ended: bool) -> Step:
+        chunk, tag, after = text.partition(END_OF_CHUNK)
+        body = chunk + tag
+        if not tag and not ended:
+            return Step(text, ending="truncated")
+        if self.is_over(state, body) or (ended and not after.strip()):
+            return Step(body, ending="answer", answer=self.answer(state.problem, self.reply(state) + body))
+        return Step(body)
