@@ -50,7 +50,7 @@ def test_the_guides_job_is_one() -> None:
         ("steps: 1", "epochs: 2", "training.epochs is not a field"),
         ("every: 1", "every: 0", "evaluation.every must be"),
         ("cells: [{family: chain_sum, level: easy}], ", "", "evaluation.cells and .sets are both empty"),
-        ("problems: 4}", "problems: 4, from_round: 2}", "a GRPO job has no rounds"),
+        ("problems: 4}", "problems: 4, from_round: 2}", "this kind of job has no rounds"),
         ("executed: 0.1", "politeness: 0.1", "training.rewards must be weights of correct"),
     ],
 )

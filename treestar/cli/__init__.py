@@ -14,6 +14,7 @@ from treestar.cli.doctor import doctor
 from treestar.cli.evolve import evolve
 from treestar.cli.execute import execute
 from treestar.cli.grade import grade
+from treestar.cli.judge import judge
 from treestar.cli.models import models
 from treestar.cli.options import GroupedCommand
 from treestar.cli.ppm import ppm
@@ -21,6 +22,7 @@ from treestar.cli.retrieval import retrieval
 from treestar.cli.serve import serve
 from treestar.cli.solve import solve
 from treestar.cli.train import train
+from treestar.cli.train_judge import judge as train_judge
 from treestar.cli.train_steper import steper
 from treestar.types import TreestarError
 
@@ -42,8 +44,10 @@ app.command("exec", cls=GroupedCommand)(execute)
 app.command()(doctor)
 app.add_typer(bench, name="bench")
 train.command(cls=GroupedCommand)(steper)
+train.command("judge", cls=GroupedCommand)(train_judge)
 app.add_typer(train, name="train")
 app.add_typer(ppm, name="ppm")
+app.add_typer(judge, name="judge")
 app.add_typer(models, name="models")
 app.add_typer(retrieval, name="retrieval")
 

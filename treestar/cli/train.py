@@ -22,7 +22,16 @@ from treestar.types import TreestarError
 if TYPE_CHECKING:
     from treestar.training.ppm.data import TrainingData
 
-__all__ = ["ResumeOption", "SFTArguments", "difficulty", "ppm", "run_training", "sft_arguments", "train"]
+__all__ = [
+    "ResumeOption",
+    "SFTArguments",
+    "difficulty",
+    "ppm",
+    "run_training",
+    "sft_arguments",
+    "train",
+    "training_display",
+]
 
 DisplayT = TypeVar("DisplayT", bound=LiveBar)
 
@@ -31,7 +40,8 @@ SKIPPED_NAMED = 10
 
 train = typer.Typer(
     help="Train a policy from search trees (sft), from rewards (grpo) or from a teacher's retrieval steps (steper), a "
-    "process preference model from search trees (ppm), or a difficulty model from samples."
+    "judge of steps from labeled chunks (judge), a process preference model from search trees (ppm), or a difficulty "
+    "model from samples."
 )
 
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint in --out.")]

@@ -9,7 +9,7 @@ from treestar.config.checks import check_number, check_whole
 from treestar.judge.labels import LabelConfig
 from treestar.search.config import SamplesConfig
 
-__all__ = ["AnnotationConfig", "ResponsesConfig"]
+__all__ = ["AnnotationConfig", "ResponsesConfig", "SegmentationConfig"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +46,21 @@ class ResponsesConfig:
             max_depth=self.max_depth,
             max_step_tokens=self.max_step_tokens,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentationConfig(ResponsesConfig):
+    """How right solutions are sampled and cut into chunks."""
+
+    solutions: int = 4
+    """Maximum number of right solutions of each problem."""
+    tries: int = 8
+    """How often a segmenting model is asked about a solution, until it marks exactly its text."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError that names the field, the value and what is allowed."""
+        super().__post_init__()
+        check_whole(self, "solutions", "tries")
 
 
 @dataclass(frozen=True, kw_only=True)

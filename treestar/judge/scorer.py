@@ -35,7 +35,7 @@ from treestar.types import (
     Step,
 )
 
-__all__ = ["JudgeScorer", "Judgment", "judgment_of"]
+__all__ = ["JudgeScorer", "Judgment", "judgment_of", "replying"]
 
 REPLY_TOKENS, THINKING_REPLY_TOKENS = 1024, 8192
 

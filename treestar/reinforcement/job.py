@@ -19,7 +19,7 @@ from treestar.policy.models import DEFAULT_POLICY
 from treestar.selfevolve.job import DataSource, GymSource, HeldOutProblems, ProblemsConfig
 from treestar.training.grpo.config import GRPOConfig
 
-__all__ = ["JOB", "CurveConfig", "GRPOJob", "load_grpo_job"]
+__all__ = ["JOB", "CurveConfig", "GRPOJob", "check_without_rounds", "load_grpo_job"]
 
 JOB = "job.yaml"
 """The file of a job in its folder."""
@@ -54,10 +54,17 @@ class GRPOJob:
     """The evaluation along the curve; null for none."""
 
     def __post_init__(self) -> None:
-        sources: list[GymSource | DataSource] = [*self.problems.gym, *self.problems.data]
-        for source in sources:
-            if source.from_round != 1 or source.to_round is not None:
-                raise ValueError("GRPOJob.problems must have no from_round and to_round: a GRPO job has no rounds")
+        check_without_rounds(self, self.problems)
+
+
+def check_without_rounds(job: object, problems: ProblemsConfig) -> None:
+    """Raise ValueError if a source of problems is only for some rounds."""
+    sources: list[GymSource | DataSource] = [*problems.gym, *problems.data]
+    for source in sources:
+        if source.from_round != 1 or source.to_round is not None:
+            raise ValueError(
+                f"{type(job).__name__}.problems must have no from_round and to_round: this kind of job has no rounds"
+            )
 
 
 def load_grpo_job(path: str | Path) -> GRPOJob:

@@ -26,7 +26,7 @@ from treestar.training.grpo.train import train_grpo
 from treestar.training.run import is_main_process
 from treestar.types import TreestarError
 
-__all__ = ["run_grpo_job"]
+__all__ = ["begin", "run_grpo_job"]
 
 
 def run_grpo_job(
@@ -86,7 +86,7 @@ def run_grpo_job(
     return result
 
 
-def begin(job: GRPOJob, out: Path, resume: bool) -> None:
+def begin(job: object, out: Path, resume: bool) -> None:
     """Write the job into its folder, or check that the existing one is the same.
 
     Raises:
@@ -96,7 +96,7 @@ def begin(job: GRPOJob, out: Path, resume: bool) -> None:
     if path.exists():
         if not resume:
             raise TreestarError(f"{out} already contains a job: give --resume to continue it, or another folder")
-        before, now = config_to_values(job_from_file(GRPOJob, path)), config_to_values(job)
+        before, now = config_to_values(job_from_file(type(job), path)), config_to_values(job)
         check_same_settings(out, before, now, f"use the same settings (--resume without a job takes {path})")
     with writing(path):
         out.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,7 @@ from random import Random
 
 from treestar.benchmarks.datasets import from_hub, load_problems, read_jsonl
 from treestar.benchmarks.gym import make_problems
+from treestar.benchmarks.gym_levels import LEVELS
 from treestar.benchmarks.rewording import reworded
 from treestar.selfevolve.job import DataSource, GymSource, HeldOutProblems, ProblemsConfig
 from treestar.types import Problem, TreestarError
@@ -18,6 +19,7 @@ __all__ = [
     "cell_of",
     "evaluation_problems",
     "problem_of_set",
+    "sources_named",
     "training_problems",
 ]
 
@@ -83,6 +85,33 @@ def training_problems(
             seen.add(key)
         by_source.append((source, tuple(kept)))
     return TrainingProblems(by_source, duplicates, evaluated)
+
+
+def sources_named(names: Sequence[str], limit: int) -> ProblemsConfig:
+    """The sources of training problems with these names, as on the command line.
+
+    Args:
+        names: `rg:FAMILY[:LEVEL]` for reasoning-gym's training split, by default of every level; `jsonl:PATH`, or
+            `hf:NAME[:CONFIG]@SPLIT`.
+        limit: maximum number of problems of each source; a family's levels share it evenly.
+
+    Raises:
+        TreestarError: a name is not one of these.
+    """
+    gym: list[GymSource] = []
+    data: list[DataSource] = []
+    try:
+        for name in names:
+            kind, _, rest = name.partition(":")
+            if kind != "rg":
+                data.append(DataSource(name=name, label=name, problems=limit))
+                continue
+            family, _, level = rest.partition(":")
+            levels = [level] if level else list(LEVELS.get(family, {"": 0}))
+            gym += [GymSource(family=family, level=each, problems=max(1, limit // len(levels))) for each in levels]
+    except ValueError as error:
+        raise TreestarError(f"no training problems named {name!r}: {error}") from error
+    return ProblemsConfig(gym=tuple(gym), data=tuple(data))
 
 
 def evaluation_problems(config: HeldOutProblems | None) -> Mapping[str, Sequence[Problem]]:

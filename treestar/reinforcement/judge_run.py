@@ -1,0 +1,202 @@
+"""Runs a judge's job in a folder.
+
+OUT/job.yaml         the job with all its fields
+OUT/segmentation/    the policy's right solutions in chunks
+OUT/policy/          the policy, taught to write in chunks
+OUT/annotation/      labeled chunks
+OUT/judge/           the judge, with its training.json and, after reinforcement, report.md
+OUT/report.json      what each stage has found
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from treestar.components import ComponentsConfig
+from treestar.reinforcement.judge_job import JudgeJob
+from treestar.reinforcement.judge_stages import annotate_problems, segment_problems
+from treestar.reinforcement.report import write_report
+from treestar.reinforcement.run import begin
+from treestar.selfevolve.problems import training_problems
+from treestar.selfevolve.selection import read_sft_rows
+from treestar.storage.files import locked, read_json, write_json, writing
+from treestar.storage.table import Row
+from treestar.training.grpo.progress import GRPOProgress
+from treestar.training.judge.data import read_analyses, read_examples
+from treestar.training.judge.train import Listener, train_judge
+from treestar.training.run import REPORT, is_main_process, process_count
+from treestar.training.sft.train import train_policy
+from treestar.types import Problem, TreestarError
+
+__all__ = ["JudgeListener", "run_judge_job", "train_with_report"]
+
+STAGES = "report.json"
+"""The file with what each finished stage has found."""
+
+
+@dataclass(frozen=True)
+class JudgeListener(Listener):
+    """What is told about a job, in the main process."""
+
+    on_row: Callable[[Row], None] = lambda _: None
+    """Called with each new row of data."""
+
+
+def run_judge_job(
+    job: JudgeJob,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    concurrency: int = 16,
+    listener: JudgeListener | None = None,
+) -> dict[str, Any]:
+    """Run a job in the folder `out`: segment, annotate, train.
+
+    The process can be killed at any time: with `resume` the job continues, and makes the same data, as far as the
+    models' arithmetic does not depend on the rest of a batch.
+
+    Args:
+        resume: continue the job in `out`, if any. It must be this job.
+        concurrency: maximum number of problems at the same time.
+
+    Returns:
+        What each stage has found, as in OUT/report.json.
+
+    Raises:
+        TreestarError: `out` contains another job, is in use or cannot be written, a source of problems or a model
+            cannot be loaded, or a stage failed.
+    """
+    out, listener = Path(out).resolve(), listener or JudgeListener()
+    alone = process_count() == 1
+    with locked(out) if alone else nullcontext():
+        if is_main_process():
+            begin(job, out, resume)
+        if not alone and not has_data(out):
+            raise TreestarError(
+                f"{out} has no labeled chunks yet: run the job in one process until its training begins, then start it "
+                "with several and --resume"
+            )
+        return run_stages(job, out, concurrency, listener)
+
+
+def has_data(out: Path) -> bool:
+    return (out / STAGES).exists() and "annotation" in read_json(out / STAGES)
+
+
+def run_stages(job: JudgeJob, out: Path, concurrency: int, listener: JudgeListener) -> dict[str, Any]:
+    found: dict[str, Any] = read_json(out / STAGES) if (out / STAGES).exists() else {}
+
+    def stage(name: str, work: Callable[[], dict[str, Any]]) -> None:
+        if name in found:
+            return
+        found[name] = work()
+        if is_main_process():
+            with writing(out):
+                write_json(out / STAGES, found)
+
+    problems: list[Problem] = []
+    if "annotation" not in found:
+        sources = training_problems(job.problems, job.annotation.seed, (), kinds=("math", "code", "qa"))
+        listener.say(f"{sources}")
+        problems = sources.of_round(1)
+    policy = ComponentsConfig(policy=job.policy, step_format=job.step_format)
+    if job.segmentation is not None:
+        stage("segmentation", lambda: segmentation_stage(job, policy, problems, out, concurrency, listener))
+        stage("policy", lambda: policy_stage(job, out, listener))
+        policy = ComponentsConfig(policy=str(out / "policy"))
+    stage("annotation", lambda: annotation_stage(job, policy, problems, out, concurrency, listener))
+    stage("judge", lambda: judge_stage(job, job.base or str(policy.policy), out, listener))
+    return found
+
+
+def segmentation_stage(
+    job: JudgeJob,
+    policy: ComponentsConfig,
+    problems: Sequence[Problem],
+    out: Path,
+    concurrency: int,
+    listener: JudgeListener,
+) -> dict[str, Any]:
+    assert job.segmentation is not None
+    folder, segmenter = out / "segmentation", job.segmentation.segmenter
+    found = segment_problems(
+        problems, policy, segmenter, folder, job.segmentation.alone(), concurrency, listener.on_row, listener.say
+    )
+    listener.say(f"segmentation: {found}")
+    return found.to_json()
+
+
+def policy_stage(job: JudgeJob, out: Path, listener: JudgeListener) -> dict[str, Any]:
+    """Teach the policy to write in chunks."""
+    assert job.segmentation is not None
+    folder = out / "policy"
+    if (folder / "config.json").exists():  # killed after the model was written
+        return trained(read_json(folder / REPORT))
+    rows = sorted(read_sft_rows(out / "segmentation" / "chunked"), key=lambda row: row.problem_id)
+    config = replace(job.segmentation.training, step_format="chunk")
+    report = train_policy(
+        rows,
+        job.policy,
+        folder,
+        config,
+        resume=True,
+        on_data=lambda data: listener.say(str(data)),
+        on_progress=listener.on_fine_tuning,
+    )
+    return trained(report)
+
+
+def annotation_stage(
+    job: JudgeJob,
+    policy: ComponentsConfig,
+    problems: Sequence[Problem],
+    out: Path,
+    concurrency: int,
+    listener: JudgeListener,
+) -> dict[str, Any]:
+    folder = out / "annotation"
+    found = annotate_problems(problems, policy, folder, job.annotation, concurrency, listener.on_row, listener.say)
+    listener.say(f"annotation: {found}")
+    return found.to_json()
+
+
+def judge_stage(job: JudgeJob, base: str, out: Path, listener: JudgeListener) -> dict[str, Any]:
+    folder = out / "judge"
+    if (folder / "config.json").exists():  # killed after the judge was written
+        return trained(read_json(folder / REPORT))
+    analyses = None if job.analyses is None else read_analyses(Path(job.analyses).expanduser())
+    examples = read_examples([out / "annotation"], job.training.labels)
+    report = train_with_report(
+        lambda told: train_judge(examples, base, folder, job.training, analyses=analyses, resume=True, listener=told),
+        folder,
+        listener,
+    )
+    return trained(report)
+
+
+def train_with_report(
+    training: Callable[[Listener], dict[str, Any]], folder: Path, listener: Listener
+) -> dict[str, Any]:
+    """Train, and after every evaluation of a reinforcement write report.md and curve.png into `folder`."""
+
+    def report(progress: GRPOProgress) -> None:
+        listener.on_reinforcement(progress)
+        if "eval_greedy" in progress.figures:
+            with writing(folder):
+                write_report(progress.log, folder)
+
+    told = Listener(say=listener.say, on_fine_tuning=listener.on_fine_tuning, on_reinforcement=report)
+    found = training(told)
+    if "log" in found and any("eval_greedy" in entry for entry in found["log"]) and is_main_process():
+        with writing(folder):
+            write_report(found["log"], folder)
+    return found
+
+
+def trained(report: dict[str, Any]) -> dict[str, Any]:
+    """What a job's report says about a training; the rest is in its training.json."""
+    return {name: report.get(name) for name in ("steps", "tokens", "data")}
