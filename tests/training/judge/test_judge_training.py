@@ -17,9 +17,10 @@ from treestar.judge.load import is_judge, load_judge
 from treestar.policy import load_policy
 from treestar.ppm.load import load_scorer
 from treestar.storage.table import Table
+from treestar.training.base_policy import load_base
 from treestar.training.grpo.progress import GRPOProgress
 from treestar.training.judge.config import JudgeGRPOConfig, JudgeTrainingConfig
-from treestar.training.judge.data import Analyses, Example
+from treestar.training.judge.data import Analyses, Example, Prompts
 from treestar.training.judge.rejection import REPLIES
 from treestar.training.judge.train import COLD_START, Listener, train_judge
 from treestar.training.sft.config import SFTTrainingConfig
@@ -103,10 +104,9 @@ def test_a_stopped_training_goes_on_from_its_checkpoint(base: str, tmp_path: Pat
         train_judge(EXAMPLES, base, out, config, analyses=given, listener=Listener(on_reinforcement=stopping(2)))
     with pytest.raises(TreestarError, match="unfinished training: continue it with --resume"):
         train_judge(EXAMPLES, base, out, config, analyses=given)
+    other = [replace(each, label=not each.label) for each in EXAMPLES]
     with pytest.raises(TreestarError, match=r"other settings \(problems\)"):
-        train_judge(
-            [replace(each, label=not each.label) for each in EXAMPLES], base, out, config, resume=True, analyses=given
-        )
+        train_judge(other, base, out, config, analyses=given, resume=True)
     with pytest.raises(TreestarError, match=r"other settings \(analyses\)"):
         train_judge(EXAMPLES, base, out, config, resume=True, analyses=dict(list(given.items())[:9]))
     report = train_judge(EXAMPLES, base, out, config, analyses=given, resume=True)
@@ -119,7 +119,27 @@ def test_a_stopped_training_goes_on_from_its_checkpoint(base: str, tmp_path: Pat
     assert rewards[0] == rewards[1]
 
 
-def test_right_replies_are_imitated_and_not_sampled_twice(base: str, tmp_path: Path) -> None:
+def test_stored_replies_are_imitated_and_not_sampled_again(base: str, tmp_path: Path) -> None:
+    out = tmp_path / "judge"
+    prompts = Prompts(load_base(base, None), analysis=True)
+    with Table(out / "replies", REPLIES) as table:
+        for each in EXAMPLES:
+            message = prompts.message(each.state)
+            replies = json.dumps([f"{number} {VERDICTS[each.label]}" for number in range(3 * each.label)])
+            row = {"chunk": "", "message": message, "sampled": 4, "right": 3 * each.label, "replies": replies}
+            table.append(row)
+    said: list[str] = []
+    config = settings("rejection", replies_kept=2, held_out=0.0)
+    report = train_judge(EXAMPLES, base, out, config, resume=True, listener=Listener(say=said.append))
+    assert "36 of 96 sampled replies are right" in said
+    assert report["data"]["rows"] == 2 * 12, (
+        "two of the three right ones of each, and there is no right one of the others"
+    )
+    assert json.loads((out / "config.json").read_text())["treestar_judge_analysis"] is True
+
+
+@pytest.mark.slow
+def test_right_replies_are_sampled_once_and_imitated(base: str, tmp_path: Path) -> None:
     out = tmp_path / "judge"
     said: list[str] = []
     taught = SFTTrainingConfig(epochs=30, batch_size=4, warmup=0.0, learning_rate=3e-3)
@@ -149,13 +169,14 @@ def test_nothing_to_imitate_is_one_sentence(base: str, tmp_path: Path) -> None:
 
 def test_the_discriminative_judge_is_a_scorer_that_has_learned_its_signs(base: str, tmp_path: Path) -> None:
     out = tmp_path / "judge"
-    sft = SFTTrainingConfig(epochs=25, batch_size=8, learning_rate=3e-3)
-    report = train_judge(EXAMPLES, base, out, settings("discriminative", sft=sft, held_out=0.0))
-    assert report["data"]["tokens_with_loss"] == report["data"]["rows"] == len(EXAMPLES)
+    sft = SFTTrainingConfig(epochs=12, batch_size=4, learning_rate=3e-3)
+    few = EXAMPLES[:8]
+    report = train_judge(few, base, out, settings("discriminative", sft=sft, held_out=0.0))
+    assert report["data"]["tokens_with_loss"] == report["data"]["rows"] == len(few)
     scorer = load_scorer(str(out), aggregate="last")
-    scores = asyncio.run(scorer.score([each.state for each in EXAMPLES])).values
-    positive = [score for score, each in zip(scores, EXAMPLES, strict=True) if each.label]
-    negative = [score for score, each in zip(scores, EXAMPLES, strict=True) if not each.label]
+    scores = asyncio.run(scorer.score([each.state for each in few])).values
+    positive = [score for score, each in zip(scores, few, strict=True) if each.label]
+    negative = [score for score, each in zip(scores, few, strict=True) if not each.label]
     assert min(positive) > max(negative)
 
 

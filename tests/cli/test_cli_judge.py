@@ -1,0 +1,89 @@
+"""`treestar judge` and `treestar train judge` as users see them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from support.judging import annotated, save_long_tiny_model, walks
+
+from treestar.judge.config import AnnotationConfig
+
+pytest.importorskip("reasoning_gym")
+
+
+def test_chunks_of_the_shipped_policy_are_labeled_and_labeled_anew(treestar, tmp_path: Path) -> None:
+    out = tmp_path / "chunks"
+    command = ["judge", "annotate", "rg:chain_sum:mid", "--policy", "embedded-bootstrap", "--limit", 6, "--out", out]
+    command += ["--responses", 6, "--completions", 2, "--trajectories", 2]
+    code, _, said = treestar(*command)
+    assert code == 0, said
+    assert "6 training problems; left out 0 duplicates" in said
+    assert "of 6 problems kept" in said
+    assert f"written: {out}" in said
+    code, _, again = treestar(*command, "--rule", "abs_q")
+    assert code == 0, again
+    assert json.loads((out / "settings.json").read_text())["rule"] == "abs_q"
+    ended = treestar(*command[:-1], 3)
+    assert ended.code == 1
+    assert "other settings (trajectories)" in ended.said
+
+
+def test_a_judge_is_trained_from_labeled_chunks(treestar, tmp_path: Path) -> None:
+    import asyncio
+
+    asyncio.run(annotated(tmp_path / "chunks", walks(8), AnnotationConfig(responses=8, completions=8)))
+    settings = tmp_path / "training.yaml"
+    settings.write_text("mode: direct\nsft: {epochs: 1, batch_size: 4}\nheld_out: 0.0\n")
+    base = save_long_tiny_model(tmp_path / "base")
+    code, _, said = treestar(
+        "train", "judge", tmp_path / "chunks", "--base", base, "--out", tmp_path / "judge", "--settings", settings,
+        "--mode", "discriminative", "--rule", "abs_q",
+    )  # fmt: skip
+    assert code == 0, said
+    assert "labeled chunks" in said
+    assert f"written: {tmp_path / 'judge'}" in said
+    assert json.loads((tmp_path / "judge" / "config.json").read_text())["treestar_scorer_kind"] == "rlhflow-prm"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["judge", "annotate", "gsm8k", "--out", "OUT"], 1, "no training problems named 'gsm8k'"),
+        (["judge", "annotate", "rg:chess", "--out", "OUT"], 1, "family must be one of"),
+        (
+            ["judge", "annotate", "rg:gcd", "--out", "OUT", "--completions", "0"],
+            2,
+            "completions must be a whole number",
+        ),
+        (["judge", "segment", "rg:gcd", "--out", "OUT", "--policy", "./nowhere"], 1, "nowhere"),
+        (["judge", "run", "--out", "OUT"], 2, "give a job file"),
+        (["judge", "run", "./nothing.yaml", "--out", "OUT"], 1, "cannot be read"),
+        (["train", "judge", "./nowhere", "--out", "OUT"], 1, "has no labeled chunks"),
+        (["train", "judge", "./nowhere", "--out", "OUT", "--gamma", "-1"], 2, "gamma must be"),
+        (["train", "judge", "./nowhere", "--out", "OUT", "--settings", "./no.yaml"], 1, "cannot be read"),
+    ],
+)
+def test_bad_input_is_one_clear_sentence(
+    treestar, arguments: list[str], code: int, sentence: str, tmp_path: Path
+) -> None:
+    ended = treestar(*[str(tmp_path / "out") if each == "OUT" else each for each in arguments])
+    assert ended.code == code, ended.said
+    assert sentence in ended.said
+
+
+def test_show_prints_every_field(treestar, tmp_path: Path) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text("problems: {gym: [{family: gcd, level: easy, problems: 3}]}\n")
+    code, printed, _ = treestar("judge", "run", path, "--show")
+    assert code == 0
+    for field in (
+        "annotation:",
+        "completions: 16",
+        "segmentation: null",
+        "mode: grpo",
+        "group_size: 4",
+        "epsilon_high: 0.28",
+    ):
+        assert field in printed
