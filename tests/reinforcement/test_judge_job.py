@@ -23,7 +23,7 @@ from support.tiny_model import save_tiny_model
 from treestar.config.job_files import job_as_yaml, job_from_yaml
 from treestar.judge.annotate import read_chunks
 from treestar.judge.load import is_judge
-from treestar.policy import read_step_format
+from treestar.policy.load import read_step_format
 from treestar.ppm.load import load_scorer
 from treestar.reinforcement import JudgeJob, load_judge_job, run_judge_job
 from treestar.reinforcement.judge_run import JudgeListener
