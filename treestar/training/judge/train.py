@@ -110,8 +110,8 @@ def train_judge(
 def check(out: Path, config: JudgeTrainingConfig, resume: bool) -> None:
     """Raises TreestarError if a package is missing or `out` contains something that must not be overwritten."""
     if config.is_reinforced:
-        check_grpo(out, config.grpo, resume)
-    check_training(out, config.sft, resume)
+        check_grpo(out, resume)
+    check_training(out, resume)
     begun = [name for name in (COLD_START, REPLIES.name) if (out / name).exists()]
     if begun and not resume:
         raise TreestarError(f"{out} contains an unfinished training: continue it with --resume, or give another folder")
