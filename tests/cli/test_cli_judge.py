@@ -15,7 +15,7 @@ pytest.importorskip("reasoning_gym")
 
 def test_chunks_of_the_shipped_policy_are_labeled_and_labeled_anew(treestar, tmp_path: Path) -> None:
     out = tmp_path / "chunks"
-    command = ["judge", "annotate", "rg:chain_sum:mid", "--policy", "embedded-bootstrap", "--limit", 6, "--out", out]
+    command = ["judge", "annotate", "rg:chain_sum:mid", "--policy", "toy-bootstrap", "--limit", 6, "--out", out]
     command += ["--responses", 6, "--completions", 2, "--trajectories", 2]
     code, _, said = treestar(*command)
     assert code == 0, said

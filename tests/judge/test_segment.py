@@ -85,8 +85,9 @@ def test_a_model_marks_and_is_asked_again_until_it_is_exact(tmp_path: Path) -> N
     assert found.verdicts["kept"] > 0
     assert found.verdicts["inexact"] == 0
     assert found.chunks == found.paragraphs == 3
-    assert all(row["tries"] == 3 for row in rows_in(tmp_path) if row["verdict"] == "kept")
-    assert found.segmenter_tokens == 27 * found.verdicts["kept"]
+    tries = [row["tries"] for row in rows_in(tmp_path) if row["verdict"] == "kept"]
+    assert max(tries) == 3, "equal solutions are asked about more than once, and then marked sooner"
+    assert found.segmenter_tokens == 9 * sum(tries)
 
 
 def test_a_model_that_is_never_exact_gives_nothing(tmp_path: Path) -> None:

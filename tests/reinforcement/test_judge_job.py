@@ -11,17 +11,20 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("reasoning_gym")
 
+from support.judging import annotated, save_long_tiny_model, walks
 from support.segmenting import segmented
 from support.tiny_model import save_tiny_model
 
 from treestar.config.job_files import job_as_yaml, job_from_yaml
 from treestar.judge.annotate import read_chunks
+from treestar.judge.config import AnnotationConfig
 from treestar.judge.load import is_judge
 from treestar.policy.load import read_step_format
 from treestar.ppm.load import load_scorer
@@ -32,7 +35,7 @@ from treestar.training.judge.data import read_examples
 from treestar.types import TreestarError
 
 SMALL = """
-policy: embedded-bootstrap
+policy: toy-bootstrap
 problems:
   gym:
     - {family: chain_sum, level: mid, problems: 8}
@@ -98,6 +101,28 @@ def test_problems_are_named_on_the_command_line() -> None:
             sources_named([name], 30)
 
 
+def test_a_job_trains_on_the_chunks_that_an_earlier_run_has_labeled(tmp_path: Path) -> None:
+    """The labels are of a scripted policy, and the judge is made from the tiny model."""
+    out = tmp_path / "out"
+    base = save_long_tiny_model(tmp_path / "base")
+    labeled = asyncio.run(annotated(out / "annotation", walks(6), AnnotationConfig(responses=8, completions=4)))
+    (out / "report.json").write_text(json.dumps({"annotation": labeled.to_json()}))
+    job = small_job(**{"annotation:": f"base: {base}\nannotation:"})
+    found = run_judge_job(job, out)
+    assert found["annotation"] == labeled.to_json()
+    assert found["judge"]["data"]["rows"] > 0
+    assert json.loads((out / "report.json").read_text()) == found
+    [example, *_] = read_examples([out / "annotation"], None)
+    scores = asyncio.run(load_scorer(str(out / "judge")).score([example.state]))
+    assert -1 <= scores.values[0] <= 1
+    with pytest.raises(TreestarError, match="already contains a job: give --resume"):
+        run_judge_job(job, out)
+    with pytest.raises(TreestarError, match=r"made with other settings \(annotation.completions\)"):
+        run_judge_job(replace(job, annotation=replace(job.annotation, completions=3)), out, resume=True)
+    assert run_judge_job(load_judge_job(out / "job.yaml"), out, resume=True) == found, "nothing is done again"
+
+
+@pytest.mark.slow
 def test_a_job_leaves_labeled_chunks_a_judge_and_a_report(tmp_path: Path) -> None:
     out, said = tmp_path / "out", []
     found = run_judge_job(small_job(), out, listener=JudgeListener(say=said.append))
@@ -106,13 +131,6 @@ def test_a_job_leaves_labeled_chunks_a_judge_and_a_report(tmp_path: Path) -> Non
     assert found["annotation"]["chunks"] == len(list(read_chunks(out / "annotation"))) > 0
     assert found["judge"]["data"]["rows"] > 0
     assert any(line.startswith("annotation: ") for line in said)
-    [example, *_] = read_examples([out / "annotation"], None)
-    scores = asyncio.run(load_scorer(str(out / "judge")).score([example.state]))
-    assert -1 <= scores.values[0] <= 1
-    with pytest.raises(TreestarError, match="already contains a job: give --resume"):
-        run_judge_job(small_job(), out)
-    with pytest.raises(TreestarError, match=r"made with other settings \(annotation.completions\)"):
-        run_judge_job(small_job(**{"completions: 2": "completions: 3"}), out, resume=True)
     assert run_judge_job(load_judge_job(out / "job.yaml"), out, resume=True) == found, "nothing is done again"
 
 
@@ -121,7 +139,7 @@ def test_a_policy_is_taught_chunks_before_its_chunks_are_labeled(tmp_path: Path)
     base, out = save_tiny_model(tmp_path / "base", max_position_embeddings=512), tmp_path / "out"
     segmented(out / "segmentation", count=3)
     (out / "report.json").write_text(json.dumps({"segmentation": {}}))
-    text = SMALL.replace("embedded-bootstrap", str(base)).replace("responses: 6", "responses: 2, max_depth: 2")
+    text = SMALL.replace("toy-bootstrap", str(base)).replace("responses: 6", "responses: 2, max_depth: 2")
     text += "segmentation: {training: {epochs: 1, batch_size: 4}}\n"
     with pytest.raises(TreestarError, match=r"no problem is sometimes solved and sometimes not \(8 all wrong"):
         run_judge_job(job_from_yaml(JudgeJob, text, "job"), out)
@@ -130,7 +148,7 @@ def test_a_policy_is_taught_chunks_before_its_chunks_are_labeled(tmp_path: Path)
 
 
 GRPO_JOB = """
-policy: embedded-bootstrap
+policy: toy-bootstrap
 problems: {gym: [{family: chain_sum, level: mid, problems: 10}]}
 annotation: {responses: 6, completions: 4, trajectories: 2}
 training:

@@ -29,7 +29,7 @@ from treestar.storage.table import Row, Schema, Table
 from treestar.types import Problem, State, TreestarError
 from treestar.workers import LocalWorkers, Worker
 
-__all__ = ["CHUNKS", "Annotated", "annotate", "begin", "chosen_solutions", "label_of", "read_chunks"]
+__all__ = ["CHUNKS", "LIMITS", "Annotated", "annotate", "begin", "chosen_solutions", "label_of", "read_chunks"]
 
 CHUNKS = Schema(
     "chunks",
