@@ -88,7 +88,14 @@ def test_labels_can_be_made_anew_by_another_rule(tmp_path: Path) -> None:
     assert [row["label"] for row in rows] == [row["q"] > 0 for row in rows]
     assert [row["label"] for row in rows] != [row["label"] for row in rows_in(tmp_path)]
     again = AnnotationConfig(responses=8, completions=8, trajectories=3, rule="abs_q")
-    assert asyncio.run(annotated(tmp_path, walks(6), again)).positive == sum(row["label"] for row in rows)
+    parts = walking()
+    assert asyncio.run(annotated(tmp_path, walks(6), again, parts)).positive == sum(row["label"] for row in rows)
+    assert parts.policy.calls == 0, "nothing is sampled again"
+    assert rows_in(tmp_path) == rows, "the table itself has the new labels"
+    (tmp_path / "chunks").rename(tmp_path / "chunks-relabeled")  # as a kill between the two renamings leaves it
+    asyncio.run(annotated(tmp_path, walks(6), again))
+    assert rows_in(tmp_path) == rows
+    assert {each.name for each in tmp_path.iterdir()} == {"chunks", "responses", "settings.json"}
 
 
 def test_wrong_and_right_solutions_take_turns_and_those_cut_off_by_a_limit_are_left_out() -> None:

@@ -11,6 +11,7 @@ same data.
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -125,6 +126,7 @@ async def annotate(
             written, or no problem is sometimes solved and sometimes not.
     """
     begin(folder, {**about, **asdict(config)}, RELABELED)
+    relabel(folder, config)
     await collect_responses(problems, components_of, folder / RESPONSES.name, config, concurrency, on_row, say)
     wanted = {problem.id for problem in problems}
     with Table(folder / RESPONSES.name, RESPONSES) as table:
@@ -133,7 +135,7 @@ async def annotate(
     check_some_kept(fates)
     kept = (responses_of(row) for row in rows if row["fate"] == "kept")
     await annotate_responses(kept, components_of, folder / CHUNKS.name, config, concurrency, on_row, say)
-    chunks = [row for row in read_chunks(folder, config) if row["problem_id"] in wanted]
+    chunks = [row for row in read_chunks(folder) if row["problem_id"] in wanted]
     return summary(fates, chunks, config, sum(row["generated_tokens"] for row in rows))
 
 
@@ -155,6 +157,30 @@ def begin(folder: Path, settings: dict[str, Any], can_change: Sequence[str] = ()
                 ) from error
             check_same_settings(folder, before | {name: settings.get(name) for name in can_change}, settings)
         write_json(path, settings)
+
+
+def relabel(folder: Path, config: LabelConfig) -> None:
+    """Label the stored chunks by the rule of `config`. The old table stays until the new one is complete, so a kill
+    at any time loses nothing."""
+    current, fresh, old = (folder / f"{CHUNKS.name}{end}" for end in ("", "-relabeled", "-old"))
+    if not current.exists() and fresh.exists():  # killed between the two renamings
+        fresh.rename(current)
+    for left_over in (fresh, old):
+        shutil.rmtree(left_over, ignore_errors=True)
+    if not current.exists():
+        return
+    with Table(current, CHUNKS) as table:
+        rows = list(table.rows())
+    if all(row["label"] == label_of(row, config) for row in rows):
+        return
+    with Table(fresh, CHUNKS) as table:
+        for row in rows:
+            table.append({**row, "label": label_of(row, config)})
+        table.seal()
+    with writing(folder):
+        current.rename(old)
+        fresh.rename(current)
+        shutil.rmtree(old)
 
 
 def check_some_kept(fates: Counter[Fate]) -> None:

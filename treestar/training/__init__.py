@@ -1,5 +1,6 @@
 """Trainings: supervised fine-tuning of policies (`sft`), process preference models (`ppm`), stepwise distillation
-(`distill`), which trains through `sft`, and reinforcement learning of policies (`grpo`).
+(`distill`), which trains through `sft`, reinforcement learning of policies (`grpo`), and of judges (`judge`), which
+trains through `sft` and `grpo`.
 
 A new training is a folder next to these, with the same files:
 
