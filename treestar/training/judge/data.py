@@ -28,6 +28,7 @@ __all__ = [
     "JudgeData",
     "Prompts",
     "as_problems",
+    "is_held_out",
     "judge_data",
     "read_analyses",
     "read_examples",
@@ -124,8 +125,8 @@ def judge_data(examples: Iterable[Example], prompts: Prompts, config: JudgeTrain
         if message is not None and config.min_prompt_tokens <= prompts.length(message) <= config.max_prompt_tokens:
             found.setdefault(message, (example, message))
     usable = list(found.values())
-    held_out = [each for each in usable if lot(each[0].key[0], config.seed) < config.held_out]
-    training = [each for each in usable if lot(each[0].key[0], config.seed) >= config.held_out]
+    held_out = [each for each in usable if is_held_out(each[0], config)]
+    training = [each for each in usable if not is_held_out(each[0], config)]
     chosen = even(training, config.seed) if config.balance else training
     if not chosen:
         raise TreestarError(
@@ -145,9 +146,10 @@ def even(examples: Sequence[tuple[Example, str]], seed: int) -> list[tuple[Examp
     return [each for pair in zip(positive, negative, strict=True) for each in pair]
 
 
-def lot(problem_id: str, seed: int) -> float:
-    """A number in [0, 1) that depends only on the problem and the seed."""
-    return int.from_bytes(blake2b(f"{seed} held out {problem_id}".encode(), digest_size=6).digest(), "big") / 2**48
+def is_held_out(example: Example, config: JudgeTrainingConfig) -> bool:
+    """Whether the chunk's problem is not trained on; depends only on the problem and the seed."""
+    name = f"{config.seed} held out {example.key[0]}"
+    return int.from_bytes(blake2b(name.encode(), digest_size=6).digest(), "big") / 2**48 < config.held_out
 
 
 def as_problems(examples: Sequence[tuple[Example, str]]) -> list[Problem]:

@@ -7,6 +7,7 @@ answers are +, as when it is used, and only the last one is learned, so that cla
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def discriminative_rows(examples: Iterable[Example], prompts: Prompts) -> list[T
 
 def convention_of(base: Base) -> RLHFlowPRM:
     checkpoint = Checkpoint(base.name, base.path, base.config.to_dict())
-    checkpoint.__dict__["tokenizer"] = with_template(base.tokenizer)  # as `cached_property` keeps it
+    checkpoint.__dict__["tokenizer"] = with_template(deepcopy(base.tokenizer))  # as `cached_property` keeps it
     convention = RLHFlowPRM(checkpoint)
     for sign, token in (("+", convention.right), ("-", convention.wrong)):
         if checkpoint.tokenizer.decode([token]).strip() != sign:

@@ -29,6 +29,7 @@ from treestar.training.judge.data import (
     JudgeData,
     Prompts,
     as_problems,
+    is_held_out,
     judge_data,
     replies_of,
 )
@@ -97,8 +98,7 @@ def train_judge(
     if config.mode == "discriminative":
         return discriminate(loaded, data, out, config, listener)
     if analyses is not None:
-        held_out = {example.key for example, _ in data.held_out}
-        known = [example for example in examples if example.key not in held_out]
+        known = [example for example in examples if not is_held_out(example, config)]
         start_cold(loaded, replies_of(known, analyses, Prompts(loaded, config.analysis)), out, config, listener)
         loaded = load_base(str(out / COLD_START), None)
     loaded = replace(loaded, entries={ANALYSIS_KEY: config.analysis})
@@ -112,7 +112,8 @@ def check(out: Path, config: JudgeTrainingConfig, resume: bool) -> None:
     if config.is_reinforced:
         check_grpo(out, resume)
     check_training(out, resume)
-    begun = [name for name in (COLD_START, REPLIES.name) if (out / name).exists()]
+    # Other processes could already see what the main one has begun.
+    begun = [name for name in (COLD_START, REPLIES.name) if is_main_process() and (out / name).exists()]
     if begun and not resume:
         raise TreestarError(f"{out} contains an unfinished training: continue it with --resume, or give another folder")
 
