@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from support.instruct_server import InstructServer
 from support.judging import annotated, save_long_tiny_model, walks
 
 from treestar.judge.config import AnnotationConfig
@@ -28,6 +29,32 @@ def test_chunks_of_the_shipped_policy_are_labeled_and_labeled_anew(treestar, tmp
     ended = treestar(*command[:-1], 3)
     assert ended.code == 1
     assert "other settings (trajectories)" in ended.said
+
+
+FIRST, SECOND = "We add 3 and 4 to get the number of all pens.", "Next, none is taken away, so it stays that."
+
+
+@pytest.mark.parametrize(
+    ("marked", "kept"), [(f"<chunk>{FIRST}</chunk>\n<chunk>{SECOND}</chunk>", True), (f"<chunk>{FIRST}</chunk>", False)]
+)
+def test_solutions_of_a_server_are_cut_by_another(treestar, marked: str, kept: bool, tmp_path: Path) -> None:
+    problems, out = tmp_path / "problems.jsonl", tmp_path / "segments"
+    problems.write_text(json.dumps({"id": "pens", "question": "3 + 4?", "answer": "7"}) + "\n")
+    solution = f"{FIRST}\n\n{SECOND}\n\nThe answer is \\boxed{{7}}."
+    with InstructServer(solution) as policy, InstructServer(marked) as segmenter:
+        ended = treestar(
+            "judge", "segment", f"jsonl:{problems}", "--out", out,
+            "--policy", f"openai:Qwen2.5-7B-Instruct@{policy.url}", "--step-format", "cot",
+            "--segmenter", f"openai:Qwen2.5-72B-Instruct@{segmenter.url}", "--responses", 2,
+            "--tries", 2,
+        )  # fmt: skip
+    if kept:
+        assert ended.code == 0, ended.said
+        assert "1 of 1 right solutions of 1 problems kept" in ended.said
+        assert "2.0 chunks a solution instead of 2.0 paragraphs" in ended.said
+    else:
+        assert ended.code == 1
+        assert "none of 1 right solutions kept (1 inexact" in ended.said
 
 
 def test_a_judge_is_trained_from_labeled_chunks(treestar, tmp_path: Path) -> None:
