@@ -17,7 +17,7 @@ from support.reward_models import SIZES, add_tokens, byte_tokenizer, save_model
 
 from treestar.components import ComponentsConfig, open_components
 from treestar.ppm import TransformersScorer, load_scorer, ppm_from_policy
-from treestar.ppm.public import OWN_KIND, SCORER_KINDS
+from treestar.ppm.public import JUDGE_KIND, OWN_KIND, SCORER_KINDS
 from treestar.ppm.public.checkpoint import read_checkpoint
 from treestar.ppm.public.choose import CONVENTIONS, kind_of
 from treestar.ppm.public.scorer import PublicScorer, TransformersReader
@@ -56,7 +56,7 @@ def prm(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_kind_has_a_convention_and_only_one_recognizes_each_model(tmp_path: Path) -> None:
-    assert {OWN_KIND, *CONVENTIONS} == set(SCORER_KINDS)
+    assert {OWN_KIND, JUDGE_KIND, *CONVENTIONS} == set(SCORER_KINDS)
     for name, (kind, make) in MAKERS.items():
         folder = make(tmp_path / name.replace(" ", "-"), byte_tokenizer())
         checkpoint = read_checkpoint("m", str(folder))
