@@ -16,7 +16,7 @@ VLLM_BIN := .venv-vllm/bin
 
 .PHONY: solve test test-slow test-real test-vllm fetch lint types docs wheel clean
 
-solve: .venv/core  ## solve a handful of built-in problems with the toy model
+solve: .venv/core  ## solve a handful of everyday questions; fetches the default policy's base, once
 	@$(BIN)/treestar solve --examples
 
 # Two processes with one compute thread each are faster than one process with two.

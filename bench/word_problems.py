@@ -16,36 +16,43 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from treestar.storage.files import read_json
+from treestar.storage.files import read_json, write_json
 from treestar.storage.record import write_record
 
 ROOT = Path(__file__).parents[1]
 EVERYDAY = ROOT / "recipes" / "word_problems" / "everyday.jsonl"
 FILES = {"svamp": "svamp.jsonl", "asdiv": "asdiv.jsonl", "gsm8k": "gsm8k_test.jsonl"}
 MAX_DEPTH, MAX_STEP_TOKENS = 12, 96
+METRICS = ("acc,", "pass@", "consensus@", "ece,", "confidence,", "best_of@", "weighted_vote@")
+"""The beginnings of the metrics that are recorded."""
 
 
-def write_sets(data: Path, folder: Path, problems: int, seed: int) -> list[Path]:
-    """The everyday questions, and a random draw from each test set, as files that `treestar bench` reads."""
+def write_sets(names: list[str], data: Path, folder: Path, problems: int, seed: int) -> list[Path]:
+    """The everyday questions, and a random draw from test sets, as files that `treestar bench` reads."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / EVERYDAY.name).write_bytes(EVERYDAY.read_bytes())
-    for name, file in FILES.items():
-        lines = (data / file).read_text(encoding="utf-8").splitlines()
+    for name in names:
+        if name == EVERYDAY.stem:
+            (folder / EVERYDAY.name).write_bytes(EVERYDAY.read_bytes())
+            continue
+        lines = (data / FILES[name]).read_text(encoding="utf-8").splitlines()
         rows = [row for row in map(json.loads, lines) if row.get("numeric", True) and not row.get("asdiv_a")]
         drawn = Random(seed).sample(rows, min(problems, len(rows)))
         kept = [{key: row[key] for key in ("id", "question", "answer")} for row in drawn]
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
-    return [folder / EVERYDAY.name, *(folder / f"{name}.jsonl" for name in FILES)]
+    return [folder / f"{name}.jsonl" for name in names]
 
 
 def run(arguments: argparse.Namespace) -> None:
     out = arguments.folder / "bench"
-    sets = write_sets(arguments.data, arguments.folder / "sets", arguments.problems, arguments.seed)
+    settings = {name: value for name, value in vars(arguments).items() if name not in ("part", "folder", "data")}
+    sets = write_sets(
+        arguments.sets.split(","), arguments.data, arguments.folder / "sets", arguments.problems, arguments.seed
+    )
+    write_json(arguments.folder / "run.json", settings)
     strategies = ["greedy", *(["majority"] if arguments.samples else []), *(["mcts"] if arguments.rollouts else [])]
     ks = [k for k in (1, 2, 4, 8, 16, 32, 64) if k <= max(arguments.samples, 1)]
     command = [
@@ -62,16 +69,15 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def figures(folder: Path) -> dict[str, Any]:
-    """The figures of every set and strategy, with their intervals in percent."""
-    found = read_json(folder / "bench" / "results.json")
-    return {task: dict(metrics_of(row)) for task, row in found["results"].items()}
+    """The figures of every set and strategy, with their 95% intervals."""
+    found = read_json(folder / "bench" / "results.json")["results"]
+    return {task.rpartition("/sets/")[2].replace(".jsonl/", ", "): metrics_of(row) for task, row in found.items()}
 
 
-def metrics_of(row: dict[str, Any]) -> Iterable[tuple[str, Any]]:
-    for key, value in row.items():
-        if isinstance(value, int | float) and "stderr" not in key:
-            interval = row.get(key.replace(",", "_interval,", 1))
-            yield key, {"value": value, "interval": interval} if interval else value
+def metrics_of(row: dict[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in row.items() if key.startswith(METRICS) and "_" not in key.partition(",")[0]}
+    kept["generated_tokens"] = row["generated_tokens,none"]
+    return {key: [value, row.get(key.replace(",", "_interval,", 1))] for key, value in kept.items()}
 
 
 def main() -> None:
@@ -80,6 +86,7 @@ def main() -> None:
     runs = parts.add_parser("run")
     runs.add_argument("folder", type=Path)
     runs.add_argument("--data", type=Path, required=True)
+    runs.add_argument("--sets", default=",".join([EVERYDAY.stem, *FILES]))
     runs.add_argument("--policy", default="embedded")
     runs.add_argument("--scorer")
     runs.add_argument("--problems", type=int, default=100, help="of each test set")
@@ -94,12 +101,13 @@ def main() -> None:
     if arguments.part == "run":
         run(arguments)
         return
-    sessions = read_json(arguments.folder / "bench" / "config.json")
+    settings = read_json(arguments.folder / "run.json")
+    options = " ".join(f"--{name} {value}" for name, value in settings.items() if value is not None)
     write_record(
         Path(__file__).parent / "results" / f"{arguments.name}.json",
-        {"settings": sessions.get("settings", {}), **figures(arguments.folder)},
-        0,
-        command=f"python bench/word_problems.py record DIR --name {arguments.name}",
+        figures(arguments.folder),
+        settings["seed"],
+        command=f"python bench/word_problems.py run DIR --data FOLDER {options}",
     )
 
 

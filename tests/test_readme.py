@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from support.real_model import real_model_path
 
 from treestar.cli import main
 
@@ -41,7 +42,9 @@ def test_every_block_is_run_or_says_why_not() -> None:
     assert README.count("```") == 2 * len(BLOCKS)
 
 
+@pytest.mark.real
 def test_python_prints_what_is_shown() -> None:
+    real_model_path()
     for block, following in pairwise(BLOCKS):
         if block.language == "python":
             assert following.language == "text", "the README shows what its Python prints"

@@ -87,3 +87,11 @@ def test_a_policy_that_is_not_fetched_yet(treestar) -> None:
     code, _, err = treestar("solve", "1?", "--policy", "smollm2-135m")
     assert code == 1
     assert "policy 'smollm2-135m' is not on this machine: run `treestar models fetch smollm2-135m`" in err
+
+
+def test_where_the_base_of_the_default_cannot_be_fetched_a_sentence_says_what_works(treestar) -> None:
+    for command in (["solve", "What is 1 + 1?"], ["serve", "--port", "0"]):
+        code, out, err = treestar(*command, "--policy", "embedded")
+        assert (code, out) == (1, "")
+        assert "embedded adapts SmolLM2-135M-Instruct, which is fetched once" in err
+        assert err.strip().endswith("What needs no fetching is --policy toy")

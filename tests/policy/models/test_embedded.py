@@ -1,0 +1,58 @@
+"""The default policy: small, an adapter of a model that is fetched, and right about simple everyday questions."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from support.real_model import REAL_MODEL, real_model_path
+
+from treestar import GreedyConfig, Solver
+from treestar.cli.problem_file import read_problems
+from treestar.policy import load_policy
+from treestar.policy.models import FETCHABLE, base_to_fetch, policy_path, problems_path, shipped_path
+from treestar.types import TreestarError
+
+
+@pytest.fixture
+def nothing_fetched(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TREESTAR_CACHE", str(tmp_path))
+
+
+def test_it_is_small_and_names_its_base() -> None:
+    folder = shipped_path("policy", "embedded")
+    assert folder is not None
+    assert json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"] == REAL_MODEL
+    assert json.loads((folder / "config.json").read_text())["treestar_format"] == "rstar"
+    assert (folder / "adapter_model.safetensors").stat().st_size < 20_000_000
+    assert (folder / "README.md").is_file()
+
+
+def test_what_has_to_be_fetched_first(nothing_fetched: None) -> None:
+    assert base_to_fetch("embedded") == base_to_fetch(REAL_MODEL) == REAL_MODEL
+    assert base_to_fetch("toy") is base_to_fetch("Qwen/Qwen3-8B") is None
+    with pytest.raises(TreestarError, match=f"run `treestar models fetch {REAL_MODEL}`"):
+        load_policy("embedded")
+
+
+def test_a_former_name_is_the_same_policy() -> None:
+    assert policy_path("embedded-bootstrap") == policy_path("toy-bootstrap")
+
+
+@pytest.mark.parametrize("name", ["embedded", "toy", "Qwen/Qwen3-8B"])
+def test_the_built_in_problems_have_answers(name: str) -> None:
+    problems, faults = read_problems(problems_path(name))
+    assert not faults
+    assert len(problems) == 6
+    assert all(problem.answer for problem in problems)
+    assert (problems == read_problems(problems_path("embedded"))[0]) == (name != "toy")
+
+
+@pytest.mark.real
+def test_it_computes() -> None:
+    real_model_path()
+    assert base_to_fetch("embedded") is None
+    with Solver("embedded", GreedyConfig()) as solver:
+        results = solver.solve_many(["What is 12 + 7 * 3?", "what's 15 times 14", "How many days are in 6 weeks?"])
+    assert [result.answer for result in results] == ["33", "210", "42"]
+    assert FETCHABLE[REAL_MODEL].license == "Apache-2.0"
