@@ -67,7 +67,7 @@ def test_a_preset_can_be_shown_and_is_a_job(treestar) -> None:
         (["--out", "OUT"], 2, "give a job file or a --preset"),
         (["JOB", "--preset", "toy", "--out", "OUT"], 2, "not both"),
         (["JOB"], 2, "give --out, the folder"),
-        (["--preset", "nobody", "--out", "OUT"], 1, "unknown preset 'nobody': choose one of toy,"),
+        (["--preset", "nobody", "--out", "OUT"], 1, "unknown preset 'nobody': choose one of rstar-math, toy,"),
         (["./missing.yaml", "--out", "OUT"], 1, "cannot be read: No such file"),
         (["BAD", "--out", "OUT"], 1, "rounds[0].mode must be terminal or ppm"),
         (["JOB", "--out", "/proc/out"], 1, "/proc/out cannot be written"),

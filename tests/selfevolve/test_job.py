@@ -139,7 +139,7 @@ def test_an_error_names_the_field_and_what_is_allowed(text: str, sentence: str) 
 def test_a_job_that_cannot_be_read_says_so(tmp_path: Path) -> None:
     with pytest.raises(TreestarError, match=r"job .*missing\.yaml cannot be read: No such file"):
         load_job(tmp_path / "missing.yaml")
-    with pytest.raises(TreestarError, match="unknown preset 'embeded': choose one of toy, toy-quick"):
+    with pytest.raises(TreestarError, match="unknown preset 'embeded': choose one of rstar-math, toy, toy-quick"):
         preset_path("embeded")
 
 
