@@ -20,7 +20,7 @@ from treestar.types import Problem, Verifier
 from treestar.verifier import AnswerVerifier, equivalent
 from treestar.verifier.grading.grading_process import GradingPool
 
-PATIENCE = 20.0
+PATIENCE = 120.0
 """Seconds for comparisons that end by themselves; on a loaded machine the default would cut some off."""
 MOST_SECONDS = 30.0
 """Wall time that no input can exceed here; the bench measures the actual times."""
