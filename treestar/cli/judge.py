@@ -88,7 +88,7 @@ def annotate(
 ) -> None:
     """Sample a policy's solutions and label their chunks by completions from the end of each.
 
-    Run it again with another --rule to label the same chunks anew; nothing is sampled again.
+    Run it again with another --rule to relabel the same chunks; nothing is sampled again.
     """
     config = config_from_options(AnnotationConfig, "treestar judge annotate", options)
     from treestar.reinforcement.judge_stages import annotate_problems

@@ -64,7 +64,7 @@ go on as one of a later chunk's (see `completions`)."""
 SETTINGS = "settings.json"
 
 LIMITS = ("truncated", "max_depth", "context", "dead_end")
-"""How solutions end that are not labeled: that a limit cut them off is no mistake of their last chunk."""
+"""How solutions end that are not labeled: that a limit cut them off is not a mistake of their last chunk."""
 
 RELABELED = ("rule", "gamma", "alpha", "best_of")
 """Settings that can change from one run to the next: labels follow from the stored values."""

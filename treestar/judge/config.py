@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from treestar.config.checks import check_number, check_whole
 from treestar.judge.labels import LabelConfig
+from treestar.search.baselines import unchanged_sampling
 from treestar.search.config import SamplesConfig
 
 __all__ = ["AnnotationConfig", "ResponsesConfig", "SegmentationConfig"]
@@ -36,16 +37,7 @@ class ResponsesConfig:
 
     def sampling(self, count: int) -> SamplesConfig:
         """A search of `count` solutions by the policy as it is: nothing else changes its probabilities."""
-        return SamplesConfig(
-            samples=count,
-            in_flight=count,
-            temperature=self.temperature,
-            top_p=1.0,
-            top_k=0,
-            min_p=0.0,
-            max_depth=self.max_depth,
-            max_step_tokens=self.max_step_tokens,
-        )
+        return unchanged_sampling(count, self.temperature, self.max_depth, self.max_step_tokens)
 
 
 @dataclass(frozen=True, kw_only=True)

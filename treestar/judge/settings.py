@@ -59,7 +59,7 @@ def split_judge_name(name: str) -> tuple[str, JudgeSettings]:
         except (KeyError, ValueError):
             known = ", ".join(f"{PREFIX}{each.name}" for each in fields(JudgeSettings))
             raise TreestarError(
-                f"judge {name!r}: {argument!r} is no setting of a judge: write {known} with a number, or true or false"
+                f"judge {name!r}: {argument!r} is not a setting: write {known} with a number, or true or false"
             ) from None
     try:
         return (f"{model}?{others}" if others else model), JudgeSettings(**values)

@@ -9,7 +9,7 @@ from treestar.search.config import GreedyConfig, SamplesConfig, WindowsConfig
 from treestar.search.expansion import Search, close
 from treestar.search.tree import Node
 
-__all__ = ["greedy", "grow_trajectories", "sample"]
+__all__ = ["greedy", "grow_trajectories", "sample", "unchanged_sampling"]
 
 
 async def greedy(search: Search[GreedyConfig]) -> str:
@@ -59,3 +59,19 @@ async def grow_trajectories(
         if root.terminal is not None:
             return "finished"
         search.on_progress(search)
+
+
+def unchanged_sampling(
+    count: int, temperature: float, max_depth: int | None, max_step_tokens: int | None
+) -> SamplesConfig:
+    """A search of `count` trajectories by the policy as it is: only the temperature changes probabilities."""
+    return SamplesConfig(
+        samples=count,
+        in_flight=count,
+        temperature=temperature,
+        top_p=1.0,
+        top_k=0,
+        min_p=0.0,
+        max_depth=max_depth,
+        max_step_tokens=max_step_tokens,
+    )

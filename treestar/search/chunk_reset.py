@@ -69,7 +69,7 @@ async def chunk_reset(search: Search[ChunkResetConfig]) -> str:
 
 
 def has_failed(child: Node) -> bool:
-    """Whether the step itself is no good: its code failed, or the token limit cut it off."""
+    """Whether the step itself is bad: its code failed, or the token limit cut it off."""
     return child.terminal in ("error", "truncated")
 
 

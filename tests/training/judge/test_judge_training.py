@@ -132,9 +132,7 @@ def test_stored_replies_are_imitated_and_not_sampled_again(base: str, tmp_path: 
     config = settings("rejection", replies_kept=2, held_out=0.0)
     report = train_judge(EXAMPLES, base, out, config, resume=True, listener=Listener(say=said.append))
     assert "36 of 96 sampled replies are right" in said
-    assert report["data"]["rows"] == 2 * 12, (
-        "two of the three right ones of each, and there is no right one of the others"
-    )
+    assert report["data"]["rows"] == 2 * 12, "two of the three right ones of each, and none of the others is right"
     assert json.loads((out / "config.json").read_text())["treestar_judge_analysis"] is True
 
 

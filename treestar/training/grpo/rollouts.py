@@ -11,7 +11,7 @@ from typing import Any
 
 from treestar.policy.programs import writing_programs
 from treestar.search.answer import AnswerGroups
-from treestar.search.baselines import sample
+from treestar.search.baselines import sample, unchanged_sampling
 from treestar.search.config import SamplesConfig
 from treestar.search.engine import grown
 from treestar.search.expansion import Components, Search
@@ -101,16 +101,7 @@ async def sample_group(
 
 def sampling_of(config: GRPOConfig, count: int) -> SamplesConfig:
     """The policy as it is: whatever else would change its probabilities is off."""
-    return SamplesConfig(
-        samples=count,
-        in_flight=count,
-        temperature=config.temperature,
-        top_p=1.0,
-        top_k=0,
-        min_p=0.0,
-        max_depth=config.max_depth,
-        max_step_tokens=config.max_step_tokens,
-    )
+    return unchanged_sampling(count, config.temperature, config.max_depth, config.max_step_tokens)
 
 
 async def judged(tree: Tree, node: Node, policy: OwnTokensPolicy, components: Components) -> Rollout:

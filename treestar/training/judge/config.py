@@ -50,7 +50,7 @@ class JudgeTrainingConfig:
     verdict costs 1. `rejection`: fine-tuning on the base's own right replies. `discriminative`: fine-tuning to answer
     each chunk with + or -."""
     rule: LabelRule | None = None
-    """Label the chunks anew by this rule, from their stored values; by default the labels as they are stored."""
+    """Label the chunks again by this rule, from their stored values; by default the labels as they are stored."""
     gamma: float = 0.8
     """For `rel_ratio`: the ratio that a positive chunk exceeds."""
     alpha: float = 0.4
