@@ -8,9 +8,10 @@ scripted ones.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, NewType, Protocol, cast, runtime_checkable
 
 __all__ = [
@@ -230,6 +231,10 @@ class Policy(ABC):
     step_format: str = ""
     """The name of the step format in which it writes, which trees record; "" if it has none."""
 
+    calibrations: Mapping[str, Callable[[float], float]] = MappingProxyType({})
+    """By the name of a search strategy the function from an answer's share of the weight that its search found to the
+    chance that it is right (`treestar.config.calibration`); a share is its own confidence where there is none."""
+
     @cached_property
     def recommended(self) -> Recommended:
         """Settings for searches that leave them open; by default those of `Recommended`."""
@@ -267,7 +272,17 @@ class CompletedPolicy(Policy):
     def __init__(self, source: Any) -> None:
         self.source = source
         self.name = type(source).__name__
-        for member in ("name", "step_format", "recommended", "preamble", "display", "final_answer", "close", "report"):
+        for member in (
+            "name",
+            "step_format",
+            "calibrations",
+            "recommended",
+            "preamble",
+            "display",
+            "final_answer",
+            "close",
+            "report",
+        ):
             if hasattr(source, member):
                 setattr(self, member, getattr(source, member))
 

@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from recipes.word_problems.corpus import Corpus, Mixture, build_corpus, write_held_out
+from recipes.word_problems.matrices import matrices_trainer
 from recipes.word_problems.program import trajectory_of
 from treestar.training.base_policy import load_base
 from treestar.training.run import TrainingProgress
@@ -29,12 +30,8 @@ __all__ = ["BASE", "main", "rows_of", "training_config", "with_few_answers"]
 
 BASE = "smollm2-135m"
 
-RANK = 32
-
-MATRICES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-
-FIRST_LAYER, LAYERS = 10, 30
-"""Only layers from this one on are trained: the layers below need no gradient, which saves a sixth of the time."""
+BUCKET = 32
+"""Rows are padded to a multiple of this many tokens: a layer is compiled once for each length."""
 
 ANSWERS_SHARE = 4
 """One row in this many teaches the answer after the program."""
@@ -42,8 +39,6 @@ ANSWERS_SHARE = 4
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
-    import torch
-
     parser = argparse.ArgumentParser(description="Fine-tune SmolLM2-135M-Instruct on word problems.")
     parser.add_argument("--data", type=Path, required=True, help="the folder with the training and test sets")
     parser.add_argument("--out", type=Path, required=True)
@@ -51,11 +46,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--templates", type=int, default=Mixture.templates)
     parser.add_argument("--svamp-variations", type=int, default=Mixture.svamp_variations)
     parser.add_argument("--gsm8k-variations", type=int, default=Mixture.gsm8k_variations)
-    parser.add_argument("--gsm8k-lines", type=int, help="only solutions of at most this many lines; 0 for none")
+    parser.add_argument(
+        "--gsm8k-lines", type=int, default=Mixture.gsm8k_lines, help="only solutions of at most this many lines"
+    )
     parser.add_argument("--epochs", type=float, default=1.0)
-    parser.add_argument("--batch-size", type=int, default=8, help="rows in a forward pass")
-    parser.add_argument("--accumulation", type=int, default=2, help="forward passes per step")
-    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--batch-size", type=int, default=32, help="rows in a forward pass")
+    parser.add_argument("--accumulation", type=int, default=1, help="forward passes per step")
+    parser.add_argument("--learning-rate", type=float, default=3e-4)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     mixture = Mixture(
@@ -74,7 +71,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options.accumulation,
         options.learning_rate,
         options.seed,
-        torch.cuda.is_available(),
     )
     started = time.monotonic()
 
@@ -88,28 +84,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     base = load_base(options.base, config.step_format)
     data = prepare(rows_of(corpus), base.tokenizer, base.step_format, longest_row(base, config))
     data = replace(data, rows=with_few_answers(data.rows))
-    train_on(data, base, out, config, on_data=lambda found: print(found, flush=True), on_progress=report)
+    train_on(data, base, out, config, lambda found: print(found, flush=True), report, making=matrices_trainer)
 
 
 def training_config(
-    epochs: float, batch_size: int, accumulation: int, learning_rate: float, seed: int, has_accelerator: bool
+    epochs: float, batch_size: int, accumulation: int, learning_rate: float, seed: int
 ) -> SFTTrainingConfig:
-    """LoRA on the matrices of the upper layers: nothing else changes, so that the policy ships as a small adapter."""
+    """All of the layers' matrices in bfloat16, which recent CPUs multiply eight times as fast as float32."""
     return SFTTrainingConfig(
         step_format="rstar",
-        lora={
-            "r": RANK,
-            "lora_alpha": 2 * RANK,
-            "target_modules": list(MATRICES),
-            "layers_to_transform": list(range(FIRST_LAYER, LAYERS)),
-        },
         epochs=epochs,
         batch_size=batch_size,
         accumulation=accumulation,
         learning_rate=learning_rate,
         save_steps=50,
         seed=seed,
-        bf16=has_accelerator,
+        training_arguments={
+            "model_init_kwargs": {"dtype": "bfloat16", "attn_implementation": "eager"},
+            "pad_to_multiple_of": BUCKET,
+            "dataloader_drop_last": True,
+        },
     )
 
 

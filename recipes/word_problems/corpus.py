@@ -24,6 +24,8 @@ from recipes.word_problems.variation import varied, with_other_people
 
 __all__ = ["Corpus", "Mixture", "build_corpus", "is_held_out", "write_held_out"]
 
+EVERYDAY = Path(__file__).with_name("everyday.jsonl")
+
 HELD_OUT_SHARE = 3
 """One in this many."""
 
@@ -35,13 +37,13 @@ SEARCHED_LEVELS = ("1", "2")
 class Mixture:
     """How many questions of each kind are taught."""
 
-    templates: int = 12_000
+    templates: int = 6_500
     """From templates."""
-    svamp_variations: int = 3
+    svamp_variations: int = 1
     """Of every taught question of SVAMP's training set: copies with other numbers and people."""
-    gsm8k_variations: int = 2
+    gsm8k_variations: int = 0
     """The same for GSM8K."""
-    gsm8k_lines: int | None = None
+    gsm8k_lines: int | None = 3
     """Only questions of GSM8K with at most this many lines; None for all."""
     searched_templates: int = 2_000
     """From templates, for the searches."""
@@ -109,7 +111,9 @@ def variations(problems: Iterable[WordProblem], count: int, random: Random) -> I
 
 
 def test_questions(data: Path) -> Iterator[str]:
-    """All questions of the sets that the model is measured on; of ASDiv those outside ASDiv-A, as it is measured."""
+    """All questions of the sets that the model is measured on, and the everyday ones to develop with; of ASDiv those
+    outside ASDiv-A, as it is measured."""
+    yield from (row["question"] for row in rows_of(EVERYDAY))
     for name in TEST_SETS:
         for row in rows_of(data / f"{name}.jsonl"):
             if not row.get("asdiv_a"):

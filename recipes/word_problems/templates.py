@@ -1,15 +1,19 @@
 """Everyday questions from templates: plain arithmetic, percentages, prices, time, units, shapes, averages, sharing.
 
-A template is data: wordings with places for numbers and words, and the program that answers all of its wordings.
+A template is data: wordings with places for numbers and words, and the program that answers all of its wordings. A
+situation is told once and asked about in several ways, each with another program, so that the words and numbers alone
+do not tell the operation; some of its numbers are not needed.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import yaml
 
@@ -20,7 +24,15 @@ from recipes.word_problems.words import WORDS
 __all__ = ["Template", "expressions", "filled", "template_questions", "templates"]
 
 FILE = Path(__file__).with_name("templates.yaml")
+SITUATIONS = Path(__file__).with_name("situations.yaml")
 
+CHOICE = re.compile(r"\[([^\[\]]*\|[^\[\]]*)\]")
+"""Texts of which one is drawn: `[one|other]`. They can contain another such choice."""
+
+CARELESS = 0.08
+"""The share of questions that are typed without capitals and without the mark at the end."""
+
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 EXPRESSION_EVERY = 7
 
@@ -48,15 +60,37 @@ class Template:
     """Comment, name and expression of every line; numbers stand in braces."""
     whole: bool = False
     """Whether every line's value must be a whole number."""
+    setups: Sequence[str] = ("",)
+    """What is told before the wording, which asks."""
 
 
 def templates() -> list[Template]:
     """All templates of the file."""
     entries = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    return [Template(**{**each, "numbers": numbers_of(each)}) for each in entries]
+
+
+def situations() -> list[list[Template]]:
+    """For every situation of the file one template per way of asking."""
+    entries = yaml.safe_load(SITUATIONS.read_text(encoding="utf-8"))
     return [
-        Template(**{**each, "numbers": {name: choices_of(spec) for name, spec in each["numbers"].items()}})
+        [
+            Template(
+                each["name"],
+                ask["ask"],
+                numbers_of(each),
+                ask["lines"],
+                each.get("whole", False),
+                each.get("setup", ("",)),
+            )
+            for ask in each["asks"]
+        ]
         for each in entries
     ]
+
+
+def numbers_of(entry: Mapping[str, Any]) -> dict[str, Sequence[float | str]]:
+    return {name: choices_of(spec) for name, spec in entry["numbers"].items()}
 
 
 def choices_of(spec: str | list[float | str]) -> Sequence[float | str]:
@@ -69,18 +103,24 @@ def choices_of(spec: str | list[float | str]) -> Sequence[float | str]:
 
 
 def template_questions(seed: int, count: int) -> Iterator[WordProblem]:
-    """`count` different questions: one in EXPRESSION_EVERY is plain arithmetic, the others come from the templates.
+    """`count` different questions: one in EXPRESSION_EVERY is plain arithmetic, the others come in turn from a template
+    and from a situation.
 
     Args:
         seed: another seed gives other questions.
     """
     random = Random(seed)
-    known, arithmetic = templates(), expressions(random)
+    known, told, arithmetic = templates(), situations(), expressions(random)
     seen: set[str] = set()
     turn = 0
     while len(seen) < count:
         turn += 1
-        found = next(arithmetic) if turn % EXPRESSION_EVERY == 0 else filled(known[turn % len(known)], random)
+        if turn % EXPRESSION_EVERY == 0:
+            found: WordProblem | None = next(arithmetic)
+        elif turn % 2:
+            found = filled(random.choice(known), random)
+        else:
+            found = filled(random.choice(random.choice(told)), random)
         if found is None or found.question in seen:
             continue
         seen.add(found.question)
@@ -90,10 +130,12 @@ def template_questions(seed: int, count: int) -> Iterator[WordProblem]:
 def filled(template: Template, random: Random) -> WordProblem | None:
     """One question of a template; None if the numbers drawn give an odd answer."""
     numbers = {name: str(random.choice(choices)) for name, choices in template.numbers.items()}
-    words = {name: random.choice(choices) for name, choices in WORDS.items()}
-    while words["person"] in (words["girl"], words["boy"]):
-        words["person"] = random.choice(WORDS["person"])
-    lines = tuple(Line(comment, name, expression.format(**numbers)) for comment, name, expression in template.lines)
+    words = drawn_words(random)
+    wording = f"{random.choice(template.setups)} {random.choice(template.wordings)}".strip()
+    lines = tuple(
+        Line(comment.format(**numbers, **words), name, expression.format(**numbers))
+        for comment, name, expression in template.lines
+    )
     values: dict[str, Fraction] = {}
     for line in lines:
         values[line.name] = value_of(line.expression, values)
@@ -102,8 +144,30 @@ def filled(template: Template, random: Random) -> WordProblem | None:
         return None
     if (found[-1] * 100).denominator > 1:
         return None
-    question = random.choice(template.wordings).format(**numbers, **words)
-    return WordProblem("", question[0].upper() + question[1:], lines, text_of(found[-1]), f"template/{template.name}")
+    question = chosen(wording, random).format(**numbers, **words)
+    typed = question[0].upper() + question[1:] if random.random() > CARELESS else question.lower().rstrip(".?")
+    return WordProblem("", typed, lines, text_of(found[-1]), f"template/{template.name}")
+
+
+def drawn_words(random: Random) -> dict[str, str]:
+    """A word for every place: {person} has the pronouns {he} and {his}; {other} is somebody else, {things2} other
+    things, and {weekday} a day."""
+    words = {name: random.choice(choices) for name, choices in WORDS.items()}
+    group = random.choice(("girl", "boy"))
+    people = [name for name in WORDS[group] if name != words[group]]
+    words["person"], words["other"] = random.sample(people, 2)
+    words["he"], words["his"] = ("she", "her") if group == "girl" else ("he", "his")
+    words["He"] = words["he"].capitalize()
+    words["things2"] = random.choice([things for things in WORDS["things"] if things != words["things"]])
+    words["weekday"] = random.choice(WEEKDAYS)
+    return words
+
+
+def chosen(text: str, random: Random) -> str:
+    """The text with one text drawn for every choice in it, inner ones first."""
+    while CHOICE.search(text):
+        text = CHOICE.sub(lambda found: random.choice(found[1].split("|")), text)
+    return " ".join(text.split())
 
 
 def expressions(random: Random) -> Iterator[WordProblem]:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from support.tiny_model import save_tiny_model, tiny_model
 
+from treestar.config.calibration import Calibration
 from treestar.policy import RStarFormat, TransformersPolicy, load_policy
 from treestar.policy.backends.decoding import Continuation, DecodingBatch
 from treestar.policy.backends.sampling import choose_tokens, uniforms
@@ -239,6 +240,12 @@ def test_cancelled_requests_are_not_generated(policy: TransformersPolicy) -> Non
 def test_loading_a_folder_finds_its_format(tmp_path: Path, config: dict, wanted: str | None, expected: str) -> None:
     folder = save_tiny_model(tmp_path, **config)
     assert load_policy(str(folder), step_format=wanted).format.name == expected  # type: ignore[arg-type]
+
+
+def test_loading_a_folder_finds_what_its_confidence_means(tmp_path: Path) -> None:
+    calibrations = {"mcts": {"slope": 2.0, "intercept": -1.0}}
+    policy = load_policy(str(save_tiny_model(tmp_path, treestar_calibrations=calibrations)))
+    assert policy.calibrations == {"mcts": Calibration(2.0, -1.0)}
 
 
 @pytest.mark.parametrize(

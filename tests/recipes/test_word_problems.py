@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 pytest.importorskip("yaml")
 
 from recipes.word_problems.annotated import program_of_solution
-from recipes.word_problems.corpus import Mixture, build_corpus, is_held_out
+from recipes.word_problems.corpus import EVERYDAY, Mixture, build_corpus, is_held_out
 from recipes.word_problems.equations import program_of_equation
 from recipes.word_problems.overlap import TEST_SETS, Overlaps
 from recipes.word_problems.program import WordProblem, trajectory_of
-from recipes.word_problems.templates import filled, template_questions, templates
+from recipes.word_problems.templates import chosen, filled, situations, template_questions, templates
 from recipes.word_problems.variation import varied, with_other_people
 from treestar.policy.formats import reply_parts, step_format_for
 
@@ -129,6 +129,23 @@ def test_every_template_has_questions_that_its_program_answers() -> None:
         assert "{" not in found.question
 
 
+def test_a_situation_can_be_asked_about_with_different_programs() -> None:
+    random = Random(0)
+    for ways in situations():
+        programs = []
+        for way in ways:
+            found = next(found for _ in range(300) if (found := filled(way, random)) is not None)
+            assert trajectory_of(found) is not None, found
+            assert not re.search(r"[{}\[\]|]", found.question), found.question
+            programs.append(tuple(line[2] for line in way.lines))
+        assert len(set(programs)) > 1 or len(ways) == 1, ways[0].name
+
+
+def test_one_text_is_drawn_for_every_choice() -> None:
+    drawn = {chosen("[a|b[c|d]] [|e]", Random(seed)) for seed in range(60)}
+    assert drawn == {"a", "bc", "bd", "a e", "bc e", "bd e"}
+
+
 def test_template_questions_are_different_and_follow_the_seed() -> None:
     one, same, other = (list(template_questions(seed, 300)) for seed in (1, 1, 2))
     assert one == same != other
@@ -192,9 +209,14 @@ def test_the_taught_text_is_what_the_format_reads() -> None:
     assert [text for text, own in parts if not own] == ["\n", "\n<output>72.0<end_of_output>\n<answer>"]
 
 
-def test_the_development_questions_are_not_taught() -> None:
-    with (Path("recipes") / "word_problems" / "everyday.jsonl").open(encoding="utf-8") as lines:
-        rows = [json.loads(line) for line in lines]
-    overlaps = Overlaps(row["question"] for row in rows)
+def test_the_development_questions_are_not_taught(tmp_path: Path) -> None:
+    """A template can ask one of them with other numbers; such a question is left out."""
+    rows = [json.loads(line) for line in EVERYDAY.read_text(encoding="utf-8").splitlines()]
     assert len({row["question"] for row in rows}) == len(rows) == 100
-    assert not any(problem.question in overlaps for problem in template_questions(0, 3000))
+    for name in ("gsm8k_train", "svamp_train", "math_train3k_solutions", *TEST_SETS):
+        (tmp_path / f"{name}.jsonl").touch()
+    corpus = build_corpus(tmp_path, Mixture(templates=3000, searched_templates=300), seed=0)
+    overlaps = Overlaps(row["question"] for row in rows)
+    asked = [problem.question for problem in corpus.taught] + [row["question"] for row in corpus.searched]
+    assert 2900 < len(corpus.taught) < 3000
+    assert not any(question in overlaps for question in asked)

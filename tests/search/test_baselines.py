@@ -51,6 +51,16 @@ def test_majority_counts_trajectories(in_flight: int) -> None:
     assert all(len(node.children) == 1 for node in result.tree.nodes[1:] if node.terminal is None)
 
 
+def test_a_calibrated_policy_says_the_chance_instead_of_the_share_with_that_strategy() -> None:
+    parts = components(numbered)
+    parts.policy.calibrations = {"majority": lambda share: share / 2}
+    plain = run(MajorityConfig(samples=16), numbered)
+    calibrated = asyncio.run(search_one(PROBLEM, MajorityConfig(samples=16), parts))
+    assert (calibrated.answer, calibrated.confidence) == (plain.answer, plain.confidence / 2)
+    other = asyncio.run(search_one(PROBLEM, BestOfNConfig(samples=16), parts))
+    assert other.confidence == run(BestOfNConfig(samples=16), numbered).confidence
+
+
 def test_best_of_n_takes_the_most_probable_without_a_scorer_and_the_best_scored_with_one() -> None:
     assert run(BestOfNConfig(samples=16), numbered).answer == "2"
     scored = run(BestOfNConfig(samples=16), numbered, rate=lambda state: 1.0 if state.steps[-1].answer == "1" else -1.0)

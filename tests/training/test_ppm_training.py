@@ -258,6 +258,20 @@ def test_bf16_trains_and_is_what_is_stored(policy: str, tmp_path: Path) -> None:
     assert math.isfinite(report["losses"][-1][1])
 
 
+def test_with_lora_only_the_head_and_the_adapters_change(policy: str, tmp_path: Path) -> None:
+    """The PPM is the merged one, and its adapter alone on the policy gives the same weights."""
+    pytest.importorskip("peft")
+    before = ppm_from_policy(policy).model.state_dict()
+    config = PPMTrainingConfig(**QUICK, lora={"r": 4, "target_modules": ["q_proj", "down_proj"]})
+    report = train_ppm(trees(12), policy, tmp_path / "ppm", config)
+    after = weights(tmp_path / "ppm")
+    changed = {name for name, weight in after.items() if not torch.equal(weight, before[name])}
+    assert {name.split(".")[-2] for name in changed} == {"q_proj", "down_proj", "score"}
+    assert report["pair_accuracy"] == report["pair_accuracy_by_epoch"][-1][1]
+    alone = load_ppm(str(tmp_path / "ppm" / "adapter"), dtype="float32").model.state_dict()
+    assert all(torch.allclose(alone[name], weight, atol=1e-6) for name, weight in after.items())
+
+
 def test_accumulated_batches_make_the_step_of_one(policy: str, tmp_path: Path) -> None:
     """Two accumulated batches give the gradient of both together, up to rounding."""
     config = {"learning_rate": 0.1, "warmup": 0.0, "epochs": 3.0, "held_out": 0.0}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
+from treestar.config.calibration import Calibration
 from treestar.policy.backends.openai import OPENAI_PREFIX, load_openai_policy
 from treestar.policy.backends.remote_server import RemoteServerConfig
 from treestar.policy.backends.transformers import TransformersPolicy
@@ -24,7 +25,11 @@ from treestar.policy.models import (
     policy_path,
 )
 
-__all__ = ["PolicyFiles", "load_policy", "read_policy_files", "read_step_format"]
+__all__ = ["CALIBRATIONS_KEY", "PolicyFiles", "load_policy", "read_policy_files", "read_step_format"]
+
+
+CALIBRATIONS_KEY = "treestar_calibrations"
+"""The entry of a policy's config.json: by strategy, `slope` and `intercept`."""
 
 
 def load_policy(
@@ -62,7 +67,7 @@ def load_policy(
         tokenizer = load_tokenizer(path)
         model = load_causal_model(path, dtype=dtype or dtype_for(device)).to(device)
     chosen = step_format_for(config, tokenizer, step_format, model.generation_config, step_separator)
-    return TransformersPolicy(model, tokenizer, chosen, name, max_batch)
+    return calibrated(TransformersPolicy(model, tokenizer, chosen, name, max_batch), config)
 
 
 def load_vllm_policy(
@@ -72,7 +77,18 @@ def load_vllm_policy(
     path = policy_path(model)
     engine = VLLMEngine("policy", name, path, max_batch, {"dtype": dtype or "auto", **arguments})
     generation = load_generation_config(path)
-    return VLLMPolicy(engine, step_format_for(engine.config, engine.tokenizer, step_format, generation, step_separator))
+    chosen = step_format_for(engine.config, engine.tokenizer, step_format, generation, step_separator)
+    return calibrated(VLLMPolicy(engine, chosen), engine.config)
+
+
+PolicyT = TypeVar("PolicyT", bound=LanguageModelPolicy)
+
+
+def calibrated(policy: PolicyT, config: Any) -> PolicyT:
+    """`policy` with what the model's config.json says of its confidence under `treestar_calibrations`."""
+    found = getattr(config, CALIBRATIONS_KEY, {})
+    policy.calibrations = {strategy: Calibration(**each) for strategy, each in found.items()}
+    return policy
 
 
 class PolicyFiles(NamedTuple):

@@ -60,7 +60,8 @@ class SearchResult:
     answer: str | None
     """None if no trajectory was finished."""
     confidence: float
-    """Share of the finished trajectories' weight that agrees with `answer`, in [0, 1]."""
+    """Share of the finished trajectories' weight that agrees with `answer`, in [0, 1]; where the
+    policy is calibrated for the strategy, the chance that the answer is right."""
     correct: bool | None
     """Whether `answer` equals the gold answer, checked after the search; None if there is no gold answer."""
     trajectory: tuple[TrajectoryStep, ...]

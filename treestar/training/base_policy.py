@@ -22,7 +22,7 @@ from treestar.policy.models.loading import ADAPTER_CONFIG
 from treestar.storage.files import read_json, write_json
 from treestar.types import TreestarError
 
-__all__ = ["Base", "load_base", "lora_config", "write_policy"]
+__all__ = ["Base", "keep_adapter", "load_base", "lora_config", "write_policy"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +87,14 @@ def write_policy(base: Base, folder: Path) -> None:
     model.save_pretrained(folder)
     load_tokenizer(base.path).save_pretrained(folder)
     if is_adapter(str(trained)):
-        keep_adapter(base, config, trained, folder / "adapter")
+        keep_adapter(base.name, config, trained, folder / "adapter")
     shutil.rmtree(trained)
 
 
-def keep_adapter(base: Base, config: Any, trained: Path, folder: Path) -> None:
+def keep_adapter(base: str, config: Any, trained: Path, folder: Path) -> None:
     """Copy the adapter in the folder `trained`, with the model's config, and name its base as the user named it."""
     folder.mkdir()
     shutil.copy(trained / "adapter_model.safetensors", folder)
     settings = read_json(trained / ADAPTER_CONFIG)
-    write_json(folder / ADAPTER_CONFIG, {**settings, "base_model_name_or_path": base.name})
+    write_json(folder / ADAPTER_CONFIG, {**settings, "base_model_name_or_path": base})
     config.save_pretrained(folder)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from treestar.config.checks import check_choice, check_number, check_whole
 from treestar.training.ppm.objectives import Objective
@@ -31,6 +33,9 @@ class PPMTrainingConfig(FineTuningConfig):
     """Maximum number of tokens in a forward pass, including padding; limits the memory."""
     bf16: bool = False
     """Compute in bfloat16, and store the PPM in it; the weights are updated in float32."""
+    lora: Mapping[str, Any] | None = None
+    """Fields of `peft.LoraConfig`: train only the head and low-rank adapters, which are merged into the stored weights
+    and also kept by themselves, in the folder's `adapter`."""
 
     def __post_init__(self) -> None:
         """Raises ValueError that names the field, the value and what is allowed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +12,7 @@ from treestar.policy.models import load_config, loading, policy_path
 from treestar.ppm.model import PPM, load_ppm, ppm_from_policy
 from treestar.ppm.trees import SkippedTree
 from treestar.search import Tree
+from treestar.training.base_policy import keep_adapter, lora_config
 from treestar.training.ppm.config import PPMTrainingConfig
 from treestar.training.ppm.data import TrainingData, prepare
 from treestar.training.ppm.objectives import loss_of
@@ -74,11 +76,25 @@ def train_ppm(
     report = {"settings": settings, "fingerprint": data.fingerprint, "data": data.to_json()}
 
     def finish(trainer: Any, folder: Path) -> dict[str, Any]:
+        if config.lora is not None:
+            merge_adapter(policy, trainer, folder)
         if config.bf16:
             load_ppm(str(folder), device="cpu", dtype="bfloat16").save(folder)
         return accuracies(trainer.state.log_history, folder, data)
 
     return train(lambda: make_trainer(ppm, data, config, arguments, on_progress), out, report, "trees", finish)
+
+
+def merge_adapter(policy: str, trainer: PPMTrainer, folder: Path) -> None:
+    """Replace the adapter that the trainer saved in `folder` with the merged PPM, and keep it in the folder's
+    `adapter`."""
+    trained = folder.with_name("trained")
+    shutil.rmtree(trained, ignore_errors=True)  # left by a run that was killed here
+    folder.rename(trained)
+    trainer.model.merge_and_unload()  # in place, so that `trainer.ppm` has the merged weights
+    trainer.ppm.save(folder)
+    keep_adapter(policy, load_config(str(folder)), trained, folder / "adapter")
+    shutil.rmtree(trained)
 
 
 def ppm_to_train(name: str) -> PPM:
@@ -136,4 +152,5 @@ def make_trainer(
             TrainingArguments(**arguments),
             optimizer_of(config, ppm.model.config.hidden_size),
             on_progress,
+            lora_config(None if config.lora is None else {"task_type": "SEQ_CLS", **config.lora}),
         )

@@ -31,6 +31,7 @@ class PPMTrainer(Trainer):  # type: ignore[misc]
         batches: the training data.
         held_out: batches of pairs on which accuracy is reported after every epoch; can be empty.
         optimizer: as `run.optimizer_of` returns it.
+        lora: a `peft.LoraConfig`, or None to train all weights.
     """
 
     def __init__(
@@ -42,9 +43,10 @@ class PPMTrainer(Trainer):  # type: ignore[misc]
         arguments: TrainingArguments,
         optimizer: tuple[Any, dict[str, Any]] | None,
         on_progress: Callable[[TrainingProgress], None],
+        lora: Any = None,
     ) -> None:
         super().__init__(
-            model=ppm.model,
+            model=ppm.model if lora is None else with_adapter(ppm.model, lora),
             args=arguments,
             optimizer_cls_and_kwargs=optimizer,
             train_dataset=list(enumerate(batches)),
@@ -94,6 +96,13 @@ class PPMTrainer(Trainer):  # type: ignore[misc]
         metrics = {"eval_pair_accuracy": pair_accuracy(self.ppm, self.held_out, self.model_wrapped)}
         self.log(metrics)
         return metrics
+
+
+def with_adapter(model: Any, lora: Any) -> Any:
+    """`model` with an adapter, of which only that and the head are trained; changes `model` itself."""
+    from peft import get_peft_model
+
+    return get_peft_model(model, lora)
 
 
 @torch.no_grad()
