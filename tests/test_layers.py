@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "treestar"
 
 LAYERS = [
-    {"types", "statistics"},
+    {"types", "statistics", "concurrency"},
     {"config", "storage"},
     {"workers"},
     {"search"},
@@ -37,10 +37,10 @@ LAYERS = [
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 
 KNOWS_ONLY = {
-    "search": {"types", "config", "storage", "search"},
-    "policy": {"types", "config", "verifier", "policy"},
+    "search": {"types", "concurrency", "config", "storage", "search"},
+    "policy": {"types", "concurrency", "config", "verifier", "policy"},
     "verifier": {"types", "config", "verifier"},
-    "workers": {"types", "config", "workers"},
+    "workers": {"types", "concurrency", "config", "workers"},
 }
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from treestar.benchmarks.first_error import NO_ERROR
 from treestar.benchmarks.solutions import Solution, states_of
+from treestar.concurrency import gather_all
 from treestar.storage.files import read_json, write_json, writing
 from treestar.storage.lines import appending, read_lines
 from treestar.storage.settings import check_same_settings
@@ -115,13 +116,7 @@ async def value_solutions(
                     append(await row_of(scorer, solution))
                 on_done()
 
-            tasks = [asyncio.create_task(work(solution)) for solution in left]
-            try:
-                await asyncio.gather(*tasks)
-            finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+            await gather_all([work(solution) for solution in left])
     finally:
         if isinstance(scorer, Closable):
             await scorer.close()

@@ -6,7 +6,6 @@ together. Its tokens are counted apart from the policy's, and its reply is kept 
 
 from __future__ import annotations
 
-import asyncio
 import warnings
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from itertools import accumulate
 from math import exp
 from typing import NamedTuple
 
+from treestar.concurrency import gather_all
 from treestar.judge.prompt import judge_prompt, verdict_of, verdict_place
 from treestar.judge.reading import question_and_chunks, special_texts
 from treestar.judge.reply_format import ReplyFormat, reply_template
@@ -95,13 +95,7 @@ class JudgeScorer:
             for count in self.counts(chunks)
         }
         fresh = [key for key in wanted if key not in self.known]
-        tasks = [asyncio.create_task(self.judge(*wanted[key])) for key in fresh]
-        try:
-            judged = await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        judged = await gather_all([self.judge(*wanted[key]) for key in fresh])
         found = {key: self.known[key] for key in wanted if key in self.known} | dict(zip(fresh, judged, strict=True))
         self.remember(found)
         of_states = [

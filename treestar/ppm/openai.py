@@ -6,13 +6,13 @@ the last token, which is enough for a score.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from math import tanh
 from pathlib import Path
 from typing import Any
 
+from treestar.concurrency import gather_all
 from treestar.policy.backends.openai import (
     OPENAI_PREFIX,
     OVERFLOW,
@@ -62,13 +62,7 @@ class OpenAIScorer:
         Raises:
             TreestarError: the server has no `/classify`, refuses, or failed for longer than the configured patience.
         """
-        tasks = [asyncio.create_task(self.score_one(state)) for state in states]
-        try:
-            scored = await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        scored = await gather_all([self.score_one(state) for state in states])
         return Scores(tuple(score for score, _ in scored), sum(tokens for _, tokens in scored))
 
     async def score_one(self, state: State) -> tuple[float, int]:

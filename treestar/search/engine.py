@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from threading import Event
 from typing import Any, TypeVar
 
+from treestar.concurrency import gather_all
 from treestar.search.adaptive_branching import adaptive_branching
 from treestar.search.adaptive_consistency import adaptive_consistency
 from treestar.search.answer import AnswerGroups, Weighting
@@ -108,13 +109,7 @@ async def search_many(
             on_result(index, result)
             return result
 
-    tasks = [asyncio.create_task(solve(index, problem)) for index, problem in enumerate(problems)]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    return await gather_all([solve(index, problem) for index, problem in enumerate(problems)])
 
 
 async def search_one(

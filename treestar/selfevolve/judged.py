@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from treestar.concurrency import gather_all
 from treestar.search import Tree
 from treestar.selfevolve.selection import Trajectory, TrajectoryKey, right_trajectories
 from treestar.storage.lines import appending, read_lines
@@ -47,13 +48,7 @@ async def step_scores(trees: Iterable[Tree], scorer: Scorer, folder: Path) -> di
                 known[trajectory.key] = row["score"]
 
             wanted = {each.key: each for tree in trees for each in right_trajectories(tree)}
-            tasks = [asyncio.create_task(score(each)) for key, each in wanted.items() if key not in known]
-            try:
-                await asyncio.gather(*tasks)
-            finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+            await gather_all([score(each) for key, each in wanted.items() if key not in known])
     finally:
         if isinstance(scorer, Closable):
             await scorer.close()

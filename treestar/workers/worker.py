@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
+
+from treestar.concurrency import gather_all
 
 __all__ = ["LocalWorkers", "OnResult", "Opening", "ResultT", "TaskT", "Worker", "Workers"]
 
@@ -69,10 +70,4 @@ class LocalWorkers(Generic[TaskT, ResultT]):
             for task in left:  # all places take from the same iterator
                 on_result(task, await self.worker.work(task))
 
-        places = [asyncio.create_task(work()) for _ in range(self.concurrency)]
-        try:
-            await asyncio.gather(*places)
-        finally:
-            for place in places:
-                place.cancel()
-            await asyncio.gather(*places, return_exceptions=True)
+        await gather_all([work() for _ in range(self.concurrency)])

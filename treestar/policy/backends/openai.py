@@ -13,6 +13,7 @@ import asyncio
 from pathlib import Path
 from typing import Any, cast
 
+from treestar.concurrency import gather_all
 from treestar.policy.backends.generated import Generated
 from treestar.policy.backends.openai_answers import CUT_TAGS, Completion, read_completion
 from treestar.policy.backends.openai_dialect import OVERFLOW, WHOLE_DISTRIBUTION, Dialect
@@ -134,13 +135,7 @@ class OpenAIPolicy(LanguageModelPolicy):
         """
         refuse_distinct(sampling, self.name)
         way = await self.chosen_way()
-        tasks = [asyncio.create_task(self.candidate(way, state, sampling, seed, index)) for index in range(n)]
-        try:
-            completed = await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        completed = await gather_all([self.candidate(way, state, sampling, seed, index) for index in range(n)])
         steps = tuple(step for _, step in completed)
         return Proposal(steps, completed[0][0], sum(step.tokens for step in steps))
 

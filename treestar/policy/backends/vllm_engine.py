@@ -19,6 +19,7 @@ from itertools import count
 from typing import Any, TypeVar, get_args
 from urllib.parse import parse_qsl
 
+from treestar.concurrency import gather_all
 from treestar.policy.models import Dtype, folder_for_other_libraries, repaired_tokenizer
 from treestar.types import TreestarError
 
@@ -156,13 +157,7 @@ class VLLMEngine:
             raise TreestarError(f"vLLM failed with the {self.kind} {self.name!r}: {first_line(error)}") from error
 
     async def last_of_each(self, outputs: Sequence[Callable[[Any, str], Any]]) -> list[Any]:
-        tasks = [asyncio.create_task(self.last_of(each)) for each in outputs]
-        try:
-            return await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        return await gather_all([self.last_of(each) for each in outputs])
 
     async def last_of(self, outputs: Callable[[Any, str], Any]) -> Any:
         async with self.places:
