@@ -1,13 +1,13 @@
 """The default policy on the word problems that people ask: accuracy by set and strategy.
 
     treestar models fetch smollm2-135m
-    python bench/word_problems.py run DIR --data FOLDER [--policy NAME] [--scorer NAME] [--problems 100] [--samples 8]
+    python bench/word_problems.py run DIR --data FOLDER [--policy NAME] [--scorer NAME] [--problems 100] [--tokens 600]
     python bench/word_problems.py record DIR [--name word_problems]
 
 FOLDER holds gsm8k_test.jsonl, svamp.jsonl and asdiv.jsonl. `run` is one `treestar bench` in DIR, which continues after
-an interruption: greedy, with `--samples` also pass@k and consensus@k of that many samples, with `--rollouts` also MCTS.
-The everyday questions are those to develop with (recipes/word_problems/everyday.jsonl); of ASDiv the numeric problems
-are asked that are not in ASDiv-A, whose questions the training set has. `record` writes bench/results/NAME.json.
+an interruption; every strategy but greedy may generate the same number of tokens for a problem. The everyday questions
+are those to develop with (recipes/word_problems/everyday.jsonl); of ASDiv the numeric problems are asked that are not
+in ASDiv-A, whose questions the training set has. `record` writes bench/results/NAME.json.
 """
 
 from __future__ import annotations
@@ -53,15 +53,15 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.sets.split(","), arguments.data, arguments.folder / "sets", arguments.problems, arguments.seed
     )
     write_json(arguments.folder / "run.json", settings)
-    strategies = ["greedy", *(["majority"] if arguments.samples else []), *(["mcts"] if arguments.rollouts else [])]
-    ks = [k for k in (1, 2, 4, 8, 16, 32, 64) if k <= max(arguments.samples, 1)]
+    ks = [k for k in (1, 2, 4, 8, 16, 32, 64) if k <= arguments.samples]
     command = [
         *(sys.executable, "-m", "treestar", "bench", "run", *(f"jsonl:{file}" for file in sets)),
-        *("--policy", arguments.policy, "--strategy", ",".join(strategies), "--out", str(out)),
-        *("--samples", str(max(arguments.samples, 1)), "--k", ",".join(map(str, ks))),
-        *("--temperature", str(arguments.temperature), "--dtype", "float32"),
+        *("--policy", arguments.policy, "--strategy", arguments.strategies, "--out", str(out)),
+        *("--samples", str(arguments.samples), "--k", ",".join(map(str, ks))),
+        *("--temperature", str(arguments.temperature)),
         *("--max-depth", str(MAX_DEPTH), "--max-step-tokens", str(MAX_STEP_TOKENS)),
-        *(["--max-rollouts", str(arguments.rollouts)] if arguments.rollouts else []),
+        *(["--budget-tokens", str(arguments.tokens)] if arguments.tokens else []),
+        *(["--dtype", arguments.dtype] if arguments.dtype else []),
         *(["--scorer", arguments.scorer] if arguments.scorer else []),
         *(["--resume"] if (out / "config.json").exists() else []),
     ]
@@ -89,9 +89,11 @@ def main() -> None:
     runs.add_argument("--sets", default=",".join([EVERYDAY.stem, *FILES]))
     runs.add_argument("--policy", default="embedded")
     runs.add_argument("--scorer")
+    runs.add_argument("--dtype", help="of the models; bfloat16 is much faster on CPUs with matrix units for it")
     runs.add_argument("--problems", type=int, default=100, help="of each test set")
-    runs.add_argument("--samples", type=int, default=8, help="0 for greedy only")
-    runs.add_argument("--rollouts", type=int, default=0, help="of MCTS; 0 leaves it out")
+    runs.add_argument("--strategies", default="greedy,majority,mcts")
+    runs.add_argument("--samples", type=int, default=8, help="of the strategies that sample whole solutions")
+    runs.add_argument("--tokens", type=int, help="generated for each problem, at most, by every strategy but greedy")
     runs.add_argument("--temperature", type=float, default=0.7)
     runs.add_argument("--seed", type=int, default=0, help="of the draw of the problems")
     records = parts.add_parser("record")

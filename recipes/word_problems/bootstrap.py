@@ -4,7 +4,7 @@
     python -m recipes.word_problems.bootstrap --data FOLDER --out DIR
 
 FOLDER holds the training and test sets as JSON lines (gsm8k_train.jsonl, svamp_train.jsonl, ...; the test sets are only
-compared with). Writes DIR/policy, DIR/searched.jsonl (the held-out questions, for `treestar evolve`), and
+compared with). Writes DIR/policy, DIR/searched (the held-out questions by source, for `treestar evolve`), and
 DIR/corpus.json (what was taught and what was left out). The same command continues after an interruption.
 """
 
@@ -50,8 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--gsm8k-lines", type=int, default=Mixture.gsm8k_lines, help="only solutions of at most this many lines"
     )
     parser.add_argument("--epochs", type=float, default=1.0)
-    parser.add_argument("--batch-size", type=int, default=32, help="rows in a forward pass")
-    parser.add_argument("--accumulation", type=int, default=1, help="forward passes per step")
+    parser.add_argument("--batch-size", type=int, default=16, help="rows in a forward pass")
+    parser.add_argument("--accumulation", type=int, default=2, help="forward passes per step")
     parser.add_argument("--learning-rate", type=float, default=3e-4)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     corpus = build_corpus(options.data, mixture, options.seed)
     print(json.dumps(corpus.counts), flush=True)
-    write_held_out(corpus.searched, options.out / "searched.jsonl")
+    write_held_out(corpus.searched, options.out / "searched")
     (options.out / "corpus.json").write_text(json.dumps(corpus.counts, indent=2) + "\n", encoding="utf-8")
     config = training_config(
         options.epochs,

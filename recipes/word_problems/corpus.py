@@ -140,7 +140,11 @@ def rows_of(file: Path) -> Iterator[dict[str, Any]]:
         yield from map(json.loads, lines)
 
 
-def write_held_out(rows: Iterable[dict[str, Any]], file: Path) -> None:
-    """The questions to search, as a file that `treestar evolve` and `treestar bench` read."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+def write_held_out(rows: Iterable[dict[str, Any]], folder: Path) -> None:
+    """Write the questions to search as files that `treestar evolve` and `treestar bench` read, one for each source."""
+    folder.mkdir(parents=True, exist_ok=True)
+    by_source: dict[str, list[str]] = {}
+    for row in rows:
+        by_source.setdefault(row["source"].partition("/")[0], []).append(json.dumps(row, ensure_ascii=False) + "\n")
+    for source, lines in by_source.items():
+        (folder / f"{source}.jsonl").write_text("".join(lines), encoding="utf-8")

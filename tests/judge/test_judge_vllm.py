@@ -12,7 +12,7 @@ from support.tiny_model import byte_tokenizer, tiny_model
 from treestar.judge import JudgeScorer, load_judge
 from treestar.types import Execution, Problem, Sampling, Scores, State, Step
 
-pytestmark = pytest.mark.vllm
+pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 
 STATE = State(Problem("How much is 1 + 1?"), (Step("1 + 1 = 3"),), (Execution(),))
 
