@@ -15,6 +15,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from recipes.word_problems.corpus import Corpus, Mixture, build_corpus, write_held_out
@@ -53,6 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--batch-size", type=int, default=16, help="rows in a forward pass")
     parser.add_argument("--accumulation", type=int, default=2, help="forward passes per step")
     parser.add_argument("--learning-rate", type=float, default=3e-4)
+    parser.add_argument("--adapter", type=Path, help="train this adapter of the base further, instead of the matrices")
+    parser.add_argument("--skip", type=float, default=0.0, help="leave out this share of the questions, the first ones")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     mixture = Mixture(
@@ -83,8 +86,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     check_training(out, resume=True)
     base = load_base(options.base, config.step_format)
     data = prepare(rows_of(corpus), base.tokenizer, base.step_format, longest_row(base, config))
-    data = replace(data, rows=with_few_answers(data.rows))
-    train_on(data, base, out, config, lambda found: print(found, flush=True), report, making=matrices_trainer)
+    rows = with_few_answers(data.rows)
+    data = replace(data, rows=rows[int(options.skip * len(rows)) :])
+    making = partial(matrices_trainer, adapter=options.adapter)
+    train_on(data, base, out, config, lambda found: print(found, flush=True), report, making=making)
 
 
 def training_config(

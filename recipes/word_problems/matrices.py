@@ -8,9 +8,11 @@ than either.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
+from peft import PeftModel
 from trl import SFTConfig
 
 from treestar.training.run import TrainingProgress
@@ -83,12 +85,20 @@ def matrices_trainer(
     lora: None,
     optimizer: None,
     on_progress: Callable[[TrainingProgress], None],
+    adapter: Path | None = None,
 ) -> PolicyTrainer:
-    """As `PolicyTrainer`, whose arguments it takes."""
+    """As `PolicyTrainer`, whose arguments it takes.
+
+    Args:
+        adapter: the folder of an adapter to train further; None trains the matrices themselves.
+    """
     torch._dynamo.config.recompile_limit = SHAPES
     for layer in model.model.layers:
         layer.compile(dynamic=False)
+    if adapter is not None:
+        model = PeftModel.from_pretrained(model, str(adapter), is_trainable=True, autocast_adapter_dtype=False)
     trainer = PolicyTrainer(model, tokenizer, rows, names, arguments, lora, optimizer, on_progress)
-    trained = [weight for name, weight in model.named_parameters() if name.endswith("proj.weight")]
+    ending = "proj.weight" if adapter is None else ".default.weight"
+    trained = [weight for name, weight in model.named_parameters() if name.endswith(ending)]
     trainer.optimizer = MasterAdamW(trained, arguments.learning_rate)
     return trainer

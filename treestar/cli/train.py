@@ -26,9 +26,9 @@ __all__ = [
     "ResumeOption",
     "SFTArguments",
     "difficulty",
+    "lora_and_arguments",
     "ppm",
     "run_training",
-    "sft_arguments",
     "train",
     "training_display",
 ]
@@ -93,7 +93,9 @@ def sft(
     """
     if not trees and not rows:
         raise typer.BadParameter("give --trees, --rows, or both")
-    config = config_from_options(SFTTrainingConfig, "treestar train sft", options | sft_arguments(training_arguments))
+    config = config_from_options(
+        SFTTrainingConfig, "treestar train sft", options | lora_and_arguments(training_arguments)
+    )
     from treestar.training import train_policy
 
     def work(display: TrainingDisplay) -> dict[str, Any]:
@@ -112,7 +114,7 @@ def sft(
 
 
 @train.command(cls=GroupedCommand)
-@with_config_options(PPMTrainingConfig, group="Training", own_group="Data and output")
+@with_config_options(PPMTrainingConfig, without=("lora",), group="Training", own_group="Data and output")
 def ppm(
     trees: TreesOption,
     out: Annotated[Path, typer.Option(help="Folder for the PPM and training.json.")],
@@ -128,7 +130,8 @@ def ppm(
     training_arguments: Annotated[
         Path | None,
         typer.Option(
-            help="YAML or JSON file with more fields of transformers.TrainingArguments, such as fsdp.",
+            help="YAML or JSON file with more fields of transformers.TrainingArguments, such as fsdp; its field `lora` "
+            "holds fields of peft.LoraConfig.",
         ),
     ] = None,
     options: dict[str, Any] = {},  # noqa: B006  # filled by with_config_options, never changed
@@ -137,8 +140,8 @@ def ppm(
 
     Start it with `torchrun` or `accelerate launch` to train on several devices.
     """
-    config = config_from_options(PPMTrainingConfig, "treestar train ppm", options)
-    further = {} if training_arguments is None else read_training_arguments(training_arguments)
+    further = lora_and_arguments(training_arguments)
+    config = config_from_options(PPMTrainingConfig, "treestar train ppm", options | {"lora": further["lora"]})
     from treestar.training import train_ppm
 
     def work(display: TrainingDisplay) -> dict[str, Any]:
@@ -150,7 +153,7 @@ def ppm(
             config,
             skipped=skipped,
             resume=resume,
-            training_arguments=further,
+            training_arguments=further["training_arguments"],
             on_data=lambda data: say_data(data, display),
             on_progress=display.on_progress,
         )
@@ -250,7 +253,7 @@ def say_data(data: TrainingData, display: TrainingDisplay) -> None:
     display.say(str(data))
 
 
-def sft_arguments(path: Path | None) -> dict[str, Any]:
+def lora_and_arguments(path: Path | None) -> dict[str, Any]:
     """The fields `lora` and `training_arguments` of a configuration. Raises as `read_training_arguments`."""
     further = {} if path is None else read_training_arguments(path)
     return {"lora": further.pop("lora", None), "training_arguments": further}

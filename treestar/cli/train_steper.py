@@ -13,7 +13,7 @@ import typer
 
 from treestar.cli.components import Concurrency, retrieval_config
 from treestar.cli.options import MODELS, RETRIEVAL, config_from_options, with_config_options
-from treestar.cli.train import ResumeOption, SFTArguments, run_training, sft_arguments
+from treestar.cli.train import ResumeOption, SFTArguments, lora_and_arguments, run_training
 from treestar.cli.training_progress import TrainingDisplay
 from treestar.policy.models import DEFAULT_POLICY
 from treestar.retrieval.config import RetrievalConfig
@@ -86,7 +86,7 @@ def steper(
     retrieval = retrieval_config(options)
     assert retrieval is not None
     config = config_from_options(
-        StepERTrainingConfig, "treestar train steper", options | sft_arguments(training_arguments)
+        StepERTrainingConfig, "treestar train steper", options | lora_and_arguments(training_arguments)
     )
     folder = trajectories or out.with_name(f"{out.name}-trajectories")
     from treestar.training.distill.collect import read_trajectories

@@ -94,8 +94,8 @@ def attention(
     rows, heads, _, dimension = query.shape
     # Heads that share keys and values are next to each other.
     query = query.reshape(rows, key.shape[1], -1, dimension) * (dimension**-0.5 if scaling is None else scaling)
-    of_prompt = shared_prompts.by_row(shared_prompts.by_prompt(query) @ prompt_keys.mT)
-    logits = torch.cat([of_prompt, query @ key.mT], dim=-1)
+    of_prompt = shared_prompts.by_row(products(shared_prompts.by_prompt(query), prompt_keys))
+    logits = torch.cat([of_prompt, products(query, key)], dim=-1)
     if arguments.get("softcap") is not None:
         logits = arguments["softcap"] * torch.tanh(logits / arguments["softcap"])
     visible = torch.cat([shared_prompts.mask[shared_prompts.places][:, None, None], attention_mask], dim=-1)
@@ -107,3 +107,9 @@ def attention(
     of_prompt = shared_prompts.by_row(shared_prompts.by_prompt(weights[..., :columns]) @ prompt_values)
     output = of_prompt + weights[..., columns:] @ value
     return output.reshape(rows, 1, heads, dimension), None
+
+
+def products(queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
+    """Every query with every key, shape (..., queries, keys). On a CPU torch copies a transposed bfloat16 operand, so the
+    few queries are transposed, not the keys."""
+    return (keys @ queries.mT).mT
