@@ -110,6 +110,6 @@ def attention(
 
 
 def products(queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
-    """Every query with every key, shape (..., queries, keys). On a CPU torch copies a transposed bfloat16 operand, so the
-    few queries are transposed, not the keys."""
+    """Every query with every key, shape (..., queries, keys). On a CPU torch copies a transposed bfloat16 operand, so
+    the few queries are transposed, not the keys."""
     return (keys @ queries.mT).mT
