@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from recipes.word_problems.adapters import factors, write_adapter
+from recipes.word_problems.float8 import store_in_float8
 from tests.support.tiny_model import tiny_model
 from treestar.policy.models import load_causal_model
 from treestar.ppm.model import load_ppm, ppm_from_policy
@@ -82,3 +83,18 @@ def test_factors_say_what_they_lose() -> None:
     assert torch.allclose(up @ down, torch.diag(torch.tensor([0.0, 4.0])), atol=1e-6)
     assert lost == pytest.approx(9 / 25)
     assert factors(torch.zeros(2, 3), 1)[2] == 0.0
+
+
+def test_in_float8_an_adapter_is_half_as_large_and_changes_almost_the_same(base: Path, tmp_path: Path) -> None:
+    plain = load_causal_model(str(base)).state_dict()
+    model = load_causal_model(str(base))
+    changed(model, 2)
+    model.save_pretrained(tmp_path / "trained")
+    write_adapter(str(base), str(tmp_path / "trained"), 2, tmp_path / "adapter")
+    store_in_float8(tmp_path / "adapter", tmp_path / "small")
+    sizes = [(tmp_path / name / "adapter_model.safetensors").stat().st_size for name in ("adapter", "small")]
+    assert sizes[1] < 0.75 * sizes[0]  # of this small one, the names are a part
+    found, expected = load_causal_model(str(tmp_path / "small")).state_dict(), model.state_dict()
+    for name in (name for name in plain if name.endswith("proj.weight")):
+        change = expected[name] - plain[name]
+        assert (found[name] - expected[name]).norm() < 0.08 * change.norm()
