@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
@@ -57,6 +58,7 @@ def values_of(kind: Any) -> st.SearchStrategy[Any]:
         float: st.floats(0.01, 0.99),
         bool: st.booleans(),
         str: st.text(max_size=5),
+        Mapping[str, Any]: st.dictionaries(st.text(max_size=5), st.integers(), max_size=2),
     }[kind]
 
 

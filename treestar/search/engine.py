@@ -180,7 +180,8 @@ async def finish(search: Search[SearchConfig], stopped: str) -> SearchResult:
     )
     search.stats.seconds = time.perf_counter() - search.started
     node, confidence = chosen if chosen is not None else (None, 0.0)
-    calibration = policy.calibrations.get(search.tree.strategy)
+    # A policy that does not inherit from `Policy` need not have calibrations.
+    calibration = getattr(policy, "calibrations", {}).get(search.tree.strategy)
     if node is not None and calibration is not None:
         confidence = calibration(confidence)
     answer = node.answer if node is not None else None
