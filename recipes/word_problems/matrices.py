@@ -1,8 +1,8 @@
 """A trainer for CPUs that multiply bfloat16: only the layers' matrices change, and the layers are compiled.
 
 The weights are bfloat16 and the optimizer updates float32 copies of them. A compiled layer fuses what is not a matrix
-product. Both together train 1.5 times as many tokens a second as float32 weights with autocast, and LoRA is slower
-than either.
+product. In one measurement of full batches both together trained 1.5 times as many tokens a second (544) as float32
+weights with autocast (364); LoRA in float32 on such weights trained 277.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class MasterAdamW(torch.optim.Optimizer):
 
     Args:
         params: weights in any dtype.
-        lr: learning rate.
+        lr: learning rate, above 0. The other settings are fixed: betas .9 and .98, no weight decay.
     """
 
     def __init__(self, params: Iterable[Any], lr: float) -> None:
