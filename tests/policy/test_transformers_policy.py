@@ -112,6 +112,15 @@ def test_sampling_follows_the_distribution() -> None:
     assert frequencies(Sampling(temperature=0.0)).tolist() == [rows, 0, 0, 0]
 
 
+def test_the_output_layer_reads_the_last_positions_of_many_prompts_at_once(policy: TransformersPolicy) -> None:
+    """A strided input would be multiplied prompt by prompt, with a copy of the matrix for each on a CPU."""
+    inputs: list[torch.Tensor] = []
+    policy.model.lm_head.register_forward_hook(lambda _, given, __: inputs.append(given[0]))
+    propose(policy, *[(state, 1, SAMPLING, 0) for state in STATES])
+    assert len(inputs[0]) == len(STATES)
+    assert all(each.is_contiguous() for each in inputs)
+
+
 def test_steps_end_at_stop_strings_and_count_their_tokens() -> None:
     """A model that always writes the same tag: the step ends there, and the padding after it does not count."""
     model, tokenizer = tiny_model()
