@@ -20,7 +20,7 @@ from recipes.word_problems.equations import program_of_equation
 from recipes.word_problems.overlap import TEST_SETS, Overlaps
 from recipes.word_problems.program import WordProblem
 from recipes.word_problems.templates import template_questions
-from recipes.word_problems.variation import varied, with_other_people
+from recipes.word_problems.variation import varied, with_number_words, with_other_people
 
 __all__ = ["Corpus", "Mixture", "build_corpus", "is_held_out", "write_held_out"]
 
@@ -28,6 +28,9 @@ EVERYDAY = Path(__file__).with_name("everyday.jsonl")
 
 HELD_OUT_SHARE = 3
 """One in this many."""
+
+NUMBER_WORDS_SHARE = 0.12
+"""Of the taught questions this share has its numbers as words where that can be."""
 
 SEARCHED_LEVELS = ("1", "2")
 """Of MATH's training problems, for the searches only: their solutions carry no programs."""
@@ -83,6 +86,7 @@ def build_corpus(data: Path, mixture: Mixture, seed: int) -> Corpus:
     taught = [*kept["gsm8k"], *variations(kept["gsm8k"], mixture.gsm8k_variations, random)]
     taught += [*kept["svamp"], *variations(kept["svamp"], mixture.svamp_variations, random)]
     taught += template_questions(seed, mixture.templates)
+    taught = [with_number_words(each) if random.random() < NUMBER_WORDS_SHARE else each for each in taught]
     taught = [each for each in taught if each.question not in overlaps]
     random.shuffle(taught)
     searched = [each for problems in clean.values() for each in problems if is_held_out(each.id)]

@@ -13,9 +13,9 @@ from fractions import Fraction
 from random import Random
 
 from recipes.word_problems.program import Line, WordProblem, value_of
-from recipes.word_problems.words import WORDS
+from recipes.word_problems.words import NUMBER_WORDS, WORDS
 
-__all__ = ["varied", "with_other_people"]
+__all__ = ["varied", "with_number_words", "with_other_people"]
 
 TRIES = 30
 
@@ -43,6 +43,9 @@ IMPLIED_BY = {
 }
 """Words by which a question can mean a number of its program. The same number in figures is then left alone: it is not
 known which of the two the program means."""
+
+SPOKEN = re.compile(r"(?<![\w.,/:$€£#-])(\d{1,2})(?= [a-z])(?! [ap]\.?m\b)")
+"""A number that may as well be written as a word: before a word, and not money, a time or a part of a date."""
 
 LARGEST_GROWTH = 8
 """How many times larger or smaller than before a value may become."""
@@ -136,6 +139,12 @@ def spelled(number: str, new: Mapping[str, str]) -> str:
 
 def text_of(value: Fraction) -> str:
     return str(int(value)) if value.denominator == 1 else f"{float(value):.8g}"
+
+
+def with_number_words(found: WordProblem) -> WordProblem:
+    """The question with its whole numbers below a hundred as words, where a word follows them; the same program."""
+    question = SPOKEN.sub(lambda match: NUMBER_WORDS[int(match[1])], found.question)
+    return replace(found, question=question[:1].upper() + question[1:])
 
 
 def with_other_people(found: WordProblem, random: Random) -> WordProblem:

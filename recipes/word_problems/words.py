@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-__all__ = ["WORDS"]
+__all__ = ["NUMBER_WORDS", "WORDS"]
 
 
 def read() -> dict[str, list[str]]:
@@ -16,3 +16,11 @@ def read() -> dict[str, list[str]]:
 
 
 WORDS: Mapping[str, Sequence[str]] = read()
+
+ONES = (
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
+    *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"),
+)
+TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+NUMBER_WORDS = (*ONES, *(f"{ten}-{ONES[one]}" if one else ten for ten in TENS for one in range(10)))
+"""The words of 0 to 99."""

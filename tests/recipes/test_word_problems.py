@@ -19,7 +19,7 @@ from recipes.word_problems.equations import program_of_equation
 from recipes.word_problems.overlap import TEST_SETS, Overlaps
 from recipes.word_problems.program import WordProblem, trajectory_of
 from recipes.word_problems.templates import chosen, filled, situations, template_questions, templates
-from recipes.word_problems.variation import varied, with_other_people
+from recipes.word_problems.variation import varied, with_number_words, with_other_people
 from treestar.policy.formats import reply_parts, step_format_for
 
 CLIPS = {
@@ -119,6 +119,14 @@ def test_a_number_that_a_word_may_mean_is_left_alone() -> None:
     assert found is not None
     assert found.question.startswith("Tom has 2 sons")
     assert found.lines[0].expression.startswith("2 * ")
+
+
+def test_numbers_are_written_as_words_but_not_money_times_or_fractions() -> None:
+    question = "8 friends buy 21 apples for $5 at 7 p.m. and use 3/4 cup of 120 grams, 2.5 bags and 12."
+    found = with_number_words(WordProblem("one", question, (), "0", "test"))
+    assert found.question == (
+        "Eight friends buy twenty-one apples for $5 at 7 p.m. and use 3/4 cup of 120 grams, 2.5 bags and 12."
+    )
 
 
 def test_every_template_has_questions_that_its_program_answers() -> None:
