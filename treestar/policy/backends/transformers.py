@@ -64,9 +64,9 @@ class TransformersPolicy(LocalPolicy):
         return await asyncio.wrap_future(request.done)
 
 
-def contiguous_input(module: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    """A copy of the output layer's input, the last position of every prompt, where it is a strided view: for that, torch
-    multiplies prompt by prompt, and in bfloat16 on a CPU copies the vocabulary's matrix for each of them."""
+def contiguous_input(_: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A copy of the output layer's input, the last position of every prompt, where it is a strided view: torch would
+    multiply prompt by prompt, and in bfloat16 on a CPU copy the vocabulary's matrix for each of them."""
     return tuple(each.contiguous() for each in inputs)
 
 
