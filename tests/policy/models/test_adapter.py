@@ -77,11 +77,16 @@ def test_other_libraries_get_whole_weights(
     assert folder_for_other_libraries(str(folder), "float32") == converted
 
 
-def test_a_ppm_brings_its_head(base: Path, tmp_path: Path) -> None:
-    ppm = ppm_from_policy(str(base))
+@pytest.mark.parametrize("policy", ["base", "adapter"])
+def test_a_ppm_brings_its_head(policy: str, base: Path, adapter: tuple[Path, Any], tmp_path: Path) -> None:
+    """Its base can itself be an adapter, of a policy."""
+    policy_folder = base if policy == "base" else adapter[0]
+    ppm = ppm_from_policy(str(policy_folder))
+    layers = load_causal_model(str(policy_folder)).model.state_dict()
+    assert all(torch.allclose(weight, ppm.model.model.state_dict()[name]) for name, weight in layers.items())
     whole = lora(ppm.model, task_type="SEQ_CLS", modules_to_save=["score"])
     torch.nn.init.normal_(whole.base_model.model.score.modules_to_save["default"].weight)
-    whole.peft_config["default"].base_model_name_or_path = str(base)
+    whole.peft_config["default"].base_model_name_or_path = str(policy_folder)
     whole.save_pretrained(tmp_path)
     merged = whole.merge_and_unload()
     merged.config.architectures = ["LlamaForSequenceClassification"]

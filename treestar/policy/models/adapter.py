@@ -53,7 +53,11 @@ def base_to_fetch(policy: str) -> str | None:
 
 
 def merged(model: Any, path: str) -> Any:
-    """`model`, the base, with the adapter at `path` added to its weights."""
-    from peft import PeftModel
+    """`model`, the base, with the adapter at `path` added to its weights. A policy's adapter also fits a model with
+    another head, which becomes a PPM."""
+    from peft import PeftConfig, PeftModel
 
-    return PeftModel.from_pretrained(model, path).merge_and_unload()
+    config = PeftConfig.from_pretrained(path)
+    if config.task_type == "CAUSAL_LM":
+        config.task_type = None  # peft would ask the model for what generating needs
+    return PeftModel.from_pretrained(model, path, config=config).merge_and_unload()
