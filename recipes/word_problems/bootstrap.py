@@ -55,8 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--accumulation", type=int, default=2, help="forward passes per step")
     parser.add_argument("--learning-rate", type=float, default=3e-4)
     parser.add_argument("--adapter", type=Path, help="train this adapter of the base further, instead of the matrices")
-    parser.add_argument("--skip", type=float, default=0.0, help="leave out this share of the questions, the first ones")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="another seed draws other templates, numbers and people")
     options = parser.parse_args(arguments)
     mixture = Mixture(
         templates=options.templates,
@@ -86,8 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     check_training(out, resume=True)
     base = load_base(options.base, config.step_format)
     data = prepare(rows_of(corpus), base.tokenizer, base.step_format, longest_row(base, config))
-    rows = with_few_answers(data.rows)
-    data = replace(data, rows=rows[int(options.skip * len(rows)) :])
+    data = replace(data, rows=with_few_answers(data.rows))
     making = partial(matrices_trainer, adapter=options.adapter)
     train_on(data, base, out, config, lambda found: print(found, flush=True), report, making=making)
 
