@@ -8,6 +8,7 @@ from typing import Any
 from treestar.policy.backends.generated import Generation
 from treestar.policy.backends.local import LocalPolicy
 from treestar.policy.formats import StepFormat
+from treestar.policy.models.output_layer import read_positions_at_once
 from treestar.types import Sampling
 
 __all__ = [
@@ -42,7 +43,7 @@ class TransformersPolicy(LocalPolicy):
         super().__init__(tokenizer, step_format, name, context_length(model.config, tokenizer))
         self.model = model.eval()
         share_prompts(model, name)
-        model.get_output_embeddings().register_forward_pre_hook(contiguous_input)
+        read_positions_at_once(model)
         ends = model.generation_config.eos_token_id
         padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
         end_tokens = {padding, *([ends] if isinstance(ends, int) else ends or [])}
@@ -62,12 +63,6 @@ class TransformersPolicy(LocalPolicy):
         request = Request(prompt, n, sampling, seed, stop_strings)
         self.generator.submit(request)
         return await asyncio.wrap_future(request.done)
-
-
-def contiguous_input(_: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    """A copy of the output layer's input, the last position of every prompt, where it is a strided view: torch would
-    multiply prompt by prompt, and in bfloat16 on a CPU copy the vocabulary's matrix for each of them."""
-    return tuple(each.contiguous() for each in inputs)
 
 
 def context_length(config: Any, tokenizer: Any) -> int:

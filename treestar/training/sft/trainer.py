@@ -16,6 +16,7 @@ import torch
 from torch.nn.functional import cross_entropy
 from trl import SFTConfig, SFTTrainer
 
+from treestar.policy.models.output_layer import read_positions_at_once
 from treestar.training.order import SimilarLengths, draws_for, epoch_of
 from treestar.training.renaming import moved_names
 from treestar.training.run import TrainingProgress
@@ -63,6 +64,7 @@ class PolicyTrainer(SFTTrainer):  # type: ignore[misc]
                 peft_config=lora,
                 optimizer_cls_and_kwargs=optimizer,
             )
+        read_positions_at_once(model)
         report_progress(self, on_progress)
         self.names = names
         # Each row, or pack of rows, has its index in a column: its random draws depend on that and the epoch.
