@@ -5,9 +5,13 @@
     python bench/search_quality.py search --out runs/quality     # every strategy and peer on the test problems
     python bench/search_quality.py report --out runs/quality     # figures, plots, a record in bench/results
 
-Uses the bootstrap policy on three cells of reasoning-gym. The former policy solved half of these problems; the present
-one solves nearly all, so the record is from the former one. Training, held-out and test problems come from disjoint
-splits. `search` writes one line per problem to searches.jsonl and resumes where it stopped. It records the answer that
+Uses the toy's bootstrap policy on three cells of reasoning-gym. The former policy solved half of these problems; the
+present one solves nearly all, so the record is from the former one. Training, held-out and test problems come from
+disjoint splits. Other policies and problems, whose PPM is in OUT/ppm-pairs:
+
+    python bench/search_quality.py search --out OUT --policy embedded --ppms pairs --files sets/svamp.jsonl ...
+
+`search` writes one line per problem to searches.jsonl and resumes where it stopped. It records the answer that
 each rule would choose whenever more tokens were generated, so one search also gives the accuracy at all smaller
 budgets.
 """
@@ -29,6 +33,7 @@ from peers import PEERS
 from search_quality_figures import METHODS, Line, Rows, by_problem, compare, curve, draw, method_figures, read_lines
 
 from treestar import MCTSConfig, Problem, Solver
+from treestar.benchmarks.datasets import read_jsonl
 from treestar.benchmarks.gym import make_problems
 from treestar.policy import load_policy
 from treestar.ppm import load_scorer, ppm_from_policy, read_trees
@@ -57,6 +62,7 @@ from treestar.types import State
 from treestar.verifier import AnswerVerifier
 from treestar.verifier.sandbox import SandboxExecutor
 
+POLICY = "toy-bootstrap"
 CELLS = (("chain_sum", "mid"), ("basic_arithmetic", "mid"), ("leg_counting", "mid"))
 OBJECTIVES: tuple[Objective, ...] = ("pairs", "orm", "q_regression")
 ENOUGH = 10**6
@@ -102,8 +108,12 @@ def problems_of(split: Any, count: int, seed: int) -> list[Problem]:
     return found
 
 
-def cell_of(problem: Problem) -> str:
-    return f"{problem.metadata['family']}/{problem.metadata['level']}"
+def test_problems(arguments: argparse.Namespace) -> list[tuple[str, Problem]]:
+    """The test problems, each with the name of its cell or file."""
+    if arguments.files:
+        return [(file.stem, problem) for file in arguments.files for problem in read_jsonl(file)]
+    found = problems_of("test", arguments.problems, 303)
+    return [(f"{problem.metadata['family']}/{problem.metadata['level']}", problem) for problem in found]
 
 
 def make_trees(out: Path, arguments: argparse.Namespace) -> None:
@@ -118,7 +128,7 @@ def make_trees(out: Path, arguments: argparse.Namespace) -> None:
         problems = problems_of(split, count, seed)[arguments.part :: arguments.parts]
         missing = [each for each in problems if not (folder / f"{each.id}.json").exists()]
         started, tokens = time.perf_counter(), 0
-        with Solver("toy-bootstrap", config, seed=seed) as solver:
+        with Solver(POLICY, config, seed=seed) as solver:
             for first in range(0, len(missing), CHUNK):
                 for result in solver.solve_many(missing[first : first + CHUNK]):
                     assert result.tree is not None
@@ -133,7 +143,7 @@ def train(out: Path, arguments: argparse.Namespace) -> None:
     """Train a PPM by each objective, on the same trees for the same number of steps: `--epochs` over the pairs."""
     trees = read_trees(out / "trees" / "train")
     found = list(trees)
-    ppm = ppm_from_policy("toy-bootstrap", "float32")
+    ppm = ppm_from_policy(POLICY, "float32")
 
     def config_of(objective: Objective, epochs: float) -> PPMTrainingConfig:
         return PPMTrainingConfig(
@@ -147,7 +157,7 @@ def train(out: Path, arguments: argparse.Namespace) -> None:
             epochs = round(arguments.epochs * steps["pairs"] / steps[objective], 2)
             report = train_ppm(
                 found,
-                "toy-bootstrap",
+                POLICY,
                 folder,
                 config_of(objective, epochs),
                 skipped=trees.skipped,
@@ -158,17 +168,17 @@ def train(out: Path, arguments: argparse.Namespace) -> None:
 
 async def search_all(out: Path, arguments: argparse.Namespace) -> None:
     """Run the searches that are missing in searches.jsonl."""
-    problems = problems_of("test", arguments.problems, 303)
+    problems = test_problems(arguments)
     path = out / "searches.jsonl"
     done = {line.key for line in read_lines(path)}
     jobs = [
-        (Line(strategy, ppm, seed, problem.id, cell_of(problem)), problem)
+        (Line(strategy, ppm, seed, problem.id, cell), problem)
         for seed in range(arguments.seeds)
         for strategy, ppm in arguments.searches
-        for problem in problems
+        for cell, problem in problems
     ]
     missing = [job for job in jobs if job[0].key not in done]
-    policy, executor, verifier = load_policy("toy-bootstrap"), SandboxExecutor(), AnswerVerifier()
+    policy, executor, verifier = load_policy(arguments.policy), SandboxExecutor(), AnswerVerifier()
     scorers = {name: load_scorer(str(out / f"ppm-{name}")) for name in {line.ppm for line, _ in missing} - {""}}
     places = asyncio.Semaphore(arguments.concurrency)
     started, finished, tokens = time.perf_counter(), 0, 0
@@ -229,8 +239,10 @@ def report(out: Path, arguments: argparse.Namespace) -> None:
         by_search.setdefault((line.strategy, line.ppm), {}).setdefault(line.problem, []).append(line)
     found = {name: by_search[method[:2]] for name, method in METHODS.items() if method[:2] in by_search}
     accuracy = {name: by_problem(rows, METHODS[name][2], arguments.tokens) for name, rows in found.items()}
+    has_trees = (out / "trees" / "held-out").exists()
     figures = {
-        "problems": len(problems_of("test", arguments.problems, 303)),
+        "policy": arguments.policy,
+        "problems": len(test_problems(arguments)),
         "budget": arguments.tokens,
         "temperature": TEMPERATURE,
         "methods": {name: method_figures(found[name], accuracy[name]) for name in found},
@@ -240,7 +252,7 @@ def report(out: Path, arguments: argparse.Namespace) -> None:
         "accuracy by tokens": {
             name: curve(found[name], METHODS[name][2], arguments.tokens) for name in found if METHODS[name][2] != "own"
         },
-        "ppm": {name: ppm_figures(out, name) for name in OBJECTIVES if (out / f"ppm-{name}" / "config.json").exists()},
+        "ppm": {name: ppm_figures(out, name) for name in OBJECTIVES if has_trees and (out / f"ppm-{name}").exists()},
     }
     draw(figures, Path(arguments.picture))
     write_record(Path(__file__).parent / "results" / f"{arguments.record}.json", figures, 0)
@@ -283,6 +295,8 @@ def main() -> None:
     parser.add_argument("--objectives", nargs="*", choices=OBJECTIVES, default=OBJECTIVES, help="PPMs to train")
     parser.add_argument("--epochs", type=float, default=6.0, help="epochs of the PPM that is trained on pairs")
     parser.add_argument("--problems", type=int, default=300, help="test problems")
+    parser.add_argument("--policy", default=POLICY, help="to search with")
+    parser.add_argument("--files", nargs="*", type=Path, default=(), help="test problems as JSON lines, not the cells")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--tokens", type=int, default=1000, help="generated tokens per problem")
     parser.add_argument("--only", nargs="*", default=None, help="strategies to search with; default: all")
