@@ -71,7 +71,7 @@ CHUNK = 200
 """Number of problems after which their trees are saved."""
 
 TEMPERATURE = 0.6
-"""For every strategy and peer. On validation problems all strategies are better at 0.6 than at 1."""
+"""For every strategy and peer. On the cells' validation problems all strategies are better at 0.6 than at 1."""
 
 SEARCHES: dict[str, Callable[..., SearchConfig]] = {
     "greedy": lambda **_: GreedyConfig(),
@@ -188,7 +188,7 @@ async def search_all(out: Path, arguments: argparse.Namespace) -> None:
         async with places:
             components = Components(policy, executor, verifier, scorers.get(line.ppm))
             await (search_with_peer if line.strategy in PEERS else search_own)(
-                line, problem, components, arguments.tokens
+                line, problem, components, arguments.tokens, arguments.temperature
             )
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(line)) + "\n")
@@ -206,7 +206,7 @@ async def search_all(out: Path, arguments: argparse.Namespace) -> None:
         await verifier.close()
 
 
-async def search_own(line: Line, problem: Problem, components: Components, tokens: int) -> None:
+async def search_own(line: Line, problem: Problem, components: Components, tokens: int, temperature: float) -> None:
     chosen: dict[str, list[tuple[int, str]]] = {choice: [] for choice in CHOICES}
 
     def note(search: Search[SearchConfig]) -> None:
@@ -217,7 +217,7 @@ async def search_own(line: Line, problem: Problem, components: Components, token
             if answer is not None and answer != before:
                 chosen[choice].append((search.stats.generated_tokens, answer))
 
-    config = SEARCHES[line.strategy](max_generated_tokens=tokens, temperature=TEMPERATURE)
+    config = SEARCHES[line.strategy](max_generated_tokens=tokens, temperature=temperature)
     result = await search_one(problem, config, components, line.seed, on_progress=note)
     for choice, changes in chosen.items():
         line.answers[choice] = [(at, await components.verifier.accepts(problem, answer)) for at, answer in changes]
@@ -226,8 +226,10 @@ async def search_own(line: Line, problem: Problem, components: Components, token
     line.executions, line.nodes, line.stopped = stats.executions, stats.nodes, result.stopped
 
 
-async def search_with_peer(line: Line, problem: Problem, components: Components, tokens: int) -> None:
-    result = await PEERS[line.strategy](problem, components, tokens, TEMPERATURE, line.seed)
+async def search_with_peer(
+    line: Line, problem: Problem, components: Components, tokens: int, temperature: float
+) -> None:
+    result = await PEERS[line.strategy](problem, components, tokens, temperature, line.seed)
     line.answers["own"] = [(0, result.correct)]
     line.generated_tokens, line.scored_tokens = result.generated_tokens, result.scored_tokens
     line.executions = result.executions
@@ -244,7 +246,7 @@ def report(out: Path, arguments: argparse.Namespace) -> None:
         "policy": arguments.policy,
         "problems": len(test_problems(arguments)),
         "budget": arguments.tokens,
-        "temperature": TEMPERATURE,
+        "temperature": arguments.temperature,
         "methods": {name: method_figures(found[name], accuracy[name]) for name in found},
         "MCTS + PPM minus": {
             name: compare(accuracy["MCTS + PPM"], accuracy[name]) for name in found if name != "MCTS + PPM"
@@ -301,6 +303,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=1000, help="generated tokens per problem")
     parser.add_argument("--only", nargs="*", default=None, help="strategies to search with; default: all")
     parser.add_argument("--ppms", nargs="*", choices=OBJECTIVES, default=OBJECTIVES, help="PPMs to search with")
+    parser.add_argument("--temperature", type=float, default=TEMPERATURE)
     parser.add_argument("--concurrency", type=int, default=64)
     parser.add_argument("--record", default="search_quality", help="name of the record in bench/results")
     parser.add_argument("--picture", default="docs/pictures/search_quality.png")
