@@ -64,6 +64,7 @@ METHODS: dict[str, tuple[str, str, str]] = {
     "beam search": ("beam", "pairs", "weighted"),
     "DVTS": ("dvts", "pairs", "weighted"),
     "adaptive branching": ("adaptive_branching", "pairs", "weighted"),
+    "MCTS": ("mcts", "", "weighted"),
     "MCTS + PPM": ("mcts", "pairs", "weighted"),
     "MCTS + ORM": ("mcts", "orm", "weighted"),
     "MCTS + Q-regression": ("mcts", "q_regression", "weighted"),

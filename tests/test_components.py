@@ -9,8 +9,17 @@ from dataclasses import replace
 import pytest
 from support.scripted import ExactVerifier, ScriptedExecutor, ScriptedPolicy, ScriptedScorer, random_script
 
-from treestar import MCTSConfig, Problem, RayConfig, Solver, TreestarError
-from treestar.components import ComponentsConfig, open_components, remarks_of
+from treestar import (
+    BeamSearchConfig,
+    GreedyConfig,
+    MajorityConfig,
+    MCTSConfig,
+    Problem,
+    RayConfig,
+    Solver,
+    TreestarError,
+)
+from treestar.components import DEFAULT_SCORER, ComponentsConfig, open_components, remarks_of, scorer_name
 from treestar.verifier.sandbox import SandboxConfig
 
 
@@ -87,6 +96,16 @@ def test_a_solver_that_cannot_be_made_closes_what_it_was_given() -> None:
     with pytest.raises(TreestarError, match="no-such-model"):
         Solver(policy, MCTSConfig(), "./no-such-model", executor)
     assert (policy.closed, executor.closed) == (1, 1)
+
+
+def test_a_policy_brings_its_scorer_where_a_strategy_is_guided_by_one() -> None:
+    for guided in (MCTSConfig, BeamSearchConfig):
+        assert scorer_name("embedded", DEFAULT_SCORER, [GreedyConfig, guided]) == "embedded"
+    assert scorer_name("embedded", DEFAULT_SCORER, [GreedyConfig, MajorityConfig]) is None
+    assert scorer_name("toy", DEFAULT_SCORER, [MCTSConfig]) is None
+    assert scorer_name(ScriptedPolicy(random_script()), DEFAULT_SCORER, [MCTSConfig]) is None
+    assert scorer_name("embedded", "none", [MCTSConfig]) is None
+    assert scorer_name("embedded", "./other", [GreedyConfig]) == "./other"
 
 
 def test_names_and_settings_can_be_sent_to_another_process() -> None:

@@ -6,7 +6,7 @@ closes every loaded component, also if a later one fails to load.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -14,13 +14,13 @@ from typing import TypeVar
 from treestar.judge.load import is_judge, load_judge
 from treestar.judge.scorer import JudgeScorer
 from treestar.policy import FormatName, LanguageModelPolicy, load_policy
-from treestar.policy.models import DEFAULT_POLICY, Dtype
+from treestar.policy.models import DEFAULT_POLICY, SCORERS_OF_POLICIES, Dtype
 from treestar.policy.programs import TestedPolicy, writing_programs
 from treestar.ppm import load_scorer
 from treestar.ppm.load import LoadedScorer
 from treestar.ppm.public import JUDGE_KIND, Aggregate, ScorerKind
 from treestar.ppm.public.scorer import PublicScorer
-from treestar.search import Components
+from treestar.search import Components, SearchConfig
 from treestar.types import Closable, Executor, Policy, Problem, Reporting, Scorer, TreestarError, Verifier
 from treestar.verifier import AnswerVerifier
 from treestar.verifier.grading.questions import QuestionVerifier
@@ -28,6 +28,8 @@ from treestar.verifier.grading.unit_tests import UnitTestVerifier
 from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
 
 __all__ = [
+    "DEFAULT_SCORER",
+    "NO_SCORER",
     "ComponentsConfig",
     "check_names",
     "components_by_kind",
@@ -38,7 +40,14 @@ __all__ = [
     "program_components",
     "question_components",
     "remarks_of",
+    "scorer_name",
 ]
+
+DEFAULT_SCORER = "default"
+"""Instead of a scorer's name: the one that comes with the policy, if there is one."""
+
+NO_SCORER = "none"
+"""Instead of a scorer's name: none."""
 
 PartT = TypeVar("PartT")
 
@@ -129,6 +138,15 @@ def load_step_scorer(name: str, dtype: Dtype | None = None, scorer_kind: ScorerK
         scorer.aggregate = "last"
         scorer.name = f"{scorer.convention.checkpoint.name} ({scorer.convention.kind}, {scorer.aggregate})"
     return scorer
+
+
+def scorer_name(policy: str | Policy, name: str, strategies: Iterable[type[SearchConfig]]) -> str | None:
+    """The scorer that `name` means: for `DEFAULT_SCORER` the one that comes with the policy, if one of the strategies
+    is guided by a scorer; None for none."""
+    if name != DEFAULT_SCORER:
+        return None if name == NO_SCORER else name
+    takes = any(strategy.ppm != "unused" for strategy in strategies)
+    return SCORERS_OF_POLICIES.get(policy) if takes and isinstance(policy, str) else None
 
 
 @asynccontextmanager

@@ -22,12 +22,14 @@ from treestar.allocation import DifficultyModel, search_set, vote_gain
 from treestar.allocation.kept_turns import keeping_turns, set_settings
 from treestar.allocation.search_set import check_config
 from treestar.components import (
+    DEFAULT_SCORER,
     ComponentsConfig,
     check_names,
     components_by_kind,
     load_components,
     open_components,
     remarks_of,
+    scorer_name,
 )
 from treestar.policy import FormatName
 from treestar.policy.models import DEFAULT_POLICY
@@ -79,8 +81,8 @@ class Solver:
             `openai:MODEL@URL`, or any `treestar.types.Policy`.
         search: the configuration of a strategy: `MCTSConfig`, `BeamSearchConfig`, `MajorityConfig`, ... (those of
             `treestar.search.STRATEGIES`).
-        scorer: a PPM or a public reward model: named like a policy, or any `treestar.types.Scorer`. With one, MCTS is
-            PPM-augmented.
+        scorer: a PPM or a public reward model: named like a policy, or any `treestar.types.Scorer`; by default the one
+            that comes with the policy, if there is one, and None for none. With one, MCTS is PPM-augmented.
         executor: runs the code of steps: the settings of a sandbox, or any `treestar.types.Executor`. The default
             sandbox if None.
         verifier: compares answers; mathematical equivalence if None.
@@ -114,7 +116,7 @@ class Solver:
         self,
         policy: str | Policy = DEFAULT_POLICY,
         search: SearchConfig | None = None,
-        scorer: str | Scorer | None = None,
+        scorer: str | Scorer | None = DEFAULT_SCORER,
         executor: SandboxConfig | Executor | None = None,
         verifier: Verifier | None = None,
         seed: int = 0,
@@ -130,6 +132,7 @@ class Solver:
     ) -> None:
         self.search = search if search is not None else MCTSConfig()
         strategy, _ = strategy_of(self.search)
+        scorer = scorer_name(policy, scorer, [type(self.search)]) if isinstance(scorer, str) else scorer
         check_scorer(strategy, scorer is not None)
         self.seed = seed
         self.concurrency = concurrency

@@ -52,7 +52,9 @@ def run(config: SearchConfig, script, rate=score_of, seed: int = 0, **more: Any)
     return asyncio.run(search_one(PROBLEM, config, components(script, rate), seed, **more))
 
 
-@pytest.mark.parametrize("name", [name for name, (config_class, _) in STRATEGIES.items() if config_class.needs_scorer])
+@pytest.mark.parametrize(
+    "name", [name for name, (config_class, _) in STRATEGIES.items() if config_class.ppm == "needed"]
+)
 def test_without_a_ppm_they_say_how_to_name_one(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} needs a process preference model: name one with --scorer"):
         run(STRATEGIES[name][0](), random_script(), None)

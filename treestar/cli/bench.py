@@ -32,6 +32,7 @@ from treestar.cli.components import (
 )
 from treestar.cli.models import fetch_base
 from treestar.cli.options import CLUSTER, MODELS, RETRIEVAL, GroupedCommand, with_config_options
+from treestar.components import DEFAULT_SCORER, scorer_name
 from treestar.policy.models import DEFAULT_POLICY, Dtype
 from treestar.retrieval.config import RetrievalConfig
 from treestar.search import STRATEGIES
@@ -108,7 +109,7 @@ def run(
     policy: PolicyName = DEFAULT_POLICY,
     step_format: StepFormatName = None,
     step_separator: StepSeparator = None,
-    ppm: ScorerName = None,
+    ppm: ScorerName = DEFAULT_SCORER,
     scorer_kind: ScorerKindName = None,
     aggregate: AggregateName = None,
     dtype: Annotated[
@@ -165,8 +166,9 @@ def run(
             search=options,
         )
         cells = matrix(config)
+        scorer = scorer_name(policy, ppm, [STRATEGIES[each][0] for each in config.strategies])
         for each in config.strategies:
-            check_scorer(each, ppm is not None)
+            check_scorer(each, scorer is not None)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     console = Console(stderr=True, soft_wrap=True)
@@ -206,7 +208,7 @@ def run(
 
     async def work() -> dict[str, Any]:
         opening = partial(
-            open_benchmark_worker, policy, step_format, ppm, dtype, step_separator, scorer_kind, aggregate, passages
+            open_benchmark_worker, policy, step_format, scorer, dtype, step_separator, scorer_kind, aggregate, passages
         )
         async with open_workers(opening, concurrency, cluster, remark) as workers:
             return await measure(workers)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from treestar.cli.options import CLUSTER, EXECUTION, MODELS, SEARCH, config_from_options
+from treestar.components import DEFAULT_SCORER, NO_SCORER, scorer_name
 from treestar.policy import FormatName
 from treestar.policy.models import SHIPPED_NAMES
 from treestar.ppm.public import Aggregate, ScorerKind
@@ -63,11 +64,12 @@ SCORER_FLAGS = ("--scorer", "--ppm")
 """The option for a scorer, and its older name."""
 
 ScorerName = Annotated[
-    str | None,
+    str,
     typer.Option(
         *SCORER_FLAGS,
         help="A process preference model (PPM) or a public reward model: a folder written by `treestar train ppm`, a "
-        "hub id, vllm:MODEL, or openai:MODEL@URL.",
+        f"hub id, vllm:MODEL, or openai:MODEL@URL. `{DEFAULT_SCORER}`: the one that comes with the policy, if any. "
+        f"`{NO_SCORER}`: none.",
         rich_help_panel=MODELS,
     ),
 ]
@@ -114,17 +116,18 @@ IsolationLevel = Annotated[
 ]
 
 
-def search_config(strategy: str, has_scorer: bool, options: Mapping[str, Any]) -> SearchConfig:
-    """The strategy's configuration with the options that were given.
+def search_config(strategy: str, policy: str, scorer: str, options: Mapping[str, Any]) -> SearchConfig:
+    """The strategy's configuration with the options that were given, of a search with that policy and scorer.
 
     Raises:
         typer.BadParameter: the strategy does not exist, needs a PPM and none is given, or does not have an option.
     """
     if strategy not in STRATEGIES:
         raise typer.BadParameter(f"unknown strategy {strategy!r}: choose one of {', '.join(STRATEGIES)}")
-    config = config_from_options(STRATEGIES[strategy][0], f"the strategy {strategy}", options)
+    config_class, _ = STRATEGIES[strategy]
+    config = config_from_options(config_class, f"the strategy {strategy}", options)
     try:
-        check_scorer(strategy, has_scorer)
+        check_scorer(strategy, scorer_name(policy, scorer, [config_class]) is not None)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     return config

@@ -21,6 +21,7 @@ from treestar.cli.components import (
 )
 from treestar.cli.models import fetch_base
 from treestar.cli.options import SEARCH, config_from_options, with_config_options
+from treestar.components import DEFAULT_SCORER
 from treestar.policy.models import DEFAULT_POLICY
 from treestar.search import STRATEGIES
 from treestar.serve import ServerConfig
@@ -42,7 +43,7 @@ def serve(
     policy: PolicyName = DEFAULT_POLICY,
     step_format: StepFormatName = None,
     step_separator: StepSeparator = None,
-    ppm: ScorerName = None,
+    ppm: ScorerName = DEFAULT_SCORER,
     scorer_kind: ScorerKindName = None,
     aggregate: AggregateName = None,
     strategy: StrategyName = "mcts",
@@ -59,7 +60,7 @@ def serve(
     given = {name: value for name, value in options.items() if name in of_server}
     server = config_from_options(ServerConfig, "the server", given)
     given = {name: value for name, value in options.items() if name not in of_server}
-    search = search_config(strategy, ppm is not None, given)
+    search = search_config(strategy, policy, ppm, given)
     try:
         from treestar.serve import server as serving
     except ImportError as error:

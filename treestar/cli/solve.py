@@ -30,6 +30,7 @@ from treestar.cli.models import fetch_base
 from treestar.cli.options import BUDGET, CLUSTER, SEARCH, with_config_options
 from treestar.cli.problem_file import read_problems
 from treestar.cli.show import SearchDisplay, result_view
+from treestar.components import DEFAULT_SCORER
 from treestar.policy.models import DEFAULT_POLICY, problems_path
 from treestar.results_file import ResultKey, result_key
 from treestar.search import STRATEGIES, Budget, SearchConfig, SearchResult, Tree
@@ -60,7 +61,7 @@ def solve(
     policy: PolicyName = DEFAULT_POLICY,
     step_format: StepFormatName = None,
     step_separator: StepSeparator = None,
-    ppm: ScorerName = None,
+    ppm: ScorerName = DEFAULT_SCORER,
     scorer_kind: ScorerKindName = None,
     aggregate: AggregateName = None,
     strategy: StrategyName = "mcts",
@@ -96,7 +97,7 @@ def solve(
     if sum([question is not None, file is not None, examples]) != 1:
         raise typer.BadParameter("give exactly one of QUESTION, --file and --examples")
     cluster = ray_config(ray, options)
-    config = search_config(strategy, ppm is not None, options)
+    config = search_config(strategy, policy, ppm, options)
     total = total_budget(total_tokens, difficulty, config, cluster)
     problems, faults = problems_to_solve(question, file or problems_path(policy))
     errors = Console(stderr=True, soft_wrap=True)

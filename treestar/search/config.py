@@ -50,8 +50,8 @@ class SearchConfig(Budget):
         ValueError: a setting's value is not allowed; the message names the field, the value and what is allowed.
     """
 
-    needs_scorer: ClassVar[bool] = False
-    """Whether the strategy cannot work without a PPM."""
+    ppm: ClassVar[Literal["unused", "optional", "needed"]] = "unused"
+    """Whether the strategy can or must have a PPM to guide it."""
 
     max_depth: int | None = None
     """Maximum number of steps per trajectory. If unset: what suits the step format, 16 for steps of code."""
@@ -156,12 +156,14 @@ class MajorityConfig(SamplesConfig):
 class BestOfNConfig(SamplesConfig):
     """The answer of the sampled trajectory with the highest PPM score, or mean log-probability without a PPM."""
 
+    ppm: ClassVar = "optional"
+
 
 @dataclass(frozen=True, kw_only=True)
 class WeightedVoteConfig(SamplesConfig):
     """The answer whose sampled trajectories have the highest sum of e^score (weighted voting; Li et al. 2023)."""
 
-    needs_scorer: ClassVar[bool] = True
+    ppm: ClassVar = "needed"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,7 +232,7 @@ class ChunkResetConfig(SamplingConfig):
     """Trajectories whose steps are sampled again until the scorer accepts them (Xiong et al. 2025); their majority is
     the answer."""
 
-    needs_scorer: ClassVar[bool] = True
+    ppm: ClassVar = "needed"
 
     attempts: int = 5
     """How often a step is sampled at one place at most; the last one is accepted whatever its score."""
@@ -278,7 +280,7 @@ class TreeSearchConfig(SamplingConfig):
 class RoundsConfig(TreeSearchConfig):
     """Beams of steps, scored by a PPM; a round ends when no state of a beam is open."""
 
-    needs_scorer: ClassVar[bool] = True
+    ppm: ClassVar = "needed"
 
     children: int = 4
     """Candidate steps sampled at each expansion."""
@@ -321,7 +323,7 @@ class AdaptiveBranchingConfig(TreeSearchConfig):
     """Adaptive branching (AB-MCTS-A; Inoue et al. 2025) at the level of steps: at every node Thompson sampling
     decides whether to sample one more step or to go deeper, and into which child."""
 
-    needs_scorer: ClassVar[bool] = True
+    ppm: ClassVar = "needed"
 
     max_rollouts: int | None = 16
     beta_prior: float = 0.5
@@ -339,6 +341,8 @@ class MCTSConfig(TreeSearchConfig):
 
     Given a PPM it is PPM-augmented (rounds 3, 4 and test time); without one it is terminal-guided (rounds 1, 2).
     """
+
+    ppm: ClassVar = "optional"
 
     max_rollouts: int | None = 16
     children: int = 8

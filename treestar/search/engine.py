@@ -166,7 +166,7 @@ def strategy_of(config: SearchConfig) -> tuple[str, Strategy]:
 def check_scorer(strategy: str, has_scorer: bool) -> None:
     """Raises ValueError if the strategy of that name needs a PPM and there is none."""
     config_class, _ = STRATEGIES[strategy]
-    if config_class.needs_scorer and not has_scorer:
+    if config_class.ppm == "needed" and not has_scorer:
         raise ValueError(
             f"the strategy {strategy} needs a process preference model: name one with --scorer, in Python with `scorer`"
         )

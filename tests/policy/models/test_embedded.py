@@ -7,7 +7,7 @@ import json
 import pytest
 from support.real_model import REAL_MODEL, real_model_path
 
-from treestar import GreedyConfig, Solver
+from treestar import GreedyConfig, MCTSConfig, Solver
 from treestar.cli.problem_file import read_problems
 from treestar.policy import load_policy
 from treestar.policy.models import FETCHABLE, base_to_fetch, policy_path, problems_path, shipped_path
@@ -25,6 +25,14 @@ def test_it_is_small_and_names_its_base() -> None:
     assert json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"] == REAL_MODEL
     assert json.loads((folder / "config.json").read_text())["treestar_format"] == "rstar"
     assert (folder / "adapter_model.safetensors").stat().st_size < 20_000_000
+    assert (folder / "README.md").is_file()
+
+
+def test_its_ppm_is_a_small_adapter_of_it() -> None:
+    folder = shipped_path("PPM", "embedded")
+    assert folder is not None
+    assert json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"] == "embedded"
+    assert (folder / "adapter_model.safetensors").stat().st_size < 6_000_000
     assert (folder / "README.md").is_file()
 
 
@@ -46,6 +54,15 @@ def test_the_built_in_problems_have_answers(name: str) -> None:
     assert len(problems) == 6
     assert all(problem.answer for problem in problems)
     assert (problems == read_problems(problems_path("embedded"))[0]) == (name != "toy")
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("scorer", ["default", None])
+def test_its_ppm_guides_a_search_unless_it_is_turned_off(scorer: str | None) -> None:
+    real_model_path()
+    with Solver("embedded", MCTSConfig(max_rollouts=2, children=2), scorer) as solver:
+        result = solver.solve("What is 12 + 7 * 3?")
+    assert (result.stats.scored_tokens > 0) == (scorer is not None)
 
 
 @pytest.mark.real

@@ -12,6 +12,7 @@ from treestar.policy.models.fetchable import FETCHABLE, fetched_folder
 from treestar.policy.models.loading import (
     DEFAULT_POLICY,
     OFFLINE_POLICY,
+    SCORERS_OF_POLICIES,
     SHIPPED,
     SHIPPED_NAMES,
     Dtype,
@@ -30,6 +31,7 @@ __all__ = [
     "DEFAULT_POLICY",
     "FETCHABLE",
     "OFFLINE_POLICY",
+    "SCORERS_OF_POLICIES",
     "SHIPPED",
     "SHIPPED_NAMES",
     "Dtype",

@@ -22,6 +22,7 @@ __all__ = [
     "ADAPTER_CONFIG",
     "DEFAULT_POLICY",
     "OFFLINE_POLICY",
+    "SCORERS_OF_POLICIES",
     "SHIPPED",
     "SHIPPED_NAMES",
     "Dtype",
@@ -49,6 +50,7 @@ SHIPPED: dict[tuple[ModelKind, str], Path] = {
     ("policy", "embedded"): HERE / "embedded",
     ("policy", "toy"): HERE / "toy",
     ("policy", "toy-bootstrap"): HERE / "toy-bootstrap",
+    ("PPM", "embedded"): HERE / "embedded-ppm",
     ("PPM", "toy"): HERE / "toy-ppm",
 }
 """The folders of the shipped models by kind and name. `embedded` solves word problems (docs/word_problems.md); it is an
@@ -62,6 +64,9 @@ SHIPPED_NAMES: dict[ModelKind, str] = {
     kind: ", ".join(f"`{name}`" for of_kind, name in SHIPPED if of_kind == kind) for kind in get_args(ModelKind)
 }
 """The names of the shipped models of each kind, for messages and help texts."""
+
+SCORERS_OF_POLICIES = {"embedded": "embedded"}
+"""The shipped PPM that guides the searches of a policy where no scorer is named."""
 
 DEFAULT_POLICY = os.environ.get("TREESTAR_POLICY", "embedded")
 """The policy where none is named."""
