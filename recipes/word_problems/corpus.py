@@ -86,8 +86,9 @@ def build_corpus(data: Path, mixture: Mixture, seed: int) -> Corpus:
     taught = [*kept["gsm8k"], *variations(kept["gsm8k"], mixture.gsm8k_variations, random)]
     taught += [*kept["svamp"], *variations(kept["svamp"], mixture.svamp_variations, random)]
     taught += template_questions(seed, mixture.templates)
-    taught = [with_number_words(each) if random.random() < NUMBER_WORDS_SHARE else each for each in taught]
+    # Overlaps are found first: the check leaves out numbers, but not their words.
     taught = [each for each in taught if each.question not in overlaps]
+    taught = [with_number_words(each) if random.random() < NUMBER_WORDS_SHARE else each for each in taught]
     random.shuffle(taught)
     searched = [each for problems in clean.values() for each in problems if is_held_out(each.id)]
     searched += [*variations(searched, 1, random), *template_questions(seed + 1, mixture.searched_templates)]

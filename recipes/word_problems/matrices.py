@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 from trl import SFTConfig
 
+from treestar.storage.files import read_json
 from treestar.training.run import TrainingProgress
 from treestar.training.sft.data import TokenRow
 from treestar.training.sft.trainer import PolicyTrainer
@@ -33,7 +34,8 @@ class MatrixAdamW(torch.optim.Optimizer):
     """AdamW in float32 for bfloat16 matrices, whose own precision would lose most updates.
 
     With factors, it trains an adapter whose product each matrix contains: as LoRA, at the cost of a model without one.
-    The gradients of the factors follow from the matrix's.
+    The gradients of the factors follow from the matrix's. The state's `trained 0` and `trained 1` are the factors;
+    without factors, `trained 0` is the matrix.
 
     Args:
         matrices: in any dtype; with factors, their product is added to them here.
@@ -101,13 +103,15 @@ class MatrixAdamW(torch.optim.Optimizer):
 
 
 def read_factors(adapter: Path, names: Sequence[str]) -> list[Factors]:
-    """The factors of an adapter that `adapters.py` wrote, for the matrices of these names."""
+    """The factors of the adapter in that folder, as peft writes it, for the matrices of these names."""
     tensors = load_file(adapter / "adapter_model.safetensors")
+    settings = read_json(adapter / "adapter_config.json")
 
     def factor(name: str, letter: str) -> torch.Tensor:
         return tensors[f"base_model.model.{name.removesuffix('.weight')}.lora_{letter}.weight"].float()
 
-    return [(factor(name, "B"), factor(name, "A")) for name in names]
+    scale = settings["lora_alpha"] / settings["r"]
+    return [(scale * factor(name, "B"), factor(name, "A")) for name in names]
 
 
 def matrices_trainer(

@@ -8,10 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
+
+pytest.importorskip("trl")
+
 import torch
 
 from recipes.word_problems.adapters import factors, write_adapter
 from recipes.word_problems.float8 import store_in_float8
+from recipes.word_problems.matrices import read_factors
 from tests.support.tiny_model import tiny_model
 from treestar.policy.models import load_causal_model
 from treestar.ppm.model import load_ppm, ppm_from_policy
@@ -98,3 +102,6 @@ def test_in_float8_an_adapter_is_half_as_large_and_changes_almost_the_same(base:
     for name in (name for name in plain if name.endswith("proj.weight")):
         change = expected[name] - plain[name]
         assert (found[name] - expected[name]).norm() < 0.08 * change.norm()
+    names = [name for name in plain if name.endswith("proj.weight")]
+    for name, (up, down) in zip(names, read_factors(tmp_path / "small", names), strict=True):
+        torch.testing.assert_close(plain[name] + up @ down, found[name])

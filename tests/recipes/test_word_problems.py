@@ -228,3 +228,14 @@ def test_the_development_questions_are_not_taught(tmp_path: Path) -> None:
     asked = [problem.question for problem in corpus.taught] + [row["question"] for row in corpus.searched]
     assert 2900 < len(corpus.taught) < 3000
     assert not any(question in overlaps for question in asked)
+
+
+def test_number_words_do_not_hide_a_question_from_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("gsm8k_train", "svamp_train", "math_train3k_solutions", *TEST_SETS):
+        (tmp_path / f"{name}.jsonl").touch()
+    taught = []
+    for share in (0.0, 1.0):
+        monkeypatch.setattr("recipes.word_problems.corpus.NUMBER_WORDS_SHARE", share)
+        corpus = build_corpus(tmp_path, Mixture(templates=3000, searched_templates=10), seed=0)
+        taught.append({problem.id for problem in corpus.taught})
+    assert taught[0] == taught[1]
