@@ -242,6 +242,7 @@ def report(out: Path, arguments: argparse.Namespace) -> None:
     found = {name: by_search[method[:2]] for name, method in METHODS.items() if method[:2] in by_search}
     # Of the last answers, as for peers: a search ends a little after its budget, and says how many tokens it used.
     accuracy = {name: by_problem(rows, METHODS[name][2], ENOUGH) for name, rows in found.items()}
+    trained = [name for name in OBJECTIVES if (out / f"ppm-{name}" / "config.json").exists()]
     has_trees = (out / "trees" / "held-out").exists()
     figures = {
         "policy": arguments.policy,
@@ -255,7 +256,7 @@ def report(out: Path, arguments: argparse.Namespace) -> None:
         "accuracy by tokens": {
             name: curve(found[name], METHODS[name][2], arguments.tokens) for name in found if METHODS[name][2] != "own"
         },
-        "ppm": {name: ppm_figures(out, name) for name in OBJECTIVES if has_trees and (out / f"ppm-{name}").exists()},
+        "ppm": {name: ppm_figures(out, name) for name in trained if has_trees},
     }
     draw(figures, Path(arguments.picture))
     write_record(Path(__file__).parent / "results" / f"{arguments.record}.json", figures, 0)
