@@ -3,9 +3,9 @@
     python bench/overhead.py [--repeats 5]
 
 Both libraries build trees of 100, 1,000 and 10,000 nodes with 8 children per expansion and scripted steps, alternately
-in the same process. treestar merges duplicates, executes (scripted, no time), checks answers, computes priors and backs
-up; its time includes the event loop and choosing the answer. TreeQuest calls a generate function for each node. Writes
-bench/results/overhead.json.
+in the same process; small ones more often, because a tree of 100 nodes takes a millisecond. treestar merges duplicates,
+executes (scripted, no time), checks answers, computes priors and backs up; its time includes the event loop and
+choosing the answer. TreeQuest calls a generate function for each node. Writes bench/results/overhead.json.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import gc
 import random
 import statistics
 import time
+from math import isqrt
 from pathlib import Path
 
 from treestar.search import Components, MCTSConfig, search_one
@@ -24,6 +25,7 @@ from treestar.types import Execution, Problem, Proposal, Sampling, Snapshot, Sta
 
 CHILDREN = 8
 SIZES = (100, 1_000, 10_000)
+LARGEST = max(SIZES)
 ANSWER_DEPTH = 8
 
 
@@ -115,7 +117,7 @@ def measure(repeats: int) -> dict[str, dict[str, dict[str, float]]]:
     figures: dict[str, dict[str, dict[str, float]]] = {side: {} for side in SIDES}
     for nodes in SIZES:
         rates: dict[str, list[float]] = {side: [] for side in SIDES}
-        for _ in range(repeats):
+        for _ in range(repeats * isqrt(LARGEST // nodes)):
             for side, rate in SIDES.items():
                 gc.collect()  # the other library's tree is full of cycles; freeing it must not be timed here
                 rates[side].append(rate(nodes))
@@ -127,7 +129,7 @@ def measure(repeats: int) -> dict[str, dict[str, dict[str, float]]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=5, help="of the largest trees")
     arguments = parser.parse_args()
     for rate in SIDES.values():
         rate(1_000)

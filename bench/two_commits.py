@@ -1,6 +1,6 @@
 """Compare this checkout with another one, such as the commit before a restructuring: speed, and equality of trees.
 
-    python bench/two_commits.py OTHER_CHECKOUT [--parts overhead,sandbox,round,trees] [--repeats 3]
+    python bench/two_commits.py OTHER_CHECKOUT [--parts overhead,sandbox,round,trees] [--repeats 3] [--record NAME]
 
 The two checkouts take turns, so that a slow phase of the machine affects both. Each runs its own scripts with its own
 package, in separate processes.
@@ -12,7 +12,8 @@ package, in separate processes.
 - trees: how many trees of such a round are equal, node by node (times aside), with one problem at a time: together, a
   matrix product in a batch of another shape may round differently.
 
-All figures are rates, and a ratio is new over old: above 1 is faster. Writes bench/results/two_commits.json.
+All figures are rates, and a ratio is new over old: above 1 is faster. Writes bench/results/NAME.json,
+by default two_commits.json.
 """
 
 from __future__ import annotations
@@ -157,6 +158,7 @@ def main() -> None:
     parser.add_argument("other", type=Path)
     parser.add_argument("--parts", default="overhead,sandbox,round,trees")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--record", default="two_commits", help="the record's name in bench/results")
     arguments = parser.parse_args()
     checkouts = {"old": arguments.other.resolve(), "new": HERE}
     commits = {
@@ -187,10 +189,10 @@ def main() -> None:
                 evolve_round(checkout, jobs / f"{name}-alone", problems=4, concurrency=1)
             figures["trees"] = equal_trees(jobs / "old-alone", jobs / "new-alone")
     write_record(
-        HERE / "bench" / "results" / "two_commits.json",
+        HERE / "bench" / "results" / f"{arguments.record}.json",
         figures,
         seed=0,
-        command="python bench/two_commits.py OTHER_CHECKOUT",
+        command=f"python bench/two_commits.py OTHER_CHECKOUT --parts {arguments.parts} --repeats {arguments.repeats}",
     )
 
 

@@ -10,7 +10,7 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
-__all__ = ["field_docstrings", "field_types", "is_optional", "literal_values", "without_none"]
+__all__ = ["field_docstrings", "field_types", "is_optional", "literal_values", "optional_fields", "without_none"]
 
 
 field_types = cast("Callable[[type[Any]], dict[str, Any]]", cache(get_type_hints))
@@ -22,6 +22,12 @@ def is_optional(kind: Any) -> bool:
     return get_origin(kind) in (Union, UnionType) and NoneType in get_args(kind)
 
 
+@cache
+def optional_fields(config_class: type) -> frozenset[str]:
+    """The names of a dataclass's fields that can be None."""
+    return frozenset(name for name, kind in field_types(config_class).items() if is_optional(kind))
+
+
 def without_none(kind: Any) -> Any:
     """The non-None type of an optional type; other types are returned unchanged."""
     if not is_optional(kind):
@@ -30,6 +36,7 @@ def without_none(kind: Any) -> Any:
     return other
 
 
+@cache
 def literal_values(kind: Any) -> tuple[Any, ...]:
     """The values of a Literal, or of an optional Literal."""
     other = without_none(kind)

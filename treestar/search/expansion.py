@@ -305,8 +305,10 @@ def step_key(step: Step, kind: str) -> StepKey:
 def what_it_says(step: Step, kind: str) -> str:
     """The step's code without comments, or else its text without the white space around it. The text of a problem of
     the kind `code` is a part of a program, whose first line keeps its indentation."""
-    text = step.text.rstrip().lstrip("\n") if kind == "code" else step.text.strip()
-    return code_without_comments(step.code) or text
+    code = code_without_comments(step.code)
+    if code:
+        return code
+    return step.text.rstrip().lstrip("\n") if kind == "code" else step.text.strip()
 
 
 def code_without_comments(code: str) -> str:
