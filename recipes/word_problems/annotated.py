@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -43,7 +43,23 @@ def program_of_solution(row: Mapping[str, Any]) -> WordProblem | None:
             values[name] = value
     if not lines or values[lines[-1].name] != Fraction(row["answer"].replace(",", "")):
         return None
+    if any(number_alone(line) for line in lines) or unused(lines):
+        return None
     return WordProblem(row["id"], row["question"], tuple(lines), row["answer"], "gsm8k")
+
+
+def number_alone(line: Line) -> bool:
+    """Whether the line computes nothing: its number was found without a calculation."""
+    return bool(re.fullmatch(r"-?[\d.]+", line.expression))
+
+
+def unused(lines: Sequence[Line]) -> list[str]:
+    """The names that no later line uses, apart from the last: a number that was meant is written there instead."""
+    return [
+        line.name
+        for place, line in enumerate(lines[:-1])
+        if not any(line.name in re.findall(r"\w+", other.expression) for other in lines[place + 1 :])
+    ]
 
 
 def annotations_of(sentence: str) -> list[tuple[str, str, str, str]]:

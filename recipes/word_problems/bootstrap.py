@@ -54,7 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--batch-size", type=int, default=16, help="rows in a forward pass")
     parser.add_argument("--accumulation", type=int, default=2, help="forward passes per step")
     parser.add_argument("--learning-rate", type=float, default=3e-4)
-    parser.add_argument("--adapter", type=Path, help="train this adapter of the base further, instead of the matrices")
+    adapters = parser.add_mutually_exclusive_group()
+    adapters.add_argument(
+        "--adapter", type=Path, help="train this adapter of the base further, instead of the matrices"
+    )
+    adapters.add_argument("--rank", type=int, help="train a new adapter of this rank, instead of the matrices")
     parser.add_argument("--seed", type=int, default=0, help="another seed draws other templates, numbers and people")
     options = parser.parse_args(arguments)
     mixture = Mixture(
@@ -86,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     base = load_base(options.base, config.step_format)
     data = prepare(rows_of(corpus), base.tokenizer, base.step_format, longest_row(base, config))
     data = replace(data, rows=with_few_answers(data.rows))
-    making = partial(matrices_trainer, adapter=options.adapter)
+    making = partial(matrices_trainer, adapter=options.adapter or options.rank)
     train_on(data, base, out, config, lambda found: print(found, flush=True), report, making=making)
 
 

@@ -21,7 +21,7 @@ from treestar.training.run import TrainingProgress
 from treestar.training.sft.data import TokenRow
 from treestar.training.sft.trainer import PolicyTrainer
 
-__all__ = ["Factors", "MatrixAdamW", "matrices_trainer", "read_factors"]
+__all__ = ["Factors", "MatrixAdamW", "matrices_trainer", "new_factors", "read_factors"]
 
 SHAPES = 64
 """At most this many lengths of rows are compiled."""
@@ -114,6 +114,14 @@ def read_factors(adapter: Path, names: Sequence[str]) -> list[Factors]:
     return [(scale * factor(name, "B"), factor(name, "A")) for name in names]
 
 
+def new_factors(matrices: Iterable[torch.Tensor], rank: int) -> list[Factors]:
+    """Factors of an adapter that changes nothing yet: the first is zero, the second random with variance 1 / inputs."""
+    return [
+        (torch.zeros(len(matrix), rank), torch.randn(rank, matrix.shape[1]) / matrix.shape[1] ** 0.5)
+        for matrix in matrices
+    ]
+
+
 def matrices_trainer(
     model: Any,
     tokenizer: Any,
@@ -123,12 +131,13 @@ def matrices_trainer(
     lora: None,
     optimizer: None,
     on_progress: Callable[[TrainingProgress], None],
-    adapter: Path | None = None,
+    adapter: Path | int | None = None,
 ) -> PolicyTrainer:
     """As `PolicyTrainer`, whose arguments it takes.
 
     Args:
-        adapter: the folder of an adapter to train further, whose base `model` is; None trains the matrices themselves.
+        adapter: the folder of an adapter to train further, whose base `model` is, or the rank of a new one; None trains
+            the matrices themselves.
     """
     torch._dynamo.config.recompile_limit = SHAPES
     for layer in model.model.layers:
@@ -137,6 +146,10 @@ def matrices_trainer(
         weight.requires_grad_(name.endswith("proj.weight"))
     trainer = PolicyTrainer(model, tokenizer, rows, names, arguments, lora, optimizer, on_progress)
     trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
-    factors = None if adapter is None else read_factors(adapter, list(trained))
+    factors = None
+    if isinstance(adapter, int):
+        factors = new_factors(trained.values(), adapter)
+    elif adapter is not None:
+        factors = read_factors(adapter, list(trained))
     trainer.optimizer = MatrixAdamW(trained.values(), arguments.learning_rate, factors)
     return trainer

@@ -7,6 +7,7 @@ result: the policy must let Python compute it.
 from __future__ import annotations
 
 import ast
+import math
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,6 +28,24 @@ OPERATIONS: Mapping[type[ast.operator], Callable[[Fraction, Fraction], Fraction]
     ast.Div: operator.truediv,
     ast.FloorDiv: lambda one, other: Fraction(one // other),
     ast.Mod: operator.mod,
+    ast.Pow: lambda one, other: Fraction(one**other),
+}
+
+IMPORTED: Mapping[str, Callable[..., int]] = {
+    "sqrt": lambda number: whole_root(number),
+    "gcd": lambda *numbers: math.gcd(*map(int, numbers)),
+    "lcm": lambda *numbers: math.lcm(*map(int, numbers)),
+    "factorial": lambda number: math.factorial(int(number)),
+    "comb": lambda all_of_them, taken: math.comb(int(all_of_them), int(taken)),
+    "ceil": math.ceil,
+}
+"""Functions of Python's module `math` that a program can call."""
+
+FUNCTIONS: Mapping[str, Callable[..., Fraction | int]] = {
+    **IMPORTED,
+    "round": lambda number, digits=0: round(number, int(digits)),
+    "max": max,
+    "min": min,
 }
 
 EMPTY_WORDS = frozenset(WORDS["empty"])
@@ -42,7 +61,14 @@ class Line:
     comment: str
     name: str
     expression: str
-    """Arithmetic over numbers and earlier names, as Python."""
+    """Arithmetic over numbers and earlier names, as Python, with calls of FUNCTIONS."""
+
+    @property
+    def code(self) -> str:
+        """The line, after an import of what it calls."""
+        called = [name for name in IMPORTED if f"{name}(" in self.expression]
+        imports = "".join(f"from math import {name}\n" for name in called)
+        return f"{imports}{self.name} = {self.expression}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +88,7 @@ class WordProblem:
 
 def trajectory_of(found: WordProblem) -> State | None:
     """The finished trajectory in the `rstar` format; None if the program fails or prints another number."""
-    steps = [f"# {line.comment}\n{line.name} = {line.expression}" for line in found.lines]
+    steps = [f"# {line.comment}\n{line.code}" for line in found.lines]
     steps[-1] += f"\nprint({found.lines[-1].name})"
     output = run_steps("", steps)
     if output is None or not answers_match(output, found.answer):
@@ -97,12 +123,26 @@ def value_of(expression: str, names: Mapping[str, Fraction]) -> Fraction:
             return -value(node.operand)
         if isinstance(node, ast.BinOp) and type(node.op) in OPERATIONS:
             return OPERATIONS[type(node.op)](value(node.left), value(node.right))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in FUNCTIONS:
+            return Fraction(FUNCTIONS[node.func.id](*map(value, node.args)))
         raise ValueError(f"{ast.unparse(node)!r} is not plain arithmetic")
 
     try:
         return value(ast.parse(expression.strip(), mode="eval").body)
     except (SyntaxError, ZeroDivisionError) as error:
         raise ValueError(f"{expression!r} has no value: {error}") from error
+
+
+def whole_root(number: Fraction) -> int:
+    """The square root.
+
+    Raises:
+        ValueError: it is not a whole number.
+    """
+    root = math.isqrt(int(number))
+    if root * root != number:
+        raise ValueError(f"the square root of {number} is not a whole number")
+    return root
 
 
 def words_of(text: str) -> list[str]:

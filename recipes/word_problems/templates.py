@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from random import Random
@@ -23,7 +23,7 @@ from recipes.word_problems.words import WORDS
 
 __all__ = ["Template", "expressions", "filled", "template_questions", "templates"]
 
-FILE = Path(__file__).with_name("templates.yaml")
+FILES = [Path(__file__).with_name(name) for name in ("templates.yaml", "kinds.yaml")]
 SITUATIONS = Path(__file__).with_name("situations.yaml")
 
 CHOICE = re.compile(r"\[([^\[\]]*\|[^\[\]]*)\]")
@@ -62,11 +62,13 @@ class Template:
     """Whether every line's value must be a whole number."""
     setups: Sequence[str] = ("",)
     """What is told before the wording, which asks."""
+    given: Mapping[str, str] = field(default_factory=dict)
+    """Numbers that are told too and follow from `numbers`, as expressions of these."""
 
 
 def templates() -> list[Template]:
-    """All templates of the file."""
-    entries = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    """All templates of the files."""
+    entries = [entry for file in FILES for entry in yaml.safe_load(file.read_text(encoding="utf-8"))]
     return [Template(**{**each, "numbers": numbers_of(each)}) for each in entries]
 
 
@@ -129,7 +131,9 @@ def template_questions(seed: int, count: int) -> Iterator[WordProblem]:
 
 def filled(template: Template, random: Random) -> WordProblem | None:
     """One question of a template; None if the numbers drawn give an odd answer."""
-    numbers = {name: str(random.choice(choices)) for name, choices in template.numbers.items()}
+    drawn = {name: str(random.choice(choices)) for name, choices in template.numbers.items()}
+    follow = {name: text_of(value_of(each.format(**drawn), {})) for name, each in template.given.items()}
+    numbers = {**drawn, **follow}
     words = drawn_words(random)
     wording = f"{random.choice(template.setups)} {random.choice(template.wordings)}".strip()
     lines = tuple(

@@ -9,7 +9,7 @@ pytest.importorskip("trl")
 
 import torch
 
-from recipes.word_problems.matrices import MatrixAdamW
+from recipes.word_problems.matrices import MatrixAdamW, new_factors
 
 SETTINGS = {"lr": 1e-2, "betas": (0.9, 0.98), "weight_decay": 0.0}
 
@@ -44,6 +44,18 @@ def test_with_factors_it_is_adamw_of_an_adapter() -> None:
         mine.step()
         known.step()
     torch.testing.assert_close(matrix, base + known_up @ known_down)
+
+
+def test_a_new_adapter_changes_nothing_before_and_only_by_its_rank_after_a_step() -> None:
+    torch.manual_seed(0)
+    start = torch.randn(8, 6)
+    matrix = torch.nn.Parameter(start.clone())
+    optimizer = MatrixAdamW([matrix], lr=1e-2, factors=new_factors([matrix], rank=2))
+    assert torch.equal(matrix, start)
+    for _ in range(3):
+        matrix.grad = torch.randn(8, 6)
+        optimizer.step()
+    assert torch.linalg.matrix_rank(matrix.detach() - start, rtol=1e-4) == 2
 
 
 def test_updates_smaller_than_a_bfloat16_step_add_up() -> None:

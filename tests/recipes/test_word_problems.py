@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from pathlib import Path
@@ -17,10 +18,12 @@ from recipes.word_problems.annotated import program_of_solution
 from recipes.word_problems.corpus import EVERYDAY, Mixture, build_corpus, is_held_out
 from recipes.word_problems.equations import program_of_equation
 from recipes.word_problems.overlap import TEST_SETS, Overlaps
-from recipes.word_problems.program import WordProblem, trajectory_of
+from recipes.word_problems.program import Line, WordProblem, trajectory_of, value_of
 from recipes.word_problems.templates import chosen, filled, situations, template_questions, templates
 from recipes.word_problems.variation import varied, with_number_words, with_other_people
 from treestar.policy.formats import reply_parts, step_format_for
+from treestar.types import Execution
+from treestar.verifier.sandbox import SandboxExecutor
 
 CLIPS = {
     "id": "clips",
@@ -54,6 +57,51 @@ def test_annotations_become_steps_that_name_their_results() -> None:
         "The answer is \\boxed{72}.",
     ]
     assert [execution.output for execution in trajectory.executions] == ["", "72.0\n", ""]
+
+
+@pytest.mark.parametrize(
+    "solution",
+    [
+        "Natalia sold <<24=24>>24 clips in May.\nShe sold 48+24 = <<48+24=72>>72 clips in all.",
+        "In May she sold 48/2 = <<48/2=24>>24 clips.\nShe sold 60+12 = <<60+12=72>>72 clips in all.",
+    ],
+    ids=["a number from nowhere", "a result that is not used"],
+)
+def test_a_solution_that_computes_something_in_its_head_is_not_taught(solution: str) -> None:
+    assert program_of_solution({**CLIPS, "solution": solution}) is None
+
+
+def test_a_step_imports_the_functions_that_it_calls() -> None:
+    lines = (Line("the root", "root", "sqrt(144)"), Line("ways", "ways", "comb(5, 2) + root ** 2"))
+    found = WordProblem("roots", "?", lines, "154", "test")
+    trajectory = trajectory_of(found)
+    assert trajectory is not None
+    assert trajectory.steps[0].text == "# the root\nfrom math import sqrt\nroot = sqrt(144)"
+    executions = asyncio.run(executed([step.code for step in trajectory.steps[:2]]))
+    assert executions[-1].output == "154.0\n"
+
+
+async def executed(steps: list[str]) -> list[Execution]:
+    """What the search's own sandbox says to these steps."""
+    executor = SandboxExecutor()
+    try:
+        interpreter = await executor.open()
+        found: list[Execution] = []
+        for step in steps:
+            found.append(await interpreter.run(step, found[-1].snapshot if found else None))
+        await interpreter.close()
+        return found
+    finally:
+        await executor.close()
+
+
+@pytest.mark.parametrize(
+    ("expression", "reason"),
+    [("sqrt(2)", "whole number"), ("gcd(4)(3)", "not plain"), ("open(1)", "not plain"), ("2 ** name", "not plain")],
+)
+def test_an_expression_without_an_exact_value_is_refused(expression: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        value_of(expression, {})
 
 
 def test_an_equation_becomes_one_step() -> None:
@@ -195,7 +243,7 @@ def test_held_out_and_test_questions_are_not_taught(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not SETS.is_dir(), reason="the training sets are not beside this checkout")
 def test_most_of_the_training_sets_convert() -> None:
-    for name, convert, least in (("gsm8k", program_of_solution, 0.92), ("svamp", program_of_equation, 0.97)):
+    for name, convert, least in (("gsm8k", program_of_solution, 0.82), ("svamp", program_of_equation, 0.97)):
         with (SETS / f"{name}_train.jsonl").open(encoding="utf-8") as lines:
             rows = [json.loads(line) for _, line in zip(range(600), lines, strict=False)]
         found = [each for row in rows if (each := convert(row)) is not None]
