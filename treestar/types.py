@@ -40,8 +40,9 @@ __all__ = [
     "as_policy",
 ]
 
-StepEnding = Literal["step", "code", "answer", "truncated"]
-"""How a step ended: more code follows; the code is complete; the final answer is written; a limit cut it off."""
+StepEnding = Literal["step", "code", "answer", "truncated", "endless"]
+"""How a step ended: more code follows; the code is complete; the final answer is written; a limit cut it off; the
+policy would never have ended its reply, so that it is asked for the answer next."""
 
 Snapshot = NewType("Snapshot", int)
 """An opaque handle to the interpreter state that one execution left behind. Only its `Interpreter` can read it."""

@@ -59,10 +59,11 @@ def test_code_and_formulas_within_a_chunk_do_not_matter() -> None:
     assert FORMAT.goes_on("<chunk>x")
 
 
-def test_the_same_chunk_three_times_ends_the_reply() -> None:
+def test_after_the_same_chunk_three_times_the_model_is_asked_for_its_answer() -> None:
     steps = reply_steps(FORMAT, PROBLEM, "<chunk>Hm.</chunk>" * 9)
-    assert len(steps) == 3
-    assert steps[-1].ending == "answer"
+    assert [step.ending for step in steps] == ["step", "step", "endless"]
+    state = State(PROBLEM, steps, tuple(Execution() for _ in steps))
+    assert FORMAT.parse(state, "5}", ended=True).answer == "5"
 
 
 @settings(deadline=None)

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from treestar.policy.formats import INSTRUCT, CotFormat, Message, StepFormat, ThinkingFormat, TirFormat, plain_template
+from treestar.policy.formats.step_format import reply_parts
 from treestar.types import Execution, Problem, State, Step
 
 QUESTION = Problem("What is 3 + 4, doubled?")
@@ -130,9 +131,63 @@ def test_a_paragraph_longer_than_a_step_goes_on_in_the_next(step_format: StepFor
         step = step_format.at_the_limit(state, cut_off(f"1. Twice {number} and"))
         assert (step.text, step.ending, step.code) == (f"1. Twice {number} and", "step", "")
         state = State(QUESTION, (*state.steps, step), (*state.executions, Execution()))
-    assert step_format.at_the_limit(state, cut_off("on and on")).ending == "truncated"
+    assert step_format.at_the_limit(state, cut_off("on and on")).ending == "endless"
     finished = State(QUESTION, (*state.steps, Step("done.\n\n")), (*state.executions, Execution()))
     assert step_format.at_the_limit(finished, cut_off("on and on")).ending == "step"
+
+
+LOOPS = [
+    "The total is 2 * 7 = 14" + " = 2 * 7 = 14" * 9 + " = 2 *",
+    "".join(f"{number}. 40 * 2 = 80\n" for number in range(5, 30)) + "30. 40 *",
+    "Now, we add the apples.\nNow, we add the pears.\n" * 4 + "Now, we",
+]
+
+
+@pytest.mark.parametrize("text", LOOPS)
+@pytest.mark.parametrize("step_format", [COT, TIR])
+def test_a_model_that_repeats_itself_is_asked_for_its_answer(step_format: StepFormat, text: str) -> None:
+    step = step_format.at_the_limit(State(QUESTION), cut_off(text))
+    assert (step.text, step.ending) == (text, "endless")
+    state = State(QUESTION, (step,), (Execution(),))
+    assert step_format.prompt(state).endswith(text + "\n\nThe final answer is \\boxed{")
+    assert "".join(piece.text for piece in step_format.pieces(state)) == step_format.prompt(state)
+    last = step_format.parse(state, "14}$.\nThis is because", ended=False)
+    assert (last.text, last.ending, last.answer) == ("14}$.", "answer", "14")
+    finished = State(QUESTION, (step, last), (Execution(), Execution()))
+    parts = reply_parts(step_format, finished)
+    assert [own for _, own in parts] == [True, False, True]  # the question for the answer is not learned
+
+
+def test_an_answer_that_is_never_closed_still_counts() -> None:
+    state = State(QUESTION, (Step("Hm.", ending="endless"),), (Execution(),))
+    assert COT.parse(state, " 14", ended=False).answer == "14"
+    assert COT.parse(state, "14", ended=True).answer == "14"
+    assert COT.parse(state, "", ended=True).answer is None
+
+
+def test_a_question_for_a_phrase_is_asked_for_one() -> None:
+    question = Problem("Who?", "Ada", kind="qa")
+    state = State(question, (Step("Hm.", ending="endless"),), (Execution(),))
+    assert COT.prompt(state).endswith("Hm.\n\nSo the answer is:")
+    assert COT.parse(state, " Ada Lovelace.\nAnd so on", ended=False).answer == "Ada Lovelace"
+
+
+def test_a_loop_that_states_the_answer_has_it() -> None:
+    step = COT.at_the_limit(State(QUESTION), cut_off("The final answer is \\boxed{14}. I hope it is correct. " * 9))
+    assert (step.ending, step.answer) == ("answer", "14")
+
+
+@pytest.mark.parametrize(
+    "text", ["1 + 2 + 3 + 4 + 5 and so on " * 2, "1 / 3 = 0.3333333333333333333333333", "No loop."]
+)
+def test_what_is_not_repeated_three_times_goes_on(text: str) -> None:
+    assert COT.at_the_limit(State(QUESTION), cut_off(text)).ending == "step"
+
+
+def test_a_thought_is_not_asked_for_an_answer() -> None:
+    for loop in (LOOPS[0], "The answer is \\boxed{14}. " * 9):
+        assert THINKING.at_the_limit(State(QUESTION), cut_off("<think>" + loop)).ending == "truncated"
+    assert THINKING.at_the_limit(State(QUESTION), cut_off("<think>7</think>" + LOOPS[0])).ending == "endless"
 
 
 @pytest.mark.parametrize("text", ["So:\n```python\nx = 1\nprint(", "So \\[ x + ", "  "])

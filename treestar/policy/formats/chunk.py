@@ -10,7 +10,7 @@ A chunk serves one purpose, so it is a better unit to judge than a paragraph. Wh
 from __future__ import annotations
 
 from treestar.policy.formats.families import Family
-from treestar.policy.formats.prose import STEP_BY_STEP, ProseFormat
+from treestar.policy.formats.prose import STEP_BY_STEP, ProseFormat, is_asked
 from treestar.policy.formats.step_format import FormatName
 from treestar.policy.formats.templates import ChatTemplate
 from treestar.types import Problem, State, Step
@@ -47,10 +47,14 @@ class ChunkFormat(ProseFormat):
         return END_OF_CHUNK not in text
 
     def parse(self, state: State, text: str, ended: bool) -> Step:
+        if is_asked(state):
+            return self.asked_answer(state, text)
         chunk, tag, after = text.partition(END_OF_CHUNK)
         body = chunk + tag
         if not tag and not ended:
             return Step(text, ending="truncated")
-        if self.is_over(state, body) or (ended and not after.strip()):
-            return Step(body, ending="answer", answer=self.answer(state.problem, self.reply(state) + body))
+        if ended and not after.strip():
+            return self.answer_step(state, body)
+        if self.is_over(state, body):
+            return self.endless_step(state, body) or self.answer_step(state, body)
         return Step(body)

@@ -108,7 +108,7 @@ class CodeFormat(ProseFormat):
                 return Step(text, ending="truncated")
         block = text[:end]
         if self.is_over(state, block) or (ended and not text[len(block) :].strip()):
-            return Step(block, ending="answer", answer=self.program(state.problem, before + block))
+            return self.answer_step(state, block)
         return Step(block)
 
     def place_of_end(self, state: State, before: str, text: str) -> int | None:
@@ -122,7 +122,10 @@ class CodeFormat(ProseFormat):
         """Where a block ends if strings are ignored: one that is never closed would hold all that follows."""
         return blocks_end(text, self.separator, text.find(self.separator))
 
-    def program(self, problem: Problem, reply: str) -> str | None:
+    def can_be_asked(self, state: State, body: str) -> bool:
+        return False
+
+    def answer(self, problem: Problem, reply: str) -> str | None:
         """The program in a complete reply, which may begin with a thought."""
         if self.is_base:
             return program_in(problem, reply)

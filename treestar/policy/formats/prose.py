@@ -2,7 +2,8 @@
 
 A step's text is exactly what the model wrote, with the blank line after it, so the steps joined are the reply, and the
 model reads its own tokens again (`StepFormat.pieces`). The reply ends where the model ends it, never at a box: a model
-that says \\boxed before it is done has not answered yet.
+that says \\boxed before it is done has not answered yet. One that would never end, because the model repeats itself, is
+cut there, and the model is asked for its answer.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from treestar.policy.formats.step_format import PARAGRAPH, Message, Piece, StepF
 from treestar.policy.formats.templates import ChatTemplate, plain_template
 from treestar.types import Execution, Problem, Recommended, State, Step
 from treestar.verifier import extract_answer
+from treestar.verifier.grading.extraction import states_answer
 from treestar.verifier.grading.questions import stated_question_answer
 
-__all__ = ["FENCE", "STEP_BY_STEP", "ProseFormat", "step_end"]
+__all__ = ["FENCE", "STEP_BY_STEP", "ProseFormat", "is_asked", "step_end"]
 
 FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})(.*)$", re.MULTILINE)
 """A line that opens or closes a block of code: the fence, and what follows it."""
@@ -38,8 +40,18 @@ SENTENCES = re.compile(r"(?<=[.!?:])\s+|\n+")
 REPEATS, LONGEST_LOOP = 3, 4
 """A reply that repeats the same paragraph, or the same few, this many times would go on like that: it has ended."""
 
+LOOP_LETTERS = 60
+"""A passage counts as repeated within a paragraph only if its repetitions together are this long."""
+
+LIST_NUMBER = re.compile(r"^[ \t]*\d+[.)]", re.MULTILINE)
+"""The number of an item in a list, which differs between items that are otherwise the same."""
+
 LONGEST_PARAGRAPH = 4
 """Steps that a paragraph may have. A model that still writes it then would most likely never end."""
+
+ASKED_FOR_BOX, ASKED_FOR_PHRASE = "\n\nThe final answer is \\boxed{", "\n\nSo the answer is:"
+"""What is put after a reply that would not end; the model goes on with its answer. The second where the answer is a
+name or a phrase."""
 
 INVENTED = re.compile(r"^[ \t]*(?:#+ *)?(?:Problem|Question|User|Human)\b ?\d*:", re.MULTILINE)
 """How a model without a chat template goes on after its solution: with a further problem."""
@@ -94,17 +106,19 @@ class ProseFormat(StepFormat):
         pieces = [Piece(self.opening(state.problem))]
         for step, execution in zip(state.steps, state.executions, strict=True):
             pieces.append(Piece(step.text, step.token_ids))
-            if inserted := self.inserted(step, execution):
+            if inserted := self.inserted(state.problem, step, execution):
                 pieces.append(Piece(inserted))
         return pieces
 
-    def inserted(self, step: Step, execution: Execution) -> str:
-        """What is put into the reply after a step has been executed; by default nothing."""
-        return ""
+    def inserted(self, problem: Problem, step: Step, execution: Execution) -> str:
+        """What is put into the reply after a step has been executed; by default only the question for the answer."""
+        if step.ending != "endless":
+            return ""
+        return ASKED_FOR_PHRASE if problem.kind == "qa" else ASKED_FOR_BOX
 
     def reply(self, state: State) -> str:
         return "".join(
-            step.text + self.inserted(step, execution)
+            step.text + self.inserted(state.problem, step, execution)
             for step, execution in zip(state.steps, state.executions, strict=True)
         )
 
@@ -125,6 +139,8 @@ class ProseFormat(StepFormat):
         return step_end(text, self.separator) is None
 
     def parse(self, state: State, text: str, ended: bool) -> Step:
+        if is_asked(state):
+            return self.asked_answer(state, text)
         end = step_end(text, self.separator)
         if end is None and not ended:
             # A formula that is never closed would hold all that follows; then its first paragraph is the step.
@@ -132,15 +148,45 @@ class ProseFormat(StepFormat):
             if end is None:
                 return Step(text, ending="truncated")
         body = text[:end]
-        if self.is_over(state, body) or (ended and not text[len(body) :].strip()):
-            return Step(body, ending="answer", answer=self.answer(state.problem, self.reply(state) + body))
+        if ended and not text[len(body) :].strip():
+            return self.answer_step(state, body)
+        if self.is_over(state, body):
+            return self.endless_step(state, body) or self.answer_step(state, body)
         return Step(body, code=self.code(body))
 
     def at_the_limit(self, state: State, step: Step) -> Step:
-        """A paragraph that is longer than a step goes on in the next one, but not a block of code or a formula."""
-        if is_open(step.text) or not step.text.strip() or self.unfinished(state) >= LONGEST_PARAGRAPH - 1:
+        """A paragraph that is longer than a step goes on in the next one, but not a block of code or a formula. One
+        that would never end is over."""
+        if is_open(step.text) or not step.text.strip():
             return step
+        if self.unfinished(state) >= LONGEST_PARAGRAPH - 1 or is_loop(step.text):
+            return self.endless_step(state, step.text) or step
         return replace(step, ending="step", code=self.code(step.text))
+
+    def answer_step(self, state: State, body: str) -> Step:
+        return Step(body, ending="answer", answer=self.answer(state.problem, self.reply(state) + body))
+
+    def endless_step(self, state: State, body: str) -> Step | None:
+        """The last step of a reply that would go on after it: with the answer that it states, else one after which the
+        model is asked for it; None if it cannot be asked."""
+        if self.has_stated(state.problem, self.reply(state) + body):
+            return self.answer_step(state, body)
+        return Step(body, ending="endless") if self.can_be_asked(state, body) else None
+
+    def has_stated(self, problem: Problem, reply: str) -> bool:
+        """Whether the reply says what its answer is."""
+        return stated_question_answer(reply) is not None if problem.kind == "qa" else states_answer(reply)
+
+    def can_be_asked(self, state: State, body: str) -> bool:
+        """Whether the model can be asked for its answer after the reply with `body`: not where it made a problem up."""
+        return not self.invents(body)
+
+    def asked_answer(self, state: State, text: str) -> Step:
+        """The answer to the question that follows an endless step: a line."""
+        line_end = text.find("\n", len(text) - len(text.lstrip()))
+        line = text if line_end < 0 else text[:line_end]
+        closing = "" if state.problem.kind == "qa" or "}" in line else "}"
+        return replace(self.answer_step(state, line + closing), text=line)
 
     def unfinished(self, state: State) -> int:
         """Steps at the end of `state` that did not end their paragraph."""
@@ -149,10 +195,14 @@ class ProseFormat(StepFormat):
 
     def is_over(self, state: State, paragraph: str) -> bool:
         """Whether the reply has ended with `paragraph` although the model would go on."""
-        if self.template is plain_template and INVENTED.match(paragraph.lstrip()):
+        if self.invents(paragraph):
             return True
         texts = [*(step.text.strip() for step in state.steps[-REPEATS * LONGEST_LOOP :]), paragraph.strip()]
         return any(texts[-REPEATS * length :] == texts[-length:] * REPEATS for length in range(1, LONGEST_LOOP + 1))
+
+    def invents(self, paragraph: str) -> bool:
+        """Whether a model without a chat template goes on with a further problem."""
+        return self.template is plain_template and INVENTED.match(paragraph.lstrip()) is not None
 
     def code(self, paragraph: str) -> str:
         """The code to run after a step; by default none."""
@@ -164,6 +214,20 @@ class ProseFormat(StepFormat):
             begins = [match.start() for match in INVENTED.finditer(reply) if match.start() > 0]
             reply = reply[: begins[0]] if begins else reply
         return stated_question_answer(reply) if problem.kind == "qa" else extract_answer(reply)
+
+
+def is_asked(state: State) -> bool:
+    """Whether the model has been asked for its answer, after a reply that would not end."""
+    return bool(state.steps) and state.steps[-1].ending == "endless"
+
+
+def is_loop(text: str) -> bool:
+    """Whether `text` ends with the same passage three times in a row, apart from the numbers of a list."""
+    told = LIST_NUMBER.sub("", text)
+    return any(
+        told[-length:] == told[-2 * length : -length] == told[-3 * length : -2 * length]
+        for length in range(LOOP_LETTERS // REPEATS, len(told) // REPEATS + 1)
+    )
 
 
 def step_end(text: str, separator: str) -> int | None:

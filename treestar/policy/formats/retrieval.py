@@ -69,6 +69,9 @@ class RetrievalFormat(ProseFormat):
     def is_over(self, state: State, paragraph: str) -> bool:
         return ANSWER_MARK.search(paragraph) is not None or super().is_over(state, paragraph)
 
+    def can_be_asked(self, state: State, body: str) -> bool:
+        return False
+
     def code(self, paragraph: str) -> str:
         """The query of a step: its text."""
         return paragraph.strip()

@@ -24,9 +24,19 @@ class ThinkingFormat(ProseFormat):
     max_step_tokens = 1024
 
     def answer(self, problem: Problem, reply: str) -> str | None:
-        begun = self.opening(problem).rstrip().endswith("<think>")
-        told = after_thought(reply, begun)
+        told = self.told(problem, reply)
         return None if told is None else super().answer(problem, told)
+
+    def has_stated(self, problem: Problem, reply: str) -> bool:
+        told = self.told(problem, reply)
+        return told is not None and super().has_stated(problem, told)
+
+    def can_be_asked(self, state: State, body: str) -> bool:
+        return self.told(state.problem, self.reply(state) + body) is not None
+
+    def told(self, problem: Problem, reply: str) -> str | None:
+        """What the reply says after its thought; None if that does not end."""
+        return after_thought(reply, begun=self.opening(problem).rstrip().endswith("<think>"))
 
     def has_reasoning(self, trajectory: State) -> bool:
         """Whether there is a thought that is not empty, and ends."""

@@ -50,8 +50,8 @@ class TirFormat(ProseFormat):
         found = PYTHON.search(paragraph)
         return "" if found is None else found[1]
 
-    def inserted(self, step: Step, execution: Execution) -> str:
+    def inserted(self, problem: Problem, step: Step, execution: Execution) -> str:
         if not step.code:
-            return ""
+            return super().inserted(problem, step, execution)
         start = "" if step.text.endswith("\n") else "\n"
         return f"{start}{OUTPUT_BLOCK}\n{execution.error or execution.output.strip(chr(10))}\n```\n"

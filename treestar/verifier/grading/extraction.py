@@ -40,7 +40,7 @@ from treestar.verifier.grading.phrases import (
 )
 from treestar.verifier.grading.wrapping import unwrapped
 
-__all__ = ["Statement", "boxed_contents", "extract_answer", "stated_answer", "without_delimiters"]
+__all__ = ["Statement", "boxed_contents", "extract_answer", "stated_answer", "states_answer", "without_delimiters"]
 
 LONGEST_SCAN = 200_000
 """In characters; only the end of a longer text is read, because the final answer is there."""
@@ -103,6 +103,12 @@ def extract_answer(text: str) -> str | None:
     if found is None or "\\$" in text:
         return found
     return found.replace("\\$", "$")
+
+
+def states_answer(text: str) -> bool:
+    """Whether `text` says what its answer is, in a box or after a phrase: without, `extract_answer` guesses."""
+    told = readable(text)
+    return bool(boxes_in(told)) or states_an_answer(told)
 
 
 def readable(text: str) -> str:
