@@ -22,10 +22,12 @@ def is_optional(kind: Any) -> bool:
     return get_origin(kind) in (Union, UnionType) and NoneType in get_args(kind)
 
 
-@cache
-def optional_fields(config_class: type) -> frozenset[str]:
-    """The names of a dataclass's fields that can be None."""
+def names_of_optional(config_class: type[Any]) -> frozenset[str]:
     return frozenset(name for name, kind in field_types(config_class).items() if is_optional(kind))
+
+
+optional_fields = cast("Callable[[type[Any]], frozenset[str]]", cache(names_of_optional))
+"""The names of a dataclass's fields that can be None."""
 
 
 def without_none(kind: Any) -> Any:
