@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ import pytest
 
 pytest.importorskip("reasoning_gym")
 
-from treestar.training.run import last_checkpoint
+from tests.support.killed import kill_after_a_checkpoint
 
 JOB = """
 policy: toy-bootstrap
@@ -99,14 +97,7 @@ def test_a_killed_job_is_resumed_to_the_same_curve(treestar, tmp_path: Path) -> 
     code, _, said = treestar("train", "grpo", job, "--out", whole)
     assert code == 0, said
     command = [sys.executable, "-m", "treestar", "train", "grpo", str(job), "--out", str(out)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 240
-    while last_checkpoint(out) is None:
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    kill_after_a_checkpoint(command, out)
     code, _, said = treestar("train", "grpo", job, "--out", out)
     assert code == 1
     assert "--resume" in said

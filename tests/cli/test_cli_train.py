@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from support.ppm_trees import save_one_sided_tree, save_telling_trees, telling_tree
 from support.tiny_model import save_tiny_model
 
+from tests.support.killed import kill_after_a_checkpoint
 from treestar.policy import load_policy
 from treestar.policy.formats import RStarFormat
 from treestar.ppm import read_trees
 from treestar.selfevolve.job import SelectionConfig
 from treestar.selfevolve.selection import SFT, select
 from treestar.storage.table import Table
-from treestar.training.run import last_checkpoint
 
 COMMAND = str(Path(sys.executable).parent / "treestar")
 
@@ -102,14 +99,7 @@ def test_a_killed_process_is_resumed(treestar, trees: Path, base: Path, tmp_path
     own = {"ppm": ["--policy", base, "--batch-tokens", 300], "sft": ["--base", base, "--batch-size", 2]}[kind]
     arguments = ["train", kind, "--trees", trees, "--out", out, "--save-steps", 4, *own]
     command = [COMMAND, *map(str, arguments), "--epochs", "20"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 240
-    while last_checkpoint(out) is None:
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    kill_after_a_checkpoint(command, out)
     code, _, said = treestar(*arguments, "--epochs", "20")
     assert code == 1
     assert "--resume" in said

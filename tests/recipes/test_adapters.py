@@ -16,18 +16,14 @@ import torch
 from recipes.word_problems.adapters import factors, write_adapter
 from recipes.word_problems.float8 import store_in_float8
 from recipes.word_problems.matrices import read_factors
-from tests.support.tiny_model import tiny_model
+from tests.support.tiny_model import saved_tiny_model
 from treestar.policy.models import load_causal_model
 from treestar.ppm.model import load_ppm, ppm_from_policy
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("base")
-    model, tokenizer = tiny_model()
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    return saved_tiny_model(tmp_path_factory.mktemp("base"))
 
 
 def changed(model: torch.nn.Module, rank: int) -> None:

@@ -68,3 +68,11 @@ def byte_tokenizer(bos: bool = False) -> Any:
         "{{ bos_token }}" if bos else ""
     ) + "{% for each in messages %}<|{{ each.role }}|>{{ each.content }}{% endfor %}<|assistant|>"
     return made
+
+
+def saved_tiny_model(folder: Path) -> Path:
+    """The folder, with the model and its tokenizer in it."""
+    model, tokenizer = tiny_model()
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

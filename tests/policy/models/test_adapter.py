@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.support.tiny_model import tiny_model
+from tests.support.tiny_model import saved_tiny_model
 from treestar.policy import load_policy
 from treestar.policy.load import read_step_format
 from treestar.policy.models import folder_for_other_libraries, load_causal_model, load_tokenizer
@@ -22,11 +22,7 @@ peft = pytest.importorskip("peft")
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("base")
-    model, tokenizer = tiny_model()
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    return saved_tiny_model(tmp_path_factory.mktemp("base"))
 
 
 def lora(model: Any, **more: Any) -> Any:
