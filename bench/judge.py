@@ -20,6 +20,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import shlex
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -113,6 +115,16 @@ def truth(state: State, own: StepFormat) -> list[str] | None:
     return None if steps is None else [code_without_comments(step) for step in steps]
 
 
+def written_code(state: State) -> list[str]:
+    return [code_without_comments(step.code) for step in state.steps]
+
+
+def is_taught(state: State, own: StepFormat) -> bool | None:
+    """Whether the steps are the teacher's; None if the teacher does not know the problem's wording."""
+    expected = truth(state, own)
+    return None if expected is None else written_code(state) == expected
+
+
 def true_first_error(state: State, right: bool, own: StepFormat) -> int | None:
     """The index of the first wrong step, or NO_ERROR; None where the checker cannot tell."""
     if right:
@@ -120,15 +132,14 @@ def true_first_error(state: State, right: bool, own: StepFormat) -> int | None:
     expected = truth(state, own)
     if expected is None:
         return None
-    written = [code_without_comments(step.code) for step in state.steps]
+    written = written_code(state)
     places = [place for place, code in enumerate(written) if place >= len(expected) or code != expected[place]]
     return places[0] if places else None
 
 
 def checked(state: State, own: StepFormat) -> str | None:
     """The checker's analysis of the last step of `state`; None if a step before it is wrong already."""
-    expected = truth(state, own)
-    written = [code_without_comments(step.code) for step in state.steps]
+    expected, written = truth(state, own), written_code(state)
     last = len(written) - 1
     if expected is None or written[:last] != expected[:last]:
         return None
@@ -218,6 +229,26 @@ def train_variant(variant: Variant, seed: int, folder: Path, given: argparse.Nam
     return out
 
 
+def judge_name(judge: Path) -> str:
+    """The name by which searches load a judge that writes verdicts, asked as it was trained."""
+    return f"{judge}?judge_tokens={REPLY_TOKENS}"
+
+
+def trained_judge(folder: Path, name: str) -> Path:
+    """The folder of a judge that writes verdicts, such as grpo-rel_ratio-0. Exits if it is not finished."""
+    judge = folder / name
+    if name.startswith("discriminative") or not (judge / "config.json").exists():
+        raise SystemExit(f"{judge} is not a finished judge that writes verdicts: train one with bench/judge.py")
+    return judge
+
+
+def keep_record(figures: dict[str, Any], given: argparse.Namespace) -> None:
+    """Write the record of a script that is given FOLDER, whose path belongs to one machine."""
+    words = ["FOLDER" if Path(word) == given.folder else word for word in sys.argv[1:]]
+    command = shlex.join(["python", f"bench/{Path(sys.argv[0]).name}", *words])
+    write_record(RESULTS / given.record, figures, seed=0, command=command)
+
+
 def figures_of(predicted: Sequence[int], solutions: Sequence[Solved]) -> dict[str, Any]:
     labels = [each.first_error for each in solutions]
     intervals = first_error_intervals(predicted, labels)
@@ -230,9 +261,7 @@ def measured(name: str, out: Path, solutions: Sequence[Solved], own: StepFormat)
     if not kept.exists():
         is_discriminative = name.startswith("discriminative")
         scorer = (
-            load_named_scorer(str(out), aggregate="last")
-            if is_discriminative
-            else load_named_scorer(f"{out}?judge_tokens={REPLY_TOKENS}")
+            load_named_scorer(str(out), aggregate="last") if is_discriminative else load_named_scorer(judge_name(out))
         )
         asked = read_as(own, solutions) if is_discriminative else solutions
         write_json(kept, asyncio.run(step_values(scorer, asked)))
@@ -286,7 +315,7 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
             out = train_variant(variant, seed, folder, given, analyses)
             figures["judges"][f"{variant.name}-{seed}"] = measured(variant.name, out, solutions, own)
             print(variant.name, seed, json.dumps(figures["judges"][f"{variant.name}-{seed}"]))
-            write_record(RESULTS / given.record, figures, seed=0)
+            keep_record(figures, given)
     return figures
 
 

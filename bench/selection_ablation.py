@@ -32,7 +32,7 @@ import numpy as np
 from treestar import GreedyConfig, Problem, Solver
 from treestar.benchmarks.gym import make_problems
 from treestar.search import MajorityConfig, Tree
-from treestar.selfevolve.job import JOB, Job, load_job
+from treestar.selfevolve.job import JOB, load_job
 from treestar.selfevolve.search_phase import TREES
 from treestar.selfevolve.selection import Trajectory, best_of_different, right_trajectories
 from treestar.selfevolve.trainings import policy_of, round_folder
@@ -88,9 +88,8 @@ def rows_of(trees: Sequence[Tree], choose: Choose) -> list[SFTRow]:
     return [SFTRow(tree.problem.id, each.state) for tree in trees for each in choose(right_trajectories(tree))]
 
 
-def measure(policy: str, job: Job, problems: int) -> dict[str, Any]:
-    assert job.evaluation is not None
-    cells = [(each.family, each.level) for each in job.evaluation.cells]
+def measure(policy: str, cells: Sequence[tuple[str, str]], problems: int) -> dict[str, Any]:
+    """The greedy accuracy of a policy on so many validation problems of each cell."""
     asked = [
         (f"{family}/{level}", problem)
         for family, level in cells
@@ -122,6 +121,8 @@ def main() -> None:
     out: Path = arguments.job.resolve()
     job = load_job(out / JOB)
     assert job.sft is not None
+    assert job.evaluation is not None
+    cells = [(each.family, each.level) for each in job.evaluation.cells]
     count = job.selection.trajectories
     before = policy_of(job, out, arguments.round - 1)
     trees = trees_of_round(out, arguments.round)
@@ -140,13 +141,13 @@ def main() -> None:
         "found": {name: len(rows) for name, rows in data.items()},
         "trajectories": size,
         "sampled_tokens": sampled_tokens,
-        "before": measure(before, job, arguments.problems),
+        "before": measure(before, cells, arguments.problems),
     }
     for name, rows in data.items():
         chosen = random.Random(4).sample(rows, size)
         with tempfile.TemporaryDirectory() as folder:
             report = train_policy(chosen, before, Path(folder) / "policy", replace(job.sft, seed=5))
-            measured = measure(str(Path(folder) / "policy"), job, arguments.problems)
+            measured = measure(str(Path(folder) / "policy"), cells, arguments.problems)
         figures[name] = {"solved": len({row.problem_id for row in chosen}), "steps": report["steps"], **measured}
         print(name, figures[name]["accuracy"], figures[name]["interval"], flush=True)
     best = np.array(figures["top_q"]["right"], dtype=float)
