@@ -35,8 +35,8 @@ SETS = ROOT.parent / "shared" / "data" / "sets"
 SAMPLES, TEMPERATURE = 10, 0.8
 REPLY_TOKENS = 512
 """Tokens for a reply, as usual for HumanEval; the ten samples share ten times as many."""
-TOGETHER = 8
-"""Problems that are answered at the same time: a batch of eighty samples costs little more than one of ten."""
+TOGETHER = 16
+"""Problems that are answered at the same time: a batch of 160 samples costs little more than one of ten."""
 TRAJECTORIES = {"greedy": 1, "samples": SAMPLES}
 WAYS: dict[str, SearchConfig] = {
     "greedy": GreedyConfig(max_generated_tokens=REPLY_TOKENS),
@@ -68,7 +68,7 @@ async def judge(verifier: UnitTestVerifier, problem: Problem, result: SearchResu
 
 async def run(policy: str, problems: Sequence[Problem], seconds: float, keep: Callable[[Line], None]) -> None:
     started = time.perf_counter()
-    loaded = load_policy(policy, dtype="float32")
+    loaded = load_policy(policy)
     async with open_components(ComponentsConfig(policy=loaded)) as components:
         parts = program_components(components, guided=False)
         verifier = UnitTestVerifier(components.executor)

@@ -7,8 +7,6 @@ same cells. Every search has --tokens generated tokens, those of the policy and 
 reads. The answer that a search would give is noted whenever it changes, with the tokens spent until then. One that is
 known too late does not count, and one search gives the accuracy at all smaller budgets, too.
 
-Every method and seed has a scorer of its own, because a judge charges nothing for what it has judged before.
-
 Everything finished is kept in FOLDER/search, so the same command continues. Writes bench/results/judge_search.json with
 what is done.
 """

@@ -100,12 +100,12 @@ def finished(result: SearchResult) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--problems", type=int, default=300)
-    parser.add_argument("--max-rollouts", type=int, default=MCTSConfig.rollouts)
+    parser.add_argument("--max-rollouts", type=int, default=MCTSConfig.max_rollouts)
     parser.add_argument("--children", type=int, default=MCTSConfig.children)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     problems = held_out_problems(arguments.problems, arguments.seed)
-    search = MCTSConfig(max_rollouts=arguments.rollouts, children=arguments.children)
+    search = MCTSConfig(max_rollouts=arguments.max_rollouts, children=arguments.children)
     results, figures = {}, {}
     results["mcts"], figures["mcts"] = run(problems, [search] * len(problems), arguments.seed)
     budgets = [max(result.stats.generated_tokens, 1) for result in results["mcts"]]

@@ -83,7 +83,8 @@ class JudgeScorer:
         """By the digest of a prompt with its whole history; least recently used first."""
 
     async def score(self, states: Sequence[State]) -> Scores:
-        """See `Scorer.score`. What was judged before costs nothing.
+        """See `Scorer.score`. A judgment of a state's last step is charged to every search that asks for it, although
+        it is made once: what a search costs must not depend on those before it.
 
         Raises:
             TreestarError: the backend failed.
@@ -101,11 +102,13 @@ class JudgeScorer:
         of_states = [
             [found[self.key(question, chunks[:i])] for i in self.counts(chunks)] for question, chunks in cleaned
         ]
+        # Earlier steps were charged when they were the last ones.
+        charged = {*fresh, *(self.key(question, chunks) for question, chunks in cleaned if chunks)}
         return Scores(
             tuple(aggregated([each.probability for each in own], self.aggregate or "last") for own in of_states),
-            sum(each.prompt_tokens for each in judged),
+            sum(found[key].prompt_tokens for key in charged),
             self.aggregate is not None,
-            sum(each.generated_tokens for each in judged),
+            sum(found[key].generated_tokens for key in charged),
             tuple(own[-1].analysis if own else "" for own in of_states),
         )
 
