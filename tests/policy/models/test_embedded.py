@@ -11,6 +11,7 @@ from treestar import GreedyConfig, MCTSConfig, Solver
 from treestar.cli.problem_file import read_problems
 from treestar.policy import load_policy
 from treestar.policy.models import FETCHABLE, base_to_fetch, policy_path, problems_path, shipped_path
+from treestar.policy.models.loading import ModelKind
 from treestar.types import TreestarError
 
 
@@ -19,25 +20,27 @@ def nothing_fetched(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TREESTAR_CACHE", str(tmp_path))
 
 
-def test_it_is_small_and_names_its_base() -> None:
-    folder = shipped_path("policy", "embedded")
+@pytest.mark.parametrize(
+    ("kind", "name", "base", "size"),
+    [
+        ("policy", "embedded-base", REAL_MODEL, 20_000_000),
+        ("policy", "embedded", "embedded-base", 6_000_000),
+        ("PPM", "embedded", "embedded-base", 6_000_000),
+    ],
+)
+def test_each_is_small_and_names_its_base(kind: ModelKind, name: str, base: str, size: int) -> None:
+    folder = shipped_path(kind, name)
     assert folder is not None
-    assert json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"] == REAL_MODEL
-    assert json.loads((folder / "config.json").read_text())["treestar_format"] == "rstar"
-    assert (folder / "adapter_model.safetensors").stat().st_size < 20_000_000
+    assert json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"] == base
+    assert (folder / "adapter_model.safetensors").stat().st_size < size
     assert (folder / "README.md").is_file()
-
-
-def test_its_ppm_is_a_small_adapter_of_it() -> None:
-    folder = shipped_path("PPM", "embedded")
-    assert folder is not None
-    assert json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"] == "embedded"
-    assert (folder / "adapter_model.safetensors").stat().st_size < 6_000_000
-    assert (folder / "README.md").is_file()
+    if kind == "policy":
+        assert json.loads((folder / "config.json").read_text())["treestar_format"] == "rstar"
 
 
 def test_what_has_to_be_fetched_first(nothing_fetched: None) -> None:
-    assert base_to_fetch("embedded") == base_to_fetch(REAL_MODEL) == REAL_MODEL
+    for name in ("embedded", "embedded-base", REAL_MODEL):
+        assert base_to_fetch(name) == REAL_MODEL
     assert base_to_fetch("toy") is base_to_fetch("Qwen/Qwen3-8B") is None
     with pytest.raises(TreestarError, match=f"run `treestar models fetch {REAL_MODEL}`"):
         load_policy("embedded")

@@ -45,10 +45,11 @@ def base_name(path: str) -> str | None:
 def base_to_fetch(policy: str) -> str | None:
     """The name of the model that has to be fetched before `policy` can be loaded; None if nothing is missing.
 
-    That is the base of a shipped adapter, or the policy itself.
+    That is the base of a shipped adapter, or of the one that it is an adapter of, or the policy itself.
     """
-    folder = shipped_path("policy", policy)
-    name = base_name(str(folder)) if folder is not None and is_adapter(str(folder)) else policy
+    name: str | None = policy
+    while name is not None and (folder := shipped_path("policy", name)) is not None and is_adapter(str(folder)):
+        name = base_name(str(folder))
     return name if name is not None and name in FETCHABLE and not fetched_folder(name).is_dir() else None
 
 
