@@ -242,6 +242,18 @@ def trained_judge(folder: Path, name: str) -> Path:
     return judge
 
 
+def arguments_of_judge(description: str | None, record: str) -> argparse.ArgumentParser:
+    """The arguments of a script that uses one of these judges."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument(
+        "--judge", default="grpo-rel_ratio-0", help="a finished judge with its seed; not discriminative"
+    )
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--record", default=record, help="the file in bench/results")
+    return parser
+
+
 def keep_record(figures: dict[str, Any], given: argparse.Namespace) -> None:
     """Write the record of a script that is given FOLDER, whose path belongs to one machine."""
     words = ["FOLDER" if Path(word) == given.folder else word for word in sys.argv[1:]]

@@ -22,7 +22,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from judge import BASE, CELLS, HELD_OUT_SEED, PPM, judge_name, keep_record, trained_judge
+from judge import BASE, CELLS, HELD_OUT_SEED, PPM, arguments_of_judge, judge_name, keep_record, trained_judge
 from search_quality_figures import Line, Rows, by_problem, compare, curve, method_figures
 
 from treestar.benchmarks.gym import make_problems
@@ -211,17 +211,11 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument(
-        "--judge", default="grpo-rel_ratio-0", help="a finished judge with its seed; not discriminative"
-    )
+    parser = arguments_of_judge(__doc__, "judge_search.json")
     parser.add_argument("--problems", type=int, default=20, help="test problems of each cell")
     parser.add_argument("--tokens", type=int, default=2000, help="generated tokens for each problem")
     parser.add_argument("--temperature", type=float, default=1.0, help="of every method")
-    parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--concurrency", type=int, default=32)
-    parser.add_argument("--record", default="judge_search.json", help="the file in bench/results")
     run(parser.parse_args())
 
 

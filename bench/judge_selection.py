@@ -30,7 +30,7 @@ from statistics import fmean
 from typing import Any
 
 import numpy as np
-from judge import BASE, CELLS, PPM, is_taught, judge_name, keep_record, problems_of, trained_judge
+from judge import BASE, CELLS, PPM, arguments_of_judge, is_taught, judge_name, keep_record, problems_of, trained_judge
 from selection_ablation import at_random, measure
 
 from treestar import MCTSConfig, Problem, SearchResult, Solver
@@ -206,16 +206,10 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument(
-        "--judge", default="grpo-rel_ratio-0", help="a finished judge with its seed; not discriminative"
-    )
+    parser = arguments_of_judge(__doc__, "judge_selection.json")
     parser.add_argument("--problems", type=int, default=60, help="searched training problems of each cell")
     parser.add_argument("--trajectories", type=int, default=1, help="selected ones of each problem, at most")
     parser.add_argument("--measured", type=int, default=40, help="problems to measure with of each cell")
-    parser.add_argument("--seeds", type=int, default=1, help="trainings with each selection")
-    parser.add_argument("--record", default="judge_selection.json", help="the file in bench/results")
     run(parser.parse_args())
 
 
