@@ -36,7 +36,7 @@ SAMPLES, TEMPERATURE = 10, 0.8
 REPLY_TOKENS = 512
 """Tokens for a reply, as usual for HumanEval; the ten samples share ten times as many."""
 TOGETHER = 16
-"""Problems that are answered at the same time: a batch of 160 samples costs little more than one of ten."""
+"""Problems that are answered at the same time, so that their replies share batches."""
 TRAJECTORIES = {"greedy": 1, "samples": SAMPLES}
 WAYS: dict[str, SearchConfig] = {
     "greedy": GreedyConfig(max_generated_tokens=REPLY_TOKENS),

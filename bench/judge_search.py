@@ -23,6 +23,7 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from judge import BASE, CELLS, HELD_OUT_SEED, PPM, arguments_of_judge, judge_name, keep_record, trained_judge
+from search_quality import ENOUGH, SEARCHES
 from search_quality_figures import Line, Rows, by_problem, compare, curve, method_figures
 
 from treestar.benchmarks.gym import make_problems
@@ -33,7 +34,6 @@ from treestar.search import (
     ChunkResetConfig,
     Components,
     MajorityConfig,
-    MCTSConfig,
     Search,
     SearchConfig,
     choose,
@@ -42,8 +42,6 @@ from treestar.search import (
 from treestar.search.answer import Weighting
 from treestar.storage.lines import appending, read_lines
 from treestar.types import Problem
-
-ENOUGH = 10**6
 
 OWN = "own"
 """The name in `Line.answers` of the rule by which a method chooses."""
@@ -66,21 +64,7 @@ METHODS = {
     "chunk_reset_judge": Method(partial(ChunkResetConfig, in_flight=1), JUDGE, "majority"),
     "best_of_n_judge": Method(partial(BestOfNConfig, samples=ENOUGH, in_flight=1), JUDGE, "best"),
     "best_of_n_ppm": Method(partial(BestOfNConfig, samples=ENOUGH, in_flight=1), PPM, "best"),
-    # The settings of search_quality.py, which were chosen on validation problems.
-    "mcts_ppm": Method(
-        partial(
-            MCTSConfig,
-            max_rollouts=ENOUGH,
-            children=4,
-            distinct=True,
-            min_share=0.1,
-            rule="puct",
-            exploration=1.0,
-            widen_above=0.001,
-        ),
-        PPM,
-        "weighted",
-    ),
+    "mcts_ppm": Method(SEARCHES["mcts"], PPM, "weighted"),
 }
 
 

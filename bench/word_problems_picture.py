@@ -20,8 +20,8 @@ PICTURE = ROOT / "docs" / "pictures" / "word_problems.png"
 POLICIES = {
     "word_problems_former": ("first adapter", "#bbbbbb"),
     "word_problems_before": ("second", "#8fb8b2"),
-    "word_problems_base": ("third (`embedded-base`)", "#4f9a90"),
-    "word_problems_shipped": ("`embedded`", "#00594f"),
+    "word_problems_base": ("third (embedded-base)", "#4f9a90"),
+    "word_problems_shipped": ("embedded", "#00594f"),
 }
 """Label and color of each record, in the order in which the policies were made."""
 
@@ -48,7 +48,7 @@ def draw() -> Figure:
         lefts = [place + (index - (len(POLICIES) - 1) / 2) * BAR for place in places]
         below = [value - end for value, end in zip(accuracy, low, strict=True)]
         above = [end - value for value, end in zip(accuracy, high, strict=True)]
-        axes.bar(lefts, accuracy, BAR * 0.92, color=color, label=label.replace("`", ""))
+        axes.bar(lefts, accuracy, BAR * 0.92, color=color, label=label)
         axes.errorbar(lefts, accuracy, (below, above), fmt="none", ecolor="#444444", elinewidth=0.8, capsize=2)
         for left, value, end in zip(lefts, accuracy, high, strict=True):
             axes.annotate(f"{value:.0f}", (left, end), (0, 2), textcoords="offset points", ha="center", fontsize=8)
