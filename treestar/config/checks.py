@@ -6,6 +6,7 @@ allows None can be None.
 
 from __future__ import annotations
 
+from functools import cache
 from math import inf
 from numbers import Real
 from typing import Any
@@ -17,8 +18,10 @@ __all__ = ["check_choice", "check_number", "check_whole", "invalid"]
 
 def check_whole(config: Any, *names: str, at_least: int = 1) -> None:
     """The fields must be whole numbers, `at_least` or more."""
-    for name, value in given(config, names):
-        if not isinstance(value, int) or isinstance(value, bool) or value < at_least:
+    for name in names:
+        value = getattr(config, name)
+        is_whole = isinstance(value, int) and not isinstance(value, bool)
+        if not (value >= at_least if is_whole else is_unset(config, name)):
             raise invalid(config, name, f"a whole number, {at_least} or more")
 
 
@@ -31,9 +34,12 @@ def check_number(
     below: float | None = None,
 ) -> None:
     """The fields must be finite numbers in the given range. A lower bound is required, an upper bound is optional."""
-    for name, value in given(config, names):
+    for name in names:
+        value = getattr(config, name)
         # The exact types first: asking an abstract class takes longer than all the rest.
         is_number = type(value) in (float, int) or (isinstance(value, Real) and not isinstance(value, bool))
+        if not is_number and is_unset(config, name):
+            continue
         if not (
             is_number
             and -inf < value < inf
@@ -47,9 +53,10 @@ def check_number(
 
 def check_choice(config: Any, *names: str) -> None:
     """The fields must be values of their Literal types."""
-    for name, value in given(config, names):
-        allowed = literal_values(field_types(type(config))[name])
-        if value not in allowed:
+    config_class: type = type(config)
+    for name in names:
+        allowed = allowed_values(config_class, name)
+        if getattr(config, name) not in allowed and not is_unset(config, name):
             raise invalid(config, name, " or ".join(map(str, allowed)))
 
 
@@ -58,10 +65,15 @@ def invalid(config: Any, name: str, allowed: str) -> ValueError:
     return ValueError(f"{type(config).__name__}.{name} must be {allowed}, not {getattr(config, name)!r}")
 
 
-def given(config: Any, names: tuple[str, ...]) -> list[tuple[str, Any]]:
-    """The named fields with their values, except those that are None and allow it."""
-    optional = optional_fields(type(config))
-    return [(name, value) for name in names if (value := getattr(config, name)) is not None or name not in optional]
+def is_unset(config: Any, name: str) -> bool:
+    """Whether the field is None and can be."""
+    return getattr(config, name) is None and name in optional_fields(type(config))
+
+
+@cache
+def allowed_values(config_class: type, name: str) -> tuple[Any, ...]:
+    """The values of the field's Literal type."""
+    return literal_values(field_types(config_class)[name])
 
 
 def range_text(at_least: float | None, above: float | None, at_most: float | None, below: float | None) -> str:
