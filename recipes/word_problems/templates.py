@@ -24,7 +24,8 @@ from recipes.word_problems.words import WORDS
 __all__ = ["Template", "expressions", "filled", "template_questions", "templates"]
 
 FILES = [Path(__file__).with_name(name) for name in ("templates.yaml", "kinds.yaml")]
-SITUATIONS = Path(__file__).with_name("situations.yaml")
+SITUATIONS = Path(__file__).with_name("situations")
+"""A folder of files by subject."""
 
 CHOICE = re.compile(r"\[([^\[\]]*\|[^\[\]]*)\]")
 """Texts of which one is drawn: `[one|other]`. They can contain another such choice."""
@@ -34,7 +35,8 @@ CARELESS = 0.08
 
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
-EXPRESSION_EVERY = 7
+EXPRESSION_EVERY = 9
+TEMPLATE_EVERY = 3
 
 WORDINGS = (
     "What is {}?",
@@ -73,8 +75,9 @@ def templates() -> list[Template]:
 
 
 def situations() -> list[list[Template]]:
-    """For every situation of the file one template per way of asking."""
-    entries = yaml.safe_load(SITUATIONS.read_text(encoding="utf-8"))
+    """For every situation of the files one template per way of asking."""
+    files = sorted(SITUATIONS.glob("*.yaml"))
+    entries = [entry for file in files for entry in yaml.safe_load(file.read_text(encoding="utf-8"))]
     return [
         [
             Template(
@@ -105,8 +108,8 @@ def choices_of(spec: str | list[float | str]) -> Sequence[float | str]:
 
 
 def template_questions(seed: int, count: int) -> Iterator[WordProblem]:
-    """`count` different questions: one in EXPRESSION_EVERY is plain arithmetic, the others come in turn from a template
-    and from a situation.
+    """`count` different questions: one in EXPRESSION_EVERY is plain arithmetic, of the others one in TEMPLATE_EVERY
+    comes from a template, and the rest from situations.
 
     Args:
         seed: another seed gives other questions.
@@ -119,7 +122,7 @@ def template_questions(seed: int, count: int) -> Iterator[WordProblem]:
         turn += 1
         if turn % EXPRESSION_EVERY == 0:
             found: WordProblem | None = next(arithmetic)
-        elif turn % 2:
+        elif turn % TEMPLATE_EVERY == 0:
             found = filled(random.choice(known), random)
         else:
             found = filled(random.choice(random.choice(told)), random)
