@@ -6,8 +6,9 @@
 
 FOLDER holds gsm8k_test.jsonl, svamp.jsonl and asdiv.jsonl. `run` is one `treestar bench` in DIR, which continues after
 an interruption; every strategy but greedy may generate the same number of tokens for a problem. The everyday questions
-are those to develop with (recipes/word_problems/everyday.jsonl); of ASDiv the numeric problems are asked that are not
-in ASDiv-A, whose questions the training set has. `record` writes bench/results/NAME.json.
+are those to develop with and, as `everyday_check`, those that were written without knowing what is taught, both in
+recipes/word_problems; of ASDiv the numeric problems are asked that are not in ASDiv-A, whose questions the training set
+has. `record` writes bench/results/NAME.json.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from treestar.storage.files import read_json, write_json
 from treestar.storage.record import write_record
 
 ROOT = Path(__file__).parents[1]
-EVERYDAY = ROOT / "recipes" / "word_problems" / "everyday.jsonl"
+RECIPE = ROOT / "recipes" / "word_problems"
+EVERYDAY = ("everyday", "everyday_check")
 FILES = {"svamp": "svamp.jsonl", "asdiv": "asdiv.jsonl", "gsm8k": "gsm8k_test.jsonl"}
 MAX_DEPTH, MAX_STEP_TOKENS = 12, 96
 METRICS = ("acc,", "pass@", "consensus@", "ece,", "confidence,", "best_of@", "weighted_vote@")
@@ -35,8 +37,8 @@ def write_sets(names: list[str], data: Path, folder: Path, problems: int, seed: 
     """The everyday questions, and a random draw from test sets, as files that `treestar bench` reads."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
-        if name == EVERYDAY.stem:
-            (folder / EVERYDAY.name).write_bytes(EVERYDAY.read_bytes())
+        if name in EVERYDAY:
+            (folder / f"{name}.jsonl").write_bytes((RECIPE / f"{name}.jsonl").read_bytes())
             continue
         lines = (data / FILES[name]).read_text(encoding="utf-8").splitlines()
         rows = [row for row in map(json.loads, lines) if row.get("numeric", True) and not row.get("asdiv_a")]
@@ -86,7 +88,7 @@ def main() -> None:
     runs = parts.add_parser("run")
     runs.add_argument("folder", type=Path)
     runs.add_argument("--data", type=Path, required=True)
-    runs.add_argument("--sets", default=",".join([EVERYDAY.stem, *FILES]))
+    runs.add_argument("--sets", default=",".join([*EVERYDAY, *FILES]))
     runs.add_argument("--policy", default="embedded")
     runs.add_argument("--scorer")
     runs.add_argument("--dtype", help="of the models; bfloat16 is much faster on CPUs with matrix units for it")

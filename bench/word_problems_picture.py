@@ -18,15 +18,16 @@ ROOT = Path(__file__).resolve().parents[1]
 PICTURE = ROOT / "docs" / "pictures" / "word_problems.png"
 
 POLICIES = {
-    "word_problems_former": ("first adapter", "#bbbbbb"),
-    "word_problems_before": ("second", "#8fb8b2"),
-    "word_problems_base": ("third (embedded-base)", "#4f9a90"),
-    "word_problems_shipped": ("embedded", "#00594f"),
+    "word_problems_former": ("first adapter", "#c4c4c4"),
+    "word_problems_before": ("second", "#a3c4bf"),
+    "word_problems_base": ("third (embedded-base)", "#76aea7"),
+    "word_problems_kinds": ("fourth", "#3f8a80"),
+    "word_problems_shipped": ("embedded", "#00473f"),
 }
 """Label and color of each record, in the order in which the policies were made."""
 
 SETS = {"everyday": "everyday", "svamp": "SVAMP", "asdiv": "ASDiv", "gsm8k": "GSM8K"}
-BAR = 0.2
+BAR = 0.165
 
 
 def bars(record: str) -> list[tuple[int, float, float, float]]:

@@ -24,7 +24,7 @@ from recipes.word_problems.variation import varied, with_number_words, with_othe
 
 __all__ = ["Corpus", "Mixture", "build_corpus", "is_held_out", "write_held_out"]
 
-EVERYDAY = Path(__file__).with_name("everyday.jsonl")
+EVERYDAY = [Path(__file__).with_name(name) for name in ("everyday.jsonl", "everyday_check.jsonl")]
 
 HELD_OUT_SHARE = 3
 """One in this many."""
@@ -116,9 +116,10 @@ def variations(problems: Iterable[WordProblem], count: int, random: Random) -> I
 
 
 def test_questions(data: Path) -> Iterator[str]:
-    """All questions of the sets that the model is measured on, and the everyday ones to develop with; of ASDiv those
-    outside ASDiv-A, as it is measured."""
-    yield from (row["question"] for row in rows_of(EVERYDAY))
+    """All questions of the sets that the model is measured on, and the everyday ones; of ASDiv those outside ASDiv-A,
+    as it is measured."""
+    for file in EVERYDAY:
+        yield from (row["question"] for row in rows_of(file))
     for name in TEST_SETS:
         for row in rows_of(data / f"{name}.jsonl"):
             if not row.get("asdiv_a"):

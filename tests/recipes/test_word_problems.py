@@ -265,10 +265,10 @@ def test_the_taught_text_is_what_the_format_reads() -> None:
     assert [text for text, own in parts if not own] == ["\n", "\n<output>72.0<end_of_output>\n<answer>"]
 
 
-def test_the_development_questions_are_not_taught(tmp_path: Path) -> None:
+def test_the_everyday_questions_are_not_taught(tmp_path: Path) -> None:
     """A template can ask one of them with other numbers; such a question is left out."""
-    rows = [json.loads(line) for line in EVERYDAY.read_text(encoding="utf-8").splitlines()]
-    assert len({row["question"] for row in rows}) == len(rows) == 100
+    rows = [json.loads(line) for file in EVERYDAY for line in file.read_text(encoding="utf-8").splitlines()]
+    assert len({row["question"] for row in rows}) == len(rows) == 200
     for name in ("gsm8k_train", "svamp_train", "math_train3k_solutions", *TEST_SETS):
         (tmp_path / f"{name}.jsonl").touch()
     corpus = build_corpus(tmp_path, Mixture(templates=3000, searched_templates=300), seed=0)
