@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -68,12 +69,14 @@ class Template:
     """Numbers that are told too and follow from `numbers`, as expressions of these."""
 
 
+@cache
 def templates() -> list[Template]:
     """All templates of the files."""
     entries = [entry for file in FILES for entry in yaml.safe_load(file.read_text(encoding="utf-8"))]
     return [Template(**{**each, "numbers": numbers_of(each)}) for each in entries]
 
 
+@cache
 def situations() -> list[list[Template]]:
     """For every situation of the files one template per way of asking."""
     files = sorted(SITUATIONS.glob("*.yaml"))
