@@ -310,7 +310,7 @@ def replayed_shares(rows: Sequence[Row], shares: Sequence[int], count: int) -> d
 def thinking() -> dict[str, Any]:
     policy, problems, out = (FOLDER.parent / name for name in ("thinker", "additions.jsonl", "thinking"))
     if not (policy / "config.json").exists():
-        train(policy, steps=600, seed=0)
+        train(policy, steps=1500, seed=0)
     write_problems(problems, 200, seed=1)
     command = [
         sys.executable, "-m", "treestar", "bench", f"jsonl:{problems}", "--policy", str(policy), "--strategy", "greedy",

@@ -1,6 +1,6 @@
 """Trains a tiny policy that thinks, checks and tries again, for measurements of thinking budgets.
 
-    python bench/thinking_policy.py OUT [--steps 600] [--seed 0]
+    python bench/thinking_policy.py OUT [--steps 1500] [--seed 0]
 
 The task is to add five to seven digits. A thought adds one digit after another. In the training data it contains a
 mistake in a third of the attempts; then it goes on with "Wait" and tries again. Some thoughts are cut off anywhere, so
@@ -149,7 +149,7 @@ def write_problems(path: Path, count: int, seed: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     train(arguments.out, arguments.steps, arguments.seed)
