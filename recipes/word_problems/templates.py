@@ -38,6 +38,7 @@ WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", 
 
 EXPRESSION_EVERY = 9
 TEMPLATE_EVERY = 3
+"""How often a question comes from these; see `template_questions`."""
 
 WORDINGS = (
     "What is {}?",

@@ -187,6 +187,8 @@ def test_every_template_has_questions_that_its_program_answers() -> None:
 
 def test_a_situation_can_be_asked_about_with_different_programs() -> None:
     random = Random(0)
+    names = [ways[0].name for ways in situations()]
+    assert len(set(names)) == len(names)
     for ways in situations():
         programs = []
         for way in ways:
