@@ -19,7 +19,7 @@ from transformers import TrainerCallback
 from treestar.training.distill.config import STEP_KINDS, StepERTrainingConfig
 from treestar.training.distill.loss import difficulty_aware_loss, sigmas, weighted_loss
 from treestar.training.sft.data import NO_LOSS, TokenRow
-from treestar.training.sft.trainer import PolicyTrainer
+from treestar.training.sft.trainer import PolicyTrainer, taught_logits
 from treestar.training.trainer import finite
 
 __all__ = ["StepERTrainer", "history_of"]
@@ -73,10 +73,7 @@ class StepERTrainer(PolicyTrainer):
     ) -> Any:
         """Raises TreestarError if the loss is not a finite number."""
         labels, kinds = inputs.pop("labels"), inputs.pop("kinds")
-        logits = model(**inputs, use_cache=False).logits[:, :-1]
-        wanted = labels[:, 1:]
-        taught = wanted != NO_LOSS
-        losses = cross_entropy(logits[taught].float(), wanted[taught], reduction="none")
+        losses = cross_entropy(*taught_logits(model, labels, **inputs), reduction="none")
         sums = losses.new_zeros(len(STEP_KINDS)).index_add(0, kinds_of_tokens(labels, kinds), losses)
         # The gradients of the processes are averaged, those of the forward passes added.
         present = self.tokens_of_kinds.nonzero().flatten()

@@ -23,7 +23,7 @@ from treestar.training.run import TrainingProgress
 from treestar.training.sft.data import NO_LOSS, TokenRow
 from treestar.training.trainer import finite, report_progress
 
-__all__ = ["PolicyTrainer"]
+__all__ = ["PolicyTrainer", "taught_logits"]
 
 TOKENS = datasets.Sequence(datasets.Value("int32"))
 
@@ -112,18 +112,26 @@ class PolicyTrainer(SFTTrainer):  # type: ignore[misc]
 
 
 def summed_loss(model: Any, labels: torch.Tensor, **inputs: Any) -> torch.Tensor:
-    """The cross-entropy of all tokens with a loss, summed. Logits are only computed from the first of them on.
+    """The cross-entropy of all tokens with a loss, summed. Arguments as for `taught_logits`."""
+    return cross_entropy(*taught_logits(model, labels, **inputs), reduction="sum")
+
+
+def taught_logits(model: Any, labels: torch.Tensor, **inputs: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """The logits of the tokens with a loss, in float32, and these tokens. Only computed from the first of them on.
 
     Args:
         labels: shape (rows, tokens); NO_LOSS for tokens without a loss.
         inputs: the model's other inputs.
+
+    Returns:
+        Of shape (tokens with a loss, vocabulary), in the order of the rows, and (tokens with a loss,).
     """
     learned = (labels[:, 1:] != NO_LOSS).any(0).nonzero()
     first = 1 + int(learned[0]) if len(learned) else labels.shape[1]
     logits = model(**inputs, use_cache=False, logits_to_keep=labels.shape[1] - first + 1).logits[:, :-1]
     wanted = labels[:, first:]
     taught = wanted != NO_LOSS
-    return cross_entropy(logits[taught].float(), wanted[taught], reduction="sum")
+    return logits[taught].float(), wanted[taught]
 
 
 @contextmanager
