@@ -21,6 +21,9 @@ __all__ = ["SearchDisplay", "result_view"]
 DOUBTFUL = 0.5
 """An answer with less confidence than this is more likely wrong than right."""
 
+VISIBLE, MOST_OTHERS = 0.01, 3
+"""Other answers are shown from this share of the weight on, at most so many."""
+
 MOST_ROWS = 12
 """With more problems than this, only totals are shown instead of each search."""
 
@@ -30,6 +33,8 @@ def result_view(result: SearchResult) -> RenderableType:
     parts: list[RenderableType] = [Rule(style="dim"), Text(result.problem.question, style="bold")]
     parts += [Padding(step_view(number, step), (0, 0, 0, 2)) for number, step in enumerate(result.trajectory, start=1)]
     parts.append(verdict(result))
+    if others := others_of(result):
+        parts.append(Text(f"also found: {others}", style="dim"))
     return Group(*parts)
 
 
@@ -66,6 +71,12 @@ def verdict(result: SearchResult) -> Text:
         style="dim",
     )
     return line
+
+
+def others_of(result: SearchResult) -> str:
+    """The other answers with a visible share, the largest three; "" if there is none."""
+    visible = [(answer, share) for answer, share in result.other_answers if share >= VISIBLE]
+    return ", ".join(f"{answer} ({share:.0%})" for answer, share in visible[:MOST_OTHERS])
 
 
 class SearchDisplay:

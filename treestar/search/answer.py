@@ -17,6 +17,7 @@ __all__ = [
     "choose",
     "mean_confidence",
     "mean_log_probability",
+    "other_answers",
     "sampled_mass",
     "trajectory_score",
     "trajectory_value",
@@ -191,7 +192,7 @@ def choose(groups: AnswerGroups, choice: Weighting) -> tuple[Node, float] | None
     """
     if not groups.groups:
         return None
-    weights = [sum([trajectory_weight(node, choice) for node in group.members]) for group in groups.groups]
+    weights = answer_weights(groups, choice)
     if choice == "best":
         chosen = max(groups.groups, key=lambda group: max(map(trajectory_quality, group.members)))
     else:
@@ -199,3 +200,20 @@ def choose(groups: AnswerGroups, choice: Weighting) -> tuple[Node, float] | None
     total = sum(weights)
     confidence = weights[groups.groups.index(chosen)] / total if total > 0 else 0.0
     return max(chosen.members, key=trajectory_quality), confidence
+
+
+def other_answers(groups: AnswerGroups, choice: Weighting, chosen: Node) -> list[tuple[str, float]]:
+    """The answers that were not chosen, with their shares of all weight, in [0, 1]; the largest share first."""
+    weights = answer_weights(groups, choice)
+    total = sum(weights)
+    shares = [
+        (group.answer, weight / total if total > 0 else 0.0)
+        for group, weight in zip(groups.groups, weights, strict=True)
+        if chosen not in group.members
+    ]
+    return sorted(shares, key=lambda each: -each[1])
+
+
+def answer_weights(groups: AnswerGroups, choice: Weighting) -> list[float]:
+    """The weight of each group's trajectories."""
+    return [sum([trajectory_weight(node, choice) for node in group.members]) for group in groups.groups]

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from treestar.concurrency import gather_all
 from treestar.search.adaptive_branching import adaptive_branching
 from treestar.search.adaptive_consistency import adaptive_consistency
-from treestar.search.answer import AnswerGroups, Weighting
+from treestar.search.answer import AnswerGroups, Weighting, other_answers
 from treestar.search.baselines import greedy, sample
 from treestar.search.beam import beam, dvts
 from treestar.search.chunk_reset import chunk_reset
@@ -180,6 +180,7 @@ async def finish(search: Search[SearchConfig], stopped: str) -> SearchResult:
     )
     search.stats.seconds = time.perf_counter() - search.started
     node, confidence = chosen if chosen is not None else (None, 0.0)
+    others = other_answers(search.groups, answer_choice(search.config), node) if node is not None else []
     # A policy that does not inherit from `Policy` need not have calibrations.
     calibration = getattr(policy, "calibrations", {}).get(search.tree.strategy)
     if node is not None and calibration is not None:
@@ -195,7 +196,9 @@ async def finish(search: Search[SearchConfig], stopped: str) -> SearchResult:
         return TrajectoryStep(text, code, each.execution.output, each.q_value, each.visits, each.score)
 
     trajectory = tuple(show(each) for each in node.path()) if node is not None else ()
-    return SearchResult(problem, answer, confidence, correct, trajectory, search.stats, stopped, search.tree)
+    return SearchResult(
+        problem, answer, confidence, correct, trajectory, search.stats, stopped, search.tree, tuple(others)
+    )
 
 
 def answer_choice(config: SearchConfig) -> Weighting:

@@ -71,6 +71,8 @@ class SearchResult:
     that was reached, such as `max_generated_tokens`."""
     tree: Tree | None = field(default=None, repr=False)
     """None in a result that was read from a file."""
+    other_answers: tuple[tuple[str, float], ...] = ()
+    """What else the search found: each answer with its share of the finished trajectories' weight, largest first."""
 
     def to_json(self) -> dict[str, Any]:
         """The result without its tree as one JSON object."""
@@ -81,6 +83,7 @@ class SearchResult:
             "gold": self.problem.answer,
             "correct": self.correct,
             "confidence": self.confidence,
+            "other_answers": [list(each) for each in self.other_answers],
             "trajectory": [asdict(step) for step in self.trajectory],
             "stats": asdict(self.stats),
             "stopped": self.stopped,
@@ -97,4 +100,6 @@ class SearchResult:
             trajectory=tuple(TrajectoryStep(**step) for step in data["trajectory"]),
             stats=SearchStats(**data["stats"]),
             stopped=data["stopped"],
+            # Absent in files from before 0.2.
+            other_answers=tuple((answer, share) for answer, share in data.get("other_answers", ())),
         )
