@@ -42,7 +42,7 @@ TEST_SETS = ("2wikimultihopqa", "hotpotqa", "musique")
 FIGURES = ("exact_match", "f1", "contains")
 PARAGRAPHS = ("--paragraphs", "2")
 LORA = {"lora": {"r": 16, "lora_alpha": 32, "target_modules": "all-linear"}}
-TRAINING = ("--bf16", "--batch-size", "4", "--learning-rate", "5e-4", "--save-steps", "50")
+TRAINING = ("--bf16", "--batch-size", "2", "--accumulation", "2", "--learning-rate", "5e-4", "--save-steps", "50")
 VARIANTS = {"stepwise": ("--steps", "first,mid,final"), "vanilla-kd": ("--steps", "final", "--weighting", "uniform")}
 
 
