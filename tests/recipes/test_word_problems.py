@@ -280,6 +280,39 @@ def test_the_everyday_questions_are_not_taught(tmp_path: Path) -> None:
     assert not any(question in overlaps for question in asked)
 
 
+def asked() -> list[dict[str, str]]:
+    """The questions that are only searched."""
+    files = sorted(EVERYDAY[0].with_name("asked").glob("*.jsonl"))
+    return [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def test_the_asked_questions_have_the_answers_that_their_checks_compute() -> None:
+    rows = asked()
+    assert len({row["id"] for row in rows}) == len({row["question"] for row in rows}) == len(rows) > 1000
+    for row in rows:
+        answer = value_of(row["answer"], {})
+        assert abs(value_of(row["check"], {}) - answer) <= abs(answer) / 10**6, row
+
+
+def test_the_asked_questions_are_not_those_to_measure_with() -> None:
+    rows = [json.loads(line) for file in EVERYDAY for line in file.read_text(encoding="utf-8").splitlines()]
+    assert not {row["question"] for row in rows} & {row["question"] for row in asked()}
+    overlaps = Overlaps(row["question"] for row in rows)
+    assert [row["question"] for row in asked() if row["question"] in overlaps] == []
+
+
+@pytest.mark.skipif(not SETS.is_dir(), reason="the test sets are not beside this checkout")
+def test_the_asked_questions_are_in_no_test_set() -> None:
+    tested = [
+        json.loads(line)["question"]
+        for name in TEST_SETS
+        for line in (SETS / f"{name}.jsonl").read_text(encoding="utf-8").split("\n")
+        if line
+    ]
+    overlaps = Overlaps(tested)
+    assert [row["question"] for row in asked() if row["question"] in overlaps] == []
+
+
 def test_number_words_do_not_hide_a_question_from_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("gsm8k_train", "svamp_train", "math_train3k_solutions", *TEST_SETS):
         (tmp_path / f"{name}.jsonl").touch()
