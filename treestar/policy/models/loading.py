@@ -188,10 +188,11 @@ def loading(kind: ModelKind, name: str) -> Iterator[None]:
 
 
 def dtype_for(device: str) -> Any:
-    """The checkpoint's own dtype on accelerators; on a CPU bf16 where it has matrix units for it, else fp32, for which
-    every CPU has fast instructions."""
+    """The checkpoint's own dtype on accelerators; on a CPU bf16 where it has instructions to multiply it, else fp32, for
+    which every CPU has fast ones."""
     import torch
 
     if torch.device(device).type != "cpu":
         return "auto"
-    return torch.bfloat16 if torch.cpu.get_capabilities().get("amx_bf16") else torch.float32
+    found = torch.cpu.get_capabilities()
+    return torch.bfloat16 if found.get("amx_bf16") or found.get("avx512_bf16") else torch.float32
