@@ -38,7 +38,7 @@ TEST_SETS = ("2wikimultihopqa", "hotpotqa", "musique")
 FIGURES = ("exact_match", "f1", "contains")
 PARAGRAPHS = ("--paragraphs", "2")
 LORA = {"lora": {"r": 16, "lora_alpha": 32, "target_modules": "all-linear"}}
-TRAINING = "--bf16 --batch-size 2 --accumulation 2 --learning-rate 5e-4 --epochs 1 --save-steps 50".split()
+TRAINING = ("--bf16", "--batch-size", "2", "--accumulation", "2", "--learning-rate", "5e-4", "--epochs", "1")
 VARIANTS = {"stepwise": ("--steps", "first,mid,final"), "vanilla-kd": ("--steps", "final", "--weighting", "uniform")}
 
 
@@ -85,7 +85,7 @@ def train(name: str, folder: Path, training_sets: Sequence[str]) -> None:
     treestar(
         *("train", "steper", *training_sets, "--teacher", "scripted", "--base", BASE, "--out", folder / name),
         *("--trajectories", folder / "trajectories", "--training-arguments", folder / "lora.json", "--resume"),
-        *(*TRAINING, *PARAGRAPHS, *VARIANTS[name]),
+        *(*TRAINING, *PARAGRAPHS, *VARIANTS[name], "--save-steps", "50"),
     )
 
 
