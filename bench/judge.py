@@ -9,8 +9,8 @@
    none, a wrong one goes wrong at the first step whose code is not the teacher's.
 
 Variants: `grpo`, `direct`, `rejection` (no RL) and `discriminative` for each of the three labels, and `grpo` without
-balancing. Beside them the shipped PPM, with the threshold that is best on the half of the solutions that is not
-counted, and the two judges that always say the same.
+balancing. Beside them the shipped PPM, and the two judges that always say the same. First errors are found twice: by a
+scorer's own verdict on each step, and by the threshold that is best on the half of the solutions that is not counted.
 
 Everything finished is kept in FOLDER, so the same command continues. Writes bench/results/judge.json with what is done.
 """
@@ -25,6 +25,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any, NamedTuple, get_args
 
 from recipes.toy.teachers import TEACHERS
@@ -268,7 +269,7 @@ def figures_of(predicted: Sequence[int], solutions: Sequence[Solved]) -> dict[st
 
 
 def measured(name: str, out: Path, solutions: Sequence[Solved], own: StepFormat) -> dict[str, Any]:
-    """The F1 of a judge. Its values are kept, because a judge's replies take long."""
+    """The figures of a judge. Its values are kept, because a judge's replies take long."""
     kept = out / "step_values.json"
     if not kept.exists():
         is_discriminative = name.startswith("discriminative")
@@ -277,23 +278,48 @@ def measured(name: str, out: Path, solutions: Sequence[Solved], own: StepFormat)
         )
         asked = read_as(own, solutions) if is_discriminative else solutions
         write_json(kept, asyncio.run(step_values(scorer, asked)))
-    return figures_of([first_error(values, MIDDLE) for values in read_json(kept)], solutions)
+    return figures_of_values(read_json(kept), solutions)
 
 
 def ppm_figures(folder: Path, solutions: Sequence[Solved]) -> dict[str, Any]:
-    """The shipped PPM on each half of the solutions, with the threshold that is best on the other."""
+    """The figures of the shipped PPM."""
     kept = folder / "ppm_values.json"
     if not kept.exists():
         write_json(kept, asyncio.run(step_values(load_named_scorer(PPM), solutions)))
-    values = read_json(kept)
+    return figures_of_values(read_json(kept), solutions)
+
+
+def figures_of_values(values: Sequence[Sequence[float]], solutions: Sequence[Solved]) -> dict[str, Any]:
+    """The first errors by the scorer's own verdict and by the best threshold, and how it rules on single steps: on
+    those before the first error, which are right, and on the first error."""
+    right = [value for own, each in zip(values, solutions, strict=True) for value in before_error(own, each)]
+    wrong = [own[each.first_error] for own, each in zip(values, solutions, strict=True) if each.first_error != NO_ERROR]
+    return {
+        "own_verdict": figures_of([first_error(own, MIDDLE) for own in values], solutions),
+        "best_threshold": figures_of(predicted_by_threshold(values, solutions), solutions),
+        "steps": {
+            "right": len(right),
+            "right_accepted": fmean(value >= MIDDLE for value in right),
+            "first_errors": len(wrong),
+            "first_errors_rejected": fmean(value < MIDDLE for value in wrong),
+            "right_above_wrong": fmean((one > other) + (one == other) / 2 for one in right for other in wrong),
+        },
+    }
+
+
+def before_error(values: Sequence[float], solution: Solved) -> Sequence[float]:
+    return values if solution.first_error == NO_ERROR else values[: solution.first_error]
+
+
+def predicted_by_threshold(values: Sequence[Sequence[float]], solutions: Sequence[Solved]) -> list[int]:
+    """The first errors of each half of the solutions, by the threshold that is best on the other."""
     predicted = [NO_ERROR] * len(solutions)
     for half in (0, 1):
-        places = [place for place in range(len(solutions)) if place % 2 == half]
         others = [place for place in range(len(solutions)) if place % 2 != half]
         threshold = best_threshold([values[i] for i in others], [solutions[i].first_error for i in others])
-        for place in places:
+        for place in range(half, len(solutions), 2):
             predicted[place] = first_error(values[place], threshold)
-    return figures_of(predicted, solutions)
+    return predicted
 
 
 def run(given: argparse.Namespace) -> dict[str, Any]:

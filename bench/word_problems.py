@@ -14,6 +14,7 @@ has. `record` writes bench/results/NAME.json.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import subprocess
 import sys
@@ -21,6 +22,10 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from treestar.benchmarks.compare import read_config
+from treestar.benchmarks.results import read_values
+from treestar.benchmarks.runner import SAMPLES
+from treestar.statistics import expected_calibration_error, paired_difference
 from treestar.storage.files import read_json, write_json
 from treestar.storage.record import write_record
 
@@ -82,6 +87,57 @@ def metrics_of(row: dict[str, Any]) -> dict[str, Any]:
     return {key: [value, row.get(key.replace(",", "_interval,", 1))] for key, value in kept.items()}
 
 
+def searches_of_all_sets(folder: Path) -> dict[str, Any]:
+    """Every search over the problems of all sets: its accuracy minus that of greedy decoding, and its calibration."""
+    config, _ = read_config(folder / "bench")
+    values, _ = read_values(folder / "bench" / SAMPLES, config)
+    rows: dict[str, list[dict[str, float]]] = {}
+    for task, problems in sorted(values.items()):
+        strategy = task.rpartition("/sets/")[2].partition("/")[2]
+        rows.setdefault(strategy, []).extend(row for _, row in sorted(problems.items()))
+    greedy = [row["acc,none"] for row in rows.pop("greedy", [])]
+    found = {}
+    for strategy, of_problems in rows.items():
+        if not greedy or "acc,none" not in of_problems[0]:
+            continue
+        right = [row["acc,none"] for row in of_problems]
+        gained = sum(one > other for one, other in zip(right, greedy, strict=True))
+        lost = sum(one < other for one, other in zip(right, greedy, strict=True))
+        found[strategy] = {
+            "problems": len(right),
+            "accuracy": sum(right) / len(right),
+            "minus greedy": {**paired_difference(right, greedy), "gained": gained, "lost": lost},
+            "calibration": calibration([row["confidence,none"] for row in of_problems], [bool(each) for each in right]),
+        }
+    return found
+
+
+def calibration(confidences: list[float], right: list[bool]) -> dict[str, Any]:
+    """The expected calibration error, beside that of confidences that are exactly the chances of being right."""
+    draws = Random(0)
+    exact = sorted(
+        expected_calibration_error(confidences, [draws.random() < each for each in confidences]) for _ in range(1000)
+    )
+    bounds = (0.0, 0.5, 0.9, 1.0)
+    pairs = list(zip(confidences, right, strict=True))
+    return {
+        "error": expected_calibration_error(confidences, right),
+        "error if exact": {"median": exact[500], "95%": exact[950]},
+        "right by confidence": {
+            f"{low} to {high}": counted([is_right for share, is_right in pairs if within(share, low, high)])
+            for low, high in itertools.pairwise(bounds)
+        },
+    }
+
+
+def counted(right: list[bool]) -> str:
+    return f"{sum(right)} of {len(right)}"
+
+
+def within(share: float, low: float, high: float) -> bool:
+    return low <= share < high or share == high == 1.0
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the default policy on word problems.")
     parts = parser.add_subparsers(dest="part", required=True)
@@ -109,7 +165,7 @@ def main() -> None:
     options = " ".join(f"--{name} {value}" for name, value in settings.items() if value is not None)
     write_record(
         Path(__file__).parent / "results" / f"{arguments.name}.json",
-        figures(arguments.folder),
+        {**figures(arguments.folder), "of all sets": searches_of_all_sets(arguments.folder)},
         settings["seed"],
         command=f"python bench/word_problems.py run DIR --data FOLDER {options}",
     )
