@@ -45,7 +45,7 @@ def test_one_question_and_many() -> None:
     assert results[0].tree.to_json() == result.tree.to_json()
     data = results[1].to_json()
     assert set(data) == {
-        "id", "question", "answer", "gold", "correct", "confidence", "trajectory", "stats", "stopped"
+        "id", "question", "answer", "gold", "correct", "confidence", "other_answers", "trajectory", "stats", "stopped"
     }  # fmt: skip
     assert set(data["stats"]) >= {"rollouts", "nodes", "executions", "prompt_tokens", "generated_tokens", "seconds"}
     for step in data["trajectory"]:
