@@ -188,8 +188,8 @@ def loading(kind: ModelKind, name: str) -> Iterator[None]:
 
 
 def dtype_for(device: str) -> Any:
-    """The checkpoint's own dtype on accelerators; on a CPU bf16 where it has instructions to multiply it, else fp32, for
-    which every CPU has fast ones."""
+    """The checkpoint's own dtype on accelerators; on a CPU bf16 where it has instructions to multiply it, else fp32,
+    for which every CPU has fast ones."""
     import torch
 
     if torch.device(device).type != "cpu":
