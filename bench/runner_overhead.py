@@ -32,6 +32,8 @@ from treestar.verifier.sandbox import SandboxExecutor
 from treestar.workers import LocalWorkers
 
 DATASETS = ("rg:leg_counting:mid", "rg:chain_sum:mid")
+ABOUT = {"policy": "toy", "ppm": None}
+"""What the runner asks its workers about."""
 
 
 class Stopwatch:
@@ -71,7 +73,7 @@ async def run(config: BenchmarkConfig, out: Path, sets: list[Any]) -> float:
     await interpreter.close()
     started = time.perf_counter()
     try:
-        worker = task.benchmark_worker(components, lambda problem: policy.format.prompt(State(problem)), {})
+        worker = task.benchmark_worker(components, lambda problem: policy.format.prompt(State(problem)), ABOUT)
         await runner.run_benchmark(out, config, sets, LocalWorkers(worker, 64))
         return time.perf_counter() - started
     finally:
