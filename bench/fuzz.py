@@ -104,18 +104,20 @@ def fuzz(part: str, minutes: float, seed: int) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], default=list(PARTS), metavar="part")
+    # With a default, argparse of Python 3.11 compares the whole list with the choices.
+    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], metavar="part", help="by default both")
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    parts = arguments.parts or list(PARTS)
     warnings.simplefilter("ignore")  # the compiler's warnings about nonsensical programs
     figures = json.loads(RESULTS.read_text())["figures"] if RESULTS.exists() else {}
-    for part in arguments.parts:
+    for part in parts:
         if part == "compiler":
             load_libraries(restricted=True)
         figures[part] = fuzz(part, arguments.minutes, arguments.seed)
     write_record(RESULTS, figures, arguments.seed)
-    sys.exit(any(figures[part]["found"] is not None for part in arguments.parts))
+    sys.exit(any(figures[part]["found"] is not None for part in parts))
 
 
 if __name__ == "__main__":
