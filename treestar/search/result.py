@@ -100,6 +100,6 @@ class SearchResult:
             trajectory=tuple(TrajectoryStep(**step) for step in data["trajectory"]),
             stats=SearchStats(**data["stats"]),
             stopped=data["stopped"],
-            # Absent in files from before 0.2.
+            # Absent in files of 0.2.0 and before.
             other_answers=tuple((answer, share) for answer, share in data.get("other_answers", ())),
         )
