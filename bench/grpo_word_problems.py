@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("part", choices=("train", "measure", "record"))
     parser.add_argument("folder", type=Path)
     parser.add_argument("--data", type=Path, help="the folder with the training and test sets")
-    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--problems", type=int, default=500, help="to measure with, of each test set")
     given = parser.parse_args()
     if given.part == "record":
@@ -105,7 +105,7 @@ def job(problems: Path, steps: int) -> GRPOJob:
             max_step_tokens=96,
             dynamic_sampling=3,
             save_steps=5,
-            lora={"r": 8, "lora_alpha": 16, "target_modules": "all-linear"},
+            lora={"r": 8, "lora_alpha": 16, "target_modules": ["gate_proj", "up_proj", "down_proj"]},
             training_arguments={"model_init_kwargs": {"dtype": "bfloat16"}},
         ),
     )

@@ -18,6 +18,7 @@ from treestar.training.grpo.config import GRPOConfig
 from treestar.training.grpo.rollouts import Rollout
 from treestar.training.grpo.sampling import Sampled
 from treestar.training.grpo.train import trainer_of
+from treestar.training.grpo.trainer import without_padding
 from treestar.types import Problem
 
 REWARDS = [[1.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
@@ -98,6 +99,22 @@ def test_the_loss_is_the_textbooks(
     found = trainer.compute_loss(trainer.model, batch)
     assert found.item() == pytest.approx(expected, rel=1e-4)
     assert abs(expected) > 1e-3
+
+
+@pytest.mark.parametrize("loss_type", ["grpo", "dr_grpo", "dapo"])
+def test_padding_that_a_forward_pass_does_not_need_is_left_out(base: str, tmp_path: Path, loss_type: str) -> None:
+    trainer = trainer_with(base, tmp_path, groups(), loss_type=loss_type, iterations=2)
+    batch = batch_of(trainer, 8)
+    moved(trainer.model)
+    rows = {name: values[:2] if values.dim() else values for name, values in batch.items() if values is not None}
+    less = without_padding(rows)
+    assert rows["prompt_ids"].shape[1] == 9
+    assert rows["completion_ids"].shape[1] == 6
+    assert less["prompt_ids"].shape[1] == 6
+    assert less["completion_ids"].shape[1] == 5
+    losses = [trainer.compute_loss(trainer.model, each).item() for each in (rows, less)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    assert abs(losses[0]) > 1e-4
 
 
 def gradient_of(base: str, folder: Path, made: list[list[Rollout]], **settings: Any) -> torch.Tensor:

@@ -31,7 +31,7 @@ from treestar.training.grpo.sampling import Sampled
 from treestar.training.trainer import finite
 from treestar.types import TreestarError
 
-__all__ = ["PolicyGRPOTrainer", "Sample"]
+__all__ = ["PolicyGRPOTrainer", "Sample", "without_padding"]
 
 STATE = "grpo.json"
 """The file in a checkpoint with what TRL does not know: the pass rates, and samplings without contrast in a row."""
@@ -138,6 +138,10 @@ class PolicyGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
                 found[name] = value / number
         return found
 
+    def _prepare_inputs(self, generation_batch: dict[str, Any]) -> dict[str, Any]:
+        """The rows of the next forward pass: TRL pads them to the longest of the whole sampling."""
+        return without_padding(super()._prepare_inputs(generation_batch))
+
     def compute_loss(self, *arguments: Any, **named: Any) -> Any:
         """Raises TreestarError if the loss is not a finite number."""
         return finite(super().compute_loss(*arguments, **named), self)
@@ -161,6 +165,23 @@ class PolicyGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
 
     def _send_telemetry(self) -> None:
         """Do not send telemetry to TRL's developers."""
+
+
+def without_padding(rows: dict[str, Any]) -> dict[str, Any]:
+    """`rows` without the columns that are padding in all of them: on the left of prompts, on the right of
+    completions."""
+    prompt, completion = (rows[name].any(dim=0).nonzero() for name in ("prompt_mask", "completion_mask"))
+    begin, width = int(prompt.min()), rows["completion_mask"].shape[1]
+    end = int(completion.max()) + 1 if len(completion) else 1
+    found = {}
+    for name, values in rows.items():
+        if name in ("prompt_ids", "prompt_mask"):
+            found[name] = values[:, begin:]
+        elif isinstance(values, torch.Tensor) and values.dim() == 2 and values.shape[1] == width:
+            found[name] = values[:, :end]
+        else:
+            found[name] = values
+    return found
 
 
 def stored_reward(name: str) -> Callable[..., list[float | None]]:
