@@ -8,10 +8,11 @@
 `sample` draws 32 independent trajectories for each of 180 test problems from the nine cells of docs/toy.md. It is
 a run of `treestar.benchmarks` in runs/budgets/ladder, and continues where it was stopped.
 
-The other commands replay their rules on these samples, each problem's samples in `--orders` random orders. The
-difficulty model that allocates a problem's samples was trained on the other half of the problems. Accuracies are means
-over the orders; intervals are 95% paired bootstraps over problems. They write bench/results/budgets_adaptive.json and
-budgets_allocation.json.
+The other commands replay their rules on these samples, each problem's samples in `--orders` random orders, or on the
+first 32 samples of another run of `majority` or `weighted_vote` (`--samples RUN --name NAME`). The difficulty model
+that allocates a problem's samples was trained on the other half of the problems. Accuracies are means over the orders;
+intervals are 95% paired bootstraps over problems. They write bench/results/budgets_adaptive.json and
+budgets_allocation.json, or with `_NAME` at the end.
 
 `thinking` trains the policy of thinking_policy.py unless runs/budgets/thinker has it, and measures it greedily on 200
 problems under thinking budgets. It writes bench/results/budgets_thinking.json.
@@ -129,12 +130,18 @@ def problems_of_ladder() -> list[Problem]:
 
 
 def sampled(folder: Path) -> list[Row]:
-    """The sampled problems, in order."""
-    return sorted(iter_rows(folder / "samples.jsonl"), key=lambda row: int(row["doc_id"]))
+    """The sampled problems with 32 samples each; the sets in turns, so that both halves have problems of each."""
+    rows = sorted(iter_rows(folder / "samples.jsonl"), key=lambda row: (int(row["doc_id"]), row["task"]))
+    return [{**row, **{name: row[name][:SAMPLES] for name in ("group", "right", "tokens", "resps")}} for row in rows]
 
 
 def cell_counts(rows: Sequence[Row]) -> dict[str, int]:
-    return dict(sorted(Counter(f"{row['doc']['family']}/{row['doc']['level']}" for row in rows).items()))
+    return dict(sorted(Counter(map(cell_of, rows)).items()))
+
+
+def cell_of(row: Row) -> str:
+    doc = row["doc"]
+    return f"{doc['family']}/{doc['level']}" if "family" in doc else Path(row["task"].partition(".jsonl")[0]).name
 
 
 def orders(rows: Sequence[Row], count: int) -> list[list[list[int]]]:
@@ -335,6 +342,7 @@ def main() -> None:
     parser.add_argument("what", choices=("sample", "adaptive", "allocation", "thinking"))
     parser.add_argument("--policy", default="toy-bootstrap")
     parser.add_argument("--samples", type=Path, default=FOLDER, help="folder of the samples to replay")
+    parser.add_argument("--name", help="the end of the record's name, for other samples")
     parser.add_argument("--orders", type=int, default=20)
     arguments = parser.parse_args()
     if arguments.what == "sample":
@@ -346,7 +354,8 @@ def main() -> None:
         figures = {"adaptive": adaptive, "allocation": allocation}[arguments.what](
             sampled(arguments.samples), arguments.orders
         )
-    write_record(RESULTS / f"budgets_{arguments.what}.json", figures, seed=0)
+    name = "_".join(filter(None, ("budgets", arguments.what, arguments.name)))
+    write_record(RESULTS / f"{name}.json", figures, seed=0)
 
 
 if __name__ == "__main__":
