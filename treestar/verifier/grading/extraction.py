@@ -38,6 +38,7 @@ from treestar.verifier.grading.phrases import (
     THOUGHT_END,
     translated_marks,
 )
+from treestar.verifier.grading.units import read_compound
 from treestar.verifier.grading.wrapping import unwrapped
 
 __all__ = ["Statement", "boxed_contents", "extract_answer", "stated_answer", "states_answer", "without_delimiters"]
@@ -63,6 +64,13 @@ STARTS_WITH_ANSWER = re.compile(
 )
 ENDS_WITH_ANSWER = re.compile(r"\b(?:is|are|equals|was)\b\s*:?|=\s*")
 
+
+BOLD_END = re.compile(r"(?<=\S)(?:\*\*|__)(?=[\s.,;:!?)]|$)")
+APPROXIMATELY = re.compile(r"(?:approximately|about|around|roughly|exactly)\s+", re.IGNORECASE)
+STRUCTURED = re.compile(
+    r"\s*(?:#{1,6}\s|[*_]*(?:step|answer|final\s+answer|solution|explanation)\b)[^\n]*\n", re.IGNORECASE
+)
+"""A heading, or another line that says what the next ones are."""
 
 ENDING_BRACE = re.compile(r"\}\s*\$?\s*\.?\s*\$?$")
 SHORT_SENTENCE = re.compile(
@@ -190,15 +198,24 @@ def first_statement(text: str) -> str:
     """The first sentence of `text`; a formula may be on separate lines, otherwise a line ends the statement."""
     stripped = text.strip()
     if stripped.startswith(("$", "\\[", "\\(", "\\begin")):
-        return stripped
+        return without_bold_end(stripped)
     line = stripped.split("\n", 1)[0].strip()
     end = SENTENCE.search(MATH.sub(lambda match: "x" * len(match[0]), line))
-    return line if end is None else line[: end.start() + 1]
+    return without_bold_end(line if end is None else line[: end.start() + 1])
+
+
+def without_bold_end(statement: str) -> str:
+    """`statement` without the end of bold type that began before it: `42**.` of "The answer is **42**."."""
+    is_open = statement.count("**") % 2 or statement.count("__") % 2
+    return BOLD_END.sub("", statement, count=1) if is_open else statement
 
 
 def whole_or_last(statement: str) -> str | None:
     """The whole statement if it is only an answer, else the last formula or number in it."""
     statement = unwrapped(statement).strip().strip("*").strip().removesuffix(".").strip()
+    statement = APPROXIMATELY.sub("", statement)
+    if read_compound(statement) is not None:
+        return statement
     bare = only_formulas(statement)
     if bare is not None:
         return bare
@@ -262,7 +279,11 @@ def is_prose(text: str) -> bool:
     words = plain_words(outside)
     if ANSWER_PHRASE.search(outside):
         return True
-    if CONNECTIVE.match(outside) and (len(words) > 1 or MATH.search(text) or LATEX_COMMAND.search(outside)):
+    if STRUCTURED.match(text):
+        return True
+    if CONNECTIVE.match(outside) and (
+        len(words) > 1 or MATH.search(text) or LATEX_COMMAND.search(outside) or re.search(r"\d", outside)
+    ):
         return True
     if any(character.isdigit() for character in outside) and is_foreign_sentence(outside):
         return True

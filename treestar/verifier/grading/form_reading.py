@@ -36,7 +36,7 @@ RELATION = re.compile(r"\\(?:le|ge|ne|in|approx|equiv|sim|to|Rightarrow|implies|
 READABLE = {"=", "<", ">", "\\le", "\\ge", "\\ne", "\\in"}
 LOGICAL_AND = re.compile(r"\\(?:land|wedge)(?![a-zA-Z])")
 SET_OPERATION = re.compile(r"\\(?:cup|cap|setminus|backslash)(?![a-zA-Z])")
-THOUSANDS = re.compile(r"(?<![\d,.])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])")
+THOUSANDS = re.compile(r"(?<![\d,.])[1-9]\d{0,2}(?:,\d{3})+(?!\d|,\d)")
 DECIMAL_COMMA = re.compile(r"[-+]?(?:\d+|\d{1,3}(?:\.\d{3})+),\d+")
 TIGHT_COMMA = re.compile(r",(?! )")
 TABLE = re.compile(r"\\begin\{[pbBvV]?matrix\}(?P<body>(?:(?!\\begin).)*)\\end\{(?P<kind>[pbBvV]?matrix)\}", re.DOTALL)
@@ -171,9 +171,7 @@ def read_listing(text: str) -> Form | None:
         if bare is not None and "," not in text[bare.end() :]:
             return None
     separator = ";" if len(split(text, ";")) > 1 else ","
-    if separator == "," and not TIGHT_COMMA.search(THOUSANDS.sub("", text)):
-        text = THOUSANDS.sub(lambda m: m[0].replace(",", ""), text)
-    parts = [part.strip() for part in split(text, separator)]
+    parts = [part.strip() for part in split(without_thousands(text) if separator == "," else text, separator)]
     parts = [part for part in parts if part]
     if len(parts) < 2 or len(parts) > MOST_PARTS:
         return None
@@ -181,6 +179,11 @@ def read_listing(text: str) -> Form | None:
     if separator == ";" and are_tuples(forms):
         return Listing(tuple(forms))
     return Listing(tuple(flattened(forms)), decimal=with_point(text))
+
+
+def without_thousands(text: str) -> str:
+    """The elements of a list without separators of thousands, if its other commas have spaces: 1,000, 2,000."""
+    return text if TIGHT_COMMA.search(THOUSANDS.sub("", text)) else THOUSANDS.sub(lambda m: m[0].replace(",", ""), text)
 
 
 def with_point(text: str) -> str:
@@ -284,6 +287,8 @@ def read_group(text: str) -> Form | None:
         inner, opening, closing = text[1:-1], text[0], text[-1]
     else:
         return None
+    if ", " in inner:  # (2,300) is a point
+        inner = without_thousands(inner)
     parts = [part.strip() for part in split(inner, ";" if len(split(inner, ";")) > 1 else ",")]
     if not all(parts) or len(parts) > MOST_PARTS:
         return None

@@ -143,7 +143,12 @@ AMOUNT_AND_UNIT = re.compile(r"(\d+(?:\.\d+)?) ?([A-Za-z]+)")
 
 def read_compound(text: str) -> tuple[str, str] | None:
     """The value and the smaller unit of `5 feet 10 inches`: units of one kind, the larger ones first."""
-    plain = re.sub(r"\s+", " ", re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text)).strip().replace(" ,", ",")
+    plain = (
+        re.sub(r"\s+", " ", re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text))
+        .strip()
+        .replace(" ,", ",")
+        .replace(" and ", " ")
+    )
     if len(plain) > 60 or not COMPOUND.fullmatch(plain):
         return None
     parts = [(Fraction(amount), spelling_of(unit)) for amount, unit in AMOUNT_AND_UNIT.findall(plain)]
@@ -157,6 +162,9 @@ def read_compound(text: str) -> tuple[str, str] | None:
     return f"\\frac{{{total.numerator}}}{{{total.denominator}}}", parts[-1][1]
 
 
+RATE = re.compile(r"\s*(\d[\d.,]*)\s*(/\s*[A-Za-z]{3,})\s*")
+
+
 def read_unit(text: str) -> tuple[str, str]:
     """The value and the unit (in normalized spelling, "" if none) of a scalar in canonical LaTeX.
 
@@ -165,7 +173,9 @@ def read_unit(text: str) -> tuple[str, str]:
     """
     amount, currency = split_currency(text)
     if currency:
-        return amount.strip(), currency
+        per = RATE.fullmatch(amount)
+        value, rate = (per[1], spelling_of(per[2])) if per is not None else read_unit(amount.strip())
+        return value, f"{currency}{rate}" if rate.startswith("/") else currency
     if len(text) >= 400:
         return text, ""
     foreign = None if text.isascii() else foreign_unit(text)
@@ -182,12 +192,41 @@ def read_unit(text: str) -> tuple[str, str]:
     return text, ""
 
 
+COUNTED = {
+    *(
+        "ant",
+        "bag",
+        "bed",
+        "bee",
+        "box",
+        "boy",
+        "bus",
+        "can",
+        "car",
+        "cat",
+        "cow",
+        "cup",
+        "dog",
+        "egg",
+        "hat",
+        "hen",
+        "jar",
+    ),
+    *("key", "kid", "men", "mug", "pan", "pen", "pie", "pig", "pot", "row", "tie", "van"),
+}
+"""Nouns of three letters; others could be a product of variables."""
+
+
 def looks_like_words(unit: str, spaced: bool) -> bool:
     words = re.findall(r"[A-Za-zÀ-ÿ]+", unit)
     known = all(singular(word.lower()) in UNITS or word.lower() in ("per", "sq", "square", "cubic") for word in words)
     if known:
         return True
-    long = [word for word in words if len(word) >= 4 and re.search(r"[aeiouyà-ÿ]", word.lower())]
+    long = [
+        word
+        for word in words
+        if word.lower() in COUNTED or (len(word) >= 4 and re.search(r"[aeiouyà-ÿ]", word.lower()))
+    ]
     short = [word.lower() for word in words if word not in long]
     return (
         spaced and bool(long) and all(word in UNITS or word in ("of", "in", "per", "a", "an", "the") for word in short)
