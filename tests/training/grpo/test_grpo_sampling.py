@@ -19,8 +19,9 @@ from treestar.policy.models import load_tokenizer, shipped_path
 from treestar.search import Components
 from treestar.training.grpo.choice import PassRates
 from treestar.training.grpo.config import GRPOConfig
+from treestar.training.grpo.evaluation import evaluate
 from treestar.training.grpo.figures import figures_of
-from treestar.training.grpo.policy import trajectory_tokens
+from treestar.training.grpo.policy import OwnTokensPolicy, trajectory_tokens
 from treestar.training.grpo.reward_functions import reward_functions
 from treestar.training.grpo.rollouts import Rollout, sample_groups
 from treestar.training.grpo.sampling import Sampled, sample_for_step
@@ -172,6 +173,34 @@ def test_a_prompt_that_leaves_no_room_gives_no_group_and_is_replaced() -> None:
     assert found.unusable == 1
     assert [len(group) for group in found.groups] == [2, 2]
     assert all(group[0].problem.id != "long" for group in found.groups)
+
+
+def test_a_question_that_is_sampled_twice_has_other_trajectories() -> None:
+    seeds = []
+
+    class Noted(ScriptedModel):
+        async def generate(self, prompt: Any, n: int, sampling: Any, seed: int, stops: Any) -> Any:
+            seeds.append(seed)
+            return await super().generate(prompt, n, sampling, seed, stops)
+
+    policy = OwnTokensPolicy(Noted(answering(lambda *_: True), "rstar"), 1000)
+    parts = replace(parts_of(answering(lambda *_: True), "rstar"), policy=policy)
+    [problem] = sums(1)
+    groups = LOOP.run_until_complete(sample_groups([problem, problem], 2, GRPOConfig(), parts, 0))
+    assert [len(group) for group in groups] == [2, 2]
+    assert len(set(seeds)) == len(seeds)
+
+
+def test_the_greedy_answer_to_a_problem_with_tests_is_judged_by_them() -> None:
+    tests = ["assert add(1, 2) == 3"]
+    problem = Problem("Write add(a, b).", None, "add", kind="code", metadata={"tests": tests})
+    for operator, right in (("+", True), ("-", False)):
+        script = f"```python\ndef add(a, b):\n    return a {operator} b\n```"
+        own = parts_of(lambda *_, script=script: script, "cot")
+        [outcome] = LOOP.run_until_complete(
+            evaluate([("code", problem)], 2, GRPOConfig(), replace(own, policy=own.policy.policy), own)
+        )
+        assert (outcome.greedy, outcome.solved) == (right, 2 * right)
 
 
 def test_groups_without_contrast_are_replaced_as_often_as_allowed() -> None:

@@ -55,12 +55,16 @@ async def evaluate(
 
     async def answer(cell: str, problem: Problem) -> Outcome:
         async with places:
-            result = await search_one(problem, greedy, parts_for(problem, usual))
+            parts = parts_for(problem, usual)
+            result = await search_one(problem, greedy, parts)
+            right = result.correct
+            if right is None:  # a program is judged by its tests, and has no gold answer
+                right = result.answer is not None and await parts.verifier.accepts(problem, result.answer)
             seed = seed_of("evaluation", config.seed)
             [group] = await sample_groups([problem], samples, config, own, seed) if samples else [[]]
         tokens = result.stats.generated_tokens + sum(rollout.generated_tokens for rollout in group)
         solved = sum(bool(rollout.correct) for rollout in group)
-        return Outcome(cell, problem.id, bool(result.correct), solved, tokens)
+        return Outcome(cell, problem.id, right, solved, tokens)
 
     return list(await asyncio.gather(*(answer(*each) for each in problems)))
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from threading import Event
 from typing import Any
 
+from treestar.concurrency import gather_all
 from treestar.policy.programs import writing_programs
 from treestar.search.answer import AnswerGroups
 from treestar.search.baselines import sample, unchanged_sampling
@@ -71,17 +73,24 @@ async def sample_groups(
     problems: Sequence[Problem], count: int, config: GRPOConfig, components: Components, seed: int
 ) -> list[list[Rollout]]:
     """`count` trajectories of each problem, in the order of `problems`; none where a problem's prompt leaves no room.
+    A question that is there several times gets other trajectories each time.
 
     Raises:
         TreestarError: the policy or the executor failed permanently.
     """
     places = asyncio.Semaphore(config.concurrency)
+    times: Counter[str] = Counter()
 
-    async def group(problem: Problem) -> list[Rollout]:
+    async def group(problem: Problem, time: int) -> list[Rollout]:
         async with places:
-            return await sample_group(problem, count, config, parts_for(problem, components), seed)
+            own_seed = seed_of(seed, time) if time else seed
+            return await sample_group(problem, count, config, parts_for(problem, components), own_seed)
 
-    return list(await asyncio.gather(*map(group, problems)))
+    groups = []
+    for problem in problems:
+        groups.append(group(problem, times[problem.question]))
+        times[problem.question] += 1
+    return await gather_all(groups)
 
 
 async def sample_group(
