@@ -13,7 +13,7 @@ from support.tiny_model import tiny_model
 
 from treestar.policy import RStarFormat, TransformersPolicy
 from treestar.search import DeepConfConfig, SearchResult, search_one
-from treestar.search.deepconf import least_confidence
+from treestar.search.deepconf import least_confidence, reached_by
 from treestar.types import Problem, Sampling, State, Step, TreestarError
 
 PROBLEM = Problem("which?", answer="a")
@@ -44,6 +44,28 @@ def test_the_least_confident_group_is_that_of_the_definition(confidences: list[f
     width = min(group, len(confidences))
     means = [sum(confidences[i : i + width]) / width for i in range(len(confidences) - width + 1)]
     assert least_confidence(confidences, group) == pytest.approx(min(means), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("count", "share", "kept"), [(10, 0.9, 9), (10, 0.1, 1), (5, 0.8, 4), (3, 0.5, 2), (4, 1.0, 4)]
+)
+def test_the_threshold_is_reached_by_the_share_that_is_kept(count: int, share: float, kept: int) -> None:
+    values = [float(value) for value in range(count)]
+    assert sum(value >= reached_by(values, share) for value in values) == kept
+
+
+def test_the_beginning_of_a_trajectory_is_judged_from_a_whole_group_of_tokens_on() -> None:
+    """All trajectories are equal, and their first two tokens are less sure than any three of them."""
+
+    def script(state: State, n: int, seed: int) -> list[Step]:
+        if not state.steps:
+            return [Step("begin", tokens=2, confidences=(3.0, 3.0))] * n
+        return [Step("so", "", "answer", random.Random(seed).choice("ab"), tokens=2, confidences=(9.0, 9.0))] * n
+
+    config = DeepConfConfig(samples=20, warmup=5, window=5, keep_share=1.0, group_tokens=3, consensus=1.0)
+    result = asyncio.run(search_one(PROBLEM, config, components(script)))
+    assert result.tree is not None
+    assert {node.terminal for node in result.tree.terminals()} == {"answer"}
 
 
 def test_unsure_trajectories_are_given_up_before_their_answer_and_do_not_vote() -> None:

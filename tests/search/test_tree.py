@@ -140,6 +140,14 @@ def finished(*answers: tuple[str, float | None, int], verifier: Verifier | None 
     return groups
 
 
+@pytest.mark.parametrize("choice", ["weighted", "best"])
+def test_a_trajectory_of_a_thousand_good_steps_has_a_weight(choice: str) -> None:
+    groups = finished(("a", 1000.0, 1), ("b", 1.0, 1))
+    node, confidence = choose(groups, choice) or (None, 0.0)  # type: ignore[arg-type]
+    assert node is not None
+    assert (node.answer, confidence) == ("a", 1.0)
+
+
 def chosen(groups: AnswerGroups, choice: str) -> tuple[str | None, float]:
     found = choose(groups, choice)  # type: ignore[arg-type]
     assert found is not None

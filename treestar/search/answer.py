@@ -28,6 +28,10 @@ Weighting = Literal["weighted", "majority", "best", "confidence"]
 """`Choice`, or by the confidence of tokens, which only independent trajectories have."""
 
 
+LARGEST_EXPONENT = 700.0
+"""`exp` overflows a little above; a trajectory of a thousand steps can have as large a sum of scores."""
+
+
 @dataclass(slots=True)
 class AnswerGroup:
     """Terminal nodes whose answers mean the same."""
@@ -178,10 +182,10 @@ def trajectory_weight(node: Node, choice: Weighting) -> float:
     if choice == "majority":
         return float(node.multiplicity)
     if choice == "best":
-        return exp(trajectory_quality(node))
+        return exp(min(trajectory_quality(node), LARGEST_EXPONENT))
     # A PPM considers a step with a score higher by s to be e^s times as likely (rStar-Math, equation 4). The sampled
     # mass is the prior, because a tree samples probable and improbable branches alike.
-    return sampled_mass(node) * exp(trajectory_score(node) or 0.0)
+    return sampled_mass(node) * exp(min(trajectory_score(node) or 0.0, LARGEST_EXPONENT))
 
 
 def choose(groups: AnswerGroups, choice: Weighting) -> tuple[Node, float] | None:

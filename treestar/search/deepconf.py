@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate
+from math import ceil
 
 from treestar.search.answer import choose
 from treestar.search.baselines import grow_trajectories
@@ -33,7 +34,7 @@ async def deepconf(search: Search[DeepConfConfig]) -> str:
     stopped = await grow_trajectories(search, warmup, in_flight=warmup)
     ends = search.tree.terminals()
     check_confidences(search, ends)
-    threshold = quantile([sureness(node, config.group_tokens) for node in ends], 1 - config.keep_share)
+    threshold = reached_by([sureness(node, config.group_tokens) for node in ends], config.keep_share)
     for node in ends:
         if node.answer is not None and sureness(node, config.group_tokens) < threshold:
             search.groups.discard(node)
@@ -45,7 +46,7 @@ async def deepconf(search: Search[DeepConfConfig]) -> str:
         if window <= 0:
             break
         stopped = await grow_trajectories(
-            search, window, window, lambda node: sureness(node, config.group_tokens) < threshold
+            search, window, window, lambda node: is_unsure(node, config.group_tokens, threshold)
         )
     return stopped
 
@@ -60,10 +61,20 @@ def check_confidences(search: Search[DeepConfConfig], ends: Sequence[Node]) -> N
         )
 
 
+def is_unsure(node: Node, group: int, threshold: float) -> bool:
+    """Whether the trajectory up to `node` is less sure than `threshold`. The beginning of one is judged from a whole
+    group of tokens on: a mean over fewer varies more than those that set the threshold."""
+    is_whole = node.terminal is not None
+    return (is_whole or len(confidences_to(node)) >= group) and sureness(node, group) < threshold
+
+
 def sureness(node: Node, group: int) -> float:
     """The least confidence of any group of tokens of the trajectory up to `node`; infinity without tokens."""
-    confidences = [each for step in node.path() if step.step is not None for each in step.step.confidences]
-    return least_confidence(confidences, group)
+    return least_confidence(confidences_to(node), group)
+
+
+def confidences_to(node: Node) -> list[float]:
+    return [each for step in node.path() if step.step is not None for each in step.step.confidences]
 
 
 def least_confidence(confidences: Sequence[float], group: int) -> float:
@@ -75,10 +86,10 @@ def least_confidence(confidences: Sequence[float], group: int) -> float:
     return min(sums[end] - sums[end - width] for end in range(width, len(sums))) / width
 
 
-def quantile(values: Sequence[float], share: float) -> float:
-    """The value below which `share` of `values` are, one of them; minus infinity of none."""
-    ordered = sorted(values)
-    return ordered[min(int(share * len(ordered)), len(ordered) - 1)] if ordered else float("-inf")
+def reached_by(values: Sequence[float], share: float) -> float:
+    """The value that the largest `share` of `values`, rounded up, reach; minus infinity of none."""
+    count = max(1, ceil(share * len(values) - 1e-9))
+    return sorted(values)[-count] if values else float("-inf")
 
 
 def agreement(search: Search[DeepConfConfig]) -> float:
