@@ -42,6 +42,7 @@ def test_more_samples_are_promised_to_problems_that_they_decide(model: Difficult
     gains = model.gain([solvable, guessed, decided])
     assert gains[0] > gains[1] + 0.01
     assert gains[0] > gains[2] + 0.01
+    assert model.gain([]) == []
     assert model.chances([decided])[0, 0] > 0.8 > 0.2 > model.chances([guessed])[0, 0]
 
 

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -227,3 +228,10 @@ def test_damaged_chunks_are_made_again(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "chunks" / "_manifest.json").read_text())["shards"]
     asyncio.run(annotated(tmp_path, walks(3), CONFIG))
     assert rows_in(tmp_path) == rows
+
+
+def test_another_question_with_the_same_id_is_refused(tmp_path: Path) -> None:
+    first, second, *_ = walks(3)
+    asyncio.run(annotated(tmp_path, [first], CONFIG))
+    with pytest.raises(TreestarError, match=f"another question with the id '{first.id}'"):
+        asyncio.run(annotated(tmp_path, [replace(second, id=first.id)], CONFIG))

@@ -9,7 +9,7 @@ import pytest
 from support.questions import QUESTIONS
 
 from treestar.retrieval import Paragraph, paragraphs_of, pooled_paragraphs, read_corpus, supporting_paragraphs
-from treestar.types import TreestarError
+from treestar.types import Problem, TreestarError
 
 
 def test_json_lines_and_parquet_hold_the_same_paragraphs(tmp_path: Path) -> None:
@@ -27,6 +27,18 @@ def test_sentences_are_joined(tmp_path: Path) -> None:
     file = tmp_path / "c.jsonl"
     file.write_text('{"title": "A", "sentences": ["One.", " Two. "]}\n')
     assert list(read_corpus(file)) == [Paragraph("A", "One. Two.")]
+
+
+def test_the_last_line_need_not_end_and_empty_lines_are_skipped(tmp_path: Path) -> None:
+    file = tmp_path / "c.jsonl"
+    file.write_text('{"title": "A", "text": "a"}\n\n{"title": "B", "text": "b"}')
+    assert list(read_corpus(file)) == [Paragraph("A", "a"), Paragraph("B", "b")]
+
+
+def test_a_question_with_a_paragraph_of_another_layout_is_named() -> None:
+    problem = Problem("Who?", "Ada", "q7", kind="qa", metadata={"paragraphs": [["A", ["a."]]]})
+    with pytest.raises(TreestarError, match="a paragraph of question 'q7' is not an object with a `title`"):
+        paragraphs_of(problem)
 
 
 @pytest.mark.parametrize(("line", "reason"), [("{", "not JSON"), ('{"title": "A"}', "`text`"), ("[]", "`title`")])

@@ -102,3 +102,9 @@ def test_dense_retrieval_says_what_to_install() -> None:
     except ImportError:
         with pytest.raises(TreestarError, match=r"treestar\[dense\]"):
             DenseRetriever(PARAGRAPHS, "some/model")
+
+
+def test_text_that_is_not_valid_unicode_is_kept(tmp_path: Path) -> None:
+    odd = Paragraph("A", "half of a pair \ud800 and more")
+    build_index([odd, Paragraph("B", "other")], tmp_path / "index")
+    assert open_index(tmp_path / "index").search("pair", 1) == [odd]

@@ -57,6 +57,8 @@ class DifficultyModel:
         """The expected gain of one more rollout: the largest gain per rollout over those that `AHEAD` looks at."""
         import numpy as np
 
+        if not evidence:
+            return []
         chances = self.chances(evidence)
         gains = (chances[:, 1:] - chances[:, :1]) / np.array(AHEAD[1:])
         return [float(each) for each in gains.max(axis=1)]

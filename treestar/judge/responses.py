@@ -20,7 +20,7 @@ from treestar.search.baselines import sample
 from treestar.search.engine import grown
 from treestar.search.expansion import Components, Search
 from treestar.search.tree import TerminalReason, Tree
-from treestar.storage.table import Row, Schema, Table
+from treestar.storage.table import Row, Schema, Table, valid_text
 from treestar.types import Problem, State, TreestarError
 from treestar.workers import LocalWorkers, Worker
 
@@ -93,7 +93,8 @@ async def collect_responses(
         say: called with a sentence about damaged data.
 
     Raises:
-        TreestarError: the policy or the executor failed permanently, or `folder` cannot be written.
+        TreestarError: the policy or the executor failed permanently, or `folder` cannot be written, or it has solutions
+            of another question with the id of one of the problems.
     """
     check_ids(problems)
 
@@ -101,6 +102,7 @@ async def collect_responses(
         return await row_of(problem, components_of(problem), config)
 
     with Table(folder, RESPONSES, say) as table:
+        check_questions(problems, table)
 
         def keep(_: Problem, row: Row) -> None:
             table.append(row)
@@ -109,6 +111,17 @@ async def collect_responses(
         missing = [each for each in problems if (each.id,) not in table]
         await LocalWorkers(Worker(work, {}), concurrency).run(missing, keep)
         table.seal()
+
+
+def check_questions(problems: Sequence[Problem], table: Table) -> None:
+    """Raise TreestarError if `table` has another question under the id of a problem: ids can be line numbers."""
+    questions = {problem.id: valid_text(problem.question) for problem in problems}
+    for row in table.rows(["problem_id", "question"]):
+        if questions.get(row["problem_id"], row["question"]) != row["question"]:
+            raise TreestarError(
+                f"{table.folder} has solutions of another question with the id {row['problem_id']!r}: give problems "
+                "ids of their own, or choose another folder"
+            )
 
 
 def check_ids(problems: Sequence[Problem]) -> None:

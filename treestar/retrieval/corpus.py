@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from treestar.storage.lines import iter_lines
 from treestar.storage.table import shard_rows
 from treestar.types import Problem, TreestarError
 
@@ -62,11 +61,13 @@ def read_corpus(path: Path) -> Iterator[Paragraph]:
 
 
 def json_rows(path: Path) -> Iterator[tuple[int, Any]]:
-    for number, line in iter_lines(path):
-        try:
-            yield number, json.loads(line)
-        except ValueError as error:
-            raise TreestarError(f"{path}, row {number}: not JSON ({error})") from error
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                if line.strip():
+                    yield number, json.loads(line)
+            except ValueError as error:
+                raise TreestarError(f"{path}, row {number}: not JSON ({error})") from error
 
 
 def parquet_rows(path: Path) -> Iterator[tuple[int, Any]]:
@@ -95,8 +96,15 @@ def distinct(paragraphs: Iterable[Paragraph]) -> list[Paragraph]:
 
 
 def paragraphs_of(problem: Problem) -> list[Paragraph]:
-    """The paragraphs that come with a question, supporting ones among others (the distractor setting)."""
-    return distinct(paragraph_from_json(row) for row in problem.metadata.get("paragraphs") or ())
+    """The paragraphs that come with a question, supporting ones among others (the distractor setting).
+
+    Raises:
+        TreestarError: one of them is not a titled paragraph.
+    """
+    try:
+        return distinct(paragraph_from_json(row) for row in problem.metadata.get("paragraphs") or ())
+    except ValueError as error:
+        raise TreestarError(f"a paragraph of question {problem.id!r} is {error}") from error
 
 
 def supporting_paragraphs(problem: Problem) -> list[Paragraph]:

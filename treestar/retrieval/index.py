@@ -80,7 +80,7 @@ def write_paragraphs(corpus: Sequence[Paragraph], folder: Path) -> None:
     offsets = [0]
     with (folder / PARAGRAPHS).open("wb") as file:
         for each in corpus:
-            offsets.append(offsets[-1] + file.write(json.dumps(each, ensure_ascii=False).encode("utf-8") + b"\n"))
+            offsets.append(offsets[-1] + file.write(json.dumps(each).encode("ascii") + b"\n"))
     np.save(folder / OFFSETS, np.array(offsets, dtype=np.int64))
 
 

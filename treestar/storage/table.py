@@ -23,7 +23,7 @@ from treestar.storage.files import move_into_place, read_json, write_json, writi
 from treestar.storage.lines import append_line, iter_lines, open_lines
 from treestar.types import TreestarError
 
-__all__ = ["JOURNAL", "MANIFEST", "Row", "Schema", "Table", "checksum", "shard_rows", "timed_appending"]
+__all__ = ["JOURNAL", "MANIFEST", "Row", "Schema", "Table", "checksum", "shard_rows", "timed_appending", "valid_text"]
 
 Row = dict[str, Any]
 

@@ -163,6 +163,7 @@ def test_an_answer_that_is_never_closed_still_counts() -> None:
     assert COT.parse(state, " 14", ended=False).answer == "14"
     assert COT.parse(state, "14", ended=True).answer == "14"
     assert COT.parse(state, "", ended=True).answer is None
+    assert COT.parse(state, r" \frac{1}{2}", ended=True).answer == r"\frac{1}{2}"
 
 
 def test_a_question_for_a_phrase_is_asked_for_one() -> None:

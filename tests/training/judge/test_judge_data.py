@@ -164,6 +164,13 @@ def test_analyses_become_replies_and_without_analysis_verdicts(tmp_path: Path) -
         replies_of(examples[2:], analyses, Prompts(base(), True))
 
 
+def test_a_reply_may_have_any_line_separator(tmp_path: Path) -> None:
+    path = tmp_path / "analyses.jsonl"
+    row = {"problem_id": "walk-0", "solution": 0, "chunk": 0, "reply": f"One\u2028two. {VERDICTS[True]}"}
+    path.write_text(json.dumps(row, ensure_ascii=False) + "\n\n", encoding="utf-8")
+    assert list(read_analyses(path).values()) == [row["reply"]]
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
@@ -238,6 +245,8 @@ def test_settings_that_mean_nothing_for_a_judge_are_refused() -> None:
         JudgeGRPOConfig(max_depth=3)
     config = JudgeTrainingConfig().within(1024)
     assert (config.grpo.max_tokens, config.max_prompt_tokens) == (512, 512)
+    long_buffer = JudgeTrainingConfig(grpo=JudgeGRPOConfig(max_tokens=1000, overlong_buffer=600)).within(1024)
+    assert long_buffer.grpo.overlong_buffer == 512
     replies = config.grpo.for_replies()
     assert (replies.max_depth, replies.max_step_tokens, replies.group_size) == (1, 512, 4)
     assert (replies.epsilon_low, replies.epsilon_high) == (0.2, 0.28)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from treestar.training.base_policy import load_base
 from treestar.training.grpo.progress import GRPOProgress
 from treestar.training.judge.config import JudgeGRPOConfig, JudgeTrainingConfig
 from treestar.training.judge.data import Analyses, Example, Prompts
-from treestar.training.judge.rejection import REPLIES
+from treestar.training.judge.rejection import REPLIES, right_replies
 from treestar.training.judge.train import COLD_START, Listener, train_judge
 from treestar.training.sft.config import SFTTrainingConfig
 from treestar.types import TreestarError
@@ -163,6 +164,15 @@ def test_nothing_to_imitate_is_one_sentence(base: str, tmp_path: Path) -> None:
         train_judge(EXAMPLES, base, tmp_path / "judge", settings("rejection", replies=1))
     with pytest.raises(TreestarError, match="unfinished training"):
         train_judge(EXAMPLES, base, tmp_path / "judge", settings("rejection", replies=1))
+
+
+def test_replies_of_another_model_are_not_taken_for_this_ones(base: str, tmp_path: Path) -> None:
+    out = tmp_path / "judge"
+    with pytest.raises(TreestarError, match="so there is nothing to learn"):
+        train_judge(EXAMPLES, base, out, settings("rejection", replies=1))
+    other = shutil.copytree(base, tmp_path / "other")
+    with pytest.raises(TreestarError, match=r"made with other settings \(model\)"):
+        right_replies([], str(other), str, out / "replies", settings("rejection", replies=1), print)
 
 
 def test_the_discriminative_judge_is_a_scorer_that_has_learned_its_signs(base: str, tmp_path: Path) -> None:

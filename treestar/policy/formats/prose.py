@@ -185,7 +185,7 @@ class ProseFormat(StepFormat):
         """The answer to the question that follows an endless step: a line."""
         line_end = text.find("\n", len(text) - len(text.lstrip()))
         line = text if line_end < 0 else text[:line_end]
-        closing = "" if state.problem.kind == "qa" or "}" in line else "}"
+        closing = "" if state.problem.kind == "qa" or line.count("}") > line.count("{") else "}"
         return replace(self.answer_step(state, line + closing), text=line)
 
     def unfinished(self, state: State) -> int:

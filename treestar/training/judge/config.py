@@ -92,7 +92,10 @@ class JudgeTrainingConfig:
         """These settings for a model of that many tokens: a reply has at most half of them, and a prompt the rest."""
         reply = min(self.grpo.max_tokens, context // 2)
         prompt = min(self.max_prompt_tokens, context - reply)
-        return replace(self, max_prompt_tokens=prompt, grpo=replace(self.grpo, max_tokens=reply))
+        buffer = None if self.grpo.overlong_buffer is None else min(self.grpo.overlong_buffer, reply)
+        return replace(
+            self, max_prompt_tokens=prompt, grpo=replace(self.grpo, max_tokens=reply, overlong_buffer=buffer)
+        )
 
     @property
     def labels(self) -> LabelConfig | None:

@@ -167,10 +167,12 @@ def read_analyses(path: Path) -> Analyses:
 
     found: dict[Key, str] = {}
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")  # a reply can contain other line separators
     except (OSError, UnicodeDecodeError) as error:
         raise TreestarError(f"analyses {path} cannot be read: {error}") from error
     for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
         try:
             fields = json.loads(line)
             key = str(fields["problem_id"]), int(fields["solution"]), int(fields["chunk"])

@@ -8,10 +8,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from treestar.policy import LanguageModelPolicy, load_policy
+from treestar.storage.files import read_json, write_json, writing
+from treestar.storage.settings import check_same_settings
 from treestar.storage.table import Row, Schema, Table
 from treestar.training.judge.config import JudgeTrainingConfig
 from treestar.training.judge.verdicts import VerdictFormat
-from treestar.training.run import process_count
+from treestar.training.run import is_main_process, process_count
 from treestar.types import Closable, ContextOverflow, Problem, Sampling, State, TreestarError
 from treestar.workers import LocalWorkers, Worker
 
@@ -23,6 +25,9 @@ REPLIES = Schema(
     key=("message",),
 )
 """`replies` is a JSON list of the different right ones; the others are only counted."""
+
+ORIGIN = "_origin.json"
+"""The file beside the table that says what sampled its replies."""
 
 
 def right_replies(
@@ -42,9 +47,10 @@ def right_replies(
         template: renders its messages.
 
     Raises:
-        TreestarError: the model cannot be loaded, no reply is right, or several processes train and the replies are not
-            all there.
+        TreestarError: the model cannot be loaded, no reply is right, `folder` has replies of another model or other
+            settings, or several processes train and the replies are not all there.
     """
+    check_origin(folder, model, config)
     with Table(folder, REPLIES, say) as table:
         missing = [each for each in problems if (each.question,) not in table]
         if missing and process_count() > 1:
@@ -66,6 +72,23 @@ def right_replies(
             "with analyses (--analyses), or with a base that follows the instruction"
         )
     return pairs
+
+
+def check_origin(folder: Path, model: str, config: JudgeTrainingConfig) -> None:
+    """Note what the replies in `folder` are sampled with, or raise TreestarError if it is not what is noted."""
+    origin = {
+        "model": model,
+        "replies": config.replies,
+        "temperature": config.grpo.temperature,
+        "max_tokens": config.grpo.max_tokens,
+        "seed": config.seed,
+    }
+    if (folder / ORIGIN).exists():
+        check_same_settings(folder, read_json(folder / ORIGIN), origin)
+    elif is_main_process():
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            write_json(folder / ORIGIN, origin)
 
 
 async def sample(
