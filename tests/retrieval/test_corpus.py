@@ -27,6 +27,12 @@ def test_sentences_are_joined(tmp_path: Path) -> None:
     file = tmp_path / "c.jsonl"
     file.write_text('{"title": "A", "sentences": ["One.", " Two. "]}\n')
     assert list(read_corpus(file)) == [Paragraph("A", "One. Two.")]
+    import pyarrow
+    from pyarrow.parquet import write_table
+
+    parquet = tmp_path / "c.parquet"
+    write_table(pyarrow.Table.from_pylist([{"title": "A", "sentences": ["One.", " Two. "]}]), parquet)
+    assert list(read_corpus(parquet)) == [Paragraph("A", "One. Two.")]
 
 
 def test_the_last_line_need_not_end_and_empty_lines_are_skipped(tmp_path: Path) -> None:

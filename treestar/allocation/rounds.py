@@ -38,11 +38,15 @@ class Turn:
 def check_total(total: Budget, problems: int, longest_step: int) -> None:
     """Raises TreestarError if `total` does not allow one step for each problem."""
     tokens, rollouts = total.max_generated_tokens, total.max_rollouts
-    if (tokens is not None and tokens < problems * longest_step) or (rollouts is not None and rollouts < problems):
+    if tokens is not None and tokens < problems * longest_step:
         raise TreestarError(
-            f"{tokens or rollouts:,} {'rollouts' if tokens is None else 'tokens'} in total are not enough for "
-            f"{problems:,} problems: each gets at least one rollout, of at least one step of up to {longest_step:,} "
-            "tokens; raise the total, or lower max_step_tokens"
+            f"{tokens:,} tokens in total are not enough for {problems:,} problems: each gets at least one rollout, of at "
+            f"least one step of up to {longest_step:,} tokens; raise the total, or lower max_step_tokens"
+        )
+    if rollouts is not None and rollouts < problems:
+        raise TreestarError(
+            f"{rollouts:,} rollouts in total are not enough for {problems:,} problems: each gets at least one; raise "
+            "the total"
         )
 
 

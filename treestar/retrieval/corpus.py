@@ -31,6 +31,10 @@ TITLE = "Title: "
 """What a paragraph begins with as a policy reads it."""
 
 
+LAYOUTS = {"text": None, "sentences": None}
+"""A row of a corpus has one of these."""
+
+
 class Paragraph(NamedTuple):
     """A paragraph of a corpus."""
 
@@ -72,7 +76,7 @@ def json_rows(path: Path) -> Iterator[tuple[int, Any]]:
 
 def parquet_rows(path: Path) -> Iterator[tuple[int, Any]]:
     try:
-        yield from enumerate(shard_rows(path, ["title", "text"]), start=1)
+        yield from enumerate(shard_rows(path, ["title", *LAYOUTS], LAYOUTS), start=1)
     except ValueError as error:
         raise TreestarError(f"corpus {path} cannot be read: {error}") from error
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import TypeAlias
 
+from treestar.concurrency import gather_all
 from treestar.search.config import GreedyConfig
 from treestar.search.engine import search_one
 from treestar.search.expansion import Components
@@ -66,7 +67,7 @@ async def evaluate(
         solved = sum(bool(rollout.correct) for rollout in group)
         return Outcome(cell, problem.id, right, solved, tokens)
 
-    return list(await asyncio.gather(*(answer(*each) for each in problems)))
+    return await gather_all(answer(*each) for each in problems)
 
 
 def summary(outcomes: Sequence[Outcome], samples: int) -> dict[str, float]:
