@@ -40,8 +40,8 @@ def check_total(total: Budget, problems: int, longest_step: int) -> None:
     tokens, rollouts = total.max_generated_tokens, total.max_rollouts
     if tokens is not None and tokens < problems * longest_step:
         raise TreestarError(
-            f"{tokens:,} tokens in total are not enough for {problems:,} problems: each gets at least one rollout, of at "
-            f"least one step of up to {longest_step:,} tokens; raise the total, or lower max_step_tokens"
+            f"{tokens:,} tokens in total are not enough for {problems:,} problems: each gets at least one rollout, "
+            f"of at least one step of up to {longest_step:,} tokens; raise the total, or lower max_step_tokens"
         )
     if rollouts is not None and rollouts < problems:
         raise TreestarError(
