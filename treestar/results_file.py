@@ -7,6 +7,7 @@ the settings of its run, and a file with other settings is rejected.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ from treestar.config.renamed import current_names
 from treestar.search import SearchConfig, SearchResult
 from treestar.storage.lines import read_lines
 from treestar.storage.settings import check_same_settings
-from treestar.types import Problem
+from treestar.types import Problem, TreestarError, Verifier
 
-__all__ = ["ResultKey", "append_result", "iter_results", "result_key", "settings_of"]
+__all__ = ["ResultKey", "append_result", "iter_results", "result_key", "settings_of", "with_problem"]
 
 ResultKey = tuple[str, str]
 """A problem's id and question."""
@@ -47,6 +48,25 @@ def iter_results(path: Path, settings: dict[str, Any]) -> Iterator[SearchResult]
 
     if path.exists():
         yield from read_lines(path, parse, "a treestar result")
+
+
+async def with_problem(result: SearchResult, problem: Problem, verifier: Verifier | None) -> SearchResult:
+    """A result that was read back, for the problem as it is now: its gold answer can have changed.
+
+    Raises:
+        TreestarError: it has, and there is no verifier.
+    """
+    correct = result.correct
+    if problem.answer != result.problem.answer:
+        if verifier is None:
+            raise TreestarError(
+                f"the gold answer of problem {problem.id!r} has changed since its result was written: choose another "
+                "file, or continue without a cluster"
+            )
+        correct = None
+        if problem.answer is not None:
+            correct = result.answer is not None and await verifier.accepts(problem, result.answer)
+    return replace(result, problem=problem, correct=correct)
 
 
 def append_result(append: Callable[[Any], None], result: SearchResult, settings: dict[str, Any]) -> None:

@@ -34,10 +34,11 @@ from treestar.components import (
 from treestar.policy import FormatName
 from treestar.policy.models import DEFAULT_POLICY
 from treestar.ppm.public import Aggregate, ScorerKind
-from treestar.results_file import append_result, iter_results, result_key, settings_of
+from treestar.results_file import append_result, iter_results, result_key, settings_of, with_problem
 from treestar.search import Budget, Components, MCTSConfig, SearchConfig, SearchResult, Tree, search_one
 from treestar.search.config import TreeSearchConfig
 from treestar.search.engine import Progress, check_scorer, strategy_of
+from treestar.search.result import SearchStats
 from treestar.storage.lines import appending
 from treestar.types import Executor, Policy, Problem, Scorer, Verifier
 from treestar.verifier.sandbox import SandboxConfig
@@ -216,6 +217,8 @@ class Solver:
             }
             results = {place: read[key] for place, each in enumerate(wanted) if (key := result_key(each)) in read}
             for place in sorted(results):
+                verifier = self.parts_of(wanted[place]).verifier if self.workers is None else None
+                results[place] = self.wait_for(with_problem(results[place], wanted[place], verifier))
                 on_result(results[place])
         missing = [SolveTask(place, each, trees) for place, each in enumerate(wanted) if place not in results]
         with nullcontext(ignore) if out is None else appending(Path(out)) as append:
@@ -225,7 +228,7 @@ class Solver:
                 append_result(append, result, settings)
                 on_result(results[place])
 
-            if total is not None:
+            if total is not None and missing:
                 for place, result in enumerate(self.search_set_here(wanted, total, path, out, settings)):
                     if place not in results:
                         keep(place, result)
@@ -239,6 +242,8 @@ class Solver:
         stop = Event()
 
         async def work(task: SolveTask) -> SearchResult:
+            if stop.is_set():
+                return SearchResult(task.problem, None, 0.0, None, (), SearchStats(), "interrupted")
             parts = self.parts_of(task.problem)
             return await search_one(task.problem, self.search, parts, self.seed, stop, self.on_progress)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from treestar.benchmarks.matrix import BenchmarkConfig
+from treestar.benchmarks.matrix import BenchmarkConfig, matrix
 from treestar.benchmarks.results import TaskValues, compare_values, read_values
 from treestar.benchmarks.runner import CONFIG, SAMPLES
 from treestar.types import TreestarError
@@ -36,12 +37,13 @@ def compare_runs(first: Path, second: Path, pair: tuple[str, str] | None = None)
         For each pair: the two names, n, difference, interval, and McNemar's test if all values are right or wrong.
 
     Raises:
-        TreestarError: a folder is not a run, the runs have different problems, or an answer does not exist.
+        TreestarError: a folder is not a run or not finished, the runs have different problems, or an answer does not
+            exist.
     """
     ones, others = accuracies(first), accuracies(second)
     pairs = [pair] if pair is not None else []
     if not pairs:
-        pairs = [(name, name) for name in ones if name in others and ("@" not in name or name.endswith("tokens"))]
+        pairs = [(name, name) for name in ones if name in others and is_own_answer(name)]
         if not pairs:
             raise TreestarError(
                 f"{first} and {second} have no answers in common; choose two with --pair. The first has "
@@ -58,6 +60,12 @@ def compare_runs(first: Path, second: Path, pair: tuple[str, str] | None = None)
     return found
 
 
+def is_own_answer(name: str) -> bool:
+    """Whether `TASK,FILTER` is a strategy's own answer, not one at some k."""
+    chosen = name.rpartition(",")[2]
+    return "@" not in chosen or chosen.endswith("tokens")
+
+
 def named(answers: dict[str, tuple[TaskValues, str]], name: str, out: Path) -> tuple[TaskValues, str]:
     wanted = name if name in answers else f"{name},none"
     if wanted not in answers:
@@ -70,9 +78,14 @@ def accuracies(out: Path) -> dict[str, tuple[TaskValues, str]]:
     config, settings = read_config(out)
     values, _ = read_values(out / SAMPLES, config)
     found: dict[str, tuple[TaskValues, str]] = {}
+    cells = Counter(cell.task for cell in matrix(config))
     for task, rows in values.items():
-        if not rows:
-            continue
+        wanted = settings["sets"][dataset_of(task, settings)]["effective"] * cells[task]
+        if len(rows) < wanted:
+            raise TreestarError(
+                f"{out} is not finished: {task} has {len(rows):,} of {wanted:,} problems, those that took less time; "
+                "continue it with --resume"
+            )
         names = [name for name in next(iter(rows.values())) if name.startswith("acc,")]
         digest = settings["sets"][dataset_of(task, settings)]["digest"]
         for name in names:

@@ -92,7 +92,7 @@ def draw_accuracy_by_tokens(
             for label, key in wanted.items():
                 costs = "spent_tokens,best_of@{k}:ppm" if ":ppm" in key else "generated_tokens,consensus@{k}"
                 curves[label] = [point(found, key.format(k=k), costs.format(k=k)) for k in sorted(config.k)]
-    for color, (label, series) in zip(COLORS, curves.items(), strict=False):
+    for color, (label, series) in zip(COLORS * 2, curves.items(), strict=False):
         draw_series(axes, sorted(series), label, color, dashed=label == "pass@k")
     axes.set_xscale("log")
     marks = [each[0] for each in curves["pass@k"]]

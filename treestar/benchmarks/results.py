@@ -22,6 +22,8 @@ from treestar.benchmarks.scoring import Metrics, problem_metrics
 from treestar.benchmarks.thinking import thinking_summaries
 from treestar.statistics import (
     RESAMPLES,
+    Values,
+    binomial_interval,
     bootstrap_intervals,
     expected_calibration_error,
     mcnemar,
@@ -127,10 +129,18 @@ def summary(values: TaskValues) -> dict[str, Any]:
             found[f"ece,{chosen}"] = rounded(expected_calibration_error(table[:, :, place].ravel(), right.ravel()))
         found[name] = rounded(by_doc[:, place].mean())
         found[f"{metric}_stderr,{chosen}"] = rounded(standard_error(by_doc[:, place]))
-        found[f"{metric}_interval,{chosen}"] = [rounded(end) for end in intervals[place]]
+        found[f"{metric}_interval,{chosen}"] = [
+            rounded(end) for end in interval_at_the_end(by_doc[:, place], metric) or intervals[place]
+        ]
         if metric == "acc" and len(seeds) > 1:
             found[f"acc_by_seed,{chosen}"] = [rounded(mean) for mean in table[:, :, place].mean(axis=0)]
     return found
+
+
+def interval_at_the_end(values: Values, metric: str) -> tuple[float, float] | None:
+    """Wilson's interval of an accuracy of 0 or 1, where every resample is alike; None elsewhere."""
+    total = float(values.sum())
+    return binomial_interval(round(total), len(values)) if metric == "acc" and total in (0.0, len(values)) else None
 
 
 def level_summary(values: TaskValues, levels: Mapping[int, str]) -> dict[str, Any]:

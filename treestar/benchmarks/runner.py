@@ -26,7 +26,7 @@ from treestar.benchmarks.samples import Row, doc_hash, finished_keys, tokens_of_
 from treestar.benchmarks.task import BenchmarkTask
 from treestar.config.renamed import current_names
 from treestar.search.engine import check_scorer
-from treestar.storage.files import read_json, write_json, writing
+from treestar.storage.files import locked, read_json, write_json, writing
 from treestar.storage.lines import appending
 from treestar.storage.record import machine, versions
 from treestar.storage.settings import check_same_settings
@@ -120,14 +120,15 @@ async def run_benchmark(
 
     Raises:
         ValueError: a strategy needs a PPM, and the workers have none.
-        TreestarError: the policy or the sandbox failed permanently, or samples.jsonl cannot be written. Lines that
-            were already written stay valid.
+        TreestarError: the policy or the sandbox failed permanently, or samples.jsonl cannot be written, or another
+            process runs in `out`. Lines that were already written stay valid.
     """
     for strategy in config.strategies:
         check_scorer(strategy, workers.about["ppm"] is not None)
-    for sampling in (False, True):
-        cells = [cell for cell in matrix(config) if (cell.method == "sampling") == sampling]
-        await run_tasks(unfinished_tasks(out, config, sets, cells), workers, out, on_row)
+    with locked(out):
+        for sampling in (False, True):
+            cells = [cell for cell in matrix(config) if (cell.method == "sampling") == sampling]
+            await run_tasks(unfinished_tasks(out, config, sets, cells), workers, out, on_row)
 
 
 def unfinished_tasks(

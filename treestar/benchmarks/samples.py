@@ -79,12 +79,13 @@ async def make_row(
     ends = trajectories(cell, results)
     answers = [answer_of(problem, end) for end in ends]
     groups = AnswerGroups(verifier)
-    group_of: dict[str, int] = {}
     right: dict[str, bool] = {}
     for answer in dict.fromkeys(each for each in answers if each is not None):
-        group = await groups.find_or_begin(answer)
-        group_of[answer] = next(place for place, each in enumerate(groups.groups) if each is group)
+        groups.group_of[answer] = await groups.find_or_begin(answer)
         right[answer] = await verifier.accepts(problem, answer)
+    # Only now: an answer that equals members of two groups has joined them.
+    places = {id(group): place for place, group in enumerate(groups.groups)}
+    group_of = {answer: places[id(group)] for answer, group in groups.group_of.items()}
     scores = {"log_probability": [round(mean_log_probability(end.node), SCORE_DIGITS) for end in ends]}
     if has_scorer:
         scores["ppm"] = [round(trajectory_score(end.node) or 0.0, SCORE_DIGITS) for end in ends]
@@ -120,22 +121,27 @@ async def make_row(
 
 
 def trajectories(cell: Cell, results: Sequence[SearchResult]) -> list[End]:
-    """The ends of the trajectories that count: all sampled trajectories, or those of a tree that have an answer."""
+    """The ends of the trajectories that count: all sampled trajectories, or those of a tree that have an answer.
+
+    A sampled trajectory that a budget cut off counts too, without an answer; one that was never begun ends at the root.
+    """
     ends = []
     for result in results:
         tree = result.tree
         assert tree is not None
-        terminals = tree.terminals()
         if cell.is_tree_search:
-            ends += [End(node, tree) for node in terminals if node.terminal == "answer"]
+            ends += [End(node, tree) for node in tree.terminals() if node.terminal == "answer"]
             continue
-        terminals = [node for node in terminals if node.terminal != "rejected"]
+        terminals = [node for node in tree.nodes if not node.children and node.terminal != "rejected"]
         # The index of a trajectory's first node gives the starting order; ends are found in order of their length.
         terminals.sort(key=lambda node: node.path()[0].index if node.parent is not None else 0)
         wanted: int = getattr(cell.config, "samples", None) or 1
         # If the question fills the whole context, the root is the end of all trajectories.
         repeats = wanted if terminals == [tree.root] else 1
-        ends += [End(node, tree) for node in terminals] * repeats
+        own = [End(node, tree) for node in terminals] * repeats
+        if cell.method == "sampling" and result is results[0]:
+            own += [End(tree.root, tree)] * (wanted - len(own))
+        ends += own
     return ends
 
 

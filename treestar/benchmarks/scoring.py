@@ -131,7 +131,7 @@ def tokens_of(row: Row, kind: str) -> int:
 def answer_metrics(name: str, answer: Answer, row: Row) -> Metrics:
     metrics = {f"acc,{name}": float(answer.right)}
     if row["doc"].get("kind") == "qa":
-        golds = [row["target"], *(row["doc"].get("answer_aliases") or ())]
+        golds = [row["target"], *map(str, row["doc"].get("answer_aliases") or ())]
         metrics |= {
             f"{metric},{name}": best_over_golds(function, answer.text, golds)
             for metric, function in QUESTION_METRICS.items()

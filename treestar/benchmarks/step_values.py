@@ -17,7 +17,7 @@ from typing import Any
 from treestar.benchmarks.first_error import NO_ERROR
 from treestar.benchmarks.solutions import Solution, states_of
 from treestar.concurrency import gather_all
-from treestar.storage.files import read_json, write_json, writing
+from treestar.storage.files import locked, read_json, write_json, writing
 from treestar.storage.lines import appending, read_lines
 from treestar.storage.settings import check_same_settings
 from treestar.types import Closable, Scorer, TreestarError
@@ -73,9 +73,10 @@ def digest(solutions: Sequence[Solution]) -> str:
 
 
 def read_values(out: Path) -> list[Valued]:
-    """The finished solutions of a run; none without its file. Raises TreestarError if it cannot be read."""
+    """The finished solutions of a run, each once; none without its file. Raises TreestarError if it cannot be read."""
     path = out / SAMPLES
-    return list(read_lines(path, valued_from_json, "a valued solution")) if path.exists() else []
+    rows = read_lines(path, valued_from_json, "a valued solution") if path.exists() else iter(())
+    return list({(each.subset, each.number): each for each in rows}.values())
 
 
 def valued_from_json(row: dict[str, Any]) -> Valued:
@@ -103,8 +104,15 @@ async def value_solutions(
         on_done: called when a solution is finished.
 
     Raises:
-        TreestarError: the scorer fails, or `out` cannot be written. Finished solutions stay.
+        TreestarError: the scorer fails, or `out` cannot be written or is in use. Finished solutions stay.
     """
+    with locked(out):
+        await value_missing(out, scorer, solutions, concurrency, on_done)
+
+
+async def value_missing(
+    out: Path, scorer: Scorer, solutions: Sequence[Solution], concurrency: int, on_done: Callable[[], None]
+) -> None:
     finished = {(each.subset, each.number) for each in read_values(out)}
     left = [each for each in solutions if (each.subset, each.number) not in finished]
     places = asyncio.Semaphore(concurrency)

@@ -280,4 +280,4 @@ def conclude(out: Path, config: BenchmarkConfig, settings: dict[str, Any], conso
         write_text(out / "report.md", report)
     for line in summary_lines(results):
         print(line)
-    console.print(f"written: {out / 'report.md'}", highlight=False)
+    console.print(f"written: {out / 'report.md'}", highlight=False, markup=False)

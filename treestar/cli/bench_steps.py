@@ -177,4 +177,4 @@ def measure(
         write_text(out / "report.md", report(results, loaded.name))
     for line in summary(results):
         print(line)
-    console.print(f"written: {out / 'report.md'}", highlight=False)
+    console.print(f"written: {out / 'report.md'}", highlight=False, markup=False)

@@ -59,7 +59,7 @@ def evolve(
             run_job(chosen, out, resume=resume, concurrency=concurrency, ray=cluster, progress=progress)
     except KeyboardInterrupt:
         raise TreestarError(f"interrupted; run the same command with --resume to continue: {out}") from None
-    console.print(f"written: {out}", highlight=False)
+    console.print(f"written: {out}", highlight=False, markup=False)
 
 
 def chosen_job(job: Path | None, preset: str | None, resumed: Path | None) -> Job:

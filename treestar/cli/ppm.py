@@ -80,4 +80,4 @@ def evaluate(
         draw_reliability(evaluation, out / "reliability.png")
     except TreestarError as error:
         console.print(f"no plot: {error}", highlight=False)
-    console.print(f"written: {out}", highlight=False)
+    console.print(f"written: {out}", highlight=False, markup=False)

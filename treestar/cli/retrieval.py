@@ -32,7 +32,7 @@ def index(
     with console.status("indexing"):
         count = len(build_index(read_corpus(corpus), out, encoder).paragraphs)
     seconds = time.perf_counter() - started
-    console.print(f"written: {out}, {count:,} paragraphs in {seconds:.1f} s", highlight=False)
+    console.print(f"written: {out}, {count:,} paragraphs in {seconds:.1f} s", highlight=False, markup=False)
 
 
 @retrieval.command()

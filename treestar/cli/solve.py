@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from treestar.allocation.search_set import check_config
 from treestar.cli.components import (
@@ -102,18 +103,25 @@ def solve(
     problems, faults = problems_to_solve(question, file or problems_path(policy))
     errors = Console(stderr=True, soft_wrap=True)
     for fault in faults:
-        errors.print(f"[bold red]error:[/] {fault}", highlight=False)
+        errors.print(f"[bold red]error:[/] {escape(fault)}", highlight=False)
+    if not problems:
+        raise typer.Exit(1)
     check_writable(out)
     fetch_base(policy)
     trees = {} if save_tree is None else tree_paths(problems, save_tree)
     console = Console()
     display = SearchDisplay(errors, len(problems))
-    read_back = 0
+    read_back = unfinished = 0
 
     def on_result(result: SearchResult) -> None:
-        nonlocal read_back
+        nonlocal read_back, unfinished
+        is_interrupted = result.stopped == "interrupted"
+        if is_interrupted and result.answer is None:
+            unfinished += 1
+            return
         display.on_result(result)
-        if result.tree is not None and save_tree is not None:
+        is_kept = is_interrupted and save_tree is not None and trees[result_key(result.problem)].exists()
+        if result.tree is not None and save_tree is not None and not is_kept:
             save(result.tree, trees[result_key(result.problem)])
         read_back += save_tree is not None and result.tree is None
         if json_:
@@ -148,12 +156,16 @@ def solve(
         raise TreestarError("interrupted; with --out, run the same command to continue") from None
     if cluster is None and not json_:
         for result in results:
-            console.print(result_view(result))
+            if result.stopped != "interrupted" or result.answer is not None:
+                console.print(result_view(result))
     if not json_:
         console.print(display.summary())
+    if unfinished:
+        rest = "run the same command to continue" if out is not None else "--out would keep what is finished"
+        print(f"interrupted: {unfinished} of {len(problems)} without an answer; {rest}", file=sys.stderr)
     if read_back:
         print("results read back from --out have no trees to save", file=sys.stderr)
-    if faults or not problems:
+    if faults:
         raise typer.Exit(1)
 
 

@@ -113,8 +113,9 @@ def paragraphs_of(problem: Problem) -> list[Paragraph]:
 
 def supporting_paragraphs(problem: Problem) -> list[Paragraph]:
     """The paragraphs of a question that its answer rests on."""
-    rows = problem.metadata.get("paragraphs") or ()
-    return distinct(paragraph_from_json(row) for row in rows if row.get("supporting"))
+    rows = problem.metadata.get("paragraphs")
+    given = rows if isinstance(rows, list) else []
+    return distinct(paragraph_from_json(row) for row in given if isinstance(row, Mapping) and row.get("supporting"))
 
 
 def pooled_paragraphs(problems: Iterable[Problem]) -> list[Paragraph]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 from math import prod
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from treestar.config.fields import field_types
 from treestar.config.renamed import RENAMED, current_names, renaming
@@ -82,7 +82,7 @@ class Message(BaseModel):
 class StreamOptions(BaseModel):
     model_config = ConfigDict(strict=True)
 
-    include_usage: bool = False
+    include_usage: bool | None = None
 
 
 class ChatRequest(BaseModel):
@@ -105,6 +105,11 @@ class ChatRequest(BaseModel):
     stream_options: StreamOptions | None = None
     treestar: dict[str, Any] = {}
     """`strategy`, `seed`, and fields of the strategy's configuration; they override the fields above."""
+
+    @field_validator("treestar", mode="before")
+    @classmethod
+    def null_asks_for_nothing(cls, value: Any) -> Any:
+        return {} if value is None else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +160,7 @@ def read_request(body: bytes, defaults: Defaults) -> SearchRequest:
         seed=defaults.seed if seed is None else field_value(int, seed, "treestar.seed"),
         stop=tuple(each for each in ([chat.stop] if isinstance(chat.stop, str) else chat.stop or []) if each),
         stream=bool(chat.stream),
-        include_usage=chat.stream_options is not None and chat.stream_options.include_usage,
+        include_usage=chat.stream_options is not None and bool(chat.stream_options.include_usage),
         not_used=messages_not_used(chat.messages),
         deprecated=tuple(renaming(name, RENAMED[name]) for name in chat.treestar if name in RENAMED),
     )
@@ -238,7 +243,8 @@ def config_of(chat: ChatRequest, defaults: Defaults) -> SearchConfig:
     except ValueError as error:
         raise invalid(str(error), "treestar") from error
     if wave(config) > max(WIDEST_WAVE, wave(defaults.search)):
-        names = " * ".join(name for name in WIDTHS if name in known)
+        widest = getattr(config, "warmup", None) == wave(config)
+        names = "warmup" if widest else " * ".join(name for name in WIDTHS if name in known)
         raise invalid(f"{names} is {wave(config):,}, more than {WIDEST_WAVE:,} at the same time", "treestar")
     return config
 
@@ -272,7 +278,8 @@ def ceilings(chat: ChatRequest, given: Mapping[str, Any], config: SearchConfig) 
 
 def wave(config: SearchConfig) -> int:
     """Maximum number of candidates sampled at the same time."""
-    return prod(getattr(config, name, 1) for name in WIDTHS)
+    width: int = max(prod(getattr(config, name, 1) for name in WIDTHS), getattr(config, "warmup", 1))
+    return width
 
 
 def field_value(kind: Any, value: Any, param: str) -> Any:

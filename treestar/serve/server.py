@@ -91,8 +91,8 @@ def bind(config: ServerConfig) -> socket.socket:
     try:
         [(family, *_, address), *_] = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM)
         return socket.create_server(address, family=family)
-    except OSError as error:
-        reason = error.strerror or error
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise TreestarError(f"cannot listen on {config.host} port {config.port}: {reason}") from error
 
 

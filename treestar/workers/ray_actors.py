@@ -266,6 +266,8 @@ def placement(config: RayConfig, nodes: list[Mapping[str, float]]) -> tuple[floa
     if config.actors is not None:
         return gpus, config.actors
     wanted = {name: amount for name, amount in (("CPU", config.actor_cpus), ("GPU", gpus)) if amount}
+    if not wanted:
+        raise TreestarError("actors of 0 CPUs and 0 GPUs have room everywhere: give --actors, or --actor-cpus above 0")
     count = sum(int(min(node.get(name, 0) / amount for name, amount in wanted.items())) for node in nodes)
     if count == 0:
         raise TreestarError(
