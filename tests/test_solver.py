@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,17 @@ def test_one_question_and_many() -> None:
     assert set(data["stats"]) >= {"rollouts", "nodes", "executions", "prompt_tokens", "generated_tokens", "seconds"}
     for step in data["trajectory"]:
         assert set(step) == {"text", "code", "output", "q_value", "visits", "score"}
+
+
+def test_a_result_that_is_read_back_is_judged_by_the_gold_answer_of_today(tmp_path: Path) -> None:
+    out = tmp_path / "results.jsonl"
+    with scripted_solver() as solver:
+        [first] = solver.solve_many(PROBLEMS[:1], out)
+        assert first.answer is not None
+        now = [replace(PROBLEMS[0], answer=gold) for gold in (first.answer, "another", None)]
+        read = [solver.solve_many([problem], out)[0] for problem in now]
+    assert [each.correct for each in read] == [True, False, None]
+    assert [each.problem for each in read] == now
 
 
 def test_a_run_that_was_cut_off_goes_on_where_it_stopped(tmp_path: Path) -> None:

@@ -29,6 +29,9 @@ EVERYDAY = [Path(__file__).with_name(name) for name in ("everyday.jsonl", "every
 HELD_OUT_SHARE = 3
 """One in this many."""
 
+SEARCHED = 10**6
+"""Added to the seed of the templates to search, so that no training with another seed teaches the same questions."""
+
 NUMBER_WORDS_SHARE = 0.12
 """Of the taught questions this share has its numbers as words where that can be."""
 
@@ -88,10 +91,12 @@ def build_corpus(data: Path, mixture: Mixture, seed: int) -> Corpus:
     taught += template_questions(seed, mixture.templates)
     # Overlaps are found first: the check leaves out numbers, but not their words.
     taught = [each for each in taught if each.question not in overlaps]
+    taught_questions = {each.question for each in taught}
     taught = [with_number_words(each) if random.random() < NUMBER_WORDS_SHARE else each for each in taught]
     random.shuffle(taught)
     searched = [each for problems in clean.values() for each in problems if is_held_out(each.id)]
-    searched += [*variations(searched, 1, random), *template_questions(seed + 1, mixture.searched_templates)]
+    searched += [*variations(searched, 1, random), *template_questions(SEARCHED + seed, mixture.searched_templates)]
+    searched = [each for each in searched if each.question not in taught_questions]
     rows = [row_of(each) for each in searched if each.question not in overlaps]
     rows += [row for row in math_problems(data) if row["question"] not in overlaps]
     random.shuffle(rows)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from math import exp
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,11 @@ from treestar.benchmarks.matrix import BenchmarkConfig, matrix
 from treestar.benchmarks.plots import draw_plots
 from treestar.benchmarks.report import render_report
 from treestar.benchmarks.runner import begin_run, run_benchmark
-from treestar.benchmarks.samples import iter_rows
-from treestar.search import STRATEGIES
-from treestar.types import Problem, State, TreestarError
+from treestar.benchmarks.samples import Row, iter_rows, make_row
+from treestar.search import STRATEGIES, MajorityConfig, search_one
+from treestar.storage.files import locked
+from treestar.types import Problem, State, Step, TreestarError
+from treestar.verifier import AnswerVerifier
 
 FULL = {"temperatures": (0.5, 1.0), "seeds": 2, "budget_tokens": (20, 60)}
 
@@ -116,6 +120,47 @@ def test_results_use_the_harness_s_names(tmp_path: Path) -> None:
     assert results["by_level"]["own/greedy"].keys() == set(LEVELS)
 
 
+ANSWERS = ("50", "0.5", "50%", "7", "7", "7")
+
+
+def row_of_answers(answers: Sequence[str], gold: str) -> Row:
+    """The line of a problem whose samples have these answers."""
+
+    def script(state: State, n: int, seed: int) -> list[Step]:
+        return [Step("so", ending="answer", answer=answer, tokens=1) for answer in answers[:n]]
+
+    [cell] = [each for each in matrix(config(strategies=("majority",))) if each.method == "sampling"]
+    parts = replace(components(script), verifier=AnswerVerifier())
+    search = MajorityConfig(samples=len(answers), in_flight=len(answers))
+    result = asyncio.run(search_one(Problem("how much?", gold, "p"), search, parts))
+    return asyncio.run(make_row(cell, 0, "Q", [result], parts.verifier, has_scorer=False))
+
+
+def test_an_answer_that_equals_members_of_two_groups_joins_them() -> None:
+    row = row_of_answers(ANSWERS, "50%")
+    assert row["group"] == [0, 0, 0, 1, 1, 1]
+    assert row["right"] == [True, True, True, False, False, False]
+
+
+def test_samples_that_a_limit_cuts_off_are_wrong_answers(tmp_path: Path) -> None:
+    wanted = config(strategies=("majority",), search={"max_depth": 6, "max_wall_seconds": 1e-9})
+    found = run(tmp_path, wanted, answer_share=0.05)["results"]["own/sampling/t=1"]
+    rows = list(iter_rows(tmp_path / "samples.jsonl"))
+    assert any(None in row["ended"] for row in rows)
+    assert {len(row["right"]) for row in rows} == {6}
+    assert found["pass@1,none"] == pytest.approx(sum(sum(row["right"]) for row in rows) / 36, abs=1e-6)
+
+
+def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
+    with locked(tmp_path), pytest.raises(TreestarError, match="is in use by another job"):
+        run(tmp_path, config())
+
+
+def test_an_accuracy_of_all_or_none_has_an_interval(tmp_path: Path) -> None:
+    found = run(tmp_path, config(), answer_share=0.0)["results"]["own/greedy"]
+    assert found["acc_interval,none"] == pytest.approx([0.0, 0.390334], abs=1e-5)  # Wilson, 0 of 6
+
+
 def test_failed_trajectories_and_unfinished_ones_are_wrong_answers(tmp_path: Path) -> None:
     results = run(tmp_path, config(), answer_share=0.0)
     for found in results["results"].values():
@@ -191,9 +236,12 @@ def test_two_runs_are_compared_problem_by_problem(tmp_path: Path) -> None:
 def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:
     run(tmp_path / "a", config())
     run(tmp_path / "b", config(datasets=("other",)))
+    with pytest.raises(RuntimeError, match="killed"):
+        run(tmp_path / "cut", config(), stop_after=7)
     for first, second, pair, sentence in (
         ("a", "nothing", None, "is not a benchmark run"),
         ("a", "b", None, "no answers in common"),
+        ("a", "cut", None, "cut is not finished: own/.* has . of 6 problems"),
         ("a", "a", ("own/beam", "own/greedy"), "has no answer 'own/beam'"),
         ("a", "b", ("own/greedy", "other/greedy"), "do not have the same problems"),
     ):

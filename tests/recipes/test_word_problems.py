@@ -241,6 +241,15 @@ def test_held_out_and_test_questions_are_not_taught(tmp_path: Path) -> None:
         assert bool(of_row) != bool(searched) == is_held_out(row["id"])
     assert sum(problem.source.startswith("template") for problem in corpus.taught) == 20
     assert build_corpus(tmp_path, Mixture(templates=20, searched_templates=5), seed=0) == corpus
+    wanted = Mixture(templates=300, searched_templates=300)
+    taught, searched = (
+        {each if isinstance(each, str) else each.question for each in found}
+        for found in (
+            build_corpus(tmp_path, wanted, seed=1).taught,
+            [row["question"] for row in build_corpus(tmp_path, wanted, seed=0).searched],
+        )
+    )
+    assert len(taught & searched) < 20, "another stage teaches other questions than those that are searched"
 
 
 @pytest.mark.skipif(not SETS.is_dir(), reason="the training sets are not beside this checkout")

@@ -129,6 +129,11 @@ def test_what_is_not_given_has_its_default_also_inside_of_what_is() -> None:
             "problems: {data: [{name: 'hf:openai/gsm8k:main', label: m}]}\nrounds: [{mode: terminal}]",
             "problems.data[0].name must be with a split other than test",
         ),
+        (
+            "problems: {data: [{name: 'hf:a/b@train+test[:9]', label: m}]}\nrounds: [{mode: terminal}]",
+            "problems.data[0].name must be with a split other than test",
+        ),
+        (SMALL + "? [a]\n: 1", "the job is not YAML: a name must be plain text"),
     ],
 )
 def test_an_error_names_the_field_and_what_is_allowed(text: str, sentence: str) -> None:

@@ -48,6 +48,16 @@ def test_the_smallest_budget_holds(fields: dict[str, Any], tokens: int) -> None:
     assert read(**fields).config == replace(SERVED, max_generated_tokens=tokens)
 
 
+def test_null_asks_for_nothing() -> None:
+    request = read(treestar=None, stream_options={"include_usage": None})
+    assert (request.config, request.include_usage) == (SERVED, False)
+
+
+def test_a_warm_up_is_a_wave_too() -> None:
+    with pytest.raises(RequestError, match="warmup is 10,000,000, more than 4,096 at the same time"):
+        read(treestar={"strategy": "deepconf", "warmup": 10_000_000, "samples": 10_000_000})
+
+
 def test_a_server_without_budgets_takes_those_of_the_request() -> None:
     assert read(MCTSConfig(), max_tokens=50, treestar={"max_wall_seconds": 2}).config == MCTSConfig(
         max_generated_tokens=50, max_wall_seconds=2

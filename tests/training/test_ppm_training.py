@@ -198,6 +198,14 @@ def test_muon_trains_the_layers_matrices_and_adamw_the_rest(policy: str) -> None
     assert all(not torch.equal(weight, before[name]) for name, weight in model.named_parameters())
 
 
+def test_muon_alone_where_only_matrices_are_trained(policy: str) -> None:
+    """As with LoRA, whose factors are matrices of the layers."""
+    model = ppm_from_policy(policy).model
+    for name, weight in model.named_parameters():
+        weight.requires_grad_(name.endswith("proj.weight"))
+    assert [type(part).__name__ for part in MuonWithAdamW(model, 0.02).parts] == ["Muon"]
+
+
 class Killed(Exception):
     pass
 

@@ -106,6 +106,7 @@ def test_every_question_is_stored_once_with_what_became_of_it(tmp_path: Path) ->
     assert found == Collected(4, {"kept": 2, "wrong": 0, "unanswered": 1, "no_gold": 1}, {2: 1, 3: 1})
     assert str(found) == "2 of 4 trajectories kept (1 unanswered, 1 no gold)"
     assert [len(state.steps) for state in read_trajectories(tmp_path / "t")] == [2, 3]
+    assert [len(state.steps) for state in read_trajectories(tmp_path / "t", [QUESTIONS[1]])] == [3]
 
 
 @pytest.mark.parametrize(

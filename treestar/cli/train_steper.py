@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,6 +20,10 @@ from treestar.retrieval.config import RetrievalConfig
 from treestar.training.distill.config import StepERTrainingConfig
 from treestar.training.run import is_main_process, process_count
 from treestar.types import TreestarError
+
+if TYPE_CHECKING:
+    from treestar.benchmarks.datasets import ProblemSet
+    from treestar.benchmarks.passages import Passages
 
 __all__ = ["steper"]
 
@@ -89,18 +93,21 @@ def steper(
         StepERTrainingConfig, "treestar train steper", options | lora_and_arguments(training_arguments)
     )
     folder = trajectories or out.with_name(f"{out.name}-trajectories")
+    from treestar.benchmarks.datasets import load_problems
+    from treestar.benchmarks.passages import passages_for
     from treestar.training.distill.collect import read_trajectories
     from treestar.training.distill.plots import draw_sigmas
     from treestar.training.distill.train import train_steper
 
     def work(display: TrainingDisplay) -> dict[str, Any]:
+        questions = passages_for([load_problems(name, data_dir, limit) for name in datasets], retrieval)
         display.say(
-            collected(datasets, data_dir, limit, teacher, retrieval, folder, min_f1, teacher_steps, concurrency)
+            collected(datasets, questions, teacher, retrieval, folder, min_f1, teacher_steps, concurrency)
             if process_count() == 1
             else already_collected(folder)
         )
         report = train_steper(
-            read_trajectories(folder),
+            read_trajectories(folder, [problem for each in questions[0] for problem in each.problems]),
             base,
             out,
             config,
@@ -120,8 +127,7 @@ def steper(
 
 def collected(
     datasets: list[str],
-    data_dir: Path | None,
-    limit: int | None,
+    questions: tuple[list[ProblemSet], Passages, int],
     teacher: str,
     retrieval: RetrievalConfig,
     folder: Path,
@@ -129,9 +135,8 @@ def collected(
     steps: int,
     concurrency: int,
 ) -> str:
-    """Ask the teacher what is not in `folder` yet; returns the counts as a sentence."""
-    from treestar.benchmarks.datasets import load_problems
-    from treestar.benchmarks.passages import passages_for
+    """Ask the teacher what is not in `folder` yet; returns the counts as a sentence. `questions` are as `passages_for`
+    returns them."""
     from treestar.policy import load_policy
     from treestar.search import Components
     from treestar.storage.files import read_json, write_json, writing
@@ -141,7 +146,7 @@ def collected(
     from treestar.types import Closable, Policy, Problem
     from treestar.verifier.grading.questions import QuestionVerifier
 
-    sets, passages, left_out = passages_for([load_problems(name, data_dir, limit) for name in datasets], retrieval)
+    sets, passages, left_out = questions
     settings = {"teacher": teacher, "retrieval": asdict(retrieval), "min_f1": min_f1, "steps": steps, "sets": datasets}
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ The files in `presets/` are examples.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -111,7 +112,8 @@ class DataSource:
         kind, _, rest = self.name.partition(":")
         if kind not in ("jsonl", "hf") or not rest:
             raise invalid(self, "name", "jsonl:PATH or hf:NAME[:CONFIG]@SPLIT; the named sets are only for evaluation")
-        if kind == "hf" and rest.partition("@")[2] in ("", "test"):
+        split = rest.partition("@")[2]
+        if kind == "hf" and (not split or re.search(r"\btest\b", split)):
             raise invalid(self, "name", "with a split other than test, as in hf:openai/gsm8k:main@train")
         check_whole(self, "problems", "from_round", "to_round")
 

@@ -66,10 +66,12 @@ def training_problems(
     Their ids are distinct. `metadata["cell"]` is their label in reports.
 
     Raises:
-        TreestarError: a source cannot be loaded, or contains problems of another kind than `kinds`.
+        TreestarError: a source cannot be loaded, contains problems of another kind than `kinds`, or two problems have
+            the same id.
     """
     held_out = {key_of(problem) for problem in measured}
     seen: set[str] = set()
+    ids: set[str] = set()
     by_source: list[tuple[GymSource | DataSource, tuple[Problem, ...]]] = []
     duplicates = evaluated = 0
     sources: list[GymSource | DataSource] = [*wanted.gym, *wanted.data]
@@ -81,6 +83,12 @@ def training_problems(
             duplicates += key in seen
             evaluated += key in held_out
             if key not in seen and key not in held_out:
+                if problem.id in ids:
+                    raise TreestarError(
+                        f"two training problems have the id {problem.id!r}: give the sources different labels, or the "
+                        "lines of a file different ids"
+                    )
+                ids.add(problem.id)
                 kept.append(problem)
             seen.add(key)
         by_source.append((source, tuple(kept)))

@@ -35,10 +35,15 @@ class MuonWithAdamW(torch.optim.Optimizer):
         matrices = [weight for weight in trained if weight.ndim == 2 and id(weight) not in outer]
         inner = {id(weight) for weight in matrices}
         others = [weight for weight in trained if id(weight) not in inner]
-        self.parts: list[torch.optim.Optimizer] = [
-            torch.optim.Muon(matrices, lr=learning_rate, weight_decay=WEIGHT_DECAY, adjust_lr_fn="match_rms_adamw"),
-            torch.optim.AdamW(others, lr=OTHER_RATE * learning_rate, betas=(0.9, 0.95), weight_decay=0.0),
-        ]
+        self.parts: list[torch.optim.Optimizer] = []
+        if matrices:
+            self.parts.append(
+                torch.optim.Muon(matrices, lr=learning_rate, weight_decay=WEIGHT_DECAY, adjust_lr_fn="match_rms_adamw")
+            )
+        if others:  # with LoRA there are none
+            self.parts.append(
+                torch.optim.AdamW(others, lr=OTHER_RATE * learning_rate, betas=(0.9, 0.95), weight_decay=0.0)
+            )
         super().__init__([group for part in self.parts for group in part.param_groups], {})
         # The same objects as in the two optimizers, so that a schedule that changes their rates changes both.
         self.param_groups = [group for part in self.parts for group in part.param_groups]

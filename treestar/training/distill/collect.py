@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -166,11 +166,12 @@ def check_some_kept(found: Collected) -> None:
     raise TreestarError(f"none of the teacher's answers is right: {found}; --min-f1 accepts similar ones")
 
 
-def read_trajectories(folder: Path) -> Iterator[State]:
-    """The kept trajectories in a folder that `collect` wrote. Raises TreestarError."""
+def read_trajectories(folder: Path, problems: Iterable[Problem] | None = None) -> Iterator[State]:
+    """The kept trajectories in a folder that `collect` wrote, of these problems or of all. Raises TreestarError."""
+    wanted = None if problems is None else {(each.id, each.question) for each in problems}
     with Table(folder, TRAJECTORIES) as table:
-        for row in table.rows(["verdict", "trajectory"]):
-            if row["verdict"] == "kept":
+        for row in table.rows(["problem_id", "question", "verdict", "trajectory"]):
+            if row["verdict"] == "kept" and (wanted is None or (row["problem_id"], row["question"]) in wanted):
                 yield state_from_json(row["trajectory"])
 
 
