@@ -2,13 +2,14 @@
 
     treestar models fetch smollm2-135m
     python bench/word_problems.py run DIR --data FOLDER [--policy NAME] [--scorer NAME] [--problems 100] [--tokens 600]
-    python bench/word_problems.py record DIR [--name word_problems]
+    python bench/word_problems.py record DIR [--name word_problems] [--samples OTHER]
 
 FOLDER holds gsm8k_test.jsonl, svamp.jsonl and asdiv.jsonl. `run` is one `treestar bench` in DIR, which continues after
 an interruption; every strategy but greedy may generate the same number of tokens for a problem. The everyday questions
 are those to develop with and, as `everyday_check`, those that were written without knowing what is taught, both in
 recipes/word_problems; of ASDiv the numeric problems are asked that are not in ASDiv-A, whose questions the training set
-has. `record` writes bench/results/NAME.json.
+has. `record` writes bench/results/NAME.json; with `--samples`, a run of `weighted_vote` over the same questions with as
+many tokens, also the searches minus majority, best of n and weighted vote.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import itertools
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -34,6 +36,7 @@ RECIPE = ROOT / "recipes" / "word_problems"
 EVERYDAY = ("everyday", "everyday_check")
 FILES = {"svamp": "svamp.jsonl", "asdiv": "asdiv.jsonl", "gsm8k": "gsm8k_test.jsonl"}
 MAX_DEPTH, MAX_STEP_TOKENS = 12, 96
+FROM_SAMPLES = ("majority", "best_of_n", "weighted_vote")
 METRICS = ("acc,", "pass@", "consensus@", "ece,", "confidence,", "best_of@", "weighted_vote@")
 """The beginnings of the metrics that are recorded."""
 
@@ -112,6 +115,36 @@ def searches_of_all_sets(folder: Path) -> dict[str, Any]:
     return found
 
 
+def minus_samples(folder: Path, other: Path) -> dict[str, Any]:
+    """Every search minus what is made of independent samples, over the problems of all sets."""
+    sampled = {task.partition(", ")[0]: rows for task, rows in metrics_by_task(other, FROM_SAMPLES).items()}
+    pairs: dict[str, list[tuple[dict[str, float], dict[str, float]]]] = {}
+    for task, rows in metrics_by_task(folder).items():
+        name, _, strategy = task.partition(", ")
+        if strategy != "greedy":
+            pairs.setdefault(strategy, []).extend((row, sampled[name][problem]) for problem, row in rows.items())
+    return {strategy: {label: compared(of, f"acc,{label}") for label in FROM_SAMPLES} for strategy, of in pairs.items()}
+
+
+def compared(pairs: list[tuple[dict[str, float], dict[str, float]]], metric: str) -> dict[str, Any]:
+    searched, sampled = [one["acc,none"] for one, _ in pairs], [other[metric] for _, other in pairs]
+    tokens = sum(other["generated_tokens,none"] for _, other in pairs) / len(pairs)
+    return {
+        "accuracy": sum(sampled) / len(pairs),
+        "generated_tokens": tokens,
+        "search minus it": paired_difference(searched, sampled),
+    }
+
+
+def metrics_by_task(
+    folder: Path, strategies: tuple[str, ...] = ()
+) -> dict[str, dict[tuple[int, int], dict[str, float]]]:
+    """The metrics of every problem, by set and strategy; of samples also those of other `strategies`."""
+    config, _ = read_config(folder / "bench")
+    values, _ = read_values(folder / "bench" / SAMPLES, replace(config, strategies=strategies or config.strategies))
+    return {task.rpartition("/sets/")[2].replace(".jsonl/", ", ", 1): rows for task, rows in sorted(values.items())}
+
+
 def calibration(confidences: list[float], right: list[bool]) -> dict[str, Any]:
     """The expected calibration error, beside that of confidences that are exactly the chances of being right."""
     draws = Random(0)
@@ -157,6 +190,7 @@ def main() -> None:
     records = parts.add_parser("record")
     records.add_argument("folder", type=Path)
     records.add_argument("--name", default="word_problems")
+    records.add_argument("--samples", type=Path, metavar="OTHER", help="a run of weighted_vote with as many tokens")
     arguments = parser.parse_args()
     if arguments.part == "run":
         run(arguments)
@@ -165,7 +199,11 @@ def main() -> None:
     options = " ".join(f"--{name} {value}" for name, value in settings.items() if value is not None)
     write_record(
         Path(__file__).parent / "results" / f"{arguments.name}.json",
-        {**figures(arguments.folder), "of all sets": searches_of_all_sets(arguments.folder)},
+        {
+            **figures(arguments.folder),
+            "of all sets": searches_of_all_sets(arguments.folder),
+            **({"minus samples": minus_samples(arguments.folder, arguments.samples)} if arguments.samples else {}),
+        },
         settings["seed"],
         command=f"python bench/word_problems.py run DIR --data FOLDER {options}",
     )
