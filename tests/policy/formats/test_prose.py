@@ -210,6 +210,12 @@ def test_programs_are_cut_out_and_their_output_is_not_the_policys() -> None:
     assert last.answer == "14"
 
 
+def test_a_program_within_a_list_is_not_indented() -> None:
+    reply = "1. Add:\n   ```python\n   for x in [3, 4]:\n       print(x)\n   ```\n"
+    step = TIR.parse(State(QUESTION), reply, ended=False)
+    assert (step.text, step.code) == (reply, "for x in [3, 4]:\n    print(x)\n")
+
+
 def test_output_that_the_model_makes_up_is_cut_off() -> None:
     step = TIR.parse(State(QUESTION), "```python\nprint(7)\n```\n```output\n8\n```\nIt is 8.", ended=True)
     assert (step.text, step.code, step.ending) == ("```python\nprint(7)\n```\n", "print(7)\n", "step")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from textwrap import dedent
 
 from treestar.policy.formats.families import BOXED_WITH_PROGRAMS
 from treestar.policy.formats.prose import ProseFormat, step_end
@@ -47,8 +48,9 @@ class TirFormat(ProseFormat):
         return None if found is None else found.end()
 
     def code(self, paragraph: str) -> str:
+        """The first block's code, without the indentation that a block within a list has."""
         found = PYTHON.search(paragraph)
-        return "" if found is None else found[1]
+        return "" if found is None else dedent(found[1])
 
     def inserted(self, problem: Problem, step: Step, execution: Execution) -> str:
         if not step.code:
