@@ -27,7 +27,9 @@ from support.server_kinds import (
 from treestar import GreedyConfig, MajorityConfig, MCTSConfig, Solver
 from treestar.policy import ChatFormat
 from treestar.policy.backends.openai import template_at_the_server
-from treestar.types import Sampling
+from treestar.policy.backends.openai_ways import whole_step
+from treestar.policy.formats import INSTRUCT, CotFormat, StepFormat, ThinkingFormat
+from treestar.types import Problem, Sampling, State
 
 pytestmark = pytest.mark.usefixtures("no_proxy")
 
@@ -197,3 +199,15 @@ class TestNewReplies:
             walk(policy_at(server.url, "Qwen3-8B", step_format=thinking()))
         fields = [body.get("chat_template_kwargs") for body in server.steps()]
         assert fields == [{"enable_thinking": False}, None]
+
+
+@pytest.mark.parametrize(
+    "step_format", [made(template_at_the_server, INSTRUCT) for made in (CotFormat, ThinkingFormat)]
+)
+def test_a_complete_reply_is_read_to_its_end_however_often_it_repeats_itself(step_format: StepFormat) -> None:
+    thought = "<think>\nLet me think.\n\nHmm.\n\nHmm.\n\nHmm.\n\nHmm.\n\nSo 2+3=5.\n</think>\n\n"
+    reply = thought + "The answer is \\boxed{5}."
+    step = whole_step(step_format, State(Problem("2 + 3?")), reply, ended=True)
+    assert (step.text, step.ending, step.answer) == (reply, "answer", "5")
+    cut = whole_step(step_format, State(Problem("2 + 3?")), reply, ended=False)
+    assert (cut.ending, cut.text.count("Hmm.")) == ("endless", 3)

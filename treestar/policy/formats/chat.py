@@ -90,7 +90,7 @@ def writes_prose(state: State) -> bool:
 
 
 def code_in(step: str) -> str:
-    """The code of a step: what is in its blocks of code if it has any, without the indentation of a block within a list,
+    """The code of a step: what is in its blocks of code if it has any, without the indentation that a list gives them,
     else all of it without `<code>` tags."""
     step = CODE_TAG.sub("", step)
     blocks = BLOCK.findall(step)
