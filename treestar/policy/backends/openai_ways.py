@@ -21,10 +21,10 @@ from treestar.policy.backends.openai_answers import (
 )
 from treestar.policy.backends.openai_dialect import CONTINUE_REPLY, Dialect
 from treestar.policy.backends.prompt_tokens import encode, first_tokens, prompt_tokens
-from treestar.policy.formats import Message, StepFormat, missing_bos, repeats_paragraphs
+from treestar.policy.formats import CodeFormat, Message, StepFormat, missing_bos, repeats_paragraphs
 from treestar.types import Execution, Sampling, State, Step
 
-__all__ = ["GO_ON", "Asking", "Completions", "Continuing", "PlainText", "Way", "WayName", "WholeSolutions"]
+__all__ = ["GO_ON", "Asking", "Completions", "Continuing", "PlainText", "Way", "WayName", "WholeSolutions", "thinks"]
 
 WayName = Literal["completions", "continuing", "asking", "whole"]
 
@@ -287,7 +287,8 @@ class WholeSolutions(Way):
         return []
 
     def limit(self, sampling: Sampling) -> int:
-        steps = SOLUTION_STEPS.get(self.format.name, OTHER_SOLUTION_STEPS)
+        name = "thinking" if thinks(self.format, self.dialect) else self.format.name
+        steps = SOLUTION_STEPS.get(name, OTHER_SOLUTION_STEPS)
         return max(int(sampling.max_tokens * steps * self.share), sampling.max_tokens)
 
     def shortens(self, refused: int, sampling: Sampling) -> bool:
@@ -301,6 +302,13 @@ class WholeSolutions(Way):
     def step(self, state: State, generated: Generated) -> Step:
         step = whole_step(self.format, state, generated.text, generated.ended)
         return measured(step, generated)
+
+
+def thinks(step_format: StepFormat, dialect: Dialect) -> bool:
+    """Whether replies begin with a thought. Before programs it is not a part of the format, but the model's way."""
+    if isinstance(step_format, CodeFormat):
+        return step_format.family.format == "thinking" and not dialect.thinking_off
+    return step_format.name == "thinking"
 
 
 def measured(step: Step, generated: Generated) -> Step:
