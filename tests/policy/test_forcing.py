@@ -197,6 +197,23 @@ def test_a_thought_leaves_a_tenth_of_the_context_to_the_answer() -> None:
 pieces = st.lists(st.sampled_from(["ab", "c\n\n", "</think>", "d" * 9, "Wait"]), min_size=1, max_size=12)
 
 
+def test_the_answer_to_a_question_that_was_put_in_follows_the_whole_prompt() -> None:
+    form = format_of(TOKENIZER)
+    step = Step("loop\n", ending="endless", token_ids=tuple(ids_of("loop\n")))
+    state = State(PROBLEM, (step,), (Execution(),))
+    prompt = prompt_tokens(TOKENIZER, form, state)
+    asked: list[list[int]] = []
+
+    async def generate(ids: list[int], limit: int, stops: tuple[str, ...], part: int) -> Generated:
+        asked.append(ids)
+        return Generated("", True, 2, 0.0, tuple(ids_of("2}")))
+
+    forcing = forcing_for(ThinkingBudget(max_tokens=2), TOKENIZER, form, CONTEXT, "scripted")
+    made, is_forced = asyncio.run(forced_step(generate, forcing, TOKENIZER, form, state, prompt, 50))
+    assert asked == [prompt]
+    assert (made.text, is_forced) == ("2}", False)
+
+
 @settings(deadline=None, max_examples=60)
 @given(pieces, st.integers(0, 40), st.integers(0, 40), st.integers(0, 3), st.integers(1, 20))
 def test_a_thought_is_never_longer_than_its_budget(

@@ -102,6 +102,12 @@ class TestAnswers:
         without = {"choices": [plain | {"logprobs": None}], "usage": usage}
         assert read_completion(without) == replace(expected, log_probability=0.0)
 
+    @pytest.mark.parametrize("reason", ["content_filter", "tool_calls", "function_call"])
+    def test_a_reply_that_something_else_cut_off_is_cut_off(self, reason: str) -> None:
+        choice = {"message": {"role": "assistant"}, "finish_reason": reason}
+        answer = read_completion({"choices": [choice], "usage": {"prompt_tokens": 5, "completion_tokens": 0}})
+        assert answer == Completion("", False, 5, 0, 0.0)
+
     @given(
         st.recursive(
             st.none() | st.booleans() | st.integers() | st.text(),

@@ -27,7 +27,9 @@ from support.server_kinds import (
 from treestar import GreedyConfig, MajorityConfig, MCTSConfig, Solver
 from treestar.policy import ChatFormat
 from treestar.policy.backends.openai import template_at_the_server
-from treestar.types import Sampling
+from treestar.policy.backends.openai_ways import whole_step
+from treestar.policy.formats import INSTRUCT, CodeFormat, CotFormat, StepFormat, ThinkingFormat, family_named
+from treestar.types import Problem, Sampling, State
 
 pytestmark = pytest.mark.usefixtures("no_proxy")
 
@@ -197,3 +199,26 @@ class TestNewReplies:
             walk(policy_at(server.url, "Qwen3-8B", step_format=thinking()))
         fields = [body.get("chat_template_kwargs") for body in server.steps()]
         assert fields == [{"enable_thinking": False}, None]
+
+
+@pytest.mark.parametrize(
+    "step_format", [made(template_at_the_server, INSTRUCT) for made in (CotFormat, ThinkingFormat)]
+)
+def test_a_complete_reply_is_read_to_its_end_however_often_it_repeats_itself(step_format: StepFormat) -> None:
+    thought = "<think>\nLet me think.\n\nHmm.\n\nHmm.\n\nHmm.\n\nHmm.\n\nSo 2+3=5.\n</think>\n\n"
+    reply = thought + "The answer is \\boxed{5}."
+    step = whole_step(step_format, State(Problem("2 + 3?")), reply, ended=True)
+    assert (step.text, step.ending, step.answer) == (reply, "answer", "5")
+    cut = whole_step(step_format, State(Problem("2 + 3?")), reply, ended=False)
+    assert (cut.ending, cut.text.count("Hmm.")) == ("endless", 3)
+
+
+@pytest.mark.parametrize(("thinking_off", "way", "steps"), [(False, "whole", 32), (True, "continuing", 1)])
+def test_a_program_after_a_thought_is_not_continued(thinking_off: bool, way: str, steps: int) -> None:
+    code = CodeFormat(template_at_the_server, family_named("qwen3"))
+    with InstructServer("```python\nprint(14)\n```", continues=True, stops="named") as server:
+        policy = policy_for(server, code)
+        policy.dialect.thinking_off = thinking_off
+        walk(policy)
+    assert policy.way is not None
+    assert (policy.way.name, policy.way.limit(GREEDY)) == (way, steps * GREEDY.max_tokens)

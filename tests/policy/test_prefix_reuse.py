@@ -13,6 +13,7 @@ from support.tiny_model import tiny_model
 
 from treestar.policy import RStarFormat, TransformersPolicy, load_policy
 from treestar.policy.backends.prefix_cache import BLOCK, PrefixCache, read, window_of
+from treestar.policy.backends.transformers import context_length
 from treestar.types import Execution, Problem, Proposal, Sampling, State, Step
 
 LAYERS, HEADS, WIDTH = 2, 2, 4
@@ -55,6 +56,29 @@ def test_the_least_recently_used_block_gives_way() -> None:
     assert cache.match([*first, 0])
     cache.store(third, marked(third))
     assert [len(cache.match([*tokens, 0])) for tokens in (first, second, third)] == [1, 0, 1]
+
+
+def test_blocks_that_could_not_be_stored_are_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = PrefixCache(4 * BLOCK_BYTES)
+    first, second = ([number] * BLOCK for number in range(2))
+    cache.store(first, marked(first))
+
+    class Full:
+        def __setitem__(self, places: object, blocks: object) -> None:
+            raise torch.OutOfMemoryError("scripted")
+
+    monkeypatch.setattr(cache, "blocks", Full())
+    with pytest.raises(torch.OutOfMemoryError):
+        cache.store(second, marked(second))
+    assert cache.match([*second, 0]) == []
+
+
+def test_context_and_window_of_a_model_that_also_sees_images() -> None:
+    from transformers import Gemma3Config
+
+    config = Gemma3Config(text_config={"max_position_embeddings": 4096, "sliding_window": 64})
+    assert context_length(config, None) == 4096
+    assert window_of(config) == 64
 
 
 def model_forward(model: Any) -> Any:

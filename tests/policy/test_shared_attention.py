@@ -9,7 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from treestar.policy.backends.shared_attention import SharedPrompts, attention
+from treestar.policy.backends.shared_attention import SharedPrompts, attention, share_prompts
+from treestar.types import TreestarError
 
 WIDTH = 8
 
@@ -63,3 +64,16 @@ def test_a_prompt_read_once_is_a_prompt_read_by_every_row(
                 logits = softcap * torch.tanh(logits / softcap)
             expected = logits.softmax(-1) @ own_values[head // shared_heads]
             assert found[row, 0, head].tolist() == pytest.approx(expected[0].tolist(), abs=1e-4)
+
+
+def test_models_whose_attention_would_be_computed_wrongly_are_refused() -> None:
+    from transformers import GptOssConfig, GptOssForCausalLM, Lfm2Config, Lfm2ForCausalLM
+
+    sizes = {"vocab_size": 32, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 1}
+    experts = {"head_dim": 8, "num_local_experts": 2, "num_experts_per_tok": 1, "pad_token_id": 0}
+    with pytest.raises(TreestarError, match=r"GptOssForCausalLM has attention sinks.*; use vllm:tiny"):
+        share_prompts(GptOssForCausalLM(GptOssConfig(**sizes, **heads, **experts)), "tiny")
+    layers = {"layer_types": ["conv", "full_attention"], "pad_token_id": 0}
+    with pytest.raises(TreestarError, match=r"Lfm2ForCausalLM has layers of conv.*; use vllm:tiny"):
+        share_prompts(Lfm2ForCausalLM(Lfm2Config(**sizes, **heads, **layers)), "tiny")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from treestar.policy.backends.prefix_cache import PrefixCache, read, window_of
+from treestar.policy.models import text_config
 from treestar.ppm.batching import BatchedScorer
 from treestar.ppm.encoding import encode, fitting_part
 from treestar.ppm.model import PPM
@@ -31,7 +32,7 @@ class TransformersScorer(BatchedScorer[list[int]]):
         super().__init__(name, max_batch)
         self.prefixes = PrefixCache(prefix_cache_bytes)
         self.ppm = ppm
-        config = ppm.model.config
+        config = text_config(ppm.model.config)
         self.context: int = getattr(config, "max_position_embeddings", None) or ppm.tokenizer.model_max_length
 
     def row_of(self, state: State) -> list[int]:

@@ -60,6 +60,7 @@ def test_a_box_that_is_empty_or_followed_by_more_ends_nothing(text: str) -> None
         ("<code>\nx = 3\n</code><end_of_step>", "x = 3"),
         ("Add:\n```python\nx = 3\n```\nThen double:\n```python\ny = 2 * x\n```\n<end_of_code>", "x = 3\ny = 2 * x"),
         ("````python\nx = '```'\n````<end_of_step>", "x = '```'"),
+        ("- Add:\n  ```python\n  if True:\n      x = 3\n  ```\n<end_of_step>", "if True:\n    x = 3"),
         ("# Step 1\nx = 3\n<end_of_step>", "# Step 1\nx = 3"),
     ],
 )

@@ -72,6 +72,24 @@ def test_the_format_decides_whether_a_model_thinks_that_can_do_both() -> None:
     assert plain == thinking + "<think>\n\n</think>\n\n"
 
 
+DEEPSEEK = (
+    "{% for m in messages %}{% if m.role == 'user' %}<｜User｜>{{ m.content }}{% else %}<｜Assistant｜>"
+    "{% set content = m.content.split('</think>')[-1] %}{{ content }}{% endif %}{% endfor %}"
+)
+
+
+@pytest.mark.parametrize(
+    ("ending", "family", "written"),
+    [
+        ("{% if add_generation_prompt %}{{ '<｜Assistant｜>' }}{% endif %}", "deepseek-r1", "thinking"),
+        ("{{ '<｜Assistant｜>' }}{% if not thinking %}{{ '</think>' }}{% endif %}", "deepseek", "cot"),
+    ],
+)
+def test_a_deepseek_model_thinks_whose_template_only_drops_thoughts(ending: str, family: str, written: str) -> None:
+    found = family_of(DEEPSEEK + ending)
+    assert (found.name, found.format) == (family, written)
+
+
 def test_llama_is_asked_as_search_and_learn_asks_it_and_others_for_a_box() -> None:
     assert family_of(template("llama3_1")).instruction == STEPS
     assert family_of(template("llama3_1")).role == "system"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from treestar.policy.formats import INSTRUCT, CotFormat, Message, StepFormat, ThinkingFormat, TirFormat, plain_template
-from treestar.policy.formats.step_format import reply_parts
+from treestar.policy.formats.step_format import reply_parts, trajectory_text
 from treestar.types import Execution, Problem, State, Step
 
 QUESTION = Problem("What is 3 + 4, doubled?")
@@ -185,15 +185,57 @@ def test_what_is_not_repeated_three_times_goes_on(text: str) -> None:
     assert COT.at_the_limit(State(QUESTION), cut_off(text)).ending == "step"
 
 
-def test_a_thought_is_not_asked_for_an_answer() -> None:
-    for loop in (LOOPS[0], "The answer is \\boxed{14}. " * 9):
-        assert THINKING.at_the_limit(State(QUESTION), cut_off("<think>" + loop)).ending == "truncated"
-    assert THINKING.at_the_limit(State(QUESTION), cut_off("<think>7</think>" + LOOPS[0])).ending == "endless"
+@pytest.mark.parametrize(
+    ("begun", "end"),
+    [
+        ("<think>", "\n</think>"),
+        ("<think>7</think>", ""),
+        ("<|channel|>analysis<|message|>", "<|end|><|start|>assistant<|channel|>final<|message|>"),
+        ("<|channel>thought\n", "<channel|>"),
+    ],
+)
+def test_a_thought_that_would_not_end_is_ended_before_the_model_is_asked(begun: str, end: str) -> None:
+    loop = begun + ("The answer is \\boxed{7}. " * 9 if end else LOOPS[0])
+    step = THINKING.at_the_limit(State(QUESTION), cut_off(loop))
+    assert (step.text, step.ending) == (loop, "endless")
+    state = State(QUESTION, (step,), (Execution(),))
+    assert THINKING.reply(state) == loop + end + "\n\nThe final answer is \\boxed{"
+    assert "".join(piece.text for piece in THINKING.pieces(state)) == THINKING.prompt(state)
+    last = THINKING.parse(state, "14}.", ended=True)
+    assert (last.ending, last.answer) == ("answer", "14")
+    assert [own for _, own in reply_parts(THINKING, State(QUESTION, (step, last), (Execution(), Execution())))] == [
+        True,
+        False,
+        True,
+    ]
+
+
+def test_a_thought_of_equal_paragraphs_is_ended_and_the_model_asked() -> None:
+    steps = steps_of(ThinkingFormat(lambda messages: template(messages) + "<think>\n", INSTRUCT), "Hmm.\n\n" * 9)
+    assert [step.ending for step in steps] == ["step", "step", "endless"]
 
 
 @pytest.mark.parametrize("text", ["So:\n```python\nx = 1\nprint(", "So \\[ x + ", "  "])
 def test_code_and_formulas_that_the_limit_cuts_off_are_truncated(text: str) -> None:
     assert TIR.at_the_limit(State(QUESTION), cut_off(text)).ending == "truncated"
+
+
+def test_a_long_program_is_not_cut_at_a_blank_line() -> None:
+    text = "First:\n```python\nx = 3 + 4\n\nprint("
+    step = TIR.parse(State(QUESTION), text, ended=False)
+    assert (step.text, step.ending) == (text, "truncated")
+    assert TIR.recommended.max_step_tokens == 2048
+
+
+@pytest.mark.parametrize("length", [2000, 2001, 60_000])
+def test_of_a_long_output_the_policy_is_shown_the_beginning_and_the_end(length: int) -> None:
+    output = "a" * (length // 2) + "z" * (length - length // 2)
+    block, code = Step("```python\nf()\n```\n", code="f()\n"), Step("f()", code="f()", ending="code")
+    state = State(QUESTION, (block,), (Execution(output + "\n"),))
+    for shown in (TIR.reply(state), trajectory_text(State(QUESTION, (code,), (Execution(output + "\n"),)))):
+        assert (output in shown) == (length == 2000)
+        assert ("a" * 1000 + "\n... (output truncated) ...\n" + "z" * 1000 in shown) == (length > 2000)
+    assert "".join(piece.text for piece in TIR.pieces(state)) == TIR.prompt(state)
 
 
 def test_programs_are_cut_out_and_their_output_is_not_the_policys() -> None:
@@ -208,6 +250,12 @@ def test_programs_are_cut_out_and_their_output_is_not_the_policys() -> None:
     assert "".join(TIR.written(step) for step in state.steps) == reply[: reply.index("It is")]
     last = TIR.parse(state, "It is \\boxed{14}.", ended=True)
     assert last.answer == "14"
+
+
+def test_a_program_within_a_list_is_not_indented() -> None:
+    reply = "1. Add:\n   ```python\n   for x in [3, 4]:\n       print(x)\n   ```\n"
+    step = TIR.parse(State(QUESTION), reply, ended=False)
+    assert (step.text, step.code) == (reply, "for x in [3, 4]:\n    print(x)\n")
 
 
 def test_output_that_the_model_makes_up_is_cut_off() -> None:

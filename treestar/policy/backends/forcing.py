@@ -118,7 +118,8 @@ async def forced_step(
     """
     if len(prompt) >= forcing.context:
         raise ContextOverflow(f"{len(prompt)} tokens of prompt fill the context of {forcing.context:g}")
-    reply = [token for step in state.steps for token in step.token_ids or encode(tokenizer, step.text)]
+    _, *pieces = step_format.pieces(state)
+    reply = [token for piece in pieces for token in piece.token_ids or encode(tokenizer, piece.text)]
     asked, first = list(prompt[: len(prompt) - len(reply)]), len(reply)
     waits = sum(step.text.endswith(forcing.budget.wait) for step in state.steps)
     tokens, log_probability, part = 0, 0.0, 0

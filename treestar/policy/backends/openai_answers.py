@@ -25,7 +25,8 @@ CUT_TAGS = {tag: (tag[: place + 1], tag[place + 1 :]) for place, tag in enumerat
 FINISHED = ("stop", "eos", "eos_token", "stop_sequence")
 """How servers say that the model ended its text, or that a stop string did (TGI has words of its own)."""
 
-LIMITED = ("length", "content_filter")
+LIMITED = ("length", "content_filter", "tool_calls", "function_call")
+"""How they say that something else cut it off: it would be cut off again."""
 
 THOUGHT, END_OF_THOUGHT = "<think>", "</think>"
 
@@ -64,7 +65,7 @@ def read_completion(answer: Any) -> Completion:
     try:
         choice, usage = answer["choices"][0], answer["usage"]
         message = choice.get("message") or {}
-        text = message["content"] or "" if "message" in choice else choice["text"]
+        text = message.get("content") or "" if "message" in choice else choice["text"]
         thought = message.get("reasoning") or message.get("reasoning_content") or ""
         reason, stop = choice["finish_reason"], choice.get("stop_reason", choice.get("matched_stop"))
         completion = Completion(

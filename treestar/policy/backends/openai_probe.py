@@ -21,6 +21,7 @@ from treestar.policy.backends.openai_ways import (
     Way,
     WayName,
     WholeSolutions,
+    thinks,
 )
 from treestar.policy.backends.prompt_tokens import encode
 from treestar.policy.backends.remote_server import Refusal
@@ -81,7 +82,7 @@ async def choose_way(step_format: StepFormat, dialect: Dialect, tokenizer: Any, 
         completions = await probe_completions(step_format, dialect, tokenizer, ask)
         if completions is not None:
             return completions
-    if step_format.name == "thinking":
+    if thinks(step_format, dialect):
         return WholeSolutions(step_format, dialect, f"{KEEPS_NO_THOUGHTS}, {AS_WHOLE}")
     return await probe_chat(step_format, dialect, url, ask)
 

@@ -21,17 +21,17 @@ from treestar.policy.backends.openai_answers import (
 )
 from treestar.policy.backends.openai_dialect import CONTINUE_REPLY, Dialect
 from treestar.policy.backends.prompt_tokens import encode, first_tokens, prompt_tokens
-from treestar.policy.formats import Message, StepFormat, missing_bos
+from treestar.policy.formats import CodeFormat, Message, StepFormat, missing_bos, repeats_paragraphs
 from treestar.types import Execution, Sampling, State, Step
 
-__all__ = ["GO_ON", "Asking", "Completions", "Continuing", "PlainText", "Way", "WayName", "WholeSolutions"]
+__all__ = ["GO_ON", "Asking", "Completions", "Continuing", "PlainText", "Way", "WayName", "WholeSolutions", "thinks"]
 
 WayName = Literal["completions", "continuing", "asking", "whole"]
 
 GO_ON = "Go on exactly where you stopped: write what comes next, up to and with its tag, and nothing else."
 GO_ON_TO_THE_END = "Go on exactly where you stopped, to the end of the solution."
 
-SOLUTION_STEPS = {"thinking": 32}
+SOLUTION_STEPS = {"thinking": 32, "tir": 4}
 """How many times as long as a step a whole solution may be, where it is not OTHER_SOLUTION_STEPS."""
 OTHER_SOLUTION_STEPS = 8
 
@@ -287,7 +287,8 @@ class WholeSolutions(Way):
         return []
 
     def limit(self, sampling: Sampling) -> int:
-        steps = SOLUTION_STEPS.get(self.format.name, OTHER_SOLUTION_STEPS)
+        name = "thinking" if thinks(self.format, self.dialect) else self.format.name
+        steps = SOLUTION_STEPS.get(name, OTHER_SOLUTION_STEPS)
         return max(int(sampling.max_tokens * steps * self.share), sampling.max_tokens)
 
     def shortens(self, refused: int, sampling: Sampling) -> bool:
@@ -303,6 +304,13 @@ class WholeSolutions(Way):
         return measured(step, generated)
 
 
+def thinks(step_format: StepFormat, dialect: Dialect) -> bool:
+    """Whether replies begin with a thought. Before programs it is not a part of the format, but the model's way."""
+    if isinstance(step_format, CodeFormat):
+        return step_format.family.format == "thinking" and not dialect.thinking_off
+    return step_format.name == "thinking"
+
+
 def measured(step: Step, generated: Generated) -> Step:
     """`step` with what the server says of its tokens."""
     return replace(
@@ -315,11 +323,14 @@ def measured(step: Step, generated: Generated) -> Step:
 
 
 def whole_step(step_format: StepFormat, state: State, text: str, ended: bool) -> Step:
-    """The steps in `text` as one step, up to the first with code to run, the answer, or the limit that cut it off."""
+    """The steps in `text` as one step, up to the first with code to run, the answer, or the limit that cut it off. Text
+    that has `ended` did not go on for ever, however often it repeats itself, so it is read to its end."""
     begun, along = "", state
     while True:
         step = step_format.parse(along, text[len(begun) :], ended)
         begun += step.text
+        if ended and not step.code and text[len(begun) :].strip() and repeats_paragraphs(along, step.text):
+            step = replace(step, ending="step", answer=None)
         if step.code or step.ending != "step" or not step.text:
             return replace(step, text=begun)
         along = replace(along, steps=(*along.steps, step), executions=(*along.executions, Execution()))

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
+from treestar.policy.models import text_config
+
 if TYPE_CHECKING:
     import torch
 
@@ -82,7 +84,11 @@ class PrefixCache:
             places.append(self.places[digest])
         if fresh:
             blocks = keys_values[:, :, :, : count * BLOCK].reshape(layers, two, heads, count, BLOCK, dimension)
-            self.blocks[places] = blocks[:, :, :, fresh].permute(3, 0, 1, 2, 4, 5)
+            try:
+                self.blocks[places] = blocks[:, :, :, fresh].permute(3, 0, 1, 2, 4, 5)
+            except Exception:
+                self.clear()  # out of memory: what the new places hold is not what they are said to hold
+                raise
 
     def gather(self, matches: Sequence[Sequence[int]]) -> torch.Tensor:
         """The blocks of several matches, shape (layers, 2, rows, heads, tokens of the longest, head dimension); the
@@ -176,6 +182,7 @@ def batches_of(rows: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int
 
 def window_of(config: Any) -> int | None:
     """How many tokens back the layers with the shortest view see; None if all see everything."""
+    config = text_config(config)
     found = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size")]
     return min([each for each in found if each is not None], default=None)
 

@@ -38,6 +38,9 @@ FIRST_PAUSE = 0.5
 """Seconds before the second attempt; each further pause is twice as long, up to LONGEST_PAUSE."""
 LONGEST_PAUSE = 30.0
 
+SLOWEST = 10
+"""Tokens per second of a server that still works."""
+
 PASSING_STATUS = frozenset({408, 409, 425, 429})
 """Temporary failures besides 5xx."""
 
@@ -52,9 +55,10 @@ class RemoteServerConfig:
     concurrency: int = 128
     """Maximum number of requests at the server at the same time; others wait."""
     timeout_seconds: float = 300.0
-    """A request without a complete answer after this long has failed."""
+    """A request without a complete answer after this long has failed; a request for long answers after the time that
+    they take at 10 tokens per second."""
     patience_seconds: float = 600.0
-    """A request that keeps failing is retried for this long; then the run ends."""
+    """A request that keeps failing is retried until the server has answered none for this long; then the run ends."""
 
     def __post_init__(self) -> None:
         """Raises ValueError naming the field, the value and what is allowed."""
@@ -106,6 +110,8 @@ class RemoteServer:
         self.key = key_from_environment()
         self.failures: Counter[str] = Counter()
         """Failed attempts, by kind."""
+        self.answered = 0.0
+        """When the server last gave an answer (`time.monotonic`)."""
         self.loop: asyncio.AbstractEventLoop | None = None
         """The event loop to which the connections and the semaphore belong."""
         self.connect()
@@ -135,7 +141,7 @@ class RemoteServer:
 
         Raises:
             Refusal: the server refuses the request for good.
-            TreestarError: the server kept failing for `patience_seconds`.
+            TreestarError: the request kept failing, and the server has answered no other for `patience_seconds`.
         """
         loop = asyncio.get_running_loop()
         if loop is not self.loop:
@@ -146,24 +152,29 @@ class RemoteServer:
             tries, failing_since = 0, 0.0
             while True:
                 try:
-                    return await self.post_once(path, body, read)
+                    answer = await self.post_once(path, body, read)
                 except Failure as failure:
                     self.failures[failure.kind] += 1
                     tries += 1
                     failing_since = failing_since or time.monotonic()
-                    seconds = time.monotonic() - failing_since
+                    now = time.monotonic()
                     pause = max(backoff(tries), failure.retry_after)
-                    if seconds + pause > self.config.patience_seconds:
-                        raise self.lost(tries, seconds, failure) from None
+                    if now - max(failing_since, self.answered) + pause > self.config.patience_seconds:
+                        raise self.lost(tries, now - failing_since, failure) from None
+                else:
+                    self.answered = time.monotonic()
+                    return answer
                 await asyncio.sleep(pause)
 
     async def post_once(self, path: str, body: dict[str, Any], read: Callable[[Any], AnswerT]) -> AnswerT:
         """Send a request once. Raises Refusal, or Failure if it may succeed later."""
         from openai import APIConnectionError, APIStatusError
 
+        most = body.get("max_tokens") or body.get("max_completion_tokens") or 0
+        timeout = max(self.config.timeout_seconds, most / SLOWEST)
         try:
             request = self.client.post(path, cast_to=object, body=body)
-            return read(await asyncio.wait_for(request, self.config.timeout_seconds))
+            return read(await asyncio.wait_for(request, timeout))
         except APIStatusError as error:
             status, message = error.status_code, self.clean(message_of(error))
             if (status < 500 and status not in PASSING_STATUS) or status == 501 or FINAL_FAULT.search(message):
@@ -174,7 +185,7 @@ class RemoteServer:
             reason = error.__cause__ or error
             raise Failure("connection failed", self.clean(str(reason) or type(reason).__name__)) from None
         except asyncio.TimeoutError:
-            raise Failure("timeout", f"no complete answer in {self.config.timeout_seconds:g} s") from None
+            raise Failure("timeout", f"no complete answer in {timeout:g} s") from None
         except ValueError as error:  # UnusableAnswer, or not JSON
             raise Failure("unusable answer", self.clean(str(error))) from None
 

@@ -14,11 +14,15 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from treestar.policy.models import text_config
 from treestar.types import TreestarError
 
 __all__ = ["SharedPrompts", "share_prompts"]
 
 IMPLEMENTATION = "treestar_shared_prompts"
+
+LAYERS = ("full_attention", "sliding_attention", "chunked_attention")
+"""Kinds of layers whose keys and values can be shared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,8 @@ def share_prompts(model: Any, name: str) -> None:
     """Have `model` take `shared_prompts`, a `SharedPrompts`, among its arguments; without it, nothing changes.
 
     Raises:
-        TreestarError: the model has its own attention implementation.
+        TreestarError: the model has its own attention implementation, attention sinks (gpt-oss), which would be lost,
+            or layers without attention (LFM2).
     """
     AttentionInterface.register(IMPLEMENTATION, attention)
     AttentionMaskInterface.register(IMPLEMENTATION, sdpa_mask)
@@ -62,6 +67,13 @@ def share_prompts(model: Any, name: str) -> None:
         raise TreestarError(
             f"{name}: {type(model).__name__} has its own attention implementation, which the transformers backend "
             f"cannot batch; use vllm:{name}"
+        )
+    found = "attention sinks" if any(getattr(module, "sinks", None) is not None for module in model.modules()) else ""
+    others = set(getattr(text_config(model.config), "layer_types", None) or ()).difference(LAYERS)
+    found = f"layers of {min(others)}" if others else found
+    if found:
+        raise TreestarError(
+            f"{name}: {type(model).__name__} has {found}, which the transformers backend does not know; use vllm:{name}"
         )
     model.set_attn_implementation(IMPLEMENTATION)
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from treestar.policy.backends.end_tokens import end_tokens
 from treestar.policy.backends.generated import Generation
 from treestar.policy.backends.local import LocalPolicy
 from treestar.policy.formats import StepFormat
+from treestar.policy.models import text_config
 from treestar.policy.models.output_layer import read_positions_at_once
 from treestar.types import Sampling
 
@@ -44,10 +46,8 @@ class TransformersPolicy(LocalPolicy):
         self.model = model.eval()
         share_prompts(model, name)
         read_positions_at_once(model)
-        ends = model.generation_config.eos_token_id
-        padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-        end_tokens = {padding, *([ends] if isinstance(ends, int) else ends or [])}
-        self.generator = Generator(self.model, tokenizer, name, end_tokens, max_batch, prefix_cache_bytes)
+        ends = end_tokens(tokenizer, step_format, model.generation_config)
+        self.generator = Generator(self.model, tokenizer, name, ends, max_batch, prefix_cache_bytes)
 
     def forget(self) -> None:
         """Drop the keys and values of what was read, because the model's weights have changed. Nothing may be in
@@ -68,5 +68,5 @@ class TransformersPolicy(LocalPolicy):
 def context_length(config: Any, tokenizer: Any) -> int:
     """Maximum tokens of prompt and continuation together. A sliding window does not limit it: it limits how far back
     some layers see."""
-    context: int = getattr(config, "max_position_embeddings", None) or tokenizer.model_max_length
+    context: int = getattr(text_config(config), "max_position_embeddings", None) or tokenizer.model_max_length
     return context

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from treestar.policy.backends.end_tokens import end_tokens
 from treestar.policy.backends.generated import Generated, Generation
 from treestar.policy.backends.local import LocalPolicy
 from treestar.policy.backends.sampling import refuse_distinct, request_seed
@@ -29,6 +30,8 @@ class VLLMPolicy(LocalPolicy):
     def __init__(self, engine: VLLMEngine, step_format: StepFormat) -> None:
         super().__init__(engine.tokenizer, step_format, engine.name, engine.context)
         self.engine = engine
+        self.end_tokens = sorted(end_tokens(engine.tokenizer, step_format))
+        """Tokens that end a reply, besides those of the model's generation_config, which the engine knows."""
         self.read_tokens = 0
         """Tokens of prompts that the engine had to read: those that were not in its prefix cache."""
 
@@ -49,6 +52,7 @@ class VLLMPolicy(LocalPolicy):
                 max_tokens=sampling.max_tokens,
                 seed=request_seed(seed, index),
                 stop=list(stop_strings),
+                stop_token_ids=self.end_tokens,
                 include_stop_str_in_output=True,
                 skip_special_tokens=False,
                 logprobs=sampling.confidence_top,

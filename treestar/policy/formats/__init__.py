@@ -7,6 +7,7 @@ from treestar.policy.formats.chunk import CHUNK, END_OF_CHUNK, ChunkFormat
 from treestar.policy.formats.code import CodeFormat
 from treestar.policy.formats.cot import CotFormat
 from treestar.policy.formats.families import FAMILIES, INSTRUCT, Family, family_named
+from treestar.policy.formats.prose import repeats_paragraphs
 from treestar.policy.formats.retrieval import RetrievalFormat
 from treestar.policy.formats.rstar import RStarFormat
 from treestar.policy.formats.step_format import (
@@ -63,6 +64,7 @@ __all__ = [
     "family_named",
     "missing_bos",
     "plain_template",
+    "repeats_paragraphs",
     "reply_parts",
     "step_format_for",
     "step_format_named",

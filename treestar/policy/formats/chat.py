@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from textwrap import dedent
 
 from treestar.policy.formats.prose import step_end
 from treestar.policy.formats.rstar import RStarFormat
@@ -89,10 +90,11 @@ def writes_prose(state: State) -> bool:
 
 
 def code_in(step: str) -> str:
-    """The code of a step: what is in its blocks of code if it has any, else all of it without `<code>` tags."""
+    """The code of a step: what is in its blocks of code if it has any, without the indentation that a list gives them,
+    else all of it without `<code>` tags."""
     step = CODE_TAG.sub("", step)
     blocks = BLOCK.findall(step)
-    return "\n".join(code for _, code in blocks) if blocks else step.strip("\n")
+    return "\n".join(dedent(code) for _, code in blocks) if blocks else step.strip("\n")
 
 
 CODE_TAG = re.compile(r"</?code>[ \t]*\n?", re.IGNORECASE)

@@ -18,6 +18,7 @@ from treestar.policy.formats.step_format import END_OF_STEP, PARAGRAPH, FormatNa
 from treestar.policy.formats.templates import ChatTemplate, plain_template, template_of
 from treestar.policy.formats.thinking import ThinkingFormat
 from treestar.policy.formats.tir import TirFormat
+from treestar.policy.models.text_config import text_config
 from treestar.types import TreestarError
 
 __all__ = ["step_format_for", "step_format_named"]
@@ -102,7 +103,7 @@ def step_format_for(
         name = "rstar" if is_rstar else "chat" if written is None else family.format
     # Templates that can render either way think unless told otherwise.
     options = {"enable_thinking": name == "thinking"} if written and "enable_thinking" in written else {}
-    context = getattr(config, "max_position_embeddings", None)
+    context = getattr(text_config(config), "max_position_embeddings", None)
     return step_format_named(name, template_of(tokenizer, **options), family, separator, context, written is None)
 
 

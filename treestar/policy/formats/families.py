@@ -66,6 +66,10 @@ class Family:
 
 THINKING: Mapping[str, Any] = {"temperature": 0.6, "top_p": 0.95}
 
+BARE_R1 = r"\A(?![\s\S]*\bthinking\b)(?=[\s\S]*\.split\('</think>'\))[\s\S]*<｜Assistant｜>"
+"""DeepSeek-R1-0528: its template leaves the thought's beginning to the model, and only drops earlier thoughts. Those of
+models that can do both have a variable `thinking` (V3.1)."""
+
 FAMILIES = (
     Family(
         name="gpt-oss",
@@ -99,7 +103,7 @@ FAMILIES = (
         format="thinking",
         sampling=THINKING,
         greedy=False,
-        templates=r"<｜Assistant｜>(?:\\n)?<think>",
+        templates=r"<｜Assistant｜>(?:\\n)?<think>|" + BARE_R1,
         names=r"deepseek-r1|r1-distill",
     ),
     Family(

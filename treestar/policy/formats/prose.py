@@ -19,7 +19,7 @@ from treestar.verifier import extract_answer
 from treestar.verifier.grading.extraction import states_answer
 from treestar.verifier.grading.questions import stated_question_answer
 
-__all__ = ["FENCE", "STEP_BY_STEP", "ProseFormat", "is_asked", "step_end"]
+__all__ = ["FENCE", "STEP_BY_STEP", "ProseFormat", "is_asked", "is_in_code", "repeats_paragraphs", "step_end"]
 
 FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})(.*)$", re.MULTILINE)
 """A line that opens or closes a block of code: the fence, and what follows it."""
@@ -103,24 +103,31 @@ class ProseFormat(StepFormat):
         return self.opening(state.problem) + self.reply(state)
 
     def pieces(self, state: State) -> list[Piece]:
-        pieces = [Piece(self.opening(state.problem))]
+        return [Piece(self.opening(state.problem)), *self.reply_pieces(state)]
+
+    def reply_pieces(self, state: State) -> list[Piece]:
+        """The reply in parts: each step, and what is put in after it."""
+        pieces, reply = [], ""
         for step, execution in zip(state.steps, state.executions, strict=True):
             pieces.append(Piece(step.text, step.token_ids))
-            if inserted := self.inserted(state.problem, step, execution):
+            reply += step.text
+            if inserted := self.inserted(state.problem, step, execution, reply):
                 pieces.append(Piece(inserted))
+                reply += inserted
         return pieces
 
-    def inserted(self, problem: Problem, step: Step, execution: Execution) -> str:
-        """What is put into the reply after a step has been executed; by default only the question for the answer."""
+    def inserted(self, problem: Problem, step: Step, execution: Execution, reply: str) -> str:
+        """What is put into the reply after a step has been executed; by default only the question for the answer.
+
+        Args:
+            reply: the reply up to and with the step.
+        """
         if step.ending != "endless":
             return ""
         return ASKED_FOR_PHRASE if problem.kind == "qa" else ASKED_FOR_BOX
 
     def reply(self, state: State) -> str:
-        return "".join(
-            step.text + self.inserted(state.problem, step, execution)
-            for step, execution in zip(state.steps, state.executions, strict=True)
-        )
+        return "".join(piece.text for piece in self.reply_pieces(state))
 
     def written(self, step: Step) -> str:
         return step.text
@@ -195,10 +202,7 @@ class ProseFormat(StepFormat):
 
     def is_over(self, state: State, paragraph: str) -> bool:
         """Whether the reply has ended with `paragraph` although the model would go on."""
-        if self.invents(paragraph):
-            return True
-        texts = [*(step.text.strip() for step in state.steps[-REPEATS * LONGEST_LOOP :]), paragraph.strip()]
-        return any(texts[-REPEATS * length :] == texts[-length:] * REPEATS for length in range(1, LONGEST_LOOP + 1))
+        return self.invents(paragraph) or repeats_paragraphs(state, paragraph)
 
     def invents(self, paragraph: str) -> bool:
         """Whether a model without a chat template goes on with a further problem."""
@@ -219,6 +223,12 @@ class ProseFormat(StepFormat):
 def is_asked(state: State) -> bool:
     """Whether the model has been asked for its answer, after a reply that would not end."""
     return bool(state.steps) and state.steps[-1].ending == "endless"
+
+
+def repeats_paragraphs(state: State, paragraph: str) -> bool:
+    """Whether the reply ends, with `paragraph`, in the same paragraph or the same few three times in a row."""
+    texts = [*(step.text.strip() for step in state.steps[-REPEATS * LONGEST_LOOP :]), paragraph.strip()]
+    return any(texts[-REPEATS * length :] == texts[-length:] * REPEATS for length in range(1, LONGEST_LOOP + 1))
 
 
 def is_loop(text: str) -> bool:
@@ -275,6 +285,19 @@ def only_headings(text: str) -> bool:
 
 def is_open(text: str) -> bool:
     """Whether `text` ends within a block of code or a displayed formula."""
+    prose = outside_code(text)
+    if prose is None:
+        return True
+    return prose.count("$$") % 2 == 1 or any(prose.count(opened) > prose.count(closed) for opened, closed in DISPLAYS)
+
+
+def is_in_code(text: str) -> bool:
+    """Whether `text` ends within a block of code."""
+    return outside_code(text) is None
+
+
+def outside_code(text: str) -> str | None:
+    """`text` without its blocks of code; None if it ends within one."""
     fence = None
     outside: list[str] = []
     last = 0
@@ -285,7 +308,4 @@ def is_open(text: str) -> bool:
         elif match[1].startswith(fence) and not match[2].strip():
             fence = None
         last = match.end()
-    if fence is not None:
-        return True
-    prose = "".join([*outside, text[last:]])
-    return prose.count("$$") % 2 == 1 or any(prose.count(opened) > prose.count(closed) for opened, closed in DISPLAYS)
+    return None if fence is not None else "".join([*outside, text[last:]])

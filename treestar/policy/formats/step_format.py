@@ -31,6 +31,7 @@ __all__ = [
     "code_is_complete",
     "cut_at_ending",
     "reply_parts",
+    "shown_output",
     "trajectory_text",
     "written_text",
 ]
@@ -45,6 +46,9 @@ ENDINGS: dict[str, StepEnding] = {END_OF_STEP: "step", END_OF_CODE: "code", END_
 OPENING = "Let's think step by step and solve the problem with code.<code>\n"
 OUTPUT, END_OF_OUTPUT, ANSWER = "<output>", "<end_of_output>", "<answer>"
 PARAGRAPH = "\n\n"
+
+SHOWN_OUTPUT = 2000
+"""Characters of a program's output that a policy is shown."""
 
 COMMENT = re.compile(r"^[ \t]*#.*[^\W\d_]{2}", re.MULTILINE)
 
@@ -190,11 +194,19 @@ def trajectory_text(state: State) -> str:
     for step, execution in zip(state.steps, state.executions, strict=True):
         parts.append(written_text(step))
         if step.ending == "code":
-            output = execution.output.strip("\n")
-            parts.append(f"\n{OUTPUT}{output}{END_OF_OUTPUT}\n{ANSWER}")
+            parts.append(f"\n{OUTPUT}{shown_output(execution)}{END_OF_OUTPUT}\n{ANSWER}")
         elif step.ending == "step" and step.code:
             parts.append("\n")
     return "".join(parts)
+
+
+def shown_output(execution: Execution) -> str:
+    """What a policy is shown of what its code printed: not the middle of a long output, to spare its context."""
+    output = execution.output.strip("\n")
+    if len(output) <= SHOWN_OUTPUT:
+        return output
+    half = SHOWN_OUTPUT // 2
+    return f"{output[:half]}\n... (output truncated) ...\n{output[-half:]}"
 
 
 def written_text(step: Step) -> str:

@@ -6,13 +6,19 @@ import re
 
 from treestar.policy.formats.prose import ProseFormat
 from treestar.policy.formats.step_format import FormatName
-from treestar.types import Problem, State
+from treestar.types import Execution, Problem, State, Step
 
 __all__ = ["ThinkingFormat", "after_thought"]
 
 THOUGHT_BEGINS = re.compile(r"<think>|<\|channel\|>analysis<\|message\|>|<\|channel>thought")
 THOUGHT_ENDS = re.compile(r"</think>|<\|channel\|>final<\|message\|>|<channel\|>")
 """Of most models, of gpt-oss, and of Gemma 4."""
+
+CHANNEL_ENDS = {
+    "<|channel|>analysis<|message|>": "<|end|><|start|>assistant<|channel|>final<|message|>",
+    "<|channel>thought": "<channel|>",
+}
+"""What is put after a thought that would not end, by what began it, where that is not `<think>`."""
 
 
 class ThinkingFormat(ProseFormat):
@@ -31,8 +37,10 @@ class ThinkingFormat(ProseFormat):
         told = self.told(problem, reply)
         return told is not None and super().has_stated(problem, told)
 
-    def can_be_asked(self, state: State, body: str) -> bool:
-        return self.told(state.problem, self.reply(state) + body) is not None
+    def inserted(self, problem: Problem, step: Step, execution: Execution, reply: str) -> str:
+        """After a thought that would not end its end, then the question for the answer."""
+        asked = super().inserted(problem, step, execution, reply)
+        return thought_end(reply) + asked if asked and self.told(problem, reply) is None else asked
 
     def told(self, problem: Problem, reply: str) -> str | None:
         """What the reply says after its thought; None if that does not end."""
@@ -43,6 +51,13 @@ class ThinkingFormat(ProseFormat):
         reply = self.reply(trajectory)
         ends = list(THOUGHT_ENDS.finditer(reply))
         return bool(ends) and bool(THOUGHT_BEGINS.sub("", reply[: ends[-1].start()]).strip())
+
+
+def thought_end(reply: str) -> str:
+    """What ends the thought that is open in a reply, on a line of its own where it ends with `</think>`."""
+    begun = THOUGHT_BEGINS.search(reply)
+    line_break = "" if reply.endswith("\n") else "\n"
+    return CHANNEL_ENDS.get(begun[0] if begun else "", f"{line_break}</think>")
 
 
 def after_thought(reply: str, begun: bool) -> str | None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from textwrap import dedent
 
 from treestar.policy.formats.families import BOXED_WITH_PROGRAMS
-from treestar.policy.formats.prose import ProseFormat, step_end
-from treestar.policy.formats.step_format import FormatName
+from treestar.policy.formats.prose import ProseFormat, is_in_code, step_end
+from treestar.policy.formats.step_format import FormatName, shown_output
 from treestar.types import Execution, Problem, State, Step
 
 __all__ = ["TirFormat"]
@@ -24,6 +25,7 @@ class TirFormat(ProseFormat):
 
     name: FormatName = "tir"
     shows_errors = True
+    max_step_tokens = 2048
 
     def instruction(self, problem: Problem) -> str:
         return BOXED_WITH_PROGRAMS
@@ -39,6 +41,8 @@ class TirFormat(ProseFormat):
         block, paragraph = self.block_end(text), step_end(text, self.separator)
         if block is not None and (paragraph is None or block <= paragraph):
             return Step(text[:block], code=self.code(text[:block]))
+        if not ended and paragraph is None and is_in_code(text):
+            return Step(text, ending="truncated")  # cut at a blank line, the program would never run
         return super().parse(state, text, ended and not made_up)
 
     def block_end(self, text: str) -> int | None:
@@ -47,11 +51,12 @@ class TirFormat(ProseFormat):
         return None if found is None else found.end()
 
     def code(self, paragraph: str) -> str:
+        """The first block's code, without the indentation that a block within a list has."""
         found = PYTHON.search(paragraph)
-        return "" if found is None else found[1]
+        return "" if found is None else dedent(found[1])
 
-    def inserted(self, problem: Problem, step: Step, execution: Execution) -> str:
+    def inserted(self, problem: Problem, step: Step, execution: Execution, reply: str) -> str:
         if not step.code:
-            return super().inserted(problem, step, execution)
+            return super().inserted(problem, step, execution, reply)
         start = "" if step.text.endswith("\n") else "\n"
-        return f"{start}{OUTPUT_BLOCK}\n{execution.error or execution.output.strip(chr(10))}\n```\n"
+        return f"{start}{OUTPUT_BLOCK}\n{execution.error or shown_output(execution)}\n```\n"

@@ -25,6 +25,7 @@ from treestar.policy.models.loading import (
     problems_path,
     shipped_path,
 )
+from treestar.policy.models.text_config import text_config
 from treestar.policy.models.tokenizer import load_tokenizer, repaired_tokenizer
 
 __all__ = [
@@ -52,4 +53,5 @@ __all__ = [
     "problems_path",
     "repaired_tokenizer",
     "shipped_path",
+    "text_config",
 ]

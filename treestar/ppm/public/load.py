@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from treestar.policy.backends.prefix_cache import PrefixCache
-from treestar.policy.models import Dtype, device_for, dtype_for, loading, ppm_path
+from treestar.policy.models import Dtype, device_for, dtype_for, loading, ppm_path, text_config
 from treestar.ppm.public.aggregate import Aggregate
 from treestar.ppm.public.checkpoint import Checkpoint, read_checkpoint
 from treestar.ppm.public.choose import CONVENTIONS
@@ -70,7 +70,7 @@ def load_public_scorer(
             other = read_checkpoint(path, ppm_path(path))
             check_same_tokens(checkpoint, other)
             readers.append(reader_of(partial(log_probability, other), load_backbone(other, device, dtype)))
-    contexts = [getattr(reader.backbone.config, "max_position_embeddings", None) for reader in readers]
+    contexts = [getattr(text_config(reader.backbone.config), "max_position_embeddings", None) for reader in readers]
     context = min([each for each in contexts if each] or [convention.tokenizer.model_max_length])
     return PublicScorer(convention, readers, context, aggregate, max_batch)
 

@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 from treestar.policy.formats import step_format_named
+from treestar.policy.models import text_config
 from treestar.ppm.encoding import encode
 from treestar.ppm.model import PPM
 from treestar.ppm.pairs import Pair, PairCounts, make_pairs
@@ -129,7 +130,8 @@ class Encoder:
 
     def __init__(self, ppm: PPM) -> None:
         self.ppm = ppm
-        self.context = getattr(ppm.model.config, "max_position_embeddings", None) or ppm.tokenizer.model_max_length
+        config = text_config(ppm.model.config)
+        self.context = getattr(config, "max_position_embeddings", None) or ppm.tokenizer.model_max_length
         self.too_long = 0
 
     def encode(self, terms: Iterable[Term]) -> list[TokenTerm]:
