@@ -139,7 +139,7 @@ def read_clock(text: str) -> Form | None:
     if match is None or not (match[2] or match[3]) or not (match[3] or len(match[1]) == 2 or int(match[1]) < 13):
         return None
     hours, minutes, half = int(match[1]), int(match[2] or 0), (match[3] or "").lower()[:1]
-    if hours > 24 or minutes > 59 or (not half and len(match[1]) < 2):
+    if hours > (24 if match[2] else 12) or minutes > 59 or (not half and len(match[1]) < 2):
         return None
     if half:
         hours = hours % 12 + (12 if half == "p" else 0)
