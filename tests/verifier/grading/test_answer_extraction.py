@@ -143,8 +143,68 @@ REPLIES = [
 ]
 """Money, bare formulas, corrected and empty boxes, later statements, further questions, thoughts, other languages."""
 
+STATEMENTS = [
+    ("\\boxed{14}\n\nVerification: subtracting 7, the result is 7, which matches.", "14"),
+    ("The result of 3 + 4 is 7.\n\nThen we double it: 7 × 2 = 14. Therefore Tom has 14 apples.", "14"),
+    ("Step 1: 3*7. Result: 21\nStep 2: 21-5. Result: 16\n\nTom has 16 apples.", "16"),
+    ("We add them. The result is 21.", "21"),
+    ("The answer is 12, since she gave away 3.", "12"),
+    ("The answer is 12 because 15 - 3 = 12.", "12"),
+    ("The answer is 7, not 8.", "7"),
+    ("**Final Answer:** 14 apples were sold on day 2.", "14"),
+    ("The answer is $14 after a 20% discount.", "$14"),
+    ("The answer is 2.67 (to 2 decimal places).", "2.67"),
+    ("The answer is 2.67 to 2 decimal places.", "2.67"),
+    ("The answer is 7/12 (about 58.3%).", "7/12"),
+    ("The answer is 7/12, or approximately 0.583.", "7/12"),
+    ("The answer is $\\frac{7}{12}$, which is approximately $0.583$.", "\\frac{7}{12}"),
+    ("The probability is 7/12, or about 58.3%.", "7/12"),
+    ("Therefore, the probability is $\\frac{7}{12}$ (about 58.3%).", "\\frac{7}{12}"),
+    ("He walked 3 miles in about 20 minutes.", "20"),
+    ("It costs 5 dollars, or about 4 euros.", "4"),
+    ("The answer is 5 (mod 7).", "5 (mod 7)"),
+    ("The answer is 3 (\\sqrt{2} + 1).", "3 (\\sqrt{2} + 1)"),
+    ("The answer is 1/2 of 24, which is 12.", "12"),
+    ("The answer is 12 apples and 5 pears.", "5"),
+    ("The answer is 3 red 4 blue.", "4"),
+    ("The answer is 2 hours 30 minutes later.", "2 hours 30 minutes"),
+    ("It takes 2 hours and 30 minutes.", "2 hours and 30 minutes"),
+    ("Total: $6 + $4 = **$10**.", "$10"),
+    ("So **x = 5**.", "5"),
+    ("The solutions are **x = 5** and **x = -3**.", "5, -3"),
+    ("The answer is 5.\n\n**Question 2**\nWhat is 3+3?\n\nThe answer is 6", "5"),
+    ("The area is 24 cm^2.", "24 cm^2"),
+    ("The area is 24 m^2.", "24\\text{ m}^2"),
+    ("The area is $24$ cm$^2$.", "24"),
+    ("The length is 24 units^2.", "24"),
+    ("The speed is 60 km/h.", "60 km/h"),
+    ("The speed is 9.8 m/s².", "9.8 m/s²"),
+    ("There are 5 in total.", "5"),
+    ("So 2s + 3 = 5", "2s + 3 = 5"),
+    ("The train leaves at 10:30 PM.", "10:30 PM"),
+    ("The train leaves at 10:30 p.m. on Monday.", "10:30 pm"),
+    ("The answer is 7 p.m. She left at 5.", "7 pm"),
+    ("The population is 1.5 million.", "1.5 million"),
+    ("She has 2 dozen eggs.", "2 dozen"),
+    ("So 15 + 7 = 22, and 22 / 2 = 11.", "11"),
+    ("Hence $15 + 7 = 22$ and $22 / 2 = 11$.", "22 / 2 = 11"),
+    ("So a = 3 and b = 4.", "3, 4"),
+    ("The sum is negative 5.", "-5"),
+    ("The sum is negative $5$.", "-5"),
+    ("He owes negative $5 and gets $7", "$7"),
+    ("The value is non-negative 5.", "5"),
+    ("The correct option is **B**.", "B"),
+    ("Therefore, the correct choice is (B).", "(B)"),
+    ("The correct option is to sell 3 shares. So the profit is 12.", "12"),
+    ("The ratio of boys to girls is 3 : 4.", "3:4"),
+    ("Step 3 : 4 apples", "4"),
+    ("The roots are:\n\n- $x = 5$\n- $x = 7$", "x = 5, x = 7"),
+    ("The steps:\n\n- $2x = 10$\n- $x = 5$", "x = 5"),
+]
+"""Statements with reasons, roundings and steps; emphasis, units, times, multipliers, signs in words, list marks."""
 
-@pytest.mark.parametrize(("text", "answer"), REPLIES)
+
+@pytest.mark.parametrize(("text", "answer"), [*REPLIES, *STATEMENTS])
 def test_a_reply_answers_what_its_rules_say(text: str, answer: str) -> None:
     assert extract_answer(text) == answer
 
@@ -180,6 +240,17 @@ def test_boxes_are_found_outermost_first_with_balanced_braces() -> None:
         "[1 2 " * 40_000,
         "(x < 1) | " * 20_000,
         "\\begin{a}" * 20_000,
+        "result is 7. " * 15_000,
+        "The answer is 5, as " * 8_000,
+        "The answer is 5" + " (a" * 60_000,
+        "The answer is 5 apples " + "or about 5 " * 15_000,
+        " *a" * 60_000,
+        "__a " * 50_000,
+        "7 hours and " * 16_000,
+        "ratio 7 : " * 20_000,
+        "negative " * 22_000,
+        "are:\n- $x$\n" * 15_000,
+        "7" + " " * 190_000 + "p.m.",
     ],
 )
 def test_extraction_takes_no_longer_than_the_text_is_long(text: str) -> None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from treestar.verifier.grading.phrases import OTHER_SCRIPT
 
-__all__ = ["Run", "math_runs"]
+__all__ = ["Run", "computes", "math_runs"]
 
 LONGEST_TAIL = 6000
 """In characters: only the end of a longer text is read for formulas, because the answer is there."""
@@ -61,6 +61,10 @@ NAMES = frozenset(
 )
 CONSTANTS = frozenset(["pi", "e", "i", "oo", "inf", "infinity", "π", "E", "I"])
 UNIT = re.compile(r"(?:[kcmd]?m|[km]?g|[km]?l|s|h|hr|min|mph|ft|in|cm|mm|km|kg|lb|oz|pm|am|AM|PM|p\.m|a\.m)[²³]?")
+SPACED_UNIT = re.compile(rf"(?<=\d)\s+{UNIT.pattern}(?![A-Za-z])(?:\^\d)?")
+LETTER_UNIT = re.compile(r"(?<=\d)\s+([mslhg])(?=(?:\^\d|[²³])?$)")
+"""A unit that would be a variable in a formula."""
+MULTIPLIERS = frozenset(["hundred", "thousand", "million", "billion", "trillion", "dozen"])
 RELATION = re.compile(r"(?<![<>!:=])=(?!=)")
 LABEL = re.compile(r"\s*(?:\\?[A-Za-z]+(?:_\{?\w+\}?)?'*(?:\([A-Za-z0-9, ]*\))?|\|[A-Z]{1,3}\|)\s*")
 LETTERS = re.compile(r"(?<![A-Za-z\\])(?!(?:pi|sqrt|e|i|log|ln|sin|cos|tan|exp)(?![A-Za-z]))[A-Za-z]+")
@@ -174,13 +178,27 @@ def is_math_word(token: Token, tokens: list[Token], place: int) -> bool:
     if word in NAMES or word in CONSTANTS:
         return not (word in ("e", "i", "I", "E", "in", "min") and not beside_operator(tokens, place))
     after_number = place > 0 and tokens[place - 1].kind == "number"
-    if after_number and UNIT.fullmatch(word):
+    if word in MULTIPLIERS:
+        return after_number or after_number_and_space(tokens, place)
+    if UNIT.fullmatch(word) and (after_number or is_spaced_unit(tokens, place)):
         return True
     if len(word) == 1:
         return beside_operator(tokens, place) or (after_number and word.isascii())
     touches_number = any(0 <= at < len(tokens) and tokens[at].kind == "number" for at in (place - 1, place + 1))
     named = len(word) <= 3 and word.isascii() and not word.islower() and not touches_number
     return named and beside_operator(tokens, place)
+
+
+def after_number_and_space(tokens: list[Token], place: int) -> bool:
+    return place > 1 and tokens[place - 1].kind == "space" and tokens[place - 2].kind == "number"
+
+
+def is_spaced_unit(tokens: list[Token], place: int) -> bool:
+    """Whether a name of a unit is one: after a number and a space, or in `km/h`. `5 in total` has no inches."""
+    if place > 1 and tokens[place - 1].text == "/" and tokens[place - 2].kind == "word":
+        return True
+    followed = place + 2 < len(tokens) and tokens[place + 1].kind == "space"
+    return after_number_and_space(tokens, place) and not (tokens[place].text == "in" and followed)
 
 
 def beside_operator(tokens: list[Token], place: int) -> bool:
@@ -221,6 +239,8 @@ def continues(previous: Token, token: Token, tokens: list[Token], place: int) ->
         return [each.text for each in after[:1]] == ["/"] and len(after) == 2 and after[1].kind == "number"
     if token.kind in ("command", "close") or previous.kind in ("command", "open", "money"):
         return True
+    if previous.kind == "number" and token.text in MULTIPLIERS:
+        return True
     if previous.kind in ("number", "word", "close") and token.kind == "word":
         return len(token.text) == 1 or token.text in NAMES or UNIT.fullmatch(token.text) is not None
     return previous.kind == "word" and previous.text in NAMES
@@ -233,6 +253,8 @@ def sign_of_next(tokens: list[Token], place: int) -> bool:
 
 def trimmed(text: str, start: int, end: int) -> list[Run]:
     """The formula between two positions without what does not belong to it; nothing if it says nothing."""
+    if text[start] in "^_" and start and (text[start - 1].isalnum() or text[start - 1] == "$"):
+        return []  # The exponent of a word: `5 units^2`.
     for _ in range(MOST_CUTS):
         written = text[start:end]
         lead, trail = LEADING.match(written), TRAILING.search(written)
@@ -258,7 +280,7 @@ def trimmed(text: str, start: int, end: int) -> list[Run]:
         return []
     if touches_word(text, start, start + len(written)):
         return []
-    return [Run(start, start + len(written), value_of(written))]
+    return [Run(start, start + len(written), LETTER_UNIT.sub(r"\\text{ \1}", value_of(written)))]
 
 
 def touches_word(text: str, start: int, end: int) -> bool:
@@ -287,6 +309,17 @@ def value_of(written: str) -> str:
         first, last = parts[0], parts[-1]
         if LABEL.fullmatch(last) and not LABEL.fullmatch(first):
             return first.strip()
-        if LABEL.fullmatch(first) or not LETTERS.search(TIMES.sub("*", first)):
+        if LABEL.fullmatch(first) or is_arithmetic(first):
             return last.strip()
     return written
+
+
+def is_arithmetic(written: str) -> bool:
+    """Whether a formula has no letters but those of units, and an x between two numbers, which multiplies them."""
+    return LETTERS.search(SPACED_UNIT.sub("", TIMES.sub("*", written))) is None
+
+
+def computes(written: str) -> bool:
+    """Whether a formula is a calculation with its result: `15 + 7 = 22`, not `x = 5`."""
+    first, equals, _ = written.partition("=")
+    return bool(equals) and any(character.isdigit() for character in first) and is_arithmetic(first)

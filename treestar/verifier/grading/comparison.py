@@ -358,7 +358,8 @@ def cells_of(row: Form) -> Sequence[Form]:
 def same_number_form(one: Form, other: Form) -> bool:
     """Compares ratios, times of day, and numbers in another base."""
     if isinstance(one, Clock) and isinstance(other, Clock):
-        if one.says_half == other.says_half or max(one.minutes, other.minutes) >= 13 * 60:
+        bare = other if one.says_half else one
+        if one.says_half == other.says_half or bare.minutes >= 13 * 60:
             return one.minutes == other.minutes
         return one.minutes % 720 == other.minutes % 720
     if isinstance(one, Clock) and isinstance(other, Scalar):

@@ -7,7 +7,8 @@ The rules, in the order in which they apply:
 2.  What follows a further question ("Problem: ...") after a stated answer is left out: base models invent questions.
 3.  The last statement of an answer counts: a `\boxed{...}` with balanced braces, or what follows "answer is",
     "answer:", "####", "<answer>" or the same in another language. Boxes in one sentence form a list, unless a word
-    between them corrects or restates; boxes without content do not count.
+    between them corrects or restates; boxes without content do not count. "The result is" may be about one step, so it
+    counts only without a box and if no number follows. A reason after the answer is left out.
 4.  Without a statement, it is the last formula or number, delimited or not, as a whole.
 
 Every function scans the text a fixed number of times, so that the cost of a hostile text is linear in its length.
@@ -19,15 +20,9 @@ import re
 from itertools import islice
 from typing import NamedTuple
 
-from treestar.verifier.grading.bare_math import math_runs
 from treestar.verifier.grading.boxes import BOX, boxed_contents, boxes_in, joined_boxes, without_empty_boxes
-from treestar.verifier.grading.delimiters import (
-    MATH,
-    formula_of,
-    plain_words,
-    with_escaped_currency,
-    without_delimiters,
-)
+from treestar.verifier.grading.delimiters import MATH, plain_words, with_escaped_currency, without_delimiters
+from treestar.verifier.grading.formulas import last_formula, leading_formula
 from treestar.verifier.grading.phrases import (
     ANSWER_PHRASE,
     CALCULATION,
@@ -35,9 +30,11 @@ from treestar.verifier.grading.phrases import (
     CONNECTIVE,
     FURTHER_QUESTION,
     OTHER_SCRIPT,
+    RESULT_PHRASE,
     THOUGHT_END,
     translated_marks,
 )
+from treestar.verifier.grading.prose import tidied_prose
 from treestar.verifier.grading.units import read_compound
 from treestar.verifier.grading.wrapping import unwrapped
 
@@ -50,12 +47,7 @@ MOST_QUESTIONS = 20
 FEWEST_WORDS = 5
 """Plain words that make a text without formulas a sentence; beside LaTeX commands one fewer is enough."""
 
-PLAIN_NUMBER = re.compile(
-    r"(?<![A-Za-z0-9_.\\])(?:\\?[$€£¥]\s?)?-?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)?(?:\.\d+)?(?<=\d)"
-    r"(?:\s?/\s?\d+(?!\d|\.\d)|:\d+)?\s?(?:\\?%|percent\b)?(?:e[-+]?\d+)?(?![A-Za-z_\d])"
-)
 LATEX_COMMAND = re.compile(r"\\[a-zA-Z]{2,}")
-BETWEEN_PARTS = re.compile(r"[\s,;]*(?:(?:and|or|y|et|und|и|和|と|或)[\s,;]*)?")
 SENTENCE = re.compile(r"[.!?]\**\s+(?=[A-Z\"“(*])")
 HEADING = re.compile(r"\d{1,2}[.)]\s+\S|[^\W\d_]{2,}[^\n]*\s")
 STARTS_WITH_ANSWER = re.compile(
@@ -63,9 +55,14 @@ STARTS_WITH_ANSWER = re.compile(
     r"(?:\\?[$€£¥]?\s?[-+−(\[{|]*\s*(?:\\?[$€£¥])?[.\d]|[-+−]?\\[a-zA-Z({\[]|[-+−]?\$|\(?[A-J]\)?(?:[\s.,)*]|$)|[πℝ√∞∅])",
 )
 ENDS_WITH_ANSWER = re.compile(r"\b(?:is|are|equals|was)\b\s*:?|=\s*")
-
-
-BOLD_END = re.compile(r"(?<=\S)(?:\*\*|__)(?=[\s.,;:!?)]|$)")
+REASON = re.compile(
+    r"(?<=\S)(?<!\bwell)(?:[,;]?\s+(?:since|because|as(?!\s+well)|not|rather\s+than"
+    r"|or\s+(?:approximately|about|roughly|around))\b"
+    r"|\s+\((?!(?:and|or(?!\s+(?:approximately|about|roughly|around)))\b)"
+    r"(?![^()]*\b(?:mod|modulo|base|binary|octal|hex\w*|sin|cos|tan|log|exp)\b)"
+    r"(?=[^()]*(?:≈|\\approx|(?<![\\\w.])[^\W\d_]{3,}(?![\w{(]))))"
+)
+"""What makes the rest of a statement a reason, a contrast or a remark. `5 (mod 7)` has none."""
 APPROXIMATELY = re.compile(r"(?:approximately|about|around|roughly|exactly)\s+", re.IGNORECASE)
 STRUCTURED = re.compile(
     r"\s*(?:#{1,6}\s|[*_]*(?:step|answer|final\s+answer|solution|explanation)\b)[^\n]*\n", re.IGNORECASE
@@ -131,7 +128,7 @@ def readable(text: str) -> str:
     if remark is not None and text[: remark.start()].strip(" .\n"):
         text = text[: remark.start()].rstrip()
     text = without_empty_boxes(text)
-    return with_escaped_currency(text, [(box.start, box.end) for box in boxes_in(text)])
+    return tidied_prose(with_escaped_currency(text, [(box.start, box.end) for box in boxes_in(text)]))
 
 
 def answer_in(text: str) -> str | None:
@@ -141,14 +138,28 @@ def answer_in(text: str) -> str | None:
     if unclosed is not None:
         return unclosed
     after_boxes = boxes[-1].end if boxes else 0
-    for phrase in reversed(list(ANSWER_PHRASE.finditer(text, after_boxes))):
+    phrases = list(ANSWER_PHRASE.finditer(text, after_boxes))
+    for phrase in reversed(phrases):
+        if RESULT_PHRASE.match(phrase[0]):
+            continue
         stated = stated_by(text[phrase.end() :], phrase[0], strict=bool(boxes))
         if stated:
             return stated
     if boxes:
         boxed, _ = joined_boxes(text, boxes)
         return boxed or None
-    return last_formula(text)
+    return final_result(text, phrases) or last_formula(text)
+
+
+def final_result(text: str, phrases: list[re.Match[str]]) -> str | None:
+    """What follows the last "result is", unless a later number makes it the result of one step only."""
+    *_, phrase = [None, *(phrase for phrase in phrases if RESULT_PHRASE.match(phrase[0]))]
+    if phrase is None:
+        return None
+    rest = text[phrase.end() :].lstrip()
+    if re.search(r"\d", rest[len(first_statement(rest)) :]):
+        return None
+    return stated_by(rest, phrase[0], strict=False)
 
 
 def unclosed_box(text: str) -> str | None:
@@ -198,29 +209,32 @@ def first_statement(text: str) -> str:
     """The first sentence of `text`; a formula may be on separate lines, otherwise a line ends the statement."""
     stripped = text.strip()
     if stripped.startswith(("$", "\\[", "\\(", "\\begin")):
-        return without_bold_end(stripped)
+        return stripped
     line = stripped.split("\n", 1)[0].strip()
     end = SENTENCE.search(MATH.sub(lambda match: "x" * len(match[0]), line))
-    return without_bold_end(line if end is None else line[: end.start() + 1])
-
-
-def without_bold_end(statement: str) -> str:
-    """`statement` without the end of bold type that began before it: `42**.` of "The answer is **42**."."""
-    is_open = statement.count("**") % 2 or statement.count("__") % 2
-    return BOLD_END.sub("", statement, count=1) if is_open else statement
+    return line if end is None else line[: end.start() + 1]
 
 
 def whole_or_last(statement: str) -> str | None:
-    """The whole statement if it is only an answer, else the last formula or number in it."""
+    """The whole statement if it is only an answer, else the formula in it that is the answer."""
     statement = unwrapped(statement).strip().strip("*").strip().removesuffix(".").strip()
-    statement = APPROXIMATELY.sub("", statement)
-    if read_compound(statement) is not None:
-        return statement
-    bare = only_formulas(statement)
+    begins = STARTS_WITH_ANSWER.match(statement) is not None
+    if begins:
+        statement = without_reason(statement)
+    exact = APPROXIMATELY.sub("", statement)
+    if read_compound(exact) is not None:
+        return exact
+    bare = only_formulas(exact)
     if bare is not None:
         return bare
-    formula = last_formula(statement)
-    return formula if formula is not None else statement or None
+    formula = leading_formula(statement) if begins else last_formula(statement)
+    return formula if formula is not None else exact or None
+
+
+def without_reason(statement: str) -> str:
+    """`statement` up to a reason, a contrast or a remark in brackets: `12` of "12, since she gave away 3"."""
+    reason = REASON.search(MATH.sub(lambda match: "x" * len(match[0]), statement))
+    return statement if reason is None else statement[: reason.start()].rstrip(" ,;")
 
 
 def only_formulas(text: str) -> str | None:
@@ -232,29 +246,6 @@ def only_formulas(text: str) -> str | None:
     if OTHER_SCRIPT.search(outside) and (MATH.search(text) or re.search(r"\d", text)):
         return None
     return without_delimiters(text)
-
-
-def last_formula(text: str) -> str | None:
-    """The last formula or number, with those right before it that belong to the same list."""
-    spans = [(match.start(), match.end(), formula_of(match).strip()) for match in MATH.finditer(text)]
-    pieces, position = [], 0
-    for start, end, _ in spans:
-        pieces += [text[position:start], "\n\n" if end - start == 2 else "\n" * (end - start)]
-        position = end
-    masked = "".join([*pieces, text[position:]])
-    runs = [(run.start, run.end, run.text) for run in math_runs(masked)]
-    if not runs and not spans:
-        runs = [(m.start(), m.end(), m[0].strip()) for m in PLAIN_NUMBER.finditer(masked) if m[0].strip()]
-    spans = sorted(spans + runs)
-    if not spans:
-        return None
-    parts = [spans[-1]]
-    for span in reversed(spans[:-1]):
-        gap = text[span[1] : parts[-1][0]]
-        if not gap.strip() or len(gap) > 12 or BETWEEN_PARTS.fullmatch(gap) is None:
-            break
-        parts.append(span)
-    return ", ".join(part for _, _, part in reversed(parts))
 
 
 def stated_answer(text: str) -> Statement:

@@ -40,7 +40,7 @@ THOUSANDS = re.compile(r"(?<![\d,.])[1-9]\d{0,2}(?:,\d{3})+(?!\d|,\d)")
 DECIMAL_COMMA = re.compile(r"[-+]?(?:\d+|\d{1,3}(?:\.\d{3})+),\d+")
 TIGHT_COMMA = re.compile(r",(?! )")
 TABLE = re.compile(r"\\begin\{[pbBvV]?matrix\}(?P<body>(?:(?!\\begin).)*)\\end\{(?P<kind>[pbBvV]?matrix)\}", re.DOTALL)
-CLOCK = re.compile(r"(\d{1,2}):(\d{2})\s*(?:\\text\{\s*)?([aApP]\.?\s?[mM]\.?)?\s*\}?")
+CLOCK = re.compile(r"(\d{1,2})(?::(\d{2}))?\s*(?:\\text\{\s*)?([aApP]\.?\s?[mM]\.?)?\s*\}?")
 BASED = re.compile(r"\(?([0-9A-F]+)\)?_\{\s*(?:\\text\{)?\s*(\d{1,2}|[a-z]+)\s*\}?\s*\}")
 BASE_NAMES = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
 WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{4,}|(?<![\\A-Za-z])(?:is|if|are|the|not|for|all|has|no)(?![A-Za-z])")
@@ -136,10 +136,10 @@ def read_table(text: str) -> Form | None:
 
 def read_clock(text: str) -> Form | None:
     match = CLOCK.fullmatch(text)
-    if match is None or not (match[3] or len(match[1]) == 2 or int(match[1]) < 13):
+    if match is None or not (match[2] or match[3]) or not (match[3] or len(match[1]) == 2 or int(match[1]) < 13):
         return None
-    hours, minutes, half = int(match[1]), int(match[2]), (match[3] or "").lower()[:1]
-    if hours > 24 or minutes > 59 or (not half and len(match[1]) < 2):
+    hours, minutes, half = int(match[1]), int(match[2] or 0), (match[3] or "").lower()[:1]
+    if hours > (24 if match[2] else 12) or minutes > 59 or (not half and len(match[1]) < 2):
         return None
     if half:
         hours = hours % 12 + (12 if half == "p" else 0)

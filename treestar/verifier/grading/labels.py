@@ -22,9 +22,9 @@ LABELS = tuple(
         r"\|?[A-Z]{2,}'?\|?",  # a segment, a triangle
         rf"\|(?:{LETTER}|\\vec\{{[a-zA-Z]+\}}|[A-Z]+)\|",
         rf"\\(?:angle|triangle|overline|overrightarrow|vec|hat|bar|measuredangle)\s*\{{?[A-Za-z]+\}}?{SUBSCRIPT}",
-        r"(?:m\\angle|\\text\{[^{}]*\}|[A-Za-z ]{3,60})[A-Z]*",  # words: Area, Total cost
+        r"(?:m\\angle\s?|\\text\{[^{}]*\}|[A-Za-z ]{3,60})[A-Z]*",  # words: Area, Total cost
         rf"\\frac\{{d{LETTER}\}}\{{d{LETTER}\}}",
-        rf"\\(?:sin|cos|tan|cot|sec|csc)\(?(?:{LETTER}|[A-Z]+|\\angle[A-Z]+)\)?",
+        rf"\\(?:sin|cos|tan|cot|sec|csc)\(?(?:{LETTER}|\s?[A-Z]+|\\angle\s?[A-Z]+)\)?",
         rf"\((?:{LETTER},)+{LETTER}\)",  # (x, y)
         rf"[A-Z]{SUBSCRIPT}(?:[A-Z]{SUBSCRIPT})*:[A-Z]{SUBSCRIPT}(?:[A-Z]{SUBSCRIPT})*",  # a ratio of areas
     )
@@ -75,6 +75,7 @@ CHOICES = (
     re.compile(rf"\((?P<letter>[A-H])\)[.:]?\s+{VALUE}", re.DOTALL),
     re.compile(rf"(?P<letter>[A-H])[.):]\s+{VALUE}", re.DOTALL),
     re.compile(r"(?P<letter>[A-H])\s+-\s+(?P<rest>(?=.*[A-Za-z]{3})(?!\\)[A-Za-z][A-Za-z ,.']*)"),  # E - some words
+    re.compile(r"\\text\{\s*(?:option|choice)\s*:?\s*\(?(?P<letter>[A-H])\)?\.?\s*\}(?P<rest>)", re.IGNORECASE),
     re.compile(r"(?:option|choice|answer)\s*:?\s*\(?(?P<letter>[A-H])\)?\.?(?P<rest>)", re.IGNORECASE),
 )
 

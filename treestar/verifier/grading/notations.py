@@ -148,11 +148,15 @@ SYMBOL_RULES = (
     rule(r"\{?\}?[_^]\{?(\d{1,4})\}?\s*C\s*_\{?(\d{1,4})\}?", r"\\binom{\1}{\2}", "combinations", mark="C"),
 )
 
-POWERS_OF_TEN = {"thousand": 3, "million": 6, "billion": 9, "trillion": 12}
+MULTIPLIERS = {
+    "hundred": "100", "thousand": "10^{3}", "million": "10^{6}", "billion": "10^{9}", "trillion": "10^{12}",
+    "dozen": "12",
+}  # fmt: skip
 
 
-def named_power(match: re.Match[str]) -> str:
-    return f"{match[1]}\\cdot 10^{{{POWERS_OF_TEN[match[2]]}}}"
+def multiplied(match: re.Match[str]) -> str:
+    opened = match["upright"] and not match[0].endswith("}")
+    return f"{match[1]}\\cdot {MULTIPLIERS[match['word']]}" + ("\\text{" if opened else "")
 
 
 ORDER_RULES = (
@@ -201,7 +205,14 @@ NUMBER_RULES = (
     rule(
         r"(?<=\d)\s*[xX]\s*(?=10\s*\^)", r"\\times ", "a letter x as the times sign of scientific notation", mark="10"
     ),
-    rule(r"(\d)\s*(?:\\text\{\s*)?(thousand|million|billion|trillion)\s*(?:\})?", named_power, "numbers in words"),
+    rule(
+        r"(?<=\d)\s+[xX]\s+(?=\d[\d.,\sxX]*=)", r"\\times ", "a letter x as the times sign of a calculation", mark="="
+    ),
+    rule(
+        rf"(\d)\s*(?P<upright>\\text\{{\s*)?(?P<word>{'|'.join(MULTIPLIERS)})s?(?![a-zA-Z])(?(upright)(?:\s*\}})?)",
+        multiplied,
+        "numbers in words",
+    ),
     rule(
         r"(\d*\.\d*)\\dot\{?(\d)\}?(\d*)\\dot\{?(\d)\}?", dotted_period, "dots mark the ends of a period", mark="\\dot"
     ),

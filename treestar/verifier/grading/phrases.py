@@ -14,12 +14,14 @@ __all__ = [
     "FURTHER_QUESTION",
     "OTHER_SCRIPT",
     "PLACEHOLDER",
+    "RESULT_PHRASE",
     "THOUGHT_END",
     "translated_marks",
 ]
 
 IS = r"(?:\s+is\b\s*:?|\s*:|\s*=)"
 ENGLISH = rf"\b(?:final\s+)?(?:answer|result|ans)\b(?:\*\*|__)?(?:\s+(?:to|for|of)\s[^.\n$]{{0,80}}?)?{IS}"
+CHOICE = r"\bcorrect\s+(?:option|choice)\s*(?:is\b\s*:?|:)(?=\s*(?:\*\*|__)?\(?(?-i:[A-J])\b)"
 ROMANCE = (
     r"\b(?:respuesta|réponse|resposta|risposta|r[eé]sultat|resultado|risultato|soluci[oó]n|solução|soluzione)"
     r"(?:\s+(?:final|finale|correcta|correcte|corretta|correta))?(?:\s+(?:es|est|é|è)\b\s*:?|\s*:|\s*=)"
@@ -44,11 +46,13 @@ HASHES = r"(?m:^|(?<=\s))####(?!#)\s*"
 TAG = r"<answer>\s*"
 
 ANSWER_PHRASE = re.compile(
-    rf"(?:{HASHES}|{TAG}|(?:{ENGLISH}|{ROMANCE}|{GERMANIC}|{SLAVIC}|{CHINESE}|{JAPANESE}|{KOREAN}|{OTHERS})"
+    rf"(?:{HASHES}|{TAG}|(?:{ENGLISH}|{CHOICE}|{ROMANCE}|{GERMANIC}|{SLAVIC}|{CHINESE}|{JAPANESE}|{KOREAN}|{OTHERS})"
     r"\s*(?:\*\*|__)?\s*)",
     re.IGNORECASE,
 )
 """What a reply says right before its final answer."""
+RESULT_PHRASE = re.compile(r"result\b", re.IGNORECASE)
+"""The beginning of a phrase that may also be about the result of one step."""
 
 CLOSING_REMARK = re.compile(
     r"I hope (?:it|this) is correct|</answer>"

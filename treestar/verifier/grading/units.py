@@ -77,7 +77,7 @@ UNITS: dict[str, Unit] = {
 CURRENCY = {"$": "dollar", "€": "euro", "£": "gbp", "¥": "yen", "₹": "rupee", "₩": "won", "₽": "rouble"}
 CHANGES_MEANING = re.compile(
     r"\b(?:not|no|none|less|more|least|most|otherwise|if|when|where|for|except|than|only|every|all|each of|base|mod|"
-    r"to|is|are|integers?|multiples?|primes?|real|complex|imaginary|million|billion|thousand|hundred|dozen)\b",
+    r"to|is|are|integers?|multiples?(?=\s+of)|primes?|real|complex|imaginary|million|billion|thousand|hundred|dozen)\b",
     re.IGNORECASE,
 )
 """Words after a number that are not units, because they change the meaning of the answer."""

@@ -1,0 +1,31 @@
+"""Takes out of a reply's prose what would hide a formula: emphasis, spaces in a ratio, signs in words, list marks."""
+
+from __future__ import annotations
+
+import re
+
+from treestar.verifier.grading.phrases import FURTHER_QUESTION
+
+__all__ = ["tidied_prose"]
+
+EMPHASIS = re.compile(r"(?<![\w)\]}*_\\^{])(\*{1,3}|__)(?=[^\s*_])([^\n*]{0,200}?(?<=[^\s*_]))\1(?![\w*_])")
+HALF_DAY = re.compile(r"(?<=\d)\s?([ap])\.\s?m\b(?:\.(?!\s+(?-i:[A-Z])|\s*\Z))?", re.IGNORECASE)
+NEGATIVE = re.compile(r"(?<![\w-])negative\s+(\\?\$)?(?=\.?\d|\\[dt]?frac|\\sqrt)", re.IGNORECASE)
+RATIO = re.compile(r"\bratio\b[^.:\n]{0,80}?\d(?:\d|\s:\s(?=\d))+", re.IGNORECASE)
+BULLETS = re.compile(r"(?<=\bare:)\s*\n((?:[ \t]*[-*•][ \t]+\$[^$\n]{1,80}\$[.,;]?[ \t]*(?:\n|\Z)){2,})")
+FORMULA = re.compile(r"\$[^$\n]+\$")
+
+
+def tidied_prose(text: str) -> str:
+    """`text` with its values as plain formulas: `**$10**` is `$10`, `negative 5` is `-5`, `7 p.m.` is `7 pm`."""
+    if "*" in text or "__" in text:
+        text = without_emphasis(text)
+    text = HALF_DAY.sub(lambda match: f" {match[1].lower()}m", text)
+    text = NEGATIVE.sub(lambda match: "$-" if match[1] == "$" else f"-{match[1] or ''}", text)
+    text = RATIO.sub(lambda match: match[0].replace(" : ", ":"), text)
+    return BULLETS.sub(lambda match: " " + ", ".join(FORMULA.findall(match[1])) + "\n", text)
+
+
+def without_emphasis(text: str) -> str:
+    """`text` without Markdown's marks around words, except those that show where a further question begins."""
+    return EMPHASIS.sub(lambda match: match[0] if FURTHER_QUESTION.match(text, match.start()) else match[2], text)
