@@ -6,7 +6,7 @@ the settings of its run, and a file with other settings is rejected.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from treestar.storage.lines import read_lines
 from treestar.storage.settings import check_same_settings
 from treestar.types import Problem, TreestarError, Verifier
 
-__all__ = ["ResultKey", "append_result", "iter_results", "result_key", "settings_of", "with_problem"]
+__all__ = ["ResultKey", "append_result", "iter_results", "result_key", "results_of", "settings_of", "with_problem"]
 
 ResultKey = tuple[str, str]
 """A problem's id and question."""
@@ -48,6 +48,13 @@ def iter_results(path: Path, settings: dict[str, Any]) -> Iterator[SearchResult]
 
     if path.exists():
         yield from read_lines(path, parse, "a treestar result")
+
+
+def results_of(problems: Sequence[Problem], path: Path, settings: dict[str, Any]) -> dict[int, SearchResult]:
+    """The results in `path`, by the index of their problem in `problems`. Raises as `iter_results` does."""
+    keys = {result_key(problem) for problem in problems}
+    read = {key: each for each in iter_results(path, settings) if (key := result_key(each.problem)) in keys}
+    return {place: read[key] for place, each in enumerate(problems) if (key := result_key(each)) in read}
 
 
 async def with_problem(result: SearchResult, problem: Problem, verifier: Verifier | None) -> SearchResult:

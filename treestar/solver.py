@@ -34,11 +34,10 @@ from treestar.components import (
 from treestar.policy import FormatName
 from treestar.policy.models import DEFAULT_POLICY
 from treestar.ppm.public import Aggregate, ScorerKind
-from treestar.results_file import append_result, iter_results, result_key, settings_of, with_problem
-from treestar.search import Budget, Components, MCTSConfig, SearchConfig, SearchResult, Tree, search_one
+from treestar.results_file import append_result, results_of, settings_of, with_problem
+from treestar.search import Budget, Components, MCTSConfig, SearchConfig, SearchResult, SearchStats, Tree, search_one
 from treestar.search.config import TreeSearchConfig
 from treestar.search.engine import Progress, check_scorer, strategy_of
-from treestar.search.result import SearchStats
 from treestar.storage.lines import appending
 from treestar.types import Executor, Policy, Problem, Scorer, Verifier
 from treestar.verifier.sandbox import SandboxConfig
@@ -211,11 +210,7 @@ class Solver:
         path = None if difficulty is None else Path(difficulty)
         settings = {**self.settings(), **set_settings(total, path, wanted)}
         if out is not None:
-            keys = {result_key(problem) for problem in wanted}
-            read = {
-                key: each for each in iter_results(Path(out), settings) if (key := result_key(each.problem)) in keys
-            }
-            results = {place: read[key] for place, each in enumerate(wanted) if (key := result_key(each)) in read}
+            results = results_of(wanted, Path(out), settings)
             for place in sorted(results):
                 verifier = self.parts_of(wanted[place]).verifier if self.workers is None else None
                 results[place] = self.wait_for(with_problem(results[place], wanted[place], verifier))

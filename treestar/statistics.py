@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 __all__ = [
     "RESAMPLES",
     "McNemar",
+    "Values",
     "binomial_interval",
     "bootstrap_intervals",
     "brier_score",
