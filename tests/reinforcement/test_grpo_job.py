@@ -36,11 +36,13 @@ def test_a_job_is_written_and_read_back() -> None:
     assert job_from_yaml(GRPOJob, job_as_yaml(job), "again") == job
 
 
-def test_the_guides_job_is_one() -> None:
+def test_the_guides_jobs_are_jobs() -> None:
     guide = (Path(__file__).parents[2] / "docs" / "guides" / "grpo.md").read_text()
-    [text] = re.findall(r"^```yaml\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
-    job = job_from_yaml(GRPOJob, text, "the guide's job")
-    assert job.training.problems_per_step * job.training.group_size % job.training.batch_size == 0
+    texts = re.findall(r"^```yaml\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
+    assert len(texts) == 2
+    for text in texts:
+        job = job_from_yaml(GRPOJob, text, "the guide's job")
+        assert job.training.problems_per_step * job.training.group_size % job.training.batch_size == 0
 
 
 @pytest.mark.parametrize(
