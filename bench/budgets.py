@@ -355,7 +355,9 @@ def main() -> None:
             sampled(arguments.samples), arguments.orders
         )
     name = "_".join(filter(None, ("budgets", arguments.what, arguments.name)))
-    write_record(RESULTS / f"{name}.json", figures, seed=0)
+    command = f"python bench/budgets.py {arguments.what} --orders {arguments.orders}"
+    command += f" --samples RUN --name {arguments.name}" if arguments.name else ""
+    write_record(RESULTS / f"{name}.json", figures, seed=0, command=command)
 
 
 if __name__ == "__main__":
