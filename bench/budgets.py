@@ -132,7 +132,7 @@ def problems_of_ladder() -> list[Problem]:
 def sampled(folder: Path) -> list[Row]:
     """The sampled problems with 32 samples each; the sets in turns, so that both halves have problems of each."""
     rows = sorted(iter_rows(folder / "samples.jsonl"), key=lambda row: (int(row["doc_id"]), row["task"]))
-    return [{**row, **{name: row[name][:SAMPLES] for name in ("group", "right", "tokens", "resps")}} for row in rows]
+    return [{**row, **{name: row[name][:SAMPLES] for name in ("group", "right", "tokens")}} for row in rows]
 
 
 def cell_counts(rows: Sequence[Row]) -> dict[str, int]:

@@ -237,6 +237,7 @@ def question_from_line(data: Mapping[str, Any], number: int) -> Problem:
 
 
 def id_of(data: Mapping[str, Any], number: int) -> str:
+    """The `id` of a line as text; `number` where it is missing or null."""
     return str(number if data.get("id") is None else data["id"])
 
 

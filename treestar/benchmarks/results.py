@@ -130,14 +130,14 @@ def summary(values: TaskValues) -> dict[str, Any]:
         found[name] = rounded(by_doc[:, place].mean())
         found[f"{metric}_stderr,{chosen}"] = rounded(standard_error(by_doc[:, place]))
         found[f"{metric}_interval,{chosen}"] = [
-            rounded(end) for end in interval_at_the_end(by_doc[:, place], metric) or intervals[place]
+            rounded(end) for end in interval_of_all_or_none(by_doc[:, place], metric) or intervals[place]
         ]
         if metric == "acc" and len(seeds) > 1:
             found[f"acc_by_seed,{chosen}"] = [rounded(mean) for mean in table[:, :, place].mean(axis=0)]
     return found
 
 
-def interval_at_the_end(values: Values, metric: str) -> tuple[float, float] | None:
+def interval_of_all_or_none(values: Values, metric: str) -> tuple[float, float] | None:
     """Wilson's interval of an accuracy of 0 or 1, where every resample is alike; None elsewhere."""
     total = float(values.sum())
     return binomial_interval(round(total), len(values)) if metric == "acc" and total in (0.0, len(values)) else None

@@ -106,25 +106,17 @@ async def value_solutions(
     Raises:
         TreestarError: the scorer fails, or `out` cannot be written or is in use. Finished solutions stay.
     """
-    with locked(out):
-        await value_missing(out, scorer, solutions, concurrency, on_done)
-
-
-async def value_missing(
-    out: Path, scorer: Scorer, solutions: Sequence[Solution], concurrency: int, on_done: Callable[[], None]
-) -> None:
-    finished = {(each.subset, each.number) for each in read_values(out)}
-    left = [each for each in solutions if (each.subset, each.number) not in finished]
     places = asyncio.Semaphore(concurrency)
     try:
-        with appending(out / SAMPLES) as append:
+        with locked(out), appending(out / SAMPLES) as append:
+            finished = {(each.subset, each.number) for each in read_values(out)}
 
             async def work(solution: Solution) -> None:
                 async with places:
                     append(await row_of(scorer, solution))
                 on_done()
 
-            await gather_all([work(solution) for solution in left])
+            await gather_all(work(each) for each in solutions if (each.subset, each.number) not in finished)
     finally:
         if isinstance(scorer, Closable):
             await scorer.close()

@@ -115,13 +115,11 @@ def solve(
 
     def on_result(result: SearchResult) -> None:
         nonlocal read_back, unfinished
-        is_interrupted = result.stopped == "interrupted"
-        if is_interrupted and result.answer is None:
+        if is_unfinished(result):
             unfinished += 1
             return
         display.on_result(result)
-        is_kept = is_interrupted and save_tree is not None and trees[result_key(result.problem)].exists()
-        if result.tree is not None and save_tree is not None and not is_kept:
+        if result.tree is not None and save_tree is not None and replaces_tree(result, trees):
             save(result.tree, trees[result_key(result.problem)])
         read_back += save_tree is not None and result.tree is None
         if json_:
@@ -156,7 +154,7 @@ def solve(
         raise TreestarError("interrupted; with --out, run the same command to continue") from None
     if cluster is None and not json_:
         for result in results:
-            if result.stopped != "interrupted" or result.answer is not None:
+            if not is_unfinished(result):
                 console.print(result_view(result))
     if not json_:
         console.print(display.summary())
@@ -167,6 +165,16 @@ def solve(
         print("results read back from --out have no trees to save", file=sys.stderr)
     if faults:
         raise typer.Exit(1)
+
+
+def is_unfinished(result: SearchResult) -> bool:
+    """Whether Ctrl-C came before the search had any answer."""
+    return result.stopped == "interrupted" and result.answer is None
+
+
+def replaces_tree(result: SearchResult, trees: dict[ResultKey, Path]) -> bool:
+    """Whether the tree is written: not that of an interrupted search over the one of an earlier run."""
+    return result.stopped != "interrupted" or not trees[result_key(result.problem)].exists()
 
 
 def total_budget(

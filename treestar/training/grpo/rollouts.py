@@ -79,17 +79,17 @@ async def sample_groups(
         TreestarError: the policy or the executor failed permanently.
     """
     places = asyncio.Semaphore(config.concurrency)
-    times: Counter[str] = Counter()
+    repeats: Counter[str] = Counter()
 
-    async def group(problem: Problem, time: int) -> list[Rollout]:
+    async def group(problem: Problem, repeat: int) -> list[Rollout]:
         async with places:
-            own_seed = seed_of(seed, time) if time else seed
+            own_seed = seed_of(seed, repeat) if repeat else seed
             return await sample_group(problem, count, config, parts_for(problem, components), own_seed)
 
     groups = []
     for problem in problems:
-        groups.append(group(problem, times[problem.question]))
-        times[problem.question] += 1
+        groups.append(group(problem, repeats[problem.question]))
+        repeats[problem.question] += 1
     return await gather_all(groups)
 
 

@@ -168,8 +168,14 @@ class PolicyGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
 
 
 def without_padding(rows: dict[str, Any]) -> dict[str, Any]:
-    """`rows` without the columns that are padding in all of them: on the left of prompts, on the right of
-    completions."""
+    """A part of TRL's batch without the columns that are padding in all of its rows: on the left of prompts, on the
+    right of completions and of everything with a value for each of their tokens. Losses are sums over `completion_mask`
+    and do not change.
+
+    Args:
+        rows: TRL's names; `prompt_ids` and `prompt_mask` have shape (rows, prompt), `completion_mask` (rows,
+            completion), and so have all other matrices.
+    """
     prompt, completion = (rows[name].any(dim=0).nonzero() for name in ("prompt_mask", "completion_mask"))
     begin, width = int(prompt.min()), rows["completion_mask"].shape[1]
     end = int(completion.max()) + 1 if len(completion) else 1
