@@ -1,11 +1,11 @@
 """Stepwise distillation in a toy world: which steps to train on, and how to weigh them (StepER, tables 1 and 2).
 
-    python bench/steper.py --out runs/steper [--seeds 1] [--base-steps 1500]
+    treestar models fetch smollm2-135m
+    python bench/steper.py --out runs/steper [--seeds 1] [--train 120] [--test 120]
 
-A small Llama is trained from scratch to read a fact in a paragraph (recipes/retrieval), then distilled from the
-scripted teacher on questions of 2 to 4 hops, once per variant and seed. All are asked questions about entities and
-chains of relations that no training question used, over one corpus of 10,000 paragraphs. What a sentence says is
-judged by the world's own truth:
+The student is SmolLM2-135M-Instruct with LoRA. The scripted teacher teaches it questions of 2 to 4 hops, once per
+variant and seed. All students are asked questions about entities and chains of relations that no training question
+used, over one corpus of 10,000 paragraphs. What a sentence says is judged by the world's own truth:
 
     initialization   the first sentence states the first hop
     expansion        a later sentence, but the last, states the next hop, given that those before were right
@@ -26,8 +26,7 @@ from typing import Any
 
 import torch
 
-from recipes.retrieval.student import make_tokenizer, new_student, read_facts, save_student
-from recipes.retrieval.world import World, make_world, questions
+from recipes.retrieval.world import make_world, questions
 from treestar.policy import load_policy
 from treestar.retrieval import BM25Retriever, RetrievalExecutor, Retriever
 from treestar.retrieval.corpus import shown, supporting_paragraphs
@@ -71,64 +70,53 @@ ORDER = ("vanilla-kd", "all, difficulty-aware", "all", "first+final", "first+mid
 PARAGRAPHS = 2
 STEP_TOKENS = 48
 GREEDY = GreedyConfig(max_step_tokens=STEP_TOKENS)
-WIDTH, LAYERS = 96, 3
+BASE = "smollm2-135m"
+LORA = {"r": 16, "lora_alpha": 32, "target_modules": "all-linear"}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--base-steps", type=int, default=1500)
-    parser.add_argument("--train", type=int, default=300)
+    parser.add_argument("--train", type=int, default=120)
     parser.add_argument("--test", type=int, default=120)
-    parser.add_argument("--epochs", type=float, default=3)
+    parser.add_argument("--epochs", type=float, default=1)
     parser.add_argument("--entities", type=int, default=10_000)
     options = parser.parse_args()
     torch.set_num_threads(1)
     options.out.mkdir(parents=True, exist_ok=True)
     world = make_world(options.entities)
     retriever = BM25Retriever(list(world.paragraphs.values()))
-    base = make_base(world, options.out, options.base_steps)
     trajectories = options.out / "trajectories"
     taught = questions(world, options.train, seed=1, held_out=False)
     found = asyncio.run(collect(taught, lambda _: parts(ScriptedTeacher(), retriever), trajectories))
     say(f"teacher: {found}")
     asked = questions(world, options.test, seed=2, held_out=True)
-    measured(options.out / "base.json", lambda: evaluate(str(base), asked, retriever, GREEDY))
+    measured(options.out / "base.json", lambda: evaluate(BASE, asked, retriever, GREEDY))
     for seed in range(options.seeds):
         for name in ORDER:
-            student = make_student(name, seed, base, trajectories, options)
+            student = make_student(name, seed, trajectories, options)
             measured(student / "measured.json", lambda path=student: evaluate(str(path), asked, retriever, GREEDY))
             write_figures(options)
     compare_searches(options, asked, retriever)
     write_figures(options)
 
 
-def make_base(world: World, out: Path, steps: int) -> Path:
-    """The student that reads facts."""
-    folder = out / "base"
-    if not (folder / "config.json").exists():
-        tokenizer = make_tokenizer(world)
-        model = new_student(tokenizer, seed=0, width=WIDTH, layers=LAYERS)
-        read_facts(
-            model, tokenizer, world, folder, steps, tell=lambda step, loss: say(f"base: step {step}, loss {loss:.4f}")
-        )
-        save_student(model, tokenizer, folder)
-    return folder
-
-
-def make_student(name: str, seed: int, base: Path, trajectories: Path, options: argparse.Namespace) -> Path:
+def make_student(name: str, seed: int, trajectories: Path, options: argparse.Namespace) -> Path:
     folder: Path = options.out / f"{name.replace(', ', '_').replace('+', '_')}-{seed}"
     if not (folder / "config.json").exists():
         say(f"training {name}, seed {seed}")
         config = StepERTrainingConfig(
-            optimizer="muon",
             epochs=options.epochs,
-            batch_size=8,
+            batch_size=4,
+            learning_rate=5e-4,
+            bf16=True,
+            lora=LORA,
+            save_steps=50,
             seed=seed,
             **VARIANTS[name],  # type: ignore[arg-type]
         )
-        train_steper(read_trajectories(trajectories), str(base), folder, config, resume=True)
+        train_steper(read_trajectories(trajectories), BASE, folder, config, resume=True)
     return folder
 
 
@@ -141,8 +129,7 @@ def evaluate(policy: str, asked: Sequence[Problem], retriever: Retriever, config
     started = time.perf_counter()
 
     async def run() -> list[SearchResult]:
-        loaded = load_policy(policy, max_batch=32)
-        loaded.model.float()
+        loaded = load_policy(policy, "retrieval", max_batch=32, dtype="bfloat16")
         return await search_many(asked, config, parts(loaded, retriever), concurrency=32)
 
     results = asyncio.run(run())
@@ -254,9 +241,9 @@ def write_figures(options: argparse.Namespace) -> None:
     sigmas = options.out / "all_difficulty-aware-0" / "training.json"
     if sigmas.exists():
         figures["last_sigmas"] = {kind: values[-1][1] for kind, values in read_json(sigmas)["sigmas"].items()}
-    settings = ("train", "test", "epochs", "entities", "base_steps")
-    figures["settings"] = {**{name: getattr(options, name) for name in settings}, "width": WIDTH, "layers": LAYERS}
-    write_record(Path("bench/results/steper.json"), figures, seed=0)
+    settings = {name: getattr(options, name) for name in ("train", "test", "epochs", "entities")}
+    figures["settings"] = {"base": BASE, "lora": LORA, **settings}
+    write_record(Path("bench/results/steper.json"), figures, seed=0, command="python bench/steper.py --out FOLDER")
 
 
 def say(text: str) -> None:

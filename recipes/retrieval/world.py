@@ -16,7 +16,7 @@ from typing import Any
 from treestar.retrieval import Paragraph
 from treestar.types import Problem
 
-__all__ = ["RELATIONS", "World", "fact_sentence", "make_world", "one_hop_problem", "questions"]
+__all__ = ["RELATIONS", "World", "make_world", "questions"]
 
 RELATIONS: Mapping[str, tuple[str, str]] = {
     "spouse": ("person", "person"),
@@ -156,8 +156,3 @@ def chain_problem(world: World, way: Sequence[str], chain: Sequence[str], name: 
     ]
     metadata: dict[str, Any] = {"hops": len(chain), "decomposition": hops, "paragraphs": supporting}
     return Problem(f"What is {asked} of {way[0]}?", way[-1], name, "qa", metadata)
-
-
-def one_hop_problem(world: World, subject: str, relation: str) -> Problem:
-    """A question about one fact."""
-    return chain_problem(world, [subject, world.facts[subject][relation]], [relation], f"{subject} {relation}")
