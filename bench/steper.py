@@ -1,7 +1,7 @@
 """Stepwise distillation in a toy world: which steps to train on, and how to weigh them (StepER, tables 1 and 2).
 
     treestar models fetch smollm2-135m
-    python bench/steper.py --out runs/steper [--seeds 1] [--train 120] [--test 120]
+    python bench/steper.py --out runs/steper [--seeds 1] [--train 200] [--test 120]
 
 The student is SmolLM2-135M-Instruct with LoRA. The scripted teacher teaches it questions of 2 to 4 hops, once per
 variant and seed. All students are asked questions about entities and chains of relations that no training question
@@ -78,7 +78,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--train", type=int, default=120)
+    parser.add_argument("--train", type=int, default=200)
     parser.add_argument("--test", type=int, default=120)
     parser.add_argument("--epochs", type=float, default=1)
     parser.add_argument("--entities", type=int, default=10_000)
@@ -108,10 +108,12 @@ def make_student(name: str, seed: int, trajectories: Path, options: argparse.Nam
         say(f"training {name}, seed {seed}")
         config = StepERTrainingConfig(
             epochs=options.epochs,
-            batch_size=4,
+            batch_size=2,
+            accumulation=2,
             learning_rate=5e-4,
             bf16=True,
             lora=LORA,
+            training_arguments={"model_init_kwargs": {"dtype": "bfloat16"}},
             save_steps=50,
             seed=seed,
             **VARIANTS[name],  # type: ignore[arg-type]

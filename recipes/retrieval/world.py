@@ -33,7 +33,12 @@ SHARES = {"person": 0.6, "place": 0.24, "company": 0.16}
 HELD_OUT = 0.1
 """Share of the entities that training questions avoid."""
 HELD_OUT_CHAINS = 0.2
-SYLLABLES = ("ba", "do", "ke", "li", "mo", "nu", "pa", "re", "si", "ta", "vu", "za")
+"""Share of the chains of each length that training questions avoid."""
+HOPS = (2, 3, 4)
+SYLLABLES = (
+    *("ba", "do", "fe", "go", "hi", "ja", "ke", "li", "lo", "mi"),
+    *("mo", "nu", "pa", "re", "ru", "si", "ta", "vu", "wa", "za"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +75,23 @@ def make_world(entities: int = 10_000, seed: int = 0) -> World:
         for name, kind in kinds.items()
     }
     paragraphs = {name: describe(name, facts[name], random) for name in kinds}
-    chains = [chain for hops in (2, 3, 4) for chain in all_chains(hops)]
+    held_out_chains = [
+        chain
+        for chains in (all_chains(hops) for hops in HOPS)
+        for chain in random.sample(chains, round(len(chains) * HELD_OUT_CHAINS))
+    ]
     return World(
         kinds,
         facts,
         paragraphs,
         frozenset(random.sample(list(kinds), round(len(kinds) * HELD_OUT))),
-        frozenset(random.sample(chains, round(len(chains) * HELD_OUT_CHAINS))),
+        frozenset(held_out_chains),
     )
 
 
 def name_words(random: Random) -> dict[str, tuple[list[str], list[str]]]:
     """The first and last words of the names of each kind; no word belongs to two kinds."""
-    made = ["".join(parts).capitalize() for parts in product(SYLLABLES, repeat=3)]
+    made = ["".join(parts).capitalize() for parts in product(SYLLABLES, repeat=2)]
     random.shuffle(made)
     sizes = {"person": 90, "place": 56, "company": 46}
     words = {}
@@ -120,11 +129,11 @@ def questions(world: World, count: int, seed: int, held_out: bool) -> list[Probl
             otherwise neither the chain nor an entity on its way is held out.
     """
     random = Random(f"{seed} {held_out}")
-    chains = {hops: all_chains(hops) for hops in (2, 3, 4)}
+    chains = {hops: all_chains(hops) for hops in HOPS}
     names = list(world.kinds)
     found: dict[str, Problem] = {}
     while len(found) < count:
-        hops = 2 + len(found) % 3
+        hops = HOPS[len(found) % len(HOPS)]
         new_chain = held_out and len(found) % 2 == 1
         chain = random.choice([each for each in chains[hops] if (each in world.held_out_chains) == new_chain])
         start = random.choice(names)
