@@ -1,7 +1,7 @@
 """A procedural world for multi-hop questions: people, places, companies, and what is true.
 
 Every entity is a node, every fact an edge to another entity, and a question asks for the end of a chain of 2 to 4
-edges: "What is the mayor of the birthplace of the spouse of Kalo Mirin?". Some entities and some chains of relations
+edges: "What is the mayor of the birthplace of the spouse of Kalomi?". Some entities and some chains of relations
 are held out: no question for training passes through them.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise, product
+from itertools import islice, pairwise, product
 from random import Random
 from typing import Any
 
@@ -35,10 +35,7 @@ HELD_OUT = 0.1
 HELD_OUT_CHAINS = 0.2
 """Share of the chains of each length that training questions avoid."""
 HOPS = (2, 3, 4)
-SYLLABLES = (
-    *("ba", "do", "fe", "go", "hi", "ja", "ke", "li", "lo", "mi"),
-    *("mo", "nu", "pa", "re", "ru", "si", "ta", "vu", "wa", "za"),
-)
+SYLLABLES = tuple("".join(letters) for letters in product("bdfgklmnprst", "aeiou"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +55,11 @@ class World:
 
 
 def make_world(entities: int = 10_000, seed: int = 0) -> World:
-    """A world with a paragraph for each of about `entities` entities."""
+    """A world with a paragraph for each of `entities` entities, at most 216,000. Names are single words, so that BM25
+    finds the paragraph about an entity by its name."""
     random = Random(seed)
-    words = name_words(random)
-    kinds: dict[str, str] = {}
-    for kind, share in SHARES.items():
-        pairs = [f"{first} {last}" for first, last in product(*words[kind])]
-        kinds |= dict.fromkeys(random.sample(pairs, min(round(entities * share), len(pairs))), kind)
+    names = iter(random.sample(["".join(parts).capitalize() for parts in product(SYLLABLES, repeat=3)], entities))
+    kinds = {name: kind for kind, share in SHARES.items() for name in islice(names, round(entities * share))}
     of_kind = {kind: [name for name, each in kinds.items() if each == kind] for kind in SHARES}
     facts = {
         name: {
@@ -87,18 +82,6 @@ def make_world(entities: int = 10_000, seed: int = 0) -> World:
         frozenset(random.sample(list(kinds), round(len(kinds) * HELD_OUT))),
         frozenset(held_out_chains),
     )
-
-
-def name_words(random: Random) -> dict[str, tuple[list[str], list[str]]]:
-    """The first and last words of the names of each kind; no word belongs to two kinds."""
-    made = ["".join(parts).capitalize() for parts in product(SYLLABLES, repeat=2)]
-    random.shuffle(made)
-    sizes = {"person": 90, "place": 56, "company": 46}
-    words = {}
-    for kind, size in sizes.items():
-        words[kind] = (made[:size], made[size : 2 * size])
-        made = made[2 * size :]
-    return words
 
 
 def describe(name: str, facts: Mapping[str, str], random: Random) -> Paragraph:
