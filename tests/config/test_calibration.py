@@ -40,3 +40,17 @@ def test_few_and_unanimous_outcomes_give_a_finite_calibration() -> None:
     chance = fitted_calibration([1.0, 0.9, 0.8], [True, True, True])
     assert 0.5 < chance(0.8) < chance(1.0) < 1
     assert fitted_calibration([], []) == Calibration(1, 0)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.1, 0.3, 0.7, 0.95])
+def test_answers_that_nothing_contradicts_are_as_sure_as_they_were_right(rate: float) -> None:
+    """A policy that is often wrong in the same way: most of its searches find one answer only."""
+    outcomes = [place < 1000 * rate for place in range(1000)]
+    assert fitted_calibration([1.0] * 1000, outcomes)(1.0) == pytest.approx(rate, abs=0.01)
+    mixed = fitted_calibration([1.0] * 1000 + [0.4] * 100, [*outcomes, *[True, False] * 50])
+    assert (mixed(1.0), mixed(0.4)) == pytest.approx((rate, 0.5), abs=0.06)
+
+
+def test_extreme_calibrations_give_chances_too() -> None:
+    for slope in (-1e6, 1e6):
+        assert sorted(Calibration(slope, 0)(share) for share in (0, 1)) == [0, 1]
