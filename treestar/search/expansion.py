@@ -17,6 +17,7 @@ from typing import Generic, TypeVar
 from treestar.search.answer import AnswerGroups
 from treestar.search.config import SearchConfig, settled
 from treestar.search.result import SearchStats
+from treestar.search.scores import checked_values
 from treestar.search.tree import Node, TerminalReason, Tree
 from treestar.types import (
     ContextOverflow,
@@ -221,7 +222,11 @@ class Search(Generic[ConfigT_co]):
         return self.count(await self.interpreter.run(step.code, leaf.execution.snapshot))
 
     async def score(self, nodes: Sequence[Node]) -> None:
-        """If there is a PPM, score those of `nodes` that have no score yet."""
+        """If there is a PPM, score those of `nodes` that have no score yet.
+
+        Raises:
+            TreestarError: the scorer did not give one score in [-1, 1] for each.
+        """
         scorer = self.components.scorer
         if scorer is None:
             return
@@ -231,7 +236,7 @@ class Search(Generic[ConfigT_co]):
         scores = await scorer.score([self.tree.state(node) for node in unscored])
         self.stats.scored_tokens += scores.tokens
         self.stats.judged_tokens += scores.generated_tokens
-        for node, value in zip(unscored, scores.values, strict=True):
+        for node, value in zip(unscored, checked_values(scores, len(unscored), scorer), strict=True):
             node.score, node.scores_path = value, scores.of_paths
         for node, analysis in zip(unscored, scores.analyses, strict=False):
             node.analysis = analysis
