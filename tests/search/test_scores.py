@@ -41,7 +41,7 @@ def test_a_score_that_is_not_in_the_range_is_refused(value: float, config: Searc
 
 
 def test_there_is_one_score_for_each_state() -> None:
-    with pytest.raises(TreestarError, match="the scorer Mine gave 1 values for . states"):
+    with pytest.raises(TreestarError, match=r"the scorer Mine gave 1 values for \d states"):
         run(Mine([0.5], whole=False), MCTSConfig(max_rollouts=4))
 
 

@@ -6,7 +6,6 @@ leaves, so a tree does not depend on which request finished first.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,6 +13,7 @@ from math import exp
 from threading import Event
 from typing import Generic, TypeVar
 
+from treestar.concurrency import gather_all
 from treestar.search.answer import AnswerGroups
 from treestar.search.config import SearchConfig, settled
 from treestar.search.result import SearchStats
@@ -172,7 +172,7 @@ class Search(Generic[ConfigT_co]):
         """
         growing = [self.propose_and_run(leaf, n, merge) for leaf, n in wanted.items()]
         # A single leaf needs no task of its own, which would cost more than the rest of its expansion.
-        expansions = [await growing[0]] if len(growing) == 1 else await asyncio.gather(*growing)
+        expansions = [await growing[0]] if len(growing) == 1 else await gather_all(growing)
         return [self.grow(leaf, each, keep_failures) for leaf, each in zip(wanted, expansions, strict=True)]
 
     async def propose_and_run(self, leaf: Node, n: int, merge: bool) -> Expansion:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from abc import abstractmethod
 from dataclasses import replace
 from typing import Any
 
+from treestar.concurrency import gather_all
 from treestar.policy.backends.forcing import forced_step, forcing_for, unread_step
 from treestar.policy.backends.generated import Generated, Generation
 from treestar.policy.backends.prompt_tokens import first_tokens, prompt_tokens
@@ -59,11 +59,9 @@ class LocalPolicy(LanguageModelPolicy):
             )
         stops = self.format.stop_strings(state)
         generation = await self.generate(prompt, n, sampling, seed, stops)
-        completed = await asyncio.gather(
-            *(
-                self.complete(each, prompt, sampling, seed, index, stops)
-                for index, each in enumerate(generation.continuations)
-            )
+        completed = await gather_all(
+            self.complete(each, prompt, sampling, seed, index, stops)
+            for index, each in enumerate(generation.continuations)
         )
         further = sum(each.tokens for each in completed) - sum(each.tokens for each in generation.continuations)
         steps = tuple(self.step(state, each, stops) for each in completed)
@@ -87,7 +85,7 @@ class LocalPolicy(LanguageModelPolicy):
             )
             return unread_step(made) if is_forced else self.step(state, made, stops)
 
-        steps = await asyncio.gather(*map(candidate, range(n)))
+        steps = await gather_all(map(candidate, range(n)))
         return Proposal(tuple(steps), len(prompt), sum(step.tokens for step in steps))
 
     def prompt_tokens(self, state: State) -> list[int]:

@@ -105,7 +105,7 @@ async def sample_group(
     await grown(search, sample)
     if tree.root.terminal is not None:
         return []
-    return list(await asyncio.gather(*(judged(tree, node, policy, components) for node in tree.terminals())))
+    return await gather_all(judged(tree, node, policy, components) for node in tree.terminals())
 
 
 def sampling_of(config: GRPOConfig, count: int) -> SamplesConfig:

@@ -1,0 +1,41 @@
+"""The expansions of a wave run together and end together."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from support.scripted import ScriptedPolicy, components
+
+from treestar.search import MCTSConfig, search_one
+from treestar.types import Problem, Proposal, Sampling, State, Step, TreestarError
+
+
+class FailingPolicy(ScriptedPolicy):
+    """Proposes two steps at the root. After the first it takes long, and after the second it fails."""
+
+    left = 0
+    """Proposals that ended after the search did."""
+
+    async def propose(self, state: State, n: int, sampling: Sampling, seed: int) -> Proposal:
+        if not state.steps:
+            return Proposal((Step("x = 1", "x = 1"), Step("x = 2", "x = 2")))
+        if state.steps[0].text == "x = 2":
+            raise TreestarError("the model is gone")
+        await asyncio.sleep(0.02)
+        self.left += 1
+        return Proposal((Step("x = 3", "x = 3"),))
+
+
+def test_what_still_runs_when_an_expansion_fails_is_cancelled() -> None:
+    policy = FailingPolicy(lambda state, n, seed: [])
+
+    async def run() -> None:
+        parts = replace(components(policy.script), policy=policy)
+        with pytest.raises(TreestarError, match="the model is gone"):
+            await search_one(Problem("which?"), MCTSConfig(in_flight=2, children=2), parts)
+        await asyncio.sleep(0.05)
+
+    asyncio.run(run())
+    assert policy.left == 0
