@@ -101,7 +101,8 @@ class Growth:
 
     leaf: Node
     draws: list[Node | None]
-    """For each sampled candidate, in sampling order, its child; None if its code failed and it was dropped."""
+    """For each sampled candidate, in sampling order, its child; None if its code failed and it was dropped. Distinct
+    candidates that were children before come last."""
     new: list[Node]
     """The newly added children, in order."""
 
@@ -263,14 +264,19 @@ class Search(Generic[ConfigT_co]):
             if child is None:
                 child = self.add_child(leaf, candidate)
                 growth.new.append(child)
-            else:
+            elif not distinct:
                 child.multiplicity += len(candidate.places)
                 leaf.children_mass = None
             if distinct:
                 # A child that is drawn again stands for the same texts and possibly more.
+                child.multiplicity = max(child.multiplicity, len(candidate.places))
                 child.probability = max(child.probability or 0.0, sum(probability(steps[i]) for i in candidate.places))
+                leaf.children_mass = None
             for place in candidate.places:
                 growth.draws[place] = child
+        if distinct:
+            # Further candidates were asked for, and the earlier ones are only drawn again to find them.
+            growth.draws.sort(key=lambda child: child is not None and child not in growth.new)
         share_priors(leaf)
         if not leaf.children:
             leaf.terminal = "context" if expansion.overflow else "dead_end"
