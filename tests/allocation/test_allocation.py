@@ -18,7 +18,7 @@ from treestar.allocation import Evidence, next_round, search_set, vote_gain
 from treestar.allocation.gain import duel_gain
 from treestar.allocation.search_set import KeptTurn, TurnKey
 from treestar.search import search_one
-from treestar.types import State, Step
+from treestar.types import ContextOverflow, State, Step
 
 PROBLEMS = [Problem(f"question {i}", str(i % 3), id=f"p{i}") for i in range(8)]
 LONGEST_STEP = 4  # of random_script
@@ -130,6 +130,27 @@ def test_rounds_take_no_more_than_is_left(known: list[tuple[int, int]], further:
 def test_a_total_that_is_too_small_says_what_is_missing() -> None:
     with pytest.raises(TreestarError, match="31 tokens in total are not enough for 8 problems"):
         run(config(4), Budget(max_generated_tokens=31))
+
+
+def test_a_policy_that_counts_no_tokens_shares_a_total_of_rollouts_only() -> None:
+    parts = components(lambda state, n, seed: [Step("a", "", "answer", "a")] * n)
+    searching = search_set(PROBLEMS, config(40), lambda _: parts, Budget(max_rollouts=30), vote_gain)
+    assert sum(result.stats.rollouts for result in asyncio.run(searching)) == 30
+    searching = search_set(PROBLEMS, config(40), lambda _: parts, Budget(max_generated_tokens=300), vote_gain)
+    with pytest.raises(TreestarError, match="scripted does not count the tokens that it generates"):
+        asyncio.run(searching)
+
+
+def test_a_question_that_leaves_no_room_for_a_step_gets_no_further_rollout() -> None:
+    def script(state: State, n: int, seed: int) -> list[Step]:
+        if state.problem.id == "p0":
+            raise ContextOverflow("too long")
+        return [Step("a", "", "answer", "a", tokens=1)] * n
+
+    parts = components(script)
+    results = asyncio.run(search_set(PROBLEMS, config(5), lambda _: parts, Budget(max_rollouts=100), vote_gain))
+    assert [result.stats.rollouts for result in results] == [1, *[5] * 7]
+    assert {result.stopped for result in results} == {"finished"}
 
 
 def test_only_independent_trajectories_share_a_total() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,8 +18,8 @@ from treestar import (
     MCTSConfig,
     SearchResult,
 )
-from treestar.search import SearchConfig, SearchStats, search_one
-from treestar.types import Problem
+from treestar.search import AdaptiveConsistencyConfig, ChunkResetConfig, SearchConfig, SearchStats, search_one
+from treestar.types import Problem, State, Step, TreestarError
 
 SPENT = SearchStats(rollouts=2, generated_tokens=10, executed_seconds=0.5, seconds=3.0)
 
@@ -86,3 +87,62 @@ def test_without_a_number_of_rollouts_another_limit_ends_the_search(config_class
     result = run(config_class(max_rollouts=None, max_generated_tokens=8000), rate=lambda state: 0.5)
     assert result.stopped in ("max_generated_tokens", "exhausted")
     assert result.stats.rollouts > 16
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        BeamSearchConfig(max_generated_tokens=100),
+        ChunkResetConfig(max_generated_tokens=100),
+        AdaptiveBranchingConfig(max_rollouts=None, max_generated_tokens=100),
+        MajorityConfig(max_generated_tokens=100),
+    ],
+    ids=lambda config: type(config).__name__,
+)
+def test_a_policy_that_counts_no_tokens_is_not_searched_within_a_number_of_them(config: SearchConfig) -> None:
+    """It would be searched for ever."""
+
+    def uncounted(state: State, n: int, seed: int) -> list[Step]:
+        return [Step(f"so {i}", ending="answer", answer=str(i)) for i in range(n)]
+
+    parts = components(uncounted, lambda state: 0.5)
+    with pytest.raises(TreestarError, match="scripted does not count the tokens that it generates"):
+        asyncio.run(search_one(Problem("which?"), config, parts))
+    asyncio.run(search_one(Problem("which?"), replace(config, max_rollouts=3), parts))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        MajorityConfig(samples=8, in_flight=2),
+        AdaptiveConsistencyConfig(samples=8),
+        BeamSearchConfig(max_generated_tokens=100),
+        ChunkResetConfig(samples=8),
+        AdaptiveBranchingConfig(max_rollouts=8),
+        MCTSConfig(max_rollouts=8),
+    ],
+    ids=lambda config: type(config).__name__,
+)
+def test_a_policy_that_has_no_more_to_propose_ends_the_search(config: SearchConfig) -> None:
+    left = [3]
+
+    def few(state: State, n: int, seed: int) -> list[Step]:
+        given = min(n, left[0])
+        left[0] -= given
+        return [Step("so 1", ending="answer", answer="1", tokens=1)] * given
+
+    parts = components(few, lambda state: 0.5)
+    result = asyncio.run(asyncio.wait_for(search_one(Problem("which?"), config, parts), 20))
+    assert result.answer == "1"
+    assert left == [0]
+
+
+def test_a_trajectory_that_is_given_no_step_has_ended() -> None:
+    result = asyncio.run(
+        search_one(
+            Problem("which?"),
+            MajorityConfig(samples=4, in_flight=4),
+            components(lambda state, n, seed: [Step("so 1", ending="answer", answer="1", tokens=1)] * (n - 1)),
+        )
+    )
+    assert (result.stats.rollouts, result.confidence, result.stopped) == (4, 1.0, "finished")

@@ -25,6 +25,8 @@ class Evidence:
     """Mean over the answered trajectories of their log-probability per token; 0 without any."""
     score: float = 0.0
     """Mean over the answered trajectories of their PPM scores; 0 without a PPM."""
+    closed: bool = False
+    """Whether no trajectory can begin, for example because the question fills the model's context."""
 
 
 def evidence_of(search: Search[SamplesConfig]) -> Evidence:
@@ -37,4 +39,5 @@ def evidence_of(search: Search[SamplesConfig]) -> Evidence:
         tokens=search.stats.spent_tokens,
         log_probability=sum(map(mean_log_probability, answered)) / max(len(answered), 1),
         score=sum(trajectory_score(node) or 0.0 for node in answered) / max(len(answered), 1),
+        closed=bool(search.tree.nodes) and search.tree.root.terminal is not None,
     )

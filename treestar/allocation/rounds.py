@@ -78,6 +78,5 @@ def most_helped(evidence: Sequence[Evidence], most: int, gain: Gain) -> list[int
     problem with fewer rollouts, then to the earlier one."""
     gains = gain(evidence)
     rates = [each_gain * each.rollouts / max(each.tokens, 1) for each_gain, each in zip(gains, evidence, strict=True)]
-    # Without a token, the question fills the model's context.
-    places = [place for place, each in enumerate(evidence) if each.rollouts < most and each.tokens > 0]
+    places = [place for place, each in enumerate(evidence) if each.rollouts < most and not each.closed]
     return sorted(places, key=lambda place: (-rates[place], evidence[place].rollouts, place))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from functools import partial
 from math import isfinite
 from threading import Event
@@ -45,8 +45,7 @@ def check_config(config: SearchConfig) -> SamplesConfig:
         raise ValueError(
             "a total budget is spent on independent trajectories: use the strategy majority, best_of_n or weighted_vote"
         )
-    limits = [each.name for each in fields(Budget) if getattr(config, each.name) is not None]
-    if limits:
+    if limits := config.limits():
         raise ValueError(f"with a total budget a problem has no {limits[0]} of its own; `samples` is its maximum")
     return config
 
@@ -81,10 +80,13 @@ async def search_set(
 
     Raises:
         ValueError: `config` has a budget of its own.
-        TreestarError: `total` is less than one step for each problem; or as `search_many`.
+        TreestarError: `total` is less than one step for each problem, or of tokens that the policy does not count; or
+            as `search_many`.
     """
     stop, kept, started = stop or Event(), kept or {}, time.perf_counter()
     searches = [new_search(each, check_config(config), parts_for(each), seed, stop, on_progress) for each in problems]
+    for search in searches:
+        search.needs_tokens = total.max_generated_tokens is not None
     longest_step = max((settled(search.config.max_step_tokens) for search in searches), default=1)
     check_total(total, len(problems), longest_step)
 
@@ -104,7 +106,7 @@ async def search_set(
         evidence = [evidence_of(search) for search in searches]
         turns = [] if stopped else next_round(evidence, total, config.samples, longest_step, gain)
         if not turns and stopped is None:
-            full = all(each.rollouts >= config.samples or each.tokens == 0 for each in evidence)
+            full = all(each.rollouts >= config.samples or each.closed for each in evidence)
             stopped = "finished" if full else "max_generated_tokens"
         await workers.run(turns, lambda _turn, _none: None)
     return [await finish(search, stopped) for search in searches]

@@ -28,11 +28,12 @@ async def adaptive_branching(search: Search[AdaptiveBranchingConfig]) -> str:
     most = inf if search.config.max_rollouts is None else search.config.max_rollouts
     while search.stats.rollouts < most:
         node = search.tree.root
-        while node.terminal is None:
+        before: Node | None = None
+        while node.terminal is None and node is not before:
             if (spent := search.budget_spent()) is not None:
                 return spent
-            node = choose_child(search, node) or await widen(search, node)
-        if node is search.tree.root:
+            before, node = node, choose_child(search, node) or await widen(search, node)
+        if search.tree.root.terminal is not None:
             return "exhausted"
         search.stats.rollouts += 1
         search.on_progress(search)
@@ -62,7 +63,7 @@ def draw_value(rng: Random, prior: float, visits: int, value_sum: float) -> floa
 
 async def widen(search: Search[AdaptiveBranchingConfig], node: Node) -> Node:
     """Sample one step at `node`, and score and back up the child if it is new; returns the child, or `node` itself
-    if it has become terminal because no step can follow."""
+    if the policy proposed none."""
     [growth] = await search.expand({node: 1}, merge=True, keep_failures=True)
     for child in growth.new:
         if child.terminal is None:

@@ -45,8 +45,9 @@ async def grow_trajectories(
         ends += [root] * fresh
         if not ends:
             return "finished"
-        grown = await search.expand(Counter(ends), merge=False, keep_failures=True)
-        reached = [node for growth in grown for node in growth.new or [growth.leaf]]
+        wanted = Counter(ends)
+        grown = await search.expand(wanted, merge=False, keep_failures=True)
+        reached = [node for growth in grown for node in growth.new or ended_at(growth.leaf)]
         for node in reached:
             if node.terminal in (None, "answer") and is_unsure(node):
                 if node.terminal is None:
@@ -58,7 +59,14 @@ async def grow_trajectories(
         await search.finish(finished)
         if root.terminal is not None:
             return "finished"
+        # A policy can propose fewer steps than it was asked for: these trajectories end where they began.
+        search.stats.rollouts += max(wanted.total() - len(reached), 0)
         search.on_progress(search)
+
+
+def ended_at(leaf: Node) -> list[Node]:
+    """The leaf, if nothing can follow it; the root can have children from before."""
+    return [] if leaf.terminal is None else [leaf]
 
 
 def unchanged_sampling(

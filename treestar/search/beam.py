@@ -36,6 +36,7 @@ async def grow_beams(search: Search[BeamSearchConfig] | Search[DVTSConfig], beam
     config, root = search.config, search.tree.root
     rounds = config.rounds or (1 if config.max_generated_tokens is None else inf)
     standing: list[list[Node]] = []  # the open states of each beam
+    round_began = -1  # after that many tokens
     while True:
         if (spent := search.budget_spent()) is not None:
             return spent
@@ -44,7 +45,9 @@ async def grow_beams(search: Search[BeamSearchConfig] | Search[DVTSConfig], beam
                 return "exhausted"
             if rounds == 0:
                 return "finished"
-            rounds -= 1
+            if rounds == inf and search.stats.spent_tokens == round_began:
+                return "exhausted"  # the policy proposes nothing more, and no budget would end that
+            rounds, round_began = rounds - 1, search.stats.spent_tokens
             standing = [[root]] * beams
         # At the root a beam has one state instead of `width` of them, so it draws all its candidates there.
         share = {leaf: config.children * (width if leaf is root else 1) for states in standing for leaf in states}

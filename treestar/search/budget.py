@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from treestar.config.checks import check_number, check_whole
 from treestar.config.renamed import AcceptsOldNames
+from treestar.types import TreestarError
 
 if TYPE_CHECKING:
     from treestar.search.result import SearchStats
 
-__all__ = ["Budget"]
+__all__ = ["Budget", "uncounted_tokens"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,10 @@ class Budget(AcceptsOldNames):
         check_whole(self, "max_generated_tokens", "max_rollouts")
         check_number(self, "max_executed_seconds", "max_wall_seconds", above=0)
 
+    def limits(self) -> list[str]:
+        """The names of the limits that are set."""
+        return [each.name for each in fields(Budget) if getattr(self, each.name) is not None]
+
     def spent(self, stats: SearchStats) -> str | None:
         """The name of the limit that `stats` have reached, or None. Rollouts come last: if another limit is also
         reached, that one is returned."""
@@ -49,3 +54,11 @@ class Budget(AcceptsOldNames):
         if self.max_rollouts is not None and stats.rollouts >= self.max_rollouts:
             return "max_rollouts"
         return None
+
+
+def uncounted_tokens(policy: str) -> TreestarError:
+    """The error for a budget of tokens and a policy of that name which counts none."""
+    return TreestarError(
+        f"{policy} does not count the tokens that it generates, so max_generated_tokens cannot end its searches: set "
+        "Proposal.generated_tokens, or another limit"
+    )

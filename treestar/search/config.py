@@ -395,5 +395,5 @@ def settled(value: ValueT | None) -> ValueT:
 
 def check_ends(config: SearchConfig) -> None:
     """A search that has neither a number of rollouts nor another limit might not end."""
-    if all(getattr(config, each.name) is None for each in fields(Budget)):
+    if not config.limits():
         raise invalid(config, "max_rollouts", "a whole number, 1 or more, if no other limit is given")

@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 
 from treestar.concurrency import gather_all
 from treestar.search.answer import AnswerGroups
+from treestar.search.budget import uncounted_tokens
 from treestar.search.config import SearchConfig, settled
 from treestar.search.result import SearchStats
 from treestar.search.scores import checked_values
@@ -128,10 +129,13 @@ class Search(Generic[ConfigT_co]):
     sampling: Sampling = field(init=False)
     """How the policy draws steps; the same for every expansion, so made once."""
     max_depth: int = field(init=False)
+    needs_tokens: bool = field(init=False)
+    """Whether no limit but that of tokens is set."""
 
     def __post_init__(self) -> None:
         self.sampling = self.config.sampling()
         self.max_depth = settled(self.config.max_depth)
+        self.needs_tokens = self.config.limits() == ["max_generated_tokens"]
 
     async def begin(self, interpreter: Interpreter) -> None:
         """Run the policy's preamble and add the root. In a later interpreter, only new trajectories can grow.
@@ -250,9 +254,15 @@ class Search(Generic[ConfigT_co]):
             await self.groups.add(node)
 
     def grow(self, leaf: Node, expansion: Expansion, keep_failures: bool) -> Growth:
-        """Add an expansion's candidates to the tree; a leaf that still has no children becomes terminal."""
+        """Add an expansion's candidates to the tree; a leaf that still has no children becomes terminal.
+
+        Raises:
+            TreestarError: only a budget of tokens ends the search, and the policy does not count any.
+        """
         self.stats.prompt_tokens += expansion.proposal.prompt_tokens
         self.stats.generated_tokens += expansion.proposal.generated_tokens
+        if self.needs_tokens and not self.stats.spent_tokens and any(step.text for step in expansion.proposal.steps):
+            raise uncounted_tokens(self.components.policy.name)
         steps, distinct = expansion.proposal.steps, self.sampling.distinct
         growth = Growth(leaf, [None] * len(steps), [])
         if distinct:
