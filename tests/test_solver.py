@@ -223,3 +223,11 @@ def test_ctrl_c_ends_a_search_with_what_it_has() -> None:
     out, _ = process.communicate(timeout=60)
     assert out.split() == ["interrupted", "True", "True"]
     assert process.returncode == 0
+
+
+def test_no_problem_at_a_time_is_refused() -> None:
+    with (
+        Solver(ScriptedPolicy(random_script()), executor=ScriptedExecutor(), concurrency=0) as solver,
+        pytest.raises(ValueError, match="concurrency must be a whole number, 1 or more, not 0"),
+    ):
+        solver.solve("question")

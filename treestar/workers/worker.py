@@ -53,9 +53,15 @@ class Workers(Protocol[TaskT, ResultT_co]):
 
 
 class LocalWorkers(Generic[TaskT, ResultT]):
-    """One worker in this process, which runs at most `concurrency` tasks at a time."""
+    """One worker in this process, which runs at most `concurrency` tasks at a time.
+
+    Raises:
+        ValueError: `concurrency` is less than 1.
+    """
 
     def __init__(self, worker: Worker[TaskT, ResultT], concurrency: int) -> None:
+        if concurrency < 1:
+            raise ValueError(f"concurrency must be a whole number, 1 or more, not {concurrency!r}")
         self.worker = worker
         self.concurrency = concurrency
 
