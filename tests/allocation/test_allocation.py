@@ -182,3 +182,11 @@ def test_a_solver_continues_a_set_from_its_files(tmp_path: Path) -> None:
             one.solve_many(PROBLEMS, out, total=Budget(max_generated_tokens=301))
     assert len(rollouts.read_text().splitlines()) == len(lines)
     assert len(out.read_text().splitlines()) == len(PROBLEMS)
+
+
+def test_a_difficulty_model_is_not_left_unused(tmp_path: Path) -> None:
+    with Solver(ScriptedPolicy(random_script()), config(4), executor=ScriptedExecutor()) as solver:
+        with pytest.raises(ValueError, match="also give `total`"):
+            solver.solve_many(PROBLEMS, difficulty=tmp_path / "model.json")
+        with pytest.raises(TreestarError, match=r"model\.json cannot be read: No such file"):
+            solver.solve_many(PROBLEMS, total=Budget(max_rollouts=9), difficulty=tmp_path / "model.json")

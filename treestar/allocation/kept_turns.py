@@ -16,7 +16,7 @@ from treestar.allocation.search_set import KeptTurn, TurnKey
 from treestar.search import Budget
 from treestar.storage.lines import appending, read_lines
 from treestar.storage.settings import check_same_settings
-from treestar.types import Problem
+from treestar.types import Problem, TreestarError
 
 __all__ = ["keeping_turns", "set_settings"]
 
@@ -49,9 +49,19 @@ def keeping_turns(
 
 
 def set_settings(total: Budget | None, difficulty: Path | None, problems: Sequence[Problem]) -> dict[str, Any]:
-    """The settings that the results of a set depend on, besides those of each search; none without a total."""
+    """The settings that the results of a set depend on, besides those of each search; none without a total.
+
+    Raises:
+        ValueError: there is a difficulty model and no total that it could help to spend.
+        TreestarError: the difficulty model cannot be read.
+    """
     if total is None:
+        if difficulty is not None:
+            raise ValueError("a difficulty model helps to spend one budget for all problems: also give `total`")
         return {}
     asked = hashlib.sha256("\0".join(f"{each.id}\0{each.question}" for each in problems).encode()).hexdigest()[:16]
-    model = None if difficulty is None else hashlib.sha256(difficulty.read_bytes()).hexdigest()[:16]
+    try:
+        model = None if difficulty is None else hashlib.sha256(difficulty.read_bytes()).hexdigest()[:16]
+    except OSError as error:
+        raise TreestarError(f"the difficulty model {difficulty} cannot be read: {error.strerror or error}") from error
     return {"total": {**asdict(total), "problems": asked, "difficulty": model}}
