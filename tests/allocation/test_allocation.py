@@ -87,6 +87,30 @@ def test_a_run_that_was_cut_off_ends_like_one_that_was_not(concurrency: int) -> 
         ]
 
 
+def test_a_trajectory_that_the_total_cuts_off_is_kept_as_it_was() -> None:
+    """The first one answers at once; the second one would go on."""
+
+    def script(state: State, n: int, seed: int) -> list[Step]:
+        if not state.steps and first.pop():
+            return [Step("so a", "", "answer", "a", tokens=4)]
+        return [Step("x = 1", "x = 1", tokens=2)]
+
+    def solved(kept: dict[TurnKey, KeptTurn]) -> SearchResult:
+        parts = components(script)
+        searching = search_set(
+            PROBLEMS[:1], config(9), lambda _: parts, Budget(max_generated_tokens=16), vote_gain,
+            kept=dict(kept), keep=kept.__setitem__,
+        )  # fmt: skip
+        return asyncio.run(searching)[0]
+
+    first, kept = [False, True], dict[TurnKey, KeptTurn]()
+    whole, resumed = solved(kept).tree, solved(kept).tree
+    assert whole is not None
+    assert resumed is not None
+    assert [child.closed for child in whole.root.children] == [True, False]
+    assert resumed.to_json() == whole.to_json()
+
+
 def test_rollouts_go_where_votes_are_open() -> None:
     """Half of the problems are always answered alike, the others in two ways."""
 

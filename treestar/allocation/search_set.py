@@ -25,7 +25,7 @@ from treestar.search import Budget, Components, Search, SearchConfig, SearchResu
 from treestar.search.baselines import grow_trajectories
 from treestar.search.config import SamplesConfig, settled
 from treestar.search.engine import Progress, finish, grown, new_search
-from treestar.search.expansion import share_priors
+from treestar.search.expansion import reopen, share_priors
 from treestar.search.tree import add_node_from_json, node_to_json
 from treestar.types import Problem
 from treestar.workers import LocalWorkers, Worker
@@ -129,8 +129,11 @@ async def replay(search: Search[SamplesConfig], turn: KeptTurn) -> None:
         node = add_node_from_json(search.tree, each)
         if node.answer is not None:
             await search.groups.add(node)
-    share_priors(search.tree.root)
-    search.tree.root.drawn += 1
+    root = search.tree.root
+    share_priors(root)
+    root.drawn += 1
+    if root.open_children:  # this trajectory was cut off, and those before it were not
+        reopen(root)
     search.stats = SearchStats(**turn["stats"])
 
 
