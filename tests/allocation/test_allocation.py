@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from math import ceil
 from pathlib import Path
 
@@ -109,6 +110,30 @@ def test_a_trajectory_that_the_total_cuts_off_is_kept_as_it_was() -> None:
     assert resumed is not None
     assert [child.closed for child in whole.root.children] == [True, False]
     assert resumed.to_json() == whole.to_json()
+
+
+def test_the_answers_of_a_set_are_confirmed_and_graded_together() -> None:
+    """The verifier answers only once it was asked about every problem."""
+
+    class Together(ExactVerifier):
+        asked = 0
+
+        async def accepts(self, problem: Problem, answer: str) -> bool:
+            self.asked += 1
+            while self.asked < len(PROBLEMS):
+                await asyncio.sleep(0.001)
+            return True
+
+    def script(state: State, n: int, seed: int) -> list[Step]:
+        return [Step("a", "", "answer", "a", tokens=1)] * n
+
+    parts = replace(components(script), verifier=Together())
+    searching = search_set(PROBLEMS, config(2), lambda _: parts, Budget(max_rollouts=8), vote_gain)
+
+    async def soon() -> list[SearchResult]:
+        return await asyncio.wait_for(searching, 20)
+
+    assert all(result.correct for result in asyncio.run(soon()))
 
 
 def test_rollouts_go_where_votes_are_open() -> None:

@@ -3,8 +3,9 @@
 First every problem gets one rollout. Then, round by round, the problems with the largest expected gain per token get
 one more each. A round takes at most a `ROUND_SHARE`-th of the problems, so that the evidence stays fresh.
 
-Invariant: the tokens of all turns never exceed the total. Each turn has its own limit, and the limits of a round add up
-to what is left. A problem takes a turn only while a trajectory as long as the longest so far fits into its limit.
+Invariant: the policy's tokens in all turns never exceed the total. Each turn has its own limit, and the limits of a
+round add up to what is left. A problem takes a turn only while a trajectory as long as the longest so far fits into its
+limit.
 """
 
 from __future__ import annotations

@@ -68,8 +68,8 @@ async def search_set(
     Args:
         config: `samples` is the maximum for each problem.
         parts_for: the components for a problem.
-        total: the limits of all problems together. Tokens and rollouts are never exceeded; seconds are checked between
-            rounds.
+        total: the limits of all problems together. Rollouts and the policy's tokens are never exceeded; what a judge
+            writes about the last trajectories can be more, and seconds are checked between rounds.
         gain: estimates what another rollout is worth; `vote_gain`, or that of a `DifficultyModel`.
         stop: can be set from any thread; the results are then those of the finished turns.
         kept: the turns of an earlier, interrupted run.
@@ -109,7 +109,14 @@ async def search_set(
             full = all(each.rollouts >= config.samples or each.closed for each in evidence)
             stopped = "finished" if full else "max_generated_tokens"
         await workers.run(turns, lambda _turn, _none: None)
-    return [await finish(search, stopped) for search in searches]
+    ended: str = stopped
+    results: dict[int, SearchResult] = {}
+
+    async def end(place: int) -> SearchResult:
+        return await finish(searches[place], ended)
+
+    await LocalWorkers(Worker(end, {}), concurrency).run(range(len(searches)), results.__setitem__)
+    return [results[place] for place in range(len(searches))]
 
 
 async def roll_out(search: Search[SamplesConfig], tokens: float) -> str:
