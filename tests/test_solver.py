@@ -150,6 +150,17 @@ def test_bad_questions_are_refused_by_name() -> None:
         assert solver.solve("x" * LONGEST_QUESTION).stats.rollouts > 0
 
 
+def test_a_gold_answer_can_be_a_number_and_nothing_else_that_is_not_text() -> None:
+    """Data sets of competitions have whole numbers."""
+    with scripted_solver() as solver:
+        found = solver.solve(Problem("question 3", "1")).answer
+        assert found is not None
+        result = solver.solve(Problem("question 3", int(found)))  # type: ignore[arg-type]
+        assert (result.problem.answer, result.correct) == (found, True)
+        with pytest.raises(ValueError, match="problem 'p': the answer must be a text, not a list"):
+            solver.solve(Problem("question 3", [found], "p"))  # type: ignore[arg-type]
+
+
 def test_inside_asyncio_and_from_threads() -> None:
     with scripted_solver() as solver:
 

@@ -200,7 +200,8 @@ class Solver:
             One result for each problem, in the order given.
 
         Raises:
-            ValueError: a question is empty or longer than `LONGEST_QUESTION`, or the solver cannot spend a total.
+            ValueError: a question is empty or too long (`LONGEST_QUESTION`), a gold answer is neither text nor number,
+                or the solver cannot spend a total.
             TreestarError: `total` is less than one step for each problem, the policy or the sandbox failed permanently,
                 a problem was being searched when actors died too often, or `out` cannot be read or written. On a
                 cluster the solver can then only be closed.
@@ -216,7 +217,7 @@ class Solver:
                 results[place] = self.wait_for(with_problem(results[place], wanted[place], verifier))
                 on_result(results[place])
         missing = [SolveTask(place, each, trees) for place, each in enumerate(wanted) if place not in results]
-        with nullcontext(ignore) if out is None else appending(Path(out)) as append:
+        with nullcontext(lambda _: None) if out is None else appending(Path(out)) as append:
 
             def keep(place: int, result: SearchResult) -> None:
                 results[place] = result if trees else replace(result, tree=None)
@@ -359,20 +360,18 @@ class Solver:
 
 
 def as_problem(problem: str | Problem, index: int) -> Problem:
-    """`problem` as a Problem. Raises ValueError if its question is empty or too long."""
+    """`problem` as a Problem whose answer is text. Raises ValueError if it cannot be, or for a bad question."""
     problem = Problem(problem, id=str(index)) if isinstance(problem, str) else problem
+    if isinstance(problem.answer, int | float):  # as files can have it
+        problem = replace(problem, answer=str(problem.answer))
+    if not isinstance(problem.answer, str | None):
+        raise ValueError(f"problem {problem.id!r}: the answer must be a text, not a {type(problem.answer).__name__}")
     if not problem.question.strip():
         raise ValueError(f"problem {problem.id!r}: the question is empty")
     if len(problem.question) > LONGEST_QUESTION:
-        raise ValueError(
-            f"problem {problem.id!r}: the question has {len(problem.question):,} characters, "
-            f"more than the {LONGEST_QUESTION:,} that are allowed"
-        )
+        length = f"{len(problem.question):,} characters, more than the {LONGEST_QUESTION:,} that are allowed"
+        raise ValueError(f"problem {problem.id!r}: the question has {length}")
     return problem
-
-
-def ignore(_: Any) -> None:
-    """Discards results if there is no file."""
 
 
 def models_of(components: Components) -> dict[str, Any]:
