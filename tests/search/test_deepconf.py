@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -121,3 +122,15 @@ def test_transformers_gives_the_confidence_of_the_definition() -> None:
             wanted[: len(each.token_ids)].tolist(), rel=1e-4
         )
         assert len(each.confidences) == each.tokens
+
+
+def test_trajectories_without_confidences_set_no_threshold_and_have_no_weight() -> None:
+    """Every second reply of a server comes without them."""
+
+    def script(state: State, n: int, seed: int) -> list[Step]:
+        sure = Step("so a", "", "answer", "a", tokens=1, confidences=(5.0,))
+        return [sure if seed % 2 else replace(sure, text="so b", answer="b", confidences=()) for seed in range(n)]
+
+    config = DeepConfConfig(samples=8, warmup=4, window=2, keep_share=0.5)
+    result = asyncio.run(search_one(PROBLEM, config, components(script)))
+    assert (result.answer, result.confidence, result.stopped) == ("a", 1.0, "decided")

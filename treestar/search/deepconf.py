@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate
-from math import ceil
+from math import ceil, isfinite
 
 from treestar.search.answer import choose
 from treestar.search.baselines import grow_trajectories
@@ -34,7 +34,9 @@ async def deepconf(search: Search[DeepConfConfig]) -> str:
     stopped = await grow_trajectories(search, warmup, in_flight=warmup)
     ends = search.tree.terminals()
     check_confidences(search, ends)
-    threshold = reached_by([sureness(node, config.group_tokens) for node in ends], config.keep_share)
+    # Trajectories whose tokens have no confidence, such as an empty reply's, tell nothing of the others.
+    known = [value for node in ends if isfinite(value := sureness(node, config.group_tokens))]
+    threshold = reached_by(known, config.keep_share)
     for node in ends:
         if node.answer is not None and sureness(node, config.group_tokens) < threshold:
             search.groups.discard(node)
