@@ -112,7 +112,8 @@ class Execution:
     error: str | None = None
     """None, or the failure as shown to the policy: type, message, and the failing line of the step's code."""
     snapshot: Snapshot | None = None
-    """The interpreter state after the code, or None if it failed."""
+    """The interpreter state after the code; None if it failed and nothing follows. Where the trajectory goes on after a
+    failure, the state before the code."""
     seconds: float = 0.0
     """Time the code took to run."""
     peak_memory: int = 0
@@ -232,6 +233,10 @@ class Policy(ABC):
     step_format: str = ""
     """The name of the step format in which it writes, which trees record; "" if it has none."""
 
+    shows_errors: bool = False
+    """Whether it is shown why a step's code failed. The trajectory then goes on after such a step, in the interpreter
+    state before it; by default it ends there."""
+
     calibrations: Mapping[str, Callable[[float], float]] = MappingProxyType({})
     """By the name of a search strategy the function from an answer's share of the weight that its search found to the
     chance that it is right (`treestar.config.calibration`); a share is its own confidence where there is none."""
@@ -276,6 +281,7 @@ class CompletedPolicy(Policy):
         for member in (
             "name",
             "step_format",
+            "shows_errors",
             "calibrations",
             "recommended",
             "preamble",

@@ -123,12 +123,8 @@ async def add_path(
 
 def add_node(search: Search[SamplesConfig], parent: Node, step: Step, execution: Execution) -> Node:
     node = search.tree.add_child(parent, step, execution)
-    if execution.error is not None:
-        node.terminal = "error"
-        return node
-    node.answer = search.components.policy.final_answer(step, execution)
-    if node.answer is not None:
-        node.terminal = "answer" if node.answer else "error"
+    failure, node.answer = search.outcome(step, execution)
+    node.terminal = failure or ("answer" if node.answer is not None else None)
     return node
 
 

@@ -23,11 +23,13 @@ class LanguageModelPolicy(Policy):
         self.name = name
         self.step_format = step_format.name
         self.recommended = step_format.recommended
+        self.shows_errors = step_format.shows_errors
 
     def writing(self, step_format: StepFormat) -> LanguageModelPolicy:
         """This policy in another format. It shares the model, which only the original closes."""
         other = copy(self)
         other.format, other.step_format, other.recommended = step_format, step_format.name, step_format.recommended
+        other.shows_errors = step_format.shows_errors
         return other
 
     def preamble(self, problem: Problem) -> str:

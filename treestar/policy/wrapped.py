@@ -15,6 +15,7 @@ class WrappedPolicy(Policy):
         self.name = policy.name
         self.step_format = policy.step_format
         self.recommended = policy.recommended
+        self.shows_errors = policy.shows_errors
         self.calibrations = policy.calibrations
 
     def preamble(self, problem: Problem) -> str:

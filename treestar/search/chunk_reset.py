@@ -70,7 +70,7 @@ async def chunk_reset(search: Search[ChunkResetConfig]) -> str:
 
 def has_failed(child: Node) -> bool:
     """Whether the step itself is bad: its code failed, or the token limit cut it off."""
-    return child.terminal in ("error", "truncated")
+    return child.execution.error is not None or child.terminal in ("error", "truncated")
 
 
 def is_accepted(child: Node, accept_from: float) -> bool:

@@ -37,8 +37,8 @@ async def choose_confirmed(
 
 
 async def repeats(node: Node, problem: Problem, components: Components) -> bool:
-    """Whether the path to `node`, run in a fresh interpreter, prints the same output at every step as in the search and
-    ends in the same answer."""
+    """Whether the path to `node`, run in a fresh interpreter, prints the same output and fails the same way at every
+    step as in the search, and ends in the same answer."""
     interpreter = await components.executor.open()
     try:
         snapshot: Snapshot | None = None
@@ -50,7 +50,8 @@ async def repeats(node: Node, problem: Problem, components: Components) -> bool:
             assert each.step is not None
             if each.step.code:
                 execution = await interpreter.run(each.step.code, snapshot)
-                snapshot = execution.snapshot
+                if execution.error is None:  # else the trajectory went on in the state before
+                    snapshot = execution.snapshot
             else:
                 execution = Execution(snapshot=snapshot)
             if (execution.output, execution.error) != (each.execution.output, each.execution.error):

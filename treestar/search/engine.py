@@ -193,7 +193,8 @@ async def finish(search: Search[SearchConfig], stopped: str) -> SearchResult:
     def show(each: Node) -> TrajectoryStep:
         assert each.step is not None
         text, code = policy.display(problem, each.step.text), policy.display(problem, each.step.code)
-        return TrajectoryStep(text, code, each.execution.output, each.q_value, each.visits, each.score)
+        output = each.execution.error or each.execution.output
+        return TrajectoryStep(text, code, output, each.q_value, each.visits, each.score)
 
     trajectory = tuple(show(each) for each in node.path()) if node is not None else ()
     return SearchResult(

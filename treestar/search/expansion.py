@@ -120,8 +120,9 @@ class Search(Generic[ConfigT_co]):
     """Can be set from any thread, to end the search and return what it has found."""
     on_progress: Callable[[Search[SearchConfig]], None] = lambda _: None
     """Called after every wave."""
-    survives_errors: bool = False
-    """A step whose code failed does not end its trajectory: the next one runs in the state before it."""
+    survives_errors: bool | None = None
+    """Whether a trajectory goes on after a step whose code failed, in the state before it. None: where the policy is
+    shown the error."""
     stats: SearchStats = field(default_factory=SearchStats)
     started: float = field(default_factory=time.perf_counter)
     interpreter: Interpreter = field(init=False)
@@ -136,6 +137,9 @@ class Search(Generic[ConfigT_co]):
         self.sampling = self.config.sampling()
         self.max_depth = settled(self.config.max_depth)
         self.needs_tokens = self.config.limits() == ["max_generated_tokens"]
+        if self.survives_errors is None:
+            # A policy that does not inherit from `Policy` need not say so.
+            self.survives_errors = getattr(self.components.policy, "shows_errors", False)
 
     async def begin(self, interpreter: Interpreter) -> None:
         """Run the policy's preamble and add the root. In a later interpreter, only new trajectories can grow.
@@ -199,10 +203,7 @@ class Search(Generic[ConfigT_co]):
         else:
             candidates = await self.merge_and_run(leaf, proposal.steps)
         for candidate in candidates:
-            classify(candidate, policy)
-            if self.survives_errors and candidate.failure == "error" and candidate.step.ending == "step":
-                candidate.failure = None
-                candidate.execution = replace(candidate.execution, snapshot=leaf.execution.snapshot)
+            candidate.failure, candidate.answer = self.outcome(candidate.step, candidate.execution)
         return Expansion(proposal, candidates)
 
     async def merge_and_run(self, leaf: Node, steps: Sequence[Step]) -> list[Candidate]:
@@ -224,7 +225,24 @@ class Search(Generic[ConfigT_co]):
             return Execution(error="the step was cut at the token limit")
         if not step.code:
             return Execution(snapshot=leaf.execution.snapshot)
-        return self.count(await self.interpreter.run(step.code, leaf.execution.snapshot))
+        before = leaf.execution.snapshot
+        execution = self.count(await self.interpreter.run(step.code, before))
+        failed = execution.error is not None
+        return replace(execution, snapshot=before) if failed and self.goes_on_after(step) else execution
+
+    def goes_on_after(self, step: Step) -> bool:
+        """Whether the trajectory goes on after `step` although its code failed."""
+        return bool(self.survives_errors) and step.ending == "step"
+
+    def outcome(self, step: Step, execution: Execution) -> tuple[TerminalReason | None, str | None]:
+        """Why a step that was run ends its trajectory without an answer, if it does, and the answer that it ends it
+        with."""
+        if step.ending == "truncated":
+            return "truncated", None
+        if execution.error is not None:
+            return (None if self.goes_on_after(step) else "error"), None
+        answer = self.components.policy.final_answer(step, execution)
+        return ("error" if answer == "" else None), answer or None
 
     async def score(self, nodes: Sequence[Node]) -> None:
         """If there is a PPM, score those of `nodes` that have no score yet.
@@ -341,19 +359,6 @@ def code_without_comments(code: str) -> str:
         return code.rstrip()
     lines = [line.rstrip() for line in code.split("\n")]
     return "\n".join([line for line in lines if line and not line.lstrip().startswith("#")])
-
-
-def classify(candidate: Candidate, policy: Policy) -> None:
-    """Decide whether a candidate failed, and whether it ends its trajectory with an answer."""
-    if candidate.step.ending == "truncated":
-        candidate.failure = "truncated"
-    elif candidate.execution.error is not None:
-        candidate.failure = "error"
-    else:
-        answer = policy.final_answer(candidate.step, candidate.execution)
-        if answer == "":
-            candidate.failure = "error"
-        candidate.answer = answer or None
 
 
 def probability(step: Step) -> float:

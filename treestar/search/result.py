@@ -47,6 +47,7 @@ class TrajectoryStep:
     text: str
     code: str
     output: str
+    """What its code printed; where it failed, the error that the policy was shown instead."""
     q_value: float
     visits: int
     score: float | None

@@ -276,7 +276,7 @@ def pair_rows(number: int, pairs: Iterable[Pair], step_format: StepFormat) -> li
 
 def state_to_json(state: State) -> str:
     steps = [
-        {**step_to_values(step), "output": execution.output}
+        {**step_to_values(step), "output": execution.output, **({"error": execution.error} if execution.error else {})}
         for step, execution in zip(state.steps, state.executions, strict=True)
     ]
     return json.dumps({"problem": asdict(state.problem), "steps": steps})
@@ -290,9 +290,9 @@ def step_to_values(step: Step) -> Row:
 
 def state_from_json(text: str) -> State:
     data = json.loads(text)
-    outputs = [step.pop("output") for step in data["steps"]]
+    executions = tuple(Execution(output=step.pop("output"), error=step.pop("error", None)) for step in data["steps"])
     steps = tuple(Step(**step) for step in data["steps"])
-    return State(Problem(**data["problem"]), steps, tuple(Execution(output=output) for output in outputs))
+    return State(Problem(**data["problem"]), steps, executions)
 
 
 def counted(difficulties: Mapping[str, Difficulty]) -> dict[str, int]:

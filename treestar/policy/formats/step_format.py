@@ -77,7 +77,8 @@ class StepFormat(ABC):
     """Whether later prompts repeat a step's text unchanged, so that its own tokens can be read again."""
 
     shows_errors = False
-    """Whether later prompts show why a step's code failed, so that the policy can react to it."""
+    """Whether later prompts show why a step's code failed. The policy can then correct itself, so its trajectory goes
+    on after such a step."""
 
     code_format: StepFormat | None = None
     """The format of its model's solutions to problems that ask for a program, where that is another one."""

@@ -100,7 +100,7 @@ async def sample_group(
     assert isinstance(policy, OwnTokensPolicy)
     settings = sampling_of(config, count).completed(policy.recommended)
     tree = Tree(problem, "grpo", settings.to_json(), seed)
-    continues = policy.format.shows_errors if config.after_error is None else config.after_error == "continue"
+    continues = None if config.after_error is None else config.after_error == "continue"
     search = Search(settings, components, tree, AnswerGroups(components.verifier), Event(), survives_errors=continues)
     await grown(search, sample)
     if tree.root.terminal is not None:
