@@ -117,6 +117,14 @@ def test_chunk_reset_samples_a_failed_step_again_before_it_goes_on_after_one(san
     assert [node.score for node in failed[:2]] == [None, None]
 
 
+def test_one_that_repeats_its_failing_program_is_asked_for_its_answer(sandbox: SandboxExecutor) -> None:
+    def stubborn(read: str, index: int) -> str:
+        return "2}." if read.endswith("\\boxed{") else "Again.\n```python\nprint(unknown)\n```\n"
+
+    result = solve(GreedyConfig(), ScriptedModel(stubborn, "tir"), sandbox)
+    assert (result.answer, result.stats.executions) == ("2", 2)
+
+
 def test_a_policy_that_does_not_inherit_says_so_itself(sandbox: SandboxExecutor) -> None:
     class Plain:
         shows_errors = True

@@ -40,7 +40,10 @@ class TirFormat(ProseFormat):
         text, made_up, _ = text.partition(OUTPUT_BLOCK)
         block, paragraph = self.block_end(text), step_end(text, self.separator)
         if block is not None and (paragraph is None or block <= paragraph):
-            return Step(text[:block], code=self.code(text[:block]))
+            body = text[:block]
+            if self.is_over(state, body):  # the same program gives the same output or error again
+                return self.endless_step(state, body) or self.answer_step(state, body)
+            return Step(body, code=self.code(body))
         if not ended and paragraph is None and is_in_code(text):
             return Step(text, ending="truncated")  # cut at a blank line, the program would never run
         return super().parse(state, text, ended and not made_up)
