@@ -26,6 +26,8 @@ BLOCKS = (
     "\\begin{align}\na\n\nb\n\\end{align}",
     "```python\nx = 3 + 4\n\nprint(x)\n```",
     "~~~\ncode\n\n# not a heading\n~~~",
+    "\\[\n\\begin{aligned}\nx &= 3 \\\\[4pt]\n&= 4\n\\end{aligned}\n\\]",
+    "```x = 5```",
     "Doubling gives $14$.",
     "- one\n- two",
     "Wait.",

@@ -21,13 +21,18 @@ from treestar.verifier.grading.questions import stated_question_answer
 
 __all__ = ["FENCE", "STEP_BY_STEP", "ProseFormat", "is_asked", "is_in_code", "repeats_paragraphs", "step_end"]
 
-FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})(.*)$", re.MULTILINE)
-"""A line that opens or closes a block of code: the fence, and what follows it."""
+FENCE = re.compile(r"^[ \t]*(`{3,}(?=[^`\n]*$)|~{3,})(.*)$", re.MULTILINE)
+"""A line that opens or closes a block of code: the fence, and what follows it. Backticks that end on the same line open
+nothing."""
 
 HEADING = re.compile(r"#+ .*|\*\*[^*]+\*\*:?|-{3,}")
 """A line that is a heading or a rule."""
 
-DISPLAYS = (("\\[", "\\]"), ("\\begin{", "\\end{"))
+DISPLAYS = tuple(
+    (re.compile(opened), re.compile(closed))
+    for opened, closed in ((r"(?<!\\)\\\[", r"(?<!\\)\\\]"), (r"\\begin\{", r"\\end\{"))
+)
+"""What opens and closes a displayed formula. The `\\\\[4pt]` within one is a line break."""
 
 STEP_BY_STEP = (
     'Answer the question by reasoning step by step. End with "So the answer is:" and the answer in a few words.'
@@ -288,7 +293,9 @@ def is_open(text: str) -> bool:
     prose = outside_code(text)
     if prose is None:
         return True
-    return prose.count("$$") % 2 == 1 or any(prose.count(opened) > prose.count(closed) for opened, closed in DISPLAYS)
+    return prose.count("$$") % 2 == 1 or any(
+        len(opened.findall(prose)) > len(closed.findall(prose)) for opened, closed in DISPLAYS
+    )
 
 
 def is_in_code(text: str) -> bool:

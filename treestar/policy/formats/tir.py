@@ -16,7 +16,7 @@ OUTPUT_BLOCK = "```output"
 """What the model would write next if it made the output up; it is stopped there."""
 
 PYTHON = re.compile(
-    r"^[ \t]*```[ \t]*(?:python3?|py)\b[^\n]*\n(.*?)^[ \t]*```[ \t]*$\n?", re.MULTILINE | re.DOTALL | re.I
+    r"^[ \t]*```[ \t]*(?:python3?|py)\b[^\n`]*\n(.*?)^[ \t]*```[ \t]*$\n?", re.MULTILINE | re.DOTALL | re.I
 )
 
 
