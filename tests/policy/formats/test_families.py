@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from importlib.resources import files
 from types import SimpleNamespace
 from typing import Any
@@ -54,6 +55,19 @@ def test_public_templates(name: str, model: str, family: str, written: str, temp
     assert prompt.endswith(end)
     assert QUESTION.question in prompt
     assert chosen.family.instruction in prompt
+
+
+def test_a_model_with_several_templates_writes_as_its_default_one_says() -> None:
+    """As Hermes and Command R, which have others for tools and documents."""
+    tokenizer = copy.deepcopy(tiny_model()[1])
+    tokenizer.chat_template = {
+        "default": "{% for m in messages %}<start_of_turn>{{ m.content }}{% endfor %}<start_of_turn>model\n",
+        "tool_use": "{{ raise_exception('no tools') }}",
+    }
+    tokenizer.get_vocab = lambda: {}  # the tiny model's tokenizer has the tags of rstar
+    chosen: Any = step_format_for(config(), tokenizer)
+    assert (chosen.name, chosen.family.name, chosen.code_format.is_base) == ("cot", "gemma", False)
+    assert chosen.prompt(State(QUESTION)).startswith("<start_of_turn>What is 2 + 2?")
 
 
 def qwen3() -> Any:

@@ -15,7 +15,7 @@ from treestar.policy.formats.families import INSTRUCT, Family, family_of
 from treestar.policy.formats.retrieval import RetrievalFormat
 from treestar.policy.formats.rstar import RStarFormat
 from treestar.policy.formats.step_format import END_OF_STEP, PARAGRAPH, FormatName, StepFormat
-from treestar.policy.formats.templates import ChatTemplate, plain_template, template_of
+from treestar.policy.formats.templates import ChatTemplate, plain_template, template_of, template_text
 from treestar.policy.formats.thinking import ThinkingFormat
 from treestar.policy.formats.tir import TirFormat
 from treestar.policy.models.text_config import text_config
@@ -95,7 +95,7 @@ def step_format_for(
     Raises:
         TreestarError: the config.json names a format that does not exist.
     """
-    written = tokenizer.chat_template if isinstance(tokenizer.chat_template, str) else None
+    written = template_text(tokenizer)
     family = with_sampling(family_of(written, str(getattr(config, "_name_or_path", ""))), generation)
     name = wanted or getattr(config, "treestar_format", None)
     if name is None:

@@ -15,7 +15,7 @@ from typing import Any
 from treestar.policy.formats.step_format import Message
 from treestar.types import TreestarError
 
-__all__ = ["ChatTemplate", "fold_system", "missing_bos", "plain_template", "template_of"]
+__all__ = ["ChatTemplate", "fold_system", "missing_bos", "plain_template", "template_of", "template_text"]
 
 ChatTemplate = Callable[[list[Message]], str]
 """Renders messages to the text after which the assistant's reply begins."""
@@ -32,6 +32,13 @@ def template_of(tokenizer: Any, **options: Any) -> ChatTemplate:
         options: variables of the template, such as `enable_thinking`.
     """
     return plain_template if tokenizer.chat_template is None else partial(render, tokenizer, options)
+
+
+def template_text(tokenizer: Any) -> str | None:
+    """The text of the tokenizer's chat template; None where it has none. Of several (Hermes and Command R have others
+    for tools) it is the default one, which `template_of` renders."""
+    written: str | dict[str, str] | None = tokenizer.chat_template
+    return written.get("default") if isinstance(written, dict) else written
 
 
 def render(tokenizer: Any, options: dict[str, Any], messages: list[Message]) -> str:
