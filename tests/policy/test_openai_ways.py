@@ -99,6 +99,13 @@ class TestContinuing:
         assert [step.ending for step in steps] == ["step", "code", "answer"]
         assert steps[-1].answer == "14"
 
+    def test_the_last_paragraph_of_the_chat_format_may_hold_a_blank_line(self) -> None:
+        reply = "3 + 4 is 7.\n\nSo\n$$\n2 \\cdot 7\n\n= 14\n$$\nand it is \\boxed{14}."
+        with InstructServer(reply, continues=True, stops="named") as server:
+            steps = walk(policy_for(server, ChatFormat(template_at_the_server)))
+        assert [step.ending for step in steps] == ["step", "answer"]
+        assert steps[-1].answer == "14"
+
 
 class TestNewReplies:
     """Servers that begin a new reply after an unfinished one."""
@@ -211,6 +218,12 @@ def test_a_complete_reply_is_read_to_its_end_however_often_it_repeats_itself(ste
     assert (step.text, step.ending, step.answer) == (reply, "answer", "5")
     cut = whole_step(step_format, State(Problem("2 + 3?")), reply, ended=False)
     assert (cut.ending, cut.text.count("Hmm.")) == ("endless", 3)
+
+
+def test_the_chat_format_can_be_asked_for_as_a_whole() -> None:
+    reply = "2 + 3 is 5.\n\n5 is 5.\n\nThe answer is \\boxed{5}."
+    step = whole_step(ChatFormat(template_at_the_server), State(Problem("2 + 3?")), reply, ended=True)
+    assert (step.text, step.ending, step.answer) == (reply, "answer", "5")
 
 
 @pytest.mark.parametrize(("thinking_off", "way", "steps"), [(False, "whole", 32), (True, "continuing", 1)])

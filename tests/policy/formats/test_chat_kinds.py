@@ -6,11 +6,13 @@ import json
 from typing import Any
 
 import pytest
+from support.grpo_rollouts import ScriptedModel
 from support.paths import SHARED
 
 from treestar.policy import ChatFormat
+from treestar.policy.backends.generated import Generated
 from treestar.policy.formats import plain_template
-from treestar.types import Execution, Problem, State
+from treestar.types import Execution, Problem, State, Step
 
 CHAT = ChatFormat(plain_template)
 EMPTY = State(Problem("?"))
@@ -77,4 +79,12 @@ def test_a_reply_in_prose_is_answered_once_it_has_ended() -> None:
         reply = reply[len(step.text) :].lstrip("\n")
         state = State(state.problem, (*state.steps, step), (*state.executions, Execution()))
     assert texts == ["3 + 4 = 7.", "```python\nprint(7)\n\nprint(14)\n```", "The answer is \\boxed{14}."]
+    assert (step.ending, step.answer) == ("answer", "14")
+
+
+def test_a_last_paragraph_with_a_blank_line_in_a_formula_is_complete() -> None:
+    policy = ScriptedModel(lambda *_: "", "chat")
+    state = State(Problem("?"), (Step("3 + 4 is 7."),), (Execution(),))
+    reply = "So\n$$\n2 \\cdot 7\n\n= 14\n$$\nand it is \\boxed{14}."
+    step = policy.step(state, Generated(reply, True, 9, -1.0), policy.format.stop_strings(state))
     assert (step.ending, step.answer) == ("answer", "14")

@@ -11,7 +11,7 @@ from treestar.policy.backends.forcing import forced_step, forcing_for, unread_st
 from treestar.policy.backends.generated import Generated, Generation
 from treestar.policy.backends.prompt_tokens import first_tokens, prompt_tokens
 from treestar.policy.backends.sampling import refuse_distinct, request_seed
-from treestar.policy.formats import StepFormat
+from treestar.policy.formats import ENDINGS, StepFormat
 from treestar.policy.language_model import LanguageModelPolicy
 from treestar.types import ContextOverflow, Proposal, Sampling, State, Step
 
@@ -118,8 +118,8 @@ class LocalPolicy(LanguageModelPolicy):
         )
 
     def step(self, state: State, generated: Generated, stops: tuple[str, ...]) -> Step:
-        # What a format of tags stops at comes before the end of the sequence; prose has no tags.
-        stopped = not self.format.keeps_tokens and any(stop in generated.text for stop in stops)
+        # A tag comes before the end of the sequence; a blank line may be within a formula.
+        stopped = not self.format.keeps_tokens and any(stop in generated.text for stop in stops if stop in ENDINGS)
         step = self.format.parse(state, generated.text, generated.ended and not stopped)
         if step.ending == "truncated":
             step = self.format.at_the_limit(state, step)

@@ -21,7 +21,7 @@ from treestar.policy.backends.openai_answers import (
 )
 from treestar.policy.backends.openai_dialect import CONTINUE_REPLY, Dialect
 from treestar.policy.backends.prompt_tokens import encode, first_tokens, prompt_tokens
-from treestar.policy.formats import CodeFormat, Message, StepFormat, missing_bos, repeats_paragraphs
+from treestar.policy.formats import ENDINGS, CodeFormat, Message, StepFormat, missing_bos, repeats_paragraphs
 from treestar.types import Execution, Sampling, State, Step
 
 __all__ = ["GO_ON", "Asking", "Completions", "Continuing", "PlainText", "Way", "WayName", "WholeSolutions", "thinks"]
@@ -98,9 +98,9 @@ class Way(ABC):
 
     def step(self, state: State, generated: Generated) -> Step:
         """The step in a continuation."""
-        # What a format of tags stops at comes before the end of the reply; prose has no tags.
+        # A tag comes before the end of the reply; a blank line may be within a formula.
         stops = () if self.format.keeps_tokens else self.format.stop_strings(state)
-        stopped = any(stop in generated.text for stop in stops)
+        stopped = any(stop in generated.text for stop in stops if stop in ENDINGS)
         step = self.format.parse(state, generated.text, generated.ended and not stopped)
         if step.ending == "truncated":
             step = self.format.at_the_limit(state, step)
@@ -325,14 +325,16 @@ def measured(step: Step, generated: Generated) -> Step:
 def whole_step(step_format: StepFormat, state: State, text: str, ended: bool) -> Step:
     """The steps in `text` as one step, up to the first with code to run, the answer, or the limit that cut it off. Text
     that has `ended` did not go on for ever, however often it repeats itself, so it is read to its end."""
-    begun, along = "", state
+    read, along = 0, state
     while True:
-        step = step_format.parse(along, text[len(begun) :], ended)
-        begun += step.text
-        if ended and not step.code and text[len(begun) :].strip() and repeats_paragraphs(along, step.text):
+        step = step_format.parse(along, text[read:], ended)
+        # The format `chat` leaves out the blank lines around a step.
+        begun = text[: max(read, text.find(step.text, read))]
+        read = len(begun) + len(step.text)
+        if ended and not step.code and text[read:].strip() and repeats_paragraphs(along, step.text):
             step = replace(step, ending="step", answer=None)
         if step.code or step.ending != "step" or not step.text:
-            return replace(step, text=begun)
+            return replace(step, text=begun + step.text)
         along = replace(along, steps=(*along.steps, step), executions=(*along.executions, Execution()))
 
 
