@@ -20,10 +20,13 @@ from support.server_kinds import (
 )
 
 from treestar import TreestarError
+from treestar.policy import OpenAIPolicy
+from treestar.policy.backends.openai import template_at_the_server
 from treestar.policy.backends.openai_answers import Completion
 from treestar.policy.backends.openai_probe import verdict
 from treestar.policy.backends.openai_ways import WholeSolutions
-from treestar.types import ContextOverflow, Problem, Sampling, State
+from treestar.policy.formats import CotFormat, family_named
+from treestar.types import ContextOverflow, Execution, Problem, Sampling, State, Step
 
 pytestmark = pytest.mark.usefixtures("no_proxy")
 
@@ -52,6 +55,37 @@ class TestRefusals:
             policy = policy_for(server)
             assert walk(policy)[-1].answer == "14"
         assert "temperature" in policy.report(), "which changes what is drawn, so it is said"
+
+    @pytest.mark.parametrize(
+        ("sentence", "refused"),
+        [
+            ("final assistant content cannot end with trailing whitespace", {"role": "assistant", "ends": "\n"}),
+            ("System role not supported", {"role": "system", "ends": ""}),
+            ("Conversation roles must alternate user/assistant/user/...", {"role": "system", "ends": ""}),
+        ],
+    )
+    def test_several_requests_may_be_refused_for_it_at_once(self, sentence: str, refused: dict[str, str]) -> None:
+        """As Anthropic, and vLLM with the chat templates of Gemma 2 and Mistral, refuse it."""
+
+        def refuse(path: str, body: dict[str, Any]) -> tuple[int, str] | None:
+            role, ends = refused["role"], refused["ends"]
+            found = [each for each in body["messages"] if each["role"] == role and each["content"].endswith(ends)]
+            return (400, sentence) if found else None
+
+        first = Step(REPLY.split("Doubling")[0])
+        form = CotFormat(template_at_the_server, family_named("llama-3"))
+
+        async def proposed(policy: OpenAIPolicy) -> set[str]:
+            state = State(Problem(QUESTION), (first,), (Execution(),))
+            proposal = await policy.propose(state, 4, GREEDY, 0)
+            await policy.close()
+            return {step.text for step in proposal.steps}
+
+        with InstructServer(REPLY, continues=True, stops="named", refuse=refuse) as server:
+            assert asyncio.run(proposed(policy_for(server, form))) == {"Doubling gives 14.\n\n"}
+        taken = "\n".join(each["content"] for each in server.steps()[-1]["messages"][:-1])
+        assert form.instruction(Problem(QUESTION)) in taken
+        assert QUESTION in taken
 
     def test_a_field_is_left_out_only_if_it_is_what_the_server_refuses(self) -> None:
         def refuse(path: str, body: dict[str, Any]) -> tuple[int, str] | None:

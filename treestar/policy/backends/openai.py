@@ -238,14 +238,18 @@ class OpenAIPolicy(LanguageModelPolicy):
             Refusal: the server refuses the request as a whole.
             TreestarError: it kept failing for longer than the patience.
         """
+        fields = {"model": self.model, **fields}
         while True:
-            body = self.dialect.spoken({"model": self.model, **fields})
+            body = self.dialect.spoken(fields)
             try:
                 completion = await self.server.post(path, {**body, **self.extra_body}, read_completion)
             except Refusal as refusal:
                 own = {name: value for name, value in body.items() if name not in self.extra_body}
-                if is_overflow(refusal) or not self.dialect.learn_refusal(refusal.message, own):
+                if is_overflow(refusal):
                     raise
+                learned = self.dialect.learn_refusal(refusal.message, own)
+                if not learned and self.dialect.spoken(fields) == body:
+                    raise  # else another request has learned it while this one was under way
             else:
                 self.dialect.learn_stops(completion, body)
                 return completion

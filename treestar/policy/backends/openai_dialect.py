@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from treestar.policy.backends.openai_answers import Completion
+from treestar.policy.formats.templates import fold_system
 
 __all__ = ["CONTINUE_REPLY", "OVERFLOW", "PREFILL_REFUSED", "WHOLE_DISTRIBUTION", "Dialect"]
 
@@ -42,6 +43,10 @@ PREFILL_REFUSED = re.compile(r"prefill|last role|end with a user message", re.IG
 TRAILING_BLANKS_REFUSED = re.compile(r"trailing white ?space", re.IGNORECASE)
 """How Anthropic says that an unfinished message must not end with blanks."""
 
+SYSTEM_REFUSED = re.compile(r"\bsystem\b|developer instruction|roles must alternate", re.IGNORECASE)
+"""How servers say that there must be no system message: in the words of the chat template (Gemma 2, Mistral), or in
+their own (Gemini)."""
+
 OVERFLOW = re.compile(
     r"context.{0,20}(length|size|window)|exceed_context|max(imum)?[ _](model[ _]|input[ _]|prompt[ _])?len"
     r"|prompt is too long|too many (input )?tokens|max_(completion_)?tokens.{0,40}too (large|big|high)"
@@ -61,6 +66,8 @@ class Dialect:
         """Whether it calls `max_tokens` `max_completion_tokens`."""
         self.trims_replies = False
         """Whether an unfinished message must not end with blanks."""
+        self.folds_system = False
+        """Whether the system message is put before the first question."""
         self.thinking_off = False
         """Whether the chat template is told that the model is not to think."""
         self.tells_stops = False
@@ -70,6 +77,8 @@ class Dialect:
         """`body` with the fields that the server takes."""
         if self.thinking_off and "messages" in body:
             body = {"chat_template_kwargs": {"enable_thinking": False}, **body}
+        if self.folds_system and has_system(body):
+            body = {**body, "messages": fold_system(body["messages"])}
         if self.trims_replies and "messages" in body and body["messages"][-1]["role"] == "assistant":
             last = body["messages"][-1]
             body = {**body, "messages": [*body["messages"][:-1], {**last, "content": last["content"].rstrip()}]}
@@ -79,13 +88,16 @@ class Dialect:
         return taken
 
     def learn_refusal(self, message: str, body: dict[str, Any]) -> bool:
-        """Note which fields of `body`, as it was sent, the server refuses with `message`; False if none of them."""
+        """Note what of `body`, as it was sent, the server refuses with `message`; False if that is nothing new."""
         words = set(re.findall(r"\w+", message))
         if "max_tokens" in body and RENAMED.search(message):
             self.renames_limit = True
             return True
         if TRAILING_BLANKS_REFUSED.search(message) and not self.trims_replies:
             self.trims_replies = True
+            return True
+        if SYSTEM_REFUSED.search(message) and has_system(body) and not self.folds_system:
+            self.folds_system = True
             return True
         if "enable_thinking" in words and "messages" in body and not self.thinking_off:
             self.thinking_off = True
@@ -100,3 +112,7 @@ class Dialect:
         """Note whether `completion`, the answer to `body`, shows where the server stops."""
         kept = completion.finished and any(completion.text.endswith(stop) for stop in body.get("stop", ()))
         self.tells_stops = self.tells_stops or completion.names_stops or kept
+
+
+def has_system(body: dict[str, Any]) -> bool:
+    return any(message["role"] == "system" for message in body.get("messages", ()))
