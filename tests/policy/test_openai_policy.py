@@ -102,11 +102,22 @@ class TestAnswers:
         without = {"choices": [plain | {"logprobs": None}], "usage": usage}
         assert read_completion(without) == replace(expected, log_probability=0.0)
 
-    @pytest.mark.parametrize("reason", ["content_filter", "tool_calls", "function_call"])
+    @pytest.mark.parametrize("reason", ["content_filter", "tool_calls", "function_call", "model_length"])
     def test_a_reply_that_something_else_cut_off_is_cut_off(self, reason: str) -> None:
         choice = {"message": {"role": "assistant"}, "finish_reason": reason}
         answer = read_completion({"choices": [choice], "usage": {"prompt_tokens": 5, "completion_tokens": 0}})
         assert answer == Completion("", False, 5, 0, 0.0)
+
+    def test_a_thought_may_be_a_part_of_the_content(self) -> None:
+        """As from Mistral's thinking models."""
+        thought = {
+            "type": "thinking",
+            "thinking": [{"type": "text", "text": "Seven "}, {"type": "text", "text": "twice."}],
+        }
+        message = {"content": [thought, {"type": "text", "text": "It is \\boxed{14}."}]}
+        usage = {"prompt_tokens": 5, "completion_tokens": 9}
+        answer = read_completion({"choices": [{"message": message, "finish_reason": "stop"}], "usage": usage})
+        assert (answer.thought, answer.text) == ("Seven twice.", "It is \\boxed{14}.")
 
     @given(
         st.recursive(

@@ -25,8 +25,8 @@ CUT_TAGS = {tag: (tag[: place + 1], tag[place + 1 :]) for place, tag in enumerat
 FINISHED = ("stop", "eos", "eos_token", "stop_sequence")
 """How servers say that the model ended its text, or that a stop string did (TGI has words of its own)."""
 
-LIMITED = ("length", "content_filter", "tool_calls", "function_call")
-"""How they say that something else cut it off: it would be cut off again."""
+LIMITED = ("length", "model_length", "content_filter", "tool_calls", "function_call")
+"""How they say that something else cut it off: it would be cut off again. `model_length` is Mistral's."""
 
 THOUGHT, END_OF_THOUGHT = "<think>", "</think>"
 
@@ -65,8 +65,9 @@ def read_completion(answer: Any) -> Completion:
     try:
         choice, usage = answer["choices"][0], answer["usage"]
         message = choice.get("message") or {}
-        text = message.get("content") or "" if "message" in choice else choice["text"]
-        thought = message.get("reasoning") or message.get("reasoning_content") or ""
+        content = message.get("content")
+        text = content_of(content, "text") if "message" in choice else choice["text"]
+        thought = message.get("reasoning") or message.get("reasoning_content") or content_of(content, "thinking")
         reason, stop = choice["finish_reason"], choice.get("stop_reason", choice.get("matched_stop"))
         completion = Completion(
             text,
@@ -88,6 +89,13 @@ def read_completion(answer: Any) -> Completion:
     if reason not in FINISHED and reason not in LIMITED:
         raise UnusableAnswer(f"cut off with finish_reason {reason!r}")
     return completion
+
+
+def content_of(content: Any, kind: str) -> Any:
+    """What a message's content has of that kind: a text, or a list of parts, as from Mistral's thinking models."""
+    if isinstance(content, list):
+        return "".join(content_of(part[kind], "text") for part in content if part["type"] == kind)
+    return (content or "") if kind == "text" else ""
 
 
 def log_probability(logprobs: dict[str, Any]) -> float:
