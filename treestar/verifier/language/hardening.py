@@ -14,11 +14,11 @@ import enum
 import importlib
 import re
 import sys
-from collections.abc import Mapping
-from types import CodeType, ModuleType
+from collections.abc import Callable, Mapping
+from types import CodeType, ModuleType, SimpleNamespace
 from typing import Any, cast
 
-from treestar.verifier.language.compiler import OWN_MODULE, NotAllowed, compile_expression, words
+from treestar.verifier.language.compiler import OWN_MODULE, NotAllowed, compile_expression, is_reserved, words
 
 __all__ = ["harden_enum", "harden_sympy", "refuse_system_calls"]
 
@@ -66,10 +66,12 @@ def harden_sympy() -> None:
     from sympy.parsing import sympy_parser
 
     lambdify_module: Any = importlib.import_module("sympy.utilities.lambdify")
+    sympy_parser.builtins = SimpleNamespace(**{name: getattr(builtins, name) for name in EXPRESSION_BUILTINS})
     sympy_parser.eval_expr = eval_expression
     sympy_parser.compile = keep_expression
     sympy_parser.exec = import_sympy_names
     lambdify_module.compile = compile_generated
+    lambdify_module._get_namespace = namespace_for(lambdify_module._get_namespace)
     monomials: Any = importlib.import_module("sympy.polys.monomials")
     lambdify_module.exec = monomials.exec = execute_generated
     for name, other in list(sys.modules.items()):
@@ -77,6 +79,7 @@ def harden_sympy() -> None:
             for power in ("eval", "exec", "compile", "open"):
                 other.__dict__.setdefault(power, refuse_source)
     harden_undefined_functions(UndefinedFunction)
+    harden_rings(importlib.import_module("sympy.polys.rings"))
 
 
 def refuse_source(*_: Any) -> Any:
@@ -126,7 +129,33 @@ def harden_undefined_functions(metaclass: Any) -> None:
     metaclass.__new__ = new
 
 
+def harden_rings(rings: Any) -> None:
+    """A ring of polynomials has its generators as attributes; keep special names out of it."""
+    original = rings._parse_symbols
+
+    def parse(symbols: Any) -> Any:
+        made = original(symbols)
+        for each in made:
+            if isinstance(each, rings.Symbol) and (type(each).name is not rings.Symbol.name or is_reserved(each.name)):
+                raise NotAllowed("a ring may take symbols only whose names do not begin and end with an underscore")
+        return made
+
+    rings._parse_symbols = parse
+
+
 # --- source text that lambdify generates -----------------------------------------------------------------------------
+
+
+def namespace_for(original: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
+    """`original`, which returns the names that generated code uses, without the names of classes and of other objects:
+    the methods in there are not those that a step gets."""
+
+    def namespace(module: Any) -> dict[str, Any]:
+        if not isinstance(module, (str, dict, ModuleType)):
+            raise NotAllowed("lambdify may take names from modules and dictionaries only")
+        return original(module)
+
+    return namespace
 
 
 def compile_generated(source: str, filename: str, mode: str) -> CodeType:
