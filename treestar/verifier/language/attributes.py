@@ -6,18 +6,30 @@ metaclasses) and protect objects shared by all steps from changes.
 
 from __future__ import annotations
 
+import collections.abc
 import decimal
 import functools
 import importlib
 import string
+import typing
 from collections import defaultdict, deque
 from collections.abc import Callable
-from types import BuiltinMethodType, FunctionType, MethodType, ModuleType
+from types import (
+    BuiltinMethodType,
+    ClassMethodDescriptorType,
+    FunctionType,
+    GenericAlias,
+    MappingProxyType,
+    MethodDescriptorType,
+    MethodType,
+    ModuleType,
+)
 from typing import Any, cast
 
 import numpy
 import sympy
 from RestrictedPython.transformer import INSPECT_ATTRIBUTES
+from sympy.multipledispatch import Dispatcher
 
 from treestar.verifier.language.classes import Array, is_builtin_base
 from treestar.verifier.language.compiler import METHOD_NAMES, OWN_MODULE, NotAllowed, words
@@ -51,7 +63,8 @@ WEARING = frozenset(
     {*words("set_global_dimension set_global_relative_scale_factor set_quantity_dimension set_quantity_scale_factor")}
 )
 """Similar methods that steps have a reason to call. Afterwards the process can be used only for this branch."""
-LOOKED_INTO = DENIED_ATTRIBUTES | FORMATTING | TIME_DEPENDENT | REGISTERING | WEARING | {"resize"}
+RESIZING = frozenset({"resize"})
+LOOKED_INTO = DENIED_ATTRIBUTES | FORMATTING | TIME_DEPENDENT | REGISTERING | WEARING | RESIZING
 NAMED_TUPLE_ATTRIBUTES = {"_asdict", "_replace", "_fields", "_make"}
 WRITABLE: dict[type, frozenset[str]] = {
     decimal.Context: frozenset(words("prec rounding Emin Emax capitals clamp")),
@@ -65,6 +78,15 @@ DEFINITIONS = (type, *FUNCTIONS)
 UNREMARKABLE = frozenset((int, float, bool, str, tuple, type(None), FunctionType, MethodType, BuiltinMethodType))
 """The types of most attributes; none of the checks below concern them."""
 CONTAINERS = (dict, list, set, bytearray, deque, numpy.ndarray)
+ALIAS: type = vars(typing)["_BaseGenericAlias"]
+FORWARDING = frozenset(
+    (
+        *(GenericAlias, type(collections.abc.Callable[[], None]), MethodType),
+        *(kind for kind in vars(typing).values() if isinstance(kind, type) and issubclass(kind, ALIAS)),
+    )
+)
+"""Types whose objects answer with the attributes of another object: `list[int].append`, `Annotated[date, 1].today`."""
+COMPILED = (BuiltinMethodType, MethodDescriptorType, ClassMethodDescriptorType)
 MISSING = object()
 
 
@@ -77,6 +99,8 @@ def guarded_getattr(value: Any, name: str, default: Any = MISSING) -> Any:
     """
     if type(name) is not str:
         raise TypeError("attribute name must be string")
+    while type(value) in FORWARDING and name != "__class__":
+        value = value.__func__ if type(value) is MethodType else value.__origin__
     if isinstance(value, ModuleType) and not is_facade(value):
         raise NotAllowed(f"the module '{value.__name__}' may not be used in a step")
     if type(value) is super:
@@ -89,8 +113,6 @@ def guarded_getattr(value: Any, name: str, default: Any = MISSING) -> Any:
         check_private(value, name)
     elif name in LOOKED_INTO:
         check_looked_into(value, name)
-        if name in FORMATTING and is_string(value):
-            return safe_format(value, name)
     try:
         found = getattr(value, name)
     except AttributeError:
@@ -99,11 +121,40 @@ def guarded_getattr(value: Any, name: str, default: Any = MISSING) -> Any:
         if isinstance(value, ModuleType):
             raise missing_attribute(value, name) from None
         raise
-    if type(found) in UNREMARKABLE:
-        return found
+    if name in LOOKED_INTO and isinstance(found, COMPILED):
+        return checked_method(found, name)
+    return found if type(found) in UNREMARKABLE else checked_value(value, name, found)
+
+
+def checked_method(method: Any, name: str) -> Any:
+    """The compiled `method`, or what replaces it. What it belongs to decides, not where it was found: decorators copy
+    the attributes of a class to a function."""
+    owner: Any = getattr(method, "__objclass__", None) or method.__self__
+    kind = owner if isinstance(owner, type) else type(owner)
+    if name in FORMATTING and issubclass(kind, str):
+        return safe_format(owner, name)
+    if name in TIME_DEPENDENT and any(base.__module__ == "datetime" for base in kind.__mro__):
+        raise NotAllowed(f"'{name}' may not be used in a step: its result would depend on when it runs")
+    if name in RESIZING and issubclass(kind, numpy.ndarray):
+        raise NotAllowed("an array may not be resized: its views would read freed memory; use 'numpy.resize'")
+    return method
+
+
+def checked_value(value: Any, name: str, found: Any) -> Any:
+    """The attribute `found`, or what replaces it.
+
+    Raises:
+        NotAllowed: it leads out of the sandbox.
+    """
     if isinstance(found, ModuleType):
         return given(found, name)
-    if isinstance(found, CONTAINERS) and is_kept_by_class(value, name, found):
+    if isinstance(found, memoryview):
+        raise NotAllowed(f"the attribute '{name}' of '{type(value).__name__}' may not be used: it is raw memory")
+    if isinstance(found, MappingProxyType):  # a reflected operator is given the dict behind it
+        return MappingProxyType(dict(found))
+    if isinstance(found, type):  # errors name the object that lacks an attribute
+        return Array if found is numpy.ndarray else type_of if issubclass(found, type) else found
+    if isinstance(found, Dispatcher) or (isinstance(found, CONTAINERS) and is_kept_by_class(value, name, found)):
         wear(f"'{name}' of a class of the library can be changed")
     return found
 
@@ -127,10 +178,6 @@ def check_looked_into(value: Any, name: str) -> None:
         raise NotAllowed(f"the attribute '{name}' may not be used in a step")
     if name in FORMATTING and isinstance(value, super):
         raise NotAllowed(f"'{name}' may not be called through 'super' in a step")
-    if name in TIME_DEPENDENT and is_date(value):
-        raise NotAllowed(f"'{name}' may not be used in a step: its result would depend on when it runs")
-    if name == "resize" and is_array(value):
-        raise NotAllowed("an array may not be resized: its views would read freed memory; use 'numpy.resize'")
     if name in REGISTERING and home_of(value) != OWN_MODULE:
         raise NotAllowed(f"'{name}' may be called on the step's own classes only: it changes the library for all steps")
     if name in REGISTERING | WEARING:  # a step's class may derive from a library class, which registers it too
@@ -161,6 +208,8 @@ def method_of_base(kind: Any, name: str) -> Callable[..., Any]:
 
 def is_kept_by_class(value: Any, name: str, found: Any) -> bool:
     """Whether `found` is stored in a library class, so that all steps would see a change to it."""
+    while isinstance(value, FUNCTIONS) and hasattr(value, "__wrapped__"):  # it has the attributes of what it wraps
+        value = value.__wrapped__
     kind = value if isinstance(value, type) else type(value)
     return any(vars(base).get(name) is found for base in kind.__mro__ if base.__module__ != OWN_MODULE)
 
@@ -186,19 +235,6 @@ def home_of(value: Any) -> Any:
 
 def is_class(value: Any, parent: type) -> bool:
     return isinstance(value, type) and issubclass(value, parent)
-
-
-def is_string(value: Any) -> bool:
-    return isinstance(value, str) or is_class(value, str)
-
-
-def is_date(value: Any) -> bool:
-    kind = value if isinstance(value, type) else type(value)
-    return any(base.__module__ == "datetime" for base in kind.__mro__)
-
-
-def is_array(value: Any) -> bool:
-    return isinstance(value, numpy.ndarray) or value is Array or is_class(value, numpy.ndarray)
 
 
 def guarded_write(value: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable
-from types import resolve_bases
+from types import GenericAlias, resolve_bases
 from typing import Any
 
 import numpy
@@ -34,6 +34,8 @@ class ArrayKind(type):
         raise NotAllowed("'numpy.ndarray' may not be called: it reads any memory; use 'numpy.array' or 'numpy.zeros'")
 
     def __getattr__(cls, name: str) -> Any:
+        if name.startswith("_") or not hasattr(numpy.ndarray, name):  # an error of its own: numpy's holds the class
+            raise AttributeError(f"type object 'numpy.ndarray' has no attribute '{name}'")
         return getattr(numpy.ndarray, name)
 
     def __repr__(cls) -> str:
@@ -45,6 +47,7 @@ class Array(metaclass=ArrayKind):
 
     __module__ = "numpy"
     __qualname__ = "ndarray"
+    __class_getitem__ = classmethod(GenericAlias)
 
 
 Array.__name__ = "ndarray"
@@ -59,6 +62,8 @@ def build_class(body: Callable[[], Any], name: str, *bases: Any) -> Any:
     for base in resolve_bases(bases):
         if not isinstance(base, type):
             raise TypeError(f"a class cannot derive from a '{type(base).__name__}'")
+        if issubclass(base, GenericAlias):  # its objects pass reads of attributes on, unguarded
+            raise NotAllowed(f"a class may not derive from '{base.__name__}'")
         if issubclass(base, sympy.Basic):
             wear(f"'{name}' derives from a sympy class, and sympy's caches use equality")
         elif base.__module__ not in BASE_MODULES | {OWN_MODULE} and not is_builtin_base(base):

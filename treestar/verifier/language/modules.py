@@ -8,6 +8,8 @@ access raw memory or look up attributes by a string are left out. Needed functio
 
 from __future__ import annotations
 
+import abc
+import dataclasses
 import functools
 import importlib
 import operator
@@ -88,7 +90,8 @@ DENIED = {
     "pkgdata plot plot_backends plot_implicit plot_parametric plot3d plot3d_parametric_line "
     "plot3d_parametric_surface preview print_gtk register_handler source test textplot timed ufuncify "
     "import_module exec_ lambdastr implemented_function vfield vring "
-    "pprint_try_use_unicode pprint_use_unicode pretty_try_use_unicode pretty_use_unicode remove_handler seterr",
+    "pprint_try_use_unicode pprint_use_unicode pretty_try_use_unicode pretty_use_unicode remove_handler seterr "
+    "cacheit deprecated memoize_property public threaded xthreaded",
 }
 """Names left out of a module and all its submodules: they lead out of the sandbox or change global state, or
 are modules that numpy would import only to be asked what they are."""
@@ -285,15 +288,46 @@ def exported_names(name: str) -> frozenset[str]:
 # --- replacements: the same function without its unsafe or unrepeatable part -----------------------------------------
 
 
+def own(value: Any, kind: type, decorator: str) -> Any:
+    """`value`, if it is a function or class of a step. Decorators that set attributes would change a library's."""
+    if not isinstance(value, kind) or value.__module__ != OWN_MODULE:
+        what = "classes" if kind is type else "functions"
+        raise NotAllowed(f"'{decorator}' may decorate the step's own {what} only")
+    return value
+
+
 def wraps(wrapped: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """`functools.wraps` for the step's own functions, without the arguments that name the attributes to copy."""
+    return lambda function: functools.wraps(wrapped)(own(function, FunctionType, "wraps"))
 
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        if not isinstance(function, FunctionType) or function.__module__ != OWN_MODULE:
-            raise NotAllowed("'wraps' may decorate the step's own functions only")
-        return functools.wraps(wrapped)(function)
 
-    return decorate
+def dataclass(cls: Any = None, /, **options: Any) -> Any:
+    """`dataclasses.dataclass` for the step's own classes."""
+
+    def decorate(kind: Any) -> Any:
+        return dataclasses.dataclass(**options)(own(kind, type, "dataclass"))
+
+    return decorate if cls is None else decorate(cls)
+
+
+def total_ordering(cls: Any) -> Any:
+    """`functools.total_ordering` for the step's own classes."""
+    return functools.total_ordering(own(cls, type, "total_ordering"))
+
+
+def abstractmethod(function: Any) -> Any:
+    """`abc.abstractmethod` for the step's own functions."""
+    return abc.abstractmethod(own(function, FunctionType, "abstractmethod"))
+
+
+def frombuffer(buffer: Any, dtype: Any = float, count: int = -1, offset: int = 0) -> Any:
+    """`numpy.frombuffer`, except of the memory in which an array keeps the addresses of its objects."""
+    import numpy
+
+    plain = isinstance(buffer, (bytes, bytearray))
+    if not plain and not (isinstance(buffer, (numpy.ndarray, numpy.generic)) and not buffer.dtype.hasobject):
+        raise NotAllowed("'numpy.frombuffer' may read bytes and arrays of numbers only")
+    return numpy.frombuffer(buffer, dtype, count, offset)
 
 
 class SeededRandom(random.Random):
@@ -340,9 +374,13 @@ def var(names: Any, **assumptions: Any) -> Any:
 
 
 REPLACED: dict[tuple[str, str], Any] = {
+    ("abc", "abstractmethod"): abstractmethod,
+    ("dataclasses", "dataclass"): dataclass,
+    ("functools", "total_ordering"): total_ordering,
     ("functools", "wraps"): wraps,
     ("random", "Random"): SeededRandom,
     ("random", "seed"): seed_of,
+    ("numpy", "frombuffer"): frombuffer,
     ("numpy", "ndarray"): Array,
     ("numpy.random", "default_rng"): default_rng,
     ("sympy", "init_printing"): lambda *_, **__: None,
