@@ -251,6 +251,10 @@ WRAPPED = ("__wrapped__", *functools.WRAPPER_ASSIGNMENTS, "cache_parameters")
 
 
 def copy_memoised(copier: Copier, value: Any) -> Any:
+    if (
+        getattr(value.__dict__.get("cache_parameters"), "__module__", None) != "functools"
+    ):  # its own code would run here
+        raise NotCopyable(f"'{type(value).__name__}' was called by a step")
     hits, misses, _, size = value.cache_info()
     if hits or misses or size or set(value.__dict__) - set(WRAPPED):
         raise NotCopyable(f"the function '{value.__name__}' remembers results")
