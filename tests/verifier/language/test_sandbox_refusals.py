@@ -259,6 +259,32 @@ AT_RUN_TIME = [  # on the last line, if no other is marked
     ),
     ("from sympy import Q\nQ.prime.register", "'register' may be called on the step's own classes only"),
     ("from functools import wraps\nwraps(len)(len)", "'wraps' may decorate the step's own functions only"),
+    (
+        "from dataclasses import dataclass\nfrom fractions import Fraction\ndataclass(Fraction)",
+        "'dataclass' may decorate the step's own classes only",
+    ),
+    (
+        "from functools import total_ordering\ntotal_ordering(int)",
+        "'total_ordering' may decorate the step's own classes",
+    ),
+    ("from abc import abstractmethod\nabstractmethod(len)", "'abstractmethod' may decorate the step's own functions"),
+    ("import numpy as np\nnp.zeros(2).data", "the attribute 'data' of 'ndarray' may not be used: it is raw memory"),
+    (
+        "import numpy as np\nnp.frombuffer(np.array([[]], dtype=object))",
+        "'numpy.frombuffer' may read bytes and arrays of numbers only",
+    ),
+    (
+        "from sympy import Function, Symbol, lambdify\nlambdify(Symbol('x'), Symbol('x'), modules=[str])",
+        "lambdify may take names from modules and dictionaries only",
+    ),
+    (
+        "from sympy import ZZ\nfrom sympy.polys.rings import ring\nring('_x_', ZZ)",
+        "a ring may take symbols only whose names do not begin and end with an underscore",
+    ),
+    (
+        "from collections.abc import Callable\nclass A(type(Callable[[int], int])): pass",
+        "a class may not derive from '_CallableGenericAlias'",
+    ),
     ("from sympy import var\nvar('_write_')", "'var' may not make a variable '_write_' here"),
     (
         "from enum import Enum\nEnum('A', {'__array_interface__': 1})",

@@ -47,7 +47,7 @@ class Array(metaclass=ArrayKind):
 
     __module__ = "numpy"
     __qualname__ = "ndarray"
-    __class_getitem__ = classmethod(GenericAlias)
+    __class_getitem__: Any = classmethod(GenericAlias)
 
 
 Array.__name__ = "ndarray"
