@@ -184,6 +184,8 @@ def test_ordinary_code_runs_as_in_a_plain_interpreter(executor: SandboxExecutor,
 
 def test_large_integers_print(executor: SandboxExecutor) -> None:
     assert run(executor, "print(sum(int(digit) for digit in str(2**15000)))").output == "20359\n"
+    raised = "import sys\nsys.set_int_max_str_digits(0)\nprint(len(str(10**5000)), sys.get_int_max_str_digits())"
+    assert run(executor, raised).output == "5001 0\n"
 
 
 # --- errors ----------------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from support.sandbox_support import (
     zygote_pid,
 )
 
-from treestar.types import Executor, Snapshot, TreestarError
+from treestar.types import Execution, Executor, Snapshot, TreestarError
 from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
 from treestar.verifier.sandbox.executor import SandboxInterpreter
 from treestar.verifier.sandbox.frames import FrameBuffer, FrameError, encode
@@ -130,6 +130,20 @@ def test_siblings_and_parents_do_not_see_each_others_changes(executor: SandboxEx
         "[] {'a': [1, 2]}\n",
         "[1] {'a': [1]}\n",
     ]
+
+
+def test_a_raised_recursion_limit_holds_for_the_steps_after_it_only(executor: SandboxExecutor) -> None:
+    async def use(interpreter: SandboxInterpreter) -> list[Execution]:
+        deep = "def depth(n):\n    return 0 if n == 0 else 1 + depth(n - 1)"
+        parent = (await interpreter.run(deep, None)).snapshot
+        raised = await interpreter.run("import sys\nsys.setrecursionlimit(10**6)\nprint(depth(8000))", parent)
+        child = await interpreter.run("print(depth(9000))", raised.snapshot)
+        sibling = await interpreter.run("print(depth(8000))", parent)
+        return [raised, child, sibling]
+
+    raised, child, sibling = with_interpreter(executor, use)
+    assert (raised.output, child.output) == ("8000\n", "9000\n")
+    assert (sibling.error or "").startswith("RecursionError")
 
 
 def test_interpreters_do_not_see_each_other(executor: SandboxExecutor) -> None:

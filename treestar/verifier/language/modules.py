@@ -69,7 +69,8 @@ NAMES = {
     "seed getrandbits Random",
     "string": "ascii_letters ascii_lowercase ascii_uppercase digits hexdigits octdigits punctuation printable "
     "whitespace capwords",
-    "sys": "maxsize setrecursionlimit",
+    "sys": "float_info get_int_max_str_digits getrecursionlimit maxsize set_int_max_str_digits setrecursionlimit "
+    "version_info",
     "typing": "AbstractSet Annotated Any Callable ClassVar Collection Container Counter DefaultDict Deque Dict Final "
     "FrozenSet Generator Generic Hashable Iterable Iterator List Literal Mapping MutableMapping MutableSequence "
     "NamedTuple NoReturn Optional OrderedDict Self Sequence Set Sized Tuple Type TypeAlias TypedDict TypeVar Union "
@@ -119,7 +120,7 @@ UNWANTED = re.compile(
 )
 """Submodules that are not loaded. The two `_doc` modules only write their docstrings, one of them for a second."""
 PLAIN_TYPES = (int, float, complex, str, bool, type(None), tuple)
-
+DEEPEST_RECURSION = 120_000
 MUTABLE = ("list", "dict", "set", "bytearray", "ndarray", "MutableDenseMatrix")
 """Types of module constants that are left out: steps of other branches would see changes to them."""
 
@@ -348,8 +349,13 @@ def default_rng(seed: Any = 0) -> Any:
 
 
 def set_recursion_limit(limit: int) -> None:
-    """`sys.setrecursionlimit` without effect, because much code calls it as a matter of routine."""
-    operator.index(limit)
+    """`sys.setrecursionlimit`, which only raises the limit, up to a depth that code without an end soon reaches."""
+    sys.setrecursionlimit(max(min(operator.index(limit), DEEPEST_RECURSION), sys.getrecursionlimit()))
+
+
+def set_int_max_str_digits(maxdigits: int) -> None:
+    """`sys.set_int_max_str_digits` without effect: there is no limit (`warm_up.py`)."""
+    operator.index(maxdigits)
 
 
 def var(names: Any, **assumptions: Any) -> Any:
@@ -387,5 +393,6 @@ REPLACED: dict[tuple[str, str], Any] = {
     ("sympy", "var"): var,
     ("sympy.core", "var"): var,
     ("sympy.core.symbol", "var"): var,
+    ("sys", "set_int_max_str_digits"): set_int_max_str_digits,
     ("sys", "setrecursionlimit"): set_recursion_limit,
 }

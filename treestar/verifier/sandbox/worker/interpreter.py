@@ -30,7 +30,7 @@ from treestar.verifier.sandbox.worker.library_state import EVERY_MODULE, Library
 __all__ = ["Interpreter", "Outcome"]
 
 RECURSION_LIMIT = 5000
-"""Deep enough for the recursion that models write after `sys.setrecursionlimit(10**6)`, which has no effect here."""
+"""Deep enough for the recursion that models write without `sys.setrecursionlimit`, and for what runs around a step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,8 @@ class State:
     library: LibraryValues = field(default_factory=dict)
     context: decimal.Context | None = None
     """The decimal context, if the path has the decimal module."""
+    recursion_limit: int = RECURSION_LIMIT
+    """In effect while code of the path runs."""
 
 
 @dataclass(slots=True)
@@ -203,6 +205,7 @@ class Interpreter:
         self.library.put_back(state.library)
         decimal.setcontext(state.context if state.context is not None else self._first_context.copy())
         handed_out.clear()
+        sys.setrecursionlimit(state.recursion_limit)
         try:
             builtins.exec(code, state.namespace)
         except BaseException as error:  # including SystemExit and KeyboardInterrupt: a step may raise anything
@@ -210,6 +213,8 @@ class Interpreter:
             return error
         finally:
             self._namespace = {}
+            state.recursion_limit = sys.getrecursionlimit()
+            sys.setrecursionlimit(RECURSION_LIMIT)  # not deeper: copying a state needs C's stack
         if not handed_out <= state.modules:
             state.modules |= handed_out
         state.library = self.library.read(state.modules)
@@ -237,7 +242,7 @@ def copy(node: Node) -> State | None:
     except NotCopyable:
         pass
     else:
-        return State(namespace, node.state.modules, node.state.library, context)
+        return State(namespace, node.state.modules, node.state.library, context, node.state.recursion_limit)
     node.state, node.copyable = None, False
     gc.collect()  # as after a failure
     return None
