@@ -65,6 +65,13 @@ def test_a_program_that_does_not_end_fails(executor: SandboxExecutor, monkeypatc
     assert "TimeoutError" in (execution.error or "")
 
 
+def test_a_program_may_print_more_than_the_output_holds(executor: SandboxExecutor) -> None:
+    noisy = ADD.question + "    print('x' * 100_000)\n    return a {} b\n"
+    right, wrong = run_tests(executor, ADD, noisy.format("+"), noisy.format("-"))
+    assert right.error is None
+    assert "AssertionError" in (wrong.error or "")
+
+
 def test_a_program_cannot_pass_by_defining_the_check_itself(executor: SandboxExecutor) -> None:
     [execution] = run_tests(executor, ADD, "def check(candidate): pass\ndef add(a, b): return 0\n")
     assert execution.error is not None

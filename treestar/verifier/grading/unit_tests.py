@@ -1,13 +1,14 @@
 """The verifier for problems of kind `code`: runs a program's tests (HumanEval; Chen et al. 2021).
 
 Program and tests run through an `Executor`, never in this process. Tests of a function run in the state that the
-program leaves; they pass if a nonce, which the program cannot know, is printed after the last test. A whole program
-runs once for each test, in a process of its own, and what it printed is compared here.
+program leaves; they pass if an error with a nonce, which the program cannot know, follows the last test. A whole
+program runs once for each test, in a process of its own, and what it printed is compared here.
 """
 
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 
 from treestar.types import Execution, Executor, Problem, ProgramRunner, TreestarError
 from treestar.verifier.grading.program_tests import (
@@ -68,13 +69,14 @@ class UnitTestVerifier:
             loaded = await interpreter.run(program, None)
             if loaded.error is not None:
                 return loaded
-            nonce = secrets.token_hex(8)
-            tested = await interpreter.run(f"{tests.source}\nprint({nonce!r})\n", loaded.snapshot)
+            nonce = secrets.token_hex(8)  # in an error, because what the program prints may fill the output
+            tested = await interpreter.run(f"{tests.source}\nassert False, {nonce!r}\n", loaded.snapshot)
         finally:
             await interpreter.close()
-        if tested.error is None and not tested.output.rstrip().endswith(nonce):
+        if tested.error is None:
             return Execution(tested.output, "RuntimeError: the tests ended before the last of them")
-        return tested
+        passed = tested.error.startswith(f"AssertionError: {nonce}")
+        return replace(tested, error=None) if passed else tested
 
     async def run_streams(
         self, executor: ProgramRunner, problem: Problem, program: str, tests: StreamTests
