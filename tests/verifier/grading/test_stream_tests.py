@@ -72,6 +72,7 @@ ECHO = Problem(
         "import sys\nsys.stdout.write(sys.stdin.buffer.read().decode())",
         "from sys import *\nprint('', file=stderr)\nprint(*stdin.readlines(), sep='', file=stdout)",
         "print(open(0).read() + '\\n\\n')",
+        "with open(0) as lines:\n    for line in lines:\n        print(line.strip())",
         "def main():\n    print('a\\nb')\n    return 7\n\nmain()",
         "print('a')\nprint('b')\nexit()\nprint('c')",
         "import sys\nprint('a\\nb')\nsys.exit(0)",

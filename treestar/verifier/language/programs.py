@@ -56,6 +56,12 @@ class StandardInput(Generic[TextT]):
     def __iter__(self) -> Iterator[TextT]:
         return self
 
+    def __enter__(self) -> StandardInput[TextT]:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Do nothing: a text in memory needs no closing."""
+
     def __next__(self) -> TextT:
         line = self.readline()
         if not line:
