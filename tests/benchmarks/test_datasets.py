@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from support.paths import SHARED, needs_shared
 
-from treestar.benchmarks.datasets import NAMED_SETS, load_problems, problem_from_hub
+from treestar.benchmarks.datasets import NAMED_SETS, load_problems, problem_from_hub, problem_from_line
 from treestar.benchmarks.gym import split_of
 from treestar.types import TreestarError
+from treestar.verifier.grading.questions import gold_answers
 
 
 def write_jsonl(path: Path, *records: object) -> Path:
@@ -164,3 +165,31 @@ def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path: Path) -> None:
 def test_unknown_fields_are_said() -> None:
     with pytest.raises(TreestarError, match="no text field question"):
         problem_from_hub({"input": "q"}, "some/set", 0)
+
+
+@pytest.mark.parametrize("answer", [None, "", "  ", float("nan")])
+def test_what_says_nothing_is_no_gold_answer(tmp_path: Path, answer: object) -> None:
+    """NaN is how a table marks a number that is missing."""
+    path = write_jsonl(tmp_path / "own.jsonl", {"question": "q", "answer": answer}, {"question": "r", "answer": "1"})
+    assert load_problems(f"jsonl:{path}").without_answer == 1
+    row = {"problem": "q", "answer": answer, "solution": r"so $\boxed{5}$."}
+    assert problem_from_hub(row, "some/set", 0).answer == "5"
+    with pytest.raises(TreestarError, match="row 0: there is no `answer`, and `solution` must be a text, not list"):
+        problem_from_hub({**row, "solution": ["so 5"]}, "some/set", 0)
+
+
+@pytest.mark.parametrize(
+    ("fields", "golds"),
+    [
+        ({"answer": "Paris", "answer_aliases": "City of Light"}, ["Paris", "City of Light"]),
+        ({"answer": "Paris", "answer_aliases": [None, "Lutetia", 7]}, ["Paris", "Lutetia", "7"]),
+        ({"answer": ["Paris", None], "answer_aliases": None}, ["Paris"]),
+        ({"answer": [None, "Paris"]}, ["Paris"]),
+        ({"answer": True}, ["yes"]),
+        ({"answer": False, "answer_aliases": []}, ["no"]),
+        ({"answer": []}, []),
+    ],
+)
+def test_a_question_s_gold_answers_are_what_its_line_says(fields: dict, golds: list[str]) -> None:
+    line = json.dumps({"question": "q", "kind": "qa", **fields})
+    assert gold_answers(problem_from_line(line, 1)) == golds

@@ -18,6 +18,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from math import isnan
 from pathlib import Path
 from typing import Any, Literal
 
@@ -229,11 +230,21 @@ def problem_from_line(line: str, number: int, kind: Literal["math", "qa"] = "mat
 def question_from_line(data: Mapping[str, Any], number: int) -> Problem:
     """A question about facts. Several answers in a list are aliases of each other. Raises ValueError."""
     metadata = {name: value for name, value in data.items() if name not in FIELDS}
-    answer = data.get("answer")
-    if isinstance(answer, list):
-        answer, *others = answer or [None]
-        metadata["answer_aliases"] = [*map(str, others), *(metadata.get("answer_aliases") or [])]
-    return Problem(data["question"], gold_answer(answer, None) or None, id_of(data, number), "qa", metadata)
+    answer, *others = gold_phrases(data.get("answer")) or [None]
+    if others or "answer_aliases" in data:
+        metadata["answer_aliases"] = [*others, *gold_phrases(data.get("answer_aliases"))]
+    return Problem(data["question"], answer, id_of(data, number), "qa", metadata)
+
+
+def gold_phrases(given: Any) -> list[str]:
+    """The answers in a field: one, or several in a list; what is missing is left out. Raises ValueError."""
+    phrases = [gold_phrase(each) for each in (given if isinstance(given, list) else [given])]
+    return [each for each in phrases if each]
+
+
+def gold_phrase(given: Any) -> str | None:
+    """The gold answer of a question; `true` and `false` are yes and no. Raises ValueError."""
+    return ("yes" if given else "no") if isinstance(given, bool) else gold_answer(given, None)
 
 
 def id_of(data: Mapping[str, Any], number: int) -> str:
@@ -284,7 +295,7 @@ def problem_from_hub(row: Mapping[str, Any], repository: str, number: int) -> Pr
     question = first("question", "problem", "prompt", "Question", "Problem", "Prompt", "text")
     if not isinstance(question, str):
         raise TreestarError(f"data set {repository!r} has no text field question, problem or prompt: {sorted(row)}")
-    if "Body" in row:  # SVAMP stores the story separately from the question
+    if isinstance(row.get("Body"), str):  # SVAMP stores the story separately from the question
         question = f"{row['Body'].rstrip(' .')}. {question}"
     metadata = {"subject": first("subject", "type", "domain"), "level": first("level", "difficulty")}
     if isinstance(metadata["level"], str):
@@ -319,13 +330,15 @@ def with_setup(row: Mapping[str, Any], asserts: Sequence[str]) -> list[str]:
     return [*([setup] if setup else []), *asserts]
 
 
-def gold_answer(answer: Any, solution: str | None) -> str | None:
+def gold_answer(answer: Any, solution: Any) -> str | None:
     """The gold answer: the joined parts of a list, the text after GSM8K's `####`, or the boxed answer of a solution.
 
-    Raises ValueError if it is neither a text, a number nor a list of these.
+    Raises ValueError if it is neither a text, a number nor a list of these, or the solution is not a text.
     """
-    if answer is None:
-        return extract_answer(solution) if solution is not None else None
+    if is_missing(answer):
+        if not is_missing(solution) and not isinstance(solution, str):
+            raise ValueError(f"there is no `answer`, and `solution` must be a text, not {type(solution).__name__}")
+        return None if is_missing(solution) else extract_answer(solution)
     if isinstance(answer, list | tuple):
         if not answer or not all(isinstance(part, str | int | float) for part in answer):
             raise ValueError("a list as `answer` must have texts or numbers, and at least one")
@@ -334,3 +347,10 @@ def gold_answer(answer: Any, solution: str | None) -> str | None:
         raise ValueError(f"`answer` must be a text, a number or a list of these, not {type(answer).__name__}")
     text = str(answer)
     return text.split("####")[-1].strip().replace(",", "") if "####" in text else text
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a field says nothing: null, a blank text, or the NaN by which tables mark missing numbers."""
+    return (
+        value is None or (isinstance(value, float) and isnan(value)) or (isinstance(value, str) and not value.strip())
+    )
