@@ -32,6 +32,18 @@ def test_the_answer_ends_the_reasoning_and_nothing_is_looked_up() -> None:
     assert FORMAT.final_answer(step, Execution()) == "Ivo Brandt"
 
 
+def test_an_answer_on_the_next_line_belongs_to_its_announcement() -> None:
+    announced = "**So the answer is:**\n"
+    assert FORMAT.goes_on(announced)
+    assert FORMAT.goes_on(f"{announced}\nIvo")
+    for end in ("Ivo Brandt.\nMore", "\n**Ivo Brandt**.\n"):
+        assert not FORMAT.goes_on(announced + end)
+        step = FORMAT.parse(BEGUN, announced + end, ended=False)
+        assert (step.ending, step.answer, step.code) == ("answer", "Ivo Brandt", "")
+        assert step.text == (announced + end).removesuffix("More")
+    assert FORMAT.parse(BEGUN, announced, ended=True).answer is None
+
+
 def test_an_end_without_an_answer_has_none_and_a_line_without_end_is_cut() -> None:
     step = FORMAT.parse(BEGUN, "I give up", ended=True)
     assert (step.ending, step.answer) == ("answer", None)

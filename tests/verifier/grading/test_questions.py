@@ -70,6 +70,8 @@ def test_the_best_gold_answer_counts() -> None:
     problem = Problem("?", "G. Stanley Hall", kind="qa", metadata={"answer_aliases": ["Stanley Hall"]})
     assert gold_answers(problem) == ["G. Stanley Hall", "Stanley Hall"]
     assert best_over_golds(exactly_matches, "stanley hall", gold_answers(problem)) == 1
+    assert gold_answers(Problem("?", "Hall", kind="qa", metadata={"answer_aliases": "G. Hall"})) == ["Hall", "G. Hall"]
+    assert gold_answers(Problem("?", "Hall", kind="qa", metadata={"answer_aliases": [None, 7]})) == ["Hall", "7"]
     assert best_over_golds(exactly_matches, None, gold_answers(problem)) == 0
     verifier = QuestionVerifier()
     assert asyncio.run(verifier.accepts(problem, "The Stanley Hall"))
@@ -85,6 +87,10 @@ def test_the_best_gold_answer_counts() -> None:
         ("The answer is: no. So the answer is: **St. Louis, Mo.**", "St. Louis, Mo."),
         ("I do not know", None),
         ("So the answer is:", None),
+        ("So the answer is:\nParis", "Paris"),
+        ("**So the answer is:**\n\n**Paris**.\nIt is a city.", "Paris"),
+        ("So the answer is: Paris.\nThe answer is", "Paris"),
+        ("**So the answer is:**\n", None),
     ],
 )
 def test_what_a_reply_states(reply: str, answer: str | None) -> None:

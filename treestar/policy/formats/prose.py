@@ -148,12 +148,16 @@ class ProseFormat(StepFormat):
         return (self.separator,)
 
     def goes_on(self, text: str) -> bool:
-        return step_end(text, self.separator) is None
+        return self.step_end(text) is None
+
+    def step_end(self, text: str) -> int | None:
+        """Where the first step in `text` ends; None if it does not end in `text`."""
+        return step_end(text, self.separator)
 
     def parse(self, state: State, text: str, ended: bool) -> Step:
         if is_asked(state):
             return self.asked_answer(state, text)
-        end = step_end(text, self.separator)
+        end = self.step_end(text)
         if end is None and not ended:
             # A formula that is never closed would hold all that follows; then its first paragraph is the step.
             end = first_end(text, self.separator)

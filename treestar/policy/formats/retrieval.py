@@ -16,6 +16,8 @@ The executor is a `treestar.retrieval.RetrievalExecutor`.
 
 from __future__ import annotations
 
+import re
+
 from treestar.policy.formats.families import Family
 from treestar.policy.formats.prose import STEP_BY_STEP, ProseFormat
 from treestar.policy.formats.step_format import PARAGRAPH, FormatName, Message, Piece
@@ -28,6 +30,9 @@ __all__ = ["RetrievalFormat"]
 INSTRUCTION = (
     f"{STEP_BY_STEP} Use the paragraphs above. Write one sentence per line: further paragraphs are looked up with it."
 )
+
+ANNOUNCED = re.compile(r"answer is:[\s*_]*$", re.IGNORECASE)
+"""A line after which the answer follows."""
 
 
 class RetrievalFormat(ProseFormat):
@@ -65,6 +70,14 @@ class RetrievalFormat(ProseFormat):
 
     def pieces(self, state: State) -> list[Piece]:
         return [Piece(self.opening_of(state)), *(Piece(step.text, step.token_ids) for step in state.steps)]
+
+    def step_end(self, text: str) -> int | None:
+        """The end of the first line, but of the next one if that line only announces the answer: it is no query."""
+        end = super().step_end(text)
+        if end is None or not ANNOUNCED.search(text[:end]):
+            return end
+        further = super().step_end(text[end:])
+        return None if further is None else end + further
 
     def is_over(self, state: State, paragraph: str) -> bool:
         return ANSWER_MARK.search(paragraph) is not None or super().is_over(state, paragraph)

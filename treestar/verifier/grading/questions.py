@@ -33,8 +33,9 @@ PUNCTUATION = str.maketrans("", "", string.punctuation)
 ARTICLES = re.compile(r"\b(a|an|the)\b")
 VERDICTS = frozenset({"yes", "no", "noanswer"})
 
-ANSWER_MARK = re.compile(r"answer is(?::[ \t]*|[ \t]+)(?=[^\s:])", re.IGNORECASE)
-"""What announces the answer; with text after it, it ends the reasoning (IRCoT, arXiv 2212.10509)."""
+ANSWER_MARK = re.compile(r"answer is(?::[\s*_]*|[ \t]+[*_]*)(?=[^\s:*_])", re.IGNORECASE)
+"""What announces the answer; with text after it, it ends the reasoning (IRCoT, arXiv 2212.10509). After a colon the
+text may stand on the next line."""
 
 
 def normalized_answer(text: str) -> str:
@@ -66,7 +67,8 @@ def contains_answer(answer: str, gold: str) -> float:
 def gold_answers(problem: Problem) -> list[str]:
     """Every gold answer of a question; empty if it has none."""
     aliases = problem.metadata.get("answer_aliases") or ()
-    return [each for each in (problem.answer, *map(str, aliases)) if each]
+    listed = [aliases] if isinstance(aliases, str) else [str(each) for each in aliases if each is not None]
+    return [each for each in (problem.answer, *listed) if each]
 
 
 def best_over_golds(metric: Callable[[str, str], float], answer: str | None, golds: Iterable[str]) -> float:
@@ -75,13 +77,13 @@ def best_over_golds(metric: Callable[[str, str], float], answer: str | None, gol
 
 
 def stated_question_answer(reply: str) -> str | None:
-    """The answer that a reply states: what follows the last "answer is" on its line, without the full stop; None if
-    nothing does."""
+    """The answer that a reply states: the rest of the line after the last "answer is", or the next line after "answer
+    is:", without the full stop; None if there is none."""
     *_, mark = [None, *ANSWER_MARK.finditer(reply)]
     if mark is None:
         return None
     line = reply[mark.end() :].split("\n", 1)[0].strip()
-    return line.removesuffix(".").strip().strip("*").strip() or None
+    return line.removesuffix(".").strip().strip("*_").strip() or None
 
 
 class QuestionVerifier:
