@@ -40,6 +40,14 @@ def test_the_ranking_is_that_of_lucenes_formula() -> None:
         assert scores[found] == pytest.approx(np.sort(scores)[::-1][:5], rel=1e-4)
 
 
+def test_a_corpus_without_words_finds_nothing(tmp_path: Path) -> None:
+    paragraphs = [Paragraph("", ""), Paragraph("A", "of the")]
+    for retriever in (build_index(paragraphs, tmp_path / "index"), open_index(tmp_path / "index")):
+        assert retriever.search("of the bridge", 3) == retriever.search(" ", 3) == []
+    [found] = BM25Retriever([*paragraphs, Paragraph("B", "bridge")]).search("bridge", 3)
+    assert found.title == "B"
+
+
 def test_an_index_on_disk_finds_the_same(tmp_path: Path) -> None:
     built = build_index([*PARAGRAPHS, *PARAGRAPHS], tmp_path / "index")
     opened = open_index(tmp_path / "index")
@@ -60,6 +68,26 @@ def test_an_unfinished_index_and_an_empty_corpus_are_one_sentence(tmp_path: Path
         open_index(tmp_path / "index")
     with pytest.raises(TreestarError, match="the corpus is empty"):
         build_index([], tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    "name", ["index.json", "paragraphs.jsonl", "offsets.npy", "scores/data.csc.index.npy", "scores/vocab.index.json"]
+)
+def test_a_file_that_was_copied_in_part_is_one_sentence(tmp_path: Path, name: str) -> None:
+    build_index(PARAGRAPHS, tmp_path / "index")
+    file = tmp_path / "index" / name
+    file.write_bytes(file.read_bytes()[:-9])
+    with pytest.raises(TreestarError, match=r"cannot be read \(.*make it again in another folder"):
+        open_index(tmp_path / "index")
+
+
+def test_scores_of_another_corpus_are_refused(tmp_path: Path) -> None:
+    build_index(PARAGRAPHS, tmp_path / "index")
+    build_index(PARAGRAPHS[1:], tmp_path / "other")
+    for file in (tmp_path / "other" / "scores").iterdir():
+        (tmp_path / "index" / "scores" / file.name).write_bytes(file.read_bytes())
+    with pytest.raises(TreestarError, match="it is of 7 paragraphs, not of 8"):
+        open_index(tmp_path / "index")
 
 
 class LetterCounts:

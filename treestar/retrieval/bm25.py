@@ -41,6 +41,8 @@ class BM25Retriever:
         found = cls.__new__(cls)
         found.paragraphs = paragraphs
         found.index = library().BM25.load(str(folder), mmap=True, show_progress=False)
+        if found.index.scores["num_docs"] != len(paragraphs):
+            raise ValueError(f"it is of {found.index.scores['num_docs']:,} paragraphs, not of {len(paragraphs):,}")
         return found
 
     def search(self, query: str, top_k: int) -> list[Paragraph]:
@@ -53,7 +55,10 @@ class BM25Retriever:
 
 
 def tokens(texts: list[str]) -> Any:
-    return library().tokenize(texts, stopwords="en", show_progress=False)
+    """The words of each text, as bm25s indexes them. It cannot index a corpus without any word, so that one gets a word
+    which no query has."""
+    found = library().tokenize(texts, stopwords="en", show_progress=False)
+    return found if found.vocab else type(found)([[0]] * len(texts), {" ": 0})
 
 
 def library() -> Any:

@@ -47,6 +47,8 @@ class DenseRetriever:
         found = cls.__new__(cls)
         found.paragraphs, found.name, found.encoder = paragraphs, f"dense:{encoder}", load_encoder(encoder)
         found.index = faiss().read_index(str(folder / VECTORS), faiss().IO_FLAG_MMAP)
+        if found.index.ntotal != len(paragraphs):
+            raise ValueError(f"it is of {found.index.ntotal:,} paragraphs, not of {len(paragraphs):,}")
         return found
 
     def search(self, query: str, top_k: int) -> list[Paragraph]:

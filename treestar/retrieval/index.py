@@ -35,6 +35,8 @@ class StoredParagraphs(Sequence[Paragraph]):
         with (folder / PARAGRAPHS).open("rb") as file:
             self.lines = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         self.offsets = np.load(folder / OFFSETS, mmap_mode="r")
+        if not len(self.offsets) or self.offsets[-1] != len(self.lines):
+            raise ValueError(f"{PARAGRAPHS} is not whole")
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -90,6 +92,10 @@ def open_index(folder: Path) -> Retriever:
     Raises:
         TreestarError: there is no complete index, or a package is missing.
     """
+    if not (folder / ABOUT).exists():
+        raise TreestarError(
+            f"{folder} has no complete index: make one with `treestar retrieval index CORPUS --out {folder}`"
+        )
     try:
         about: dict[str, Any] = read_json(folder / ABOUT)
         paragraphs = StoredParagraphs(folder)
@@ -98,5 +104,6 @@ def open_index(folder: Path) -> Retriever:
         return DenseRetriever.load(folder / SCORES, paragraphs, about["encoder"])
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise TreestarError(
-            f"{folder} has no complete index: make one with `treestar retrieval index CORPUS --out {folder}`"
+            f"the index in {folder} cannot be read ({error}): make it again in another folder with `treestar retrieval "
+            "index CORPUS --out FOLDER`"
         ) from error
