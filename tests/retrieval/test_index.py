@@ -31,13 +31,17 @@ def test_the_ranking_is_that_of_lucenes_formula() -> None:
     texts = [" ".join(rng.choice(words, size=rng.integers(4, 12))) for _ in range(60)]
     retriever = BM25Retriever([Paragraph("x", text) for text in texts])
     counts = np.array([[text.split().count(word) for word in words] for text in texts])
-    lengths = counts.sum(axis=1) + 1  # the word "Title"; letters alone do not count
+    lengths = counts.sum(axis=1)  # without the title, because letters alone do not count
     idf = np.log(1 + (60 - (counts > 0).sum(axis=0) + 0.5) / ((counts > 0).sum(axis=0) + 0.5))
     parts = idf * counts / (counts + 1.5 * (0.25 + 0.75 * lengths / lengths.mean())[:, None])
     for chosen in ([0, 1], [5, 6, 7], [10, 11, 12, 13]):
         scores = parts[:, chosen].sum(axis=1)
         found = [texts.index(each.text) for each in retriever.search(" ".join(words[n] for n in chosen), 5)]
         assert scores[found] == pytest.approx(np.sort(scores)[::-1][:5], rel=1e-4)
+
+
+def test_the_label_of_a_title_is_no_word_of_the_corpus() -> None:
+    assert BM25Retriever(PARAGRAPHS).search("Which title?", 3) == []
 
 
 def test_a_corpus_without_words_finds_nothing(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from treestar.retrieval.corpus import Paragraph, shown
+from treestar.retrieval.corpus import Paragraph
 from treestar.types import TreestarError
 
 __all__ = ["BM25Retriever"]
@@ -29,7 +29,7 @@ class BM25Retriever:
         if not paragraphs:
             raise TreestarError("the corpus is empty: give one with at least one titled paragraph")
         self.index = library().BM25()
-        self.index.index(tokens([shown(each) for each in paragraphs]), show_progress=False)
+        self.index.index(tokens([f"{each.title}\n{each.text}" for each in paragraphs]), show_progress=False)
 
     def save(self, folder: Path) -> None:
         """Write the index, without the paragraphs, into `folder`. Raises OSError."""
