@@ -6,6 +6,7 @@ import asyncio
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.paths import SHARED, needs_shared
@@ -13,7 +14,7 @@ from support.questions import QUESTIONS, question_parts
 
 from treestar.benchmarks.datasets import ProblemSet, load_problems
 from treestar.benchmarks.matrix import BenchmarkConfig
-from treestar.benchmarks.passages import passages_for
+from treestar.benchmarks.passages import Passages, passages_for
 from treestar.benchmarks.report import render_report
 from treestar.benchmarks.results import compute_results
 from treestar.benchmarks.runner import add_session, begin_run, run_benchmark
@@ -43,6 +44,36 @@ def test_lines_with_paragraphs_are_questions(data_set: ProblemSet) -> None:
     assert [asdict(each) for each in data_set.problems[:2]] == [asdict(each) for each in QUESTIONS]
     bare = data_set.problems[2]
     assert (bare.kind, bare.answer, bare.metadata["answer_aliases"]) == ("qa", "so", ["thus"])
+
+
+def results_of(sets: ProblemSet, passages: Passages, out: Path) -> dict[str, Any]:
+    """Of a greedy run of the scripted teacher."""
+    config = BenchmarkConfig(datasets=(sets.name,), strategies=("greedy",), samples=1, k=(1,), search={"max_depth": 5})
+    about = {"name": "teacher", "ppm": None, "num_fewshot": 0}
+    worker = benchmark_worker(question_parts(), lambda problem: problem.question, about, passages=passages)
+    settings = begin_run(out, config, [sets], about, resume=False)
+    asyncio.run(run_benchmark(out, config, [sets], LocalWorkers(worker, 2)))
+    results = compute_results(out / "samples.jsonl", settings, config)
+    assert render_report(results, config, [])
+    return results
+
+
+def test_the_recall_is_that_of_the_questions_whose_paragraphs_are_known(tmp_path: Path) -> None:
+    """One question has no paragraph that is known to be supporting; another finds nothing with its words."""
+    unmarked = [{"title": "Osby", "text": "Osby is a town."}]
+    strange = [{"title": "Wa", "text": "Wa is a town.", "supporting": True}]
+    hops = [{"question": "Wa >> kind", "answer": "town"}, {"question": "#1 >> size", "answer": "small"}]
+    asked = (
+        QUESTIONS[0],
+        Problem("What is Osby?", "a town", "unmarked", "qa", {"paragraphs": unmarked, "decomposition": hops[:1]}),
+        Problem("Quid est?", "small", "strange", "qa", {"paragraphs": strange, "decomposition": hops}),
+    )
+    [kept], passages, _ = passages_for([ProblemSet("own", asked, 3, 0)], RetrievalConfig(setting="distractor"))
+    results = results_of(kept, passages, tmp_path / "run")
+    found = results["results"]["own/greedy"]
+    assert [found[f"support_recall@{step},none"] for step in (0, 1)] == [0.25, 1.0]
+    assert found["support_recall@0_interval,none"] == [0.0, 0.5]
+    assert results["higher_is_better"]["own/greedy"]["support_recall@0"]
 
 
 @pytest.mark.parametrize("setting", ["pooled", "distractor"])

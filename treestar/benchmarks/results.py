@@ -114,11 +114,13 @@ def level_of(doc: Mapping[str, Any]) -> str:
 
 
 def summary(values: TaskValues) -> dict[str, Any]:
-    """Mean, standard error and interval of every metric of a task; each problem is averaged over its seeds first."""
-    # Recall of supporting paragraphs is known for some questions only.
-    names = sorted(set.intersection(*map(set, values.values())))
+    """Mean, standard error and interval of every metric of a task; each problem is averaged over its seeds first.
+
+    The recall of supporting paragraphs is known for some questions only, and is that of those.
+    """
+    names = sorted(set().union(*values.values()))
     docs, seeds = sorted({doc for doc, _ in values}), sorted({seed for _, seed in values})
-    table = np.array([[[values[doc, seed][name] for name in names] for seed in seeds] for doc in docs])
+    table = np.array([[[values[doc, seed].get(name, np.nan) for name in names] for seed in seeds] for doc in docs])
     by_doc = table.mean(axis=1)
     intervals = bootstrap_intervals(by_doc, BOOTSTRAP_SEED)
     found: dict[str, Any] = {}
@@ -127,11 +129,13 @@ def summary(values: TaskValues) -> dict[str, Any]:
         if metric == "confidence":
             right = table[:, :, names.index(f"acc,{chosen}")]
             found[f"ece,{chosen}"] = rounded(expected_calibration_error(table[:, :, place].ravel(), right.ravel()))
-        found[name] = rounded(by_doc[:, place].mean())
-        found[f"{metric}_stderr,{chosen}"] = rounded(standard_error(by_doc[:, place]))
-        found[f"{metric}_interval,{chosen}"] = [
-            rounded(end) for end in interval_of_all_or_none(by_doc[:, place], metric) or intervals[place]
-        ]
+        known = by_doc[~np.isnan(by_doc[:, place]), place]
+        interval = interval_of_all_or_none(known, metric) or intervals[place]
+        if len(known) < len(docs):
+            [interval] = bootstrap_intervals(known[:, None], BOOTSTRAP_SEED)
+        found[name] = rounded(known.mean())
+        found[f"{metric}_stderr,{chosen}"] = rounded(standard_error(known))
+        found[f"{metric}_interval,{chosen}"] = [rounded(end) for end in interval]
         if metric == "acc" and len(seeds) > 1:
             found[f"acc_by_seed,{chosen}"] = [rounded(mean) for mean in table[:, :, place].mean(axis=0)]
     return found
@@ -154,7 +158,7 @@ def level_summary(values: TaskValues, levels: Mapping[int, str]) -> dict[str, An
 
 
 def directions(values: TaskValues) -> dict[str, bool]:
-    metrics = {name.partition(",")[0] for name in next(iter(values.values()))}
+    metrics = {name.partition(",")[0] for name in set().union(*values.values())}
     return {metric: metric not in LOWER_IS_BETTER for metric in sorted(metrics)}
 
 

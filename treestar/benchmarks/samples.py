@@ -111,7 +111,7 @@ async def make_row(
     if thought is not None:
         paths = [[step.step for step in end.node.path() if step.step is not None] for end in ends]
         row["thinking_tokens"] = [thought([token for step in path for token in step.token_ids]) for path in paths]
-    if any(end.tree.config.get("step_format") == "retrieval" for end in ends):
+    if any(map(looks_up, ends)):
         row["found"] = [found_titles(end) for end in ends]
     if any(recalls := [support_recall(problem, end) for end in ends]):
         row["support_recall"] = recalls
@@ -170,12 +170,17 @@ async def chosen_answer(result: SearchResult, verifier: Verifier) -> Row:
     return {"answer": answer, "acc": right, "confidence": result.confidence}
 
 
+def looks_up(end: End) -> bool:
+    """Whether the steps of a trajectory are queries; they can have found nothing."""
+    return bool(end.tree.config.get("step_format") == "retrieval")
+
+
 def support_recall(problem: Problem, end: End) -> list[float]:
     """The share of the supporting paragraphs that a trajectory had found with the question, after its first step, ...;
     [] if nothing was looked up or no paragraph is known to be supporting."""
     supporting = supporting_paragraphs(problem)
     found, recalls = end.tree.root.execution.output, []
-    if not supporting or not found:
+    if not supporting or not (found or looks_up(end)):
         return []
     for output in ("", *(node.execution.output for node in end.node.path())):
         found = f"{found}\n\n{output}"
