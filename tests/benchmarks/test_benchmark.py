@@ -16,7 +16,7 @@ from support.scripted_benchmark import LEVELS, MODEL, config, problem_set, run, 
 
 from treestar.benchmarks.compare import compare_runs
 from treestar.benchmarks.matrix import BenchmarkConfig, matrix
-from treestar.benchmarks.plots import draw_plots
+from treestar.benchmarks.plots import draw_plots, draw_series
 from treestar.benchmarks.report import render_report
 from treestar.benchmarks.runner import begin_run, run_benchmark
 from treestar.benchmarks.samples import Row, iter_rows, make_row
@@ -266,6 +266,26 @@ def test_report_and_plots_show_every_data_set(tmp_path: Path) -> None:
     assert f"| greedy | {100 * own:.1f} (" in report
     for part in ("## own", "## rg:other", "pass@k", "ties in consensus@k", "Brier score", "McNemar", "| easy |"):
         assert part in report
+
+
+def test_every_data_set_has_its_own_plots(tmp_path: Path) -> None:
+    long = f"jsonl:{'folder/' * 60}"
+    datasets = ("jsonl:данные", "jsonl:сведения", "jsonl:a/b", "jsonl:a-b", "rg:gcd", "rg:gcd:easy", f"{long}1", f"{long}2")
+    wanted = config(datasets=datasets, strategies=("majority",))
+    results = run(tmp_path, wanted)
+    names = [path.name for path in draw_plots(results, wanted, tmp_path / "plots")]
+    assert len(names) == len(set(names))
+    report = render_report(results, wanted, [f"plots/{name}" for name in names])
+    parts = report.split("\n## ")[1:]
+    assert [part.count("-pass-at-k.png)") for part in parts] == [1] * len(datasets)
+    assert "plots/jsonl-данные-pass-at-k.png" in parts[0]
+
+
+def test_no_two_of_many_curves_look_alike() -> None:
+    axes = pytest.importorskip("matplotlib.figure").Figure().subplots()
+    for place in range(13):
+        draw_series(axes, [(1.0, 0.5, 0.4, 0.6), (2.0, 0.6, 0.5, 0.7)], str(place), place)
+    assert len({(line.get_color(), line.get_marker()) for line in axes.lines}) == 13
 
 
 def by_length(state: State) -> float:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from treestar.benchmarks.matrix import BenchmarkConfig, Cell, matrix
-from treestar.benchmarks.report import slug
+from treestar.benchmarks.report import file_names
 from treestar.types import TreestarError
 
-__all__ = ["draw_plots"]
+__all__ = ["draw_plots", "draw_series"]
 
 SIZE = (6.4, 4.4)
 COLORS = (
@@ -21,6 +21,8 @@ COLORS = (
 """Paul Tol's bright scheme, which is safe for color-blind readers, black, and two colors of his muted scheme."""
 HATCHES = ("", "///", "...")
 """For bars whose colors repeat."""
+MARKERS = ("o", "s", "^", "D")
+"""For curves whose colors repeat."""
 
 Results = Mapping[str, Any]
 Series = list[tuple[float, float, float, float]]
@@ -40,6 +42,7 @@ def draw_plots(results: Results, config: BenchmarkConfig, folder: Path) -> list[
         raise TreestarError("plots need an extra package: pip install 'treestar[bench]'") from error
     folder.mkdir(parents=True, exist_ok=True)
     tasks = {cell.task: cell for cell in matrix(config)}
+    names = file_names(config.datasets)
     files: list[Path] = []
 
     def save(figure: Figure, name: str) -> None:
@@ -52,20 +55,20 @@ def draw_plots(results: Results, config: BenchmarkConfig, folder: Path) -> list[
         if thinking:
             figure = Figure(SIZE, layout="constrained")
             draw_thinking(figure, thinking, dataset)
-            save(figure, f"{slug(dataset)}-accuracy-by-thinking")
+            save(figure, f"{names[dataset]}-accuracy-by-thinking")
         elif any(cell.method == "sampling" for cell in own.values()):
             for temperature in config.temperatures:
                 figure = Figure(SIZE, layout="constrained")
                 draw_accuracy_by_tokens(figure, results, own, config, dataset, temperature)
-                save(figure, f"{slug(dataset)}-accuracy-by-tokens-t={temperature:g}")
+                save(figure, f"{names[dataset]}-accuracy-by-tokens-t={temperature:g}")
             if len(config.k) > 1:
                 figure = Figure(SIZE, layout="constrained")
                 draw_pass_at_k(figure, results, own, config, dataset)
-                save(figure, f"{slug(dataset)}-pass-at-k")
+                save(figure, f"{names[dataset]}-pass-at-k")
     for group, levels in accuracy_by_level(results, tasks).items():
         figure = Figure((max(SIZE[0], 1.6 + 1.2 * len(levels)), SIZE[1] + 0.8), layout="constrained")
         draw_accuracy_by_level(figure, levels, group)
-        save(figure, f"{slug(group)}-accuracy-by-level")
+        save(figure, f"{names.get(group, group)}-accuracy-by-level")
     return files
 
 
@@ -92,8 +95,8 @@ def draw_accuracy_by_tokens(
             for label, key in wanted.items():
                 costs = "spent_tokens,best_of@{k}:ppm" if ":ppm" in key else "generated_tokens,consensus@{k}"
                 curves[label] = [point(found, key.format(k=k), costs.format(k=k)) for k in sorted(config.k)]
-    for color, (label, series) in zip(COLORS * 2, curves.items(), strict=False):
-        draw_series(axes, sorted(series), label, color, dashed=label == "pass@k")
+    for place, (label, series) in enumerate(curves.items()):
+        draw_series(axes, sorted(series), label, place, dashed=label == "pass@k")
     axes.set_xscale("log")
     marks = [each[0] for each in curves["pass@k"]]
     axes.set_xticks(marks, [f"{mark:,.0f}" for mark in marks])
@@ -107,9 +110,9 @@ def draw_accuracy_by_tokens(
 def draw_thinking(figure: Any, summaries: list[dict[str, Any]], dataset: str) -> None:
     """Accuracy by thinking budget, a curve for each kind of answer."""
     axes = figure.subplots()
-    for color, each in zip(COLORS * len(summaries), summaries, strict=False):
+    for place, each in enumerate(summaries):
         series = [(float(at["budget"]), at["accuracy"], *at["interval"]) for at in each["curve"]]
-        draw_series(axes, series, each["answer"].removeprefix(f"{dataset}/"), color)
+        draw_series(axes, series, each["answer"].removeprefix(f"{dataset}/"), place)
     axes.set_xlabel("maximum thinking tokens")
     axes.set_ylabel("accuracy")
     axes.set_title(dataset)
@@ -121,10 +124,10 @@ def draw_pass_at_k(
 ) -> None:
     axes = figure.subplots()
     sampled = [(task, cell) for task, cell in tasks.items() if cell.method == "sampling"]
-    for color, (task, cell) in zip(COLORS * len(sampled), sampled, strict=False):
+    for place, (task, cell) in enumerate(sampled):
         found = results["results"][task]
         series = [(float(k), *point(found, f"pass@{k},none")[1:]) for k in sorted(config.k)]
-        draw_series(axes, series, f"temperature {cell.temperature:g}", color)
+        draw_series(axes, series, f"temperature {cell.temperature:g}", place)
     axes.set_xscale("log", base=2)
     axes.set_xticks(sorted(config.k), [str(k) for k in sorted(config.k)])
     axes.set_xlabel("k")
@@ -182,14 +185,15 @@ def point(found: Results, key: str, cost: str | None = None) -> tuple[float, flo
     return (found[cost] if cost is not None else 0.0, found[key], low, high)
 
 
-def draw_series(axes: Any, series: Series, label: str, color: str, dashed: bool = False) -> None:
-    """A line with a band, or a point with a bar if there is only one point."""
+def draw_series(axes: Any, series: Series, label: str, place: int, dashed: bool = False) -> None:
+    """A line with a band, or a point with a bar if there is only one point; in the style of that place in the plot."""
+    color, marker = COLORS[place % len(COLORS)], MARKERS[place // len(COLORS) % len(MARKERS)]
     xs, means, lows, highs = zip(*series, strict=True)
     if len(series) == 1:
         bars = [[means[0] - lows[0]], [highs[0] - means[0]]]
-        axes.errorbar(xs, means, yerr=bars, fmt="o", label=label, color=color, capsize=3)
+        axes.errorbar(xs, means, yerr=bars, fmt=marker, label=label, color=color, capsize=3)
         return
-    axes.plot(xs, means, marker="o", markersize=4, label=label, color=color, linestyle="--" if dashed else "-")
+    axes.plot(xs, means, marker=marker, markersize=4, label=label, color=color, linestyle="--" if dashed else "-")
     axes.fill_between(xs, lows, highs, color=color, alpha=0.15, linewidth=0)
 
 

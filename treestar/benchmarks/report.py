@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import count
 from typing import Any
 
 from treestar.benchmarks.matrix import SAMPLING_STRATEGIES, BenchmarkConfig, Cell, matrix
 
 __all__ = [
+    "file_names",
     "percent",
     "render_report",
-    "slug",
     "summary_lines",
     "table",
 ]
 
 Results = Mapping[str, Any]
+
+LONGEST_NAME = 60
+"""Letters of a data set's name in a file name, which file systems limit to 255 bytes."""
 
 
 def render_report(results: Results, config: BenchmarkConfig, plots: Sequence[str]) -> str:
@@ -27,6 +31,7 @@ def render_report(results: Results, config: BenchmarkConfig, plots: Sequence[str
         plots: paths of the plots, relative to the report's folder.
     """
     tasks = {cell.task: cell for cell in matrix(config)}
+    names = file_names(config.datasets)
     parts = [
         f"# Benchmark of {results['model_name']}",
         f"Percent, means over problems with 95% bootstrap intervals; seeds: {config.seeds}. Tokens are those generated "
@@ -39,8 +44,8 @@ def render_report(results: Results, config: BenchmarkConfig, plots: Sequence[str
         if any(cell.method == "sampling" for cell in own.values()):
             parts += [at_k_table(results, own, config), calibration_table(results, own)]
         parts += [thinking_table(results, dataset), level_table(results, own), difference_table(results, own)]
-        parts += [f"![{path}]({path})" for path in plots if f"/{slug(dataset)}-" in path]
-    parts += [f"![{path}]({path})" for path in plots if not any(f"/{slug(name)}-" in path for name in config.datasets)]
+        parts += [picture(path) for path in plots if shows(path, names[dataset])]
+    parts += [picture(path) for path in plots if not any(shows(path, name) for name in names.values())]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -213,6 +218,25 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
+def file_names(datasets: Iterable[str]) -> dict[str, str]:
+    """The name of each data set as the beginning of a file name; no two have the same."""
+    found: dict[str, str] = {}
+    for dataset in datasets:
+        name = slug(dataset)
+        numbered = (name if number == 1 else f"{name}-{number}" for number in count(1))
+        found[dataset] = next(each for each in numbered if each not in found.values())
+    return found
+
+
 def slug(name: str) -> str:
-    """`name` as part of a file name."""
-    return re.sub(r"[^A-Za-z0-9.=-]+", "-", name).strip("-")
+    """`name` as part of a file name, its end if it is long."""
+    return re.sub(r"[^\w.=-]+|_+", "-", name)[-LONGEST_NAME:].strip("-")
+
+
+def shows(path: str, name: str) -> bool:
+    """Whether a plot is of the data set with this file name."""
+    return re.search(rf"(^|/){re.escape(name)}-(accuracy-by|pass-at)-", path) is not None
+
+
+def picture(path: str) -> str:
+    return f"![{path}]({path})"
