@@ -233,6 +233,19 @@ def test_two_runs_are_compared_problem_by_problem(tmp_path: Path) -> None:
     assert all(each["difference"] == 0 and each["mcnemar"]["p_value"] == 1 for each in every)
 
 
+def test_the_same_problems_are_compared_under_two_names(tmp_path: Path) -> None:
+    run(tmp_path / "a", config())
+    run(tmp_path / "b", config())
+    for name in ("config.json", "samples.jsonl"):
+        file = tmp_path / "b" / name
+        file.write_text(file.read_text().replace('"own/', '"own.jsonl/').replace('"own"', '"own.jsonl"'))
+    settings = tmp_path / "b" / "config.json"
+    digest = json.loads(settings.read_text())["sets"]["own.jsonl"]["digest"]
+    settings.write_text(settings.read_text().replace(digest, "of another name"))
+    [found] = compare_runs(tmp_path / "a", tmp_path / "b", ("own/greedy", "own.jsonl/greedy"))
+    assert (found["n"], found["difference"]) == (6, 0)
+
+
 def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:
     run(tmp_path / "a", config())
     run(tmp_path / "b", config(datasets=("other",)))
@@ -270,7 +283,16 @@ def test_report_and_plots_show_every_data_set(tmp_path: Path) -> None:
 
 def test_every_data_set_has_its_own_plots(tmp_path: Path) -> None:
     long = f"jsonl:{'folder/' * 60}"
-    datasets = ("jsonl:данные", "jsonl:сведения", "jsonl:a/b", "jsonl:a-b", "rg:gcd", "rg:gcd:easy", f"{long}1", f"{long}2")
+    datasets = (
+        "jsonl:данные",
+        "jsonl:сведения",
+        "jsonl:a/b",
+        "jsonl:a-b",
+        "rg:gcd",
+        "rg:gcd:easy",
+        f"{long}1",
+        f"{long}2",
+    )
     wanted = config(datasets=datasets, strategies=("majority",))
     results = run(tmp_path, wanted)
     names = [path.name for path in draw_plots(results, wanted, tmp_path / "plots")]

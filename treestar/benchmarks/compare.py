@@ -10,9 +10,13 @@ from typing import Any
 from treestar.benchmarks.matrix import BenchmarkConfig, matrix
 from treestar.benchmarks.results import TaskValues, compare_values, read_values
 from treestar.benchmarks.runner import CONFIG, SAMPLES
+from treestar.benchmarks.samples import iter_rows
 from treestar.types import TreestarError
 
 __all__ = ["compare_runs", "read_config"]
+
+Answers = tuple[TaskValues, dict[int, str]]
+"""The values of an answer, and the problems that were asked: their digests by index."""
 
 
 def read_config(out: Path) -> tuple[BenchmarkConfig, dict[str, Any]]:
@@ -51,9 +55,9 @@ def compare_runs(first: Path, second: Path, pair: tuple[str, str] | None = None)
             )
     found = []
     for one, other in pairs:
-        one_values, one_digest = named(ones, one, first)
-        other_values, other_digest = named(others, other, second)
-        if one_digest != other_digest:
+        one_values, one_problems = named(ones, one, first)
+        other_values, other_problems = named(others, other, second)
+        if one_problems != other_problems:
             raise TreestarError(f"{one} of {first} and {other} of {second} do not have the same problems")
         compared = compare_values(one_values, other_values, "acc", "acc")
         found.append({"first": one, "second": other, **compared})
@@ -66,18 +70,19 @@ def is_own_answer(name: str) -> bool:
     return "@" not in chosen or chosen.endswith("tokens")
 
 
-def named(answers: dict[str, tuple[TaskValues, str]], name: str, out: Path) -> tuple[TaskValues, str]:
+def named(answers: dict[str, Answers], name: str, out: Path) -> Answers:
     wanted = name if name in answers else f"{name},none"
     if wanted not in answers:
         raise TreestarError(f"{out} has no answer {name!r}; it has {', '.join(answers)}")
     return answers[wanted]
 
 
-def accuracies(out: Path) -> dict[str, tuple[TaskValues, str]]:
-    """`TASK,FILTER` -> the accuracy of every problem and seed, and the digest of the problems."""
+def accuracies(out: Path) -> dict[str, Answers]:
+    """`TASK,FILTER` -> the accuracy of every problem and seed, and the problems."""
     config, settings = read_config(out)
     values, _ = read_values(out / SAMPLES, config)
-    found: dict[str, tuple[TaskValues, str]] = {}
+    problems = asked_problems(out, config)
+    found: dict[str, Answers] = {}
     cells = Counter(cell.task for cell in matrix(config))
     for task, rows in values.items():
         wanted = settings["sets"][dataset_of(task, settings)]["effective"] * cells[task]
@@ -87,10 +92,19 @@ def accuracies(out: Path) -> dict[str, tuple[TaskValues, str]]:
                 "continue it with --resume"
             )
         names = [name for name in next(iter(rows.values())) if name.startswith("acc,")]
-        digest = settings["sets"][dataset_of(task, settings)]["digest"]
         for name in names:
             only = {place: {"acc": metrics[name]} for place, metrics in rows.items()}
-            found[task + name.removeprefix("acc")] = (only, digest)
+            found[task + name.removeprefix("acc")] = (only, problems[dataset_of(task, settings)])
+    return found
+
+
+def asked_problems(out: Path, config: BenchmarkConfig) -> dict[str, dict[int, str]]:
+    """The problems of each data set by their index, as digests. Unlike the digest of the whole set in config.json they
+    do not depend on the set's name: the same file can have several."""
+    dataset_of_cell = {cell.key: cell.dataset for cell in matrix(config)}
+    found: dict[str, dict[int, str]] = {dataset: {} for dataset in config.datasets}
+    for row in iter_rows(out / SAMPLES):
+        found[dataset_of_cell[row["cell"]]][row["doc_id"]] = row["doc_hash"]
     return found
 
 
