@@ -9,6 +9,8 @@ import pytest
 from support.questions import QUESTIONS
 from support.tiny_model import save_tiny_model
 
+from treestar.storage.files import locked
+
 
 @pytest.fixture
 def data_set(tmp_path: Path) -> str:
@@ -63,6 +65,11 @@ def test_a_student_is_distilled_and_measured(treestar, data_set: str, base: Path
     shared = ("--trajectories", tmp_path / "student-trajectories")
     code, _, said = treestar(*command, "--out", tmp_path / "other", *shared, "--paragraphs", "2")
     assert (code, "made with other settings (retrieval.paragraphs)" in said) == (1, True)
+    with locked(tmp_path / "student-trajectories"):
+        code, _, said = treestar(*command, "--out", tmp_path / "other", *shared)
+    assert (code, "student-trajectories is in use by another job, process" in said) == (1, True)
+    code, _, said = treestar(*command, "--out", tmp_path / "other", *shared, "--limit", "-1")
+    assert (code, "--limit" in said) == (2, True)
     code, _, said = treestar(
         "bench", data_set, "--policy", tmp_path / "student", "--strategy", "greedy", "--retriever", "bm25",
         "--steps", "2", "--max-step-tokens", "4", "--out", tmp_path / "run",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -160,4 +162,16 @@ def test_a_lock_ends_with_its_holder(tmp_path: Path) -> None:
             pass
         assert json.loads((tmp_path / "lock").read_text().split()[0]) > 0
     with locked(tmp_path):
+        pass
+
+
+def test_a_file_system_without_locks_is_not_a_running_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def without_locks(*_: object) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr("fcntl.flock", without_locks)
+    with (
+        pytest.raises(TreestarError, match=r"cannot be locked \(Function not implemented\): its file system has no"),
+        locked(tmp_path),
+    ):
         pass

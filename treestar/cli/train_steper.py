@@ -74,7 +74,7 @@ def steper(
     teacher_steps: Annotated[
         int, typer.Option(help="Maximum number of the teacher's steps.", min=1, rich_help_panel=RETRIEVAL)
     ] = 5,
-    limit: Annotated[int | None, typer.Option(help="Only the first N questions of each data set.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first N questions of each data set.", min=1)] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder with the named sets as JSON Lines.")] = None,
     concurrency: Concurrency = 16,
     resume: ResumeOption = False,
@@ -136,10 +136,10 @@ def collected(
     concurrency: int,
 ) -> str:
     """Ask the teacher what is not in `folder` yet; returns the counts as a sentence. `questions` are as `passages_for`
-    returns them."""
+    returns them. Raises TreestarError also if another process is asking for the same folder."""
     from treestar.policy import load_policy
     from treestar.search import Components
-    from treestar.storage.files import read_json, write_json, writing
+    from treestar.storage.files import locked, read_json, write_json, writing
     from treestar.storage.settings import check_same_settings
     from treestar.training.distill.collect import collect
     from treestar.training.distill.teacher import SCRIPTED, ScriptedTeacher
@@ -148,11 +148,6 @@ def collected(
 
     sets, passages, left_out = questions
     settings = {"teacher": teacher, "retrieval": asdict(retrieval), "min_f1": min_f1, "steps": steps, "sets": datasets}
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        if (folder / SETTINGS).exists():
-            check_same_settings(folder, {**read_json(folder / SETTINGS), "found": None}, settings)
-        write_json(folder / SETTINGS, settings)
     set_of = {id(problem): each.name for each in sets for problem in each.problems}
 
     async def run() -> str:
@@ -174,7 +169,12 @@ def collected(
             write_json(folder / SETTINGS, {**settings, "found": found.to_json()})
             return f"{found}{f'; {left_out:,} questions without paragraphs were left out' if left_out else ''}"
 
-    return asyncio.run(run())
+    with locked(folder):
+        with writing(folder):
+            if (folder / SETTINGS).exists():
+                check_same_settings(folder, {**read_json(folder / SETTINGS), "found": None}, settings)
+            write_json(folder / SETTINGS, settings)
+        return asyncio.run(run())
 
 
 def already_collected(folder: Path) -> str:

@@ -25,7 +25,8 @@ def locked(folder: Path) -> Iterator[int]:
     Yields the file descriptor of the lock; a process that inherits it also holds the lock.
 
     Raises:
-        TreestarError: another process holds the lock; the message names it.
+        TreestarError: another process holds the lock; the message names it. Or the folder cannot be written, or its
+            file system has no locks.
     """
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -34,6 +35,11 @@ def locked(folder: Path) -> Iterator[int]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
+            if not isinstance(error, BlockingIOError):
+                raise TreestarError(
+                    f"{folder} cannot be locked ({error.strerror or error}): its file system has no locks; choose a "
+                    "folder on another one, or have it mounted with locks"
+                ) from error
             file.seek(0)
             raise TreestarError(
                 f"{folder} is in use by another job, process {file.read().strip() or 'unknown'}: wait until it ends "
