@@ -41,3 +41,19 @@ def test_other_settings_are_named() -> None:
         "OUT was made with other settings (search.c, search.d, k): use the same settings to continue it, or choose "
         "another path"
     )
+
+
+def test_a_setting_left_open_now_may_have_been_the_former_default() -> None:
+    check_same_settings("OUT", {"search": {"temperature": 1.0}}, {"search": {"temperature": None}})
+    for then, now in ((None, 1.0), (0.6, None)):
+        with pytest.raises(TreestarError, match=r"other settings \(search\.temperature\)"):
+            check_same_settings("OUT", {"search": {"temperature": then}}, {"search": {"temperature": now}})
+
+
+def test_a_name_that_is_no_unicode_is_kept(tmp_path: Path) -> None:
+    """Names of files can be any bytes; Python reads those that are not UTF-8 as half characters."""
+    path = tmp_path / "data.json"
+    write_json(path, {"file": "caf\udce9"})
+    assert read_json(path) == {"file": "caf\udce9"}
+    write_text(path, "caf\udce9")
+    assert path.read_text() == r"caf\udce9"

@@ -91,13 +91,14 @@ def write_json(path: Path, data: Any) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Like `write_json`, for any text."""
+    """Like `write_json`, for any text. Half characters, as in names of files that are not UTF-8, are written as
+    escapes, which JSON reads back."""
     path = path.resolve()  # a link stays a link
     if path.exists() and not path.is_file():  # a device or a pipe
         path.write_text(text, encoding="utf-8")
         return
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
+    partial.write_text(text, encoding="utf-8", errors="backslashreplace")
     move_into_place(partial, path)
 
 

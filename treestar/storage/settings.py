@@ -12,6 +12,8 @@ __all__ = ["check_same_settings"]
 
 FORMER_DEFAULTS = asdict(Recommended())
 """What version 0.1 wrote for settings that may be left open since."""
+ADDED = ("top_k", "min_p")
+"""Those of them that version 0.1 did not have."""
 
 
 def check_same_settings(
@@ -21,8 +23,9 @@ def check_same_settings(
 
     Args:
         place: the file or folder.
-        made_with, wanted: plain JSON values. A missing setting equals None, and so does a former default of one that
-            may be left open.
+        made_with, wanted: plain JSON values. A missing setting equals None. One that is left open now equals the
+            former default that it was made with, but one that was left open then is not that default: it was what
+            suits the policy.
         hint: how to continue it.
     """
     names = list(differences(made_with, wanted))
@@ -35,9 +38,11 @@ def check_same_settings(
 def differences(first: Mapping[str, Any], second: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     """The names of the values that differ, with dots for nested ones: `search.children`."""
     for name in dict.fromkeys([*second, *first]):
-        one, other = (
-            None if value == FORMER_DEFAULTS.get(name) else value for value in (first.get(name), second.get(name))
-        )
+        one, other = first.get(name), second.get(name)
+        if other is None and one == FORMER_DEFAULTS.get(name):
+            continue
+        if name in ADDED and name not in first and other == FORMER_DEFAULTS[name]:
+            continue
         if isinstance(one, Mapping) and isinstance(other, Mapping):
             yield from differences(one, other, f"{prefix}{name}.")
         elif one != other:
