@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -20,6 +21,20 @@ from treestar.statistics import (
 )
 
 OUTCOMES = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60)
+
+
+def test_memory_is_bounded_however_many_problems_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(0).random((2000, 2))
+    whole = bootstrap_intervals(values)
+    monkeypatch.setattr("treestar.statistics.CHUNK_DRAWS", 7 * len(values))
+    tracemalloc.start()
+    try:
+        parts = bootstrap_intervals(values)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert parts == pytest.approx(whole)
+    assert peak < 2_000_000, "of 500 resamples, 16 MB"
 
 
 def test_the_interval_agrees_with_scipy() -> None:

@@ -26,8 +26,8 @@ __all__ = [
 ]
 
 RESAMPLES = 10_000
-CHUNK = 500
-"""Resamples held in memory at the same time."""
+CHUNK, CHUNK_DRAWS = 500, 25_000_000
+"""Resamples held in memory at the same time, and the draws that these may have together."""
 
 Values = NDArray[np.float64]
 
@@ -81,10 +81,12 @@ def bootstrap_intervals(values: Values, seed: int = 0, level: float = 0.95) -> V
         raise ValueError("cannot resample: the list of problems is empty")
     rng = np.random.default_rng(seed)
     means = np.empty((RESAMPLES, values.shape[1]))
-    for start in range(0, RESAMPLES, CHUNK):
-        draws = rng.integers(problems, size=(CHUNK, problems)) + problems * np.arange(CHUNK)[:, None]
-        counts = np.bincount(draws.ravel(), minlength=CHUNK * problems).reshape(CHUNK, problems)
-        means[start : start + CHUNK] = counts @ values / problems
+    chunk = max(1, min(CHUNK, CHUNK_DRAWS // problems))
+    for start in range(0, RESAMPLES, chunk):
+        size = min(chunk, RESAMPLES - start)
+        draws = rng.integers(problems, size=(size, problems)) + problems * np.arange(size)[:, None]
+        counts = np.bincount(draws.ravel(), minlength=size * problems).reshape(size, problems)
+        means[start : start + size] = counts @ values / problems
     tail = (1.0 - level) / 2.0
     ends: Values = np.quantile(means, [tail, 1.0 - tail], axis=0).T
     return ends
