@@ -18,6 +18,7 @@ from treestar.benchmarks.compare import compare_runs
 from treestar.benchmarks.matrix import BenchmarkConfig, matrix
 from treestar.benchmarks.plots import draw_plots, draw_series
 from treestar.benchmarks.report import render_report
+from treestar.benchmarks.results import level_summary
 from treestar.benchmarks.runner import begin_run, run_benchmark
 from treestar.benchmarks.samples import Row, iter_rows, make_row
 from treestar.search import STRATEGIES, MajorityConfig, search_one
@@ -279,6 +280,14 @@ def test_report_and_plots_show_every_data_set(tmp_path: Path) -> None:
     assert f"| greedy | {100 * own:.1f} (" in report
     for part in ("## own", "## rg:other", "pass@k", "ties in consensus@k", "Brier score", "McNemar", "| easy |"):
         assert part in report
+
+
+def test_levels_are_in_the_order_of_their_numbers() -> None:
+    named = {"10": 2, "easy 3": 3, "2": 1, "1.5": 0, "hard": 4}
+    values = {(doc, 0): {"acc,none": 1.0} for doc in range(5)}
+    assert list(level_summary(values, {doc: name for name, doc in named.items()})) == [
+        "1.5", "2", "10", "easy 3", "hard"
+    ]  # fmt: skip
 
 
 def test_every_data_set_has_its_own_plots(tmp_path: Path) -> None:

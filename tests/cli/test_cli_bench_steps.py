@@ -26,6 +26,7 @@ def test_a_judge_is_measured_and_the_run_resumed(treestar: Callable[..., Ran], t
     again = treestar(*run, "--resume")
     assert (again.code, again.out) == (0, first.out)
     assert "other settings" in treestar(*run, "--problems", 2, "--resume").said
+    assert "other settings (dtype)" in treestar(*run, "--dtype", "bfloat16", "--resume").said
 
 
 def test_prmbench_is_measured_by_class(treestar: Callable[..., Ran], tmp_path: Path) -> None:

@@ -70,11 +70,15 @@ def test_a_student_is_distilled_and_measured(treestar, data_set: str, base: Path
     assert (code, "student-trajectories is in use by another job, process" in said) == (1, True)
     code, _, said = treestar(*command, "--out", tmp_path / "other", *shared, "--limit", "-1")
     assert (code, "--limit" in said) == (2, True)
-    code, _, said = treestar(
+    bench = (
         "bench", data_set, "--policy", tmp_path / "student", "--strategy", "greedy", "--retriever", "bm25",
         "--steps", "2", "--max-step-tokens", "4", "--out", tmp_path / "run",
     )  # fmt: skip
+    code, _, said = treestar(*bench)
     assert code == 0, said
+    with locked(tmp_path / "run"):
+        assert treestar(*bench, "--resume")[0] == 1
+    assert len(json.loads((tmp_path / "run" / "provenance.json").read_text())) == 1, "the other process has its own"
     found = json.loads((tmp_path / "run" / "results.json").read_text())["results"][f"{data_set}/greedy"]
     assert {"exact_match,none", "f1,none", "contains,none", "support_recall@0,none", "support_recall@2,none"} <= set(
         found

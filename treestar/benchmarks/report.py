@@ -8,6 +8,7 @@ from itertools import count
 from typing import Any
 
 from treestar.benchmarks.matrix import SAMPLING_STRATEGIES, BenchmarkConfig, Cell, matrix
+from treestar.benchmarks.results import level_order
 
 __all__ = [
     "file_names",
@@ -158,7 +159,7 @@ def level_table(results: Results, tasks: Iterable[str]) -> str:
                 rows.append(
                     [level, str(found["n"]), short_name(results, task, chosen), percent(found, f"acc,{chosen}")]
                 )
-    return table(["level", "problems", "answer", "accuracy"], sorted(rows, key=lambda row: row[0]))
+    return table(["level", "problems", "answer", "accuracy"], sorted(rows, key=lambda row: level_order(row[0])))
 
 
 def difference_table(results: Results, tasks: Iterable[str]) -> str:

@@ -9,6 +9,7 @@ A task is a cell without its seed; `scoring` describes the filters.
 from __future__ import annotations
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,7 +32,7 @@ from treestar.statistics import (
     standard_error,
 )
 
-__all__ = ["TaskValues", "compare_values", "compute_results", "read_values"]
+__all__ = ["TaskValues", "compare_values", "compute_results", "level_order", "level_summary", "read_values"]
 
 DIGITS = 6
 BOOTSTRAP_SEED = 0
@@ -154,7 +155,13 @@ def level_summary(values: TaskValues, levels: Mapping[int, str]) -> dict[str, An
         if levels[doc]:
             kept = {name: value for name, value in metrics.items() if name.startswith("acc,") and "@" not in name}
             by_level[levels[doc]][doc, seed] = kept
-    return {level: {"n": len({doc for doc, _ in part}), **summary(part)} for level, part in sorted(by_level.items())}
+    in_order = sorted(by_level.items(), key=lambda item: level_order(item[0]))
+    return {level: {"n": len({doc for doc, _ in part}), **summary(part)} for level, part in in_order}
+
+
+def level_order(level: str) -> list[str | float]:
+    """By which levels are sorted: numbers in their names count as numbers, so that 10 comes after 9."""
+    return [float(part) if place % 2 else part for place, part in enumerate(re.split(r"(\d+(?:\.\d+)?)", level))]
 
 
 def directions(values: TaskValues) -> dict[str, bool]:

@@ -46,13 +46,25 @@ class Valued:
         return self.wrong[0] if self.wrong else NO_ERROR
 
 
-def begin_valuing(out: Path, benchmark: str, scorer: str, solutions: Sequence[Solution], resume: bool) -> None:
+def begin_valuing(
+    out: Path, benchmark: str, scorer: str, solutions: Sequence[Solution], resume: bool, dtype: str | None = None
+) -> None:
     """Create the folder of a run, or check that it contains the same run.
+
+    Args:
+        dtype: the data type of the scorer that was asked for, if any.
 
     Raises:
         TreestarError: `out` contains a run and `resume` is false, the run is another one, or `out` cannot be written.
     """
-    settings = {"benchmark": benchmark, "scorer": scorer, "solutions": len(solutions), "digest": digest(solutions)}
+    settings: dict[str, Any] = {
+        "benchmark": benchmark,
+        "scorer": scorer,
+        "solutions": len(solutions),
+        "digest": digest(solutions),
+    }
+    if dtype is not None:
+        settings["dtype"] = dtype
     path = out / CONFIG
     if path.exists() and (out / SAMPLES).exists():
         if not resume:

@@ -203,7 +203,8 @@ def run(
             with progress:
                 await run_benchmark(out, config, sets, workers, on_row)
         finally:
-            add_session(out, shlex.join(["treestar", *sys.argv[1:]]), started, sum(progress.asked.values()), seconds)
+            if seconds:  # not where another process is at work
+                add_session(out, shlex.join(["treestar", *sys.argv[1:]]), started, len(seconds), seconds)
         return settings
 
     async def work() -> dict[str, Any]:

@@ -155,7 +155,7 @@ def measure(
     solutions = spread(load(), problems)
     quiet_transformers()
     loaded = load_step_scorer(*scorer)
-    begin_valuing(out, benchmark, loaded.name, solutions, resume)
+    begin_valuing(out, benchmark, loaded.name, solutions, resume, scorer[1])
     total, done = len(solutions), len(read_values(out))
     bar = LiveBar(console, benchmark, total, done)
 
