@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +110,27 @@ def test_dense_search_finds_the_nearest_text() -> None:
     for each in PARAGRAPHS[:4]:
         assert retriever.search(f"Title: {each.title}\n{each.text}", 1) == [each]
     assert len(retriever.search("born", 100)) == len(PARAGRAPHS)
+
+
+def test_an_encoder_is_used_by_one_thread_at_a_time() -> None:
+    pytest.importorskip("faiss")
+
+    class Exclusive(LetterCounts):
+        """As a tokenizer of transformers, which says `Already borrowed`."""
+
+        borrowed = False
+
+        def encode(self, texts: list[str], **settings: Any) -> np.ndarray:
+            assert not self.borrowed
+            self.borrowed = True
+            time.sleep(0.001)
+            self.borrowed = False
+            return super().encode(texts, **settings)
+
+    retriever = DenseRetriever(PARAGRAPHS, Exclusive())
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda _: retriever.search("born in Telmar", 2), range(40)))
+    assert all(each == found[0] for each in found)
 
 
 def test_a_dense_index_on_disk_finds_the_same(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from treestar.retrieval.corpus import Paragraph, shown
@@ -13,6 +14,9 @@ __all__ = ["DenseRetriever"]
 
 VECTORS = "vectors.faiss"
 BATCH = 64
+
+ENCODING = Lock()
+"""Held while an encoder works: its tokenizer raises an error if two threads use it at the same time."""
 
 
 class DenseRetriever:
@@ -58,9 +62,10 @@ class DenseRetriever:
 
     def vectors(self, texts: list[str]) -> Any:
         """One unit vector for each text: float32, shape (texts, width)."""
-        return self.encoder.encode(
-            texts, batch_size=BATCH, normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False
-        )
+        with ENCODING:
+            return self.encoder.encode(
+                texts, batch_size=BATCH, normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False
+            )
 
 
 def load_encoder(encoder: Any) -> Any:
