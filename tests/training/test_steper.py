@@ -66,6 +66,13 @@ SAID = [f"The next of {n} is {n + 1}." for n in range(7)]
             {"supporting_facts": [["T", 1], ["T", 9]], "paragraphs": [{"title": "T", "sentences": ["No.", " Yes."]}]},
             ["Yes."],
         ),
+        (
+            {
+                "supporting_facts": {"title": ["T", "T"], "sent_id": [1, 9]},
+                "paragraphs": [{"title": "T", "sentences": ["No.", " Yes."]}],
+            },
+            ["Yes."],
+        ),
         ({"evidences": CHAIN}, [*SAID[:4], " ".join(SAID[4:])]),
         ({}, []),
     ],

@@ -90,11 +90,10 @@ def from_evidences(problem: Problem) -> list[str]:
 
 def from_supporting_facts(problem: Problem) -> list[str]:
     sentences = {row["title"]: row.get("sentences") or [] for row in problem.metadata.get("paragraphs") or ()}
-    return [
-        sentences[title][place].strip()
-        for title, place in problem.metadata["supporting_facts"]
-        if place < len(sentences.get(title, []))
-    ]
+    facts = problem.metadata["supporting_facts"]
+    if isinstance(facts, Mapping):  # as on the Hugging Face hub
+        facts = zip(facts["title"], facts["sent_id"], strict=True)
+    return [sentences[title][place].strip() for title, place in facts if place < len(sentences.get(title, []))]
 
 
 SOURCES: Mapping[str, Callable[[Problem], list[str]]] = {
