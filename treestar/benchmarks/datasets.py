@@ -230,10 +230,10 @@ def problem_from_line(line: str, number: int, kind: Literal["math", "qa"] = "mat
 def question_from_line(data: Mapping[str, Any], number: int) -> Problem:
     """A question about facts. Several answers in a list are aliases of each other. Raises ValueError."""
     metadata = {name: value for name, value in data.items() if name not in FIELDS}
-    answer, *others = gold_phrases(data.get("answer")) or [None]
-    if others or "answer_aliases" in data:
-        metadata["answer_aliases"] = [*others, *gold_phrases(data.get("answer_aliases"))]
-    return Problem(data["question"], answer, id_of(data, number), "qa", metadata)
+    answers = gold_phrases(data.get("answer"))
+    if len(answers) > 1 or "answer_aliases" in data:
+        metadata["answer_aliases"] = [*answers[1:], *gold_phrases(data.get("answer_aliases"))]
+    return Problem(data["question"], answers[0] if answers else None, id_of(data, number), "qa", metadata)
 
 
 def gold_phrases(given: Any) -> list[str]:
