@@ -84,7 +84,13 @@ def test_right_trajectories_without_failures_are_kept_more_often() -> None:
     assert drawn == {id(each) for each in wrong}
 
 
-@given(st.lists(st.booleans(), min_size=2, max_size=20), st.integers(0, 99))
+@pytest.mark.parametrize("right", [1, 15])
+def test_resampling_keeps_the_contrast_of_a_single_right_or_wrong_trajectory(right: int) -> None:
+    group = [made_rollout(float(place < right), correct=place < right, seed=place) for place in range(16)]
+    assert all(has_contrast(resampled_on_correct(group, 8, Random(seed))) for seed in range(20))
+
+
+@given(st.lists(st.booleans(), min_size=4, max_size=20), st.integers(0, 99))
 def test_half_of_a_group_is_kept_in_order(verdicts: list[bool], seed: int) -> None:
     group = [made_rollout(float(verdict), correct=verdict) for verdict in verdicts]
     size = len(group) // 2

@@ -49,14 +49,20 @@ def advantages(rewards: torch.Tensor, scale: ScaleRewards) -> torch.Tensor:
 
 
 def resampled_on_correct(group: Sequence[Rollout], size: int, random: Random) -> list[Rollout]:
-    """`size` of the trajectories, with about the same share of right ones (GRPO-RoC; rStar2-Agent, section 3.2).
+    """`size` of the trajectories, with about the same share of right ones (GRPO-RoC; rStar2-Agent, section 3.2), but at
+    least one right and one wrong one if there are any: a single right answer is what there is to learn.
 
     Wrong ones are drawn uniformly, so that all ways to fail stay; right ones with probabilities that are inversely
     proportional to their `faults`, so that a right answer found after many failures is rarely learned from.
+
+    Args:
+        size: 2 or more.
     """
     right = [rollout for rollout in group if rollout.correct]
     wrong = [rollout for rollout in group if not rollout.correct]
-    count = min(len(right), max(size - len(wrong), round(len(right) * size / len(group))))
+    count = round(len(right) * size / len(group))
+    least, most = max(min(1, len(right)), size - len(wrong)), min(len(right), size - min(1, len(wrong)))
+    count = min(most, max(least, count))
     # Weighted draws without replacement (Efraimidis and Spirakis 2006).
     keys = {id(rollout): random.random() ** (faults(rollout) + FAULTLESS) for rollout in right}
     chosen = sorted(right, key=lambda rollout: -keys[id(rollout)])[:count] + random.sample(wrong, size - count)
