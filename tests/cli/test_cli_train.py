@@ -51,7 +51,7 @@ def test_ppm(treestar, trees: Path, tmp_path: Path) -> None:
 
 
 def test_sft_from_trees(treestar, trees: Path, base: Path, tmp_path: Path) -> None:
-    (tmp_path / "more.yaml").write_text("{optim: sgd, max_grad_norm: 0.5}")
+    (tmp_path / "more.yaml").write_text("{optim: sgd, max_grad_norm: 5e-1}")
     out = tmp_path / "policy"
     arguments = ("--base", base, "--epochs", "3", "--batch-size", "2", "--training-arguments", tmp_path / "more.yaml")
     code, _, said = treestar("train", "sft", "--trees", trees, "--out", out, *arguments)

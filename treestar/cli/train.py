@@ -261,11 +261,11 @@ def lora_and_arguments(path: Path | None) -> dict[str, Any]:
 
 def read_training_arguments(path: Path) -> dict[str, Any]:
     """The object in `path`. Raises TreestarError if it cannot be read or is not an object."""
-    import yaml
+    from treestar.config.strict_yaml import InvalidYAML, read_yaml
 
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        found = read_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, InvalidYAML) as error:
         raise TreestarError(f"training arguments {path} cannot be read: {error}") from error
     if not isinstance(found, dict):
         raise TreestarError(f"training arguments {path} must be an object: names and values, as in `optim: adafactor`")

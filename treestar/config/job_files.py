@@ -50,6 +50,6 @@ def job_from_yaml(job_class: type[JobT], text: str, name: str, tell: Tell = warn
 
 def job_as_yaml(job: object) -> str:
     """The job with all its fields as YAML; the inverse of `job_from_yaml`."""
-    import yaml
+    from treestar.config.strict_yaml import written_yaml
 
-    return str(yaml.safe_dump(config_to_values(job), sort_keys=False, allow_unicode=True))
+    return written_yaml(config_to_values(job))
