@@ -246,6 +246,20 @@ def test_arguments_of_trl_win_and_wrong_ones_are_named(base: str, tmp_path: Path
         train_policy([sum_row(1)], base, tmp_path / "b", config)
 
 
+def test_muon_takes_the_learning_rate_of_the_arguments_and_refuses_those_of_other_optimizers(
+    base: str, tmp_path: Path
+) -> None:
+    """They win over the configuration; none may have no effect."""
+    settings = {**QUICK, "warmup": 0.0, "optimizer": "muon"}
+    config = SFTTrainingConfig(**settings, training_arguments={"learning_rate": 0.0})
+    train_policy([sum_row(1)], base, tmp_path / "a", config)
+    before, after = weights(base), weights(tmp_path / "a")
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    config = SFTTrainingConfig(**settings, training_arguments={"optim": "sgd", "weight_decay": 0.1})
+    with pytest.raises(TreestarError, match="optim, weight_decay would have no effect with the optimizer muon"):
+        train_policy([sum_row(1)], base, tmp_path / "b", config)
+
+
 def test_a_finished_model_is_not_written_over(base: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").touch()
     with pytest.raises(TreestarError, match="already contains a model"):

@@ -48,6 +48,9 @@ Optimizer = Literal["adamw", "muon"]
 RATE_FACTORS: dict[Optimizer, float] = {"adamw": 1.5, "muon": 7.5}
 """The default learning rate is this / width^1.5."""
 
+OF_OTHER_OPTIMIZERS = ("optim", "optim_args", "weight_decay", "adam_beta1", "adam_beta2", "adam_epsilon")
+"""Fields of `transformers.TrainingArguments` that only its own optimizers read."""
+
 LOSSES_LOGGED = 100
 """Approximate number of times that the loss is logged in a run."""
 
@@ -159,13 +162,23 @@ def learning_rate(config: OptimizationConfig, width: int) -> float:
     return config.learning_rate or config.rate_scale * RATE_FACTORS[config.optimizer] / width**1.5
 
 
-def optimizer_of(config: OptimizationConfig, width: int) -> tuple[Any, dict[str, Any]] | None:
-    """The argument `optimizer_cls_and_kwargs` of transformers' Trainer."""
+def optimizer_of(config: OptimizationConfig, arguments: Mapping[str, Any]) -> tuple[Any, dict[str, Any]] | None:
+    """The argument `optimizer_cls_and_kwargs` of transformers' Trainer.
+
+    Args:
+        arguments: the fields of `transformers.TrainingArguments`, with those that the user gave.
+
+    Raises:
+        ValueError: some of them would have no effect on this optimizer.
+    """
     if config.optimizer == "adamw":
         return None
+    without_effect = [name for name in OF_OTHER_OPTIMIZERS if name in arguments]
+    if without_effect:
+        raise ValueError(f"{', '.join(without_effect)} would have no effect with the optimizer {config.optimizer}")
     from treestar.training.muon import muon_with_adamw
 
-    return muon_with_adamw, {"learning_rate": learning_rate(config, width)}
+    return muon_with_adamw, {"learning_rate": arguments["learning_rate"]}
 
 
 def check_package(name: str, install: str = "'treestar[train]'") -> None:

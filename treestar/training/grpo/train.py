@@ -208,7 +208,7 @@ def trainer_of(base: Base, problems: int, out: Path, config: GRPOConfig) -> Poli
             config,
             TRLConfig(**arguments),
             lora_config(config.lora),
-            optimizer_of(config, base.config.hidden_size),
+            optimizer_of(config, arguments),
         )
 
 

@@ -150,7 +150,7 @@ def make_trainer(
             data.batches,
             data.held_out,
             TrainingArguments(**arguments),
-            optimizer_of(config, ppm.model.config.hidden_size),
+            optimizer_of(config, arguments),
             on_progress,
             lora_config(None if config.lora is None else {"task_type": "SEQ_CLS", **config.lora}),
         )

@@ -145,6 +145,6 @@ def make_trainer(
             names,
             SFTConfig(**arguments),
             lora_config(config.lora),
-            optimizer_of(config, base.config.hidden_size),
+            optimizer_of(config, arguments),
             on_progress,
         )
