@@ -157,6 +157,12 @@ def test_bad_input_is_a_sentence(tmp_path: Path) -> None:
     ("settings", "sentence"),
     [
         ({"group_size": 1}, "group_size must be a whole number, 2 or more"),
+        (
+            {"training_arguments": {"num_generations": 4}},
+            "training_arguments must not have num_generations: set group_size",
+        ),
+        ({"training_arguments": {"temperature": 0.7}}, "training_arguments must not have temperature: set temperature"),
+        ({"training_arguments": {"use_vllm": True}}, "training_arguments must not have use_vllm: trajectories are not"),
         ({"temperature": 0}, "temperature must be a finite number above 0"),
         ({"epsilon_low": 1.0}, "epsilon_low must be above 0 and below 1"),
         ({"loss_type": "ppo"}, "loss_type must be grpo or dr_grpo or dapo"),

@@ -18,6 +18,34 @@ ScaleRewards = Literal["group", "batch", "none"]
 BUILT_IN = ("correct", "reasoning_present", "reasoning_and_answer", "executed", "brevity", "overlong")
 """The rewards of `treestar/verifier/rewards.py`."""
 
+SET_BY = {
+    "temperature": "temperature",
+    "num_generations": "group_size",
+    "generation_batch_size": "problems_per_step",
+    "gradient_accumulation_steps": "problems_per_step",
+    "steps_per_generation": "updates",
+    "num_iterations": "iterations",
+    "per_device_train_batch_size": "batch_size",
+    "max_completion_length": "max_tokens",
+    "reward_weights": "rewards",
+    "scale_rewards": "scale_rewards",
+}
+"""Fields of `trl.GRPOConfig` on which sampling depends too, and the settings of both."""
+
+OF_OTHER_ROLLOUTS = (
+    "use_vllm",
+    "use_transformers_continuous_batching",
+    "generation_kwargs",
+    "top_p",
+    "top_k",
+    "min_p",
+    "repetition_penalty",
+    "mask_truncated_completions",
+    "multi_objective_aggregation",
+)
+"""Those that are made for TRL's own sampling. For `mask_truncated_completions` whatever ends with a tag instead of the
+end-of-sequence token is truncated."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class GRPOConfig(OptimizationConfig):
@@ -100,7 +128,7 @@ class GRPOConfig(OptimizationConfig):
     lora: Mapping[str, Any] | None = None
     """Fields of `peft.LoraConfig`: train only low-rank adapters, which are merged into the stored weights."""
     training_arguments: Mapping[str, Any] = field(default_factory=dict)
-    """More fields of `trl.GRPOConfig`; they override those above."""
+    """More fields of `trl.GRPOConfig`; they override those above. Those that say how TRL samples are refused."""
 
     def __post_init__(self) -> None:
         """Raises ValueError that names the field, the value and what is allowed."""
@@ -115,6 +143,7 @@ class GRPOConfig(OptimizationConfig):
         check_number(self, "beta", at_least=0)
         check_choice(self, "after_error", "loss_type", "scale_rewards", "choose_by")
         check_rewards(self)
+        check_arguments(self)
         if self.overlong_buffer is not None and self.overlong_buffer > self.max_tokens:
             raise invalid(self, "overlong_buffer", f"at most max_tokens, {self.max_tokens}")
         if (self.save_steps or self.steps_per_sampling) % self.steps_per_sampling:
@@ -134,3 +163,13 @@ def check_rewards(config: GRPOConfig) -> None:
             raise invalid(config, "rewards", "names with finite numbers as weights")
     if not any(config.rewards.values()):
         raise invalid(config, "rewards", "at least one reward whose weight is not 0")
+
+
+def check_arguments(config: GRPOConfig) -> None:
+    """Raise ValueError if a field of TRL's would contradict how trajectories are sampled, or have no effect."""
+    prefix = f"{type(config).__name__}.training_arguments"
+    for name in config.training_arguments:
+        if name in SET_BY:
+            raise ValueError(f"{prefix} must not have {name}: set {SET_BY[name]}")
+        if name in OF_OTHER_ROLLOUTS:
+            raise ValueError(f"{prefix} must not have {name}: trajectories are not sampled by TRL")
