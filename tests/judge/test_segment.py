@@ -50,6 +50,10 @@ def test_what_is_kept_is_training_data_of_the_chunk_format(tmp_path: Path) -> No
     text = tokenizer.decode(learned)
     assert text.startswith("<chunk>We add 3 and 4")
     assert text.endswith("The answer is \\boxed{7}.<|endoftext|>")
+    with pytest.raises(
+        TreestarError, match="written in the step format chunk, but the policy would learn to write cot"
+    ):
+        prepare(rows, tokenizer, step_format_named("cot"), 4096)
 
 
 def test_nothing_is_sampled_or_cut_twice(tmp_path: Path) -> None:

@@ -212,3 +212,5 @@ def test_a_ppm_refuses_trees_of_another_way_of_writing() -> None:
     check_step_formats(trees, ppm)
     with pytest.raises(TreestarError, match="searched in the step format cot, but this model reads rstar"):
         check_step_formats([*trees, Tree(QUESTION, "mcts", {"step_format": "cot"}, 0)], ppm)
+    with pytest.raises(TreestarError, match="searched in the step format bound, but this model reads rstar"):
+        check_step_formats([*trees, Tree(QUESTION, "mcts", {"step_format": "bound"}, 0)], ppm)

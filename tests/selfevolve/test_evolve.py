@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from rich.console import Console
 from support.evolving import content_of, rows_of, scripted_backends, small_job
 
 from treestar.cli.evolve_progress import EvolutionProgress
+from treestar.policy.formats import BoundFormat, RStarFormat
 from treestar.ppm.trees import read_trees
 from treestar.search import Tree
 from treestar.selfevolve.job import Job, job_text
@@ -214,6 +216,16 @@ def test_another_job_in_the_folder_is_refused_but_rounds_may_be_added(job: Job, 
         )
     evolve(job, tmp_path, resume=True, backends=scripted_backends())
     assert (tmp_path / "round-2" / "report.json").exists()
+
+
+def test_policies_of_two_step_formats_are_refused_before_anything_is_searched(job: Job, tmp_path: Path) -> None:
+    """The steps of one are nothing that the other can learn to write."""
+    formats = {"searching": BoundFormat(), "taught": RStarFormat()}
+    backends = replace(scripted_backends(), step_format=lambda name, _: formats[name])
+    mixed = replace(job, bootstrap="searching", base="taught")
+    with pytest.raises(TreestarError, match="searching writes the step format bound, but what is trained from taught"):
+        evolve(mixed, tmp_path, backends=backends)
+    assert not (tmp_path / "job.yaml").exists()
 
 
 def test_a_round_that_solves_nothing_says_so(job: Job, tmp_path: Path) -> None:

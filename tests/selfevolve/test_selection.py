@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import fsum
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyarrow import table
+from pyarrow.parquet import write_table
 from support.random_trees import end, judged_trees
 from support.scripted import ExactVerifier, ScriptedPolicy, components, random_script
 
@@ -23,6 +27,7 @@ from treestar.selfevolve.selection import (
     Difficulty,
     difficulty,
     program,
+    read_sft_rows,
     right_trajectories,
     select,
     sft_rows,
@@ -30,7 +35,7 @@ from treestar.selfevolve.selection import (
 )
 from treestar.selfevolve.vetting import overrule, vet
 from treestar.storage.table import Row
-from treestar.types import Execution, Problem, State, Step
+from treestar.types import Execution, Problem, State, Step, TreestarError
 from treestar.verifier.sandbox import SandboxExecutor
 
 CONFIG = SelectionConfig(copies=Copies(easy=0.5, medium=1, hard=4))
@@ -53,6 +58,29 @@ def in_cell(tree: Tree) -> Tree:
 
 
 trees_of_cells = judged_trees(questions=3).map(in_cell)
+
+
+@given(tree=trees_of_cells)
+def test_rows_say_in_which_step_format_they_were_searched(tree: Tree) -> None:
+    tree.config = {"step_format": "bound"}
+    assert {row.step_format for row in sft_rows(rows_of_round([tree]))} <= {"bound"}
+    tree.config = {}
+    assert {row.step_format for row in sft_rows(rows_of_round([tree]))} <= {None}
+
+
+def test_a_data_set_of_other_columns_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    write_table(table({"prompt": ["1 + 1"], "completion": ["2"]}), tmp_path / "pairs.parquet")
+    with pytest.raises(TreestarError, match="has no column problem_id, trajectory, copies, so it is not a table of"):
+        read_sft_rows(tmp_path / "pairs.parquet")
+
+
+def test_copies_may_be_floats_as_pandas_writes_them(tmp_path: Path) -> None:
+    problem, step = {"question": "1 + 1", "id": "sum"}, {"text": "2", "ending": "answer", "answer": "2", "output": ""}
+    text = json.dumps({"problem": problem, "steps": [step]})
+    rows = {"problem_id": ["a", "b"], "trajectory": [text, text], "copies": [2.0, 0.0]}
+    write_table(table(rows), tmp_path / "rows.parquet")
+    [row] = read_sft_rows(tmp_path / "rows.parquet")
+    assert (row.problem_id, list(range(row.copies)), row.step_format) == ("a", [0, 1], None)
 
 
 @settings(max_examples=60, deadline=None)

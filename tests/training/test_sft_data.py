@@ -16,7 +16,16 @@ from support.tiny_model import tiny_model
 
 from treestar.policy.backends.generator import Generated, Generation, Request
 from treestar.policy.backends.transformers import TransformersPolicy
-from treestar.policy.formats import BoundFormat, ChatFormat, RStarFormat, StepFormat, plain_template, written_text
+from treestar.policy.formats import (
+    BoundFormat,
+    ChatFormat,
+    FormatName,
+    RStarFormat,
+    StepFormat,
+    plain_template,
+    step_format_named,
+    written_text,
+)
 from treestar.policy.load import load_policy
 from treestar.training.sft.data import NO_LOSS, SFTRow, TokenRow, prepare, token_rows
 from treestar.types import Execution, Problem, Sampling, State, Step, TreestarError
@@ -185,3 +194,28 @@ def test_a_trajectory_without_an_answer_is_refused() -> None:
         cut = SFTRow("sum-1", State(whole.problem, whole.steps[:steps], whole.executions[:steps]))
         with pytest.raises(TreestarError, match="'sum-1' does not end in an answer in the rstar format"):
             prepare([cut], tiny_model()[1], RStarFormat(), 512)
+
+
+@pytest.mark.parametrize(("written", "taught"), [("rstar", BoundFormat()), ("bound", RStarFormat())])
+def test_a_trajectory_of_another_step_format_is_refused(written: FormatName, taught: StepFormat) -> None:
+    """Under the names of `bound`, steps with digits would teach to make numbers up."""
+    row = replace(sum_row(1, written), step_format=written)
+    sentence = f"'sum-1' was written in the step format {written}, but the policy would learn to write {taught.name}"
+    with pytest.raises(TreestarError, match=sentence):
+        prepare([row], tiny_model()[1], taught, 512)
+
+
+def test_a_policy_that_writes_the_same_steps_after_another_prompt_is_taught_them() -> None:
+    row = replace(sum_row(1), step_format="chat")
+    assert prepare([row], tiny_model()[1], RStarFormat(), 512).trajectories == 1
+
+
+def test_a_program_is_taught_as_the_policy_is_asked_for_it() -> None:
+    problem = Problem("Write add(a, b).", id="add", kind="code", metadata={"entry_point": "add"})
+    program = "```python\ndef add(a, b):\n    return a + b\n```"
+    trajectory = State(problem, (Step(program, ending="answer", answer=program),), (Execution(),))
+    prose, tokenizer = step_format_named("cot"), tiny_model()[1]
+    assert prose.code_format is not None
+    data = prepare([SFTRow("add", trajectory, step_format="code")], tokenizer, prose, 512)
+    [row] = data.rows
+    assert tokenizer.decode(row.ids).startswith(prose.code_format.prompt(State(problem)))

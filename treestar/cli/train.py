@@ -239,7 +239,7 @@ def rows_of_trees(paths: Sequence[Path], count: int, display: TrainingDisplay) -
             f"{len(trees):,} trees read, {len(skipped):,} unreadable; "
             f"{len(best):,} right trajectories of {problems:,} problems"
         )
-    return [SFTRow(each.state.problem.id, each.state) for each in best]
+    return [SFTRow(each.state.problem.id, each.state, step_format=each.step_format) for each in best]
 
 
 def say_data(data: TrainingData, display: TrainingDisplay) -> None:

@@ -27,6 +27,7 @@ from treestar.judge.segmentation import (
     solution_and_answer,
     tagged,
 )
+from treestar.policy.formats import ChunkFormat
 from treestar.search.expansion import Components
 from treestar.search.seeds import seed_of
 from treestar.storage.table import Row, Schema, Table
@@ -235,7 +236,7 @@ def trajectory_json(problem: Problem, texts: Sequence[str], answer: str | None) 
     """A solution in chunks as `treestar train sft --rows` reads it."""
     steps: list[dict[str, Any]] = [{"text": text, "ending": "step", "output": ""} for text in texts]
     steps[-1] |= {"ending": "answer", "answer": answer}
-    return json.dumps({"problem": asdict(problem), "steps": steps})
+    return json.dumps({"problem": asdict(problem), "steps": steps, "step_format": ChunkFormat.name})
 
 
 def summary(responses: Sequence[Row], rows: Sequence[Row]) -> Segmented:

@@ -20,11 +20,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from treestar.config.values import config_to_values
+from treestar.policy.formats import same_steps
 from treestar.selfevolve.backends import Backends, local_backends
 from treestar.selfevolve.job import JOB, Job, begun_job, job_text
 from treestar.selfevolve.listener import EvolutionListener
 from treestar.selfevolve.phases import Models, Round, RunningJob, measure_bootstrap, write_job_report
 from treestar.selfevolve.problems import evaluation_problems, training_problems
+from treestar.selfevolve.trainings import base_of
 from treestar.storage.files import locked, write_text, writing
 from treestar.storage.settings import check_same_settings
 from treestar.types import TreestarError
@@ -58,18 +60,20 @@ def evolve(
 
     Raises:
         TreestarError: `out` contains another job, is in use, or cannot be written; a source of problems or a model
-            cannot be loaded; a round solved nothing.
+            cannot be loaded; the policies' step formats differ; a round solved nothing.
     """
     out = Path(out).resolve()
     progress = progress or EvolutionListener()
+    backends = backends or local_backends(job.bootstrap, job.step_format)
     with locked(out) as lock:
+        if not (out / JOB).exists():
+            check_formats(job, out, backends)
         begin(job, out, resume)
         measured = evaluation_problems(job.evaluation)
         training = training_problems(
             job.problems, job.seed, [problem for each in measured.values() for problem in each]
         )
         progress.say(str(training))
-        backends = backends or local_backends(job.bootstrap, job.step_format)
         run = RunningJob(job, out, training, measured, concurrency, backends, ray, progress, lock)
         measure_bootstrap(run)
         models = Models(policy=job.bootstrap, ppm=None)
@@ -88,6 +92,20 @@ def run_round(run: RunningJob, number: int, models: Models) -> Models:
         round_.phase("evaluation", round_.evaluate, round_.measured)
         round_.write_report()
         return round_.trained
+
+
+def check_formats(job: Job, out: Path, backends: Backends) -> None:
+    """Raise TreestarError if the bootstrap policy searches in another step format than the one that is trained."""
+    base = base_of(job, out, 1)
+    taught = None if job.sft is None else job.sft.step_format
+    if job.sft is None or (base, taught) == (job.bootstrap, job.step_format):
+        return
+    searched, trained = backends.step_format(job.bootstrap, job.step_format), backends.step_format(base, taught)
+    if not same_steps(searched.name, trained.name):
+        raise TreestarError(
+            f"the bootstrap policy {job.bootstrap} writes the step format {searched.name}, but what is trained from "
+            f"{base} would learn to write {trained.name}: set sft.step_format to {searched.name}, or give another base"
+        )
 
 
 def begin(job: Job, out: Path, resume: bool) -> None:

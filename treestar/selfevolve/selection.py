@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from treestar.policy.formats import StepFormat, reply_parts
 from treestar.ppm.pairs import Pair, mean_q
@@ -66,8 +66,11 @@ SFT = Schema(
     added={"parts": ""},
 )
 """The training data of a round's policy. `round`, `problem_id` and `seed` identify a tree, `node` the end of the
-trajectory in it; `trajectory` is its JSON. `parts`: the completion as a JSON list of `text` and `by_policy`: what the
-executor wrote has no loss. `copies`: how often it is in an epoch."""
+trajectory in it; `trajectory` is its JSON, with its step format. `parts`: the completion as a JSON list of `text` and
+`by_policy`: what the executor wrote has no loss. `copies`: how often it is in an epoch."""
+
+TRAINED_ON = ("problem_id", "trajectory", "copies")
+"""The columns from which rows are trained on."""
 
 PAIRS = Schema("pairs", {"round": "int64", **COLUMNS}, key=())
 
@@ -99,6 +102,8 @@ class Trajectory:
     """The mean over its tokens."""
     seed: int
     node: int
+    step_format: str | None
+    """The name of the format in which it was searched; None: unknown."""
     step_score: float | None = None
     """The mean score that a judge gives its steps; None without one."""
 
@@ -170,7 +175,15 @@ def right_trajectories(tree: Tree) -> list[Trajectory]:
 
 def trajectory_to(node: Node, tree: Tree) -> Trajectory:
     state = tree.state(node)
-    return Trajectory(state, program(state), mean_q(node), mean_log_probability(node), tree.seed, node.index)
+    return Trajectory(
+        state,
+        program(state),
+        mean_q(node),
+        mean_log_probability(node),
+        tree.seed,
+        node.index,
+        tree.config.get("step_format"),
+    )
 
 
 def best_of_different(trajectories: Iterable[Trajectory], count: int) -> list[Trajectory]:
@@ -217,7 +230,7 @@ def sft_row(number: int, trajectory: Trajectory, step_format: StepFormat) -> Row
         "source": cell_of(problem),
         "seed": trajectory.seed,
         "node": trajectory.node,
-        "trajectory": state_to_json(trajectory.state),
+        "trajectory": state_to_json(trajectory.state, trajectory.step_format),
     }
 
 
@@ -238,9 +251,12 @@ def rebalanced(row: Row, difficulties: Mapping[str, Difficulty], copies: Copies)
 
 def sft_rows(rows: Iterable[Row]) -> list[SFTRow]:
     """The table's rows as input of SFT, without those with 0 copies."""
-    return [
-        SFTRow(row["problem_id"], state_from_json(row["trajectory"]), row["copies"]) for row in rows if row["copies"]
-    ]
+    return [sft_row_of(row) for row in rows if row["copies"]]
+
+
+def sft_row_of(row: Row) -> SFTRow:
+    values = json.loads(row["trajectory"])
+    return SFTRow(row["problem_id"], state_from_values(values), int(row["copies"]), values.get("step_format"))
 
 
 def read_sft_rows(path: Path) -> list[SFTRow]:
@@ -256,17 +272,28 @@ def read_sft_rows(path: Path) -> list[SFTRow]:
             "Parquet file in it"
         )
     try:
-        from pyarrow.parquet import read_table
+        from pyarrow.parquet import read_schema, read_table
     except ImportError as error:
         raise TreestarError("reading Parquet files needs an extra package: pip install 'treestar[train]'") from error
     rows: list[SFTRow] = []
     for file in files:
         try:
-            columns = ["problem_id", "trajectory", "copies"]
-            rows += sft_rows(read_table(file, columns=columns, partitioning=None).to_pylist())
+            check_columns(file, read_schema(file).names)
+            rows += sft_rows(read_table(file, columns=list(TRAINED_ON), partitioning=None).to_pylist())
         except (OSError, ValueError, KeyError, TypeError) as error:  # pyarrow's errors are ValueErrors and OSErrors
             raise TreestarError(f"{file} cannot be read as a table of training rows: {error}") from error
     return rows
+
+
+def check_columns(file: Path, names: Sequence[str]) -> None:
+    """Raise TreestarError unless a file has the columns that training rows have."""
+    missing = [name for name in TRAINED_ON if name not in names]
+    if missing:
+        raise TreestarError(
+            f"{file} has no column {', '.join(missing)}, so it is not a table of training rows: give one that "
+            "`treestar evolve` or `treestar judge segment` wrote; data sets of messages, or of prompts and "
+            "completions, are for the SFTTrainer of TRL"
+        )
 
 
 def pair_rows(number: int, pairs: Iterable[Pair], step_format: StepFormat) -> list[Row]:
@@ -274,12 +301,12 @@ def pair_rows(number: int, pairs: Iterable[Pair], step_format: StepFormat) -> li
     return [{"round": number, **row_of(pair, step_format)} for pair in pairs]
 
 
-def state_to_json(state: State) -> str:
+def state_to_json(state: State, step_format: str | None) -> str:
     steps = [
         {**step_to_values(step), "output": execution.output, **({"error": execution.error} if execution.error else {})}
         for step, execution in zip(state.steps, state.executions, strict=True)
     ]
-    return json.dumps({"problem": asdict(state.problem), "steps": steps})
+    return json.dumps({"problem": asdict(state.problem), "steps": steps, "step_format": step_format})
 
 
 def step_to_values(step: Step) -> Row:
@@ -289,7 +316,10 @@ def step_to_values(step: Step) -> Row:
 
 
 def state_from_json(text: str) -> State:
-    data = json.loads(text)
+    return state_from_values(json.loads(text))
+
+
+def state_from_values(data: dict[str, Any]) -> State:
     executions = tuple(Execution(output=step.pop("output"), error=step.pop("error", None)) for step in data["steps"])
     steps = tuple(Step(**step) for step in data["steps"])
     return State(Problem(**data["problem"]), steps, executions)

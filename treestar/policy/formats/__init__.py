@@ -2,7 +2,7 @@
 
 from treestar.policy.formats.bound import BoundFormat
 from treestar.policy.formats.chat import ChatFormat
-from treestar.policy.formats.choose import step_format_for, step_format_named
+from treestar.policy.formats.choose import same_steps, step_format_for, step_format_named
 from treestar.policy.formats.chunk import CHUNK, END_OF_CHUNK, ChunkFormat
 from treestar.policy.formats.code import CodeFormat
 from treestar.policy.formats.cot import CotFormat
@@ -66,6 +66,7 @@ __all__ = [
     "plain_template",
     "repeats_paragraphs",
     "reply_parts",
+    "same_steps",
     "step_format_for",
     "step_format_named",
     "trajectory_text",

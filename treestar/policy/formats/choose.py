@@ -21,7 +21,7 @@ from treestar.policy.formats.tir import TirFormat
 from treestar.policy.models.text_config import text_config
 from treestar.types import TreestarError
 
-__all__ = ["step_format_for", "step_format_named"]
+__all__ = ["same_steps", "step_format_for", "step_format_named"]
 
 Making = Callable[[ChatTemplate, Family, str, "int | None"], StepFormat]
 
@@ -40,6 +40,9 @@ FORMATS: dict[str, Making] = {
 
 OF_THEIR_OWN = ("rstar", "bound")
 """Formats that their models write whatever the problem; those of the others write programs as `code`."""
+
+SAME_STEPS = frozenset(("rstar", "chat"))
+"""Formats whose steps and tags are the same: only their prompts differ."""
 
 SAMPLING_FIELDS = ("temperature", "top_p", "top_k", "min_p")
 
@@ -72,6 +75,11 @@ def step_format_named(
     made = FORMATS[name](template, family, separator or PARAGRAPH, context)
     made.code_format = None if name in OF_THEIR_OWN else code
     return made
+
+
+def same_steps(one: str, other: str) -> bool:
+    """Whether two formats write the same steps, so that a trajectory in one of them can be taught in the other."""
+    return one == other or {one, other} <= SAME_STEPS
 
 
 def step_format_for(

@@ -8,7 +8,7 @@ from hashlib import blake2b
 from random import Random
 from typing import Any
 
-from treestar.policy.formats import step_format_named
+from treestar.policy.formats import StepFormat, same_steps, step_format_named
 from treestar.policy.models import text_config
 from treestar.ppm.encoding import encode
 from treestar.ppm.model import PPM
@@ -108,13 +108,19 @@ def held_out_problems(pairs: Iterable[Pair], config: PPMTrainingConfig) -> set[s
 
 
 def check_step_formats(trees: Iterable[Tree], ppm: PPM) -> None:
-    """Raises TreestarError if steps of `trees` are prose and the PPM reads tags, or the other way around."""
+    """Raises TreestarError if steps of `trees` are prose and the PPM reads tags, or the other way around, or if only
+    one of them has names for numbers."""
     for name in {tree.config.get("step_format") for tree in trees} - {None}:
-        if step_format_named(str(name)).keeps_tokens != ppm.step_format.keeps_tokens:
+        if not reads_alike(step_format_named(str(name)), ppm.step_format):
             raise TreestarError(
                 f"the trees were searched in the step format {name}, but this model reads {ppm.step_format.name}: "
                 "start from the policy that was searched with"
             )
+
+
+def reads_alike(one: StepFormat, other: StepFormat) -> bool:
+    """Whether both formats are prose, or both write the same steps."""
+    return (one.keeps_tokens and other.keeps_tokens) or same_steps(one.name, other.name)
 
 
 def terms_of(objective: Objective, trees: Iterable[Tree], pairs: Iterable[Pair], aside: set[str]) -> list[Term]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
 
-from treestar.policy.formats import PARAGRAPH, StepFormat, missing_bos
+from treestar.policy.formats import PARAGRAPH, StepFormat, missing_bos, same_steps
 from treestar.types import State, TreestarError
 
 __all__ = [
@@ -40,6 +40,8 @@ class SFTRow:
     """Finished and right. Prompts and the policy's own text both follow from it and the step format."""
     copies: int = 1
     """How often it is in an epoch."""
+    step_format: str | None = None
+    """The name of the format in which it was written; None: unknown."""
 
     def __post_init__(self) -> None:
         if self.copies < 1:
@@ -101,8 +103,9 @@ def prepare(rows: Iterable[SFTRow], tokenizer: Any, step_format: StepFormat, max
     found: list[TokenRow] = []
     trajectories = too_long = 0
     for row in rows:
-        check_finished(step_format, row)
-        made = token_rows(tokenizer, step_format, row.trajectory)
+        of_row = format_of(step_format, row)
+        check_finished(of_row, row)
+        made = token_rows(tokenizer, of_row, row.trajectory)
         if max(len(each.ids) for each in made) > max_length:
             too_long += 1
             continue
@@ -114,7 +117,18 @@ def prepare(rows: Iterable[SFTRow], tokenizer: Any, step_format: StepFormat, max
     return SFTData(found, trajectories, too_long)
 
 
+def format_of(step_format: StepFormat, row: SFTRow) -> StepFormat:
+    """The format in which a policy that writes `step_format` solves the problem of `row`: programs may have another."""
+    return (step_format.code_format if row.trajectory.problem.kind == "code" else None) or step_format
+
+
 def check_finished(step_format: StepFormat, row: SFTRow) -> None:
+    if row.step_format is not None and not same_steps(row.step_format, step_format.name):
+        raise TreestarError(
+            f"the trajectory of problem {row.problem_id!r} was written in the step format {row.step_format}, but the "
+            f"policy would learn to write {step_format.name}: train with the step format {row.step_format}, or start "
+            "from a policy that writes it"
+        )
     steps, executions = row.trajectory.steps, row.trajectory.executions
     is_prose = any(step.text.endswith(PARAGRAPH) for step in steps)
     has_tags = any(step.ending == "code" for step in steps)
