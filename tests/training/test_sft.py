@@ -271,6 +271,16 @@ def test_a_base_that_is_none_is_named(tmp_path: Path) -> None:
         train_policy([sum_row(1)], "./nothing", tmp_path)
 
 
+def test_a_run_that_was_killed_while_it_moved_its_adapter_is_resumed(base: str, tmp_path: Path) -> None:
+    """The last thing that a run does; its checkpoint is still there."""
+    config = SFTTrainingConfig(**QUICK, lora={"r": 2, "target_modules": ["q_proj"]})
+    train_policy([sum_row(1)], base, tmp_path / "whole", config)
+    (tmp_path / "killed").mkdir()
+    (tmp_path / "whole" / "adapter").rename(tmp_path / "killed" / "adapter")
+    assert train_policy([sum_row(1)], base, tmp_path / "killed", config, resume=True)["steps"] == 2
+    assert (tmp_path / "killed" / "adapter" / "adapter_model.safetensors").exists()
+
+
 def test_lora_trains_adapters_and_stores_whole_weights(base: str, tmp_path: Path) -> None:
     lora = {"r": 4, "target_modules": ["q_proj", "v_proj"]}
     report = train_policy([sum_row(1)], base, tmp_path, SFTTrainingConfig(**(QUICK | {"epochs": 20.0}), lora=lora))

@@ -314,7 +314,10 @@ def save_whole_model(trainer: Any, folder: Path) -> None:
 def publish(finished: Path, out: Path) -> None:
     """Move the files of a finished model into `out`, config.json last, and delete the checkpoints."""
     for file in sorted(finished.iterdir(), key=lambda file: file.name == "config.json"):
-        file.replace(out / file.name)
+        target = out / file.name
+        if target.is_dir():  # an adapter moved there by a run that was killed before config.json was
+            shutil.rmtree(target)
+        file.replace(target)
     finished.rmdir()
     for folder in out.glob("checkpoint-*"):
         shutil.rmtree(folder)
