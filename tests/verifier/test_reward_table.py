@@ -44,7 +44,8 @@ def test_brevity_compares_the_replies_to_one_problem() -> None:
 
 def test_the_overlong_penalty_falls_in_the_buffer() -> None:
     penalty = overlong_penalty(20_480, 4_096)
-    assert penalty(FOUR, [100, 16_384, 18_432, 20_480]) == [0.0, 0.0, -0.5, -1.0]
+    lengths = [100, 16_384, 18_432, 20_480]
+    assert penalty(FOUR, [[0] * length for length in lengths]) == [0.0, 0.0, -0.5, -1.0]
     assert penalty.__name__ == "overlong"
     with pytest.raises(ValueError, match="buffer must be between 1 and the 10 tokens"):
         overlong_penalty(10, 11)

@@ -104,7 +104,8 @@ def brevity(
 
 def overlong_penalty(max_tokens: int, buffer: int) -> Callable[..., Rewards]:
     """The reward function of DAPO's soft overlong punishment (arXiv 2503.14476, equation 13): 0 up to
-    `max_tokens - buffer` tokens, then falling linearly to -1 at `max_tokens`.
+    `max_tokens - buffer` tokens, then falling linearly to -1 at `max_tokens`. All tokens of the completion count, also
+    those that the executor wrote, as they do for the limit; one that left no room for a further step is at the limit.
 
     Raises:
         ValueError: `buffer` is not between 1 and `max_tokens`.
@@ -112,8 +113,15 @@ def overlong_penalty(max_tokens: int, buffer: int) -> Callable[..., Rewards]:
     if not 1 <= buffer <= max_tokens:
         raise ValueError(f"buffer must be between 1 and the {max_tokens} tokens of the limit, not {buffer!r}")
 
-    def overlong(completions: Sequence[Completion], generated_tokens: Sequence[int], **kwargs: Any) -> Rewards:  # noqa: ARG001
-        return [max(-1.0, min(0.0, (max_tokens - buffer - tokens) / buffer)) for tokens in generated_tokens]
+    def overlong(
+        completions: Sequence[Completion],
+        completion_ids: Sequence[Sequence[int]],
+        ended: Sequence[str] | None = None,
+        **kwargs: Any,  # noqa: ARG001
+    ) -> Rewards:
+        limits = [end == "context" for end in ended] if ended is not None else [False] * len(completions)
+        lengths = [max_tokens if limit else len(ids) for ids, limit in zip(completion_ids, limits, strict=True)]
+        return [max(-1.0, min(0.0, (max_tokens - buffer - length) / buffer)) for length in lengths]
 
     return overlong
 

@@ -22,7 +22,7 @@ from treestar.training.grpo.config import GRPOConfig
 from treestar.training.grpo.evaluation import evaluate
 from treestar.training.grpo.figures import figures_of
 from treestar.training.grpo.policy import OwnTokensPolicy, trajectory_tokens
-from treestar.training.grpo.reward_functions import reward_functions
+from treestar.training.grpo.reward_functions import give_rewards, reward_functions
 from treestar.training.grpo.rollouts import Rollout, sample_groups
 from treestar.training.grpo.sampling import Sampled, sample_for_step
 from treestar.types import Problem, State, TreestarError
@@ -120,6 +120,17 @@ def test_in_use_the_policy_reads_the_same_tokens() -> None:
         prompt, completion, own = trajectory_tokens(tokenizer, form, state)
         assert prompt + completion == prompt_tokens(tokenizer, form, state)
         assert own.count(0) == depth, "the line break after each step"
+
+
+def test_what_the_executor_wrote_counts_for_the_overlong_penalty_as_for_the_limit() -> None:
+    config = GRPOConfig(max_tokens=200, rewards={"overlong": 1.0})
+    parts = parts_of(lambda *_: "I print.\n```python\nprint('9' * 500)\n```\n", "tir", config.max_tokens)
+    [group] = LOOP.run_until_complete(sample_groups(sums(1), 1, config, parts, 0))
+    give_rewards(group, reward_functions(config), config.rewards)
+    [rollout] = group
+    assert rollout.ended == "context"
+    assert rollout.generated_tokens < 100
+    assert rollout.reward == -1.0
 
 
 def tool_user(read: str, index: int) -> str:
