@@ -25,6 +25,7 @@ from treestar.training.judge.data import (
     Example,
     Prompts,
     as_problems,
+    is_held_out,
     judge_data,
     read_analyses,
     read_examples,
@@ -98,6 +99,15 @@ def test_both_labels_are_alike_often_unless_that_is_turned_off() -> None:
     everything = data_of(skewed, held_out=0, balance=False)
     assert Counter(example.label for example, _ in everything.training) == {True: 20, False: 3}
     assert "training on 6, measuring with 0" in str(data)
+
+
+def test_a_question_under_two_ids_is_not_trained_on_and_held_out() -> None:
+    """Two folders of chunks can name the same problems in two ways, and have other solutions of them."""
+    examples = examples_of_walks(60)
+    again = [replace(each, key=(f"other {each.key[0]}", *each.key[1:])) for each in examples]
+    config = JudgeTrainingConfig(held_out=0.3)
+    assert any(is_held_out(each, config) for each in examples)
+    assert [is_held_out(each, config) for each in examples] == [is_held_out(each, config) for each in again]
 
 
 def test_held_out_chunks_are_of_other_problems() -> None:

@@ -147,9 +147,11 @@ def even(examples: Sequence[tuple[Example, str]], seed: int) -> list[tuple[Examp
 
 
 def is_held_out(example: Example, config: JudgeTrainingConfig) -> bool:
-    """Whether the chunk's problem is not trained on; depends only on the problem and the seed."""
-    name = f"{config.seed} held out {example.key[0]}"
-    return int.from_bytes(blake2b(name.encode(), digest_size=6).digest(), "big") / 2**48 < config.held_out
+    """Whether the chunk's problem is not trained on; depends only on its question and the seed. Ids are names within a
+    file: the same question can have several."""
+    name = f"{config.seed} held out {' '.join(example.state.problem.question.split())}"
+    digest = blake2b(name.encode("utf-8", "surrogatepass"), digest_size=6).digest()
+    return int.from_bytes(digest, "big") / 2**48 < config.held_out
 
 
 def as_problems(examples: Sequence[tuple[Example, str]]) -> list[Problem]:
