@@ -39,7 +39,8 @@ def problems_of_sampling(number: int, count: int, rates: PassRates, by_pass_rate
     if by_pass_rate:
         return drawn(range(problems), count, rates.weights(), Random(f"{seed} {number}"))
     places = range(number * count, (number + 1) * count)
-    return [shuffled(problems, place // problems, seed)[place % problems] for place in places]
+    orders = {epoch: shuffled(problems, epoch, seed) for epoch in {place // problems for place in places}}
+    return [orders[place // problems][place % problems] for place in places]
 
 
 def other_problems(
