@@ -21,7 +21,7 @@ from treestar.cli.evolve_progress import EvolutionProgress
 from treestar.policy.formats import BoundFormat, RStarFormat
 from treestar.ppm.trees import read_trees
 from treestar.search import Tree
-from treestar.selfevolve.job import Job, job_text
+from treestar.selfevolve.job import Copies, Job, job_text
 from treestar.selfevolve.rounds import evolve
 from treestar.storage.files import read_json
 from treestar.storage.table import Row, Table
@@ -226,6 +226,12 @@ def test_policies_of_two_step_formats_are_refused_before_anything_is_searched(jo
     with pytest.raises(TreestarError, match="searching writes the step format bound, but what is trained from taught"):
         evolve(mixed, tmp_path, backends=backends)
     assert not (tmp_path / "job.yaml").exists()
+
+
+def test_a_round_whose_trajectories_all_have_no_copy_says_so(job: Job, tmp_path: Path) -> None:
+    selection = replace(job.selection, copies=Copies(easy=0, medium=0, hard=0))
+    with pytest.raises(TreestarError, match=r"none of its \d+ trajectories has a copy"):
+        evolve(replace(job, selection=selection), tmp_path, backends=scripted_backends())
 
 
 def test_a_round_that_solves_nothing_says_so(job: Job, tmp_path: Path) -> None:

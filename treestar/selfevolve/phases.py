@@ -201,7 +201,13 @@ class Round:
         """Fine-tune a checkpoint on all trajectories selected so far."""
         if self.job.sft is None:
             return {"skipped": "no SFT in this job"}
-        if not self.done["selection"]["report"]["copies"]:
+        selected = self.done["selection"]["report"]
+        if selected["rows"] and not selected["copies"]:
+            raise TreestarError(
+                f"round {self.number} has no training data: none of its {selected['rows']:,} trajectories has a copy. "
+                "Raise selection.copies for the difficulties that were solved"
+            )
+        if not selected["copies"]:
             raise TreestarError(
                 f"round {self.number} has no training data: none of its problems is solved. Start with "
                 "problems that the policy sometimes solves, or use more rollouts"

@@ -105,7 +105,7 @@ def test_every_figure_is_logged_and_no_second_model_is_kept(tmp_path: Path, monk
     make = training.TransformersPolicy
     monkeypatch.setattr(training, "TransformersPolicy", lambda *a, **k: policies.append(make(*a, **k)) or policies[-1])
     config = GRPOConfig(**SMALL, steps=1, temperature=1.5, rewards=PLACE)
-    report = train_grpo(problems(), BASE, tmp_path, config)
+    report = train_grpo(problems(), BASE, tmp_path, config, held_out={"nothing": []})
     assert len(loaded) == len(policies) == 1
     assert policies[0].model is loaded[0]
     [entry] = [each for each in report["log"] if "loss" in each]
@@ -146,6 +146,8 @@ def test_bad_input_is_a_sentence(tmp_path: Path) -> None:
         train_grpo([], BASE, tmp_path)
     with pytest.raises(TreestarError, match="problem 'x' has no gold answer"):
         train_grpo([Problem("?", id="x")], BASE, tmp_path)
+    with pytest.raises(TreestarError, match="evaluate_every must be 1 or more steps, not 0"):
+        train_grpo(sums(4), BASE, tmp_path, held_out={"sums": sums(1)}, evaluate_every=0)
     config = GRPOConfig(problems_per_step=3, group_size=3, updates=2)
     with pytest.raises(TreestarError, match="3 problems with 3 trajectories each cannot be divided"):
         train_grpo(sums(4), BASE, tmp_path / "a", config)

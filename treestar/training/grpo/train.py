@@ -70,7 +70,7 @@ def train_grpo(
         problems: those to learn from, with a gold answer or unit tests.
         policy: the policy that is trained: a shipped or fetched policy, a model folder, a GGUF file, or a hub id.
         held_out: problems to evaluate on, by cell.
-        evaluate_every: steps from one evaluation to the next.
+        evaluate_every: steps from one evaluation to the next, 1 or more.
         evaluation_samples: how often each held-out problem is sampled, besides the greedy answer.
         resume: continue from the last checkpoint in `out`, if any.
         on_progress: called with the figures of every step and evaluation, in the main process.
@@ -84,6 +84,8 @@ def train_grpo(
     """
     config, out = config or GRPOConfig(), Path(out)
     check_problems(problems)
+    if evaluate_every < 1:
+        raise TreestarError(f"evaluate_every must be 1 or more steps, not {evaluate_every}")
     check_grpo(out, resume)
     return train_grpo_on(
         load_base(policy, config.step_format),
@@ -158,7 +160,7 @@ def train_grpo_on(
 
             trainer.sample = sample
             report_to(trainer, on_progress)
-            if held_out:
+            if any(held_out.values()):
                 trainer.add_callback(Evaluation(trainer, answers, evaluate_every, evaluation_samples, out))
             return trainer
 
