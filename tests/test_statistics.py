@@ -17,8 +17,19 @@ from treestar.statistics import (
     expected_calibration_error,
     mcnemar,
     paired_difference,
+    share_interval,
     standard_error,
 )
+
+
+def test_a_share_of_none_or_all_is_not_certain() -> None:
+    """Resamples of equal values are equal, and would give an empty interval."""
+    for share in (0.0, 1.0):
+        theirs = binomtest(int(40 * share), 40).proportion_ci(method="wilson")
+        assert share_interval([share] * 40) == pytest.approx((theirs.low, theirs.high), abs=1e-4)
+    [[low, high]] = bootstrap_intervals(np.array([[1.0], [0.0], [0.5]]))
+    assert share_interval([1.0, 0.0, 0.5]) == (low, high)
+
 
 OUTCOMES = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60)
 

@@ -22,6 +22,7 @@ __all__ = [
     "expected_calibration_error",
     "mcnemar",
     "paired_difference",
+    "share_interval",
     "standard_error",
 ]
 
@@ -90,6 +91,20 @@ def bootstrap_intervals(values: Values, seed: int = 0, level: float = 0.95) -> V
     tail = (1.0 - level) / 2.0
     ends: Values = np.quantile(means, [tail, 1.0 - tail], axis=0).T
     return ends
+
+
+def share_interval(values: Sequence[float]) -> tuple[float, float]:
+    """The ends of the 95% interval of the mean of `values`, each in [0, 1]: by the bootstrap, or Wilson's where all are
+    0 or all are 1, because every resample is the same then.
+
+    Raises:
+        ValueError: `values` is empty.
+    """
+    total = sum(values)
+    if values and total in (0, len(values)):
+        return binomial_interval(int(total), len(values))
+    [[low, high]] = bootstrap_intervals(np.array(values)[:, None])
+    return float(low), float(high)
 
 
 def paired_difference(first: Sequence[float], second: Sequence[float], seed: int = 0) -> dict[str, Any]:

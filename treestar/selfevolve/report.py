@@ -68,9 +68,10 @@ def render_report(reports: Iterable[RoundReport], picture: str = "") -> str:
     rounds = sum(report["round"] > 0 for report in reports)
     parts = [
         f"# Self-evolution, {rounds} round{'' if rounds == 1 else 's'}",
-        "Percent, with 95% intervals in brackets: bootstrap over the problems. The mean over cells counts each cell "
-        "alike; its interval takes the cells as independent. A round is clearly better if its mean rose by more than "
-        "the two intervals together leave open. Every figure is in the rounds' report.json.",
+        "Percent, with 95% intervals in brackets: bootstrap over the problems, or Wilson's where all or none are "
+        "right. The mean over cells counts each cell alike; its interval takes the cells as independent. A round is "
+        "clearly better if its mean rose by more than the two intervals together leave open. Every figure is in the "
+        "rounds' report.json.",
         picture,
         *verdicts(reports),
         *coverage_section(reports),

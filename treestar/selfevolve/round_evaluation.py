@@ -125,14 +125,11 @@ def evaluation_report(table: Table) -> dict[str, dict[str, Any]]:
 
 
 def accuracy(of_problem: Sequence[float]) -> dict[str, Any]:
-    """The mean over problems and its 95% bootstrap interval."""
-    import numpy as np
+    """The mean over problems and its 95% interval."""
+    from treestar.statistics import share_interval
 
-    from treestar.statistics import bootstrap_intervals
-
-    [[low, high]] = bootstrap_intervals(np.array(of_problem)[:, None])
     return {
         "problems": len(of_problem),
         "accuracy": sum(of_problem) / len(of_problem),
-        "interval": [float(low), float(high)],
+        "interval": list(share_interval(of_problem)),
     }

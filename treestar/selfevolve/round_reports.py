@@ -53,17 +53,15 @@ def round_name(report: RoundReport) -> str:
 
 
 def coverage(report: RoundReport) -> Figure | None:
-    """The share of a round's problems that its searches solved, with a bootstrap interval over the problems."""
-    import numpy as np
-
-    from treestar.statistics import bootstrap_intervals
+    """The share of a round's problems that its searches solved, with an interval over the problems."""
+    from treestar.statistics import share_interval
 
     search = report.get("search") or {}
     problems, solved = search.get("problems", 0), search.get("solved", 0)
     if not problems:
         return None
-    [[low, high]] = bootstrap_intervals((np.arange(problems) < solved)[:, None].astype(float))
-    return figure(solved / problems, float(low), float(high))
+    low, high = share_interval([1.0] * solved + [0.0] * (problems - solved))
+    return figure(solved / problems, low, high)
 
 
 def measured(report: RoundReport, measure: str) -> dict[str, Figure]:

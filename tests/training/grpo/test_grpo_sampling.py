@@ -19,7 +19,7 @@ from treestar.policy.models import load_tokenizer, shipped_path
 from treestar.search import Components
 from treestar.training.grpo.choice import PassRates
 from treestar.training.grpo.config import GRPOConfig
-from treestar.training.grpo.evaluation import evaluate
+from treestar.training.grpo.evaluation import Outcome, evaluate, summary
 from treestar.training.grpo.figures import figures_of
 from treestar.training.grpo.policy import OwnTokensPolicy, trajectory_tokens
 from treestar.training.grpo.reward_functions import give_rewards, reward_functions
@@ -131,6 +131,15 @@ def test_what_the_executor_wrote_counts_for_the_overlong_penalty_as_for_the_limi
     assert rollout.ended == "context"
     assert rollout.generated_tokens < 100
     assert rollout.reward == -1.0
+
+
+def test_the_interval_of_an_evaluation_is_not_empty_where_all_or_none_is_right() -> None:
+    """Wilson's for each cell: 10 of 10 is .722 to 1, 0 of 10 is 0 to .278."""
+    outcomes = [Outcome(cell, str(place), cell == "easy", 0, 1) for cell in ("easy", "hard") for place in range(10)]
+    found = summary(outcomes, 0)
+    assert (found["eval_greedy"], found["eval_greedy/easy"], found["eval_greedy/hard"]) == (0.5, 1.0, 0.0)
+    assert found["eval_greedy_low"] == pytest.approx(0.5 - 0.278 / 2, abs=1e-3)
+    assert found["eval_greedy_high"] == pytest.approx(0.5 + 0.278 / 2, abs=1e-3)
 
 
 def tool_user(read: str, index: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import hypot
 from typing import TypeAlias
 
 from treestar.concurrency import gather_all
@@ -73,9 +73,7 @@ async def evaluate(
 
 def summary(outcomes: Sequence[Outcome], samples: int) -> dict[str, float]:
     """Figures to log: greedy accuracy by cell, and the mean over cells of greedy accuracy, pass@1 and pass@k, each with
-    a 95% interval (normal; the cells are independent, and each counts alike)."""
-    from treestar.statistics import standard_error
-
+    a 95% interval (the cells are independent, and each counts alike)."""
     cells: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
         cells.setdefault(outcome.cell, []).append(outcome)
@@ -87,12 +85,24 @@ def summary(outcomes: Sequence[Outcome], samples: int) -> dict[str, float]:
     for name, values in measures.items():
         means = [sum(each) / len(each) for each in values]
         mean = sum(means) / len(means)
-        margin = NORMAL * sqrt(sum(standard_error(each) ** 2 for each in values)) / len(values)
+        below, above = (hypot(*distances) / len(values) for distances in zip(*map(margins, values), strict=True))
         figures |= {
             f"eval_{name}": mean,
-            f"eval_{name}_low": max(0.0, mean - margin),
-            f"eval_{name}_high": min(1.0, mean + margin),
+            f"eval_{name}_low": max(0.0, mean - below),
+            f"eval_{name}_high": min(1.0, mean + above),
         }
     for cell, greedy in zip(cells, measures["greedy"], strict=True):
         figures[f"eval_greedy/{cell}"] = sum(greedy) / len(greedy)
     return figures | {"eval_tokens": float(sum(outcome.tokens for outcome in outcomes))}
+
+
+def margins(values: Sequence[float]) -> tuple[float, float]:
+    """How far the ends of a cell's 95% interval are below and above its mean: normal, or Wilson's where all values are
+    0 or all are 1, of which the standard error would be 0."""
+    from treestar.statistics import binomial_interval, standard_error
+
+    total = sum(values)
+    if total in (0, len(values)):
+        low, high = binomial_interval(int(total), len(values))
+        return total / len(values) - low, high - total / len(values)
+    return NORMAL * standard_error(values), NORMAL * standard_error(values)
