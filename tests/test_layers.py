@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "treestar"
 
 LAYERS = [
-    {"types", "statistics", "concurrency"},
+    {"types", "statistics", "seeds", "concurrency", "plotting"},
     {"config", "storage"},
     {"workers"},
     {"search"},

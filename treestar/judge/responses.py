@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 from threading import Event
 from typing import Any, Literal, get_args
@@ -20,11 +19,12 @@ from treestar.search.baselines import sample
 from treestar.search.engine import grown
 from treestar.search.expansion import Components, Search
 from treestar.search.tree import TerminalReason, Tree
+from treestar.seeds import seed_of
 from treestar.storage.table import Row, Schema, Table, valid_text
 from treestar.types import Problem, State, TreestarError
 from treestar.workers import LocalWorkers, Worker
 
-__all__ = ["RESPONSES", "Fate", "Response", "Responses", "collect_responses", "responses_of", "seed_of"]
+__all__ = ["RESPONSES", "Fate", "Response", "Responses", "collect_responses", "responses_of"]
 
 Fate = Literal["kept", "all_right", "all_wrong", "no_gold", "no_room"]
 """What became of a problem: its chunks are labeled; the policy solves it always or never; it has no gold answer; its
@@ -186,8 +186,3 @@ def responses_of(row: Row) -> Responses:
         solutions[0].state.problem if solutions else Problem(row["question"], row["gold"] or None, row["problem_id"])
     )
     return Responses(problem, row["fate"], row["responses"], row["right"], solutions)
-
-
-def seed_of(*names: object) -> int:
-    """A seed that depends only on `names`."""
-    return int.from_bytes(blake2b(" ".join(map(str, names)).encode(), digest_size=8).digest(), "big") >> 1

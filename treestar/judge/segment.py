@@ -18,7 +18,7 @@ from typing import Any, Literal, get_args
 
 from treestar.judge.annotate import begin
 from treestar.judge.config import SegmentationConfig
-from treestar.judge.responses import RESPONSES, Response, collect_responses, responses_of, seed_of
+from treestar.judge.responses import RESPONSES, Response, collect_responses, responses_of
 from treestar.judge.segmentation import (
     chunks_by_rules,
     chunks_of_reply,
@@ -28,6 +28,7 @@ from treestar.judge.segmentation import (
     tagged,
 )
 from treestar.search.expansion import Components
+from treestar.seeds import seed_of
 from treestar.storage.table import Row, Schema, Table
 from treestar.types import ContextOverflow, Policy, Problem, Sampling, State, TreestarError
 from treestar.workers import LocalWorkers, Worker

@@ -6,7 +6,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from hashlib import blake2b
 from threading import Event
 from typing import Any
 
@@ -18,12 +17,13 @@ from treestar.search.config import SamplesConfig
 from treestar.search.engine import grown
 from treestar.search.expansion import Components, Search
 from treestar.search.tree import Node, TerminalReason, Tree
+from treestar.seeds import seed_of
 from treestar.training.grpo.config import GRPOConfig
 from treestar.training.grpo.policy import OwnTokensPolicy, TrajectoryTokens, trajectory_tokens
 from treestar.types import Problem, State
 from treestar.verifier.grading.unit_tests import UnitTestVerifier
 
-__all__ = ["Rollout", "parts_for", "sample_groups", "seed_of"]
+__all__ = ["Rollout", "parts_for", "sample_groups"]
 
 
 @dataclass(slots=True, eq=False)
@@ -138,8 +138,3 @@ def parts_for(problem: Problem, components: Components) -> Components:
         return components
     verifier = UnitTestVerifier(components.executor)
     return replace(components, policy=writing_programs(components.policy), verifier=verifier)
-
-
-def seed_of(*names: object) -> int:
-    """A seed that depends only on `names`."""
-    return int.from_bytes(blake2b(" ".join(map(str, names)).encode(), digest_size=8).digest(), "big") >> 1

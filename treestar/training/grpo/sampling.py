@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from random import Random
 
 from treestar.search.expansion import Components
+from treestar.seeds import seed_of
 from treestar.training.grpo.choice import PassRates, other_problems
 from treestar.training.grpo.config import GRPOConfig
 from treestar.training.grpo.groups import has_contrast, resampled_on_correct
 from treestar.training.grpo.reward_functions import RewardFunction, give_rewards
-from treestar.training.grpo.rollouts import Rollout, sample_groups, seed_of
+from treestar.training.grpo.rollouts import Rollout, sample_groups
 from treestar.types import Problem, TreestarError
 
 __all__ = ["Sampled", "sample_for_step"]

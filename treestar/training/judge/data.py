@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +17,7 @@ from treestar.judge.prompt import VERDICTS, judge_prompt, verdict_of
 from treestar.judge.reading import question_and_chunks, special_texts
 from treestar.judge.reply_format import reply_template
 from treestar.judge.states import state_from_json
+from treestar.seeds import lot_of
 from treestar.training.base_policy import Base
 from treestar.training.judge.config import JudgeTrainingConfig
 from treestar.types import Problem, State, TreestarError
@@ -148,8 +148,7 @@ def even(examples: Sequence[tuple[Example, str]], seed: int) -> list[tuple[Examp
 
 def is_held_out(example: Example, config: JudgeTrainingConfig) -> bool:
     """Whether the chunk's problem is not trained on; depends only on the problem and the seed."""
-    name = f"{config.seed} held out {example.key[0]}"
-    return int.from_bytes(blake2b(name.encode(), digest_size=6).digest(), "big") / 2**48 < config.held_out
+    return lot_of(f"{config.seed} held out {example.key[0]}") < config.held_out
 
 
 def as_problems(examples: Sequence[tuple[Example, str]]) -> list[Problem]:
