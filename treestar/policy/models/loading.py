@@ -35,6 +35,7 @@ __all__ = [
     "ppm_path",
     "problems_path",
     "shipped_path",
+    "without_warnings",
 ]
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -185,6 +186,19 @@ def loading(kind: ModelKind, name: str) -> Iterator[None]:
     finally:
         if had_bars:
             logging.enable_progress_bar()
+
+
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """Keep transformers from warning about weights that are missing or unused: the caller checks what is missing."""
+    from transformers.utils import logging
+
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
 
 
 def dtype_for(device: str) -> Any:

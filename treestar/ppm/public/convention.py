@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from treestar.ppm.public.aggregate import Aggregate
 from treestar.ppm.public.checkpoint import Checkpoint
 from treestar.ppm.public.kinds import ScorerKind
-from treestar.ppm.public.texts import without_marks
+from treestar.ppm.public.texts import special_texts, without_marks
 from treestar.types import TreestarError
 
 if TYPE_CHECKING:
@@ -59,8 +59,7 @@ class Convention(ABC):
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.checkpoint = checkpoint
         self.tokenizer = checkpoint.tokenizer
-        special = [token.content for token in self.tokenizer.added_tokens_decoder.values() if token.special]
-        self.foreign = tuple(filter(None, {*special, *self.tokenizer.all_special_tokens, self.mark}))
+        self.foreign = tuple({*special_texts(self.tokenizer), self.mark} - {""})
         """What no question and no step may contain as it is: marks, and the tokens that structure a conversation."""
 
     @classmethod

@@ -14,9 +14,10 @@ from typing import NamedTuple
 from treestar.judge.annotate import read_chunks
 from treestar.judge.labels import LabelConfig, balanced
 from treestar.judge.prompt import VERDICTS, judge_prompt, verdict_of
-from treestar.judge.reading import question_and_chunks, special_texts
+from treestar.judge.reading import question_and_chunks
 from treestar.judge.reply_format import reply_template
 from treestar.judge.states import state_from_json
+from treestar.ppm.public.texts import special_texts
 from treestar.seeds import lot_of
 from treestar.training.base_policy import Base
 from treestar.training.judge.config import JudgeTrainingConfig

@@ -181,7 +181,7 @@ def reply_row(tokenizer: Any, read: str, written: str, ends: bool = True, task: 
 
 
 def tokenize_prompt(tokenizer: Any, text: str) -> tuple[list[int], list[int]]:
-    """The same for a text that begins a sequence."""
+    """`tokenize` for a text that begins a sequence, with the beginning-of-sequence token that it may need."""
     ids, starts = tokenize(tokenizer, text)
     bos = missing_bos(tokenizer, ids)
     return bos + ids, [0] * len(bos) + starts
