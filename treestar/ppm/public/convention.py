@@ -15,7 +15,7 @@ from treestar.ppm.public.aggregate import Aggregate
 from treestar.ppm.public.checkpoint import Checkpoint
 from treestar.ppm.public.kinds import ScorerKind
 from treestar.ppm.public.texts import special_texts, without_marks
-from treestar.types import TreestarError
+from treestar.types import TreestarError, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -165,6 +165,7 @@ def rendered(convention: Convention, messages: list[Message], reply: bool = Fals
     try:
         text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=reply, **options)
     except Exception as error:  # jinja raises anything, and templates raise their own sentences
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise TreestarError(f"scorer {name!r}: its chat template does not accept the conversation: {first}") from error
+        raise TreestarError(
+            f"scorer {name!r}: its chat template does not accept the conversation: {first_line(error)}"
+        ) from error
     return ids_of(tokenizer, text)

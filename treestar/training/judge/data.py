@@ -68,7 +68,7 @@ class Prompts:
     def message(self, state: State) -> str | None:
         """The user's message about the last chunk of `state`; None if that is blank."""
         question, chunks = self.question_and_chunks(state)
-        _, before = self.question_and_chunks(without_last(state))
+        _, before = self.question_and_chunks(state.prefix(-1))
         return None if len(chunks) == len(before) else judge_prompt(question, chunks[:-1], chunks[-1], self.analysis)
 
     def text(self, message: str) -> str:
@@ -78,10 +78,6 @@ class Prompts:
     def length(self, message: str) -> int:
         """The tokens of that."""
         return len(self.base.tokenizer(self.text(message), add_special_tokens=False, verbose=False)["input_ids"])
-
-
-def without_last(state: State) -> State:
-    return State(state.problem, state.steps[:-1], state.executions[:-1], state.preamble_output)
 
 
 class JudgeData(NamedTuple):
