@@ -70,7 +70,8 @@ LABEL = re.compile(r"\s*(?:\\?[A-Za-z]+(?:_\{?\w+\}?)?'*(?:\([A-Za-z0-9, ]*\))?|
 LETTERS = re.compile(r"(?<![A-Za-z\\])(?!(?:pi|sqrt|e|i|log|ln|sin|cos|tan|exp)(?![A-Za-z]))[A-Za-z]+")
 TIMES = re.compile(r"(?<=\d)\s?[xX]\s?(?=\d)")
 LEADING = re.compile(r"\s*(?:[=:*/^_!%)\]}>≤≥≠×÷·&,;.]|<=|>=|<)+\s*")
-TRAILING = re.compile(r"\s*(?:[-+*/^=<>≤≥≠±×÷·−_:&(\[{√,;.]|\\(?:times|cdot|div|pm|le|ge|frac|sqrt))+\s*$")
+TRAILING_SIGNS = "-+*/^=<>≤≥≠±×÷·−_:&([{√,;."
+TRAILING_COMMANDS = ("\\times", "\\cdot", "\\div", "\\pm", "\\le", "\\ge", "\\frac", "\\sqrt")
 SAYS_SOMETHING = re.compile(r"\d|\\(?:frac|sqrt|pi|infty|emptyset|varnothing|mathbb|binom)|[π∞¼-¾⅐-⅞√]")
 
 
@@ -257,11 +258,11 @@ def trimmed(text: str, start: int, end: int) -> list[Run]:
         return []  # The exponent of a word: `5 units^2`.
     for _ in range(MOST_CUTS):
         written = text[start:end]
-        lead, trail = LEADING.match(written), TRAILING.search(written)
+        lead, bare = LEADING.match(written), without_open_end(written)
         if lead is not None and lead.end():
             start += lead.end()
-        elif trail is not None and trail[0] and not written.endswith(("\\}", "\\%", "\\$")):
-            end -= len(trail[0])
+        elif bare != written and not written.endswith(("\\}", "\\%", "\\$")):
+            end = start + len(bare)
         else:
             unmatched = unmatched_bracket(written)
             if unmatched is None:
@@ -281,6 +282,15 @@ def trimmed(text: str, start: int, end: int) -> list[Run]:
     if touches_word(text, start, start + len(written)):
         return []
     return [Run(start, start + len(written), LETTER_UNIT.sub(r"\\text{ \1}", value_of(written)))]
+
+
+def without_open_end(written: str) -> str:
+    """`written` without the operators and opening brackets that it ends with."""
+    rest = written.rstrip()
+    bare = rest.rstrip(TRAILING_SIGNS)
+    while bare.endswith(TRAILING_COMMANDS):
+        bare = bare[: bare.rindex("\\")].rstrip(TRAILING_SIGNS)
+    return written if bare == rest else bare.rstrip()
 
 
 def touches_word(text: str, start: int, end: int) -> bool:

@@ -17,6 +17,7 @@ Every function scans the text a fixed number of times, so that the cost of a hos
 from __future__ import annotations
 
 import re
+import string
 from itertools import islice
 from typing import NamedTuple
 
@@ -69,7 +70,8 @@ STRUCTURED = re.compile(
 )
 """A heading, or another line that says what the next ones are."""
 
-ENDING_BRACE = re.compile(r"\}\s*\$?\s*\.?\s*\$?$")
+AFTER_BOX = f"{string.whitespace}$."
+"""Characters that may follow a box at the end of a text."""
 SHORT_SENTENCE = re.compile(
     r"[^\d]*(?:\d+[^\d]+)?\b(?:it|that|there|he|she)['’]s\s+[-\d\\$][^a-z]*"
     r"|(?!.*\b(?:at|than|not|no|if|all|every|between)\b)(?:"
@@ -165,8 +167,8 @@ def final_result(text: str, phrases: list[re.Match[str]]) -> str | None:
 def unclosed_box(text: str) -> str | None:
     """The content of a box that the text ends with although a brace in it is never closed."""
     *_, box = [None, *BOX.finditer(text)]
-    ending = ENDING_BRACE.search(text) if box is not None else None
-    return None if box is None or ending is None else text[box.end() : ending.start()].strip() or None
+    bare = text.rstrip(AFTER_BOX)
+    return bare[box.end() : -1].strip() or None if box is not None and bare.endswith("}") else None
 
 
 def until_further_question(text: str) -> str:
