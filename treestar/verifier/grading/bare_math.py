@@ -38,27 +38,12 @@ TOKEN = re.compile(
 )
 NAMES = frozenset(
     [
-        *("sqrt", "cbrt", "sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "exp", "arcsin", "arccos", "arctan"),
-        *(
-            "asin",
-            "acos",
-            "atan",
-            "sinh",
-            "cosh",
-            "tanh",
-            "abs",
-            "floor",
-            "ceil",
-            "ceiling",
-            "gcd",
-            "lcm",
-            "max",
-            "min",
-        ),
-        *("pi", "theta", "alpha", "beta", "gamma", "delta", "lambda", "sigma", "omega", "oo", "inf", "infinity"),
-        *("mod", "binom", "factorial", "Interval", "Union", "Rational", "Fraction", "Matrix"),
+        "sqrt", "cbrt", "abs", "floor", "ceil", "ceiling", "gcd", "lcm", "max", "min", "log", "ln", "exp", "mod",
+        "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "asin", "acos", "atan",
+        "sinh", "cosh", "tanh", "binom", "factorial", "Interval", "Union", "Rational", "Fraction", "Matrix",
+        "pi", "theta", "alpha", "beta", "gamma", "delta", "lambda", "sigma", "omega", "oo", "inf", "infinity",
     ]
-)
+)  # fmt: skip
 CONSTANTS = frozenset(["pi", "e", "i", "oo", "inf", "infinity", "π", "E", "I"])
 UNIT = re.compile(r"(?:[kcmd]?m|[km]?g|[km]?l|s|h|hr|min|mph|ft|in|cm|mm|km|kg|lb|oz|pm|am|AM|PM|p\.m|a\.m)[²³]?")
 SPACED_UNIT = re.compile(rf"(?<=\d)\s+{UNIT.pattern}(?![A-Za-z])(?:\^\d)?")
@@ -121,10 +106,9 @@ def runs_of(text: str, tokens: list[Token]) -> list[Run]:
                 finish()
             continue
         belongs = is_math(token, tokens, place, depth, groups)
-        if belongs and start >= 0 and spaced and depth == 0 and groups == 0 and previous is not None:
-            belongs_together = continues(previous, token, tokens, place)
-            if not belongs_together:
-                finish()
+        after_gap = belongs and start >= 0 and spaced and depth == 0 and groups == 0
+        if after_gap and previous is not None and not continues(previous, token, tokens, place):
+            finish()
         if not belongs:
             finish()
             previous = None
@@ -205,21 +189,20 @@ def is_spaced_unit(tokens: list[Token], place: int) -> bool:
 def beside_operator(tokens: list[Token], place: int) -> bool:
     """Whether an operator or a bracket stands next to a token, or another formula token without a space."""
     for step in (-1, 1):
-        at = place + step
-        if not 0 <= at < len(tokens):
+        neighbor = token_at(tokens, place + step)
+        if neighbor is None:
             continue
-        neighbor = tokens[at]
         if neighbor.kind == "space":
-            at += step
-            if not 0 <= at < len(tokens):
-                continue
-            neighbor = tokens[at]
-            if neighbor.kind == "operator" and neighbor.text not in ":|'!":
+            neighbor = token_at(tokens, place + 2 * step)
+            if neighbor is not None and neighbor.kind == "operator" and neighbor.text not in ":|'!":
                 return True
-            continue
-        if neighbor.kind in ("operator", "open", "close", "number", "command") and neighbor.text not in ":'":
+        elif neighbor.kind in ("operator", "open", "close", "number", "command") and neighbor.text not in ":'":
             return True
     return False
+
+
+def token_at(tokens: list[Token], place: int) -> Token | None:
+    return tokens[place] if 0 <= place < len(tokens) else None
 
 
 def is_tight(tokens: list[Token], place: int) -> bool:
@@ -236,8 +219,8 @@ def continues(previous: Token, token: Token, tokens: list[Token], place: int) ->
         return token.text not in "-−+" or not sign_of_next(tokens, place)
     if previous.kind == "number" and token.kind == "number":
         # A mixed number: 3 1/2.
-        after = tokens[place + 1 : place + 3]
-        return [each.text for each in after[:1]] == ["/"] and len(after) == 2 and after[1].kind == "number"
+        slash, denominator = token_at(tokens, place + 1), token_at(tokens, place + 2)
+        return slash is not None and slash.text == "/" and denominator is not None and denominator.kind == "number"
     if token.kind in ("command", "close") or previous.kind in ("command", "open", "money"):
         return True
     if previous.kind == "number" and token.text in MULTIPLIERS:
