@@ -180,7 +180,7 @@ async def held_out_solutions(folder: Path, count: int, own: StepFormat) -> list[
 
 def prefixes(state: State) -> Iterator[State]:
     for depth in range(1, len(state.steps) + 1):
-        yield replace(state, steps=state.steps[:depth], executions=state.executions[:depth])
+        yield state.prefix(depth)
 
 
 async def step_values(scorer: Scorer, solutions: Sequence[Solved]) -> list[list[float]]:

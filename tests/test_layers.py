@@ -11,8 +11,8 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "treestar"
 
 LAYERS = [
-    {"types", "statistics", "concurrency"},
-    {"config", "storage"},
+    {"types", "statistics", "seeds", "concurrency"},
+    {"config", "storage", "plotting"},
     {"workers"},
     {"search"},
     {"verifier", "retrieval"},

@@ -13,7 +13,6 @@ from scipy.stats import binomtest, bootstrap
 
 from treestar.statistics import (
     bootstrap_intervals,
-    brier_score,
     expected_calibration_error,
     mcnemar,
     paired_difference,
@@ -113,12 +112,8 @@ def test_calibration_error_by_hand(pairs) -> None:
         if inside:
             error += abs(sum(is_right for _, is_right in inside) - sum(sure for sure, _ in inside)) / len(pairs)
     assert expected_calibration_error(confidences, right) == pytest.approx(error)
-    assert brier_score(confidences, right) == pytest.approx(
-        sum((sure - is_right) ** 2 for sure, is_right in zip(confidences, right, strict=True)) / len(pairs)
-    )
 
 
 def test_perfect_and_worst_confidence() -> None:
     assert expected_calibration_error([1.0, 0.0], [True, False]) == 0.0
-    assert brier_score([1.0, 0.0], [False, True]) == 1.0
     assert expected_calibration_error([1.0, 0.0], [False, True]) == 1.0

@@ -18,7 +18,6 @@ __all__ = [
     "Values",
     "binomial_interval",
     "bootstrap_intervals",
-    "brier_score",
     "expected_calibration_error",
     "mcnemar",
     "paired_difference",
@@ -143,11 +142,6 @@ def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> McNemar:
     total, fewer = only_first + only_second, min(only_first, only_second)
     tail = sum(comb(total, i) for i in range(fewer + 1))
     return McNemar(only_first, only_second, min(1.0, 2 * tail / 2**total))
-
-
-def brier_score(confidences: Sequence[float] | Values, right: Sequence[bool] | Values) -> float:
-    """Mean squared error of the confidence against the outcome, in [0, 1]; 0 is best (Brier 1950, two classes)."""
-    return float(np.mean((np.asarray(confidences, dtype=float) - np.asarray(right, dtype=float)) ** 2))
 
 
 def expected_calibration_error(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, NewType, Protocol, cast, runtime_checkable
@@ -38,6 +38,7 @@ __all__ = [
     "TreestarError",
     "Verifier",
     "as_policy",
+    "first_line",
 ]
 
 StepEnding = Literal["step", "code", "answer", "truncated", "endless"]
@@ -50,6 +51,11 @@ Snapshot = NewType("Snapshot", int)
 
 class TreestarError(Exception):
     """An error whose message is written for the user: what was wrong, where, and what to do."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of another library's error message, which often continues with a traceback or advice."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 class ContextOverflow(TreestarError):
@@ -131,6 +137,10 @@ class State:
     preamble_output: str = ""
     """What the policy's preamble printed; with retrieval, the paragraphs found with the question itself."""
 
+    def prefix(self, depth: int) -> State:
+        """The state after the first `depth` steps; a negative number leaves out that many of the last steps."""
+        return replace(self, steps=self.steps[:depth], executions=self.executions[:depth])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ThinkingBudget:
@@ -141,7 +151,7 @@ class ThinkingBudget:
     min_tokens: int = 0
     """The thought cannot end before it has this many tokens."""
     waits: int = 0
-    """The thought cannot end before it was made to go on this many times."""
+    """The thought cannot end before it was made to continue this many times."""
     wait: str = "Wait"
     """What is written where a thought may not end yet."""
     close: str = "Final Answer:"
@@ -272,24 +282,17 @@ class Policy(ABC):
         """
 
 
+READ_MEMBERS = ("name", "step_format", "recommended", "preamble", "display", "final_answer")
+"""What a search reads of a policy besides `propose`."""
+
+
 class CompletedPolicy(Policy):
     """Delegates to the members that `source` has, and uses the defaults for the rest."""
 
     def __init__(self, source: Any) -> None:
         self.source = source
         self.name = type(source).__name__
-        for member in (
-            "name",
-            "step_format",
-            "shows_errors",
-            "calibrations",
-            "recommended",
-            "preamble",
-            "display",
-            "final_answer",
-            "close",
-            "report",
-        ):
+        for member in (*READ_MEMBERS, "shows_errors", "calibrations", "close", "report"):
             if hasattr(source, member):
                 setattr(self, member, getattr(source, member))
 
@@ -310,8 +313,7 @@ def as_policy(policy: Any) -> Policy:
         raise TreestarError(
             f"a policy needs a method `propose`, and {policy!r:.80} has none: pass a subclass of treestar.Policy"
         )
-    members = ("name", "step_format", "recommended", "preamble", "display", "final_answer")
-    has_all = all(hasattr(policy, member) for member in members)
+    has_all = all(hasattr(policy, member) for member in READ_MEMBERS)
     return cast(Policy, policy) if has_all else CompletedPolicy(policy)
 
 

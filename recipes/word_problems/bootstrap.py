@@ -22,10 +22,10 @@ from recipes.word_problems.corpus import Corpus, Mixture, build_corpus, write_he
 from recipes.word_problems.matrices import matrices_trainer
 from recipes.word_problems.program import trajectory_of
 from treestar.training.base_policy import load_base
-from treestar.training.run import TrainingProgress
+from treestar.training.run import TrainingProgress, check_training
 from treestar.training.sft.config import SFTTrainingConfig
 from treestar.training.sft.data import NO_LOSS, SFTRow, TokenRow, prepare
-from treestar.training.sft.train import check_training, longest_row, train_on
+from treestar.training.sft.train import longest_row, train_on
 
 __all__ = ["BASE", "main", "rows_of", "training_config", "with_few_answers"]
 

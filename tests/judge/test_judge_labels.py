@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from treestar.judge.labels import Estimate, LabelConfig, balanced, best_of, is_positive, labels_of, ratio
+from treestar.judge.labels import Estimate, LabelConfig, balanced, best_of, is_positive, ratio
 from treestar.statistics import binomial_interval
 
 ABS_Q = LabelConfig(rule="abs_q")
@@ -100,12 +100,6 @@ def test_the_effective_rule_is_the_formula(q: float, before: float, alpha: float
 def test_best_of_n_is_a_probability_and_at_least_that_of_one(q: float, n: int) -> None:
     assert q - 1e-12 <= best_of(q, n) <= 1
     assert best_of(q, 1) == pytest.approx(q)
-
-
-def test_each_chunk_is_compared_with_the_one_before_and_the_first_with_the_pass_rate() -> None:
-    assert labels_of(0.5, [0.5, 0.25, 0.25, 1.0], RATIO) == [True, False, True, True]
-    assert labels_of(0.9, [0.5], RATIO) == [False]
-    assert labels_of(0.9, [], RATIO) == []
 
 
 @pytest.mark.parametrize(

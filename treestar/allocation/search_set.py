@@ -5,7 +5,7 @@ result is that of `majority` (or `best_of_n`, `weighted_vote`) with as many samp
 search holds no interpreter: the set may be large.
 
 Finished turns are kept as JSON values. A run that continues takes the turns it finds from there, and since rounds
-depend on nothing but evidence, it goes on as if it had never stopped.
+depend on nothing but evidence, it continues as if it had never stopped.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ async def roll_out(search: Search[SamplesConfig], tokens: float) -> str:
 
 
 async def replay(search: Search[SamplesConfig], turn: KeptTurn) -> None:
-    """Let a search have grown by a kept turn."""
+    """Grow a search by a kept turn, as if the turn had just been taken."""
     for each in turn["nodes"]:
         node = add_node_from_json(search.tree, each)
         if node.answer is not None:

@@ -24,7 +24,7 @@ from typing import Any, Literal
 
 from treestar.benchmarks.gym import make_problems
 from treestar.benchmarks.gym_levels import LEVELS
-from treestar.types import Problem, TreestarError
+from treestar.types import Problem, TreestarError, first_line
 from treestar.verifier import extract_answer
 from treestar.verifier.grading.program_tests import are_tests, called_function
 
@@ -278,10 +278,9 @@ def hub_rows(repository: str, config: str | None, split: str) -> Iterable[Mappin
     try:
         rows: Iterable[Mapping[str, Any]] = datasets.load_dataset(repository, config, split=split)
     except Exception as error:  # the hub client, pyarrow and fsspec raise exceptions of any kind
-        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise TreestarError(
-            f"data set {repository!r} cannot be loaded: {first_line} (without a network, give --data-dir FOLDER with "
-            "the set's JSON Lines file, or a folder in the hub's layout as hf:./FOLDER)"
+            f"data set {repository!r} cannot be loaded: {first_line(error)} (without a network, give --data-dir FOLDER "
+            "with the set's JSON Lines file, or a folder in the hub's layout as hf:./FOLDER)"
         ) from error
     return rows
 

@@ -97,8 +97,7 @@ def first_error_intervals(
     rng = np.random.default_rng(seed)
     errors = resampled(rng, found.erroneous, found.error_accuracy)
     others = resampled(rng, found.correct, found.correct_accuracy)
-    total = errors + others
-    means = 2.0 * errors * others / np.where(total > 0.0, total, 1.0)
+    means = harmonic_means(errors, others)
     tail = (1.0 - level) / 2.0
     ends = {
         name: np.quantile(values, [tail, 1.0 - tail])
@@ -143,9 +142,13 @@ def best_threshold(values: Sequence[Sequence[float]], labels: Sequence[int]) -> 
             hits[is_wrong][first] += 1
             hits[is_wrong][last] -= 1
     errors, others = (np.cumsum(hits[each])[:-1] / max(counts[each], 1) for each in (True, False))
-    total = errors + others
-    scores = 2.0 * errors * others / np.where(total > 0.0, total, 1.0)
-    return float(candidates[int(np.argmax(scores))])
+    return float(candidates[int(np.argmax(harmonic_means(errors, others)))])
+
+
+def harmonic_means(first: Any, second: Any) -> Any:
+    """`harmonic_mean` of two arrays, element by element."""
+    total = first + second
+    return 2.0 * first * second / np.where(total > 0.0, total, 1.0)
 
 
 def harmonic_mean(first: float, second: float) -> float:

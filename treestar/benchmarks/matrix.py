@@ -42,22 +42,7 @@ Method = Literal[
     "deepconf",
     "sampling",
 ]
-METHOD_OF: Mapping[str, Method] = {
-    "greedy": "greedy",
-    "majority": "sampling",
-    "best_of_n": "sampling",
-    "weighted_vote": "sampling",
-    "mcts": "mcts",
-    "beam": "beam",
-    "dvts": "dvts",
-    "adaptive_branching": "adaptive_branching",
-    "chunk_reset": "chunk_reset",
-    "adaptive_consistency": "adaptive_consistency",
-    "esc": "esc",
-    "deepconf": "deepconf",
-}
-"""The method by which each strategy of `STRATEGIES` makes its trajectories."""
-SAMPLING_STRATEGIES = tuple(name for name, method in METHOD_OF.items() if method == "sampling")
+SAMPLING_STRATEGIES = ("majority", "best_of_n", "weighted_vote")
 """The strategies that select from the same independent trajectories."""
 CONFIG_OF: Mapping[Method, type[SearchConfig]] = {
     "greedy": GreedyConfig,
@@ -72,6 +57,11 @@ CONFIG_OF: Mapping[Method, type[SearchConfig]] = {
     "sampling": MajorityConfig,
 }
 """In running order: sampling comes last, because its budget is the number of tokens that the searches spent."""
+METHOD_OF: Mapping[str, Method] = {
+    **{method: method for method in CONFIG_OF if method != "sampling"},
+    **dict.fromkeys(SAMPLING_STRATEGIES, "sampling"),
+}
+"""The method by which each strategy of `STRATEGIES` makes its trajectories."""
 
 WITHOUT_LIMIT: Mapping[Method, Mapping[str, Any]] = {
     "mcts": {"max_rollouts": None, "early_stop": False},

@@ -9,7 +9,7 @@ from typing import Any
 
 from treestar.benchmarks.matrix import BenchmarkConfig, Cell, matrix
 from treestar.benchmarks.report import file_names
-from treestar.types import TreestarError
+from treestar.plotting import new_figure, save_png
 
 __all__ = ["draw_plots", "draw_series"]
 
@@ -36,37 +36,33 @@ def draw_plots(results: Results, config: BenchmarkConfig, folder: Path) -> list[
         TreestarError: matplotlib is not installed.
         OSError: a file cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise TreestarError("plots need an extra package: pip install 'treestar[bench]'") from error
     folder.mkdir(parents=True, exist_ok=True)
     tasks = {cell.task: cell for cell in matrix(config)}
     names = file_names(config.datasets)
     files: list[Path] = []
 
-    def save(figure: Figure, name: str) -> None:
+    def save(figure: Any, name: str) -> None:
         files.append(folder / f"{name}.png")
-        figure.savefig(files[-1], dpi=144, metadata={"Software": None})
+        save_png(figure, files[-1])
 
     for dataset in config.datasets:
         own = {task: cell for task, cell in tasks.items() if cell.dataset == dataset}
         thinking = [each for each in results.get("thinking", ()) if each["answer"].startswith(f"{dataset}/")]
         if thinking:
-            figure = Figure(SIZE, layout="constrained")
+            figure = new_figure(*SIZE)
             draw_thinking(figure, thinking, dataset)
             save(figure, f"{names[dataset]}-accuracy-by-thinking")
         elif any(cell.method == "sampling" for cell in own.values()):
             for temperature in config.temperatures:
-                figure = Figure(SIZE, layout="constrained")
+                figure = new_figure(*SIZE)
                 draw_accuracy_by_tokens(figure, results, own, config, dataset, temperature)
                 save(figure, f"{names[dataset]}-accuracy-by-tokens-t={temperature:g}")
             if len(config.k) > 1:
-                figure = Figure(SIZE, layout="constrained")
+                figure = new_figure(*SIZE)
                 draw_pass_at_k(figure, results, own, config, dataset)
                 save(figure, f"{names[dataset]}-pass-at-k")
     for group, levels in accuracy_by_level(results, tasks).items():
-        figure = Figure((max(SIZE[0], 1.6 + 1.2 * len(levels)), SIZE[1] + 0.8), layout="constrained")
+        figure = new_figure(max(SIZE[0], 1.6 + 1.2 * len(levels)), SIZE[1] + 0.8)
         draw_accuracy_by_level(figure, levels, group)
         save(figure, f"{names.get(group, group)}-accuracy-by-level")
     return files

@@ -8,17 +8,23 @@ and the F1 of wrong steps. A class without wrong steps has an accuracy only.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from statistics import fmean
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from treestar.benchmarks.processbench import NEUTRAL, RULES, by_subset, cost_sentence, ordered, with_interval
+from treestar.benchmarks.processbench import (
+    RULES,
+    by_subset,
+    cost_sentence,
+    mean_cost,
+    ordered,
+    thresholds_by_rule,
+    with_interval,
+)
 from treestar.benchmarks.report import table
 from treestar.benchmarks.solutions import PRMBENCH_CLASSES
 from treestar.benchmarks.step_values import Valued
-from treestar.types import TreestarError
 
 __all__ = ["best_step_threshold", "prm_score", "prmbench_report", "prmbench_results", "prmbench_summary", "step_counts"]
 
@@ -85,7 +91,7 @@ def best_step_threshold(valued: Sequence[Valued]) -> float:
     below_wrong = np.concatenate([[0], np.cumsum(is_wrong[order])]).astype(float)
     below_right = np.arange(len(values) + 1) - below_wrong
     right, wrong = below_right[-1], below_wrong[-1]
-    # A threshold between two equal values is none.
+    # No threshold lies between two equal values.
     usable = np.concatenate([[True], ranked[1:] > ranked[:-1], [True]])
     counts = np.stack([right - below_right, below_right, below_wrong, wrong - below_wrong], axis=-1)
     best = int(np.argmax(np.where(usable, prm_score(counts), -1.0)))
@@ -103,15 +109,7 @@ def prmbench_results(valued: Sequence[Valued], chosen_on: str | None, threshold:
         TreestarError: there is no solution of the class `chosen_on`.
     """
     classes = by_subset(valued)
-    thresholds = {"verdict": NEUTRAL}
-    if threshold is not None:
-        thresholds["given"] = threshold
-    elif chosen_on is not None:
-        if chosen_on not in classes:
-            raise TreestarError(
-                f"the threshold cannot be chosen on {chosen_on}, which is not measured: name {' or '.join(classes)}"
-            )
-        thresholds["chosen"] = best_step_threshold(classes[chosen_on])
+    thresholds = thresholds_by_rule(classes, chosen_on, threshold, best_step_threshold)
     rules = {}
     for rule, value in thresholds.items():
         counts = {name: step_counts(own, value) for name, own in classes.items()}
@@ -133,10 +131,7 @@ def prmbench_results(valued: Sequence[Valued], chosen_on: str | None, threshold:
                 name: figures(step_counts(own, -np.inf), intervals=False) for name, own in classes.items()
             },
         },
-        "cost": {
-            name: fmean(getattr(each, name) for each in valued) if valued else 0.0
-            for name in ("scored_tokens", "judged_tokens")
-        },
+        "cost": mean_cost(valued),
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -24,10 +24,12 @@ __all__ = [
     "RULES",
     "by_subset",
     "cost_sentence",
+    "mean_cost",
     "ordered",
     "processbench_report",
     "processbench_results",
     "processbench_summary",
+    "thresholds_by_rule",
     "with_interval",
 ]
 
@@ -49,16 +51,7 @@ def processbench_results(valued: Sequence[Valued], chosen_on: str | None, thresh
         TreestarError: there is no solution of the subset `chosen_on`.
     """
     subsets = by_subset(valued)
-    thresholds = {"verdict": NEUTRAL}
-    if threshold is not None:
-        thresholds["given"] = threshold
-    elif chosen_on is not None:
-        own = subsets.get(chosen_on)
-        if own is None:
-            raise TreestarError(
-                f"the threshold cannot be chosen on {chosen_on}, which is not measured: name {' or '.join(subsets)}"
-            )
-        thresholds["chosen"] = best_threshold([each.values for each in own], [each.label for each in own])
+    thresholds = thresholds_by_rule(subsets, chosen_on, threshold, best_first_error_threshold)
     rules = {
         rule: {"threshold": value, **measured(subsets, value, chosen_on if rule == "chosen" else None)}
         for rule, value in thresholds.items()
@@ -68,11 +61,45 @@ def processbench_results(valued: Sequence[Valued], chosen_on: str | None, thresh
         "chosen_on": chosen_on if "chosen" in thresholds else None,
         "rules": rules,
         "baselines": {name: {subset: of(own) for subset, own in subsets.items()} for name, of in BASELINES.items()},
-        "cost": {
-            name: fmean(getattr(each, name) for each in valued) if valued else 0.0
-            for name in ("scored_tokens", "judged_tokens")
-        },
+        "cost": mean_cost(valued),
     }
+
+
+def thresholds_by_rule(
+    parts: Mapping[str, Sequence[Valued]],
+    chosen_on: str | None,
+    threshold: float | None,
+    best: Callable[[Sequence[Valued]], float],
+) -> dict[str, float]:
+    """The thresholds to measure with, by their rule in RULES.
+
+    Args:
+        parts: the solutions of each part of the set.
+        chosen_on, threshold: as for `processbench_results`.
+        best: the threshold that suits solutions best.
+
+    Raises:
+        TreestarError: there is no solution of the part `chosen_on`.
+    """
+    if threshold is not None:
+        return {"verdict": NEUTRAL, "given": threshold}
+    if chosen_on is None:
+        return {"verdict": NEUTRAL}
+    if chosen_on not in parts:
+        raise TreestarError(
+            f"the threshold cannot be chosen on {chosen_on}, which is not measured: name {' or '.join(parts)}"
+        )
+    return {"verdict": NEUTRAL, "chosen": best(parts[chosen_on])}
+
+
+def best_first_error_threshold(solutions: Sequence[Valued]) -> float:
+    return best_threshold([each.values for each in solutions], [each.label for each in solutions])
+
+
+def mean_cost(valued: Sequence[Valued]) -> dict[str, float]:
+    """The tokens per solution that the scorer read, and that a judge generated."""
+    names = ("scored_tokens", "judged_tokens")
+    return {name: fmean(getattr(each, name) for each in valued) if valued else 0.0 for name in names}
 
 
 def measured(subsets: Mapping[str, Sequence[Valued]], threshold: float, left_out: str | None) -> Results:

@@ -60,14 +60,13 @@ def problems_sentence(results: Results, task: str) -> str:
 
 def accuracy_table(results: Results, tasks: Collection[str]) -> str:
     """Each strategy's own answer, at its own cost."""
-    columns = {"tokens": "generated_tokens", "read by the PPM": "scored_tokens", "trajectories": "trajectories"}
-    if results["config"]["model_args"].get("ppm") is None:
-        del columns["read by the PPM"]
     further = {"of them rejected": "rejected_tokens", "by the judge": "judged_tokens"}
     shown = {
         name: key for name, key in further.items() if any(results["results"][task].get(f"{key},none") for task in tasks)
     }
-    columns = {"tokens": "generated_tokens", **shown, **columns}
+    if results["config"]["model_args"].get("ppm") is not None:
+        shown["read by the PPM"] = "scored_tokens"
+    columns = {"tokens": "generated_tokens", **shown, "trajectories": "trajectories"}
     rows = []
     for task in tasks:
         found = results["results"][task]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Annotated, Any
 
 import typer
 
-from treestar.cli.options import CLUSTER, EXECUTION, MODELS, SEARCH, config_from_options
+from treestar.cli.options import CLUSTER, EXECUTION, MODELS, SEARCH, config_from_options, flag, taken
 from treestar.components import DEFAULT_SCORER, NO_SCORER, scorer_name
 from treestar.policy import FormatName
 from treestar.policy.models import SHIPPED_NAMES
@@ -139,11 +138,11 @@ def ray_config(address: str | None, options: dict[str, Any]) -> RayConfig | None
     Raises:
         typer.BadParameter: its options are given without an address, or a value is not allowed.
     """
-    own = {field.name: options.pop(field.name) for field in fields(RayConfig) if field.name in options}
+    own = taken(RayConfig, options)
     if address is not None:
         return config_from_options(RayConfig, "--ray", {"address": address, **own})
     if own:
-        raise typer.BadParameter(f"--{next(iter(own)).replace('_', '-')} is for actors on a cluster: also give --ray")
+        raise typer.BadParameter(f"{flag(next(iter(own)))} is for actors on a cluster: also give --ray")
     return None
 
 
@@ -153,9 +152,9 @@ def retrieval_config(options: dict[str, Any]) -> RetrievalConfig | None:
     Raises:
         typer.BadParameter: one of them is given without --retriever, or a value is not allowed.
     """
-    own = {field.name: options.pop(field.name) for field in fields(RetrievalConfig) if field.name in options}
+    own = taken(RetrievalConfig, options)
     if "retriever" in own:
         return config_from_options(RetrievalConfig, "--retriever", own)
     if own:
-        raise typer.BadParameter(f"--{next(iter(own)).replace('_', '-')} is for retrieval: also give --retriever")
+        raise typer.BadParameter(f"{flag(next(iter(own)))} is for retrieval: also give --retriever")
     return None

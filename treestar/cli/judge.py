@@ -10,7 +10,7 @@ import typer
 from treestar.cli.components import Concurrency, IsolationLevel, PolicyName, StepFormatName
 from treestar.cli.judge_progress import JudgeDisplay
 from treestar.cli.options import GroupedCommand, config_from_options, with_config_options
-from treestar.cli.train import training_display
+from treestar.cli.train import job_file, training_display
 from treestar.components import ComponentsConfig
 from treestar.judge.config import AnnotationConfig, SegmentationConfig
 from treestar.policy.models import DEFAULT_POLICY
@@ -125,12 +125,9 @@ def run(
     Once the chunks are labeled, start it with `torchrun` or `accelerate launch` to train on several devices.
     """
     from treestar.config.job_files import job_as_yaml
-    from treestar.reinforcement.job import JOB
     from treestar.reinforcement.judge_job import load_judge_job
 
-    if job is None and not (resume and out is not None and (out / JOB).exists()):
-        raise typer.BadParameter("give a job file, or with --resume the folder of a job that has begun")
-    chosen = load_judge_job(job or Path(str(out)) / JOB)
+    chosen = load_judge_job(job_file(job, out, resume))
     if show:
         print(job_as_yaml(chosen), end="")
         return

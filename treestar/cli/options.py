@@ -30,6 +30,8 @@ __all__ = [
     "SEARCH",
     "GroupedCommand",
     "config_from_options",
+    "flag",
+    "taken",
     "with_config_options",
 ]
 
@@ -159,6 +161,11 @@ def default_text(field: Field[Any]) -> str:
 
 def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
+
+
+def taken(config_class: type[Any], options: dict[str, Any]) -> dict[str, Any]:
+    """The options that are fields of `config_class`, which are removed from `options`."""
+    return {field.name: options.pop(field.name) for field in fields(config_class) if field.name in options}
 
 
 def config_from_options(config_class: type[ConfigT], user: str, options: Mapping[str, Any]) -> ConfigT:

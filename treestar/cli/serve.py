@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import fields
 from typing import Annotated, Any
 
 import typer
@@ -20,7 +19,7 @@ from treestar.cli.components import (
     search_config,
 )
 from treestar.cli.models import fetch_base
-from treestar.cli.options import SEARCH, config_from_options, with_config_options
+from treestar.cli.options import SEARCH, config_from_options, taken, with_config_options
 from treestar.components import DEFAULT_SCORER
 from treestar.policy.models import DEFAULT_POLICY
 from treestar.search import STRATEGIES
@@ -49,18 +48,15 @@ def serve(
     strategy: StrategyName = "mcts",
     isolation: IsolationLevel = "full",
     seed: Annotated[int, typer.Option(help="The seed of requests without one.")] = 0,
-    options: dict[str, Any] = {},  # noqa: B006  # filled by with_config_options, never changed
+    options: dict[str, Any] = {},  # noqa: B006  # filled by with_config_options
 ) -> None:
     """Serve an OpenAI-compatible chat completions endpoint: each request is a search that answers its last message.
 
     Requests can change the search, but can only lower its token and time budgets. The key that clients must send is
     read from TREESTAR_API_KEY.
     """
-    of_server = {field.name for field in fields(ServerConfig)}
-    given = {name: value for name, value in options.items() if name in of_server}
-    server = config_from_options(ServerConfig, "the server", given)
-    given = {name: value for name, value in options.items() if name not in of_server}
-    search = search_config(strategy, policy, ppm, given)
+    server = config_from_options(ServerConfig, "the server", taken(ServerConfig, options))
+    search = search_config(strategy, policy, ppm, options)
     try:
         from treestar.serve import server as serving
     except ImportError as error:

@@ -26,6 +26,7 @@ __all__ = [
     "ResumeOption",
     "SFTArguments",
     "difficulty",
+    "job_file",
     "lora_and_arguments",
     "ppm",
     "run_training",
@@ -178,11 +179,9 @@ def grpo(
     Start it with `torchrun` or `accelerate launch` to train on several devices.
     """
     from treestar.config.job_files import job_as_yaml
-    from treestar.reinforcement.job import JOB, load_grpo_job
+    from treestar.reinforcement.job import load_grpo_job
 
-    if job is None and not (resume and out is not None and (out / JOB).exists()):
-        raise typer.BadParameter("give a job file, or with --resume the folder of a job that has begun")
-    chosen = load_grpo_job(job or Path(str(out)) / JOB)
+    chosen = load_grpo_job(job_file(job, out, resume))
     if show:
         print(job_as_yaml(chosen), end="")
         return
@@ -195,6 +194,21 @@ def grpo(
         report = run_grpo_job(chosen, out, resume=resume, say=display.say, on_progress=display.on_progress)
         display.on_report(report)
         display.say(f"written: {out}")
+
+
+def job_file(job: Path | None, out: Path | None, resume: bool) -> Path:
+    """The file of a job: `job`, or with `resume` the one in the folder of a job that has begun.
+
+    Raises:
+        typer.BadParameter: neither is given.
+    """
+    from treestar.reinforcement.job import JOB
+
+    if job is not None:
+        return job
+    if resume and out is not None and (out / JOB).exists():
+        return out / JOB
+    raise typer.BadParameter("give a job file, or with --resume the folder of a job that has begun")
 
 
 def run_training(out: Path, work: Callable[[TrainingDisplay], dict[str, Any]]) -> None:

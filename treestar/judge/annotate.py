@@ -24,7 +24,7 @@ from treestar.judge.labels import LabelConfig, is_positive
 from treestar.judge.responses import RESPONSES, Fate, Responses, collect_responses, responses_of
 from treestar.judge.states import state_to_json
 from treestar.search.expansion import Components
-from treestar.search.seeds import seed_of
+from treestar.seeds import seed_of
 from treestar.storage.files import read_json, write_json, writing
 from treestar.storage.settings import check_same_settings
 from treestar.storage.table import Row, Schema, Table
@@ -60,7 +60,7 @@ CHUNKS = Schema(
 in the first of them. `rows`: how many rows the problem has. `text` is the chunk as people read it; `state`, the JSON
 of the solution up to and including the chunk, is what a judge reads. `q` is `right` / `completions`, `q_low` and
 `q_high` the ends of its 95% interval; the last chunk's `q` is known without completions. `borrowed`: completions that
-go on as one of a later chunk's (see `completions`)."""
+continue as one of a later chunk's (see `completions`)."""
 
 SETTINGS = "settings.json"
 
@@ -81,7 +81,7 @@ class Annotated:
     chunks: int
     positive: int
     unsure: int
-    """Chunks whose label is another at one end of Q's interval."""
+    """Chunks whose label differs between the ends of Q's interval."""
     completions: int
     borrowed: int
     generated_tokens: int
@@ -95,7 +95,7 @@ class Annotated:
         return (
             f"{self.fates['kept']:,} of {problems:,} problems kept{f' ({dropped})' if dropped else ''}; "
             f"{self.chunks:,} chunks of {self.solutions:,} solutions, {share}; {self.completions:,} completions, of "
-            f"which {self.borrowed:,} go on as another's; {self.generated_tokens:,} tokens generated"
+            f"which {self.borrowed:,} continue as another's; {self.generated_tokens:,} tokens generated"
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -211,7 +211,7 @@ async def annotate_responses(
         solutions = chosen_solutions(found, config.trajectories)
         seed = seed_of("completions", config.seed)
         chunks = await valued_chunks(found.problem, solutions, found.pass_rate, config, components, seed)
-        return rows_of(found.problem, chunks, components, config)
+        return [row_of(found.problem, chunk, len(chunks), components, config) for chunk in chunks]
 
     with Table(folder, CHUNKS, say) as table:
 
@@ -242,32 +242,27 @@ def chosen_solutions(found: Responses, count: int) -> list[State]:
     return chosen
 
 
-def rows_of(
-    problem: Problem, chunks: Sequence[ValuedChunk], components: Components, config: AnnotationConfig
-) -> list[Row]:
-    return [row_of(problem, each, len(chunks), components, config) for each in chunks]
-
-
-def row_of(problem: Problem, each: ValuedChunk, rows: int, components: Components, config: AnnotationConfig) -> Row:
-    low, high = (each.q, each.q) if each.estimate is None else each.estimate.interval
+def row_of(problem: Problem, chunk: ValuedChunk, rows: int, components: Components, config: AnnotationConfig) -> Row:
+    steps, estimate = chunk.state.steps, chunk.estimate
+    low, high = (chunk.q, chunk.q) if estimate is None else estimate.interval
     return {
         "problem_id": problem.id,
-        "solution": each.solution,
-        "chunk": len(each.state.steps) - 1,
+        "solution": chunk.solution,
+        "chunk": len(steps) - 1,
         "rows": rows,
         "question": problem.question,
-        "text": components.policy.display(problem, each.state.steps[-1].text),
-        "q": each.q,
-        "completions": 0 if each.estimate is None else each.estimate.completions,
-        "right": 0 if each.estimate is None else each.estimate.right,
+        "text": components.policy.display(problem, steps[-1].text),
+        "q": chunk.q,
+        "completions": 0 if estimate is None else estimate.completions,
+        "right": 0 if estimate is None else estimate.right,
         "q_low": low,
         "q_high": high,
-        "q_before": each.before,
-        "last": each.estimate is None,
-        "label": is_positive(each.q, each.before, config),
-        "borrowed": each.borrowed,
-        "generated_tokens": each.generated_tokens,
-        "state": state_to_json(each.state),
+        "q_before": chunk.before,
+        "last": estimate is None,
+        "label": is_positive(chunk.q, chunk.before, config),
+        "borrowed": chunk.borrowed,
+        "generated_tokens": chunk.generated_tokens,
+        "state": state_to_json(chunk.state),
     }
 
 

@@ -1,4 +1,4 @@
-"""Values of the chunks of solutions: how often the policy, going on after each, ends in a right answer.
+"""Values of the chunks of solutions: how often the policy, continuing after each, ends in a right answer.
 
 All chosen solutions of a problem form one tree, in which equal beginnings are the same node. M completions start at
 every node on their paths. All of them grow together, in waves, so that the backend's batch is full.
@@ -23,6 +23,7 @@ from threading import Event
 
 from treestar.judge.config import AnnotationConfig
 from treestar.judge.labels import Estimate
+from treestar.judge.responses import verdicts_of
 from treestar.search.answer import AnswerGroups
 from treestar.search.config import SamplesConfig
 from treestar.search.expansion import Components, Search
@@ -60,7 +61,7 @@ class Boundary:
     following: list[Node] = field(default_factory=list)
     """The next nodes on the paths of solutions."""
     ends: list[Node] = field(default_factory=list)
-    """Where each completion ended; a node of `following` where it goes on as one of that node's completions."""
+    """Where each completion ended; a node of `following` where it continues as one of that node's completions."""
     outcomes: list[bool] = field(default_factory=list)
     """For each completion, whether its answer is right."""
 
@@ -93,7 +94,7 @@ async def valued_chunks(
         boundaries = {0: Boundary(tree.root, 0)}
         for number, solution in enumerate(solutions):
             await add_path(search, solution, number, boundaries)
-        await complete(search, [each for each in boundaries.values() if goes_on(each)], config.completions)
+        await complete(search, [each for each in boundaries.values() if needs_completions(each)], config.completions)
         await judge(search, boundaries)
     finally:
         await interpreter.close()
@@ -135,7 +136,7 @@ def same_chunk(one: Step | None, other: Step | None) -> bool:
     return (one.text, one.code, one.ending, one.answer) == (other.text, other.code, other.ending, other.answer)
 
 
-def goes_on(boundary: Boundary) -> bool:
+def needs_completions(boundary: Boundary) -> bool:
     """Whether completions start here: the value before the first chunk is the pass rate, and the end's is known."""
     return boundary.node.parent is not None and boundary.node.terminal is None
 
@@ -163,24 +164,19 @@ async def complete(search: Search[SamplesConfig], boundaries: Sequence[Boundary]
 
 async def judge(search: Search[SamplesConfig], boundaries: Mapping[int, Boundary]) -> None:
     """Set the outcomes of all completions, and of the solutions themselves."""
-    problem, verifier = search.tree.problem, search.components.verifier
-    verdicts: dict[str, bool] = {}
+    verdicts = await verdicts_of(search.tree, search.components.verifier)
 
-    async def is_right(node: Node) -> bool:
-        if node.terminal != "answer" or node.answer is None:
-            return False
-        if node.answer not in verdicts:
-            verdicts[node.answer] = await verifier.accepts(problem, node.answer)
-        return verdicts[node.answer]
+    def is_right(node: Node) -> bool:
+        return node.terminal == "answer" and verdicts[node.answer or ""]
 
     for boundary in reversed(list(boundaries.values())):  # later nodes first: their outcomes are borrowed
         if boundary.node.terminal is not None:
-            boundary.outcomes = [await is_right(boundary.node)]
+            boundary.outcomes = [is_right(boundary.node)]
             continue
         taken: Counter[int] = Counter()
         for end in boundary.ends:
             if end not in boundary.following:
-                boundary.outcomes.append(await is_right(end))
+                boundary.outcomes.append(is_right(end))
                 continue
             later = boundaries[end.index].outcomes
             place = 0 if end.terminal is not None else taken[end.index]
@@ -212,9 +208,9 @@ def value_of(boundary: Boundary) -> float:
 
 def tokens_below(node: Node) -> int:
     """The generated tokens of `node` and of all nodes below it."""
-    found, left = 0, [node]
-    while left:
-        each = left.pop()
-        found += each.step.tokens if each.step else 0
-        left += each.children
-    return found
+    tokens, unread = 0, [node]
+    while unread:
+        node = unread.pop()
+        tokens += node.step.tokens if node.step else 0
+        unread += node.children
+    return tokens

@@ -1,6 +1,6 @@
 """Labels of chunks from the success of completions (StepWiser, arXiv 2508.19229, section 3.2).
 
-Q(chunk i) is the probability that the policy, going on after chunk i, ends in a right answer; it is estimated from M
+Q(chunk i) is the probability that the policy, continuing after chunk i, ends in a right answer; it is estimated from M
 completions. Q before the first chunk is the problem's pass rate. A chunk is labeled positive or negative by one of
 three rules:
 
@@ -23,7 +23,7 @@ from typing import Literal, NamedTuple, TypeVar
 
 from treestar.config.checks import check_choice, check_number, check_whole
 
-__all__ = ["Estimate", "LabelConfig", "LabelRule", "balanced", "best_of", "is_positive", "labels_of", "ratio"]
+__all__ = ["Estimate", "LabelConfig", "LabelRule", "balanced", "best_of", "is_positive", "ratio"]
 
 T = TypeVar("T")
 
@@ -90,11 +90,6 @@ def is_positive(q: float, before: float, config: LabelConfig) -> bool:
     if config.rule == "rel_effective":
         return q + config.alpha * (best_of(q, config.best_of) - best_of(before, config.best_of)) > 0.0
     return ratio(q, before) > config.gamma
-
-
-def labels_of(pass_rate: float, values: Sequence[float], config: LabelConfig) -> list[bool]:
-    """The labels of a trajectory's chunks, whose values are `values`; `pass_rate` is the value before the first."""
-    return [is_positive(q, before, config) for before, q in zip((pass_rate, *values), values, strict=False)]
 
 
 def balanced(items: Sequence[T], labels: Sequence[bool], seed: int) -> list[T]:

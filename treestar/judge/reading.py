@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
 from treestar.policy.formats import StepFormat
 from treestar.ppm.public.texts import step_texts, without_marks
 from treestar.types import State
 
-__all__ = ["question_and_chunks", "special_texts"]
+__all__ = ["question_and_chunks"]
 
 CHUNK_TAG = re.compile(r"</?chunk>")
 
@@ -25,9 +24,3 @@ def question_and_chunks(state: State, own: StepFormat, foreign: Sequence[str]) -
     chunks = (CHUNK_TAG.sub("", text).strip() for text in step_texts(state))
     question = without_marks(own.question(state.problem), foreign)
     return question, [without_marks(chunk, foreign) for chunk in chunks if chunk]
-
-
-def special_texts(tokenizer: Any) -> tuple[str, ...]:
-    """The texts that a tokenizer reads as special tokens."""
-    added = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
-    return tuple(filter(None, {*added, *tokenizer.all_special_tokens}))

@@ -18,13 +18,13 @@ from treestar.search.answer import AnswerGroups
 from treestar.search.baselines import sample
 from treestar.search.engine import grown
 from treestar.search.expansion import Components, Search
-from treestar.search.seeds import seed_of
 from treestar.search.tree import TerminalReason, Tree
+from treestar.seeds import seed_of
 from treestar.storage.table import Row, Schema, Table, valid_text
-from treestar.types import Problem, State, TreestarError
+from treestar.types import Problem, State, TreestarError, Verifier
 from treestar.workers import LocalWorkers, Worker
 
-__all__ = ["RESPONSES", "Fate", "Response", "Responses", "collect_responses", "responses_of"]
+__all__ = ["RESPONSES", "Fate", "Response", "Responses", "collect_responses", "responses_of", "verdicts_of"]
 
 Fate = Literal["kept", "all_right", "all_wrong", "no_gold", "no_room"]
 """What became of a problem: its chunks are labeled; the policy solves it always or never; it has no gold answer; its
@@ -144,17 +144,21 @@ async def row_of(problem: Problem, components: Components, config: ResponsesConf
     await grown(search, sample)
     if tree.root.terminal is not None:
         return stored(problem, "no_room", [], search.stats.generated_tokens)
-    verdicts: dict[str, bool] = {}
+    verdicts = await verdicts_of(tree, components.verifier)
     found = []
     for node in tree.terminals():
-        if node.answer is not None and node.answer not in verdicts:
-            verdicts[node.answer] = await components.verifier.accepts(problem, node.answer)
         assert node.terminal is not None
-        is_right = node.answer is not None and verdicts[node.answer]
+        is_right = verdicts.get(node.answer or "", False)
         found.append(Response(tree.state(node), node.terminal, node.answer, is_right))
     right = sum(each.right for each in found)
     fate: Fate = "all_wrong" if right == 0 else "all_right" if right == len(found) else "kept"
     return stored(problem, fate, found, search.stats.generated_tokens)
+
+
+async def verdicts_of(tree: Tree, verifier: Verifier) -> dict[str, bool]:
+    """Whether each answer in the tree is right; each different one is judged once."""
+    answers = dict.fromkeys(node.answer for node in tree.terminals())
+    return {answer: await verifier.accepts(tree.problem, answer) for answer in answers if answer}
 
 
 def stored(problem: Problem, fate: Fate, responses: Sequence[Response], tokens: int) -> Row:

@@ -16,13 +16,14 @@ from typing import NamedTuple
 
 from treestar.concurrency import gather_all
 from treestar.judge.prompt import judge_prompt, verdict_of, verdict_place
-from treestar.judge.reading import question_and_chunks, special_texts
+from treestar.judge.reading import question_and_chunks
 from treestar.judge.reply_format import ReplyFormat, reply_template
 from treestar.judge.settings import JudgeSettings
 from treestar.policy import LanguageModelPolicy, OpenAIPolicy
 from treestar.policy.backends.openai_probe import named_way
 from treestar.policy.formats import plain_template
 from treestar.ppm.public.aggregate import Aggregate, aggregated
+from treestar.ppm.public.texts import special_texts
 from treestar.types import (
     Closable,
     ContextOverflow,

@@ -29,7 +29,7 @@ from treestar.judge.segmentation import (
 )
 from treestar.policy.formats import ChunkFormat
 from treestar.search.expansion import Components
-from treestar.search.seeds import seed_of
+from treestar.seeds import seed_of
 from treestar.storage.table import Row, Schema, Table
 from treestar.types import ContextOverflow, Policy, Problem, Sampling, State, TreestarError
 from treestar.workers import LocalWorkers, Worker

@@ -7,7 +7,7 @@ Each step is tokenized separately, so a state has the same score read alone or w
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -95,8 +95,7 @@ def scored_text(step_format: StepFormat, state: State, depth: int) -> str:
     The line break after the tag, and the `<answer>` after an output, open the next step and are read with it. The
     released rStar-Math models are trained and scored at the tag, and cutting the text there does not change its tokens.
     """
-    prefix = replace(state, steps=state.steps[:depth], executions=state.executions[:depth])
-    return step_format.prompt(prefix).rstrip().removesuffix(ANSWER).rstrip()
+    return step_format.prompt(state.prefix(depth)).rstrip().removesuffix(ANSWER).rstrip()
 
 
 def check_step_ends(tokenizer: Any, step_format: StepFormat, name: str) -> None:

@@ -48,8 +48,8 @@ def load_scorer(
         aggregate: how the scores of a state's steps become one; None for the convention's own. Only for public models.
 
     Raises:
-        TreestarError: the model does not exist, cannot be read, or is none that is recognized; the device, the kind or
-            the aggregate does not exist, or does not fit the model.
+        TreestarError: the model does not exist, cannot be read, or is not recognized; the device, the kind or the
+            aggregate does not exist, or does not fit the model.
     """
     check_choice("scorer kind", scorer_kind, SCORER_KINDS)
     check_choice("aggregate", aggregate, AGGREGATES)

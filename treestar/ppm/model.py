@@ -22,6 +22,7 @@ from treestar.policy.models import (
     loading,
     policy_path,
     ppm_path,
+    without_warnings,
 )
 from treestar.ppm.encoding import check_step_ends
 from treestar.types import TreestarError
@@ -29,7 +30,7 @@ from treestar.types import TreestarError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["PPM", "load_ppm", "ppm_from_policy"]
+__all__ = ["PPM", "VALUE_HEAD", "load_ppm", "ppm_from_policy"]
 
 VALUE_HEAD = "value_head.bin"
 """The head's file in the layout of the released rStar-Math code."""
@@ -188,14 +189,9 @@ def assemble(name: str, model: Any, tokenizer: Any, bias: float, scale: float) -
 def load_classifier(path: str, dtype: Any) -> tuple[Any, set[str]]:
     """The model with its one-label head, and the names of weights that the checkpoint lacks."""
     from transformers import AutoModelForSequenceClassification
-    from transformers.utils import logging
 
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()  # the caller checks what is missing
-    try:
+    with without_warnings():
         return load_weights(AutoModelForSequenceClassification, path, num_labels=1, dtype=dtype)
-    finally:
-        logging.set_verbosity(verbosity)
 
 
 def load_padding_tokenizer(path: str) -> Any:

@@ -7,7 +7,6 @@ the last token, which is enough for a score.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from math import tanh
 from pathlib import Path
 from typing import Any
@@ -78,7 +77,7 @@ class OpenAIScorer:
             logit, tokens = await self.server.post(self.server.url.removesuffix("/v1") + "/classify", body, read_logit)
         except Refusal as refusal:
             if OVERFLOW.search(refusal.message) and state.steps:
-                return await self.score_one(replace(state, steps=state.steps[:-1], executions=state.executions[:-1]))
+                return await self.score_one(state.prefix(-1))
             raise TreestarError(
                 f"{self.server.url} gives no scores for {self.model!r} ({refusal.status}: {refusal.message}): a PPM "
                 "needs its own server, such as vllm serve MODEL --runner pooling"

@@ -189,7 +189,7 @@ def best_against_worst(
             chosen, rejected = tree.state(better), tree.state(worse)
             if state_key(chosen) != state_key(rejected):
                 shared = sum(one is other for one, other in zip(better.path(), worse.path(), strict=False))
-                prefix = replace(chosen, steps=chosen.steps[:shared], executions=chosen.executions[:shared])
+                prefix = chosen.prefix(shared)
                 pairs.append(Pair(prefix, chosen, rejected, q_chosen, q_rejected, source, group, weight=1.0))
     return pairs
 

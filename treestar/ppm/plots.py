@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from treestar.plotting import new_figure, save_png
 from treestar.ppm.evaluation import PPMEvaluation
-from treestar.types import TreestarError
 
 __all__ = ["draw_reliability"]
 
@@ -20,12 +20,8 @@ def draw_reliability(evaluation: PPMEvaluation, path: str | Path) -> None:
         TreestarError: matplotlib is not installed.
         OSError: the file cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise TreestarError("plots need an extra package: pip install 'treestar[bench]'") from error
     bins = evaluation.reliability
-    figure = Figure(SIZE, layout="constrained")
+    figure = new_figure(*SIZE)
     rates, counts = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     rates.plot([-1, 1], [0, 1], color=GRAY, linestyle="--", linewidth=1, label="score = 2 · success rate - 1")
     successes = [each.success for each in bins]
@@ -65,4 +61,4 @@ def draw_reliability(evaluation: PPMEvaluation, path: str | Path) -> None:
     for axes in (rates, counts):
         axes.spines[["top", "right"]].set_visible(False)
     rates.grid(alpha=0.3, linewidth=0.6)
-    figure.savefig(Path(path), format="png", dpi=144, metadata={"Software": None})
+    save_png(figure, path)

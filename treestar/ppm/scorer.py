@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from treestar.policy.backends.prefix_cache import PrefixCache, read, window_of
-from treestar.policy.models import text_config
+from treestar.policy.backends.transformers import context_length
 from treestar.ppm.batching import BatchedScorer
 from treestar.ppm.encoding import encode, fitting_part
 from treestar.ppm.model import PPM
@@ -32,8 +32,7 @@ class TransformersScorer(BatchedScorer[list[int]]):
         super().__init__(name, max_batch)
         self.prefixes = PrefixCache(prefix_cache_bytes)
         self.ppm = ppm
-        config = text_config(ppm.model.config)
-        self.context: int = getattr(config, "max_position_embeddings", None) or ppm.tokenizer.model_max_length
+        self.context = context_length(ppm.model.config, ppm.tokenizer)
 
     def row_of(self, state: State) -> list[int]:
         """The tokens that the model reads for `state`. Raises TreestarError if the step format gives it no ends."""

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from treestar.plotting import new_figure, save_png
 from treestar.reinforcement.curve import Log, Point, cells_of, measures_of
-from treestar.types import TreestarError
 
 __all__ = ["draw_curve"]
 
@@ -34,11 +34,7 @@ def draw_curve(points: Sequence[Point], log: Log, path: str | Path) -> None:
         TreestarError: matplotlib is not installed.
         OSError: the file cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise TreestarError("plots need an extra package: pip install 'treestar[bench]'") from error
-    figure = Figure((WIDTH, HEIGHT), layout="constrained")
+    figure = new_figure(WIDTH, HEIGHT)
     panels = figure.subplots(2, 2)
     draw_accuracy(panels[0][0], points)
     for axes, (title, names) in zip((panels[0][1], panels[1][0]), PANELS, strict=True):
@@ -46,7 +42,7 @@ def draw_curve(points: Sequence[Point], log: Log, path: str | Path) -> None:
     draw_length_and_entropy(panels[1][1], log)
     for axes in panels.flat:
         axes.set_xlabel("step")
-    figure.savefig(Path(path), format="png", dpi=144, metadata={"Software": None})
+    save_png(figure, path)
 
 
 def draw_accuracy(axes: Any, points: Sequence[Point]) -> None:

@@ -8,7 +8,7 @@ from threading import Lock
 from typing import Any
 
 from treestar.retrieval.corpus import Paragraph, shown
-from treestar.types import TreestarError
+from treestar.types import TreestarError, first_line
 
 __all__ = ["DenseRetriever"]
 
@@ -78,8 +78,7 @@ def load_encoder(encoder: Any) -> Any:
     try:
         return SentenceTransformer(encoder)
     except Exception as error:  # the hub client and transformers raise exceptions of any kind
-        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise TreestarError(f"the encoder {encoder!r} cannot be loaded: {first_line}") from error
+        raise TreestarError(f"the encoder {encoder!r} cannot be loaded: {first_line(error)}") from error
 
 
 def faiss() -> Any:

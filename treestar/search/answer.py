@@ -15,10 +15,10 @@ __all__ = [
     "Choice",
     "Weighting",
     "choose",
-    "mean_confidence",
     "mean_log_probability",
     "other_answers",
     "sampled_mass",
+    "token_confidences",
     "trajectory_score",
     "trajectory_value",
 ]
@@ -50,6 +50,7 @@ class AnswerGroups:
     verifier: Verifier
     groups: list[AnswerGroup] = field(default_factory=list)
     group_of: dict[str, AnswerGroup] = field(default_factory=dict)
+    """By each answer as it was written."""
     mass: float = 0.0
     """The groups' masses added up."""
     open_mass: float = 1.0
@@ -84,7 +85,7 @@ class AnswerGroups:
         self.mass -= mass
         if not group.members:
             self.groups.remove(group)
-            self.group_of = {answer: each for answer, each in self.group_of.items() if each is not group}
+            self.group_of = {answer: owner for answer, owner in self.group_of.items() if owner is not group}
 
     async def find_or_begin(self, answer: str) -> AnswerGroup:
         """The group that `answer` belongs to. Equivalence is not transitive (50% equals 50 and 0.5), so an answer that
@@ -98,15 +99,18 @@ class AnswerGroups:
             first.members.extend(group.members)
             first.mass += group.mass
             self.groups.remove(group)
-            self.group_of.update({each: first for each, owner in self.group_of.items() if owner is group})
+            self.group_of.update(dict.fromkeys(self.spellings(group), first))
         return first
 
     async def equals_any(self, group: AnswerGroup, answer: str) -> bool:
-        written = {group.answer: None, **{each: None for each, owner in self.group_of.items() if owner is group}}
-        for each in written:
-            if await self.verifier.equivalent(each, answer):
+        for spelling in dict.fromkeys([group.answer, *self.spellings(group)]):
+            if await self.verifier.equivalent(spelling, answer):
                 return True
         return False
+
+    def spellings(self, group: AnswerGroup) -> list[str]:
+        """The different texts of the group's answers."""
+        return [answer for answer, owner in self.group_of.items() if owner is group]
 
     def agreement(self, group: AnswerGroup) -> float:
         """The share of the finished mass that agrees with `group`, scaled to [-1, 1] (self-consistency as reward;
@@ -171,12 +175,17 @@ def trajectory_quality(node: Node) -> float:
 
 def mean_confidence(node: Node) -> float:
     """The mean confidence of the tokens of the trajectory that ends at `node`, >= 0; 0 if the policy gives none."""
-    confidences = [each for step in node.path() if step.step is not None for each in step.step.confidences]
+    confidences = token_confidences(node)
     return sum(confidences) / max(len(confidences), 1)
 
 
+def token_confidences(node: Node) -> list[float]:
+    """The confidence of each token of the trajectory up to `node`, where the policy gives it."""
+    return [confidence for each in node.path() if each.step is not None for confidence in each.step.confidences]
+
+
 def trajectory_weight(node: Node, choice: Weighting) -> float:
-    """What one trajectory adds to its answer's group, > 0."""
+    """What one trajectory adds to its answer's group, >= 0."""
     if choice == "confidence":
         return mean_confidence(node)
     if choice == "majority":

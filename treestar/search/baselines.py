@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from treestar.search.config import GreedyConfig, SamplesConfig, WindowsConfig
-from treestar.search.expansion import Search, close
+from treestar.search.expansion import Search, end_without_answer
 from treestar.search.tree import Node
 
 __all__ = ["greedy", "grow_trajectories", "sample", "unchanged_sampling"]
@@ -31,7 +31,7 @@ async def grow_trajectories(
     """Grow `samples` more trajectories; returns what ended that, `finished` if they did.
 
     Args:
-        is_unsure: whether a trajectory ends at a node because of what the steps up to there are.
+        is_unsure: whether to give up on the trajectory up to a node; it then ends there without an answer.
     """
     root, limit = search.tree.root, search.config.max_rollouts
     most = samples if limit is None else min(samples, limit - search.stats.rollouts)
@@ -50,9 +50,7 @@ async def grow_trajectories(
         reached = [node for growth in grown for node in growth.new or ended_at(growth.leaf)]
         for node in reached:
             if node.terminal in (None, "answer") and is_unsure(node):
-                if node.terminal is None:
-                    close(node)
-                node.terminal, node.answer = "unsure", None
+                end_without_answer(node, "unsure")
         ends = [node for node in reached if node.terminal is None]
         finished = [node for node in reached if node.terminal is not None]
         search.stats.rollouts += len(finished)

@@ -24,23 +24,23 @@ __all__ = ["beam", "dvts"]
 
 async def beam(search: Search[BeamSearchConfig]) -> str:
     """Grow one beam of width `beam_width` in each round; returns what ended the search."""
-    return await grow_beams(search, beams=1, width=search.config.beam_width)
+    return await grow_beams(search, 1, width=search.config.beam_width)
 
 
 async def dvts(search: Search[DVTSConfig]) -> str:
     """Grow `subtrees` beams of width 1 in each round; returns what ended the search."""
-    return await grow_beams(search, beams=search.config.subtrees, width=1)
+    return await grow_beams(search, search.config.subtrees, width=1)
 
 
-async def grow_beams(search: Search[BeamSearchConfig] | Search[DVTSConfig], beams: int, width: int) -> str:
+async def grow_beams(search: Search[BeamSearchConfig] | Search[DVTSConfig], count: int, width: int) -> str:
     config, root = search.config, search.tree.root
     rounds = config.rounds or (1 if config.max_generated_tokens is None else inf)
-    standing: list[list[Node]] = []  # the open states of each beam
+    beams: list[list[Node]] = []  # the open states of each
     round_began = -1  # after that many tokens
     while True:
         if (spent := search.budget_spent()) is not None:
             return spent
-        if not any(standing):
+        if not any(beams):
             if root.terminal is not None:
                 return "exhausted"
             if rounds == 0:
@@ -48,19 +48,18 @@ async def grow_beams(search: Search[BeamSearchConfig] | Search[DVTSConfig], beam
             if rounds == inf and search.stats.spent_tokens == round_began:
                 return "exhausted"  # the policy proposes nothing more, and no budget would end that
             rounds, round_began = rounds - 1, search.stats.spent_tokens
-            standing = [[root]] * beams
+            beams = [[root]] * count
+        leaves = Counter(chain.from_iterable(beams))
         # At the root a beam has one state instead of `width` of them, so it draws all its candidates there.
-        share = {leaf: config.children * (width if leaf is root else 1) for states in standing for leaf in states}
-        wanted = Counter[Node]()
-        for leaf in chain.from_iterable(standing):
-            wanted[leaf] += share[leaf]
+        per_beam = {leaf: config.children * (width if leaf is root else 1) for leaf in leaves}
+        wanted = {leaf: per_beam[leaf] * beams_there for leaf, beams_there in leaves.items()}
         grown = await search.expand(wanted, merge=True, keep_failures=False)
         await evaluate(search, grown)
         # Beams at the same node divide its candidates among them, so that they stay independent.
         drawn = {growth.leaf: iter(growth.draws) for growth in grown}
-        standing = [
-            keep_best([child for leaf in states for child in islice(drawn[leaf], share[leaf])], width)
-            for states in standing
+        beams = [
+            keep_best([child for leaf in states for child in islice(drawn[leaf], per_beam[leaf])], width)
+            for states in beams
         ]
         search.on_progress(search)
 

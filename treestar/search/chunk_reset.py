@@ -1,9 +1,9 @@
 """Chunk-reset reasoning (StepWiser; Xiong et al. 2025, arXiv 2508.19229, section 4.3).
 
 Each step is judged as soon as it is written. A rejected one is discarded and sampled again at the same place, up to
-`attempts` times; the last one is accepted whatever its score. So a trajectory goes on only from steps that the scorer
-accepts, and its tokens are those of one solution and of what was rejected. The paper does not say what follows its
-fifth attempt; accepting it is our reading.
+`attempts` times; the last one is accepted whatever its score. So a trajectory continues only from steps that the scorer
+accepts, and its tokens are those of one solution and of what was rejected. The paper does not say what happens after
+its fifth attempt; accepting it is our reading.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from math import inf
 
 from treestar.search.config import ChunkResetConfig
-from treestar.search.expansion import Search, close
+from treestar.search.expansion import Search, end_without_answer
 from treestar.search.tree import Node
 
 __all__ = ["chunk_reset"]
 
 
 @dataclass(slots=True)
-class Growing:
+class Trajectory:
     """A trajectory in progress."""
 
     end: Node
@@ -35,32 +35,34 @@ async def chunk_reset(search: Search[ChunkResetConfig]) -> str:
     samples = config.samples or (1 if config.max_generated_tokens is None else inf)
     most = samples if config.max_rollouts is None else min(samples, config.max_rollouts)
     started = 0
-    growing: list[Growing] = []
+    growing: list[Trajectory] = []
     while True:
         if (spent := search.budget_spent()) is not None:
             return spent
         while len(growing) < config.in_flight and started < most:
             started += 1
-            growing.append(Growing(root))
+            growing.append(Trajectory(root))
         if not growing:
             return "finished"
-        grown = await search.expand(Counter(each.end for each in growing), merge=False, keep_failures=True)
+        grown = await search.expand(Counter(trajectory.end for trajectory in growing), merge=False, keep_failures=True)
         drawn = {growth.leaf: iter(growth.new) for growth in grown}
         await search.score([child for growth in grown for child in growth.new if not has_failed(child)])
-        finished, going = [], []
-        for each in growing:
-            child = next(drawn[each.end], None)
-            if child is None:
-                give_up(each.end)
-                finished.append(each.end)
-            elif each.attempt < config.attempts and not is_accepted(child, config.accept_from):
+        finished, continuing = [], []
+        for trajectory in growing:
+            end = trajectory.end
+            child = next(drawn[end], None)
+            if child is None:  # nothing can follow
+                if end.terminal is None:
+                    end_without_answer(end, "dead_end")
+                finished.append(end)
+            elif trajectory.attempt < config.attempts and not is_accepted(child, config.accept_from):
                 reject(search, child)
-                going.append(Growing(each.end, each.attempt + 1))
+                continuing.append(Trajectory(end, trajectory.attempt + 1))
             elif child.terminal is None:
-                going.append(Growing(child))
+                continuing.append(Trajectory(child))
             else:
                 finished.append(child)
-        growing = going
+        growing = continuing
         search.stats.rollouts += len(finished)
         await search.finish(finished)
         if root.terminal is not None:
@@ -81,15 +83,4 @@ def reject(search: Search[ChunkResetConfig], child: Node) -> None:
     """Keep `child` in the tree as a discarded step, which nothing follows."""
     assert child.step is not None
     search.stats.rejected_tokens += child.step.tokens
-    was_closed = child.closed
-    child.terminal, child.answer = "rejected", None
-    if not was_closed:
-        close(child)
-
-
-def give_up(end: Node) -> None:
-    """End a trajectory that nothing can follow."""
-    if end.terminal is None:
-        end.terminal = "dead_end"
-        if not end.closed:
-            close(end)
+    end_without_answer(child, "rejected")

@@ -60,9 +60,9 @@ class SearchConfig(Budget):
     max_thinking_tokens: int | None = None
     """For models that think: maximum number of tokens per thought. Then the thought is ended and the model answers."""
     min_thinking_tokens: int | None = None
-    """For models that think: a thought that ends before this many tokens goes on with `Wait`."""
+    """For models that think: a thought that ends before this many tokens is continued with `Wait`."""
     waits: int | None = None
-    """For models that think: so many times a thought that ends goes on with `Wait`."""
+    """For models that think: how many times a thought that ends is continued with `Wait`."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -235,7 +235,7 @@ class ChunkResetConfig(SamplingConfig):
     ppm: ClassVar = "needed"
 
     attempts: int = 5
-    """How often a step is sampled at one place at most; the last one is accepted whatever its score."""
+    """Maximum number of times a step is sampled at one place; the last one is accepted whatever its score."""
     accept_from: float = 0.0
     """Accept a step if its score is at least this; 0 if it is as probably right as wrong."""
     samples: int | None = None

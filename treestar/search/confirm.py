@@ -7,7 +7,7 @@ that escaped from its step. What a trajectory prints must come from that traject
 from __future__ import annotations
 
 from treestar.search.answer import AnswerGroups, Weighting, choose
-from treestar.search.expansion import Components
+from treestar.search.expansion import Components, end_without_answer
 from treestar.search.tree import Node
 from treestar.types import Execution, Problem, Snapshot
 
@@ -31,7 +31,7 @@ async def choose_confirmed(
         if await repeats(node, problem, components):
             break
         groups.discard(node)
-        node.terminal, node.answer, node.correct = "unrepeatable", None, None
+        end_without_answer(node, "unrepeatable")
         discarded += 1
     return chosen, discarded
 

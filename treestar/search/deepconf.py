@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from itertools import accumulate
 from math import ceil, isfinite
 
-from treestar.search.answer import choose
+from treestar.search.answer import choose, token_confidences
 from treestar.search.baselines import grow_trajectories
 from treestar.search.config import DeepConfConfig
-from treestar.search.expansion import Search
+from treestar.search.expansion import Search, end_without_answer
 from treestar.search.tree import Node
 from treestar.types import TreestarError
 
@@ -40,7 +40,7 @@ async def deepconf(search: Search[DeepConfConfig]) -> str:
     for node in ends:
         if node.answer is not None and sureness(node, config.group_tokens) < threshold:
             search.groups.discard(node)
-            node.terminal, node.answer = "unsure", None
+            end_without_answer(node, "unsure")
     while stopped == "finished" and root.terminal is None:
         if agreement(search) >= config.consensus:
             return "decided"
@@ -67,16 +67,12 @@ def is_unsure(node: Node, group: int, threshold: float) -> bool:
     """Whether the trajectory up to `node` is less sure than `threshold`. The beginning of one is judged from a whole
     group of tokens on: a mean over fewer varies more than those that set the threshold."""
     is_whole = node.terminal is not None
-    return (is_whole or len(confidences_to(node)) >= group) and sureness(node, group) < threshold
+    return (is_whole or len(token_confidences(node)) >= group) and sureness(node, group) < threshold
 
 
 def sureness(node: Node, group: int) -> float:
     """The least confidence of any group of tokens of the trajectory up to `node`; infinity without tokens."""
-    return least_confidence(confidences_to(node), group)
-
-
-def confidences_to(node: Node) -> list[float]:
-    return [each for step in node.path() if step.step is not None for each in step.step.confidences]
+    return least_confidence(token_confidences(node), group)
 
 
 def least_confidence(confidences: Sequence[float], group: int) -> float:

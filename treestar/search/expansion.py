@@ -40,8 +40,8 @@ __all__ = [
     "Expansion",
     "Growth",
     "Search",
-    "close",
     "code_without_comments",
+    "end_without_answer",
     "reopen",
     "share_priors",
     "what_it_says",
@@ -381,6 +381,13 @@ def prior_weight(child: Node, step: Step) -> float:
         return child.probability
     per_token = step.log_probability / step.tokens if step.tokens > 1 else step.log_probability
     return child.multiplicity * exp(per_token if per_token > -700.0 else -700.0)
+
+
+def end_without_answer(node: Node, reason: TerminalReason) -> None:
+    """Make `node` the end of a trajectory that does not count as an answer, whatever it states."""
+    node.terminal, node.answer, node.correct = reason, None, None
+    if not node.closed:
+        close(node)
 
 
 def close(node: Node) -> None:

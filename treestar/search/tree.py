@@ -27,10 +27,18 @@ __all__ = ["Node", "TerminalReason", "Tree", "add_node_from_json", "node_to_json
 TerminalReason = Literal[
     "answer", "dead_end", "max_depth", "context", "error", "truncated", "unrepeatable", "unsure", "rejected"
 ]
-"""Why a path ends: it states an answer; no valid child was found; it is as deep as allowed; it no longer fits the
-policy's context; its code failed; its last step was cut at the token limit; it stated an answer, was chosen, and gave
-other results when it was run again (`confirm.py`); the policy was too unsure of it (`deepconf.py`); the scorer did not
-accept its last step, which was sampled again (`chunk_reset.py`)."""
+"""Why a path ends:
+
+- `answer`: it states an answer.
+- `dead_end`: no valid child was found.
+- `max_depth`: it has as many steps as allowed.
+- `context`: it no longer fits the policy's context.
+- `error`: its code failed.
+- `truncated`: its last step was cut off at the token limit.
+- `unrepeatable`: its answer was chosen, but it gave other results when it was run again (`confirm.py`).
+- `unsure`: the policy was too unsure of it (`deepconf.py`).
+- `rejected`: the scorer did not accept its last step, which was sampled again (`chunk_reset.py`).
+"""
 
 NAMED = 5
 """How many trees an error message names."""
@@ -207,7 +215,7 @@ class Tree:
 
         Raises:
             OSError: a file cannot be read.
-            ValueError: there is not exactly one such tree, or a file is damaged. As `from_json`, where a node is.
+            ValueError: there is not exactly one such tree, or a file is damaged. A damaged node raises as `from_json`.
             TreestarError: a folder holds no trees, or pyarrow, which Parquet files need, is not installed.
         """
         found, ids, seeds = None, [], []

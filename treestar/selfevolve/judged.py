@@ -16,7 +16,7 @@ from treestar.concurrency import gather_all
 from treestar.search import Tree
 from treestar.selfevolve.selection import Trajectory, TrajectoryKey, right_trajectories
 from treestar.storage.lines import appending, read_lines
-from treestar.types import Closable, Scorer, State
+from treestar.types import Closable, Scorer
 
 __all__ = ["JUDGED", "judged_tokens", "step_scores"]
 
@@ -57,9 +57,7 @@ async def step_scores(trees: Iterable[Tree], scorer: Scorer, folder: Path) -> di
 
 async def row_of(trajectory: Trajectory, scorer: Scorer) -> dict[str, Any]:
     state = trajectory.state
-    ends = range(1, len(state.steps) + 1)
-    states = [State(state.problem, state.steps[:end], state.executions[:end], state.preamble_output) for end in ends]
-    scores = await scorer.score(states)
+    scores = await scorer.score([state.prefix(depth) for depth in range(1, len(state.steps) + 1)])
     problem_id, seed, node = trajectory.key
     return {
         "problem_id": problem_id,

@@ -7,6 +7,7 @@ from math import isnan, nan
 from pathlib import Path
 from typing import Any
 
+from treestar.plotting import new_figure, save_png
 from treestar.selfevolve.round_reports import (
     DIFFICULTIES,
     MEASURES,
@@ -18,7 +19,6 @@ from treestar.selfevolve.round_reports import (
     measured,
     round_name,
 )
-from treestar.types import TreestarError
 
 __all__ = ["draw_progress"]
 
@@ -41,17 +41,13 @@ def draw_progress(reports: Sequence[RoundReport], path: str | Path) -> None:
         TreestarError: matplotlib is not installed.
         OSError: the file cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise TreestarError("plots need an extra package: pip install 'treestar[bench]'") from error
     reports = in_order(reports)
     panels = [draw_coverage] if any(map(coverage, reports)) else []
     panels += [draw_accuracy] if any(cells_of(reports, measure) for measure in MEASURES) else []
     maps = [measure for measure in MAPPED if len(cells_of(reports, measure)) > 1]
     heights = [TOP_HEIGHT] if panels else []
     heights += [MAP_MARGIN + CELL_HEIGHT * max(len(cells_of(reports, each)) for each in maps)] if maps else []
-    figure = Figure((WIDTH, sum(heights) or TOP_HEIGHT), layout="constrained")
+    figure = new_figure(WIDTH, sum(heights) or TOP_HEIGHT)
     parts = iter(figure.subfigures(max(1, len(heights)), 1, height_ratios=heights or None, squeeze=False)[:, 0])
     if panels:
         for draw, axes in zip(panels, next(parts).subplots(1, len(panels), squeeze=False)[0], strict=True):
@@ -59,7 +55,7 @@ def draw_progress(reports: Sequence[RoundReport], path: str | Path) -> None:
     if maps:
         for measure, axes in zip(maps, next(parts).subplots(1, len(maps), squeeze=False)[0], strict=True):
             draw_cells(axes, reports, measure)
-    figure.savefig(Path(path), format="png", dpi=144, metadata={"Software": None})
+    save_png(figure, path)
 
 
 def draw_coverage(axes: Any, reports: Sequence[RoundReport]) -> None:

@@ -11,7 +11,6 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +19,7 @@ from treestar.ppm.pairs import Pair, mean_q
 from treestar.search import Node, Tree
 from treestar.search.answer import mean_log_probability
 from treestar.search.expansion import what_it_says
+from treestar.seeds import lot_of
 from treestar.selfevolve.job import Copies, SelectionConfig
 from treestar.selfevolve.problems import cell_of
 from treestar.storage.table import Row, Schema
@@ -244,8 +244,7 @@ def rebalanced(row: Row, difficulties: Mapping[str, Difficulty], copies: Copies)
     now = "hard" if now == "unsolved" else now
     wanted: float = getattr(copies, now)
     # With 0.5 copies every other trajectory gets one; the choice depends only on the trajectory.
-    name = f"{row['problem_id']}:{row['round']}:{row['seed']}:{row['node']}"
-    lot = int.from_bytes(blake2b(name.encode(), digest_size=6).digest(), "big") / 2**48
+    lot = lot_of(f"{row['problem_id']}:{row['round']}:{row['seed']}:{row['node']}")
     return {**row, "difficulty": now, "copies": int(wanted) + (lot < wanted % 1)}
 
 

@@ -22,7 +22,7 @@ from treestar.policy.models.loading import ADAPTER_CONFIG
 from treestar.storage.files import read_json, write_json
 from treestar.types import TreestarError
 
-__all__ = ["Base", "keep_adapter", "load_base", "lora_config", "write_policy"]
+__all__ = ["Base", "keep_adapter", "load_base", "load_model", "lora_config", "write_policy"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,20 @@ def load_base(name: str, step_format: FormatName | None) -> Base:
     if not tokenizer.is_fast:
         raise TreestarError(f"policy {name!r} cannot be fine-tuned: it has no fast (Rust) tokenizer")
     return Base(name, path, model_config, tokenizer, step_format_for(model_config, tokenizer, step_format))
+
+
+def load_model(base: Base, arguments: dict[str, Any]) -> Any:
+    """The weights to train, in float32 unless `model_init_kwargs` in a trainer's `arguments` say otherwise; takes these
+    out of `arguments`.
+
+    Raises:
+        TreestarError: they cannot be read.
+    """
+    import torch
+
+    settings = arguments.pop("model_init_kwargs", None) or {}
+    with loading("policy", base.name):
+        return load_causal_model(base.path, **{"dtype": torch.float32, **settings})
 
 
 def lora_config(fields: Mapping[str, Any] | None) -> Any:

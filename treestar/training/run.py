@@ -30,6 +30,7 @@ __all__ = [
     "TrainingProgress",
     "check_folder",
     "check_package",
+    "check_training",
     "diverged",
     "is_main_process",
     "last_checkpoint",
@@ -266,6 +267,12 @@ def check_folder(out: Path, resume: bool) -> None:
         (out / REPORT).open("a").close()
     except OSError as error:
         raise TreestarError(f"{out} cannot be written: {error.strerror or error}") from error
+
+
+def check_training(out: Path, resume: bool) -> None:
+    """Raise TreestarError if TRL is missing, or `out` contains something that must not be overwritten."""
+    check_package("trl")
+    check_folder(out, resume)
 
 
 def last_checkpoint(out: Path) -> Path | None:

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, Generic, NoReturn, TypeVar
 
-from treestar.types import TreestarError
+from treestar.types import TreestarError, first_line
 from treestar.workers.ray_config import RayConfig
 from treestar.workers.task_queue import TaskQueue
 from treestar.workers.worker import OnResult, Opening, ResultT, TaskT, Worker
@@ -281,8 +281,3 @@ def reason_of(error: BaseException) -> str:
     """Why an actor died, in one line. If it could not be created, the reason is at the end of Ray's traceback."""
     lines = str(error).strip().splitlines()
     return lines[-1].strip() if "creation task" in lines[0] else lines[0]
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of a message that continues with a traceback or advice."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -99,8 +99,8 @@ def test_a_resumed_training_has_the_curve_and_weights_of_an_uninterrupted_one(ti
 
 def test_every_figure_is_logged_and_no_second_model_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded: list[Any] = []
-    load = training.load_causal_model
-    monkeypatch.setattr(training, "load_causal_model", lambda *a, **k: loaded.append(load(*a, **k)) or loaded[-1])
+    load = training.load_model
+    monkeypatch.setattr(training, "load_model", lambda *a, **k: loaded.append(load(*a, **k)) or loaded[-1])
     policies: list[Any] = []
     make = training.TransformersPolicy
     monkeypatch.setattr(training, "TransformersPolicy", lambda *a, **k: policies.append(make(*a, **k)) or policies[-1])

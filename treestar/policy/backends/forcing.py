@@ -4,8 +4,8 @@ Where the model ends its thought too early, its end is taken back and "Wait" is 
 reaches its limit, the token that ends it is written, then "Final Answer:", and the model answers. The end is that token
 itself: its text in ordinary tokens would be a part of the thought.
 
-Nothing is remembered between steps: the reply so far tells how long the thought is and how often it was made to go on.
-A step ends where something was written for the model.
+Nothing is remembered between steps: the reply so far tells how long the thought is and how often it was made to
+continue. A step ends where something was written for the model.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Forcing:
         return min(most - thought, CONTEXT_SHARE * self.context - prompt)
 
     def must_go_on(self, thought: int, waits: int) -> bool:
-        """Whether a thought may not end yet that has `thought` tokens and was made to go on `waits` times."""
+        """Whether a thought of `thought` tokens, which was made to continue `waits` times, may not end yet."""
         most = inf if self.budget.max_tokens is None else self.budget.max_tokens
         is_short = thought < self.budget.min_tokens or waits < self.budget.waits
         return is_short and thought + len(self.wait) < most

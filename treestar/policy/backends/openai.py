@@ -273,7 +273,7 @@ def asked_log_probabilities(is_chat: bool, top: int) -> dict[str, Any]:
 
 
 def distribution(sampling: Sampling) -> dict[str, Any]:
-    """The fields of WHOLE_DISTRIBUTION."""
+    """The fields of WHOLE_DISTRIBUTION with their values."""
     return dict(zip(WHOLE_DISTRIBUTION, (sampling.top_k or -1, sampling.min_p, 1.0), strict=True))
 
 

@@ -23,7 +23,7 @@ CUT_TAGS = {tag: (tag[: place + 1], tag[place + 1 :]) for place, tag in enumerat
 "<", "<e" or "<en"."""
 
 FINISHED = ("stop", "eos", "eos_token", "stop_sequence")
-"""How servers say that the model ended its text, or that a stop string did (TGI has words of its own)."""
+"""How servers say that the model ended its text, or that a stop string did (TGI uses its own words)."""
 
 LIMITED = ("length", "model_length", "content_filter", "tool_calls", "function_call")
 """How they say that something else cut it off: it would be cut off again. `model_length` is Mistral's."""
@@ -144,7 +144,7 @@ def joined_thought(completion: Completion, reply: str) -> str:
     """The text, after the thought that the server filed in another field.
 
     Args:
-        reply: the reply so far; a thought that is open there is gone on with.
+        reply: the reply so far; a thought that is open there is continued.
     """
     if not completion.thought:
         return completion.text

@@ -1,4 +1,4 @@
-"""Finds out, with one or a few tiny requests, how a server goes on with a reply.
+"""Finds out, with one or a few tiny requests, how a server continues a reply.
 
 The request is an unfinished count: a server that continues it says 8, one that begins a new reply says 1, or words. Its
 stop string, 9, shows whether a stop string leaves a trace. What a server refuses tells as well.
@@ -40,7 +40,7 @@ PROBE: dict[str, Any] = {
     "stop": ["9"],
     "include_stop_str_in_output": True,
 }
-"""Too few tokens to reach 8 when starting over, and enough to reach 9 when going on."""
+"""Too few tokens to reach 8 when starting over, and enough to reach 9 when continuing."""
 
 COUNTING = "Count from 1 to 20 in one line: only the numbers, with blanks between them."
 

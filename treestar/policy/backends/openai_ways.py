@@ -1,6 +1,6 @@
 """Ways to have a server write the next step, one class each. `openai_probe.py` chooses among them.
 
-Which one is open depends on what is at hand: the model's tokenizer and chat template, a server that goes on with an
+Which one is possible depends on what is available: the model's tokenizer and chat template, a server that continues an
 unfinished reply, or neither.
 """
 
@@ -77,7 +77,7 @@ class Way(ABC):
         return False
 
     def read(self, state: State, begun: Generated, completion: Completion, stops: list[str]) -> Generated:
-        """The continuation in an answer: `begun`, gone on with."""
+        """`begun` with the continuation that an answer adds to it."""
         text, stopped = stopped_text(completion, stops)
         further = self.own_text(state, begun, replace(completion, text=text))
         return joined(
@@ -85,7 +85,8 @@ class Way(ABC):
             Generated(
                 further,
                 completion.finished and not stopped,
-                *numbers(completion),
+                completion.tokens,
+                completion.log_probability,
                 (),
                 completion.confidences,
                 token_log_probabilities=completion.token_log_probabilities,
@@ -178,7 +179,8 @@ class Completions(Way):
         further = Generated(
             text,
             ended,
-            *numbers(completion),
+            completion.tokens,
+            completion.log_probability,
             ids,
             completion.confidences,
             token_log_probabilities=completion.token_log_probabilities,
@@ -271,7 +273,7 @@ class Asking(Way):
 
 
 class WholeSolutions(Way):
-    """A complete solution as one step. Only code that has to run before the model can go on ends it earlier."""
+    """A complete solution as one step. Only code that has to run before the model can continue ends it earlier."""
 
     name = "whole"
     goes_on = False
@@ -324,7 +326,7 @@ def measured(step: Step, generated: Generated) -> Step:
 
 def whole_step(step_format: StepFormat, state: State, text: str, ended: bool) -> Step:
     """The steps in `text` as one step, up to the first with code to run, the answer, or the limit that cut it off. Text
-    that has `ended` did not go on for ever, however often it repeats itself, so it is read to its end."""
+    that has `ended` did come to an end, however often it repeats itself, so it is read to its end."""
     read, along = 0, state
     while True:
         step = step_format.parse(along, text[read:], ended)
@@ -347,10 +349,6 @@ def beginnings(step_format: StepFormat, state: State, begun: str = "") -> list[s
     if not step_format.keeps_tokens:
         return []  # `StepFormat.own_text` knows how its steps were written
     return [step_format.reply(state) + begun, "".join(map(step_format.written, state.steps)) + begun]
-
-
-def numbers(completion: Completion) -> tuple[int, float]:
-    return completion.tokens, completion.log_probability
 
 
 def joined(begun: Generated, further: Generated) -> Generated:

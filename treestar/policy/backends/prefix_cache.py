@@ -234,19 +234,15 @@ def read_batch(
             past_key_values=past,
         )
         keys_values = torch.stack([torch.stack([layer.keys, layer.values]) for layer in past.layers])
-        return [
-            ReadSequence(
-                output[row, -1]
-                if wanted is None
-                else output[row, [longest - len(sequence) + place for place in wanted[row]]],
-                torch.cat(
-                    [
-                        keys_values[:, :, row, :, :length],
-                        keys_values[:, :, row, :, width + longest - len(sequence) + length :],
-                    ],
-                    dim=3,
-                ),
-                length,
+        found = []
+        for row, (sequence, length) in enumerate(zip(sequences, known, strict=True)):
+            shift = longest - len(sequence)  # from a token's place to its column of the output
+            places = None if wanted is None else [shift + place for place in wanted[row]]
+            of_prefix = keys_values[:, :, row, :, :length]
+            of_rest = keys_values[:, :, row, :, width + shift + length :]
+            found.append(
+                ReadSequence(
+                    output[row, -1 if places is None else places], torch.cat([of_prefix, of_rest], dim=3), length
+                )
             )
-            for row, (sequence, length) in enumerate(zip(sequences, known, strict=True))
-        ]
+        return found

@@ -21,7 +21,7 @@ from urllib.parse import parse_qsl
 
 from treestar.concurrency import gather_all
 from treestar.policy.models import Dtype, folder_for_other_libraries, repaired_tokenizer
-from treestar.types import TreestarError
+from treestar.types import TreestarError, first_line
 
 __all__ = ["VLLM_PREFIX", "VLLMEngine", "parse_vllm_name"]
 
@@ -230,7 +230,3 @@ def start_watcher(processes: set[int]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-c", WATCHER, *map(str, sorted(processes))], stdin=subprocess.PIPE, start_new_session=True
     )
-
-
-def first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

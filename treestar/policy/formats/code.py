@@ -33,7 +33,7 @@ WRITE_PROGRAM = (
 
 END_OF_FUNCTION = ("\nclass", "\ndef", "\n#", "\nif __name__", "\nprint")
 END_OF_FILE = ('\n"""', "\nassert", "\n```")
-"""What a base model goes on with after its program."""
+"""What a base model continues with after its program."""
 
 LITERAL = re.compile(
     r'("""|\'\'\')(?:\\.|[^\\])*?(\1|\Z)|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|#[^\n]*', re.DOTALL

@@ -43,7 +43,7 @@ SENTENCES = re.compile(r"(?<=[.!?:])\s+|\n+")
 """Between two sentences or lines."""
 
 REPEATS, LONGEST_LOOP = 3, 4
-"""A reply that repeats the same paragraph, or the same few, this many times would go on like that: it has ended."""
+"""A reply that repeats the same paragraph, or the same few, this many times would never stop: it has ended."""
 
 LOOP_LETTERS = 60
 """A passage counts as repeated within a paragraph only if its repetitions together are this long."""
@@ -55,11 +55,11 @@ LONGEST_PARAGRAPH = 4
 """Steps that a paragraph may have. A model that still writes it then would most likely never end."""
 
 ASKED_FOR_BOX, ASKED_FOR_PHRASE = "\n\nThe final answer is \\boxed{", "\n\nSo the answer is:"
-"""What is put after a reply that would not end; the model goes on with its answer. The second where the answer is a
+"""What is put after a reply that would not end; the model continues with its answer. The second where the answer is a
 name or a phrase."""
 
 INVENTED = re.compile(r"^[ \t]*(?:#+ *)?(?:Problem|Question|User|Human)\b ?\d*:", re.MULTILINE)
-"""How a model without a chat template goes on after its solution: with a further problem."""
+"""How a model without a chat template continues after its solution: with a further problem."""
 
 
 class ProseFormat(StepFormat):
@@ -171,7 +171,7 @@ class ProseFormat(StepFormat):
         return Step(body, code=self.code(body))
 
     def at_the_limit(self, state: State, step: Step) -> Step:
-        """A paragraph that is longer than a step goes on in the next one, but not a block of code or a formula. One
+        """A paragraph that is longer than a step continues in the next one, but not a block of code or a formula. One
         that would never end is over."""
         if is_open(step.text) or not step.text.strip():
             return step
@@ -183,8 +183,8 @@ class ProseFormat(StepFormat):
         return Step(body, ending="answer", answer=self.answer(state.problem, self.reply(state) + body))
 
     def endless_step(self, state: State, body: str) -> Step | None:
-        """The last step of a reply that would go on after it: with the answer that it states, else one after which the
-        model is asked for it; None if it cannot be asked."""
+        """The last step of a reply that would continue after it: with the answer that it states, else one after which
+        the model is asked for it; None if it cannot be asked."""
         if self.has_stated(state.problem, self.reply(state) + body):
             return self.answer_step(state, body)
         return Step(body, ending="endless") if self.can_be_asked(state, body) else None
@@ -210,11 +210,11 @@ class ProseFormat(StepFormat):
         return next((count for count, has_ended in enumerate(ends) if has_ended), len(state.steps))
 
     def is_over(self, state: State, paragraph: str) -> bool:
-        """Whether the reply has ended with `paragraph` although the model would go on."""
+        """Whether the reply has ended with `paragraph` although the model would continue."""
         return self.invents(paragraph) or repeats_paragraphs(state, paragraph)
 
     def invents(self, paragraph: str) -> bool:
-        """Whether a model without a chat template goes on with a further problem."""
+        """Whether a model without a chat template continues with a further problem."""
         return self.template is plain_template and INVENTED.match(paragraph.lstrip()) is not None
 
     def code(self, paragraph: str) -> str:
@@ -288,7 +288,7 @@ def end_of(text: str, separator: str, place: int) -> int:
 
 
 def only_headings(text: str) -> bool:
-    """Whether `text` has nothing but blank lines and headings. Nothing is done in such a step, so it goes on."""
+    """Whether `text` has nothing but blank lines and headings. Nothing is done in such a step, so it continues."""
     return all(HEADING.fullmatch(line) for line in map(str.strip, text.splitlines()) if line)
 
 

@@ -96,7 +96,7 @@ class StepFormat(ABC):
         """
 
     def at_the_limit(self, state: State, step: Step) -> Step:
-        """What becomes of a step that the token limit cut off, where the policy can be asked to go on with it.
+        """What becomes of a step that the token limit cut off, where the policy can be asked to continue it.
 
         By default it stays `truncated`, which ends its trajectory.
         """

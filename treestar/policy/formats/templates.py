@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from treestar.policy.formats.step_format import Message
-from treestar.types import TreestarError
+from treestar.types import TreestarError, first_line
 
 __all__ = ["ChatTemplate", "fold_system", "missing_bos", "plain_template", "template_of", "template_text"]
 
@@ -61,7 +61,7 @@ def render(tokenizer: Any, options: dict[str, Any], messages: list[Message]) -> 
                 )
             )
         except Exception as error:  # a template may raise anything
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            reason = first_line(error)
             continue
         if all(each["content"].strip() in text for each in (attempt[0], attempt[-1])):
             return text

@@ -24,6 +24,7 @@ from treestar.policy.models.loading import (
     ppm_path,
     problems_path,
     shipped_path,
+    without_warnings,
 )
 from treestar.policy.models.text_config import text_config
 from treestar.policy.models.tokenizer import load_tokenizer, repaired_tokenizer
@@ -54,4 +55,5 @@ __all__ = [
     "repaired_tokenizer",
     "shipped_path",
     "text_config",
+    "without_warnings",
 ]

@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 
 from treestar.policy.models.fetchable import FETCHABLE, fetched_folder
 from treestar.policy.models.gguf_file import gguf_in_folder, is_gguf
-from treestar.types import TreestarError
+from treestar.types import TreestarError, first_line
 
 __all__ = [
     "ADAPTER_CONFIG",
@@ -35,6 +35,7 @@ __all__ = [
     "ppm_path",
     "problems_path",
     "shipped_path",
+    "without_warnings",
 ]
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -177,14 +178,26 @@ def loading(kind: ModelKind, name: str) -> Iterator[None]:
     except TreestarError:
         raise
     except Exception as error:  # transformers, the hub client, safetensors and torch raise anything
-        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise TreestarError(
-            f"{kind} {name!r} cannot be loaded: {first_line} (give {WANTED[kind]}; a hub id needs a network or "
+            f"{kind} {name!r} cannot be loaded: {first_line(error)} (give {WANTED[kind]}; a hub id needs a network or "
             "a filled cache)"
         ) from error
     finally:
         if had_bars:
             logging.enable_progress_bar()
+
+
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """Keep transformers from warning about weights that are missing or unused: the caller checks what is missing."""
+    from transformers.utils import logging
+
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
 
 
 def dtype_for(device: str) -> Any:

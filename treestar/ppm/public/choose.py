@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import cast
 
+from treestar.ppm.model import VALUE_HEAD
 from treestar.ppm.public.blank_line_prm import MathPSA, VersaPRM
 from treestar.ppm.public.checkpoint import Checkpoint
 from treestar.ppm.public.convention import Convention
@@ -20,8 +21,6 @@ from treestar.ppm.public.whole_answers import RewardModel, YesNoVerifier
 from treestar.types import TreestarError
 
 __all__ = ["CONVENTIONS", "KIND_KEY", "kind_of"]
-
-VALUE_HEAD = "value_head.bin"
 
 KIND_KEY = "treestar_scorer_kind"
 """The entry of a config.json that names the convention, which this project's trainings write."""

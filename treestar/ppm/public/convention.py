@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from treestar.ppm.public.aggregate import Aggregate
 from treestar.ppm.public.checkpoint import Checkpoint
 from treestar.ppm.public.kinds import ScorerKind
-from treestar.ppm.public.texts import without_marks
-from treestar.types import TreestarError
+from treestar.ppm.public.texts import special_texts, without_marks
+from treestar.types import TreestarError, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -59,8 +59,7 @@ class Convention(ABC):
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.checkpoint = checkpoint
         self.tokenizer = checkpoint.tokenizer
-        special = [token.content for token in self.tokenizer.added_tokens_decoder.values() if token.special]
-        self.foreign = tuple(filter(None, {*special, *self.tokenizer.all_special_tokens, self.mark}))
+        self.foreign = tuple({*special_texts(self.tokenizer), self.mark} - {""})
         """What no question and no step may contain as it is: marks, and the tokens that structure a conversation."""
 
     @classmethod
@@ -166,6 +165,7 @@ def rendered(convention: Convention, messages: list[Message], reply: bool = Fals
     try:
         text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=reply, **options)
     except Exception as error:  # jinja raises anything, and templates raise their own sentences
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise TreestarError(f"scorer {name!r}: its chat template does not accept the conversation: {first}") from error
+        raise TreestarError(
+            f"scorer {name!r}: its chat template does not accept the conversation: {first_line(error)}"
+        ) from error
     return ids_of(tokenizer, text)

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from treestar.policy.backends.prefix_cache import PrefixCache
-from treestar.policy.models import Dtype, device_for, dtype_for, loading, ppm_path, text_config
+from treestar.policy.models import Dtype, device_for, dtype_for, loading, ppm_path, text_config, without_warnings
 from treestar.ppm.public.aggregate import Aggregate
 from treestar.ppm.public.checkpoint import Checkpoint, read_checkpoint
 from treestar.ppm.public.choose import CONVENTIONS
@@ -96,12 +96,9 @@ def load_backbone(checkpoint: Checkpoint, device: str, dtype: Dtype | None) -> A
         TreestarError: weights are missing, or the model does not read from left to right.
     """
     from transformers import AutoConfig, AutoModel
-    from transformers.utils import logging
 
     config = AutoConfig.from_pretrained(checkpoint.path, trust_remote_code=False)
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()  # the head is not part of this model; what is missing is checked below
-    try:
+    with without_warnings():  # the head is not part of this model
         model, info = AutoModel.from_pretrained(
             checkpoint.path,
             config=config,
@@ -109,8 +106,6 @@ def load_backbone(checkpoint: Checkpoint, device: str, dtype: Dtype | None) -> A
             trust_remote_code=False,
             output_loading_info=True,
         )
-    finally:
-        logging.set_verbosity(verbosity)
     missing = sorted(info["missing_keys"])
     if missing:
         raise TreestarError(f"scorer {checkpoint.name!r}: its checkpoint lacks {', '.join(missing[:3])}")

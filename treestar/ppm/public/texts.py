@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from treestar.types import Execution, State, Step
 
-__all__ = ["numbered", "step_text", "step_texts", "without_marks"]
+__all__ = ["numbered", "special_texts", "step_text", "step_texts", "without_marks"]
 
 FENCE = "```"
 
@@ -38,6 +39,12 @@ def step_text(step: Step, execution: Execution) -> str:
 def numbered(steps: Sequence[str]) -> list[str]:
     """The steps, each beginning with `Step N: ` unless it already begins with a number of that form."""
     return [step if NUMBERED.match(step) else f"Step {index}: {step}" for index, step in enumerate(steps, 1)]
+
+
+def special_texts(tokenizer: Any) -> tuple[str, ...]:
+    """The texts that a tokenizer reads as special tokens."""
+    added = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
+    return tuple(filter(None, {*added, *tokenizer.all_special_tokens}))
 
 
 def without_marks(text: str, marks: Iterable[str]) -> str:

@@ -29,7 +29,8 @@ class StepERTrainingConfig(SFTTrainingConfig):
     weights: str = "1,1,1"
     """With the weighting `fixed`: the weights of first, mid and final steps, separated by commas."""
     sigma_learning_rate: float = 0.01
-    """Learning rate of the logarithms of sigma squared, which Adam trains. That of the model would not move them."""
+    """Learning rate of the logarithms of sigma squared, which Adam trains. The model's would be too small to move
+    them."""
 
     def __post_init__(self) -> None:
         """Raises ValueError that names the field, the value and what is allowed."""

@@ -13,7 +13,7 @@ at the last step, without the reasoning, which it learns to write as a whole.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from treestar.policy.formats import RetrievalFormat, StepFormat
@@ -40,7 +40,7 @@ def step_texts(step_format: RetrievalFormat, trajectory: State, kinds: Collectio
     steps = trajectory.steps
     rows = []
     for place, step in enumerate(steps):
-        before = replace(trajectory, steps=steps[:place], executions=trajectory.executions[:place])
+        before = trajectory.prefix(place)
         if place == len(steps) - 1:
             reply = step_format.reply(trajectory)
             rows.append(StepText("final", step_format.opening_of(before), reply, ends=True))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from treestar.plotting import new_figure
 from treestar.types import TreestarError
 
 __all__ = ["draw_sigmas"]
@@ -17,11 +18,7 @@ def draw_sigmas(report: Mapping[str, Any], path: Path) -> None:
     Raises:
         TreestarError: matplotlib is not installed, or `path` cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise TreestarError("plots need an extra package: pip install 'treestar[bench]'") from error
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    figure = new_figure(9, 3.6)
     left, right = figure.subplots(1, 2)
     for axes, name, label in ((left, "kind_losses", "loss"), (right, "sigmas", "sigma")):
         for kind, values in report[name].items():

@@ -10,9 +10,9 @@ from typing import Any
 from treestar.training.base_policy import load_base
 from treestar.training.distill.config import StepERTrainingConfig
 from treestar.training.distill.data import prepare_steps
-from treestar.training.run import TrainingProgress
+from treestar.training.run import TrainingProgress, check_training
 from treestar.training.sft.data import SFTData
-from treestar.training.sft.train import check_training, longest_row, train_on
+from treestar.training.sft.train import longest_row, train_on
 from treestar.types import State
 
 __all__ = ["train_steper"]

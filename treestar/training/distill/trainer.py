@@ -1,7 +1,7 @@
 """The SFT trainer with a loss for each kind of step, weighed by learned sigmas.
 
-The sigmas are no parameters of the model: they have their own optimizer and lie beside the model in checkpoints. So the
-model may be wrapped in any way (LoRA, DDP, FSDP), and is saved as usual.
+The sigmas are not parameters of the model: they have their own optimizer and are stored beside the model in
+checkpoints. So the model may be wrapped in any way (LoRA, DDP, FSDP), and is saved as usual.
 
 Imports trl at the top; import this module only to train.
 """

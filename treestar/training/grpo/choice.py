@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import TypeVar
 
-__all__ = ["PassRates", "other_problems", "problems_of_sampling"]
+__all__ = ["PassRates", "drawn", "other_problems", "problems_of_sampling"]
+
+ItemT = TypeVar("ItemT")
 
 
 @dataclass(slots=True)
@@ -33,7 +36,7 @@ class PassRates:
 def problems_of_sampling(number: int, count: int, rates: PassRates, by_pass_rate: bool, seed: int) -> list[int]:
     """The indices of the `count` problems that sampling `number`, from 0, tries first.
 
-    Uniformly: every problem once, in an order of its own, before any of them again.
+    Uniformly: every problem once, in an order that differs each time, before any of them again.
     """
     problems = len(rates.tried)
     if by_pass_rate:
@@ -60,10 +63,11 @@ def shuffled(problems: int, epoch: int, seed: int) -> list[int]:
     return order
 
 
-def drawn(problems: Sequence[int], count: int, weights: Sequence[float], random: Random) -> list[int]:
-    """Weighted draws, without replacement as long as there are enough problems (Efraimidis and Spirakis 2006)."""
-    found: list[int] = []
-    while len(found) < count:
-        keys = {problem: random.random() ** (1 / weight) for problem, weight in zip(problems, weights, strict=True)}
-        found += sorted(problems, key=lambda problem: -keys[problem])[: count - len(found)]
-    return found
+def drawn(items: Sequence[ItemT], count: int, weights: Sequence[float], random: Random) -> list[ItemT]:
+    """Weighted draws, without replacement as long as there are enough items (Efraimidis and Spirakis 2006)."""
+    found: list[ItemT] = []
+    while True:
+        keys = {item: random.random() ** (1 / weight) for item, weight in zip(items, weights, strict=True)}
+        found += sorted(items, key=lambda item: -keys[item])[: count - len(found)]
+        if len(found) >= count:
+            return found

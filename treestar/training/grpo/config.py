@@ -82,8 +82,8 @@ class GRPOConfig(OptimizationConfig):
     max_step_tokens: int | None = None
     """Maximum number of tokens per step; by default what suits the step format."""
     after_error: Literal["end", "continue"] | None = None
-    """Whether a step whose code fails ends its trajectory, or the policy goes on in the state before it. By default it
-    goes on where the step format shows it the error."""
+    """Whether a step whose code fails ends its trajectory, or the policy continues in the state before it. By default
+    it continues if the step format shows it the error."""
     concurrency: int = 64
     """Maximum number of problems at the same time, in each process."""
 
@@ -110,11 +110,11 @@ class GRPOConfig(OptimizationConfig):
     """How problems are chosen: each as often as the others, or with a probability that is proportional to p (1 - p),
     where p is the pass rate seen so far, 1/2 before a problem was tried."""
     dynamic_sampling: int = 2
-    """How often, at most, groups without contrast (all rewards equal) are replaced by groups of other problems (DAPO);
-    0 turns it off."""
+    """Maximum number of times that groups without contrast (all rewards equal) are replaced by groups of other problems
+    (DAPO); 0 turns it off."""
     resample_on_correct: bool = False
-    """Sample twice `group_size` trajectories and keep half: of the wrong ones at random, of the right ones rather those
-    with few failed steps and format faults (GRPO-RoC; rStar2-Agent, arXiv 2508.20722)."""
+    """Sample twice `group_size` trajectories and keep half: wrong ones at random, right ones preferably with few failed
+    steps and format faults (GRPO-RoC; rStar2-Agent, arXiv 2508.20722)."""
     filter_void_turns: bool = False
     """Do not learn from trajectories that end in a turn with neither code nor an answer (SimpleTIR, arXiv
     2509.02479). Their rewards still count in their groups."""

@@ -12,7 +12,7 @@ from treestar.concurrency import gather_all
 from treestar.search.config import GreedyConfig
 from treestar.search.engine import search_one
 from treestar.search.expansion import Components
-from treestar.search.seeds import seed_of
+from treestar.seeds import seed_of
 from treestar.training.grpo.config import GRPOConfig
 from treestar.training.grpo.rollouts import parts_for, sample_groups
 from treestar.types import Problem

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import TYPE_CHECKING
 
+from treestar.training.grpo.choice import drawn
 from treestar.training.grpo.config import ScaleRewards
 from treestar.training.grpo.rollouts import Rollout
 
@@ -37,7 +38,6 @@ def advantages(rewards: torch.Tensor, scale: ScaleRewards) -> torch.Tensor:
     Returns:
         The same shape; 0 where no reward applies, and in groups without contrast.
     """
-
     differences = rewards - rewards.nanmean(1, keepdim=True)
     if scale == "group":
         deviation = (differences**2).nanmean(1, keepdim=True).sqrt()
@@ -63,11 +63,9 @@ def resampled_on_correct(group: Sequence[Rollout], size: int, random: Random) ->
     count = round(len(right) * size / len(group))
     least, most = max(min(1, len(right)), size - len(wrong)), min(len(right), size - min(1, len(wrong)))
     count = min(most, max(least, count))
-    # Weighted draws without replacement (Efraimidis and Spirakis 2006).
-    keys = {id(rollout): random.random() ** (faults(rollout) + FAULTLESS) for rollout in right}
-    chosen = sorted(right, key=lambda rollout: -keys[id(rollout)])[:count] + random.sample(wrong, size - count)
-    kept = {id(rollout) for rollout in chosen}
-    return [rollout for rollout in group if id(rollout) in kept]
+    weights = [1 / (faults(rollout) + FAULTLESS) for rollout in right]
+    kept = {*drawn(right, count, weights, random), *random.sample(wrong, size - count)}
+    return [rollout for rollout in group if rollout in kept]
 
 
 def faults(rollout: Rollout) -> float:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from treestar.policy.backends.generated import Generated, Generation
 from treestar.policy.backends.local import LocalPolicy
 from treestar.policy.backends.prompt_tokens import encode
-from treestar.policy.formats import Piece, StepFormat, missing_bos
+from treestar.policy.formats import Piece, StepFormat, missing_bos, reply_parts
 from treestar.types import ContextOverflow, Proposal, Sampling, State, Step
 
 __all__ = ["OwnTokensPolicy", "TrajectoryTokens", "trajectory_tokens"]
@@ -83,13 +83,8 @@ def trajectory_tokens(tokenizer: Any, step_format: StepFormat, state: State) -> 
 
 def pieces_of_tags(step_format: StepFormat, state: State) -> list[Piece]:
     """The prompt of a format of tags: the opening, each step, and what follows a step in later prompts."""
-    begun = step_format.prompt(State(state.problem))
-    pieces = [Piece(begun)]
-    for depth, step in enumerate(state.steps, start=1):
-        written = step_format.written(step)
-        after = step_format.prompt(State(state.problem, state.steps[:depth], state.executions[:depth]))
-        pieces.append(Piece(written, step.token_ids))
-        if inserted := after[len(begun) + len(written) :]:
-            pieces.append(Piece(inserted))
-        begun = after
+    steps = iter(state.steps)
+    pieces = [Piece(step_format.prompt(State(state.problem)))]
+    for text, is_written in reply_parts(step_format, state):
+        pieces.append(Piece(text, next(steps).token_ids if is_written else ()))
     return pieces

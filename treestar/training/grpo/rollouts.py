@@ -13,11 +13,10 @@ from treestar.concurrency import gather_all
 from treestar.policy.programs import writing_programs
 from treestar.search.answer import AnswerGroups
 from treestar.search.baselines import sample, unchanged_sampling
-from treestar.search.config import SamplesConfig
 from treestar.search.engine import grown
 from treestar.search.expansion import Components, Search
-from treestar.search.seeds import seed_of
 from treestar.search.tree import Node, TerminalReason, Tree
+from treestar.seeds import seed_of
 from treestar.training.grpo.config import GRPOConfig
 from treestar.training.grpo.policy import OwnTokensPolicy, TrajectoryTokens, trajectory_tokens
 from treestar.types import Problem, State
@@ -98,7 +97,8 @@ async def sample_group(
 ) -> list[Rollout]:
     policy = components.policy
     assert isinstance(policy, OwnTokensPolicy)
-    settings = sampling_of(config, count).completed(policy.recommended)
+    sampling = unchanged_sampling(count, config.temperature, config.max_depth, config.max_step_tokens)
+    settings = sampling.completed(policy.recommended)
     tree = Tree(problem, "grpo", settings.to_json(), seed)
     continues = None if config.after_error is None else config.after_error == "continue"
     search = Search(settings, components, tree, AnswerGroups(components.verifier), Event(), survives_errors=continues)
@@ -106,11 +106,6 @@ async def sample_group(
     if tree.root.terminal is not None:
         return []
     return await gather_all(judged(tree, node, policy, components) for node in tree.terminals())
-
-
-def sampling_of(config: GRPOConfig, count: int) -> SamplesConfig:
-    """The policy as it is: whatever else would change its probabilities is off."""
-    return unchanged_sampling(count, config.temperature, config.max_depth, config.max_step_tokens)
 
 
 async def judged(tree: Tree, node: Node, policy: OwnTokensPolicy, components: Components) -> Rollout:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from treestar.search.expansion import Components
-from treestar.search.seeds import seed_of
+from treestar.seeds import seed_of
 from treestar.training.grpo.choice import PassRates, other_problems
 from treestar.training.grpo.config import GRPOConfig
 from treestar.training.grpo.groups import has_contrast, resampled_on_correct

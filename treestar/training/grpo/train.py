@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from treestar.policy.backends.transformers import TransformersPolicy
-from treestar.policy.models import load_causal_model, loading
 from treestar.search.expansion import Components
-from treestar.training.base_policy import Base, load_base, lora_config, write_policy
+from treestar.training.base_policy import Base, load_base, load_model, lora_config, write_policy
 from treestar.training.grpo.choice import PassRates
 from treestar.training.grpo.config import GRPOConfig
 from treestar.training.grpo.evaluation import HeldOut, Outcome, evaluate
@@ -26,8 +25,7 @@ from treestar.training.grpo.progress import GRPOProgress
 from treestar.training.grpo.reward_functions import reward_functions
 from treestar.training.grpo.sampling import Sampled, sample_for_step
 from treestar.training.run import (
-    check_folder,
-    check_package,
+    check_training,
     making_trainer,
     optimization_arguments,
     optimizer_of,
@@ -41,7 +39,7 @@ from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
 if TYPE_CHECKING:
     from treestar.training.grpo.trainer import PolicyGRPOTrainer
 
-__all__ = ["check_grpo", "train_grpo", "train_grpo_on"]
+__all__ = ["train_grpo", "train_grpo_on"]
 
 SAMPLINGS_PER_CHECKPOINT = 10
 
@@ -86,7 +84,7 @@ def train_grpo(
     check_problems(problems)
     if evaluate_every < 1:
         raise TreestarError(f"evaluate_every must be 1 or more steps, not {evaluate_every}")
-    check_grpo(out, resume)
+    check_training(out, resume)
     return train_grpo_on(
         load_base(policy, config.step_format),
         problems,
@@ -99,12 +97,6 @@ def train_grpo(
         evaluation_samples=evaluation_samples,
         on_progress=on_progress,
     )
-
-
-def check_grpo(out: Path, resume: bool) -> None:
-    """Raises TreestarError if a package is missing or `out` contains something that must not be overwritten."""
-    check_package("trl")
-    check_folder(out, resume)
 
 
 def train_grpo_on(
@@ -192,16 +184,12 @@ def fingerprint(problems: Sequence[Problem], held_out: HeldOut) -> str:
 
 def trainer_of(base: Base, problems: int, out: Path, config: GRPOConfig) -> PolicyGRPOTrainer:
     """Raises TreestarError if the weights cannot be read, or transformers, TRL or peft reject the settings."""
-    import torch
     from trl import GRPOConfig as TRLConfig
 
     from treestar.training.grpo.trainer import PolicyGRPOTrainer
 
     arguments = {"output_dir": str(out), **arguments_of(config, base.config.hidden_size), **config.training_arguments}
-    with loading("policy", base.name):
-        model = load_causal_model(
-            base.path, **{"dtype": torch.float32, **(arguments.pop("model_init_kwargs", None) or {})}
-        )
+    model = load_model(base, arguments)
     with making_trainer():
         return PolicyGRPOTrainer(
             model,

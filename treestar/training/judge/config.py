@@ -105,10 +105,6 @@ class JudgeTrainingConfig:
         return LabelConfig(rule=self.rule, gamma=self.gamma, alpha=self.alpha, best_of=self.best_of)
 
     @property
-    def is_reinforced(self) -> bool:
-        return self.mode in ("grpo", "direct")
-
-    @property
     def analysis(self) -> bool:
         """Whether the judge reasons before its verdict."""
         return self.mode in ("grpo", "rejection")

@@ -8,16 +8,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
 from treestar.judge.annotate import read_chunks
 from treestar.judge.labels import LabelConfig, balanced
 from treestar.judge.prompt import VERDICTS, judge_prompt, verdict_of
-from treestar.judge.reading import question_and_chunks, special_texts
+from treestar.judge.reading import question_and_chunks
 from treestar.judge.reply_format import reply_template
 from treestar.judge.states import state_from_json
+from treestar.ppm.public.texts import special_texts
+from treestar.seeds import lot_of
 from treestar.training.base_policy import Base
 from treestar.training.judge.config import JudgeTrainingConfig
 from treestar.types import Problem, State, TreestarError
@@ -67,7 +68,7 @@ class Prompts:
     def message(self, state: State) -> str | None:
         """The user's message about the last chunk of `state`; None if that is blank."""
         question, chunks = self.question_and_chunks(state)
-        _, before = self.question_and_chunks(without_last(state))
+        _, before = self.question_and_chunks(state.prefix(-1))
         return None if len(chunks) == len(before) else judge_prompt(question, chunks[:-1], chunks[-1], self.analysis)
 
     def text(self, message: str) -> str:
@@ -77,10 +78,6 @@ class Prompts:
     def length(self, message: str) -> int:
         """The tokens of that."""
         return len(self.base.tokenizer(self.text(message), add_special_tokens=False, verbose=False)["input_ids"])
-
-
-def without_last(state: State) -> State:
-    return State(state.problem, state.steps[:-1], state.executions[:-1], state.preamble_output)
 
 
 class JudgeData(NamedTuple):
@@ -149,9 +146,7 @@ def even(examples: Sequence[tuple[Example, str]], seed: int) -> list[tuple[Examp
 def is_held_out(example: Example, config: JudgeTrainingConfig) -> bool:
     """Whether the chunk's problem is not trained on; depends only on its question and the seed. Ids are names within a
     file: the same question can have several."""
-    name = f"{config.seed} held out {' '.join(example.state.problem.question.split())}"
-    digest = blake2b(name.encode("utf-8", "surrogatepass"), digest_size=6).digest()
-    return int.from_bytes(digest, "big") / 2**48 < config.held_out
+    return lot_of(f"{config.seed} held out {' '.join(example.state.problem.question.split())}") < config.held_out
 
 
 def as_problems(examples: Sequence[tuple[Example, str]]) -> list[Problem]:

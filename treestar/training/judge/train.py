@@ -21,7 +21,7 @@ from treestar.storage.settings import check_same_settings
 from treestar.training.base_policy import Base, load_base
 from treestar.training.grpo.evaluation import HeldOut
 from treestar.training.grpo.progress import GRPOProgress
-from treestar.training.grpo.train import check_grpo, train_grpo_on
+from treestar.training.grpo.train import train_grpo_on
 from treestar.training.judge.config import JudgeTrainingConfig
 from treestar.training.judge.data import (
     Analyses,
@@ -36,9 +36,9 @@ from treestar.training.judge.data import (
 from treestar.training.judge.discriminative import SCORED_AS, discriminative_rows, write_template
 from treestar.training.judge.rejection import REPLIES, right_replies
 from treestar.training.judge.verdicts import NothingRuns, SameVerdict, VerdictFormat
-from treestar.training.run import REPORT, TrainingProgress, check_folder, is_main_process
+from treestar.training.run import REPORT, TrainingProgress, check_folder, check_training, is_main_process
 from treestar.training.sft.data import SFTData, TokenRow, reply_row
-from treestar.training.sft.train import check_training, longest_row, train_on
+from treestar.training.sft.train import longest_row, train_on
 from treestar.types import TreestarError
 
 __all__ = ["COLD_START", "Listener", "train_judge"]
@@ -89,7 +89,7 @@ def train_judge(
             another run, or training diverged.
     """
     config, out, listener = config or JudgeTrainingConfig(), Path(out), listener or Listener()
-    check(out, config, resume)
+    check(out, resume)
     loaded = load_base(base, None)
     config = config.within(context_length(loaded.config, loaded.tokenizer))
     data = judge_data(examples, Prompts(loaded, config.analysis), config)
@@ -107,10 +107,8 @@ def train_judge(
     return reinforce(loaded, data, out, config, listener)
 
 
-def check(out: Path, config: JudgeTrainingConfig, resume: bool) -> None:
+def check(out: Path, resume: bool) -> None:
     """Raises TreestarError if a package is missing or `out` contains something that must not be overwritten."""
-    if config.is_reinforced:
-        check_grpo(out, resume)
     check_training(out, resume)
     # Other processes could already see what the main one has begun.
     begun = [name for name in (COLD_START, REPLIES.name) if is_main_process() and (out / name).exists()]

@@ -8,8 +8,8 @@ from hashlib import blake2b
 from random import Random
 from typing import Any
 
+from treestar.policy.backends.transformers import context_length
 from treestar.policy.formats import StepFormat, same_steps, step_format_named
-from treestar.policy.models import text_config
 from treestar.ppm.encoding import encode
 from treestar.ppm.model import PPM
 from treestar.ppm.pairs import Pair, PairCounts, make_pairs
@@ -136,8 +136,7 @@ class Encoder:
 
     def __init__(self, ppm: PPM) -> None:
         self.ppm = ppm
-        config = text_config(ppm.model.config)
-        self.context = getattr(config, "max_position_embeddings", None) or ppm.tokenizer.model_max_length
+        self.context = context_length(ppm.model.config, ppm.tokenizer)
         self.too_long = 0
 
     def encode(self, terms: Iterable[Term]) -> list[TokenTerm]:

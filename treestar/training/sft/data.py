@@ -8,7 +8,7 @@ Between two steps the policy's own text is tokenized again, as part of the next 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
@@ -150,11 +150,8 @@ def token_rows(tokenizer: Any, step_format: StepFormat, trajectory: State) -> li
     A step whose prompt has other tokens than the same text within the trajectory (its first characters merge with the
     prompt's last) gets a separate row, and no loss in the common one. A step without text is not learned.
     """
-    steps, executions = trajectory.steps, trajectory.executions
-    prompts = [
-        step_format.prompt(replace(trajectory, steps=steps[:depth], executions=executions[:depth]))
-        for depth in range(len(steps))
-    ]
+    steps = trajectory.steps
+    prompts = [step_format.prompt(trajectory.prefix(depth)) for depth in range(len(steps))]
     written = [step_format.written(step) for step in steps]
     if not step_format.ends_with_tag(trajectory):
         written[-1] = steps[-1].text
@@ -195,7 +192,7 @@ def reply_row(tokenizer: Any, read: str, written: str, ends: bool = True, task: 
 
 
 def tokenize_prompt(tokenizer: Any, text: str) -> tuple[list[int], list[int]]:
-    """The same for a text that begins a sequence."""
+    """`tokenize` for a text that begins a sequence, with the beginning-of-sequence token that it may need."""
     ids, starts = tokenize(tokenizer, text)
     bos = missing_bos(tokenizer, ids)
     return bos + ids, [0] * len(bos) + starts

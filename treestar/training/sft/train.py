@@ -12,12 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from treestar.policy.backends.transformers import context_length
-from treestar.policy.models import load_causal_model, loading
-from treestar.training.base_policy import Base, load_base, lora_config, write_policy
+from treestar.training.base_policy import Base, load_base, load_model, lora_config, write_policy
 from treestar.training.run import (
     TrainingProgress,
-    check_folder,
-    check_package,
+    check_training,
     is_main_process,
     making_trainer,
     optimizer_of,
@@ -30,7 +28,7 @@ from treestar.training.sft.data import SFTData, SFTRow, prepare
 if TYPE_CHECKING:
     from treestar.training.sft.trainer import PolicyTrainer
 
-__all__ = ["check_training", "longest_row", "train_on", "train_policy"]
+__all__ = ["longest_row", "train_on", "train_policy"]
 
 
 def train_policy(
@@ -66,12 +64,6 @@ def train_policy(
     model = load_base(base, config.step_format)
     data = prepare(rows, model.tokenizer, model.step_format, longest_row(model, config))
     return train_on(data, model, out, config, on_data, on_progress)
-
-
-def check_training(out: Path, resume: bool) -> None:
-    """Raises TreestarError if a package is missing or `out` contains something that must not be overwritten."""
-    check_package("trl")
-    check_folder(out, resume)
 
 
 def longest_row(base: Base, config: SFTTrainingConfig) -> int:
@@ -119,7 +111,6 @@ def make_trainer(
     making: Callable[..., PolicyTrainer] | None,
 ) -> PolicyTrainer:
     """Raises TreestarError if the weights cannot be read, or transformers, TRL or peft reject the settings."""
-    import torch
     from trl import SFTConfig
 
     from treestar.training.sft.trainer import PolicyTrainer
@@ -132,10 +123,7 @@ def make_trainer(
         "max_length": longest_row(base, config) if config.packing else None,
         **config.training_arguments,
     }
-    with loading("policy", base.name):
-        model = load_causal_model(
-            base.path, **{"dtype": torch.float32, **(arguments.pop("model_init_kwargs", None) or {})}
-        )
+    model = load_model(base, arguments)
     names = base.step_format.interchangeable_tokens(base.tokenizer) if config.move_names else range(0)
     with making_trainer():
         return (making or PolicyTrainer)(

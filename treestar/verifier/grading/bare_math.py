@@ -38,27 +38,12 @@ TOKEN = re.compile(
 )
 NAMES = frozenset(
     [
-        *("sqrt", "cbrt", "sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "exp", "arcsin", "arccos", "arctan"),
-        *(
-            "asin",
-            "acos",
-            "atan",
-            "sinh",
-            "cosh",
-            "tanh",
-            "abs",
-            "floor",
-            "ceil",
-            "ceiling",
-            "gcd",
-            "lcm",
-            "max",
-            "min",
-        ),
-        *("pi", "theta", "alpha", "beta", "gamma", "delta", "lambda", "sigma", "omega", "oo", "inf", "infinity"),
-        *("mod", "binom", "factorial", "Interval", "Union", "Rational", "Fraction", "Matrix"),
+        "sqrt", "cbrt", "abs", "floor", "ceil", "ceiling", "gcd", "lcm", "max", "min", "log", "ln", "exp", "mod",
+        "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "asin", "acos", "atan",
+        "sinh", "cosh", "tanh", "binom", "factorial", "Interval", "Union", "Rational", "Fraction", "Matrix",
+        "pi", "theta", "alpha", "beta", "gamma", "delta", "lambda", "sigma", "omega", "oo", "inf", "infinity",
     ]
-)
+)  # fmt: skip
 CONSTANTS = frozenset(["pi", "e", "i", "oo", "inf", "infinity", "π", "E", "I"])
 UNIT = re.compile(r"(?:[kcmd]?m|[km]?g|[km]?l|s|h|hr|min|mph|ft|in|cm|mm|km|kg|lb|oz|pm|am|AM|PM|p\.m|a\.m)[²³]?")
 SPACED_UNIT = re.compile(rf"(?<=\d)\s+{UNIT.pattern}(?![A-Za-z])(?:\^\d)?")
@@ -70,7 +55,8 @@ LABEL = re.compile(r"\s*(?:\\?[A-Za-z]+(?:_\{?\w+\}?)?'*(?:\([A-Za-z0-9, ]*\))?|
 LETTERS = re.compile(r"(?<![A-Za-z\\])(?!(?:pi|sqrt|e|i|log|ln|sin|cos|tan|exp)(?![A-Za-z]))[A-Za-z]+")
 TIMES = re.compile(r"(?<=\d)\s?[xX]\s?(?=\d)")
 LEADING = re.compile(r"\s*(?:[=:*/^_!%)\]}>≤≥≠×÷·&,;.]|<=|>=|<)+\s*")
-TRAILING = re.compile(r"\s*(?:[-+*/^=<>≤≥≠±×÷·−_:&(\[{√,;.]|\\(?:times|cdot|div|pm|le|ge|frac|sqrt))+\s*$")
+TRAILING_SIGNS = "-+*/^=<>≤≥≠±×÷·−_:&([{√,;."
+TRAILING_COMMANDS = ("\\times", "\\cdot", "\\div", "\\pm", "\\le", "\\ge", "\\frac", "\\sqrt")
 SAYS_SOMETHING = re.compile(r"\d|\\(?:frac|sqrt|pi|infty|emptyset|varnothing|mathbb|binom)|[π∞¼-¾⅐-⅞√]")
 
 
@@ -120,10 +106,9 @@ def runs_of(text: str, tokens: list[Token]) -> list[Run]:
                 finish()
             continue
         belongs = is_math(token, tokens, place, depth, groups)
-        if belongs and start >= 0 and spaced and depth == 0 and groups == 0 and previous is not None:
-            belongs_together = continues(previous, token, tokens, place)
-            if not belongs_together:
-                finish()
+        after_gap = belongs and start >= 0 and spaced and depth == 0 and groups == 0
+        if after_gap and previous is not None and not continues(previous, token, tokens, place):
+            finish()
         if not belongs:
             finish()
             previous = None
@@ -204,21 +189,20 @@ def is_spaced_unit(tokens: list[Token], place: int) -> bool:
 def beside_operator(tokens: list[Token], place: int) -> bool:
     """Whether an operator or a bracket stands next to a token, or another formula token without a space."""
     for step in (-1, 1):
-        at = place + step
-        if not 0 <= at < len(tokens):
+        neighbor = token_at(tokens, place + step)
+        if neighbor is None:
             continue
-        neighbor = tokens[at]
         if neighbor.kind == "space":
-            at += step
-            if not 0 <= at < len(tokens):
-                continue
-            neighbor = tokens[at]
-            if neighbor.kind == "operator" and neighbor.text not in ":|'!":
+            neighbor = token_at(tokens, place + 2 * step)
+            if neighbor is not None and neighbor.kind == "operator" and neighbor.text not in ":|'!":
                 return True
-            continue
-        if neighbor.kind in ("operator", "open", "close", "number", "command") and neighbor.text not in ":'":
+        elif neighbor.kind in ("operator", "open", "close", "number", "command") and neighbor.text not in ":'":
             return True
     return False
+
+
+def token_at(tokens: list[Token], place: int) -> Token | None:
+    return tokens[place] if 0 <= place < len(tokens) else None
 
 
 def is_tight(tokens: list[Token], place: int) -> bool:
@@ -235,8 +219,8 @@ def continues(previous: Token, token: Token, tokens: list[Token], place: int) ->
         return token.text not in "-−+" or not sign_of_next(tokens, place)
     if previous.kind == "number" and token.kind == "number":
         # A mixed number: 3 1/2.
-        after = tokens[place + 1 : place + 3]
-        return [each.text for each in after[:1]] == ["/"] and len(after) == 2 and after[1].kind == "number"
+        slash, denominator = token_at(tokens, place + 1), token_at(tokens, place + 2)
+        return slash is not None and slash.text == "/" and denominator is not None and denominator.kind == "number"
     if token.kind in ("command", "close") or previous.kind in ("command", "open", "money"):
         return True
     if previous.kind == "number" and token.text in MULTIPLIERS:
@@ -257,11 +241,11 @@ def trimmed(text: str, start: int, end: int) -> list[Run]:
         return []  # The exponent of a word: `5 units^2`.
     for _ in range(MOST_CUTS):
         written = text[start:end]
-        lead, trail = LEADING.match(written), TRAILING.search(written)
+        lead, bare = LEADING.match(written), without_open_end(written)
         if lead is not None and lead.end():
             start += lead.end()
-        elif trail is not None and trail[0] and not written.endswith(("\\}", "\\%", "\\$")):
-            end -= len(trail[0])
+        elif bare != written and not written.endswith(("\\}", "\\%", "\\$")):
+            end = start + len(bare)
         else:
             unmatched = unmatched_bracket(written)
             if unmatched is None:
@@ -281,6 +265,15 @@ def trimmed(text: str, start: int, end: int) -> list[Run]:
     if touches_word(text, start, start + len(written)):
         return []
     return [Run(start, start + len(written), LETTER_UNIT.sub(r"\\text{ \1}", value_of(written)))]
+
+
+def without_open_end(written: str) -> str:
+    """`written` without the operators and opening brackets that it ends with."""
+    rest = written.rstrip()
+    bare = rest.rstrip(TRAILING_SIGNS)
+    while bare.endswith(TRAILING_COMMANDS):
+        bare = bare[: bare.rindex("\\")].rstrip(TRAILING_SIGNS)
+    return written if bare == rest else bare.rstrip()
 
 
 def touches_word(text: str, start: int, end: int) -> bool:

@@ -27,7 +27,7 @@ class Box(NamedTuple):
 
 def boxes_in(text: str) -> list[Box]:
     r"""Each outermost `\boxed{...}` with balanced braces, in order."""
-    found: list[Box] = []
+    boxes: list[Box] = []
     position = 0
     closing = closing_braces(text) if BOX.search(text) else {}
     while (match := BOX.search(text, position)) is not None:
@@ -35,12 +35,13 @@ def boxes_in(text: str) -> list[Box]:
         if end is None:
             position = match.end()
             continue
-        found.append(Box(text[match.end() : end].strip(), match.start(), end + 1))
+        boxes.append(Box(text[match.end() : end].strip(), match.start(), end + 1))
         position = end + 1
-    return found
+    return boxes
 
 
 def closing_braces(text: str) -> dict[int, int]:
+    """Position of the closing brace for each matched opening brace."""
     closing: dict[int, int] = {}
     opened: list[int] = []
     for match in BRACE.finditer(text):
@@ -66,11 +67,10 @@ def without_empty_boxes(text: str) -> str:
     return " ".join([*kept, text[position:]]) if kept else text
 
 
-def joined_boxes(text: str, boxes: list[Box]) -> tuple[str, int]:
+def joined_boxes(text: str, boxes: list[Box]) -> str:
     r"""The content of the last of `boxes`, together with those right before it that belong to the same list.
 
-    Also returns the position in `text` of the first of them. A box that corrects or restates the one before it is no
-    part of a list with it.
+    A box that corrects or restates the one before it is not part of a list with it.
     """
     kept = [boxes[-1]]
     for box in reversed(boxes[:-1]):
@@ -86,7 +86,7 @@ def joined_boxes(text: str, boxes: list[Box]) -> tuple[str, int]:
             break
         kept.append(box)
     contents = [without_delimiters(with_escaped_currency(unboxed(box.content))) for box in reversed(kept)]
-    return ", ".join(contents), kept[-1].start
+    return ", ".join(contents)
 
 
 def unboxed(content: str) -> str:

@@ -17,6 +17,7 @@ Every function scans the text a fixed number of times, so that the cost of a hos
 from __future__ import annotations
 
 import re
+import string
 from itertools import islice
 from typing import NamedTuple
 
@@ -32,6 +33,7 @@ from treestar.verifier.grading.phrases import (
     OTHER_SCRIPT,
     RESULT_PHRASE,
     THOUGHT_END,
+    last_match,
     translated_marks,
 )
 from treestar.verifier.grading.prose import tidied_prose
@@ -69,7 +71,8 @@ STRUCTURED = re.compile(
 )
 """A heading, or another line that says what the next ones are."""
 
-ENDING_BRACE = re.compile(r"\}\s*\$?\s*\.?\s*\$?$")
+AFTER_BOX = f"{string.whitespace}$."
+"""Characters that may follow a box at the end of a text."""
 SHORT_SENTENCE = re.compile(
     r"[^\d]*(?:\d+[^\d]+)?\b(?:it|that|there|he|she)['’]s\s+[-\d\\$][^a-z]*"
     r"|(?!.*\b(?:at|than|not|no|if|all|every|between)\b)(?:"
@@ -104,16 +107,16 @@ def extract_answer(text: str) -> str | None:
 
     `\boxed{4}` gives `4`, "The roots are $2$ and $3$." gives `2, 3`, "so x = 2*sqrt(3)" gives `2*sqrt(3)`.
     """
-    found = answer_in(readable(text))
-    if found is None or "\\$" in text:
-        return found
-    return found.replace("\\$", "$")
+    answer = answer_in(readable(text))
+    if answer is None or "\\$" in text:
+        return answer
+    return answer.replace("\\$", "$")
 
 
 def states_answer(text: str) -> bool:
-    """Whether `text` says what its answer is, in a box or after a phrase: without, `extract_answer` guesses."""
-    told = readable(text)
-    return bool(boxes_in(told)) or states_an_answer(told)
+    """Whether `text` says what its answer is, in a box or after a phrase; if not, `extract_answer` guesses."""
+    reply = readable(text)
+    return bool(boxes_in(reply)) or states_an_answer(reply)
 
 
 def readable(text: str) -> str:
@@ -121,7 +124,7 @@ def readable(text: str) -> str:
     text = translated_marks(text[-LONGEST_SCAN:])
     if "<" in text:
         text = CALCULATION.sub("", text)
-        *_, thought = [None, *THOUGHT_END.finditer(text)]
+        thought = last_match(THOUGHT_END, text)
         if thought is not None and text[thought.end() :].strip():
             text = text[thought.end() :]
     remark = CLOSING_REMARK.search(text)
@@ -146,14 +149,13 @@ def answer_in(text: str) -> str | None:
         if stated:
             return stated
     if boxes:
-        boxed, _ = joined_boxes(text, boxes)
-        return boxed or None
+        return joined_boxes(text, boxes) or None
     return final_result(text, phrases) or last_formula(text)
 
 
 def final_result(text: str, phrases: list[re.Match[str]]) -> str | None:
     """What follows the last "result is", unless a later number makes it the result of one step only."""
-    *_, phrase = [None, *(phrase for phrase in phrases if RESULT_PHRASE.match(phrase[0]))]
+    phrase = next((phrase for phrase in reversed(phrases) if RESULT_PHRASE.match(phrase[0])), None)
     if phrase is None:
         return None
     rest = text[phrase.end() :].lstrip()
@@ -164,9 +166,9 @@ def final_result(text: str, phrases: list[re.Match[str]]) -> str | None:
 
 def unclosed_box(text: str) -> str | None:
     """The content of a box that the text ends with although a brace in it is never closed."""
-    *_, box = [None, *BOX.finditer(text)]
-    ending = ENDING_BRACE.search(text) if box is not None else None
-    return None if box is None or ending is None else text[box.end() : ending.start()].strip() or None
+    box = last_match(BOX, text)
+    bare = text.rstrip(AFTER_BOX)
+    return bare[box.end() : -1].strip() or None if box is not None and bare.endswith("}") else None
 
 
 def until_further_question(text: str) -> str:
@@ -195,11 +197,9 @@ def stated_by(rest: str, phrase: str, strict: bool) -> str | None:
         return None  # A Markdown heading: `#### Step 3`, `#### 1. Compute the sum`.
     if phrase.startswith("#") and re.match(r"\d{1,2}[.)]\s+\S", statement):
         return None
-    if not strict:
+    if not strict or STARTS_WITH_ANSWER.match(statement):
         return whole_or_last(statement)
-    if STARTS_WITH_ANSWER.match(statement):
-        return whole_or_last(statement)
-    *_, ending = [None, *ENDS_WITH_ANSWER.finditer(statement)]
+    ending = last_match(ENDS_WITH_ANSWER, statement)
     if ending is not None and STARTS_WITH_ANSWER.match(statement, ending.end()):
         return whole_or_last(statement)
     return None
@@ -258,19 +258,17 @@ def stated_answer(text: str) -> Statement:
         return Statement(answer_in(text) or text, guessed=False)
     if not is_prose(text):
         return Statement(without_delimiters(text), guessed=False)
-    found = answer_in(text)
-    if found is None:
+    answer = answer_in(text)
+    if answer is None:
         return Statement(text, guessed=False)
-    return Statement(found, guessed=ANSWER_PHRASE.search(text) is None)
+    return Statement(answer, guessed=ANSWER_PHRASE.search(text) is None)
 
 
 def is_prose(text: str) -> bool:
     """Whether `text` consists of sentences with formulas, rather than one answer."""
     outside = MATH.sub(" ", text)
     words = plain_words(outside)
-    if ANSWER_PHRASE.search(outside):
-        return True
-    if STRUCTURED.match(text):
+    if ANSWER_PHRASE.search(outside) or STRUCTURED.match(text):
         return True
     if CONNECTIVE.match(outside) and (
         len(words) > 1 or MATH.search(text) or LATEX_COMMAND.search(outside) or re.search(r"\d", outside)

@@ -82,8 +82,9 @@ def unwrapped(text: str) -> str:
             return text
 
 
-def is_closed_by_last(text: str, opening: int = 0) -> bool:
-    return matching_brackets(text).get(opening) in (len(text) - 1, len(text) - 2) and text[-1] in ")]}"
+def is_closed_by_last(text: str) -> bool:
+    """Whether the bracket that `text` begins with is closed by its last one."""
+    return matching_brackets(text).get(0) in (len(text) - 1, len(text) - 2) and text[-1] in ")]}"
 
 
 def split(text: str, separators: str) -> list[str]:
@@ -108,8 +109,7 @@ def cut(text: str, pattern: re.Pattern[str]) -> tuple[tuple[str, ...], tuple[str
     """The pieces of `text` between the matches of `pattern` outside all brackets, and the matches."""
     closing = matching_brackets(text)
     pieces, marks, start, inside = [], [], 0, -1
-    hidden = sorted(closing.items())
-    spans = iter(hidden)
+    spans = iter(sorted(closing.items()))
     span = next(spans, None)
     for match in pattern.finditer(text):
         while span is not None and span[0] < match.start():

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from treestar.verifier.grading.bare_math import computes, math_runs
 from treestar.verifier.grading.delimiters import MATH, formula_of
+from treestar.verifier.grading.phrases import last_match
 from treestar.verifier.grading.units import read_compound
 
 __all__ = ["last_formula", "leading_formula"]
@@ -115,7 +116,7 @@ def are_listed(text: str, span: Span, following: Span) -> bool:
 
 def compound_amount(text: str) -> str | None:
     """The last amount in two units, if no number follows it."""
-    *_, amount = [None, *AMOUNTS.finditer(text)]
+    amount = last_match(AMOUNTS, text)
     if amount is None or read_compound(amount[0]) is None or re.search(r"\d", text[amount.end() :]):
         return None
     return amount[0]

@@ -16,6 +16,7 @@ __all__ = [
     "PLACEHOLDER",
     "RESULT_PHRASE",
     "THOUGHT_END",
+    "last_match",
     "translated_marks",
 ]
 
@@ -127,3 +128,11 @@ def translated_marks(text: str) -> str:
     if text.isascii():
         return text
     return PICTURES.sub(" ", text.translate(MARKS))
+
+
+def last_match(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
+    """The last match of `pattern` in `text`."""
+    last = None
+    for match in pattern.finditer(text):
+        last = match
+    return last

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from treestar.types import Problem
+from treestar.verifier.grading.phrases import last_match
 
 __all__ = [
     "ANSWER_MARK",
@@ -79,7 +80,7 @@ def best_over_golds(metric: Callable[[str, str], float], answer: str | None, gol
 def stated_question_answer(reply: str) -> str | None:
     """The answer that a reply states: the rest of the line after the last "answer is", or the next line after "answer
     is:", without the full stop; None if there is none."""
-    *_, mark = [None, *ANSWER_MARK.finditer(reply)]
+    mark = last_match(ANSWER_MARK, reply)
     if mark is None:
         return None
     line = reply[mark.end() :].split("\n", 1)[0].strip()
