@@ -46,7 +46,7 @@ from treestar.judge.states import state_from_json
 from treestar.policy.formats import StepFormat
 from treestar.policy.load import read_step_format
 from treestar.reinforcement.judge_stages import annotate_problems
-from treestar.search.expansion import code_without_comments
+from treestar.search.same_steps import code_without_comments
 from treestar.selfevolve.job import GymSource, ProblemsConfig
 from treestar.selfevolve.problems import training_problems
 from treestar.storage.files import read_json, write_json

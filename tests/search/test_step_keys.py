@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from treestar.search.expansion import merge_duplicates
+from treestar.search.same_steps import merge_duplicates
 from treestar.types import Step
 
 

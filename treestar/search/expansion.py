@@ -18,6 +18,7 @@ from treestar.search.answer import AnswerGroups
 from treestar.search.budget import uncounted_tokens
 from treestar.search.config import SearchConfig, settled
 from treestar.search.result import SearchStats
+from treestar.search.same_steps import merge_duplicates, step_key
 from treestar.search.scores import checked_values
 from treestar.search.tree import Node, TerminalReason, Tree
 from treestar.types import (
@@ -40,11 +41,9 @@ __all__ = [
     "Expansion",
     "Growth",
     "Search",
-    "code_without_comments",
     "end_without_answer",
     "reopen",
     "share_priors",
-    "what_it_says",
 ]
 
 ConfigT_co = TypeVar("ConfigT_co", bound=SearchConfig, covariant=True)
@@ -52,9 +51,6 @@ ConfigT_co = TypeVar("ConfigT_co", bound=SearchConfig, covariant=True)
 
 PREAMBLE_RETRIES = 2
 """A preamble only assigns numbers: if it fails, the machine was too busy to run it in time."""
-
-StepKey = tuple[str, str, str | None]
-"""What steps are compared by; see `step_key`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,40 +321,6 @@ class Search(Generic[ConfigT_co]):
         child.closed = child.terminal is not None
         leaf.open_children += not child.closed
         return child
-
-
-def merge_duplicates(steps: Sequence[Step], kind: str) -> dict[StepKey, list[int]]:
-    """The indices at which each distinct step occurs in `steps`, by its key, in order of first appearance."""
-    merged: dict[StepKey, list[int]] = {}
-    for place, step in enumerate(steps):
-        merged.setdefault(step_key(step, kind), []).append(place)
-    return merged
-
-
-def step_key(step: Step, kind: str) -> StepKey:
-    """What distinguishes the steps of one state: the code they run, because the same code in the same interpreter state
-    leaves the same variables. Comments do not count. Steps without code are compared by their text."""
-    return what_it_says(step, kind), step.ending, step.answer
-
-
-def what_it_says(step: Step, kind: str) -> str:
-    """The step's code without comments, or else its text without the white space around it. The text of a problem of
-    the kind `code` is a part of a program, whose first line keeps its indentation."""
-    code = code_without_comments(step.code)
-    if code:
-        return code
-    return step.text.rstrip().lstrip("\n") if kind == "code" else step.text.strip()
-
-
-def code_without_comments(code: str) -> str:
-    """`code` without comment lines, empty lines and trailing spaces. Code with multi-line strings, where such lines can
-    have a meaning, is returned unchanged."""
-    if '"""' in code or "'''" in code:
-        return code
-    if "\n" not in code and "#" not in code:
-        return code.rstrip()
-    lines = [line.rstrip() for line in code.split("\n")]
-    return "\n".join([line for line in lines if line and not line.lstrip().startswith("#")])
 
 
 def probability(step: Step) -> float:

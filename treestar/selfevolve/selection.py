@@ -18,7 +18,7 @@ from treestar.policy.formats import StepFormat, reply_parts
 from treestar.ppm.pairs import Pair, mean_q
 from treestar.search import Node, Tree
 from treestar.search.answer import mean_log_probability
-from treestar.search.expansion import what_it_says
+from treestar.search.same_steps import what_it_says
 from treestar.seeds import lot_of
 from treestar.selfevolve.job import Copies, SelectionConfig
 from treestar.selfevolve.problems import cell_of

@@ -21,7 +21,7 @@ from random import Random
 from treestar.config.checks import check_number, check_whole
 from treestar.policy.formats import trajectory_text
 from treestar.policy.wrapped import WrappedPolicy
-from treestar.search.expansion import code_without_comments
+from treestar.search.same_steps import code_without_comments
 from treestar.selfevolve.bound.grammar import Draft, drafts, in_drawing_order, scope_of
 from treestar.selfevolve.bound.grammar_search import Program
 from treestar.types import Policy, Proposal, Sampling, State, Step
