@@ -19,6 +19,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import shlex
+import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -82,6 +84,8 @@ def main() -> None:
     parser.add_argument("--test", type=int, default=120)
     parser.add_argument("--epochs", type=float, default=1)
     parser.add_argument("--entities", type=int, default=10_000)
+    parser.add_argument("--only", nargs="*", help="variants, such as vanilla-kd; by default all")
+    parser.add_argument("--record", default="steper.json", help="the file in bench/results")
     options = parser.parse_args()
     torch.set_num_threads(1)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -94,12 +98,13 @@ def main() -> None:
     asked = questions(world, options.test, seed=2, held_out=True)
     measured(options.out / "base.json", lambda: evaluate(BASE, asked, retriever, GREEDY))
     for seed in range(options.seeds):
-        for name in ORDER:
+        for name in options.only or ORDER:
             student = make_student(name, seed, trajectories, options)
             measured(student / "measured.json", lambda path=student: evaluate(str(path), asked, retriever, GREEDY))
             write_figures(options)
-    compare_searches(options, asked, retriever)
-    write_figures(options)
+    if not options.only:
+        compare_searches(options, asked, retriever)
+        write_figures(options)
 
 
 def make_student(name: str, seed: int, trajectories: Path, options: argparse.Namespace) -> Path:
@@ -245,7 +250,13 @@ def write_figures(options: argparse.Namespace) -> None:
         figures["last_sigmas"] = {kind: values[-1][1] for kind, values in read_json(sigmas)["sigmas"].items()}
     settings = {name: getattr(options, name) for name in ("train", "test", "epochs", "entities")}
     figures["settings"] = {"base": BASE, "lora": LORA, **settings}
-    write_record(Path("bench/results/steper.json"), figures, seed=0, command="python bench/steper.py --out FOLDER")
+    words = ["FOLDER" if Path(word) == options.out else word for word in sys.argv[1:]]
+    write_record(
+        Path("bench/results") / options.record,
+        figures,
+        seed=0,
+        command=shlex.join(["python", "bench/steper.py", *words]),
+    )
 
 
 def say(text: str) -> None:
