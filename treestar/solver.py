@@ -359,15 +359,15 @@ class Solver:
 
 
 def as_problem(problem: str | Problem, index: int) -> Problem:
-    """`problem` as a Problem. Raises ValueError if its question is empty or too long."""
+    """`problem` as a Problem. Raises ValueError if its question is empty, too long, or cannot be encoded."""
     problem = Problem(problem, id=str(index)) if isinstance(problem, str) else problem
-    if not problem.question.strip():
-        raise ValueError(f"problem {problem.id!r}: the question is empty")
-    if len(problem.question) > LONGEST_QUESTION:
-        raise ValueError(
-            f"problem {problem.id!r}: the question has {len(problem.question):,} characters, "
-            f"more than the {LONGEST_QUESTION:,} that are allowed"
-        )
+    faults = {
+        "is empty": not (question := problem.question).strip(),
+        f"has {len(question):,} characters, more than {LONGEST_QUESTION:,}": len(question) > LONGEST_QUESTION,
+        "has half a character, which UTF-8 cannot encode": any("\ud800" <= each <= "\udfff" for each in question),
+    }
+    if fault := next((each for each in faults if faults[each]), None):
+        raise ValueError(f"problem {problem.id!r}: the question {fault}")
     return problem
 
 

@@ -109,11 +109,15 @@ def test_same_seed_same_result(treestar) -> None:
 def test_a_broken_line_is_named_and_the_others_are_solved(treestar, tmp_path: Path) -> None:
     file, out = tmp_path / "problems.jsonl", tmp_path / "out.jsonl"
     good = json.dumps({"id": "a", "question": "What is 3 + 4?"})
-    file.write_text(f'{good}\n{{"question": \n{{"id": "b"}}\n{json.dumps({"id": "c", "question": "  "})}\n[1]\n')
+    half = json.dumps({"question": "What is \ud83d?"})
+    file.write_text(
+        f'{good}\n{{"question": \n{{"id": "b"}}\n{json.dumps({"id": "c", "question": "  "})}\n[1]\n{half}\n'
+    )
     ran = treestar("solve", "--file", str(file), "--out", str(out), "--json", *QUICK)
     assert ran.code == 1
     for fault in ("line 2: not JSON", "line 3: not an object", "line 4: problem 'c': the question is empty", "line 5"):
         assert fault in ran.said
+    assert "line 6: half a character" in ran.said
     assert [json.loads(line)["id"] for line in ran.out.splitlines()] == ["a"]
     assert [json.loads(line)["id"] for line in out.read_text().splitlines()] == ["a"]
     again = treestar("solve", "--file", str(file), "--out", str(out), "--json", *QUICK)
@@ -126,7 +130,8 @@ def test_a_broken_line_is_named_and_the_others_are_solved(treestar, tmp_path: Pa
     [
         (["solve"], 2, "give exactly one of"),
         (["solve", "q", "--examples"], 2, "give exactly one of"),
-        (["solve", ""], 2, "the question is empty"),
+        (["solve", ""], 2, "Invalid value: the question is empty"),
+        (["solve", "3 \udcff 4"], 2, "Invalid value: the question has half a character"),
         (["solve", "q", "--exploration", "nan"], 2, "MCTSConfig.exploration must be a finite number"),
         (["solve", "q", "--temperature", "nan"], 2, "must be a finite number"),
         (["solve", "q", "--max-rollouts", "0"], 2, "rollouts must be a whole number, 1 or more"),

@@ -200,7 +200,7 @@ def problems_to_solve(question: str | None, file: Path) -> tuple[list[Problem], 
     try:
         return [as_problem(question, 0)], []
     except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+        raise typer.BadParameter(str(error).partition(": ")[2]) from error  # without the id: it has none
 
 
 def check_writable(out: Path | None) -> None:
