@@ -132,7 +132,7 @@ def test_a_broken_line_is_named_and_the_others_are_solved(treestar, tmp_path: Pa
         (["solve", "q", "--examples"], 2, "give exactly one of"),
         (["solve", ""], 2, "Invalid value: the question is empty"),
         (["solve", "3 \udcff 4"], 2, "Invalid value: the question has half a character"),
-        (["solve", "q", "--exploration", "nan"], 2, "MCTSConfig.exploration must be a finite number"),
+        (["solve", "q", "--exploration", "nan"], 2, "Invalid value: --exploration must be a finite number"),
         (["solve", "q", "--temperature", "nan"], 2, "must be a finite number"),
         (["solve", "q", "--max-rollouts", "0"], 2, "rollouts must be a whole number, 1 or more"),
         (["solve", "q", "--max-rollouts", "many"], 2, "Invalid value for '--max-rollouts'"),
