@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "treestar"
 
 LAYERS = [
     {"types", "statistics", "seeds", "concurrency"},
-    {"config", "storage", "plotting"},
+    {"config", "storage", "plotting", "problems"},
     {"workers"},
     {"search"},
     {"verifier", "retrieval"},

@@ -18,7 +18,7 @@ from support.scripted import ExactVerifier, ScriptedExecutor, ScriptedPolicy, Sc
 
 import treestar
 from treestar import BeamSearchConfig, MajorityConfig, MCTSConfig, Problem, Solver, TreestarError
-from treestar.solver import LONGEST_QUESTION
+from treestar.problems import LONGEST_QUESTION
 from treestar.types import State, Step
 
 

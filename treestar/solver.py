@@ -34,6 +34,7 @@ from treestar.components import (
 from treestar.policy import FormatName
 from treestar.policy.models import DEFAULT_POLICY
 from treestar.ppm.public import Aggregate, ScorerKind
+from treestar.problems import as_problem
 from treestar.results_file import append_result, results_of, settings_of, with_problem
 from treestar.search import Budget, Components, MCTSConfig, SearchConfig, SearchResult, SearchStats, Tree, search_one
 from treestar.search.config import TreeSearchConfig
@@ -44,10 +45,7 @@ from treestar.verifier.sandbox import SandboxConfig
 from treestar.workers import LocalWorkers, RayConfig, Worker, Workers, open_workers
 from treestar.workers.ray_actors import connect
 
-__all__ = ["LONGEST_QUESTION", "SolveTask", "Solver", "as_problem", "open_solve_worker"]
-
-LONGEST_QUESTION = 100_000
-"""In characters; much longer than any real problem."""
+__all__ = ["SolveTask", "Solver", "open_solve_worker"]
 
 CANCEL_SECONDS = 60.0
 """Time limit in seconds for interrupted work on a cluster to end its actors."""
@@ -200,7 +198,7 @@ class Solver:
             One result for each problem, in the order given.
 
         Raises:
-            ValueError: a question is empty or too long (`LONGEST_QUESTION`), a gold answer is neither text nor number,
+            ValueError: a question is empty or too long (`as_problem`), a gold answer is neither text nor number,
                 or the solver cannot spend a total.
             TreestarError: `total` is less than one step for each problem, the policy or the sandbox failed permanently,
                 a problem was being searched when actors died too often, or `out` cannot be read or written. On a
@@ -357,21 +355,6 @@ class Solver:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
-
-
-def as_problem(problem: str | Problem, index: int) -> Problem:
-    """`problem` as a Problem whose answer is text. Raises ValueError if it cannot be, or for a bad question."""
-    problem = Problem(problem, id=str(index)) if isinstance(problem, str) else problem
-    if isinstance(problem.answer, int | float):  # as files can have it
-        problem = replace(problem, answer=str(problem.answer))
-    if not isinstance(problem.answer, str | None):
-        raise ValueError(f"problem {problem.id!r}: the answer must be a text, not a {type(problem.answer).__name__}")
-    if not problem.question.strip():
-        raise ValueError(f"problem {problem.id!r}: the question is empty")
-    if len(problem.question) > LONGEST_QUESTION:
-        length = f"{len(problem.question):,} characters, more than the {LONGEST_QUESTION:,} that are allowed"
-        raise ValueError(f"problem {problem.id!r}: the question has {length}")
-    return problem
 
 
 def models_of(components: Components) -> dict[str, Any]:

@@ -109,11 +109,15 @@ def test_same_seed_same_result(treestar) -> None:
 def test_a_broken_line_is_named_and_the_others_are_solved(treestar, tmp_path: Path) -> None:
     file, out = tmp_path / "problems.jsonl", tmp_path / "out.jsonl"
     good = json.dumps({"id": "a", "question": "What is 3 + 4?"})
-    file.write_text(f'{good}\n{{"question": \n{{"id": "b"}}\n{json.dumps({"id": "c", "question": "  "})}\n[1]\n')
+    half = json.dumps({"question": "What is \ud83d?"})
+    file.write_text(
+        f'{good}\n{{"question": \n{{"id": "b"}}\n{json.dumps({"id": "c", "question": "  "})}\n[1]\n{half}\n'
+    )
     ran = treestar("solve", "--file", str(file), "--out", str(out), "--json", *QUICK)
     assert ran.code == 1
     for fault in ("line 2: not JSON", "line 3: not an object", "line 4: problem 'c': the question is empty", "line 5"):
         assert fault in ran.said
+    assert "line 6: half a character" in ran.said
     assert [json.loads(line)["id"] for line in ran.out.splitlines()] == ["a"]
     assert [json.loads(line)["id"] for line in out.read_text().splitlines()] == ["a"]
     again = treestar("solve", "--file", str(file), "--out", str(out), "--json", *QUICK)
@@ -126,8 +130,9 @@ def test_a_broken_line_is_named_and_the_others_are_solved(treestar, tmp_path: Pa
     [
         (["solve"], 2, "give exactly one of"),
         (["solve", "q", "--examples"], 2, "give exactly one of"),
-        (["solve", ""], 2, "the question is empty"),
-        (["solve", "q", "--exploration", "nan"], 2, "MCTSConfig.exploration must be a finite number"),
+        (["solve", ""], 2, "Invalid value: the question is empty"),
+        (["solve", "3 \udcff 4"], 2, "Invalid value: the question has half a character"),
+        (["solve", "q", "--exploration", "nan"], 2, "Invalid value: --exploration must be a finite number"),
         (["solve", "q", "--temperature", "nan"], 2, "must be a finite number"),
         (["solve", "q", "--max-rollouts", "0"], 2, "rollouts must be a whole number, 1 or more"),
         (["solve", "q", "--max-rollouts", "many"], 2, "Invalid value for '--max-rollouts'"),
@@ -140,8 +145,19 @@ def test_a_broken_line_is_named_and_the_others_are_solved(treestar, tmp_path: Pa
             2,
             "--beam-width is not an option of",
         ),
-        (["solve", "q", "--ppm", "./nothing-here"], 1, "that folder has no config.json"),
-        (["solve", "q", "--policy", "./nothing-here"], 1, "that folder has no config.json"),
+        (["solve", "q", "--ppm", "./nothing-here"], 1, "there is no such folder"),
+        (["solve", "q", "--policy", "./nothing-here"], 1, "there is no such folder"),
+        (["solve", "q", "--policy", "nothing-here.gguf"], 1, "there is no such file"),
+        (["solve", "q", "--policy", __file__], 1, "it is a file, but not a GGUF file"),
+        (["solve", "q", "--policy", "tyo"], 1, "there is no policy 'tyo': did you mean 'toy'?"),
+        (["solve", "q", "--ppm", "embeded"], 1, "there is no PPM 'embeded': did you mean 'embedded'?"),
+        (
+            ["solve", "q", "--policy", "toy", "--step-separator", "##"],
+            1,
+            "a step separator is for the step formats cot",
+        ),
+        (["doctor", "--step-format", "cot"], 2, "--step-format is for a model: also give --policy"),
+        (["bench", "jsonl:x", "--out", "o", "--strategy", "greedy, mtcs"], 2, "unknown strategy 'mtcs'"),
         (["solve", "q", "--policy", "nobody/nothing"], 1, "cannot be loaded"),
         (["solve", "--file", "no-such-file.jsonl"], 1, "No such file"),
         (["solve", "q", "--out", "/nonexistent/out.jsonl"], 1, "cannot be written"),

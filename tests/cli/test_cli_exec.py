@@ -61,7 +61,11 @@ def test_wrong_input_is_said_in_a_sentence(treestar, steps: Path, tmp_path: Path
     neither = treestar("exec", str(steps), "--isolation", "process", "--no-restricted")
     assert (neither.code, "would leave nothing between" in neither.err) == (2, True)
     missing = treestar("exec", str(tmp_path / "none.txt"))
-    assert (missing.code, "cannot be read" in missing.err) == (1, True)
-    assert (
-        "SandboxConfig.seconds must be a finite number above 0" in treestar("exec", str(steps), "--seconds", "-1").err
+    assert (missing.code, "none.txt cannot be read: No such file or directory" in missing.err) == (1, True)
+    empty = tmp_path / "empty.txt"
+    empty.write_text("<end_of_step>\n")
+    assert (treestar("exec", str(empty)).code, treestar("exec", str(empty)).said.strip()) == (
+        1,
+        f"error: {empty} has no step",
     )
+    assert "--seconds must be a finite number above 0" in treestar("exec", str(steps), "--seconds", "-1").err

@@ -41,7 +41,7 @@ def test_a_file_is_graded_line_by_line_and_broken_lines_are_named(tmp_path: Path
     assert all(set(verdict) == {"id", "equal", "seconds"} for verdict in verdicts)
     assert "line 2: not JSON" in result.stderr
     assert "line 5: needs" in result.stderr
-    assert "1 of 2 verdicts as labelled" in result.stderr
+    assert "1 of 2 verdicts as labeled" in result.stderr
 
 
 def test_a_file_without_flaws_is_done(tmp_path: Path) -> None:
@@ -51,6 +51,13 @@ def test_a_file_without_flaws_is_done(tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert result.stdout.startswith("a: different (")
     assert result.stderr == ""
+
+
+def test_a_file_without_a_pair_fails_and_says_so(tmp_path: Path) -> None:
+    cases = tmp_path / "empty.jsonl"
+    cases.write_text("\n", encoding="utf-8")
+    result = runner.invoke(app, ["--file", str(cases)])
+    assert (result.exit_code, result.stderr) == (1, "0 pairs graded, 0 lines could not be read\n")
 
 
 def test_a_missing_file_fails_and_says_which(tmp_path: Path) -> None:

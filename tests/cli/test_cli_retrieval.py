@@ -90,7 +90,7 @@ def test_a_student_is_distilled_and_measured(treestar, data_set: str, base: Path
     [
         (("--steps", "2"), "--steps is for retrieval: also give --retriever"),
         (("--paragraphs", "2"), "--paragraphs is for retrieval: also give --retriever"),
-        (("--retriever", "bm25", "--paragraphs", "0"), "RetrievalConfig.paragraphs must be a whole number"),
+        (("--retriever", "bm25", "--paragraphs", "0"), "--paragraphs must be a whole number"),
     ],
 )
 def test_options_that_do_not_fit_are_named(treestar, data_set: str, tmp_path: Path, options, message: str) -> None:

@@ -51,8 +51,25 @@ def test_a_setting_of_a_search_is_listed_under_the_strategies_that_have_it() -> 
     assert options["--rule"] == "Search: mcts"
 
 
+def test_the_default_of_an_unset_setting_is_what_its_documentation_says() -> None:
+    shown = " ".join(CliRunner().invoke(app, ["solve", "--help"]).output.split())
+    assert "If unset: what the model's files or its family recommend, else 1. --top-p" in shown
+    assert "reach this probability. If unset: the model's own. --top-k" in shown
+    assert "16 for steps of code. --max-step-tokens" in shown
+    assert "goes on with `Wait`. [default: none] Search" in shown
+    assert "Stop after this many seconds. [default: no limit]" in shown
+
+
+@pytest.mark.parametrize("names", [(), ("train",), ("judge",), ("ppm",), ("models",), ("retrieval",)])
+def test_lists_of_commands_say_whole_sentences(names: tuple[str, ...]) -> None:
+    shown = CliRunner().invoke(app, [*names, "--help"], env={"COLUMNS": "80"}).output
+    listed = shown.partition("Commands:")[2].strip().splitlines()
+    assert listed
+    assert [line for line in listed if not line.endswith(".") or line.endswith("...")] == []
+
+
 def test_old_flags_work_with_a_sentence_and_are_not_shown() -> None:
     assert "--rollouts" not in CliRunner().invoke(app, ["solve", "--help"]).output.replace("--max-rollouts", "")
     ran = CliRunner().invoke(app, ["solve", "q", "--rollouts", "0"])
     assert "warning: `--rollouts` is now `--max-rollouts`; the old name is accepted until 0.3" in ran.output
-    assert "MCTSConfig.max_rollouts must be a whole number, 1 or more, not 0" in " ".join(ran.output.split())
+    assert "--max-rollouts must be a whole number, 1 or more, not 0" in " ".join(ran.output.split())

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 from support.scripted import components
 
-from treestar.cli.show import result_view
+from treestar.cli.show import SearchDisplay, result_view
 from treestar.search import MajorityConfig, SearchResult, search_one
 from treestar.types import Problem, State, Step
 
@@ -50,3 +51,14 @@ def test_the_other_answers_and_their_shares_are_shown() -> None:
     assert "also found: b (20%), c (10%), d (10%)\n" in shown(result)
     assert SearchResult.from_json(result.to_json()).other_answers == result.other_answers
     assert "also found" not in shown(voted("aaa"))
+
+
+def test_the_summary_counts_answers_apart_from_problems() -> None:
+    display = SearchDisplay(Console(), 3)
+    for result in (voted("aab", gold="a"), voted("ab", gold="b"), replace(voted("a"), answer=None, correct=None)):
+        display.on_result(result)
+    assert display.summary().plain.startswith("2 of 3 answered · 1 of 2 right · 6 tokens generated · ")
+
+
+def test_one_is_not_plural() -> None:
+    assert "1 rollout · 2 nodes · 0 executions · 1 token · " in shown(voted("a"))

@@ -379,6 +379,8 @@ class TestNames:
             ("openai:", "names no model"),
             ("openai:m@http://user:word@host/v1", "must not contain a key or password"),
             ("openai:m@http:///v1", "is not the URL of a server"),
+            ("openai:m@localhost:8000", "write openai:m@http://localhost:8000"),
+            ("openai:org/m@gpu-1.cluster:8000/v1", "write openai:org/m@http://gpu-1.cluster:8000/v1"),
         ],
     )
     def test_names_that_name_nothing(self, name: str, sentence: str) -> None:

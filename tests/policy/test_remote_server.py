@@ -61,3 +61,12 @@ def test_the_run_goes_on_while_the_server_answers_others(others: bool, monkeypat
     else:
         with pytest.raises(TreestarError, match="failed 3 times in 800 s"):
             asyncio.run(server.post("/slow", {}, str))
+
+
+def test_a_server_that_has_never_answered_is_waited_for_with_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = RemoteServer("http://127.0.0.1:9", RemoteServerConfig(patience_seconds=0.2))  # the discard port
+    monkeypatch.setattr(remote_server, "backoff", lambda tries: 0.05)
+    said = "127.0.0.1:9/v1 does not answer .connection failed"
+    with pytest.warns(UserWarning, match=said) as warned, pytest.raises(TreestarError, match="no usable answer"):
+        asyncio.run(server.post("/completions", {}, str))
+    assert len(warned) == 1

@@ -112,7 +112,10 @@ def test_fields_that_ask_for_nothing_are_taken(fields: dict[str, Any]) -> None:
         ({"stream": "yes"}, "stream"),
         ({"treestar": {"gold": True}}, "treestar.gold"),
         ({"treestar": {"max_rollouts": True}}, "treestar.max_rollouts"),
-        ({"treestar": {"max_rollouts": 0}}, "treestar"),
+        ({"treestar": {"max_rollouts": 0}}, "treestar.max_rollouts"),
+        ({"max_completion_tokens": 0}, "max_completion_tokens"),
+        ({"top_p": 0}, "top_p"),
+        ({"temperature": float("inf")}, "temperature"),
         ({"treestar": {"rule": "best"}}, "treestar.rule"),
         ({"treestar": {"seed": "x"}}, "treestar.seed"),
         ({"treestar": {"strategy": "magic"}}, "treestar.strategy"),
@@ -126,6 +129,13 @@ def test_wrong_requests_name_the_field(fields: dict[str, Any], param: str) -> No
         read(**fields)
     assert refused.value.status == 400
     assert refused.value.param == param
+    assert "Config" not in refused.value.message
+
+
+def test_a_setting_of_the_search_beside_treestar_is_said_to_belong_into_it() -> None:
+    with pytest.raises(RequestError, match=r"top_k here; give it in `treestar`: \{'top_k': ...\}"):
+        read(top_k=20)
+    assert read(treestar={"top_k": 20}).config == replace(SERVED, top_k=20)
 
 
 def test_a_server_may_be_wider_than_requests_may_make_it() -> None:

@@ -206,10 +206,13 @@ def problem_from_line(line: str, number: int, kind: Literal["math", "qa"] = "mat
     """The problem in one line; its id defaults to `number`. Raises ValueError with the reason."""
     try:
         data = json.loads(line)
+        json.dumps(data, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON ({error.msg} at column {error.colno})") from error
     except RecursionError as error:
         raise ValueError("JSON that is nested too deeply") from error
+    except UnicodeEncodeError as error:  # no tokenizer reads it, and no file can hold it
+        raise ValueError("half a character: an escape such as \\ud83d without its other half") from error
     if not isinstance(data, dict) or not isinstance(data.get("question"), str):
         raise ValueError("not an object with a text `question`")
     answer = data.get("answer")

@@ -36,18 +36,21 @@ app = typer.Typer(
     rich_markup_mode=None,  # the boxes of the other modes truncate long names and sentences
     pretty_exceptions_enable=False,
 )
-app.command(cls=GroupedCommand)(solve)
-app.command(cls=GroupedCommand)(serve)
-app.command(cls=GroupedCommand)(evolve)
-app.command(context_settings={"ignore_unknown_options": True})(grade)  # `grade -1 1`: a number is not an option
-app.command("exec", cls=GroupedCommand)(execute)
-app.command()(doctor)
-app.add_typer(bench, name="bench")
-train.command(cls=GroupedCommand)(steper)
-train.command("judge", cls=GroupedCommand)(train_judge)
-app.add_typer(train, name="train")
+app.command(cls=GroupedCommand, short_help="Search for the answer of a math problem.")(solve)
+app.command(cls=GroupedCommand, short_help="Serve an OpenAI-compatible endpoint; each request is a search.")(serve)
+app.command(cls=GroupedCommand, short_help="Improve a policy and its PPM in rounds (rStar-Math).")(evolve)
+app.command(
+    short_help="Check whether two mathematical answers are equivalent.",
+    context_settings={"ignore_unknown_options": True},  # `grade -1 1`: a number is not an option
+)(grade)
+app.command("exec", cls=GroupedCommand, short_help="Run a file's steps in the sandbox.")(execute)
+app.command(short_help="Check this machine, or show how a model is prompted.")(doctor)
+app.add_typer(bench, name="bench", short_help="Measure strategies or scorers, or compare two runs.")
+train.command(cls=GroupedCommand, short_help="Distill a teacher's reasoning with retrieval (StepER).")(steper)
+train.command("judge", cls=GroupedCommand, short_help="Train a judge of reasoning steps (StepWiser).")(train_judge)
+app.add_typer(train, name="train", short_help="Train a policy, a PPM, a judge or a difficulty model.")
 app.add_typer(ppm, name="ppm")
-app.add_typer(judge, name="judge")
+app.add_typer(judge, name="judge", short_help="Make the data of a judge of reasoning steps (StepWiser).")
 app.add_typer(models, name="models")
 app.add_typer(retrieval, name="retrieval")
 

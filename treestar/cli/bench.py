@@ -133,7 +133,8 @@ def run(
 ) -> None:
     """Measure strategies on data sets: accuracy with intervals, pass@k, consensus@k, best-of-k, calibration and cost.
 
-    `treestar bench compare A B` compares two runs on the same problems.
+    `treestar bench compare A B` compares two runs on the same problems. `treestar bench processbench` and `prmbench`
+    measure a scorer on single steps.
     """
     from treestar.benchmarks.datasets import load_problems
     from treestar.benchmarks.matrix import BenchmarkConfig, matrix
@@ -155,7 +156,7 @@ def run(
     try:
         config = BenchmarkConfig(
             datasets=tuple(datasets),
-            strategies=tuple(strategy.split(",")),
+            strategies=tuple(each.strip() for each in strategy.split(",")),
             samples=samples,
             k=numbers("--k", k, int),
             temperatures=numbers("--temperature", temperature, float),

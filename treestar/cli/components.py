@@ -91,7 +91,7 @@ AggregateName = Annotated[
 Concurrency = Annotated[
     int,
     typer.Option(
-        help="Maximum number of problems at the same time; with --ray, per actor.", min=1, rich_help_panel=EXECUTION
+        help="Maximum number of problems at the same time, in each process.", min=1, rich_help_panel=EXECUTION
     ),
 ]
 RayAddress = Annotated[

@@ -59,6 +59,9 @@ def doctor(
     step_separator: StepSeparator = None,
 ) -> None:
     """Show versions, devices and backends, and check that the sandbox and the grader work on this machine."""
+    for flag, given in (("--step-format", step_format), ("--step-separator", step_separator)):
+        if policy is None and given is not None:
+            raise typer.BadParameter(f"{flag} is for a model: also give --policy")
     console = Console()
     if policy is not None:
         show_policy(console, policy, step_format, step_separator)

@@ -45,18 +45,22 @@ def execute(
 
 
 def read_steps(file: Path) -> list[str]:
-    """The code of each step in `file`. Raises TreestarError if it cannot be read."""
+    """The code of each step in `file`. Raises TreestarError if it cannot be read, or has no step."""
     try:
         lines = file.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise TreestarError(f"{file} cannot be read: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise TreestarError(f"{file} cannot be read: {reason}") from error
     steps: list[list[str]] = [[]]
     for line in lines:
         if line.strip() == END_OF_STEP:
             steps.append([])
         else:
             steps[-1].append(line)
-    return [code for code in ("\n".join(step).strip("\n") for step in steps) if code.strip()]
+    codes = [code for code in ("\n".join(step).strip("\n") for step in steps) if code.strip()]
+    if not codes:
+        raise TreestarError(f"{file} has no step")
+    return codes
 
 
 async def run_steps(steps: Sequence[str], config: SandboxConfig, show: Callable[[int, str, Execution], None]) -> bool:

@@ -44,8 +44,8 @@ def grade(
 ) -> None:
     """Check whether two mathematical answers are equivalent, or grade a file of pairs.
 
-    The exit code is 0 if all pairs were graded, whatever the verdicts; 1 if a line or the file could not be read; 2 for
-    wrong usage.
+    The exit code is 0 if all pairs were graded, whatever the verdicts; 1 if a line or the file could not be read, or it
+    has no pair; 2 for wrong usage.
     """
     if file is not None and gold is None and prediction is None:
         raise typer.Exit(grade_file(file, as_json, seconds))
@@ -58,7 +58,7 @@ def grade(
 
 
 def grade_file(file: Path, as_json: bool, seconds: float) -> int:
-    broken = labelled = correct = false_accepts = graded = 0
+    broken = labeled = correct = false_accepts = graded = 0
     try:
         for case in read_cases(file):
             if isinstance(case, BrokenLine):
@@ -69,21 +69,21 @@ def grade_file(file: Path, as_json: bool, seconds: float) -> int:
             print_verdict(case.id, equal, elapsed, as_json)
             graded += 1
             if case.equal is not None:
-                labelled += 1
+                labeled += 1
                 correct += equal == case.equal
                 false_accepts += equal and not case.equal
     except OSError as error:
         print(f"{file}: {error.strerror or error}", file=sys.stderr)
         return FAILED
-    if labelled:
+    if labeled:
         print(
-            f"{correct} of {labelled} verdicts as labelled ({correct / labelled:.1%}): "
-            f"{false_accepts} false accepts, {labelled - correct - false_accepts} false rejects",
+            f"{correct} of {labeled} verdicts as labeled ({correct / labeled:.1%}): "
+            f"{false_accepts} false accepts, {labeled - correct - false_accepts} false rejects",
             file=sys.stderr,
         )
-    if broken:
+    if broken or not graded:
         print(f"{graded} pairs graded, {broken} lines could not be read", file=sys.stderr)
-    return FAILED if broken else DONE
+    return FAILED if broken or not graded else DONE
 
 
 def read_cases(file: Path) -> Iterator[Case | BrokenLine]:

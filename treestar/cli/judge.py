@@ -34,7 +34,7 @@ ProblemNames = Annotated[
 Limit = Annotated[int, typer.Option(help="Maximum number of problems of each source.", min=1)]
 
 
-@judge.command(cls=GroupedCommand)
+@judge.command(cls=GroupedCommand, short_help="Cut a policy's right solutions into chunks.")
 @with_config_options(SegmentationConfig, group="Sampling and segmentation", own_group="Data and output")
 def segment(
     problems: ProblemNames,
@@ -74,7 +74,7 @@ def segment(
         display.say(f"written: {out}")
 
 
-@judge.command(cls=GroupedCommand)
+@judge.command(cls=GroupedCommand, short_help="Label the chunks of solutions by completions.")
 @with_config_options(AnnotationConfig, group="Sampling and labels", own_group="Data and output")
 def annotate(
     problems: ProblemNames,

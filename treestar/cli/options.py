@@ -6,6 +6,7 @@ A field becomes an option, and its docstring the help text. The field's dataclas
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import MISSING, Field, fields
@@ -121,11 +122,13 @@ def with_config_options(
 
 def option(name: str, config_class: type[Any], classes: Iterable[type[Any]], group: str) -> inspect.Parameter:
     """One field as a keyword-only option that is None unless given. The help text includes the default of each class,
-    unless the field's docstring does."""
-    defaults = {default_text(field) for each in classes for field in fields(each) if field.name == name}
+    unless the field's docstring says it, or says what happens if the field is unset."""
+    with_it = [field for each in classes for field in fields(each) if field.name == name]
     help_text = field_docstrings(cast(type, config_class)).get(name, "")
-    if "by default" not in help_text.lower():
-        help_text += f" [default: {' or '.join(sorted(defaults))}]"
+    if "if unset" in help_text.lower():
+        with_it = [field for field in with_it if field.default is not None]
+    if with_it and "by default" not in help_text.lower():
+        help_text += f" [default: {' or '.join(sorted({default_text(field) for field in with_it}))}]"
     panel = search_group(name) if issubclass(config_class, SearchConfig) else OWN_GROUPS.get(config_class, group)
     return parameter(name, config_class, name, help=help_text.strip(), show_default=False, rich_help_panel=panel)
 
@@ -156,7 +159,9 @@ def search_group(name: str) -> str:
 def default_text(field: Field[Any]) -> str:
     if field.default is MISSING:
         return "required" if field.default_factory is MISSING else "depends on this machine"
-    return "no limit" if field.default is None else str(field.default)
+    if field.default is None:
+        return "no limit" if field.name.startswith("max_") else "none"
+    return str(field.default)
 
 
 def flag(name: str) -> str:
@@ -169,7 +174,7 @@ def taken(config_class: type[Any], options: dict[str, Any]) -> dict[str, Any]:
 
 
 def config_from_options(config_class: type[ConfigT], user: str, options: Mapping[str, Any]) -> ConfigT:
-    """The configuration with the given options; `user` names its purpose in errors.
+    """The configuration with the given options; `user` names its purpose in errors, which name options, not fields.
 
     Raises:
         typer.BadParameter: the configuration does not have an option, or a value is not allowed.
@@ -181,4 +186,5 @@ def config_from_options(config_class: type[ConfigT], user: str, options: Mapping
     try:
         return config_class(**options)
     except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+        of_class = rf"\b{cast(type, config_class).__name__}\.(\w+)"
+        raise typer.BadParameter(re.sub(of_class, lambda field: flag(field[1]), str(error))) from error

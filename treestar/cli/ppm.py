@@ -34,7 +34,7 @@ def train_by_old_name(**given: Any) -> None:
     train_ppm(**given)
 
 
-@ppm.command("eval", cls=GroupedCommand)
+@ppm.command("eval", cls=GroupedCommand, short_help="Measure a PPM on trees that it was not trained on.")
 def evaluate(
     scorer: Annotated[
         str,

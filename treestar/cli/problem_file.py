@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from treestar.benchmarks.datasets import numbered_lines, problem_from_line
-from treestar.solver import as_problem
+from treestar.problems import as_problem
 from treestar.types import Problem, TreestarError
 
 __all__ = ["read_problems"]

@@ -62,8 +62,9 @@ def verdict(result: SearchResult) -> Text:
     if stats.discarded:
         line.append(f"   {stats.discarded} discarded before it: not reproduced when run again", style="yellow")
     line.append(
-        f"   confidence {result.confidence:.0%} · {stats.rollouts} rollouts · {stats.nodes} nodes · "
-        f"{stats.executions} executions · {stats.generated_tokens} tokens · "
+        f"   confidence {result.confidence:.0%} · {counted(stats.rollouts, 'rollout')} · "
+        f"{counted(stats.nodes, 'node')} · {counted(stats.executions, 'execution')} · "
+        f"{counted(stats.generated_tokens, 'token')} · "
         + (f"{stats.rejected_tokens} of them rejected · " if stats.rejected_tokens else "")
         + (f"{stats.judged_tokens} by the judge · " if stats.judged_tokens else "")
         + (f"{stats.scored_tokens} read by the PPM · " if stats.scored_tokens else "")
@@ -71,6 +72,10 @@ def verdict(result: SearchResult) -> Text:
         style="dim",
     )
     return line
+
+
+def counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def others_of(result: SearchResult) -> str:
@@ -91,6 +96,7 @@ class SearchDisplay:
         self.running: dict[str, Search[SearchConfig]] = {}
         self.total = total
         self.finished = 0
+        self.answered = 0
         self.right = 0
         self.judged = 0
         self.tokens = 0
@@ -113,6 +119,7 @@ class SearchDisplay:
         with self.lock:
             self.running.pop(result.problem.id, None)
             self.finished += 1
+            self.answered += result.answer is not None
             self.judged += result.correct is not None
             self.right += bool(result.correct)
             self.tokens += result.stats.generated_tokens
@@ -121,7 +128,8 @@ class SearchDisplay:
         """One line over all results."""
         right = f"{self.right} of {self.judged} right · " if self.judged else ""
         seconds = time.perf_counter() - self.started
-        return Text(f"{self.finished} solved · {right}{self.tokens:,} tokens generated · {seconds:.1f} s", style="bold")
+        answered = f"{self.answered} of {self.finished} answered · {right}"
+        return Text(f"{answered}{self.tokens:,} tokens generated · {seconds:.1f} s", style="bold")
 
     def view(self) -> RenderableType:
         with self.lock:

@@ -33,9 +33,10 @@ from treestar.cli.problem_file import read_problems
 from treestar.cli.show import SearchDisplay, result_view
 from treestar.components import DEFAULT_SCORER
 from treestar.policy.models import DEFAULT_POLICY, problems_path
+from treestar.problems import as_problem
 from treestar.results_file import ResultKey, result_key
 from treestar.search import STRATEGIES, Budget, SearchConfig, SearchResult, Tree
-from treestar.solver import Solver, as_problem
+from treestar.solver import Solver
 from treestar.types import Problem, TreestarError
 from treestar.verifier.sandbox import SandboxConfig
 from treestar.workers import RayConfig
@@ -200,7 +201,7 @@ def problems_to_solve(question: str | None, file: Path) -> tuple[list[Problem], 
     try:
         return [as_problem(question, 0)], []
     except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+        raise typer.BadParameter(str(error).partition(": ")[2]) from error  # without the id: it has none
 
 
 def check_writable(out: Path | None) -> None:

@@ -55,7 +55,7 @@ SFTArguments = Annotated[
 ]
 
 
-@train.command(cls=GroupedCommand)
+@train.command(cls=GroupedCommand, short_help="Fine-tune a policy on correct trajectories.")
 @with_config_options(
     SFTTrainingConfig, without=("lora", "training_arguments"), group="Training", own_group="Data and output"
 )
@@ -114,7 +114,7 @@ def sft(
     run_training(out, work)
 
 
-@train.command(cls=GroupedCommand)
+@train.command(cls=GroupedCommand, short_help="Train a process preference model (PPM) on preference pairs.")
 @with_config_options(PPMTrainingConfig, without=("lora",), group="Training", own_group="Data and output")
 def ppm(
     trees: TreesOption,
@@ -162,7 +162,7 @@ def ppm(
     run_training(out, work)
 
 
-@train.command(cls=GroupedCommand)
+@train.command(cls=GroupedCommand, short_help="Train a policy from rewards (GRPO).")
 def grpo(
     job: Annotated[
         Path | None,
@@ -286,7 +286,7 @@ def read_training_arguments(path: Path) -> dict[str, Any]:
     return found
 
 
-@train.command(cls=GroupedCommand)
+@train.command(cls=GroupedCommand, short_help="Learn how much more samples help a problem.")
 def difficulty(
     runs: Annotated[
         list[Path], typer.Argument(help="Folders of `treestar bench` with independent samples, 16 or more per problem.")

@@ -106,14 +106,14 @@ class SamplingConfig(SearchConfig):
     """A strategy that samples steps at random."""
 
     temperature: float | None = None
-    """1 samples from the policy as it is; 0 takes the most probable token at every position. If unset, as the other
-    settings of sampling: what the model's files or its family recommend, else 1."""
+    """1 samples from the policy as it is; 0 takes the most probable token at every position. If unset: what the model's
+    files or its family recommend, else 1."""
     top_p: float | None = None
-    """Sample only from the most probable tokens that together reach this probability."""
+    """Sample only from the most probable tokens that together reach this probability. If unset: the model's own."""
     top_k: int | None = None
-    """Sample only from this many most probable tokens; 0: from all."""
+    """Sample only from this many most probable tokens; 0: from all. If unset: the model's own."""
     min_p: float | None = None
-    """Sample only tokens at least this fraction as probable as the most probable one."""
+    """Sample only tokens at least this fraction as probable as the most probable one. If unset: the model's own."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -239,7 +239,7 @@ class ChunkResetConfig(SamplingConfig):
     accept_from: float = 0.0
     """Accept a step if its score is at least this; 0 if it is as probably right as wrong."""
     samples: int | None = None
-    """Number of trajectories. If unset: one, or with `max_generated_tokens` as many as that allows."""
+    """Number of trajectories. If unset (chunk_reset): one, or with `max_generated_tokens` as many as that allows."""
     in_flight: int = 4
     """Trajectories that grow at the same time."""
 

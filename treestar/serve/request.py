@@ -6,6 +6,7 @@ the default).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from math import prod
@@ -16,10 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from treestar.config.fields import field_types
 from treestar.config.renamed import RENAMED, current_names, renaming
 from treestar.config.values import read_value
+from treestar.problems import as_problem
 from treestar.search import STRATEGIES, SearchConfig
 from treestar.search.engine import check_scorer, strategy_of
 from treestar.serve.errors import RequestError, invalid
-from treestar.solver import as_problem
 from treestar.types import Problem
 
 __all__ = ["MODEL", "Defaults", "SearchRequest", "read_request"]
@@ -65,6 +66,10 @@ NOT_FOR_REQUESTS = frozenset({"gold"})
 """Fields of a search's configuration that do not apply: a request has no gold answer."""
 
 
+SETTINGS = {each.name for config_class, _ in STRATEGIES.values() for each in fields(config_class)} - NOT_FOR_REQUESTS
+"""Fields that `treestar` can have with some strategy."""
+
+
 class ContentPart(BaseModel):
     model_config = ConfigDict(strict=True)
 
@@ -92,13 +97,13 @@ class ChatRequest(BaseModel):
 
     model: str
     messages: list[Message] = Field(min_length=1)
-    max_completion_tokens: int | None = None
-    max_tokens: int | None = None
+    max_completion_tokens: int | None = Field(default=None, ge=1)
+    max_tokens: int | None = Field(default=None, ge=1)
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
     thinking_token_budget: int | None = Field(default=None, ge=0)
     """vLLM's name of `max_thinking_tokens`."""
-    temperature: float | None = None
-    top_p: float | None = None
+    temperature: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    top_p: float | None = Field(default=None, gt=0, le=1)
     seed: int | None = None
     stop: str | list[str] | None = None
     stream: bool | None = None
@@ -175,7 +180,8 @@ def check_supported(chat: ChatRequest) -> None:
     for name, value in (chat.model_extra or {}).items():
         if value is None or name in WITHOUT_MEANING or value in AS_USUAL.get(name, ()):
             continue
-        raise invalid(f"a search cannot honor {name}; leave it out", name, "unsupported_parameter")
+        instead = f"give it in `treestar`: {{{name!r}: ...}}" if name in SETTINGS else "leave it out"
+        raise invalid(f"a search cannot honor {name} here; {instead}", name, "unsupported_parameter")
 
 
 def check_thinking(chat: ChatRequest, defaults: Defaults) -> None:
@@ -241,7 +247,9 @@ def config_of(chat: ChatRequest, defaults: Defaults) -> SearchConfig:
     try:
         config = replace(config, **given)
     except ValueError as error:
-        raise invalid(str(error), "treestar") from error
+        field = re.match(rf"{type(config).__name__}\.(\w+)", str(error))
+        param = f"treestar.{field[1]}" if field else "treestar"
+        raise invalid(f"{param}{str(error)[field.end() :]}" if field else str(error), param) from error
     if wave(config) > max(WIDEST_WAVE, wave(defaults.search)):
         widest = getattr(config, "warmup", None) == wave(config)
         names = "warmup" if widest else " * ".join(name for name in WIDTHS if name in known)

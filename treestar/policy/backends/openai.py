@@ -10,6 +10,7 @@ chooses one (`openai_probe.py`), and keeps to it. What the server refuses is lef
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Any, cast
 
@@ -53,6 +54,11 @@ __all__ = [
 ]
 
 OPENAI_PREFIX = "openai:"
+
+BARE_SERVER = re.compile(
+    r"@((?:localhost|\d+(?:\.\d+){3})(?:[:/].*)?|[\w.-]+:\d{2,5}(?:/.*)?)$",
+)
+"""A server's address without `http://` behind a model's name. (`@` also occurs in names of models.)"""
 
 NOTHING = Generated("", False, 0, 0.0)
 """A step of which nothing has been written yet."""
@@ -363,8 +369,13 @@ def local_path(model: str) -> str | None:
 
 
 def parse_openai_name(name: str) -> tuple[str, str | None]:
-    """The model and the server's URL in `openai:MODEL@URL`. Raises TreestarError if it contains no model."""
+    """The model and the server's URL in `openai:MODEL@URL`. Raises TreestarError if it contains no model, or a server
+    without `http://`, which would otherwise become a part of the model's name, and the request go to OpenAI."""
     model, _, rest = name.removeprefix(OPENAI_PREFIX).partition("@http")
     if not model:
         raise TreestarError(f"{name!r} names no model: write {OPENAI_PREFIX}MODEL@URL or {OPENAI_PREFIX}MODEL")
+    if not rest and (server := BARE_SERVER.search(model)):
+        raise TreestarError(
+            f"{name!r}: {server[1]!r} is not a URL: write {OPENAI_PREFIX}{model[: server.start()]}@http://{server[1]}"
+        )
     return model, "http" + rest if rest else None

@@ -12,6 +12,7 @@ import os
 import random
 import re
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -161,6 +162,7 @@ class RemoteServer:
                     pause = max(backoff(tries), failure.retry_after)
                     if now - max(failing_since, self.answered) + pause > self.config.patience_seconds:
                         raise self.lost(tries, now - failing_since, failure) from None
+                    self.warn_of_silence(failure)
                 else:
                     self.answered = time.monotonic()
                     return answer
@@ -188,6 +190,15 @@ class RemoteServer:
             raise Failure("timeout", f"no complete answer in {timeout:g} s") from None
         except ValueError as error:  # UnusableAnswer, or not JSON
             raise Failure("unusable answer", self.clean(str(error))) from None
+
+    def warn_of_silence(self, failure: Failure) -> None:
+        """Say once of a server that has never answered that it is waited for: it may not run, or elsewhere."""
+        if not self.answered and self.failures.total() == 1:
+            warnings.warn(
+                f"{self.url} does not answer ({failure.kind}: {failure.message}); trying again for "
+                f"{self.config.patience_seconds:.0f} s",
+                stacklevel=2,
+            )
 
     def lost(self, tries: int, seconds: float, last: Failure) -> TreestarError:
         asked = f", and the server asks to wait {last.retry_after:.0f} s" if last.retry_after else ""

@@ -44,6 +44,9 @@ OF_THEIR_OWN = ("rstar", "bound")
 SAME_STEPS = frozenset(("rstar", "chat"))
 """Formats whose steps and tags are the same: only their prompts differ."""
 
+SEPARATED = ("cot", "tir", "thinking")
+"""Formats whose steps a separator ends."""
+
 SAMPLING_FIELDS = ("temperature", "top_p", "top_k", "min_p")
 
 
@@ -65,10 +68,17 @@ def step_format_named(
         is_base: the model has no chat template and continues texts; this changes how programs are asked for.
 
     Raises:
-        TreestarError: there is no such format.
+        TreestarError: there is no such format, or it does not end its steps at a separator, and one is given.
     """
     if name not in FORMATS:
         raise TreestarError(f"there is no step format {name!r}: it is one of {', '.join(FORMATS)}")
+    if separator is not None and name not in SEPARATED:
+        raise TreestarError(
+            f"a step separator is for the step formats {', '.join(SEPARATED)}, and the model writes in the format "
+            f"{name}: leave it out, or choose one of these formats"
+        )
+    if separator == "":
+        raise TreestarError("the step separator is empty: give the text that ends a step, or leave it out")
     code = CodeFormat(template, family, PARAGRAPH, context, is_base)
     if name == "code":
         return code

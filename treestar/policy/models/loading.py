@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -76,6 +77,9 @@ DEFAULT_POLICY = os.environ.get("TREESTAR_POLICY", "embedded")
 OFFLINE_POLICY = "toy"
 """The policy of which nothing has to be fetched."""
 
+CLOSE = 0.66
+"""How similar a misspelled name is at least (`difflib`): "tyo" is to "toy", and no old causal model on the hub."""
+
 WANTED: dict[ModelKind, str] = {
     "policy": f"{SHIPPED_NAMES['policy']}, another name that `treestar models` lists, a model folder or GGUF file, "
     "a hub id such as Qwen/Qwen2.5-Math-7B-Instruct, vllm: in front of one of these, or openai:MODEL@URL",
@@ -129,12 +133,20 @@ def model_path(kind: ModelKind, name: str) -> str:
             raise TreestarError(f"{kind} {name!r} is not on this machine: run `treestar models fetch {name}`")
         return str(fetched_folder(name))
     path = Path(name).expanduser()
-    if not (name.startswith((".", "/", "~")) or path.exists()):
-        return name
-    if is_gguf(name):
+    if is_gguf(name) and not path.is_dir():
         if not path.is_file():
             raise TreestarError(f"{kind} {name!r}: there is no such file")
         return str(path)
+    if not name:
+        raise TreestarError(f"the name of the {kind} is empty: give {WANTED[kind]}")
+    if not path.is_dir():
+        if path.exists():
+            raise TreestarError(f"{kind} {name!r} is not a model: it is a file, but not a GGUF file")
+        if name.startswith((".", "/", "~")):
+            raise TreestarError(f"{kind} {name!r}: there is no such folder")
+        if meant := similar_name(kind, name):
+            raise TreestarError(f"there is no {kind} {name!r}: did you mean {meant!r}? If not, give {WANTED[kind]}")
+        return name
     file = gguf_in_folder(path)
     if file is None and not any((path / known).is_file() for known in ("config.json", ADAPTER_CONFIG)):
         raise TreestarError(
@@ -142,6 +154,15 @@ def model_path(kind: ModelKind, name: str) -> str:
             "model"
         )
     return str(file or path)
+
+
+def similar_name(kind: ModelKind, name: str) -> str | None:
+    """The shipped or fetchable model that `name` probably misspells. An id on the hub has an owner and a slash, except
+    for a few old ones such as gpt2."""
+    if "/" in name:
+        return None
+    known = [each for of_kind, each in SHIPPED if of_kind == kind] + [*FETCHABLE]
+    return next(iter(get_close_matches(name.lower(), known, n=1, cutoff=CLOSE)), None)
 
 
 def model_config(folder: Path) -> dict[str, Any]:
