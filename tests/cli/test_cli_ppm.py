@@ -77,7 +77,7 @@ def row_of(tree: Tree) -> Row:
 @pytest.mark.parametrize(
     ("trees", "scorer", "sentence"),
     [
-        ("ONESIDED", "./nothing", "that folder has no config.json"),
+        ("ONESIDED", "./nothing", "there is no such folder"),
         ("ONESIDED", "POLICY", "nothing in the files"),
         ("EMPTY", "toy", "no trees in"),
         ("ONESIDED", "toy", "these trees give no preference pairs"),

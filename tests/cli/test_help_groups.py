@@ -56,7 +56,7 @@ def test_the_default_of_an_unset_setting_is_what_its_documentation_says() -> Non
     assert "If unset: what the model's files or its family recommend, else 1. --top-p" in shown
     assert "reach this probability. If unset: the model's own. --top-k" in shown
     assert "16 for steps of code. --max-step-tokens" in shown
-    assert "goes on with `Wait`. [default: none] Search" in shown
+    assert "is continued with `Wait`. [default: none] Search" in shown
     assert "Stop after this many seconds. [default: no limit]" in shown
 
 

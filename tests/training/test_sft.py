@@ -267,7 +267,7 @@ def test_a_finished_model_is_not_written_over(base: str, tmp_path: Path) -> None
 
 
 def test_a_base_that_is_none_is_named(tmp_path: Path) -> None:
-    with pytest.raises(TreestarError, match=r"policy '\./nothing': that folder has no config.json"):
+    with pytest.raises(TreestarError, match=r"policy '\./nothing': there is no such folder"):
         train_policy([sum_row(1)], "./nothing", tmp_path)
 
 
