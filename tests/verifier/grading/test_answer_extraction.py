@@ -251,6 +251,9 @@ def test_boxes_are_found_outermost_first_with_balanced_braces() -> None:
         "negative " * 22_000,
         "are:\n- $x$\n" * 15_000,
         "7" + " " * 190_000 + "p.m.",
+        "$" + "{" * 50_000 + "$",
+        "$" + "**" * 25_000 + "$",
+        "The answer is " + "'" * 50_000,
     ],
 )
 def test_extraction_takes_no_longer_than_the_text_is_long(text: str) -> None:

@@ -16,6 +16,8 @@ LONGEST_TAIL = 6000
 """In characters: only the end of a longer text is read for formulas, because the answer is there."""
 MOST_CUTS = 30
 """Brackets without a partner and signs that are cut off the ends of a formula; one with more is none."""
+LONGEST_CUT = 60
+"""In characters: the signs that one cut takes off the end of a formula, because the search for them is quadratic."""
 TOKEN = re.compile(
     r"""(?P<space>\s+)
     |(?P<begin>\\begin\{[a-zA-Z*]+\})
@@ -257,7 +259,7 @@ def trimmed(text: str, start: int, end: int) -> list[Run]:
         return []  # The exponent of a word: `5 units^2`.
     for _ in range(MOST_CUTS):
         written = text[start:end]
-        lead, trail = LEADING.match(written), TRAILING.search(written)
+        lead, trail = LEADING.match(written), TRAILING.search(written, max(0, len(written) - LONGEST_CUT))
         if lead is not None and lead.end():
             start += lead.end()
         elif trail is not None and trail[0] and not written.endswith(("\\}", "\\%", "\\$")):
