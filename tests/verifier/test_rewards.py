@@ -20,6 +20,13 @@ def test_a_reward_is_one_for_an_equivalent_answer_and_none_without_gold() -> Non
     assert accuracy_reward(["The answer is 7."], ["#### 7"]) == [1.0]
 
 
+def test_a_reply_is_rewarded_for_the_answer_that_a_search_reads_in_it() -> None:
+    replies = ["The intersection is at (2, 3).", "n = 5 is the smallest.", "4\n\nExplanation: 2 + 2 = 4.", "(C) 12"]
+    assert accuracy_reward(replies, ["(2,3)", "5", "4", "C"]) == [1.0] * 4
+    assert accuracy_reward(replies, ["(3,2)", "4", "2", "B"]) == [0.0] * 4
+    assert accuracy_metric(Doc(["(2, 3)"]), ModelResponse(replies)) == 1.0
+
+
 def test_the_other_columns_are_ignored_and_answers_are_logged() -> None:
     logged: dict[str, list[Any]] = {}
     accuracy_reward(["The answer is 7."], ["7"], log_extra=logged.__setitem__, prompts=["?"], trainer_state=None)

@@ -151,13 +151,21 @@ def accuracy_reward(
     """
     replies = [text_of(completion) for completion in completions]
     rewards = [
-        None if gold is None or not gold.strip() else float(equivalent(gold, reply))
+        None if gold is None or not gold.strip() else float(answers(reply, gold))
         for reply, gold in zip(replies, solution, strict=True)
     ]
     if log_extra is not None:
         log_extra("solution", list(solution))
         log_extra("answer", [extract_answer(reply) or "" for reply in replies])
     return rewards
+
+
+def answers(reply: str, gold: str) -> bool:
+    """Whether `reply` is equivalent to the gold answer, or the answer in it is, as a search would read it."""
+    if equivalent(gold, reply):
+        return True
+    answer = extract_answer(reply)
+    return answer is not None and answer != reply and equivalent(gold, answer)
 
 
 def question_reward(
@@ -221,4 +229,4 @@ def accuracy_metric(doc: Document, model_response: Response, **kwargs: Any) -> f
         kwargs: other arguments of lighteval; not read.
     """
     replies = model_response.final_text
-    return float(bool(replies) and any(equivalent(gold, replies[0]) for gold in doc.get_golds()))
+    return float(bool(replies) and any(answers(replies[0], gold) for gold in doc.get_golds()))

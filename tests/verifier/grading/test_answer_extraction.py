@@ -204,7 +204,52 @@ STATEMENTS = [
 """Statements with reasons, roundings and steps; emphasis, units, times, multipliers, signs in words, list marks."""
 
 
-@pytest.mark.parametrize(("text", "answer"), [*REPLIES, *STATEMENTS])
+AFTERWARDS = [
+    ("The result is 42. I used 3 methods.", "42"),
+    ("The final result is 42.\n\nI verified this with 2 other methods.", "42"),
+    ("The result is 42. Then we halve it and get 21.", "21"),
+    ("So x = 12. Checking: 12 + 3 = 15, which matches.", "12"),
+    ("Therefore, there are 12 apples. Let me verify: 5 + 7 = 12. ✓", "12"),
+    ("So x = 13. Let me verify: 5 + 7 = 12. Wait, that is wrong, so x = 12.", "12"),
+    ("We have 3 + 4 = 7. To check how many are left, subtract: 10 - 7 = 3. She keeps 3.", "3"),
+    ("We used 3 eggs.", "3"),
+    ("Tom has 5 apples left after giving 3 to Mary.", "5"),
+    ("After giving 3 to Mary, Tom has 5 apples.", "5"),
+    ("Hence the value of x is 5 when y = 3.", "5"),
+    ("When y = 3, we have x = 5.", "5"),
+    ("We find that x = 5 (since y = 3).", "5"),
+    ("The minimum value is 5, attained at x = 2.", "5"),
+    ("The maximum is $5$ at $x=2$.", "5"),
+    ("The lines meet at x = 2.", "2"),
+    ("He pays 5 dollars after he gives 3, so 2 are left", "2"),
+    ("Kylar needs to pay $64 for 16 glasses.", "$64"),
+    ("He sold 16 glasses for $64.", "$64"),
+    ("It takes him 11 hours to drive 500 miles.", "11"),
+    ("He wants to drive 500 miles, which takes 11 hours.", "11"),
+    ("The probability is $\\frac{1}{2}$ or 50%.", "\\frac{1}{2}"),
+    ("The answer is 1/2, or 50%.", "1/2"),
+    ("The probability of this is 1 in 6.", "1/6"),
+    ("the ratio of boys to girls is 3 to 4.", "3:4"),
+    ("The length is √5 ≈ 2.24.", "√5 \\approx 2.24"),
+    ("The solutions are:\n1. $x = 2$\n2. $x = 3$", "x = 2, x = 3"),
+    ("So it is $\\boxed 17$.", "17"),
+    ("Write it in \\boxed 3 times. So 4", "4"),
+    ("Thus, option C is correct, as 3 > 2.", "C"),
+    ("Hence (C) is the correct answer, because 2 + 2 = 4.", "C"),
+    ("We ask whether option C is correct: x = 3.", "3"),
+    ("Let me think about 3.\n\n**C**", "C"),
+    ("C) Paris", "C) Paris"),
+    ("The options are:\nA) 3\nB) 4", "4"),
+    ("Let me see. 3 < 4.\n\nYes.", "Yes"),
+    ("No, it is not possible.", "No"),
+    ("Since 4 is even, the statement is false.", "false"),
+    ("As 3 < 4, there is no real solution.", "no real solution"),
+    ("There is no solution with x = 3, so x = 4", "4"),
+]
+"""Remarks, checks, clauses and roundings after an answer; answers in words."""
+
+
+@pytest.mark.parametrize(("text", "answer"), [*REPLIES, *STATEMENTS, *AFTERWARDS])
 def test_a_reply_answers_what_its_rules_say(text: str, answer: str) -> None:
     assert extract_answer(text) == answer
 
@@ -254,6 +299,18 @@ def test_boxes_are_found_outermost_first_with_balanced_braces() -> None:
         "\\boxed{{ }" + " " * 190_000 + "x",
         "(" * 200_000 + "x",
         "*" * 199_999 + "x",
+        "$" + "{" * 50_000 + "$",
+        "$" + "**" * 25_000 + "$",
+        "The answer is " + "'" * 50_000,
+        "}\\boxed{" * 20_000,
+        "5 or" + " " * 100_000 + "\\boxed{6",
+        "5 when " * 25_000,
+        "5. Check " * 20_000,
+        "I used 5. " * 18_000,
+        "option A " * 20_000,
+        "The probability of 1 in " * 8_000,
+        "are:\n1. $x$\n" * 15_000,
+        "\\boxed 5 " * 20_000,
     ],
 )
 def test_extraction_takes_no_longer_than_the_text_is_long(text: str) -> None:

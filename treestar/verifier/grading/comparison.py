@@ -29,6 +29,8 @@ from treestar.verifier.grading.intervals import same_set
 from treestar.verifier.grading.labels import is_function_label, is_label, read_choice
 from treestar.verifier.grading.normalize import canonical, squeeze, words_of
 from treestar.verifier.grading.phrases import translated_marks
+from treestar.verifier.grading.roundings import roundings_differ, states_rounding
+from treestar.verifier.grading.spoken_forms import declared_integer, with_letter
 from treestar.verifier.grading.tree_structure import symbols_of
 from treestar.verifier.grading.trees import parse
 from treestar.verifier.grading.units import known_unit, split_glued_unit, split_letter_unit
@@ -46,6 +48,7 @@ DEEPEST_ANSWER = 40
 COMMANDS = re.compile(
     r"\\\\|\\(?:begin|end)\{[a-z]+\}|\\text\{[^{}]*\}|\\(?!alpha|beta|gamma|delta|theta|lambda|mu|sigma|phi|omega)[a-zA-Z]+"
 )
+RADIANS = ("rad", "radian")
 UNKNOWN = re.compile(r"[a-df-hj-zA-Z]|\\")
 """A letter other than e and i, or a Greek one."""
 
@@ -62,8 +65,15 @@ def answers_equal(first: str, second: str) -> bool:
         return True
     if same_writing(one.answer, other_text):
         return True
+    one_answer, other_answer = without_declarations(one_answer, other_answer)
     # If neither text states which formula is its answer, comparing their last formulas proves nothing.
     return not (one.guessed and other.guessed) and same_answer(one_answer, other_answer)
+
+
+def without_declarations(one: str, other: str) -> tuple[str, str]:
+    r"""Two answers without the `k \in \mathbb{Z}` at their ends; if both declare a letter, with the same one."""
+    (one, letter), (other, wanted) = declared_integer(one), declared_integer(other)
+    return (with_letter(one, letter, wanted) if letter and wanted and letter != wanted else one), other
 
 
 def is_beyond_reading(answer: str) -> bool:
@@ -90,9 +100,10 @@ def same_answer(one: str, other: str) -> bool:
         return False
     if same_writing(one, other):
         return True
-    one_rounded, other_rounded = approximation(one), approximation(other)
-    if one_rounded and other_rounded and not same_answer(one_rounded, other_rounded):
+    if roundings_differ(one, other):
         return False
+    if states_rounding(one, other) or states_rounding(other, one):
+        return True
     one_choice, other_choice = read_choice(one), read_choice(other)
     if one_choice is not None and other_choice is not None and not (one_choice.rest and other_choice.rest):
         return one_choice.letter == other_choice.letter
@@ -100,11 +111,6 @@ def same_answer(one: str, other: str) -> bool:
         if choice is not None and choice.rest and (one_choice is None or other_choice is None):
             return same_answer(choice.rest, text)
     return same_form(read_form(one), read_form(other))
-
-
-def approximation(text: str) -> str:
-    """The text after the last approximation sign; "" if there is none."""
-    return text.rpartition("\\approx")[2].strip() if "\\approx" in text else ""
 
 
 def same_writing(one: str, other: str) -> bool:
@@ -126,7 +132,7 @@ def same_scalar(one: Form, other: Form) -> bool:
         value, letter = split_letter_unit(other.latex)
         if letter:
             return same_scalar(one, Scalar(value, letter))
-    if one.unit and other.unit and one.unit != other.unit:
+    if one.unit and other.unit and one.unit != other.unit and {one.unit, other.unit} != {"gbp", "pound"}:
         measured, wanted = known_unit(one.unit), known_unit(other.unit)
         if measured is not None and wanted is not None:
             if measured.dimension != wanted.dimension:
@@ -136,12 +142,12 @@ def same_scalar(one: Form, other: Form) -> bool:
             return expressions_equal(scaled, other.latex)
     if one.percent and not other.percent and expressions_equal(f"\\frac{{{one.latex}}}{{100}}", other.latex):
         return True
-    if (
-        one.degrees
-        and not other.degrees
-        and expressions_equal(f"\\frac{{\\pi\\cdot({one.latex})}}{{180}}", other.latex)
-    ):
-        return True
+    if other.degrees and one.unit in RADIANS:
+        return same_scalar(other, one)
+    if one.degrees and not other.degrees:
+        in_radians = expressions_equal(f"\\frac{{\\pi\\cdot({one.latex})}}{{180}}", other.latex)
+        if in_radians or other.unit in RADIANS:
+            return in_radians
     glued = None if one.unit or other.unit else split_glued_unit(one.latex)
     if glued is not None and written_number(other.latex) is not None:
         return expressions_equal(glued, other.latex)
@@ -371,6 +377,8 @@ def same_number_form(one: Form, other: Form) -> bool:
         )
     if isinstance(one, Ratio) and isinstance(other, Scalar) and len(one.parts) == 2:
         return expressions_equal(f"\\frac{{{one.parts[0]}}}{{{one.parts[1]}}}", other.latex)
+    if isinstance(one, Based) and one.base == 10 and isinstance(other, Scalar):
+        return expressions_equal(one.digits, other.latex)
     if isinstance(one, Based) and isinstance(other, Based):
         if one.base == other.base:
             return one.digits.lstrip("0") == other.digits.lstrip("0")

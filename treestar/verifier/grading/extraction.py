@@ -9,7 +9,9 @@ The rules, in the order in which they apply:
     "answer:", "####", "<answer>" or the same in another language. Boxes in one sentence form a list, unless a word
     between them corrects or restates; boxes without content do not count. "The result is" may be about one step, so it
     counts only without a box and if no number follows. A reason after the answer is left out.
-4.  Without a statement, it is the last formula or number, delimited or not, as a whole.
+4.  Without a statement, it is the option called correct, or the last line if that is an answer in words (`verbal`);
+    else the last formula or number, delimited or not, as a whole. Checks, remarks and clauses after it are left out
+    (`remarks`).
 
 Every function scans the text a fixed number of times, so that the cost of a hostile text is linear in its length.
 """
@@ -37,7 +39,9 @@ from treestar.verifier.grading.phrases import (
     translated_marks,
 )
 from treestar.verifier.grading.prose import tidied_prose
+from treestar.verifier.grading.remarks import without_remarks
 from treestar.verifier.grading.units import read_compound
+from treestar.verifier.grading.verbal import chosen_option, verbal_answer
 from treestar.verifier.grading.wrapping import unwrapped
 
 __all__ = ["Statement", "boxed_contents", "extract_answer", "stated_answer", "states_answer", "without_delimiters"]
@@ -65,6 +69,10 @@ REASON = re.compile(
     r"(?=[^()]*(?:≈|\\approx|(?<![\\\w.])[^\W\d_]{3,}(?![\w{(]))))"
 )
 """What makes the rest of a statement a reason, a contrast or a remark. `5 (mod 7)` has none."""
+IN_PERCENT = re.compile(r"(?<=[^\s%])[,\s]+or\s+\$?\d+(?:\.\d+)?\s?(?:\\?%|percent\b)\$?[\s.]*$")
+"""At the end of a statement: the same once more, in percent."""
+BARE_BOX = re.compile(r"(\\boxed) ?(-?\d[\d.,/]*(?<=\d))(?=\s*(?:\$|\\|[.,;]?\s*(?:\n|$)))")
+"""TeX puts a single digit into a box also without braces; some models write whole numbers so."""
 APPROXIMATELY = re.compile(r"(?:approximately|about|around|roughly|exactly)\s+", re.IGNORECASE)
 STRUCTURED = re.compile(
     r"\s*(?:#{1,6}\s|[*_]*(?:step|answer|final\s+answer|solution|explanation)\b)[^\n]*\n", re.IGNORECASE
@@ -90,6 +98,8 @@ QUALIFIED = re.compile(
     r"infinitely|solutions?|odd|even|multiples?|primes?|integers?|powers?)\b",
     re.IGNORECASE,
 )
+FURTHER_SENTENCE = re.compile(r"[.!?]\**[ \t]+(?=[A-Z][a-z])|\n[ \t]*\n[ \t]*(?=[A-Z][a-z])")
+OPTION_MARK = re.compile(r"\s*\(?[A-J][.):]")
 WHOLE_SENTENCE = re.compile(r"[^\W\d_a-z][^.\\]*\d[^.\\]*\.")
 """A capital letter, a number and a full stop."""
 
@@ -130,7 +140,7 @@ def readable(text: str) -> str:
     remark = CLOSING_REMARK.search(text)
     if remark is not None and text[: remark.start()].strip(" .\n"):
         text = text[: remark.start()].rstrip()
-    text = without_empty_boxes(text)
+    text = without_empty_boxes(BARE_BOX.sub(r"\1{\2}", text) if "\\boxed" in text else text)
     return tidied_prose(with_escaped_currency(text, [(box.start, box.end) for box in boxes_in(text)]))
 
 
@@ -150,13 +160,20 @@ def answer_in(text: str) -> str | None:
             return stated
     if boxes:
         return joined_boxes(text, boxes) or None
+    chosen = chosen_option(text) or verbal_answer(text)
+    if chosen:
+        return chosen
+    text = without_remarks(text)
     return final_result(text, phrases) or last_formula(text)
 
 
 def final_result(text: str, phrases: list[re.Match[str]]) -> str | None:
-    """What follows the last "result is", unless a later number makes it the result of one step only."""
+    """What follows the last "result is", unless a later number makes it the result of one step only.
+
+    `text` may be shorter than the text that has the phrases.
+    """
     phrase = next((phrase for phrase in reversed(phrases) if RESULT_PHRASE.match(phrase[0])), None)
-    if phrase is None:
+    if phrase is None or phrase.end() > len(text):
         return None
     rest = text[phrase.end() :].lstrip()
     if re.search(r"\d", rest[len(first_statement(rest)) :]):
@@ -234,6 +251,7 @@ def whole_or_last(statement: str) -> str | None:
 def without_reason(statement: str) -> str:
     """`statement` up to a reason, a contrast or a remark in brackets: `12` of "12, since she gave away 3"."""
     reason = REASON.search(MATH.sub(lambda match: "x" * len(match[0]), statement))
+    reason = reason or (IN_PERCENT.search(statement) if statement.count("%") == 1 else None)
     return statement if reason is None else statement[: reason.start()].rstrip(" ,;")
 
 
@@ -270,6 +288,8 @@ def is_prose(text: str) -> bool:
     words = plain_words(outside)
     if ANSWER_PHRASE.search(outside) or STRUCTURED.match(text):
         return True
+    if words and has_further_sentence(outside) and OPTION_MARK.match(text) is None:
+        return True
     if CONNECTIVE.match(outside) and (
         len(words) > 1 or MATH.search(text) or LATEX_COMMAND.search(outside) or re.search(r"\d", outside)
     ):
@@ -284,6 +304,12 @@ def is_prose(text: str) -> bool:
         # LaTeX without dollar signs has its words in \text{...}; a sentence has others.
         return len(words) >= FEWEST_WORDS - 1
     return bool(words) if MATH.search(text) else len(words) >= FEWEST_WORDS
+
+
+def has_further_sentence(text: str) -> bool:
+    """Whether a number comes first, and then another sentence or paragraph: `4. This is because 2 + 2 = 4.`"""
+    first = re.search(r"\d", text)
+    return first is not None and FURTHER_SENTENCE.search(text, first.end()) is not None
 
 
 def is_foreign_sentence(text: str) -> bool:

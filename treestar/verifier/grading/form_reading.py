@@ -24,6 +24,7 @@ from treestar.verifier.grading.forms import (
 )
 from treestar.verifier.grading.labels import is_label
 from treestar.verifier.grading.normalize import matching_brackets, words_of
+from treestar.verifier.grading.spoken_forms import SPOKEN_ANSWERS
 from treestar.verifier.grading.units import read_compound, read_unit
 
 __all__ = ["read_form"]
@@ -47,18 +48,13 @@ WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{4,}|(?<![\\A-Za-z])(?:is|if|are|the|
 TRIGONOMETRY = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
 ENVIRONMENT = re.compile(r"\\(?:begin|end)\{[a-z]+\}")
 UPRIGHT = re.compile(r"\\text\{([^{}]*)\}")
-SPOKEN = {
-    "nosolution": "\\{\\}", "nosolutions": "\\{\\}", "norealsolution": "\\{\\}", "norealsolutions": "\\{\\}",
-    "emptyset": "\\{\\}", "theemptyset": "\\{\\}", "allrealnumbers": "\\mathbb{R}", "allreals": "\\mathbb{R}",
-    "therealnumbers": "\\mathbb{R}", "doesnotexist": "\\text{undefined}", "dne": "\\text{undefined}",
-}  # fmt: skip
 
 
 @lru_cache(maxsize=512)
 def read_form(text: str) -> Form:
     """The form of an answer in canonical LaTeX. Unknown forms are returned as `Words`."""
     text = unwrapped(text.strip())
-    spoken = SPOKEN.get(words_of(text)) if len(text) < LONGEST_SPOKEN else None
+    spoken = SPOKEN_ANSWERS.get(words_of(text)) if len(text) < LONGEST_SPOKEN else None
     if spoken is not None and spoken != text:
         return read_form(spoken)
     for reader in READERS:
@@ -224,7 +220,8 @@ def read_relation(text: str) -> Form | None:
             return read_form(exact[0] or operands[1]) if place == 0 else Relation(exact, operators[:place])
         operators = ("=", *operators[1:])
     if not all(operands):
-        return Words(text) if operands[0] else read_form(operands[-1])
+        # `= 5` is 5, but `> 5` is not.
+        return read_form(operands[-1]) if not operands[0] and set(operators) == {"="} else Words(text)
     if not set(operators) <= READABLE or (len(operators) > 1 and "\\in" in operators):
         return Words(text)
     if operators and set(operators) == {"="} and "\\pm" in operands[-1]:

@@ -14,6 +14,8 @@ __all__ = ["last_formula", "leading_formula"]
 
 LONGEST_SEPARATOR = 12
 """In characters, between two parts of a list."""
+LONGEST_GAP = 40
+"""In characters, between an answer and its rounding."""
 
 PLAIN_NUMBER = re.compile(
     r"(?<![A-Za-z0-9_.\\])(?:\\?[$€£¥]\s?)?-?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)?(?:\.\d+)?(?<=\d)"
@@ -27,6 +29,7 @@ AMOUNTS = re.compile(rf"(?<![\d.,]){AMOUNT}(?:,?\s(?:and\s)?{AMOUNT}){{1,2}}(?![
 ABOUT = r"(?:about|approximately|approx\.?|roughly|around|≈)"
 ROUNDED = re.compile(rf"\s*,?\s*(?:or\s+|which\s+is\s+|\()\s*{ABOUT}\s*")
 """Between an exact answer and its rounding."""
+ROUNDING_SIGN = re.compile(r"\s*(?:≈|\\approx)\s*")
 RESULT = re.compile(r"(?:=|\bequals?|\bwhich\s+(?:is|equals|gives|makes)|\bor\s+simply|\bi\.e\.|\bthat\s+is|\bso)\s*$")
 """Before the value of what precedes it."""
 ANOTHER_PART = re.compile(
@@ -75,10 +78,16 @@ def last_formula(text: str) -> str | None:
     amount = compound_amount(text)
     if amount is not None:
         return amount
-    if len(spans) > 1 and ROUNDED.fullmatch(text, spans[-2].end, spans[-1].start):
+    gap = text[spans[-2].end : spans[-1].start][: LONGEST_GAP + 1] if len(spans) > 1 else ""
+    if len(gap) <= LONGEST_GAP and ROUNDED.fullmatch(gap):
         spans.pop()
+    elif len(gap) <= LONGEST_GAP and ROUNDING_SIGN.fullmatch(gap):
+        return f"{spans[-2].text} \\approx {spans[-1].text}"
     parts = [spans[-1]]
     for span in reversed(spans[:-1]):
+        if is_restated(text, span, parts[-1]) and len(parts) == 1:
+            parts = [span]
+            continue
         if not are_listed(text, span, parts[-1]):
             break
         parts.append(span)
@@ -104,6 +113,13 @@ def leading_formula(text: str) -> str | None:
     if is_value or ANOTHER_PART.search(text, end) or TIED.match(text, end):
         return last_formula(text)
     return ", ".join(part.text for part in parts)
+
+
+def is_restated(text: str, span: Span, following: Span) -> bool:
+    """Whether the second of two formulas says in percent what the first one says: `1/2, or 50%`."""
+    in_percent = ["%" in text[part.start : part.end + 2] for part in (span, following)]
+    gap = text[span.end : following.start]
+    return in_percent == [False, True] and len(gap) <= LONGEST_SEPARATOR and gap.strip(" \n,(") == "or"
 
 
 def are_listed(text: str, span: Span, following: Span) -> bool:

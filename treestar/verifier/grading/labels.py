@@ -25,6 +25,10 @@ LABELS = tuple(
         r"(?:m\\angle\s?|\\text\{[^{}]*\}|[A-Za-z ]{3,60})[A-Z]*",  # words: Area, Total cost
         rf"\\frac\{{d{LETTER}\}}\{{d{LETTER}\}}",
         rf"\\(?:sin|cos|tan|cot|sec|csc)\(?(?:{LETTER}|\s?[A-Z]+|\\angle\s?[A-Z]+)\)?",
+        rf"\\(?:sin|cos|tan|cot|sec|csc)(?:\(?\d\\(?:{GREEK})\)?|\((?:[A-Z]|\\(?:{GREEK}))[-+](?:[A-Z]|\\(?:{GREEK}))\))",
+        rf"\(?{LETTER}\\circ\s?{LETTER}\)?\([^=]*\)",  # (f o g)(x)
+        r"(?:\\mathbb\{E\}|E|P|\\Pr|\\text\{[A-Za-z]{1,4}\}|Var|Cov)[(\[][^=]*[)\]]",  # E[X], Var(X)
+        r"\\lim_\{(?:[^{}]|\{[^{}]*\})*\}[^=]*",
         rf"\((?:{LETTER},)+{LETTER}\)",  # (x, y)
         rf"[A-Z]{SUBSCRIPT}(?:[A-Z]{SUBSCRIPT})*:[A-Z]{SUBSCRIPT}(?:[A-Z]{SUBSCRIPT})*",  # a ratio of areas
     )

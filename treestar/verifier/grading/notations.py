@@ -7,6 +7,7 @@ from fractions import Fraction
 
 from treestar.verifier.grading.printed_forms import PRINTED_RULES
 from treestar.verifier.grading.rewriting import rule
+from treestar.verifier.grading.spoken_forms import SPOKEN_RULES
 
 __all__ = ["TABLES"]
 
@@ -29,6 +30,8 @@ CORNERS = {
 def repeating(match: re.Match[str]) -> str:
     """The exact fraction of a repeating decimal."""
     whole, fixed, period = match["whole"] or "0", match["fixed"], match["period"]
+    if not period.startswith(match.groupdict().get("begun") or ""):
+        return match[0]  # 0.0001234... does not repeat its zero.
     if len(whole) + len(fixed) + len(period) > 200:
         return match[0]
     scale, cycle = 10 ** len(fixed), 10 ** len(period) - 1
@@ -224,9 +227,15 @@ NUMBER_RULES = (
     ),
     rule(r"(?P<whole>\d*)\.(?P<fixed>\d*)\((?P<period>\d+)\)", repeating, "a period in brackets", mark="("),
     rule(
-        r"(?P<whole>\d*)\.(?P<fixed>\d*?)(?P<period>\d{1,6})(?P=period){2,}\d*\s*(?:\.\.\.|\\[lc]?dots)",
+        r"(?P<whole>\d*)\.(?P<fixed>\d*?)(?P<period>\d{1,6})(?P=period){2,}(?P<begun>\d*)\s*(?:\.\.\.|\\[lc]?dots)",
         repeating,
         "a period written three times and dots",
+        mark=".",
+    ),
+    rule(
+        r"(?P<whole>\d*)\.(?P<fixed>\d{0,3}?)(?P<period>\d{3,6})(?P=period)\s*(?:\.\.\.|\\[lc]?dots)",
+        repeating,
+        "a long period written twice and dots",
         mark=".",
     ),
     rule(
@@ -246,6 +255,10 @@ TABLES = (
     (re.compile(r"\{"), SET_RULES),
     (re.compile(r"\\|~|\{\s*,"), LAYOUT_RULES),
     (re.compile(r"\\|floor|ceil|mod"), ORDER_RULES),
+    (
+        re.compile(r"\\text|\\pmod|\\equiv|\\[lv]|[¢_\[\]R:]|mod|base|pounds|cent|\d(?:st|nd|rd|th|\^|\s*r)"),
+        SPOKEN_RULES,
+    ),
     (re.compile(r"and|&"), CONDITION_RULES),
     (None, LABEL_RULES),
     (re.compile(r"[a-z%,∧^]"), WORD_RULES),

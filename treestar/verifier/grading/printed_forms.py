@@ -139,7 +139,7 @@ PRINTED_RULES = (
     rule(rf"{NAME}Intersection\((.*)\)$", intersection, "sets of sympy", mark="Intersection"),
     rule(rf"{NAME}(?:EmptySet(?:\(\))?|set\(\))", r"\\emptyset ", "the empty set", mark="et("),
     rule(rf"{NAME}Eq\({ARGUMENT},{ARGUMENT}\)", r"\1=\2", "equations of sympy", mark="Eq("),
-    rule(rf"(?<!\\)\{{({SOLUTION}(?:, {SOLUTION})*)\}}", equations, "solutions of sympy", mark=": "),
+    rule(rf"(?<![\\A-Za-z])\{{({SOLUTION}(?:, {SOLUTION})*)\}}", equations, "solutions of sympy", mark=": "),
     rule(rf"{NAME}binomial\({ARGUMENT},{ARGUMENT}\)", r"\\binom{\1}{\2}", "functions of sympy", mark="binomial"),
     rule(rf"{NAME}factorial\({ARGUMENT}\)", r"(\1)!", "functions of sympy", mark="factorial"),
     rule(rf"{NAME}a(?=(?:sin|cos|tan)\()", "arc", "functions of sympy", mark="a"),

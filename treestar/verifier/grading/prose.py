@@ -11,18 +11,24 @@ __all__ = ["tidied_prose"]
 EMPHASIS = re.compile(r"(?<![\w)\]}*_\\^{])(\*{1,3}|__)(?=[^\s*_])([^\n*]{0,200}?(?<=[^\s*_]))\1(?![\w*_])")
 HALF_DAY = re.compile(r"(?<=\d)\s?([ap])\.\s?m\b(?:\.(?!\s+(?-i:[A-Z])|\s*\Z))?", re.IGNORECASE)
 NEGATIVE = re.compile(r"(?<![\w-])negative\s+(\\?\$)?(?=\.?\d|\\[dt]?frac|\\sqrt)", re.IGNORECASE)
-RATIO = re.compile(r"\bratio\b[^.:\n]{0,80}?\d(?:\d|\s:\s(?=\d))+", re.IGNORECASE)
-BULLETS = re.compile(r"(?<=\bare:)\s*\n((?:[ \t]*[-*•][ \t]+\$[^$\n]{1,80}\$[.,;]?[ \t]*(?:\n|\Z)){2,})")
+RATIO = re.compile(r"\bratio\b[^.:\n]{0,80}?\d(?:\d|\s(?::|to)\s(?=\d))+", re.IGNORECASE)
+BETWEEN_TERMS = re.compile(r"\s(?::|to)\s")
+SHARE = re.compile(
+    r"\b(probability|chance|likelihood)(\s[^.:\n\d]{0,80}?\d+)\s(?:out\s+of|in)\s(?=\d+\b(?!\.\d))", re.IGNORECASE
+)
+BULLETS = re.compile(r"(?<=\bare:)\s*\n((?:[ \t]*(?:[-*•]|\d[.)])[ \t]+\$[^$\n]{1,80}\$[.,;]?[ \t]*(?:\n|\Z)){2,})")
 FORMULA = re.compile(r"\$[^$\n]+\$")
 
 
 def tidied_prose(text: str) -> str:
-    """`text` with its values as plain formulas: `**$10**` is `$10`, `negative 5` is `-5`, `7 p.m.` is `7 pm`."""
+    """`text` with its values as plain formulas: `**$10**` is `$10`, `negative 5` is `-5`, `7 p.m.` is `7 pm`,
+    and a probability of `1 in 6` is `1/6`."""
     if "*" in text or "__" in text:
         text = without_emphasis(text)
     text = HALF_DAY.sub(lambda match: f" {match[1].lower()}m", text)
     text = NEGATIVE.sub(lambda match: "$-" if match[1] == "$" else f"-{match[1] or ''}", text)
-    text = RATIO.sub(lambda match: match[0].replace(" : ", ":"), text)
+    text = RATIO.sub(lambda match: BETWEEN_TERMS.sub(":", match[0]), text)
+    text = SHARE.sub(r"\1\2/", text)
     return BULLETS.sub(lambda match: " " + ", ".join(FORMULA.findall(match[1])) + "\n", text)
 
 

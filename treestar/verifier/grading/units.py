@@ -270,6 +270,8 @@ def singular(word: str) -> str:
 
 def known_unit(spelling: str) -> Unit | None:
     """The unit with this spelling; None for a noun or a generic "units", which do not affect the value."""
+    if spelling in UNITS:
+        return UNITS[spelling]
     factors = re.fullmatch(r"([^\s/^]+(?:\^-?\d)?)(?:/([^\s/^]+(?:\^-?\d)?))?", spelling)
     if factors is None:
         return None

@@ -20,16 +20,19 @@ TAGGED = re.compile(
 QUOTED = re.compile('(?P<mark>["\'“”‘’「『])(?P<inner>[^"“”「」『』\n]+)["\'“”‘’」』]')
 MARKDOWN_LINE = re.compile(r"(?:>+|#{1,3}|[-*•])[ \t]+(?=\S)")
 LONGEST_LIST = 2000
+MOST_WRAPPINGS = 10
+"""Layers that are taken off; a text of nothing but quotes has thousands."""
 
 
 def unwrapped(text: str) -> str:
     """`text` without Markdown emphasis, code marks, tags and quotes around all of it."""
     text = text.strip()
-    while True:
+    for _ in range(MOST_WRAPPINGS):
         inner = inner_text(text)
         if inner is None:
-            return text
+            break
         text = inner.strip()
+    return text
 
 
 def inner_text(text: str) -> str | None:

@@ -1,0 +1,117 @@
+"""Takes from the end of a reply what stands after its answer: checks, remarks on the method, subordinate clauses.
+
+Only for replies that do not state which formula is their answer, so that the last one counts.
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["without_remarks"]
+
+LONGEST_END = 2000
+"""In characters: only the end of a longer text is read, because remarks are short."""
+MOST_REMARKS = 5
+
+SENTENCE_START = re.compile(r"(?:^|(?<=[.!?]\s)|(?<=\n))\s*(?=\S)")
+CHECK = re.compile(
+    r"[\s*_#]*(?:(?:let\s+me|let's|let\s+us|we\s+can|to|i\s+will|i'll|double[- ])?\s*(?:check|verify)(?:ing)?"
+    r"|verification|(?:as\s+a\s+|sanity\s+|quick\s+)+check)\b",
+    re.IGNORECASE,
+)
+REMARK = re.compile(
+    r"[\s*_#]*(?:(?:I|we)\s+(?:have\s+|also\s+|only\s+)?(?:used|use|verified|checked|double-checked|confirmed|applied|tested|tried"
+    r"|rounded|followed|took|needed)\b[^\n]*\b(?:methods?|steps?|approach(?:es)?|formulas?|equations?|theorems?|rules?"
+    r"|techniques?|strateg\w+|digits|decimal\s+places|decimals|lines|times|checks?|examples?)\b"
+    r"|(?:the|this|my|our)\s+(?:method|solution|calculation|computation|process|problem|derivation|proof|approach)\s+"
+    r"(?:takes|took|uses|used|needs|needed|has|had|required?s?|involve[sd]?)\b)",
+    re.IGNORECASE,
+)
+"""A sentence about the way to the answer."""
+CONFIRMS = re.compile(
+    r"\b(?:match(?:es)?|correct|right|holds?|checks\s+out|consistent|satisf\w+|true|works|expected|required|given)\b",
+    re.IGNORECASE,
+)
+DOUBT = re.compile(
+    r"\b(?:wait|wrong|incorrect|mistake\w*|error|instead|not|no|doesn't|isn't|but|however|actually|so|therefore|thus|hence"
+    r"|answer|result|total|final\w*)\b",
+    re.IGNORECASE,
+)
+"""What makes a check more than a check."""
+
+BEGINS_WITH_CLAUSE = re.compile(
+    r"[\s*_]*(?:so\s*,?\s*|thus\s*,?\s*|and\s+)?(?:when|if|since|because|as|after|before|while|given|with|for|at|in|on|from|by)\b",
+    re.IGNORECASE,
+)
+CLAUSE = re.compile(
+    r"(?<=[\w$)\]}%])(?:,?\s+(?:when|if|since|because|where|after|before|given(?:\s+that)?|provided(?:\s+that)?"
+    r"|(?:which\s+(?:is|are)\s+)?(?:attained|achieved|reached|obtained)\s+(?:at|when|for|if))\s"
+    r"|,?\s+(?:at|for)\s+(?=\\?[$(]?\s?(?:[a-z]|\\[a-z]+)\s?=)"
+    r"|\s+\((?:since|because|when|if|for|where|attained|at)\s)(?P<rest>[^,\n]*)$",
+    re.IGNORECASE,
+)
+PAID = re.compile(
+    r"(?<=\d)\s+for\s+(?:(?:the|his|her|their|all|these|those|its)\s+)*\d+\s+[a-z]+[^\d,=$]*$", re.IGNORECASE
+)
+MONEY_LAST = re.compile(r"\$\s?[\d,]*\.?\d+$")
+DURATION = re.compile(
+    r"(?<=\d)(?P<unit>\s+(?:seconds?|minutes?|hours?|days?|weeks?|months?|years?))\s+to\s+[a-z]+\s[^,=]*$",
+    re.IGNORECASE,
+)
+TAKES = re.compile(r"\b(?:takes?|took|needs?|requires?)\b", re.IGNORECASE)
+CONCLUDES = re.compile(
+    r"(?!^)\b(?:total|so|thus|therefore|hence|makes|giving|gives|leaving|leaves|then)\b|=[^=]*=", re.IGNORECASE
+)
+"""In a clause: it states a value of its own."""
+FORMULA = re.compile(r"[\d$]|\\[a-zA-Z(\[]")
+
+
+def without_remarks(text: str) -> str:
+    """`text` up to its last statement: without checks and remarks after it, and without a clause that only says when or
+    why the statement holds."""
+    first_formula = FORMULA.search(text)
+    if first_formula is None:
+        return text
+    end = text.rstrip()
+    for _ in range(MOST_REMARKS):
+        shorter = without_last_remark(end, first_formula.end())
+        if shorter == end:
+            break
+        end = shorter
+    return without_clause(end)
+
+
+def without_last_remark(text: str, needed: int) -> str:
+    """`text` without its last check or remark, but at least its first `needed` characters."""
+    first = max(0, len(text) - LONGEST_END)
+    starts = [match.end() for match in SENTENCE_START.finditer(text, first) if match.end() >= needed]
+    for start in starts:
+        if CHECK.match(text, start) is None or DOUBT.search(text, start) is not None:
+            continue
+        if start == starts[-1] or CONFIRMS.search(text, start) is not None:
+            return text[:start].rstrip()
+    if starts and REMARK.match(text, starts[-1]):
+        return text[: starts[-1]].rstrip()
+    return text
+
+
+def without_clause(text: str) -> str:
+    """`text` without the clause at the end of its last sentence: `x is 5` of "x is 5 when y is 3"."""
+    first = max(0, len(text) - LONGEST_END)
+    *_, start = [first, *(match.end() for match in SENTENCE_START.finditer(text, first))]
+    sentence = text[start:].rstrip(" .*)")
+    if BEGINS_WITH_CLAUSE.match(sentence):
+        return text
+    for pattern in (CLAUSE, PAID, DURATION):
+        clause = pattern.search(sentence)
+        if clause is None:
+            continue
+        head = sentence[: clause.start()]
+        if FORMULA.search(head) is None or FORMULA.search(clause[0]) is None:
+            continue
+        if pattern is CLAUSE and CONCLUDES.search(clause["rest"]):
+            continue
+        if (pattern is PAID and not MONEY_LAST.search(head)) or (pattern is DURATION and not TAKES.search(head)):
+            continue
+        return text[:start] + head + (clause["unit"] if pattern is DURATION else "")
+    return text

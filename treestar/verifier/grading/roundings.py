@@ -1,0 +1,47 @@
+r"""Answers that state a rounding beside the exact value: `\sqrt{5} \approx 2.24`."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from treestar.verifier.grading.expressions import written_number
+from treestar.verifier.grading.plain_numbers import PlainNumber
+
+__all__ = ["roundings_differ", "states_rounding"]
+
+
+def roundings_differ(one: str, other: str) -> bool:
+    """Whether two answers state roundings of which neither is the other one rounded further."""
+    first, second = rounding_in(one), rounding_in(other)
+    if not first or not second or first == second:
+        return False
+    numbers = written_number(bare(first)), written_number(bare(second))
+    if numbers[0] is None or numbers[1] is None:
+        return True
+    return not agree(numbers[0], numbers[1])
+
+
+def states_rounding(one: str, other: str) -> bool:
+    """Whether `other` is the decimal that `one` states beside an exact value."""
+    stated = rounding_in(one)
+    if not stated or "\\approx" in other or stated.endswith("\\%") != other.endswith("\\%"):
+        return False
+    found, wanted = written_number(bare(stated)), written_number(bare(other))
+    if found is None or wanted is None or wanted.places is None:
+        return False
+    return found.value == wanted.value
+
+
+def rounding_in(text: str) -> str:
+    """The text after the last approximation sign; "" if there is none."""
+    return text.rpartition("\\approx")[2].strip() if "\\approx" in text else ""
+
+
+def bare(text: str) -> str:
+    return text.removesuffix("\\%").strip()
+
+
+def agree(first: PlainNumber, second: PlainNumber) -> bool:
+    """Whether the number with fewer decimals is the other one, rounded."""
+    places = min(first.places or 0, second.places or 0)
+    return abs(first.value - second.value) <= Fraction(1, 2) * Fraction(10) ** -places

@@ -1,0 +1,57 @@
+"""Answers in words: the option that a reply names as correct, yes or no, true or false, no solution."""
+
+from __future__ import annotations
+
+import re
+
+from treestar.verifier.grading.wrapping import unwrapped
+
+__all__ = ["chosen_option", "verbal_answer"]
+
+LONGEST_END = 1000
+"""In characters: only the end of a longer text is read."""
+LONGEST_OPTION = 200
+"""In characters, of an option and its text."""
+
+LETTER = r"(?:\*\*)?\(?(?P<letter>[A-J])\)?(?:\*\*)?"
+CHOSEN = re.compile(
+    rf"\b(?i:option|choice|answer)\s+{LETTER}[^.\n]{{0,40}}?\s+(?:is|must\s+be)\s+(?:the\s+)?(?:only\s+)?(?:correct|right|best)\b"
+    r"|(?<![\w)])\((?P<bracketed>[A-J])\)\s+(?:is|must\s+be)\s+(?:the\s+)?(?:only\s+)?(?:correct|right|best)\b"
+)
+UNDECIDED = re.compile(r"\b(?:if|whether|unless|not)\b[^.,;\n]*$", re.IGNORECASE)
+OPTION = re.compile(r"\(?[A-HJ][.):]\s+\S.*|\(?[A-HJ]\)?[.:]?")
+VERDICT = re.compile(r"(?P<verdict>yes|no|true|false)\b(?:[.,!]|\s*$)", re.IGNORECASE)
+STATED_VERDICT = re.compile(
+    r"\b(?:statement|claim|proposition|conjecture|assertion)\s+is\s+(?:therefore\s+|thus\s+|always\s+)?(?P<verdict>true|false)\s*[.!]?\s*$",
+    re.IGNORECASE,
+)
+NO_SOLUTION = re.compile(
+    r"\b(?:there\s+(?:is|are)|(?:has|have))\s+(?P<none>no(?:\s+(?:real|integer|such))?\s+solutions?)\b[^.\d]*[.!]?\s*$",
+    re.IGNORECASE,
+)
+
+
+def chosen_option(text: str) -> str | None:
+    """The letter of `option C is correct`, the last such statement in `text`; None without one."""
+    for match in reversed(list(CHOSEN.finditer(text, max(0, len(text) - LONGEST_END)))):
+        if UNDECIDED.search(text, max(0, match.start() - LONGEST_OPTION), match.start()) is None:
+            return match["letter"] or match["bracketed"]
+    return None
+
+
+def verbal_answer(text: str) -> str | None:
+    """What the last line of `text` says if that is an option, a verdict, or that there is no solution; else None."""
+    before, _, last = text.rstrip().rpartition("\n")
+    line = unwrapped(last.strip()[-LONGEST_END:])
+    # After another option, it is the end of a list of them.
+    listed = OPTION.fullmatch(before.rstrip().rpartition("\n")[2].strip()) is not None
+    if len(line) <= LONGEST_OPTION and OPTION.fullmatch(line) and not listed:
+        return line
+    sentence = re.split(r"(?<=[.!?])\s+", line)[-1]
+    none = NO_SOLUTION.search(sentence)
+    if none is not None:
+        return none["none"].lower()
+    verdict = STATED_VERDICT.search(sentence)
+    if verdict is None and not any(character.isdigit() for character in line):
+        verdict = VERDICT.match(line)
+    return None if verdict is None else verdict["verdict"]
