@@ -63,6 +63,11 @@ CONCLUDES = re.compile(
     r"(?!^)\b(?:total|so|thus|therefore|hence|makes|giving|gives|leaving|leaves|then)\b|=[^=]*=", re.IGNORECASE
 )
 """In a clause: it states a value of its own."""
+PREDICATE = re.compile(r"\b(?:is|are|was|were|be|equals?|becomes?)\b", re.IGNORECASE)
+STATES = re.compile(
+    rf"{PREDICATE.pattern}|=|\b(?:has|have|had|costs?|takes?|gets?|needs?|left)\b|^\W*[\d\\]", re.IGNORECASE
+)
+"""In what stands before a clause: it states something already, so that a predicate after it is the clause's own."""
 FORMULA = re.compile(r"[\d$]|\\[a-zA-Z(\[]")
 
 
@@ -109,9 +114,16 @@ def without_clause(text: str) -> str:
         head = sentence[: clause.start()]
         if FORMULA.search(head) is None or FORMULA.search(clause[0]) is None:
             continue
-        if pattern is CLAUSE and CONCLUDES.search(clause["rest"]):
+        if pattern is CLAUSE and (CONCLUDES.search(clause["rest"]) or continues(head, clause["rest"])):
             continue
         if (pattern is PAID and not MONEY_LAST.search(head)) or (pattern is DURATION and not TAKES.search(head)):
             continue
         return text[:start] + head + (clause["unit"] if pattern is DURATION else "")
     return text
+
+
+def continues(head: str, rest: str) -> bool:
+    """Whether the sentence that began with `head` gets its predicate only after the clause: "The maximum of x + y when
+    y > 0 is 8". A clause has one predicate of its own at most."""
+    predicates = len(PREDICATE.findall(rest))
+    return predicates > 1 or (predicates == 1 and STATES.search(head) is None)
