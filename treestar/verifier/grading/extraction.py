@@ -73,6 +73,8 @@ IN_PERCENT = re.compile(r"(?<=[^\s%])[,\s]+or\s+\$?\d+(?:\.\d+)?\s?(?:\\?%|perce
 """At the end of a statement: the same once more, in percent."""
 BARE_BOX = re.compile(r"(\\boxed) ?(-?\d[\d.,/]*(?<=\d))(?=\s*(?:\$|\\|[.,;]?\s*(?:\n|$)))")
 """TeX puts a single digit into a box also without braces; some models write whole numbers so."""
+RESIDUE = re.compile(r"(?<=\d)\s\(mod\s(\d+)\)")
+"""A modulus in prose, which belongs to the number before it."""
 APPROXIMATELY = re.compile(r"(?:approximately|about|around|roughly|exactly)\s+", re.IGNORECASE)
 STRUCTURED = re.compile(
     r"\s*(?:#{1,6}\s|[*_]*(?:step|answer|final\s+answer|solution|explanation)\b)[^\n]*\n", re.IGNORECASE
@@ -163,7 +165,7 @@ def answer_in(text: str) -> str | None:
     chosen = chosen_option(text) or verbal_answer(text)
     if chosen:
         return chosen
-    text = without_remarks(text)
+    text = RESIDUE.sub(r" \\pmod{\1}", without_remarks(text))
     return final_result(text, phrases) or last_formula(text)
 
 

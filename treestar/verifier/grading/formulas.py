@@ -119,7 +119,9 @@ def is_restated(text: str, span: Span, following: Span) -> bool:
     """Whether the second of two formulas says in percent what the first one says: `1/2, or 50%`."""
     in_percent = ["%" in text[part.start : part.end + 2] for part in (span, following)]
     gap = text[span.end : following.start]
-    return in_percent == [False, True] and len(gap) <= LONGEST_SEPARATOR and gap.strip(" \n,(") == "or"
+    if in_percent != [False, True] or len(gap) > LONGEST_SEPARATOR or gap.strip(" \n,(") != "or":
+        return False
+    return not computes(text[span.start : span.end].strip("$"))
 
 
 def are_listed(text: str, span: Span, following: Span) -> bool:

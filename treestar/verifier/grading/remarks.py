@@ -34,7 +34,7 @@ CONFIRMS = re.compile(
 )
 DOUBT = re.compile(
     r"\b(?:wait|wrong|incorrect|mistake\w*|error|instead|not|no|doesn't|isn't|but|however|actually|so|therefore|thus|hence"
-    r"|answer|result|total|final\w*)\b",
+    r"|answer|result|total|final\w*|find|get|obtain|see)\b",
     re.IGNORECASE,
 )
 """What makes a check more than a check."""
@@ -64,6 +64,8 @@ CONCLUDES = re.compile(
 )
 """In a clause: it states a value of its own."""
 PREDICATE = re.compile(r"\b(?:is|are|was|were|be|equals?|becomes?)\b", re.IGNORECASE)
+CLAUSE_START = re.compile(r"[,;:]|\b(?:and|but|so|thus|hence|therefore|that|which)\b", re.IGNORECASE)
+VALUE = re.compile(r"\d|\\[a-zA-Z]")
 STATES = re.compile(
     rf"{PREDICATE.pattern}|=|\b(?:has|have|had|costs?|takes?|gets?|needs?|left)\b|^\W*[\d\\]", re.IGNORECASE
 )
@@ -123,7 +125,11 @@ def without_clause(text: str) -> str:
 
 
 def continues(head: str, rest: str) -> bool:
-    """Whether the sentence that began with `head` gets its predicate only after the clause: "The maximum of x + y when
-    y > 0 is 8". A clause has one predicate of its own at most."""
+    """Whether the sentence that began with `head` gets its predicate or its value only in or after the clause `rest`:
+    "The maximum of x + y when y > 0 is 8", "A is largest for k = 16". A clause has one predicate of its own at most."""
+    begun = CLAUSE_START.split(head)[-1]
     predicates = len(PREDICATE.findall(rest))
-    return predicates > 1 or (predicates == 1 and STATES.search(head) is None)
+    if predicates > 1 or (predicates == 1 and STATES.search(begun) is None):
+        return True
+    *_, predicate = [None, *PREDICATE.finditer(begun)]
+    return predicate is not None and VALUE.search(begun, predicate.end()) is None
