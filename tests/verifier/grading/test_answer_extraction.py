@@ -205,6 +205,15 @@ STATEMENTS = [
 
 
 AFTERWARDS = [
+    ("So we get $a + b = 5 + 7 = 12$.", "12"),
+    (r"Hence \[b^2 = 64 - a^2 = 64 - \frac{1}{4} = \frac{255}{4}.\]", r"\frac{255}{4}"),
+    (r"We find $-26=-3a\Rightarrow a=\frac{26}{3}$.", r"a=\frac{26}{3}"),
+    (r"\begin{align*} 2x + 3 &= 27 \\ x &= 12 \end{align*}", "x  = 12"),
+    (r"\begin{align*} x + y &= 5 + 7 \\ &= 12. \end{align*}", "12"),
+    (r"\begin{align*} x &= 3 \\ y &= 4 \end{align*}", r"\begin{align*} x &= 3 \\ y &= 4 \end{align*}"),
+    ("The line is $y = 2x + 1$.", "y = 2x + 1"),
+    (r"The answer is \[|a| + |b| = 39 + 10 = 49.\]", "49"),
+    ("We see that $x = y = 2$.", "x = y = 2"),
     ("The result is 42. I used 3 methods.", "42"),
     ("The final result is 42.\n\nI verified this with 2 other methods.", "42"),
     ("The result is 42. Then we halve it and get 21.", "21"),

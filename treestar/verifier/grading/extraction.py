@@ -24,6 +24,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from treestar.verifier.grading.boxes import BOX, boxed_contents, boxes_in, joined_boxes, without_empty_boxes
+from treestar.verifier.grading.chains import chain_value
 from treestar.verifier.grading.delimiters import MATH, plain_words, with_escaped_currency, without_delimiters
 from treestar.verifier.grading.formulas import last_formula, leading_formula
 from treestar.verifier.grading.phrases import (
@@ -245,7 +246,7 @@ def whole_or_last(statement: str) -> str | None:
         return exact
     bare = only_formulas(exact)
     if bare is not None:
-        return bare
+        return chain_value(bare)
     formula = leading_formula(statement) if begins else last_formula(statement)
     return formula if formula is not None else exact or None
 

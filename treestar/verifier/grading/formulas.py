@@ -6,6 +6,7 @@ import re
 from typing import NamedTuple
 
 from treestar.verifier.grading.bare_math import computes, math_runs
+from treestar.verifier.grading.chains import chain_value
 from treestar.verifier.grading.delimiters import MATH, formula_of
 from treestar.verifier.grading.phrases import last_match
 from treestar.verifier.grading.units import read_compound
@@ -91,7 +92,7 @@ def last_formula(text: str) -> str | None:
         if not are_listed(text, span, parts[-1]):
             break
         parts.append(span)
-    return ", ".join(part.text for part in reversed(parts))
+    return chain_value(parts[0].text) if len(parts) == 1 else ", ".join(part.text for part in reversed(parts))
 
 
 def leading_formula(text: str) -> str | None:
