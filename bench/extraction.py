@@ -79,7 +79,6 @@ def main() -> None:
         },
         "math_without_boxes": without_boxes(data),
     }
-    print(json.dumps({**figures, "math_without_boxes": {**figures["math_without_boxes"], "examples": None}}, indent=1))
     write_record(RESULTS / "extraction.json", figures, seed=0, command="python bench/extraction.py --data SETS")
 
 
