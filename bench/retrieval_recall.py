@@ -40,7 +40,8 @@ def main() -> None:
         for setting in SETTINGS:
             config = RetrievalConfig(setting=setting, paragraphs=options.paragraphs)
             figures["sets"].setdefault(name, {})[setting] = asyncio.run(recall_by_step(found, config))
-    write_record("bench/results/retrieval_recall.json", figures, seed=0)
+    command = "python bench/retrieval_recall.py --data SETS"
+    write_record("bench/results/retrieval_recall.json", figures, seed=0, command=command)
 
 
 async def recall_by_step(found: ProblemSet, config: RetrievalConfig) -> dict[str, Any]:
