@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+from treestar.verifier.grading.phrases import last_match
+
 __all__ = ["without_remarks"]
 
 LONGEST_END = 2000
@@ -88,10 +90,15 @@ def without_remarks(text: str) -> str:
     return without_clause(end)
 
 
+def sentence_starts(text: str) -> list[int]:
+    """Where the sentences and lines at the end of `text` begin, after what is too far from it to be read."""
+    first = max(0, len(text) - LONGEST_END)
+    return [first, *(match.end() for match in SENTENCE_START.finditer(text, first))]
+
+
 def without_last_remark(text: str, needed: int) -> str:
     """`text` without its last check or remark, but at least its first `needed` characters."""
-    first = max(0, len(text) - LONGEST_END)
-    starts = [match.end() for match in SENTENCE_START.finditer(text, first) if match.end() >= needed]
+    starts = [start for start in sentence_starts(text) if start >= needed]
     for start in starts:
         if CHECK.match(text, start) is None or DOUBT.search(text, start) is not None:
             continue
@@ -104,8 +111,7 @@ def without_last_remark(text: str, needed: int) -> str:
 
 def without_clause(text: str) -> str:
     """`text` without the clause at the end of its last sentence: `x is 5` of "x is 5 when y is 3"."""
-    first = max(0, len(text) - LONGEST_END)
-    *_, start = [first, *(match.end() for match in SENTENCE_START.finditer(text, first))]
+    start = sentence_starts(text)[-1]
     sentence = text[start:].rstrip(" .*)")
     if BEGINS_WITH_CLAUSE.match(sentence):
         return text
@@ -131,5 +137,5 @@ def continues(head: str, rest: str) -> bool:
     predicates = len(PREDICATE.findall(rest))
     if predicates > 1 or (predicates == 1 and STATES.search(begun) is None):
         return True
-    *_, predicate = [None, *PREDICATE.finditer(begun)]
+    predicate = last_match(PREDICATE, begun)
     return predicate is not None and VALUE.search(begun, predicate.end()) is None
