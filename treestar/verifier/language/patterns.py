@@ -202,14 +202,11 @@ def matches_class(
     whole = fields == () and issubclass(kind, MATCH_THEMSELVES)
     if len(positional) > (1 if whole else len(fields)):
         raise TypeError(f"{kind.__name__}() does not accept {len(positional)} positional sub-patterns")
-    if whole and positional:
-        if not matches(subject, positional[0], captured, read):
-            return False
-        positional = ()
     wanted = [*fields[: len(positional)], *names]
     if len(set(wanted)) < len(wanted):
         raise TypeError(f"{kind.__name__}() got multiple sub-patterns for one attribute")
     values = [read(subject, name, MISSING) for name in wanted]
     if any(value is MISSING for value in values):
         return False
-    return all_match(values, [*positional, *patterns], captured, read)
+    itself = [subject] * len(positional) if whole else []
+    return all_match([*itself, *values], [*positional, *patterns], captured, read)
