@@ -274,7 +274,7 @@ class Policy(ABC):
         """Draw `n` candidate next steps for `state`.
 
         Candidate i depends only on `state`, `sampling`, `seed` and i (distinct candidates also on `n`), not on other
-        work of the backend.
+        work of the backend. There may be fewer than `n`; of more, search takes the first `n`.
 
         Raises:
             TreestarError: distinct candidates were requested, but the policy does not support them.

@@ -75,6 +75,19 @@ def test_a_failing_step_ends_its_trajectory_alone() -> None:
     assert len(result.tree.terminals()) == 30
 
 
+def test_of_more_steps_than_were_asked_for_only_the_first_are_taken() -> None:
+    def four(state: State, n: int, seed: int) -> list[Step]:
+        if state.steps:
+            return [Step(f"so {i}", ending="answer", answer=str(i)) for i in range(4)]
+        return [Step(f"x = {i}", f"x = {i}") for i in range(4)]
+
+    for config, trajectories in ((GreedyConfig(), 1), (MajorityConfig(samples=6, in_flight=2), 6)):
+        result = asyncio.run(asyncio.wait_for(search_one(PROBLEM, config, components(four)), 20))
+        assert result.tree is not None
+        assert len(result.tree.terminals()) == result.stats.rollouts == trajectories
+        assert (result.answer, result.confidence) == ("0", 1.0)
+
+
 def test_token_budget_bounds_sampling() -> None:
     full = run(MajorityConfig(samples=64, in_flight=2), random_script())
     half = run(MajorityConfig(samples=64, in_flight=2, max_generated_tokens=60), random_script())

@@ -194,6 +194,8 @@ class Search(Generic[ConfigT_co]):
             proposal = await policy.propose(tree.state(leaf), n, sampling, seed)
         except ContextOverflow:
             return Expansion(Proposal(()), [], overflow=True)
+        if len(proposal.steps) > n:
+            proposal = replace(proposal, steps=proposal.steps[:n])
         if not merge:
             candidates = [Candidate(step, [i], await self.execute(step, leaf)) for i, step in enumerate(proposal.steps)]
         else:
