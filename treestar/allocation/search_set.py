@@ -85,8 +85,6 @@ async def search_set(
     """
     stop, kept, started = stop or Event(), kept or {}, time.perf_counter()
     searches = [new_search(each, check_config(config), parts_for(each), seed, stop, on_progress) for each in problems]
-    for search in searches:
-        search.needs_tokens = total.max_generated_tokens is not None
     longest_step = max((settled(search.config.max_step_tokens) for search in searches), default=1)
     check_total(total, len(problems), longest_step)
 

@@ -126,13 +126,10 @@ class Search(Generic[ConfigT_co]):
     sampling: Sampling = field(init=False)
     """How the policy draws steps; the same for every expansion, so made once."""
     max_depth: int = field(init=False)
-    needs_tokens: bool = field(init=False)
-    """Whether no limit but that of tokens is set."""
 
     def __post_init__(self) -> None:
         self.sampling = self.config.sampling()
         self.max_depth = settled(self.config.max_depth)
-        self.needs_tokens = self.config.limits() == ["max_generated_tokens"]
         if self.survives_errors is None:
             # A policy that does not inherit from `Policy` need not say so.
             self.survives_errors = getattr(self.components.policy, "shows_errors", False)
@@ -162,6 +159,10 @@ class Search(Generic[ConfigT_co]):
         self.stats.executions += 1
         self.stats.executed_seconds += execution.seconds
         return execution
+
+    def only_tokens_end_it(self) -> bool:
+        """Whether the search has no limit but that of tokens."""
+        return self.config.max_generated_tokens is not None and len(self.config.limits()) == 1
 
     def budget_spent(self) -> str | None:
         """What ends the search now: `interrupted`, the name of a limit in its budget, or None."""
@@ -277,9 +278,9 @@ class Search(Generic[ConfigT_co]):
         """
         self.stats.prompt_tokens += expansion.proposal.prompt_tokens
         self.stats.generated_tokens += expansion.proposal.generated_tokens
-        if self.needs_tokens and not self.stats.spent_tokens and any(step.text for step in expansion.proposal.steps):
-            raise uncounted_tokens(self.components.policy.name)
         steps, distinct = expansion.proposal.steps, self.sampling.distinct
+        if not self.stats.spent_tokens and self.only_tokens_end_it() and any(step.text for step in steps):
+            raise uncounted_tokens(self.components.policy.name)
         growth = Growth(leaf, [None] * len(steps), [])
         if distinct:
             leaf.seen = max(leaf.seen, sum(map(probability, steps)))
