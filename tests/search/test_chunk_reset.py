@@ -140,6 +140,26 @@ def test_a_judges_tokens_count_against_the_budget_and_its_analyses_are_in_the_tr
     assert [node.analysis for node in again.nodes] == [node.analysis for node in tree_of(result).nodes]
 
 
+def test_fewer_first_steps_than_were_asked_for_end_no_other_trajectory() -> None:
+    """The policy gives one step less than it is asked for, and from the second proposal on none at the root."""
+    proposals: list[int] = []
+
+    def script(state: State, n: int, seed: int) -> list[Step]:
+        if len(state.steps) == 2:
+            return [Step("so 1", ending="answer", answer="1", tokens=4)] * n
+        if state.steps:
+            return [Step("b", tokens=2)] * n
+        proposals.append(n)
+        return [Step(f"a{i}", tokens=2) for i in range(n - 1 if len(proposals) == 1 else 0)]
+
+    for limits in ({"samples": 8}, {"max_generated_tokens": 1000}):
+        proposals.clear()
+        result = run(ChunkResetConfig(in_flight=4, **limits), script, lambda _: 0.5)
+        answers = [node.answer for node in tree_of(result).terminals()]
+        assert (answers, result.answer, result.stopped) == (["1"] * 3, "1", "finished")
+        assert proposals == [4, 1]
+
+
 @settings(deadline=None, max_examples=60)
 @given(st.integers(0, 10**6), st.integers(1, 5), st.integers(1, 4), st.integers(1, 8))
 def test_every_trajectory_consists_of_accepted_steps(seed: int, attempts: int, in_flight: int, samples: int) -> None:

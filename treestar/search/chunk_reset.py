@@ -46,13 +46,16 @@ async def chunk_reset(search: Search[ChunkResetConfig]) -> str:
             return "finished"
         grown = await search.expand(Counter(trajectory.end for trajectory in growing), merge=False, keep_failures=True)
         drawn = {growth.leaf: iter(growth.new) for growth in grown}
+        if any(growth.leaf is root and not growth.new for growth in grown):
+            most = started  # the policy proposes nothing more there
         await search.score([child for growth in grown for child in growth.new if not has_failed(child)])
         finished, continuing = [], []
         for trajectory in growing:
             end = trajectory.end
             child = next(drawn[end], None)
             if child is None:  # nothing can follow
-                if end.terminal is None:
+                # Several trajectories can begin at the root, and those that were given a step go on.
+                if end.terminal is None and end is not root:
                     end_without_answer(end, "dead_end")
                 finished.append(end)
             elif trajectory.attempt < config.attempts and not is_accepted(child, config.accept_from):
@@ -65,8 +68,6 @@ async def chunk_reset(search: Search[ChunkResetConfig]) -> str:
         growing = continuing
         search.stats.rollouts += len(finished)
         await search.finish(finished)
-        if root.terminal is not None:
-            return "finished"
         search.on_progress(search)
 
 
