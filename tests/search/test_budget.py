@@ -119,14 +119,17 @@ def test_a_policy_that_counts_no_tokens_is_not_searched_within_a_number_of_them(
         BeamSearchConfig(max_generated_tokens=100),
         ChunkResetConfig(samples=8),
         AdaptiveBranchingConfig(max_rollouts=8),
+        AdaptiveBranchingConfig(max_rollouts=None, max_generated_tokens=100),
         MCTSConfig(max_rollouts=8),
     ],
     ids=lambda config: type(config).__name__,
 )
 def test_a_policy_that_has_no_more_to_propose_ends_the_search(config: SearchConfig) -> None:
-    left = [3]
+    left, proposals = [3], [0]
 
     def few(state: State, n: int, seed: int) -> list[Step]:
+        proposals[0] += 1
+        assert proposals[0] < 100
         given = min(n, left[0])
         left[0] -= given
         return [Step("so 1", ending="answer", answer="1", tokens=1)] * given

@@ -35,6 +35,8 @@ async def adaptive_branching(search: Search[AdaptiveBranchingConfig]) -> str:
             before, node = node, choose_child(search, node) or await widen(search, node)
         if search.tree.root.terminal is not None:
             return "exhausted"
+        if node.terminal is None and most == inf:
+            return "exhausted"  # the policy proposes nothing more, and no budget of tokens would end that
         search.stats.rollouts += 1
         search.on_progress(search)
     return "finished"
