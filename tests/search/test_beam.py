@@ -105,6 +105,15 @@ def test_the_subtrees_of_dvts_never_compete() -> None:
     assert {path_texts(node)[0] for node in single.tree.nodes if node.depth == 4} == {best}
 
 
+def test_fewer_candidates_than_were_asked_for_are_divided_among_the_subtrees() -> None:
+    def short(state: State, n: int, seed: int) -> list[Step]:
+        return counting(state, n, seed)[: 6 if not state.steps else n]
+
+    tree = run(DVTSConfig(subtrees=4, children=3), short).tree
+    assert tree is not None
+    assert [bool(child.children) for child in tree.root.children] == [True] * 4 + [False] * 2
+
+
 def test_a_token_budget_is_spent_in_further_rounds() -> None:
     for config in (BeamSearchConfig(max_generated_tokens=100), DVTSConfig(max_generated_tokens=100)):
         result = run(config, counting)

@@ -2,16 +2,16 @@
 diverse verifier tree search (Beeching et al. 2024), which is several beams of width 1.
 
 A beam holds its best states. At each step it samples candidates at all of them and keeps the best of these. Finished
-trajectories are kept as answers, whether among the best or not. One that is among the best keeps its place, so the beam
-narrows, and a round ends when no beam has an open state. Further rounds begin at the root with fresh candidates; states
-that were reached before are neither run nor scored again.
+trajectories are kept as answers, whether among the best or not. One that is among the best takes a place at that step,
+so that fewer states are expanded at the next, and a round ends when no beam has an open state. Further rounds begin at
+the root with fresh candidates; states that were reached before are neither run nor scored again.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from itertools import chain, islice
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from math import inf
 
 from treestar.search.answer import trajectory_score
@@ -56,11 +56,11 @@ async def grow_beams(search: Search[BeamSearchConfig] | Search[DVTSConfig], coun
         grown = await search.expand(wanted, merge=True, keep_failures=False)
         await evaluate(search, grown)
         # Beams at the same node divide its candidates among them, so that they stay independent.
-        drawn = {growth.leaf: iter(growth.draws) for growth in grown}
-        beams = [
-            keep_best([child for leaf in states for child in islice(drawn[leaf], per_beam[leaf])], width)
-            for states in beams
-        ]
+        shares = {
+            each.leaf: iter(divided(each.draws, leaves[each.leaf], per_beam[each.leaf], config.distinct))
+            for each in grown
+        }
+        beams = [keep_best([child for leaf in states for child in next(shares[leaf])], width) for states in beams]
         search.on_progress(search)
 
 
@@ -69,9 +69,23 @@ async def evaluate(search: Search[BeamSearchConfig] | Search[DVTSConfig], grown:
     new = [child for growth in grown for child in growth.new if is_candidate(child)]
     await search.score(new)
     await search.finish([child for child in new if child.terminal is not None])
-    search.stats.rollouts += sum(
-        child is not None and child.answer is not None for each in grown for child in each.draws
-    )
+    for growth in grown:
+        # Distinct candidates that were drawn before are only drawn again to find others.
+        finished = growth.new if search.config.distinct else growth.draws
+        search.stats.rollouts += sum(child is not None and child.answer is not None for child in finished)
+
+
+def divided(draws: Sequence[Node | None], beams: int, each: int, distinct: bool) -> list[Sequence[Node | None]]:
+    """The candidates drawn at one node, for each of the beams that are there: `each` of them.
+
+    Distinct candidates come in an order, probable ones first, and there are few where the policy is nearly certain. So
+    they are dealt out one by one. Where there are fewer than beams, several beams go on from the same one: they part at
+    a later step.
+    """
+    if not distinct and len(draws) >= beams * each:
+        return [draws[place * each : (place + 1) * each] for place in range(beams)]
+    dealt = [child for child in draws[: beams * each] if child is not None and is_candidate(child)]
+    return [dealt[place::beams] or dealt[place % max(len(dealt), 1) :][:1] for place in range(beams)]
 
 
 def keep_best(candidates: Iterable[Node | None], width: int) -> list[Node]:

@@ -98,8 +98,8 @@ class Growth:
 
     leaf: Node
     draws: list[Node | None]
-    """For each sampled candidate, in sampling order, its child; None if its code failed and it was dropped. Distinct
-    candidates that were children before come last."""
+    """For each sampled candidate, in sampling order, its child; None if its code failed and it was dropped. Of distinct
+    candidates the new children come first, and those that were children before come last."""
     new: list[Node]
     """The newly added children, in order."""
 
@@ -302,8 +302,9 @@ class Search(Generic[ConfigT_co]):
             for place in candidate.places:
                 growth.draws[place] = child
         if distinct:
-            # Further candidates were asked for, and the earlier ones are only drawn again to find them.
-            growth.draws.sort(key=lambda child: child is not None and child not in growth.new)
+            # Further candidates were asked for, and the earlier ones are only drawn again to find them. Among those
+            # that failed, earlier ones cannot be told from others.
+            growth.draws.sort(key=lambda child: 1 if child is None else 2 * (child not in growth.new))
         share_priors(leaf)
         if not leaf.children:
             leaf.terminal = "context" if expansion.overflow else "dead_end"
