@@ -39,3 +39,18 @@ def test_what_still_runs_when_an_expansion_fails_is_cancelled() -> None:
 
     asyncio.run(run())
     assert policy.left == 0
+
+
+@pytest.mark.parametrize("scored", [False, True])
+def test_a_trajectory_whose_probability_rounds_to_0_still_counts(scored: bool) -> None:
+    """Three long steps, each e^600 times less probable than a sibling, and an answer."""
+
+    def improbable(state: State, n: int, seed: int) -> list[Step]:
+        if len(state.steps) == 3:
+            return [Step("so 1", ending="answer", answer="1", log_probability=-1.0, tokens=1)]
+        return [Step("a", log_probability=-600.0, tokens=600), Step("b", log_probability=-1.0, tokens=1)]
+
+    parts = components(improbable, (lambda state: 0.5) if scored else None)
+    config = MCTSConfig(max_rollouts=1, children=2, distinct=True, stop_confidence=0.9, stop_mass=0.0)
+    result = asyncio.run(search_one(Problem("which?"), config, parts))
+    assert (result.answer, result.confidence) == ("1", 1.0)

@@ -115,7 +115,12 @@ class AnswerGroups:
     def agreement(self, group: AnswerGroup) -> float:
         """The share of the finished mass that agrees with `group`, scaled to [-1, 1] (self-consistency as reward;
         rStar, arXiv 2408.06195)."""
-        return 2.0 * group.mass / self.mass - 1.0
+        return 2.0 * self.share(group) - 1.0
+
+    def share(self, group: AnswerGroup) -> float:
+        """The share of the finished mass that agrees with `group`; the same for all groups where all mass is so small
+        that it rounds to 0."""
+        return group.mass / self.mass if self.mass > 0 else 1.0 / len(self.groups)
 
     def decided(self) -> bool:
         """Whether the leading group stays the heaviest, whatever the open paths find."""
@@ -210,8 +215,7 @@ def choose(groups: AnswerGroups, choice: Weighting) -> tuple[Node, float] | None
         chosen = max(groups.groups, key=lambda group: max(map(trajectory_quality, group.members)))
     else:
         chosen = groups.groups[max(range(len(weights)), key=weights.__getitem__)]
-    total = sum(weights)
-    confidence = weights[groups.groups.index(chosen)] / total if total > 0 else 0.0
+    confidence = weights[groups.groups.index(chosen)] / sum(weights)
     return max(chosen.members, key=trajectory_quality), confidence
 
 
@@ -220,7 +224,7 @@ def other_answers(groups: AnswerGroups, choice: Weighting, chosen: Node) -> list
     weights = answer_weights(groups, choice)
     total = sum(weights)
     shares = [
-        (group.answer, weight / total if total > 0 else 0.0)
+        (group.answer, weight / total)
         for group, weight in zip(groups.groups, weights, strict=True)
         if chosen not in group.members
     ]
@@ -228,5 +232,7 @@ def other_answers(groups: AnswerGroups, choice: Weighting, chosen: Node) -> list
 
 
 def answer_weights(groups: AnswerGroups, choice: Weighting) -> list[float]:
-    """The weight of each group's trajectories."""
-    return [sum([trajectory_weight(node, choice) for node in group.members]) for group in groups.groups]
+    """The weight of each group's trajectories; the same for all groups where all weights are so small that they round
+    to 0."""
+    weights = [sum([trajectory_weight(node, choice) for node in group.members]) for group in groups.groups]
+    return weights if any(weights) else [1.0 for _ in weights]

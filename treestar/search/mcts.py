@@ -139,9 +139,11 @@ def is_decided(search: Search[MCTSConfig]) -> bool:
     config, groups = search.config, search.groups
     if not groups.groups:
         return False
-    if config.stop_confidence is not None and 1.0 - groups.open_mass >= config.stop_mass:
-        confidence = max(group.mass for group in groups.groups) / groups.mass
-        if confidence >= config.stop_confidence:
-            return True
+    if (
+        config.stop_confidence is not None
+        and 1.0 - groups.open_mass >= config.stop_mass
+        and max(map(groups.share, groups.groups)) >= config.stop_confidence
+    ):
+        return True
     weighs_by_mass = search.components.scorer is None and config.choice == "weighted"
     return config.early_stop and weighs_by_mass and groups.decided()
