@@ -83,6 +83,37 @@ def test_what_repeats_is_not_discarded() -> None:
     assert (result.answer, result.stats.discarded) == ("1", 0)
 
 
+class BusyInterpreter(ScriptedInterpreter):
+    """Does not run the first code in time."""
+
+    runs = 0
+
+    async def run(self, code: str, parent: Snapshot | None) -> Execution:
+        self.runs += 1
+        if self.runs == 1:
+            return Execution(error="TimeoutError: stopped")
+        if code != "q = 1" and parent is None:
+            return Execution(error="NameError: q")
+        return await super().run(code, parent)
+
+
+class BusyExecutor(ScriptedExecutor):
+    async def open(self) -> ScriptedInterpreter:
+        self.opened.append(BusyInterpreter())
+        return self.opened[-1]
+
+
+class PreparingPolicy(PrintedAnswerPolicy):
+    def preamble(self, problem: Problem) -> str:
+        return "q = 1"
+
+
+def test_a_preamble_that_a_busy_machine_stopped_is_run_again_before_an_answer_is_discarded() -> None:
+    parts = Components(PreparingPolicy(one_step), BusyExecutor(), ExactVerifier())
+    result = asyncio.run(search_one(Problem("?", "x"), MajorityConfig(samples=3), parts))
+    assert (result.answer, result.stats.discarded) == ("x", 0)
+
+
 POISON = """
 import sys
 guards = sys.modules["treestar.verifier.language.guards"]

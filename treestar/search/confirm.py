@@ -7,9 +7,9 @@ that escaped from its step. What a trajectory prints must come from that traject
 from __future__ import annotations
 
 from treestar.search.answer import AnswerGroups, Weighting, choose
-from treestar.search.expansion import Components, end_without_answer
+from treestar.search.expansion import Components, end_without_answer, prepared
 from treestar.search.tree import Node
-from treestar.types import Execution, Problem, Snapshot
+from treestar.types import Execution, Problem
 
 __all__ = ["choose_confirmed", "repeats"]
 
@@ -23,7 +23,7 @@ async def choose_confirmed(
         What `choose` returns, and how many trajectories were discarded. Those become `unrepeatable`, without an answer.
 
     Raises:
-        TreestarError: the executor failed permanently.
+        TreestarError: the executor failed permanently, or the policy's preamble fails.
     """
     discarded = 0
     while (chosen := choose(groups, choice)) is not None:
@@ -41,10 +41,7 @@ async def repeats(node: Node, problem: Problem, components: Components) -> bool:
     step as in the search, and ends in the same answer."""
     interpreter = await components.executor.open()
     try:
-        snapshot: Snapshot | None = None
-        preamble = components.policy.preamble(problem)
-        if preamble:
-            snapshot = (await interpreter.run(preamble, None)).snapshot
+        snapshot = (await prepared(interpreter, components.policy, problem)).snapshot
         execution = Execution()
         for each in node.path():
             assert each.step is not None

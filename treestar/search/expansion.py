@@ -27,6 +27,7 @@ from treestar.types import (
     Executor,
     Interpreter,
     Policy,
+    Problem,
     Proposal,
     Sampling,
     Scorer,
@@ -42,6 +43,7 @@ __all__ = [
     "Growth",
     "Search",
     "end_without_answer",
+    "prepared",
     "reopen",
     "share_priors",
 ]
@@ -141,13 +143,7 @@ class Search(Generic[ConfigT_co]):
             TreestarError: the preamble failed, so no step could run.
         """
         self.interpreter = interpreter
-        code = self.components.policy.preamble(self.tree.problem)
-        execution = self.count(await self.interpreter.run(code, None)) if code else Execution()
-        for _ in range(PREAMBLE_RETRIES):
-            if execution.error is not None:
-                execution = self.count(await self.interpreter.run(code, None))
-        if execution.error is not None:
-            raise TreestarError(f"the code that prepares problem {self.tree.problem.id!r} failed: {execution.error}")
+        execution = await prepared(interpreter, self.components.policy, self.tree.problem, self.count)
         if self.tree.nodes:
             self.tree.root.execution = execution
             return
@@ -325,6 +321,30 @@ class Search(Generic[ConfigT_co]):
         child.closed = child.terminal is not None
         leaf.open_children += not child.closed
         return child
+
+
+async def prepared(
+    interpreter: Interpreter,
+    policy: Policy,
+    problem: Problem,
+    count: Callable[[Execution], Execution] = lambda execution: execution,
+) -> Execution:
+    """What the policy's preamble leaves in the interpreter of a problem; an empty result without one.
+
+    Args:
+        count: is given every execution.
+
+    Raises:
+        TreestarError: the preamble failed, so no step can run.
+    """
+    code = policy.preamble(problem)
+    if not code:
+        return Execution()
+    for _ in range(1 + PREAMBLE_RETRIES):
+        execution = count(await interpreter.run(code, None))
+        if execution.error is None:
+            return execution
+    raise TreestarError(f"the code that prepares problem {problem.id!r} failed: {execution.error}")
 
 
 def probability(step: Step) -> float:
