@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from concurrent.futures import CancelledError
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from support.scripted import ExactVerifier, ScriptedExecutor, ScriptedPolicy, Sc
 import treestar
 from treestar import BeamSearchConfig, MajorityConfig, MCTSConfig, Problem, Solver, TreestarError
 from treestar.problems import LONGEST_QUESTION
-from treestar.types import State, Step
+from treestar.types import Proposal, State, Step
 
 
 def scripted_solver(search: treestar.search.SearchConfig | None = None, seed: int = 0) -> Solver:
@@ -181,6 +182,46 @@ def test_closing_twice_is_harmless() -> None:
     solver = scripted_solver()
     solver.close()
     solver.close()
+
+
+def test_a_solver_that_cannot_answer_says_so_instead_of_waiting_for_ever() -> None:
+    solver = scripted_solver()
+    with pytest.raises(RuntimeError, match="cannot use the Solver that calls them"):
+        solver.solve_many(["question 1"], on_result=lambda result: print(solver.solve("question 2")))
+    assert solver.solve("question 1").stopped == "finished"
+    solver.close()
+    with pytest.raises(RuntimeError, match="this Solver is closed"):
+        solver.solve("question 1")
+
+
+class WaitingPolicy(ScriptedPolicy):
+    """Waits for ever."""
+
+    asked = threading.Event()
+
+    async def propose(self, *request: object) -> Proposal:
+        self.asked.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+def test_closing_ends_what_other_threads_wait_for() -> None:
+    policy, executor, ended = WaitingPolicy(random_script()), ScriptedExecutor(), []
+    solver = Solver(policy, MCTSConfig(), executor=executor, verifier=ExactVerifier())
+
+    def solve() -> None:
+        try:
+            solver.solve("question 1")
+        except CancelledError:
+            ended.append("cancelled")
+
+    thread = threading.Thread(target=solve, daemon=True)
+    thread.start()
+    assert policy.asked.wait(60)
+    solver.close()
+    thread.join(60)
+    assert ended == ["cancelled"]
+    assert executor.opened[0].closed
 
 
 def arithmetic(state: State, n: int, seed: int) -> list[Step]:

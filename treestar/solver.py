@@ -302,7 +302,14 @@ class Solver:
             self.on_remark(each)
 
     def submit(self, work: Coroutine[Any, Any, ResultT]) -> Future[ResultT]:
-        """Run `work` on the solver's event loop."""
+        """Run `work` on the solver's event loop. Raises RuntimeError if it is closed, or would wait for itself."""
+        if self.loop.is_closed() or threading.current_thread() is self.thread:
+            work.close()
+            raise RuntimeError(
+                "this Solver is closed: make another one"
+                if self.loop.is_closed()
+                else "on_progress and on_result cannot use the Solver that calls them"
+            )
         return asyncio.run_coroutine_threadsafe(work, self.loop)
 
     def wait_or_stop(self, work: Coroutine[Any, Any, ResultT], stop: Event) -> ResultT:
@@ -338,15 +345,25 @@ class Solver:
 
     def close(self) -> None:
         """End the sandbox, the grader, the models' engines and connections (on a cluster the actors), and the solver's
-        thread. A closed solver cannot solve; closing it again does nothing."""
+        thread. What another thread is solving is cancelled. A closed solver cannot solve; closing it again does
+        nothing."""
         if self.loop.is_closed():
             return
         try:
-            self.submit(self.opened.aclose()).result()
+            self.submit(self.end()).result()
         finally:
             self.loop.call_soon_threadsafe(self.loop.stop)
             self.thread.join()
             self.loop.close()
+
+    async def end(self) -> None:
+        try:
+            await self.opened.aclose()
+        finally:  # other threads would wait for ever
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
 
     def __enter__(self) -> Solver:
         return self
