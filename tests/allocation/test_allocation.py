@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import Sequence
 from dataclasses import replace
-from math import ceil
+from math import ceil, inf
 from pathlib import Path
 
 import pytest
@@ -50,6 +50,12 @@ def test_a_total_is_never_exceeded_and_every_problem_has_a_rollout(tokens: int, 
     for result in results:
         assert result.tree is not None
         assert 1 <= len(result.tree.root.children) <= samples
+
+
+def test_without_a_total_of_tokens_a_turn_has_no_limit() -> None:
+    for evidence in ([Evidence()] * 3, [Evidence((1,), 1, 5)] * 3):
+        turns = next_round(evidence, Budget(max_rollouts=5), 4, LONGEST_STEP, vote_gain)
+        assert {turn.max_tokens for turn in turns} == {inf}
 
 
 @settings(max_examples=15, deadline=None)

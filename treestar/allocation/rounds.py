@@ -70,7 +70,7 @@ def next_round(evidence: Sequence[Evidence], total: Budget, most: int, longest_s
         longest = max((each.tokens / each.rollouts for each in evidence), default=0.0)
         room = min(len(evidence) // ROUND_SHARE + 1, left // (longest + longest_step), rollouts)
         chosen = most_helped(evidence, most, gain)[: max(int(room), 0)]
-    limit = left // len(chosen) if chosen else left
+    limit = left // len(chosen) if chosen and left < inf else left
     return [Turn(place, evidence[place].rollouts, limit) for place in chosen]
 
 
