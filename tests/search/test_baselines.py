@@ -123,6 +123,11 @@ def test_a_failing_backend_stops_the_others_and_says_why() -> None:
     assert all(interpreter.closed for interpreter in parts.executor.opened)  # type: ignore[attr-defined]
 
 
+def test_no_problem_at_a_time_is_refused() -> None:
+    with pytest.raises(ValueError, match="concurrency must be a whole number, 1 or more, not 0"):
+        asyncio.run(search_many([PROBLEM], GreedyConfig(), components(numbered), concurrency=0))
+
+
 def test_unknown_configuration_is_refused() -> None:
     with pytest.raises(TypeError, match="MCTSConfig"):
         run(SearchConfig(), numbered)

@@ -97,9 +97,11 @@ async def search_many(
         One result for each problem, in the order of `problems`.
 
     Raises:
-        ValueError: the strategy needs a PPM and `components` has none.
+        ValueError: the strategy needs a PPM and `components` has none, or `concurrency` is less than 1.
         TreestarError: the policy or the executor failed permanently; results already given to `on_result` stay valid.
     """
+    if concurrency < 1:
+        raise ValueError(f"concurrency must be a whole number, 1 or more, not {concurrency!r}")
     stop = stop or Event()
     places = asyncio.Semaphore(concurrency)
 
