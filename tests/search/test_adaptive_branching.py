@@ -101,6 +101,14 @@ def test_samples_go_below_what_the_ppm_rates_high() -> None:
     assert result.answer == "1"
 
 
+def test_progress_is_reported_after_every_step() -> None:
+    nodes: list[int] = []
+    parts = components(two_first_steps, lambda state: 0.5)
+    config = AdaptiveBranchingConfig(max_rollouts=1)
+    asyncio.run(search_one(PROBLEM, config, parts, on_progress=lambda search: nodes.append(search.stats.nodes)))
+    assert nodes == [2, 3, 4, 5]
+
+
 def test_a_search_that_cannot_begin_ends() -> None:
     def overflow(state: State, n: int, seed: int) -> list[Step]:
         raise ContextOverflow("too long")

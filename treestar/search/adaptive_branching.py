@@ -38,7 +38,6 @@ async def adaptive_branching(search: Search[AdaptiveBranchingConfig]) -> str:
         if node.terminal is None and most == inf:
             return "exhausted"  # the policy proposes nothing more, and no budget of tokens would end that
         search.stats.rollouts += 1
-        search.on_progress(search)
     return "finished"
 
 
@@ -72,6 +71,7 @@ async def widen(search: Search[AdaptiveBranchingConfig], node: Node) -> Node:
             await search.score([child])
         await search.finish([child])
         backpropagate(child, own_value(child))
+    search.on_progress(search)
     return next((child for child in growth.draws if child is not None), node)
 
 
