@@ -54,3 +54,16 @@ def test_a_trajectory_whose_probability_rounds_to_0_still_counts(scored: bool) -
     config = MCTSConfig(max_rollouts=1, children=2, distinct=True, stop_confidence=0.9, stop_mass=0.0)
     result = asyncio.run(search_one(Problem("which?"), config, parts))
     assert (result.answer, result.confidence) == ("1", 1.0)
+
+
+def test_where_all_masses_round_to_0_trajectories_are_counted() -> None:
+    """Thoughts can have a thousand steps, and with four children at each a path has a mass of 4^-540."""
+
+    def deep(state: State, n: int, seed: int) -> list[Step]:
+        if len(state.steps) == 540:
+            return [Step(f"so {i}", ending="answer", answer="2" if i else "1", tokens=1) for i in range(n)]
+        return [Step(f"{len(state.steps)} {i}", tokens=1) for i in range(n)]
+
+    config = MCTSConfig(max_rollouts=1, max_depth=600, children=4)
+    result = asyncio.run(search_one(Problem("which?"), config, components(deep)))
+    assert (result.answer, result.confidence, result.other_answers) == ("2", 0.75, (("1", 0.25),))

@@ -118,9 +118,11 @@ class AnswerGroups:
         return 2.0 * self.share(group) - 1.0
 
     def share(self, group: AnswerGroup) -> float:
-        """The share of the finished mass that agrees with `group`; the same for all groups where all mass is so small
-        that it rounds to 0."""
-        return group.mass / self.mass if self.mass > 0 else 1.0 / len(self.groups)
+        """The share of the finished mass that agrees with `group`; that of the finished trajectories where all mass is
+        so small that it rounds to 0."""
+        if self.mass > 0:
+            return group.mass / self.mass
+        return len(group.members) / sum(len(each.members) for each in self.groups)
 
     def decided(self) -> bool:
         """Whether the leading group stays the heaviest, whatever the open paths find."""
@@ -232,7 +234,6 @@ def other_answers(groups: AnswerGroups, choice: Weighting, chosen: Node) -> list
 
 
 def answer_weights(groups: AnswerGroups, choice: Weighting) -> list[float]:
-    """The weight of each group's trajectories; the same for all groups where all weights are so small that they round
-    to 0."""
+    """The weight of each group's trajectories; their number where all weights are so small that they round to 0."""
     weights = [sum([trajectory_weight(node, choice) for node in group.members]) for group in groups.groups]
-    return weights if any(weights) else [1.0 for _ in weights]
+    return weights if any(weights) else [float(len(group.members)) for group in groups.groups]

@@ -17,8 +17,8 @@ __all__ = ["Budget", "uncounted_tokens"]
 
 @dataclass(frozen=True, kw_only=True)
 class Budget(AcceptsOldNames):
-    """The limits of one search; None means unlimited. They are checked between waves of expansions, so the last wave can
-    exceed them. A search that reaches a limit selects its answer from what it has found so far.
+    """The limits of one search; None means unlimited. They are checked between waves of expansions, so the last wave
+    can exceed them. A search that reaches a limit selects its answer from what it has found so far.
 
     Raises:
         ValueError: a limit is out of its range; the message names the field, the value and what is allowed.
