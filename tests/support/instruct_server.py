@@ -62,6 +62,8 @@ class InstructServer:
     takes_ids: bool = True
     returns_ids: bool = True
     adds_bos: bool = False
+    counts: bool = True
+    """Whether answers say how many tokens they have."""
     refuse: Refuse = takes_everything
     bodies: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     """(path, body) of all requests."""
@@ -161,7 +163,7 @@ class InstructServer:
 
     def response(self, choice: dict[str, Any], prompt_tokens: int, tokens: int) -> dict[str, Any]:
         usage = {"prompt_tokens": prompt_tokens, "completion_tokens": tokens}
-        return {"choices": [{"index": 0, **choice}], "usage": usage}
+        return {"choices": [{"index": 0, **choice}], **({"usage": usage} if self.counts else {})}
 
 
 class InstructHandler(BaseHTTPRequestHandler):

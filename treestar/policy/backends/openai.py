@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -120,6 +121,9 @@ class OpenAIPolicy(LanguageModelPolicy):
         parts = [self.way.sentence] if self.way is not None and self.way.sentence else []
         parts += [f"requests repeated: {failed}"] if failed else []
         parts += [f"the server does not take: {', '.join(refused)}"] if refused else []
+        parts += (
+            [] if self.dialect.counts_tokens else ["the server does not count tokens, so their figures are too low"]
+        )
         return "; ".join(parts)
 
     async def describe(self) -> str:
@@ -207,7 +211,7 @@ class OpenAIPolicy(LanguageModelPolicy):
                 raise ContextOverflow(f"{self.name}: {refusal.message}") from None
             generated = way.read(state, begun, completion, body.get("stop", []))
             prompt_tokens, part = prompt_tokens or completion.prompt_tokens, part + 1
-            is_over = generated.ended or not way.goes_on or generated.tokens >= limit
+            is_over = generated.ended or not way.goes_on or max(generated.tokens, part) >= limit
             if is_over or not self.format.goes_on(generated.text):
                 return prompt_tokens, generated
             if generated.text == begun.text and not way.asks_again(body):
@@ -257,8 +261,8 @@ class OpenAIPolicy(LanguageModelPolicy):
                 if not learned and self.dialect.spoken(fields) == body:
                     raise  # else another request has learned it while this one was under way
             else:
-                self.dialect.learn_stops(completion, body)
-                return completion
+                self.dialect.learn_answer(completion, body)
+                return counted(completion, fields["max_tokens"])
 
     def refusal_error(self, refusal: Refusal) -> TreestarError:
         return TreestarError(f"{self.server.url} refuses model {self.model!r} ({refusal.status}): {refusal.message}")
@@ -269,6 +273,12 @@ CUT_PARTS = frozenset(cut for _, cut in CUT_TAGS.values())
 
 def is_overflow(refusal: Refusal) -> bool:
     return refusal.status in (400, 413, 422) and OVERFLOW.search(refusal.message) is not None
+
+
+def counted(completion: Completion, limit: int) -> Completion:
+    """`completion`, with `limit` as the tokens of a text that the limit cut off where the server does not count."""
+    is_counted = completion.tokens or completion.finished or not (completion.text or completion.thought)
+    return completion if is_counted else replace(completion, tokens=limit)
 
 
 def asked_log_probabilities(is_chat: bool, top: int) -> dict[str, Any]:

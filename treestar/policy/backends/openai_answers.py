@@ -22,10 +22,11 @@ CUT_TAGS = {tag: (tag[: place + 1], tag[place + 1 :]) for place, tag in enumerat
 """Each ending tag in two parts. The first part differs for each tag, so the end of the text says which tag it was:
 "<", "<e" or "<en"."""
 
-FINISHED = ("stop", "eos", "eos_token", "stop_sequence")
-"""How servers say that the model ended its text, or that a stop string did (TGI uses its own words)."""
+FINISHED = ("stop", "eos", "eos_token", "stop_sequence", "end_turn")
+"""How servers say, in small or capital letters, that the model ended its text, or that a stop string did (TGI uses its
+own words)."""
 
-LIMITED = ("length", "model_length", "content_filter", "tool_calls", "function_call")
+LIMITED = ("length", "model_length", "max_tokens", "content_filter", "tool_calls", "function_call")
 """How they say that something else cut it off: it would be cut off again. `model_length` is Mistral's."""
 
 THOUGHT, END_OF_THOUGHT = "<think>", "</think>"
@@ -40,6 +41,7 @@ class Completion:
     """It ended by itself or at a stop string, not at the token limit."""
     prompt_tokens: int
     tokens: int
+    """Both 0 where the server does not count them."""
     log_probability: float
     """Summed over the tokens; 0 where the server returns none."""
     stop: str | None = None
@@ -60,20 +62,20 @@ def read_completion(answer: Any) -> Completion:
     """The continuation in an answer of `/completions` or `/chat/completions`.
 
     Raises:
-        UnusableAnswer: the answer has another shape, lacks token counts, or was cut off by the server.
+        UnusableAnswer: the answer has another shape, or was cut off by the server.
     """
     try:
-        choice, usage = answer["choices"][0], answer["usage"]
+        choice, usage = answer["choices"][0], answer.get("usage") or {}
         message = choice.get("message") or {}
         content = message.get("content")
         text = content_of(content, "text") if "message" in choice else choice["text"]
         thought = message.get("reasoning") or message.get("reasoning_content") or content_of(content, "thinking")
-        reason, stop = choice["finish_reason"], choice.get("stop_reason", choice.get("matched_stop"))
+        reason, stop = choice["finish_reason"].lower(), choice.get("stop_reason", choice.get("matched_stop"))
         completion = Completion(
             text,
             reason in FINISHED,
-            int(usage["prompt_tokens"]),
-            int(usage["completion_tokens"]),
+            int(usage.get("prompt_tokens") or 0),
+            count_of(choice, usage),
             log_probability(choice.get("logprobs") or {}),
             stop if isinstance(stop, str) else None,
             "stop_reason" in choice or "matched_stop" in choice,
@@ -89,6 +91,13 @@ def read_completion(answer: Any) -> Completion:
     if reason not in FINISHED and reason not in LIMITED:
         raise UnusableAnswer(f"cut off with finish_reason {reason!r}")
     return completion
+
+
+def count_of(choice: dict[str, Any], usage: dict[str, Any]) -> int:
+    """The tokens of an answer; 0 if the server neither counts nor lists them."""
+    logprobs = choice.get("logprobs") or {}
+    listed = choice.get("token_ids") or logprobs.get("token_logprobs") or logprobs.get("content") or ()
+    return int(usage.get("completion_tokens") or len(listed))
 
 
 def content_of(content: Any, kind: str) -> Any:

@@ -50,10 +50,11 @@ their own (Gemini)."""
 OVERFLOW = re.compile(
     r"context.{0,20}(length|size|window)|exceed_context|max(imum)?[ _](model[ _]|input[ _]|prompt[ _])?len"
     r"|prompt is too long|too many (input )?tokens|max_(completion_)?tokens.{0,40}too (large|big|high)"
-    r"|maximum allowed number of output tokens",
+    r"|maximum (allowed )?number of (output )?tokens|valid range of max_tokens|reduce the length"
+    r"|`inputs`.{0,40}must (be|have)",
     re.IGNORECASE,
 )
-"""How servers say that prompt and step do not fit."""
+"""How servers say that prompt and step do not fit. The last is TGI's and Together's."""
 
 
 class Dialect:
@@ -70,6 +71,10 @@ class Dialect:
         """Whether the system message is put before the first question."""
         self.thinking_off = False
         """Whether the chat template is told that the model is not to think."""
+        self.names_whole_nucleus = True
+        """Whether a `top_p` of 1 is sent; another one always is."""
+        self.counts_tokens = True
+        """Whether its answers say how many tokens they have."""
         self.tells_stops = False
         """Whether a stop string leaves a trace: the server names it, or keeps it in the text."""
 
@@ -83,6 +88,8 @@ class Dialect:
             last = body["messages"][-1]
             body = {**body, "messages": [*body["messages"][:-1], {**last, "content": last["content"].rstrip()}]}
         taken = {name: value for name, value in body.items() if name not in self.refused}
+        if not self.names_whole_nucleus and is_whole_nucleus(taken):
+            del taken["top_p"]
         if self.renames_limit:
             taken["max_completion_tokens"] = taken.pop("max_tokens")
         return taken
@@ -102,16 +109,25 @@ class Dialect:
         if "enable_thinking" in words and "messages" in body and not self.thinking_off:
             self.thinking_off = True
             return True
+        if "top_p" in words and is_whole_nucleus(body) and not UNSUPPORTED.search(message):
+            self.names_whole_nucleus = False
+            return True
         unwanted = words.intersection(OPTIONAL, body)
         if UNSUPPORTED.search(message):
             unwanted |= words.intersection(NEEDED, body)
         self.refused |= unwanted
         return bool(unwanted)
 
-    def learn_stops(self, completion: Completion, body: dict[str, Any]) -> None:
-        """Note whether `completion`, the answer to `body`, shows where the server stops."""
+    def learn_answer(self, completion: Completion, body: dict[str, Any]) -> None:
+        """Note whether `completion`, the answer to `body`, shows where the server stops, and counts its tokens."""
+        self.counts_tokens = self.counts_tokens and (completion.tokens > 0 or not completion.text)
         kept = completion.finished and any(completion.text.endswith(stop) for stop in body.get("stop", ()))
         self.tells_stops = self.tells_stops or completion.names_stops or kept
+
+
+def is_whole_nucleus(body: dict[str, Any]) -> bool:
+    """Whether `body` only says that nothing is cut off. TGI refuses that: its `top_p` is below 1."""
+    return body.get("top_p") == 1
 
 
 def has_system(body: dict[str, Any]) -> bool:
