@@ -122,9 +122,10 @@ class TestNewReplies:
         assert [message["role"] for message in body["messages"]] == ["user"]
         assert "tree searches are no better than those, because they have nothing to branch at" in policy.report()
 
+    @pytest.mark.parametrize("stops", ["unnamed", "named", "named kept"])
     @pytest.mark.parametrize("kind", NEW_REPLIES)
-    def test_the_chat_format_asks_for_each_step(self, kind: str) -> None:
-        with InstructServer(REPLY, refuse=NEW_REPLIES[kind]) as server:
+    def test_the_chat_format_asks_for_each_step(self, kind: str, stops: str) -> None:
+        with InstructServer(REPLY, stops=stops, refuse=NEW_REPLIES[kind]) as server:
             policy = policy_for(server, ChatFormat(template_at_the_server))
             steps = walk(policy)
         assert [step.text for step in steps] == REPLY.split("\n\n")

@@ -264,6 +264,10 @@ class Asking(Way):
     name = "asking"
     goes_on = False
 
+    def stops(self, state: State) -> list[str]:
+        # A model that starts its reply over would be stopped at the first blank line of what it repeats.
+        return [each for each in super().stops(state) if each.strip()]
+
     def prompt(self, state: State, begun: Generated) -> dict[str, Any]:
         messages: list[Message] = self.format.messages(state) or []
         return {"messages": [*messages, *asked_to_go_on(self.format, state, GO_ON)] if state.steps else messages}
