@@ -64,6 +64,13 @@ def test_a_box_that_is_empty_or_followed_by_more_ends_nothing(text: str) -> None
         ("````python\nx = '```'\n````<end_of_step>", "x = '```'"),
         ("- Add:\n  ```python\n  if True:\n      x = 3\n  ```\n<end_of_step>", "if True:\n    x = 3"),
         ("# Step 1\nx = 3\n<end_of_step>", "# Step 1\nx = 3"),
+        ("```python\nprint(3)\n```\nIt prints:\n```\nOutput: 3\n```\n<end_of_code>", "print(3)"),
+        ("print(3)\n```output\n3 apples\n```\n<end_of_code>", "print(3)"),
+        ("```bash\npip install sympy\n```\n```{.python}\nx = 3\n```\n<end_of_step>", "x = 3"),
+        ("Sure, let me add them.\n\nx = 3\n<end_of_step>", "# Sure, let me add them.\n\nx = 3"),
+        ("**Step 1:** Add the numbers.\nx = 3\n<end_of_step>", "# **Step 1:** Add the numbers.\nx = 3"),
+        ('x = """\nThe text is 3 +\n"""\n<end_of_step>', 'x = """\nThe text is 3 +\n"""'),
+        ("Now the sum\nx = 3 +\n<end_of_step>", "Now the sum\nx = 3 +"),
     ],
 )
 def test_the_code_of_a_step_is_what_is_fenced(text: str, code: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import warnings
 from textwrap import dedent
 
 from treestar.policy.formats.prose import step_end
@@ -90,16 +92,44 @@ def writes_prose(state: State) -> bool:
 
 
 def code_in(step: str) -> str:
-    """The code of a step: what is in its blocks of code if it has any, without the indentation that a list gives them,
-    else all of it without `<code>` tags."""
+    """The code of a step, without `<code>` tags: what is in its blocks of Python if it has any, without the indentation
+    that a list gives them, else in its blocks without a language, else all of it but other blocks (`output`)."""
     step = CODE_TAG.sub("", step)
-    blocks = BLOCK.findall(step)
-    return "\n".join(dedent(code) for _, code in blocks) if blocks else step.strip("\n")
+    blocks = [(block["language"], block["code"]) for block in BLOCK.finditer(step)]
+    python = [code for language, code in blocks if PYTHON.match(language)]
+    fenced = python or [code for language, code in blocks if not language]
+    if fenced:
+        return "\n".join(map(dedent, fenced))
+    return with_prose_as_comments(BLOCK.sub("", step).strip("\n"))
+
+
+def with_prose_as_comments(code: str) -> str:
+    """`code` with its lines of prose as comments, if it is Python only then."""
+    commented = PROSE.sub(r"# \g<0>", code)
+    return commented if commented != code and not is_python(code) and is_python(commented) else code
+
+
+def is_python(code: str) -> bool:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # such as of escapes in strings
+        try:
+            ast.parse(code)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return False
+    return True
 
 
 CODE_TAG = re.compile(r"</?code>[ \t]*\n?", re.IGNORECASE)
-BLOCK = re.compile(r"^[ \t]*(`{3,}|~{3,})[^\n`]*\n(.*?)\n?(?:^[ \t]*\1[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(
+    r"^[ \t]*(?P<fence>`{3,}|~{3,})[ \t]*(?P<language>[^\s`]*)[^\n`]*\n(?P<code>.*?)\n?"
+    r"(?:^[ \t]*(?P=fence)[ \t]*$|\Z)",
+    re.MULTILINE | re.DOTALL,
+)
 """A block of code; one that the step's end cut off counts."""
+PYTHON = re.compile(r"\{?\.?i?py", re.IGNORECASE)
+"""How a block's language begins if it is Python: `python`, `py`, `Python3`, `{.python}`."""
+PROSE = re.compile(r"^[-*>]*[ \t]*(?:\*\*)?[A-Z][\w'’]*,? \w.*", re.MULTILINE)
+"""A line of words. Python has no two words in a row of which the first is capitalized."""
 
 INSTRUCTION = (
     "Solve the math problem in small steps. Each step is one comment line that says what is done, then Python that "
