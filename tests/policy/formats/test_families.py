@@ -121,6 +121,18 @@ def test_llama_is_asked_as_search_and_learn_asks_it_and_others_for_a_box() -> No
         ("gpt-oss:20b", "gpt-oss"),
         ("mistralai/Mathstral-7B-v0.1", "mistral"),
         ("gpt-4o-mini", "instruct"),
+        ("magistral:24b", "magistral"),
+        ("phi4-reasoning:14b", "phi-4-reasoning"),
+        ("phi4:14b", "instruct"),
+        ("deepseek-reasoner", "deepseek-r1"),
+        ("qwen3-coder:30b", "qwen3-instruct"),
+        ("zai-org/GLM-4.5-Air", "thinking"),
+        ("chatglm-6b", "instruct"),
+        ("allenai/Olmo-3-7B-Think", "thinking"),
+        ("moonshotai/Kimi-K2-Thinking", "thinking"),
+        ("gpt-5-mini", "thinking"),
+        ("o3", "thinking"),
+        ("grok-4-fast-non-reasoning", "instruct"),
     ],
 )
 def test_behind_a_server_the_name_tells(name: str, family: str) -> None:

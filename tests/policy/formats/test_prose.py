@@ -194,6 +194,8 @@ def test_what_is_not_repeated_three_times_goes_on(text: str) -> None:
         ("<think>7</think>", ""),
         ("<|channel|>analysis<|message|>", "<|end|><|start|>assistant<|channel|>final<|message|>"),
         ("<|channel>thought\n", "<channel|>"),
+        ("[THINK]", "[/THINK]"),
+        ("<seed:think>", "\n</seed:think>"),
     ],
 )
 def test_a_thought_that_would_not_end_is_ended_before_the_model_is_asked(begun: str, end: str) -> None:
@@ -283,6 +285,11 @@ def test_a_block_at_the_very_end_waits_for_its_output() -> None:
         ("<think>\nIs it \\boxed{7}?\n\nI wonder", None),
         ("No thought: \\boxed{14}.", "14"),
         ("<think>\n\n</think>\n\n**14**", "14"),
+        ("[THINK]Is it \\boxed{7}?\n\nNo.[/THINK]Seven twice is 14.", "14"),
+        ("[THINK]Is it \\boxed{7}?\n\nI wonder", None),
+        ("<seed:think>Is it \\boxed{7}?</seed:think>It is 14.", "14"),
+        ("<think>\nIs it 7? No, the answer is \\boxed{14}.\n</think>\n", "14"),
+        ("<think>\nIs it 7? I wonder.\n</think>\n", None),
     ],
 )
 def test_an_answer_is_only_what_follows_the_thought(thought: str, answer: str | None) -> None:

@@ -88,7 +88,7 @@ FAMILIES = (
     Family(
         name="qwen3-instruct",
         sampling={"temperature": 0.7, "top_p": 0.8, "top_k": 20},
-        names=r"qwen3.*instruct",
+        names=r"qwen3.*(instruct|coder)",
     ),
     Family(
         name="qwen3",
@@ -104,14 +104,21 @@ FAMILIES = (
         sampling=THINKING,
         greedy=False,
         templates=r"<｜Assistant｜>(?:\\n)?<think>|" + BARE_R1,
-        names=r"deepseek-r1|r1-distill",
+        names=r"deepseek-r1|r1-distill|deepseek-reasoner",
     ),
     Family(
         name="phi-4-reasoning",
         format="thinking",
         sampling={"temperature": 0.8, "top_p": 0.95},
         templates=r"Your name is Phi, an AI math expert",
-        names=r"phi-4.*reasoning",
+        names=r"phi-?4.*reasoning",
+    ),
+    Family(
+        name="magistral",
+        format="thinking",
+        sampling={"temperature": 0.7, "top_p": 0.95},
+        templates=r"\[THINK\]",
+        names=r"magistral",
     ),
     Family(name="deepseek", sampling={"temperature": 0.7}, templates=r"<｜User｜>", names=r"deepseek"),
     Family(
@@ -147,8 +154,14 @@ FAMILIES = (
 INSTRUCT = Family(name="instruct")
 """A model that is none of these and has a chat template."""
 
-THINKS = Family(name="thinking", format="thinking", sampling=THINKING)
-"""A model that is none of these and whose chat template begins or names a thought."""
+THINKS = Family(
+    name="thinking",
+    format="thinking",
+    sampling=THINKING,
+    names=r"thinking|thinker|think\b|(?<!non-)reason|exaone-deep|\bglm-(z1|4\.[5-9]|5)|minimax-m\d|(^|/)(o[134]\b|gpt-5)",
+)
+"""A model that is none of these and whose chat template begins or names a thought, or whose name says so: OpenAI's
+thoughts are hidden, but take their part of the tokens."""
 
 
 def family_of(template: str | None, name: str = "") -> Family:
@@ -166,4 +179,4 @@ def family_of(template: str | None, name: str = "") -> Family:
 
 def family_named(name: str) -> Family:
     """The family of a model of which only the name is known; `instruct` if the name does not tell."""
-    return next((each for each in FAMILIES if re.search(each.names, name, re.IGNORECASE)), INSTRUCT)
+    return next((each for each in (*FAMILIES, THINKS) if re.search(each.names, name, re.IGNORECASE)), INSTRUCT)

@@ -7,18 +7,24 @@ import re
 from treestar.policy.formats.prose import ProseFormat
 from treestar.policy.formats.step_format import FormatName
 from treestar.types import Execution, Problem, State, Step
+from treestar.verifier.grading.phrases import THOUGHT_END
 
 __all__ = ["ThinkingFormat", "after_thought"]
 
-THOUGHT_BEGINS = re.compile(r"<think>|<\|channel\|>analysis<\|message\|>|<\|channel>thought")
-THOUGHT_ENDS = re.compile(r"</think>|<\|channel\|>final<\|message\|>|<channel\|>")
-"""Of most models, of gpt-oss, and of Gemma 4."""
+THOUGHT_BEGINS = re.compile(
+    r"<(?:think|thinking|thought|reasoning|seed:think)>|\[THINK\]|<\|(?:begin_of_thought|START_THINKING)\|>"
+    r"|<\|channel\|>analysis<\|message\|>|<\|channel>thought"
+)
+"""How a thought begins that ends with THOUGHT_END."""
 
 CHANNEL_ENDS = {
     "<|channel|>analysis<|message|>": "<|end|><|start|>assistant<|channel|>final<|message|>",
     "<|channel>thought": "<channel|>",
+    "[THINK]": "[/THINK]",
+    "<|begin_of_thought|>": "<|end_of_thought|>",
+    "<|START_THINKING|>": "<|END_THINKING|>",
 }
-"""What is put after a thought that would not end, by what began it, where that is not `<think>`."""
+"""What is put after a thought that would not end, by what began it, where that is not a tag such as `<think>`."""
 
 
 class ThinkingFormat(ProseFormat):
@@ -31,7 +37,10 @@ class ThinkingFormat(ProseFormat):
 
     def answer(self, problem: Problem, reply: str) -> str | None:
         told = self.told(problem, reply)
-        return None if told is None else super().answer(problem, told)
+        if told is None or told.strip():
+            return None if told is None else super().answer(problem, told)
+        # The model, or a server's parser of thoughts, left nothing outside the thought.
+        return super().answer(problem, reply) if super().has_stated(problem, reply) else None
 
     def has_stated(self, problem: Problem, reply: str) -> bool:
         told = self.told(problem, reply)
@@ -49,15 +58,16 @@ class ThinkingFormat(ProseFormat):
     def has_reasoning(self, trajectory: State) -> bool:
         """Whether there is a thought that is not empty, and ends."""
         reply = self.reply(trajectory)
-        ends = list(THOUGHT_ENDS.finditer(reply))
+        ends = list(THOUGHT_END.finditer(reply))
         return bool(ends) and bool(THOUGHT_BEGINS.sub("", reply[: ends[-1].start()]).strip())
 
 
 def thought_end(reply: str) -> str:
     """What ends the thought that is open in a reply, on a line of its own where it ends with `</think>`."""
-    begun = THOUGHT_BEGINS.search(reply)
+    found = THOUGHT_BEGINS.search(reply)
+    begun = found[0] if found else "<think>"
     line_break = "" if reply.endswith("\n") else "\n"
-    return CHANNEL_ENDS.get(begun[0] if begun else "", f"{line_break}</think>")
+    return CHANNEL_ENDS.get(begun) or f"{line_break}</{begun[1:]}"
 
 
 def after_thought(reply: str, begun: bool) -> str | None:
@@ -66,7 +76,7 @@ def after_thought(reply: str, begun: bool) -> str | None:
     Args:
         begun: the prompt has begun the thought already.
     """
-    ends = list(THOUGHT_ENDS.finditer(reply))
+    ends = list(THOUGHT_END.finditer(reply))
     if ends:
         return reply[ends[-1].end() :]
     return None if begun or THOUGHT_BEGINS.search(reply) else reply

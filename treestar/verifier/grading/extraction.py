@@ -135,7 +135,7 @@ def states_answer(text: str) -> bool:
 def readable(text: str) -> str:
     """The part of a reply that can state its answer, with one kind of marks and without notes (rule 1)."""
     text = translated_marks(text[-LONGEST_SCAN:])
-    if "<" in text:
+    if "<" in text or "[/THINK]" in text:
         text = CALCULATION.sub("", text)
         thought = last_match(THOUGHT_END, text)
         if thought is not None and text[thought.end() :].strip():

@@ -62,7 +62,11 @@ CLOSING_REMARK = re.compile(
     re.IGNORECASE,
 )
 
-THOUGHT_END = re.compile(r"</(?:think|thinking|thought|reasoning)>|<\|end_of_thought\|>")
+THOUGHT_END = re.compile(
+    r"</(?:think|thinking|thought|reasoning|seed:think)>|\[/THINK\]|<\|(?:end_of_thought|END_THINKING)\|>"
+    r"|<\|channel\|>final<\|message\|>|<channel\|>"
+)
+"""How a thought ends: as most models write it, Magistral, Sky-T1 and Command A; the channels of gpt-oss and Gemma 4."""
 
 FURTHER_QUESTION = re.compile(
     r"^[ \t]*(?:#{1,3}\s*|\*\*)?(?:(?:new|next|another|similar)\s+)?"
