@@ -11,6 +11,7 @@ from support.server_kinds import QUESTION, REPLY, policy_for, reply_of, walk
 from treestar import MajorityConfig, Solver, TreestarError
 from treestar.policy.backends.openai_answers import read_completion
 from treestar.policy.backends.openai_dialect import OVERFLOW
+from treestar.policy.formats import RStarFormat
 from treestar.types import Sampling
 
 pytestmark = pytest.mark.usefixtures("no_proxy")
@@ -86,6 +87,14 @@ class TestUncounted:
         logprobs = {"content": [{"token": "1", "logprob": -0.1}, {"token": "4", "logprob": -0.2}]}
         choice = {"message": {"content": "14"}, "finish_reason": "stop", "logprobs": logprobs}
         assert read_completion({"choices": [choice], "usage": None}).tokens == 2
+
+
+def test_a_server_without_completions_is_not_mistaken_for_one_without_the_model() -> None:
+    with (
+        InstructServer(REPLY) as server,
+        pytest.raises(TreestarError, match=r"\(404\): Not Found\. The step format rstar needs /completions"),
+    ):
+        walk(policy_for(server, RStarFormat()))
 
 
 @pytest.mark.parametrize(("reason", "finished"), [("STOP", True), ("end_turn", True), ("MAX_TOKENS", False)])

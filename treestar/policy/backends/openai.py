@@ -265,8 +265,17 @@ class OpenAIPolicy(LanguageModelPolicy):
                 return counted(completion, fields["max_tokens"])
 
     def refusal_error(self, refusal: Refusal) -> TreestarError:
-        return TreestarError(f"{self.server.url} refuses model {self.model!r} ({refusal.status}): {refusal.message}")
+        said = f"{self.server.url} refuses model {self.model!r} ({refusal.status}): {refusal.message}"
+        if refusal.status in MISSING and self.format.messages(State(Problem(""))) is None:
+            said += (
+                f". The step format {self.format.name} needs /completions: if the server has only /chat/completions, "
+                "choose another one, such as --step-format cot"
+            )
+        return TreestarError(said)
 
+
+MISSING = (404, 405, 501)
+"""How a server says that it does not have an endpoint, or a model."""
 
 CUT_PARTS = frozenset(cut for _, cut in CUT_TAGS.values())
 
