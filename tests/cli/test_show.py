@@ -10,7 +10,7 @@ from rich.console import Console
 from support.scripted import components
 
 from treestar.cli.show import SearchDisplay, result_view
-from treestar.search import MajorityConfig, SearchResult, search_one
+from treestar.search import MajorityConfig, SearchResult, TrajectoryStep, search_one
 from treestar.types import Problem, State, Step
 
 
@@ -51,6 +51,17 @@ def test_the_other_answers_and_their_shares_are_shown() -> None:
     assert "also found: b (20%), c (10%), d (10%)\n" in shown(result)
     assert SearchResult.from_json(result.to_json()).other_answers == result.other_answers
     assert "also found" not in shown(voted("aaa"))
+
+
+def test_prose_around_a_program_is_shown() -> None:
+    step = TrajectoryStep("We multiply:\n```python\nprint(6 * 7)\n```\n", "print(6 * 7)\n", "42\n", 1.0, 1, None)
+    assert "We multiply:" in shown(replace(voted("a"), trajectory=(step,)))
+
+
+def test_candidates_that_a_limit_cut_off_are_counted() -> None:
+    steps = [Step("first", ending="truncated"), Step("second", ending="truncated"), Step("a", "", "answer", "a")]
+    searching = search_one(Problem("?"), MajorityConfig(samples=3), components(lambda *_: steps))
+    assert "2 candidates cut off at the token limit" in shown(asyncio.run(searching))
 
 
 def test_the_summary_counts_answers_apart_from_problems() -> None:

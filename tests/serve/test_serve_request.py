@@ -205,6 +205,12 @@ def test_a_solution_reads_like_one() -> None:
     )
 
 
+def test_prose_around_a_program_is_shown() -> None:
+    prose = "We multiply:\n```python\nprint(6 * 7)\n```\n"
+    step = TrajectoryStep(prose, "print(6 * 7)\n", "42\n", 1.0, 1, None)
+    assert solution(result(step, answer="42"))[0] == f"{prose}```output\n42\n```\n\n"
+
+
 @pytest.mark.parametrize(
     ("answer", "stopped", "reason"),
     [

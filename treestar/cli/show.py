@@ -41,7 +41,8 @@ def result_view(result: SearchResult) -> RenderableType:
 def step_view(number: int, step: TrajectoryStep) -> RenderableType:
     score = "" if step.score is None else f"  PPM {step.score:+.2f}"
     heading = Text(f"step {number}  Q {step.q_value:+.2f}  N {step.visits}{score}", style="dim")
-    body: RenderableType = Syntax(step.code, "python", background_color="default") if step.code else Text(step.text)
+    code = Syntax(step.code, "python", background_color="default")
+    body: RenderableType = Text(step.text.rstrip()) if step.is_prose else code
     output = [Text(f"→ {step.output.rstrip()}", style="cyan")] if step.output.strip() else []
     return Group(heading, body, *output)
 
@@ -65,6 +66,7 @@ def verdict(result: SearchResult) -> Text:
         f"   confidence {result.confidence:.0%} · {counted(stats.rollouts, 'rollout')} · "
         f"{counted(stats.nodes, 'node')} · {counted(stats.executions, 'execution')} · "
         f"{counted(stats.generated_tokens, 'token')} · "
+        + (f"{counted(stats.cut_off, 'candidate')} cut off at the token limit · " if stats.cut_off else "")
         + (f"{stats.rejected_tokens} of them rejected · " if stats.rejected_tokens else "")
         + (f"{stats.judged_tokens} by the judge · " if stats.judged_tokens else "")
         + (f"{stats.scored_tokens} read by the PPM · " if stats.scored_tokens else "")

@@ -281,6 +281,7 @@ class Search(Generic[ConfigT_co]):
         if distinct:
             leaf.seen = max(leaf.seen, sum(map(probability, steps)))
         for candidate in expansion.candidates:
+            self.stats.cut_off += len(candidate.places) * (candidate.failure == "truncated")
             if candidate.failure is not None and not keep_failures:
                 continue
             child = candidate.known

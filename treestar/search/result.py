@@ -28,6 +28,8 @@ class SearchStats:
     """Tokens that a judge generated; `generated_tokens` are the policy's alone."""
     rejected_tokens: int = 0
     """Those of `generated_tokens` that are in steps which `chunk_reset` discarded."""
+    cut_off: int = 0
+    """Candidates that a token limit cut off, so that they have no answer."""
     executed_seconds: float = 0.0
     discarded: int = 0
     """Trajectories that were chosen and then discarded, because they gave other results when run again."""
@@ -51,6 +53,11 @@ class TrajectoryStep:
     q_value: float
     visits: int
     score: float | None
+
+    @property
+    def is_prose(self) -> bool:
+        """Whether its code, if it has any, is in blocks between sentences."""
+        return not self.code or "```" in self.text or "~~~" in self.text
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ def solution(result: SearchResult) -> list[str]:
 
 
 def step_text(step: TrajectoryStep) -> str:
-    body = f"```python\n{step.code.strip()}\n```" if step.code else step.text.strip()
+    body = step.text.strip() if step.is_prose else f"```python\n{step.code.strip()}\n```"
     output = step.output.rstrip()
     return f"{body}\n```output\n{output}\n```" if output else body
 
