@@ -11,7 +11,7 @@ The rules, in the order in which they apply:
     counts only without a box and if no number follows. A reason after the answer is left out.
 4.  Without a statement, it is the option called correct, or the last line if that is an answer in words (`verbal`);
     else the last formula or number, delimited or not, as a whole. Checks, remarks and clauses after it are left out
-    (`remarks`).
+    (`remarks`). A text that has none answers with the words in bold in its last line.
 
 Every function scans the text a fixed number of times, so that the cost of a hostile text is linear in its length.
 """
@@ -42,7 +42,7 @@ from treestar.verifier.grading.phrases import (
 from treestar.verifier.grading.prose import tidied_prose
 from treestar.verifier.grading.remarks import without_remarks
 from treestar.verifier.grading.units import read_compound
-from treestar.verifier.grading.verbal import chosen_option, verbal_answer
+from treestar.verifier.grading.verbal import chosen_option, last_words, verbal_answer
 from treestar.verifier.grading.wrapping import unwrapped
 
 __all__ = ["Statement", "boxed_contents", "extract_answer", "stated_answer", "states_answer", "without_delimiters"]
@@ -121,7 +121,9 @@ def extract_answer(text: str) -> str | None:
     `\boxed{4}` gives `4`, "The roots are $2$ and $3$." gives `2, 3`, "so x = 2*sqrt(3)" gives `2*sqrt(3)`.
     """
     answer = answer_in(readable(text))
-    if answer is None or "\\$" in text:
+    if answer is None:
+        return last_words(text)
+    if "\\$" in text:
         return answer
     return answer.replace("\\$", "$")
 

@@ -6,7 +6,7 @@ import re
 
 from treestar.verifier.grading.wrapping import unwrapped
 
-__all__ = ["chosen_option", "verbal_answer"]
+__all__ = ["chosen_option", "last_words", "verbal_answer"]
 
 LONGEST_END = 1000
 """In characters: only the end of a longer text is read."""
@@ -29,6 +29,13 @@ NO_SOLUTION = re.compile(
     r"\b(?:there\s+(?:is|are)|(?:has|have))\s+(?P<none>no(?:\s+(?:real|integer|such))?\s+solutions?)\b[^.\d]*[.!]?\s*$",
     re.IGNORECASE,
 )
+HEADING = re.compile(r"(?:final\s+)?(?:answer|solution|step|conclusion|note|explanation|result)\b|.*:$", re.IGNORECASE)
+BOLD = re.compile(r"(?:\*\*|__)(?P<words>[^*_\n]{1,60})(?:\*\*|__)")
+NAMED_OPTION = re.compile(r"\b(?i:option|choice)\s+\(?(?P<words>[A-J])\)?\s*[.!]?\s*$")
+NOTHING = re.compile(
+    r"\b(?P<words>infinitely\s+many(?:\s+\w+)?|does\s+not\s+exist|(?:is|are)\s+undefined)\s*[.!]?\s*$", re.IGNORECASE
+)
+DAY = re.compile(r"\b(?P<words>(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day)\s*[.!]?\s*$")
 
 
 def chosen_option(text: str) -> str | None:
@@ -55,3 +62,14 @@ def verbal_answer(text: str) -> str | None:
     if verdict is None and not any(character.isdigit() for character in line):
         verdict = VERDICT.match(line)
     return None if verdict is None else verdict["verdict"]
+
+
+def last_words(text: str) -> str | None:
+    """What the last line of a `text` without numbers and formulas says: the only words in bold, an option, that there
+    is nothing, or a day of the week; else None."""
+    line = text.rstrip().rpartition("\n")[2][-LONGEST_END:]
+    bold = BOLD.findall(line)
+    if len(bold) == 1 and not HEADING.match(bold[0].strip()):
+        return str(bold[0]).strip().removesuffix(".") or None
+    found = next(filter(None, (each.search(line) for each in (NAMED_OPTION, NOTHING, DAY))), None)
+    return None if found is None else re.sub(r"^(?:is|are)\s+", "", found["words"])
