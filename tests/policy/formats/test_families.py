@@ -132,6 +132,8 @@ def test_llama_is_asked_as_search_and_learn_asks_it_and_others_for_a_box() -> No
         ("moonshotai/Kimi-K2-Thinking", "thinking"),
         ("gpt-5-mini", "thinking"),
         ("o3", "thinking"),
+        ("gemini-2.5-pro", "thinking"),
+        ("gemini-2.0-flash", "instruct"),
         ("grok-4-fast-non-reasoning", "instruct"),
     ],
 )

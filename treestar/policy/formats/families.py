@@ -158,7 +158,7 @@ THINKS = Family(
     name="thinking",
     format="thinking",
     sampling=THINKING,
-    names=r"thinking|thinker|think\b|(?<!non-)reason|exaone-deep|\bglm-(z1|4\.[5-9]|5)|minimax-m\d|(^|/)(o[134]\b|gpt-5)",
+    names=r"thinking|thinker|think\b|(?<!non-)reason|exaone-deep|\bglm-(z1|4\.[5-9]|5)|minimax-m\d|(^|/)(o[134]\b|gpt-5|gemini-(2\.5|[3-9]))",
 )
 """A model that is none of these and whose chat template begins or names a thought, or whose name says so: OpenAI's
 thoughts are hidden, but take their part of the tokens."""

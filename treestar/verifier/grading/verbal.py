@@ -29,13 +29,21 @@ NO_SOLUTION = re.compile(
     r"\b(?:there\s+(?:is|are)|(?:has|have))\s+(?P<none>no(?:\s+(?:real|integer|such))?\s+solutions?)\b[^.\d]*[.!]?\s*$",
     re.IGNORECASE,
 )
+WEEKDAY = r"(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day"
+MONTH = r"(?:Jan|Febr)uary|March|April|May|June|July|August|(?:Septem|Octo|Novem|Decem)ber"
+DATED = re.compile(
+    r"\b(?:is|be|was|falls)\s+(?:on\s+)?(?:\*\*)?"
+    rf"(?P<date>(?:{WEEKDAY},?\s+)?(?:(?:{MONTH})\s+\d{{1,2}}(?:st|nd|rd|th)?|\d{{1,2}}(?:st|nd|rd|th)?\s+(?:of\s+)?(?:{MONTH}))"
+    r"(?:,?\s+\d{4})?)(?:\*\*)?[.!]?$"
+)
+"""A sentence that says on which day something is."""
 HEADING = re.compile(r"(?:final\s+)?(?:answer|solution|step|conclusion|note|explanation|result)\b|.*:$", re.IGNORECASE)
 BOLD = re.compile(r"(?:\*\*|__)(?P<words>[^*_\n]{1,60})(?:\*\*|__)")
 NAMED_OPTION = re.compile(r"\b(?i:option|choice)\s+\(?(?P<words>[A-J])\)?\s*[.!]?\s*$")
 NOTHING = re.compile(
     r"\b(?P<words>infinitely\s+many(?:\s+\w+)?|does\s+not\s+exist|(?:is|are)\s+undefined)\s*[.!]?\s*$", re.IGNORECASE
 )
-DAY = re.compile(r"\b(?P<words>(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day)\s*[.!]?\s*$")
+DAY = re.compile(rf"\b(?P<words>{WEEKDAY})\s*[.!]?\s*$")
 
 
 def chosen_option(text: str) -> str | None:
@@ -47,13 +55,17 @@ def chosen_option(text: str) -> str | None:
 
 
 def verbal_answer(text: str) -> str | None:
-    """What the last line of `text` says if that is an option, a verdict, or that there is no solution; else None."""
+    """What the last line of `text` says if that is an option, a date, a verdict, or that there is no solution; else
+    None."""
     before, _, last = text.rstrip().rpartition("\n")
     line = unwrapped(last.strip()[-LONGEST_END:])
     # After another option, it is the end of a list of them.
     listed = OPTION.fullmatch(before.rstrip().rpartition("\n")[2].strip()) is not None
     if len(line) <= LONGEST_OPTION and OPTION.fullmatch(line) and not listed:
         return line
+    dated = DATED.search(line)
+    if dated is not None:
+        return dated["date"]
     sentence = re.split(r"(?<=[.!?])\s+", line)[-1]
     none = NO_SOLUTION.search(sentence)
     if none is not None:
