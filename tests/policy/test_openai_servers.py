@@ -89,6 +89,20 @@ class TestUncounted:
         assert read_completion({"choices": [choice], "usage": None}).tokens == 2
 
 
+@pytest.mark.parametrize("field", ["reasoning_content", None])
+def test_a_model_that_is_seen_to_think_has_room_for_it_whatever_its_name(field: str | None) -> None:
+    thought = "Let me see. " * 100
+    server = (
+        InstructServer(f"<think>{thought}</think>{REPLY}", counted="<think>\nI am to count")
+        if field is None
+        else InstructServer(REPLY, thought=thought, thought_field=field)
+    )
+    with server:
+        steps = walk(policy_for(server), Sampling(temperature=0.0, max_tokens=16))
+    assert steps[-1].answer == "14"
+    assert server.steps()[-1]["max_tokens"] == 32 * 16
+
+
 def test_a_server_without_completions_is_not_mistaken_for_one_without_the_model() -> None:
     with (
         InstructServer(REPLY) as server,

@@ -73,6 +73,8 @@ class Dialect:
         """Whether the chat template is told that the model is not to think."""
         self.names_whole_nucleus = True
         """Whether a `top_p` of 1 is sent; another one always is."""
+        self.shows_thoughts = False
+        """Whether the model was seen to think, whatever its name."""
         self.counts_tokens = True
         """Whether its answers say how many tokens they have."""
         self.tells_stops = False
@@ -119,7 +121,9 @@ class Dialect:
         return bool(unwanted)
 
     def learn_answer(self, completion: Completion, body: dict[str, Any]) -> None:
-        """Note whether `completion`, the answer to `body`, shows where the server stops, and counts its tokens."""
+        """Note whether `completion`, the answer to `body`, shows where the server stops, counts its tokens, and has a
+        thought."""
+        self.shows_thoughts |= bool(completion.thought) or completion.text.lstrip().startswith("<think>")
         self.counts_tokens = self.counts_tokens and (completion.tokens > 0 or not completion.text)
         kept = completion.finished and any(completion.text.endswith(stop) for stop in body.get("stop", ()))
         self.tells_stops = self.tells_stops or completion.names_stops or kept

@@ -293,7 +293,7 @@ class WholeSolutions(Way):
         return []
 
     def limit(self, sampling: Sampling) -> int:
-        name = "thinking" if thinks(self.format, self.dialect) else self.format.name
+        name = "thinking" if self.dialect.shows_thoughts or thinks(self.format, self.dialect) else self.format.name
         steps = SOLUTION_STEPS.get(name, OTHER_SOLUTION_STEPS)
         return max(int(sampling.max_tokens * steps * self.share), sampling.max_tokens)
 
