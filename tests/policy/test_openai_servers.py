@@ -61,12 +61,11 @@ class TestUncounted:
     def test_they_are_used(self, continues: bool) -> None:
         with (
             InstructServer(REPLY, continues=continues, stops="named kept", counts=False) as server,
-            Solver(policy_for(server), MajorityConfig(samples=2)) as solver,
+            Solver(policy := policy_for(server), MajorityConfig(samples=2)) as solver,
         ):
             result = solver.solve(QUESTION)
-            report = solver.components.policy.report()
         assert (result.answer, result.stats.generated_tokens) == ("14", 0)
-        assert "does not count tokens" in report
+        assert "does not count tokens" in policy.report()
 
     def test_a_budget_of_tokens_alone_is_refused(self) -> None:
         with (
