@@ -42,7 +42,6 @@ from treestar.judge.config import AnnotationConfig
 from treestar.judge.labels import LabelRule
 from treestar.judge.prompt import VERDICTS
 from treestar.judge.responses import RESPONSES, collect_responses, responses_of
-from treestar.judge.states import state_from_json
 from treestar.policy.formats import StepFormat
 from treestar.policy.load import read_step_format
 from treestar.reinforcement.judge_stages import annotate_problems
@@ -51,6 +50,7 @@ from treestar.selfevolve.job import GymSource, ProblemsConfig
 from treestar.selfevolve.problems import training_problems
 from treestar.storage.files import read_json, write_json
 from treestar.storage.record import write_record
+from treestar.storage.states import state_from_json
 from treestar.storage.table import Table
 from treestar.training.judge.config import JudgeGRPOConfig, JudgeMode, JudgeTrainingConfig
 from treestar.training.judge.data import Analyses, read_examples

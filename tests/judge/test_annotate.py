@@ -20,7 +20,7 @@ from treestar.judge.annotate import CHUNKS, annotate, chosen_solutions, read_chu
 from treestar.judge.config import AnnotationConfig
 from treestar.judge.labels import LabelConfig, is_positive
 from treestar.judge.responses import RESPONSES, Response, Responses, responses_of
-from treestar.judge.states import state_from_json, state_to_json
+from treestar.storage.states import state_from_json, state_to_json
 from treestar.storage.table import Table
 from treestar.types import Problem, Proposal, State, TreestarError
 

@@ -29,7 +29,8 @@ from treestar.search import (
     WeightedVoteConfig,
     search_one,
 )
-from treestar.selfevolve.selection import right_trajectories, sft_rows, state_to_json
+from treestar.selfevolve.selection import right_trajectories, sft_rows
+from treestar.storage.states import state_to_json
 from treestar.types import Problem, Proposal, Sampling, State, Step
 from treestar.verifier import AnswerVerifier
 from treestar.verifier.sandbox import SandboxExecutor
@@ -103,7 +104,7 @@ def test_a_saved_tree_and_a_training_row_keep_the_error(sandbox: SandboxExecutor
     again = Tree.from_json(tree.to_json())
     form = TirFormat(plain_template, INSTRUCT)
     [right] = right_trajectories(again)
-    row = {"problem_id": "sum", "trajectory": state_to_json(right.state, right.step_format), "copies": 1}
+    row = {"problem_id": "sum", "trajectory": state_to_json(right.state, step_format=right.step_format), "copies": 1}
     [read] = sft_rows([row])
     assert "NameError" in form.reply(read.trajectory)
     assert form.reply(read.trajectory) == form.reply(tree.state(tree.nodes[right.node]))

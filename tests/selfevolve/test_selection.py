@@ -31,9 +31,9 @@ from treestar.selfevolve.selection import (
     right_trajectories,
     select,
     sft_rows,
-    state_from_json,
 )
 from treestar.selfevolve.vetting import overrule, vet
+from treestar.storage.states import state_from_json
 from treestar.storage.table import Row
 from treestar.types import Execution, Problem, State, Step, TreestarError
 from treestar.verifier.sandbox import SandboxExecutor

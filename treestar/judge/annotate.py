@@ -22,11 +22,11 @@ from treestar.judge.completions import ValuedChunk, valued_chunks
 from treestar.judge.config import AnnotationConfig
 from treestar.judge.labels import LabelConfig, is_positive
 from treestar.judge.responses import RESPONSES, Fate, Responses, collect_responses, responses_of
-from treestar.judge.states import state_to_json
 from treestar.search.expansion import Components
 from treestar.seeds import seed_of
 from treestar.storage.files import read_json, write_json, writing
 from treestar.storage.settings import check_same_settings
+from treestar.storage.states import state_to_json
 from treestar.storage.table import Row, Schema, Table
 from treestar.types import Problem, State, TreestarError
 from treestar.workers import LocalWorkers, Worker

@@ -13,13 +13,13 @@ from threading import Event
 from typing import Any, Literal, get_args
 
 from treestar.judge.config import ResponsesConfig
-from treestar.judge.states import state_from_json, state_to_json
 from treestar.search.answer import AnswerGroups
 from treestar.search.baselines import sample
 from treestar.search.engine import grown
 from treestar.search.expansion import Components, Search
 from treestar.search.tree import TerminalReason, Tree
 from treestar.seeds import seed_of
+from treestar.storage.states import state_from_json, state_to_json
 from treestar.storage.table import Row, Schema, Table, valid_text
 from treestar.types import Problem, State, TreestarError, Verifier
 from treestar.workers import LocalWorkers, Worker

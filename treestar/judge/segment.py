@@ -9,7 +9,6 @@ Both tables are ordinary Parquet, and consistent after a kill at any time.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -30,8 +29,9 @@ from treestar.judge.segmentation import (
 from treestar.policy.formats import ChunkFormat
 from treestar.search.expansion import Components
 from treestar.seeds import seed_of
+from treestar.storage.states import state_to_json
 from treestar.storage.table import Row, Schema, Table
-from treestar.types import ContextOverflow, Policy, Problem, Sampling, State, TreestarError
+from treestar.types import ContextOverflow, Execution, Policy, Problem, Sampling, State, Step, TreestarError
 from treestar.workers import LocalWorkers, Worker
 
 __all__ = ["CHUNKED", "Segmented", "Segmenter", "by_model", "by_rules", "segment"]
@@ -234,9 +234,8 @@ async def chunked_row(number: int, response: Response, segmenter: Segmenter, see
 
 def trajectory_json(problem: Problem, texts: Sequence[str], answer: str | None) -> str:
     """A solution in chunks as `treestar train sft --rows` reads it."""
-    steps: list[dict[str, Any]] = [{"text": text, "ending": "step", "output": ""} for text in texts]
-    steps[-1] |= {"ending": "answer", "answer": answer}
-    return json.dumps({"problem": asdict(problem), "steps": steps, "step_format": ChunkFormat.name})
+    steps = (*(Step(text) for text in texts[:-1]), Step(texts[-1], ending="answer", answer=answer))
+    return state_to_json(State(problem, steps, (Execution(),) * len(steps)), step_format=ChunkFormat.name)
 
 
 def summary(responses: Sequence[Row], rows: Sequence[Row]) -> Segmented:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from treestar.policy.formats import StepFormat, reply_parts
 from treestar.ppm.pairs import Pair, mean_q
@@ -22,10 +22,11 @@ from treestar.search.same_steps import what_it_says
 from treestar.seeds import lot_of
 from treestar.selfevolve.job import Copies, SelectionConfig
 from treestar.selfevolve.problems import cell_of
+from treestar.storage.states import state_from_json, state_from_values, state_to_json
 from treestar.storage.table import Row, Schema
 from treestar.training.ppm.dataset import COLUMNS, row_of
 from treestar.training.sft.data import SFTRow
-from treestar.types import Execution, Problem, State, Step, TreestarError
+from treestar.types import State, TreestarError
 
 __all__ = [
     "PAIRS",
@@ -230,7 +231,7 @@ def sft_row(number: int, trajectory: Trajectory, step_format: StepFormat) -> Row
         "source": cell_of(problem),
         "seed": trajectory.seed,
         "node": trajectory.node,
-        "trajectory": state_to_json(trajectory.state, trajectory.step_format),
+        "trajectory": state_to_json(trajectory.state, step_format=trajectory.step_format),
     }
 
 
@@ -298,30 +299,6 @@ def check_columns(file: Path, names: Sequence[str]) -> None:
 def pair_rows(number: int, pairs: Iterable[Pair], step_format: StepFormat) -> list[Row]:
     """Rows of the table of preference pairs."""
     return [{"round": number, **row_of(pair, step_format)} for pair in pairs]
-
-
-def state_to_json(state: State, step_format: str | None) -> str:
-    steps = [
-        {**step_to_values(step), "output": execution.output, **({"error": execution.error} if execution.error else {})}
-        for step, execution in zip(state.steps, state.executions, strict=True)
-    ]
-    return json.dumps({"problem": asdict(state.problem), "steps": steps, "step_format": step_format})
-
-
-def step_to_values(step: Step) -> Row:
-    values = asdict(step)
-    del values["token_ids"], values["token_log_probabilities"]  # training tokenizes the text
-    return values
-
-
-def state_from_json(text: str) -> State:
-    return state_from_values(json.loads(text))
-
-
-def state_from_values(data: dict[str, Any]) -> State:
-    executions = tuple(Execution(output=step.pop("output"), error=step.pop("error", None)) for step in data["steps"])
-    steps = tuple(Step(**step) for step in data["steps"])
-    return State(Problem(**data["problem"]), steps, executions)
 
 
 def counted(difficulties: Mapping[str, Difficulty]) -> dict[str, int]:

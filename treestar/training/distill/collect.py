@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from treestar.search import Components, GreedyConfig, SearchResult, search_one
+from treestar.storage.states import state_from_json, state_to_json
 from treestar.storage.table import Row, Schema, Table
-from treestar.types import Execution, Problem, State, Step, TreestarError
+from treestar.types import Problem, State, TreestarError
 from treestar.verifier.grading.questions import answer_f1, best_over_golds, exactly_matches, gold_answers
 from treestar.workers import LocalWorkers, Worker
 
@@ -141,7 +142,8 @@ def trajectory_of(result: SearchResult) -> State:
     """The path to the answer of a search with one trajectory."""
     assert result.tree is not None
     [end] = [node for node in result.tree.terminals() if node.answer is not None]
-    return result.tree.state(end)
+    state = result.tree.state(end)
+    return replace(state, problem=replace(state.problem, metadata={}))  # which has all paragraphs of its question
 
 
 def summary(rows: Sequence[Row]) -> Collected:
@@ -173,19 +175,3 @@ def read_trajectories(folder: Path, problems: Iterable[Problem] | None = None) -
         for row in table.rows(["problem_id", "question", "verdict", "trajectory"]):
             if row["verdict"] == "kept" and (wanted is None or (row["problem_id"], row["question"]) in wanted):
                 yield state_from_json(row["trajectory"])
-
-
-def state_to_json(state: State) -> str:
-    steps = [
-        {"text": step.text, "code": step.code, "ending": step.ending, "answer": step.answer, "output": execution.output}
-        for step, execution in zip(state.steps, state.executions, strict=True)
-    ]
-    problem = replace(state.problem, metadata={})
-    return json.dumps({"problem": asdict(problem), "preamble_output": state.preamble_output, "steps": steps})
-
-
-def state_from_json(text: str) -> State:
-    data = json.loads(text)
-    executions = tuple(Execution(output=step.pop("output")) for step in data["steps"])
-    steps = tuple(Step(**step) for step in data["steps"])
-    return State(Problem(**data["problem"]), steps, executions, data["preamble_output"])

@@ -16,9 +16,9 @@ from treestar.judge.labels import LabelConfig, balanced
 from treestar.judge.prompt import VERDICTS, judge_prompt, verdict_of
 from treestar.judge.reading import question_and_chunks
 from treestar.judge.reply_format import reply_template
-from treestar.judge.states import state_from_json
 from treestar.ppm.public.texts import special_texts
 from treestar.seeds import lot_of
+from treestar.storage.states import state_from_json
 from treestar.training.base_policy import Base
 from treestar.training.judge.config import JudgeTrainingConfig
 from treestar.types import Problem, State, TreestarError
