@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from treestar.storage.files import read_json, write_json, write_text
-from treestar.storage.settings import check_same_settings
+from treestar.storage.settings import begin_folder, check_same_settings
 from treestar.types import TreestarError
 
 
@@ -48,6 +48,20 @@ def test_a_setting_left_open_now_may_have_been_the_former_default() -> None:
     for then, now in ((None, 1.0), (0.6, None)):
         with pytest.raises(TreestarError, match=r"other settings \(search\.temperature\)"):
             check_same_settings("OUT", {"search": {"temperature": then}}, {"search": {"temperature": now}})
+
+
+def test_a_folder_is_continued_with_the_settings_it_was_begun_with(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "settings.json"
+    begin_folder(path, {"seed": 0, "rule": "sign", "found": 3})
+    begin_folder(path, {"seed": 0, "rule": "ratio"}, can_change=["rule", "found"])
+    assert read_json(path) == {"seed": 0, "rule": "ratio"}
+    with pytest.raises(TreestarError, match=r"made with other settings \(seed, rule\)"):
+        begin_folder(path, {"seed": 1, "rule": "sign"})
+    assert read_json(path)["seed"] == 0
+    for damaged in ("", "[1]", "3"):
+        path.write_text(damaged)
+        with pytest.raises(TreestarError, match=r"settings\.json is damaged, so .* cannot be continued"):
+            begin_folder(path, {"seed": 0}, can_change=["found"])
 
 
 def test_a_name_that_is_no_unicode_is_kept(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from treestar.search.engine import check_scorer
 from treestar.storage.files import locked, read_json, write_json, writing
 from treestar.storage.lines import appending
 from treestar.storage.record import machine, versions
-from treestar.storage.settings import check_same_settings
+from treestar.storage.settings import check_same_settings, read_settings
 from treestar.types import Problem, TreestarError
 from treestar.workers import Workers
 
@@ -74,12 +74,12 @@ def begin_run(
             raise TreestarError(
                 f"{out} already contains a benchmark run: give --resume to continue it, or another --out"
             )
+        begun = read_settings(path)
         try:
-            begun = read_json(path)
             begun["config"]["search"] = current_names(begun["config"]["search"])
             check_same_settings(out, begun, settings)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise TreestarError(f"{path} cannot be read: {error}") from error
+        except (KeyError, TypeError, AttributeError) as error:
+            raise TreestarError(f"{path} is not the file of a benchmark run: {error}") from error
     with writing(path):
         out.mkdir(parents=True, exist_ok=True)
         write_json(path, settings)

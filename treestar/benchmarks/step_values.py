@@ -17,9 +17,9 @@ from typing import Any
 from treestar.benchmarks.first_error import NO_ERROR
 from treestar.benchmarks.solutions import Solution, states_of
 from treestar.concurrency import gather_all
-from treestar.storage.files import locked, read_json, write_json, writing
+from treestar.storage.files import locked, write_json, writing
 from treestar.storage.lines import appending, read_lines
-from treestar.storage.settings import check_same_settings
+from treestar.storage.settings import check_same_settings, read_settings
 from treestar.types import Closable, Scorer, TreestarError
 
 __all__ = ["SAMPLES", "Valued", "begin_valuing", "read_values", "value_solutions"]
@@ -57,22 +57,18 @@ def begin_valuing(
     Raises:
         TreestarError: `out` contains a run and `resume` is false, the run is another one, or `out` cannot be written.
     """
-    settings: dict[str, Any] = {
+    settings = {
         "benchmark": benchmark,
         "scorer": scorer,
         "solutions": len(solutions),
         "digest": digest(solutions),
+        "dtype": dtype,
     }
-    if dtype is not None:
-        settings["dtype"] = dtype
     path = out / CONFIG
     if path.exists() and (out / SAMPLES).exists():
         if not resume:
             raise TreestarError(f"{out} already contains a run: give --resume to continue it, or another --out")
-        try:
-            check_same_settings(out, read_json(path), settings)
-        except (OSError, ValueError, AttributeError) as error:
-            raise TreestarError(f"{path} cannot be read: {error}") from error
+        check_same_settings(out, read_settings(path), settings)
     with writing(path):
         out.mkdir(parents=True, exist_ok=True)
         write_json(path, settings)

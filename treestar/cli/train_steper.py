@@ -139,8 +139,8 @@ def collected(
     returns them. Raises TreestarError also if another process is asking for the same folder."""
     from treestar.policy import load_policy
     from treestar.search import Components
-    from treestar.storage.files import locked, read_json, write_json, writing
-    from treestar.storage.settings import check_same_settings
+    from treestar.storage.files import locked, write_json
+    from treestar.storage.settings import begin_folder
     from treestar.training.distill.collect import collect
     from treestar.training.distill.teacher import SCRIPTED, ScriptedTeacher
     from treestar.types import Closable, Policy, Problem
@@ -170,10 +170,7 @@ def collected(
             return f"{found}{f'; {left_out:,} questions without paragraphs were left out' if left_out else ''}"
 
     with locked(folder):
-        with writing(folder):
-            if (folder / SETTINGS).exists():
-                check_same_settings(folder, {**read_json(folder / SETTINGS), "found": None}, settings)
-            write_json(folder / SETTINGS, settings)
+        begin_folder(folder / SETTINGS, settings, can_change=["found"])
         return asyncio.run(run())
 
 

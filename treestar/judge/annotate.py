@@ -24,14 +24,14 @@ from treestar.judge.labels import LabelConfig, is_positive
 from treestar.judge.responses import RESPONSES, Fate, Responses, collect_responses, responses_of
 from treestar.search.expansion import Components
 from treestar.seeds import seed_of
-from treestar.storage.files import read_json, write_json, writing
-from treestar.storage.settings import check_same_settings
+from treestar.storage.files import writing
+from treestar.storage.settings import begin_folder
 from treestar.storage.states import state_to_json
 from treestar.storage.table import Row, Schema, Table
 from treestar.types import Problem, State, TreestarError
 from treestar.workers import LocalWorkers, Worker
 
-__all__ = ["CHUNKS", "LIMITS", "Annotated", "annotate", "begin", "chosen_solutions", "label_of", "read_chunks"]
+__all__ = ["CHUNKS", "LIMITS", "SETTINGS", "Annotated", "annotate", "chosen_solutions", "label_of", "read_chunks"]
 
 CHUNKS = Schema(
     "chunks",
@@ -126,7 +126,7 @@ async def annotate(
         TreestarError: the policy or the executor failed permanently, `folder` was made with other settings or cannot be
             written, or no problem is sometimes solved and sometimes not.
     """
-    begin(folder, {**about, **asdict(config)}, RELABELED)
+    begin_folder(folder / SETTINGS, {**about, **asdict(config)}, RELABELED)
     relabel(folder, config)
     await collect_responses(problems, components_of, folder / RESPONSES.name, config, concurrency, on_row, say)
     wanted = {problem.id for problem in problems}
@@ -138,26 +138,6 @@ async def annotate(
     await annotate_responses(kept, components_of, folder / CHUNKS.name, config, concurrency, on_row, say)
     chunks = [row for row in read_chunks(folder) if row["problem_id"] in wanted]
     return summary(fates, chunks, config, sum(row["generated_tokens"] for row in rows))
-
-
-def begin(folder: Path, settings: dict[str, Any], can_change: Sequence[str] = ()) -> None:
-    """Write the settings into the folder, or check that it was made with the same.
-
-    Raises:
-        TreestarError: it was made with other settings, or cannot be written.
-    """
-    path = folder / SETTINGS
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        if path.exists():
-            try:
-                before = dict(read_json(path))
-            except (OSError, ValueError, TypeError) as error:
-                raise TreestarError(
-                    f"{path} is damaged, so {folder} cannot be continued: give another folder"
-                ) from error
-            check_same_settings(folder, before | {name: settings.get(name) for name in can_change}, settings)
-        write_json(path, settings)
 
 
 def relabel(folder: Path, config: LabelConfig) -> None:

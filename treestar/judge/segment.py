@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from treestar.judge.annotate import begin
+from treestar.judge.annotate import SETTINGS
 from treestar.judge.config import SegmentationConfig
 from treestar.judge.responses import RESPONSES, Response, collect_responses, responses_of
 from treestar.judge.segmentation import (
@@ -29,6 +29,7 @@ from treestar.judge.segmentation import (
 from treestar.policy.formats import ChunkFormat
 from treestar.search.expansion import Components
 from treestar.seeds import seed_of
+from treestar.storage.settings import begin_folder
 from treestar.storage.states import state_to_json
 from treestar.storage.table import Row, Schema, Table
 from treestar.types import ContextOverflow, Execution, Policy, Problem, Sampling, State, Step, TreestarError
@@ -165,7 +166,7 @@ async def segment(
         TreestarError: a model failed permanently, `folder` was made with other settings or cannot be written, the
             policy writes code, or no solution is kept.
     """
-    begin(folder, {**about, **asdict(config)})
+    begin_folder(folder / SETTINGS, {**about, **asdict(config)})
     await collect_responses(problems, components_of, folder / RESPONSES.name, config, concurrency, on_row, say)
     wanted = {problem.id for problem in problems}
     with Table(folder / RESPONSES.name, RESPONSES) as responses:

@@ -2,18 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
+from treestar.storage.files import read_json, write_json, writing
 from treestar.types import Recommended, TreestarError
 
-__all__ = ["check_same_settings"]
+__all__ = ["begin_folder", "check_same_settings", "read_settings"]
 
 FORMER_DEFAULTS = asdict(Recommended())
 """What version 0.1 wrote for settings that may be left open since."""
 ADDED = ("top_k", "min_p")
 """Those of them that version 0.1 did not have."""
+
+
+def begin_folder(path: Path, settings: Mapping[str, Any], can_change: Collection[str] = ()) -> None:
+    """Write the settings that a folder is made with into its file `path`, or check that it is made with the same.
+
+    Args:
+        settings: plain JSON values.
+        can_change: those that may differ; the file then has the new ones.
+
+    Raises:
+        TreestarError: the folder was made with other settings, its file is damaged, or it cannot be written.
+    """
+    with writing(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            before = {name: value for name, value in read_settings(path).items() if name not in can_change}
+            wanted = {name: value for name, value in settings.items() if name not in can_change}
+            check_same_settings(path.parent, before, wanted)
+        write_json(path, settings)
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The settings in the file of a folder that is to be continued. Raises TreestarError if it is damaged."""
+    try:
+        return dict(read_json(path))
+    except (OSError, ValueError, TypeError) as error:
+        raise TreestarError(f"{path} is damaged, so {path.parent} cannot be continued: give another folder") from error
 
 
 def check_same_settings(

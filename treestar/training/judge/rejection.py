@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from treestar.policy import LanguageModelPolicy, load_policy
-from treestar.storage.files import read_json, write_json, writing
-from treestar.storage.settings import check_same_settings
+from treestar.storage.settings import begin_folder
 from treestar.storage.table import Row, Schema, Table
 from treestar.training.judge.config import JudgeTrainingConfig
 from treestar.training.judge.verdicts import VerdictFormat
@@ -75,7 +74,7 @@ def right_replies(
 
 
 def check_origin(folder: Path, model: str, config: JudgeTrainingConfig) -> None:
-    """Note what the replies in `folder` are sampled with, or raise TreestarError if it is not what is noted."""
+    """Note what the replies in `folder` are sampled with, or check that it is what is noted. Raises TreestarError."""
     origin = {
         "model": model,
         "replies": config.replies,
@@ -83,12 +82,8 @@ def check_origin(folder: Path, model: str, config: JudgeTrainingConfig) -> None:
         "max_tokens": config.grpo.max_tokens,
         "seed": config.seed,
     }
-    if (folder / ORIGIN).exists():
-        check_same_settings(folder, read_json(folder / ORIGIN), origin)
-    elif is_main_process():
-        with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            write_json(folder / ORIGIN, origin)
+    if is_main_process():
+        begin_folder(folder / ORIGIN, origin)
 
 
 async def sample(
