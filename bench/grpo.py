@@ -33,8 +33,9 @@ from treestar.cli.grpo_progress import GRPODisplay
 from treestar.cli.progress import quiet_transformers
 from treestar.reinforcement import GRPOJob, run_grpo_job
 from treestar.reinforcement.curve import Log, curve_of
-from treestar.reinforcement.job import JOB, CurveConfig
+from treestar.reinforcement.job import CurveConfig
 from treestar.selfevolve.job import EvaluationCell, GymSource, ProblemsConfig
+from treestar.selfevolve.job_folder import JOB
 from treestar.storage.files import read_json
 from treestar.storage.record import write_record
 from treestar.training.grpo.config import GRPOConfig

@@ -29,8 +29,8 @@ from treestar.benchmarks.runner import SAMPLES
 from treestar.config.job_files import job_as_yaml
 from treestar.reinforcement import GRPOJob
 from treestar.reinforcement.curve import curve_of
-from treestar.reinforcement.job import JOB
 from treestar.selfevolve.job import DataSource, ProblemsConfig
+from treestar.selfevolve.job_folder import JOB
 from treestar.statistics import paired_difference
 from treestar.storage.files import read_json, write_text
 from treestar.storage.record import write_record

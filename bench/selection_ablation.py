@@ -32,7 +32,8 @@ import numpy as np
 from treestar import GreedyConfig, Problem, Solver
 from treestar.benchmarks.gym import make_problems
 from treestar.search import MajorityConfig, Tree
-from treestar.selfevolve.job import JOB, load_job
+from treestar.selfevolve.job import load_job
+from treestar.selfevolve.job_folder import JOB
 from treestar.selfevolve.search_phase import TREES
 from treestar.selfevolve.selection import Trajectory, best_of_different, right_trajectories
 from treestar.selfevolve.trainings import policy_of, round_folder

@@ -23,7 +23,8 @@ import numpy as np
 from treestar import GreedyConfig, Solver
 from treestar.benchmarks.gym import iter_problems, make_problems
 from treestar.benchmarks.gym_levels import LEVELS, cells
-from treestar.selfevolve.job import JOB, Job, load_job
+from treestar.selfevolve.job import Job, load_job
+from treestar.selfevolve.job_folder import JOB
 from treestar.selfevolve.search_phase import TREES
 from treestar.selfevolve.trainings import policy_of, round_folder
 from treestar.statistics import bootstrap_intervals

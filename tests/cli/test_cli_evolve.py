@@ -14,7 +14,8 @@ pytest.importorskip("reasoning_gym")
 from support.evolving import rows_of
 
 from treestar.cli import main
-from treestar.selfevolve.job import load_job, preset_path, read_job
+from treestar.config.job_files import job_from_yaml
+from treestar.selfevolve.job import Job, load_job, preset_path
 from treestar.storage.files import read_json
 
 COMMAND = str(Path(sys.executable).parent / "treestar")
@@ -58,7 +59,7 @@ def treestar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 def test_a_preset_can_be_shown_and_is_a_job(treestar) -> None:
     code, shown, _ = treestar("--preset", "toy", "--show")
     assert code == 0
-    assert read_job(shown, "shown") == load_job(preset_path("toy"))
+    assert job_from_yaml(Job, shown, "shown") == load_job(preset_path("toy"))
 
 
 @pytest.mark.parametrize(

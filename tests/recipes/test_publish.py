@@ -9,7 +9,8 @@ from support.evolution_reports import job_reports
 from support.evolving import small_job
 
 from recipes.toy.publish import main
-from treestar.selfevolve.job import JOB, job_text
+from treestar.config.job_files import job_as_yaml
+from treestar.selfevolve.job_folder import JOB
 from treestar.storage.files import write_json
 
 pytest.importorskip("matplotlib")
@@ -17,7 +18,7 @@ pytest.importorskip("matplotlib")
 
 def test_the_last_rounds_models_are_copied_with_cards(tmp_path: Path) -> None:
     job = small_job(tmp_path)
-    (tmp_path / JOB).write_text(job_text(job))
+    (tmp_path / JOB).write_text(job_as_yaml(job))
     for report in job_reports()[: len(job.rounds) + 1]:
         folder = tmp_path / f"round-{report['round']}"
         for model in ("policy", "ppm"):

@@ -13,7 +13,7 @@ pytest.importorskip("reasoning_gym")
 from treestar.config.job_files import job_as_yaml, job_from_yaml
 from treestar.policy import load_policy
 from treestar.reinforcement import GRPOJob, load_grpo_job, run_grpo_job
-from treestar.reinforcement.job import JOB
+from treestar.selfevolve.job_folder import JOB
 from treestar.types import TreestarError
 
 SMALL = """

@@ -18,10 +18,11 @@ from rich.console import Console
 from support.evolving import content_of, rows_of, scripted_backends, small_job
 
 from treestar.cli.evolve_progress import EvolutionProgress
+from treestar.config.job_files import job_as_yaml, job_from_yaml
 from treestar.policy.formats import BoundFormat, RStarFormat
 from treestar.ppm.trees import read_trees
 from treestar.search import Tree
-from treestar.selfevolve.job import Copies, Job, job_text
+from treestar.selfevolve.job import Copies, Job
 from treestar.selfevolve.rounds import evolve
 from treestar.storage.files import read_json
 from treestar.storage.table import Row, Table
@@ -120,7 +121,7 @@ def test_killed_at_random_moments_a_job_ends_with_the_same_data(
     job: Job, whole: dict[str, object], folder: Path
 ) -> None:
     """Each run is killed at a random moment. The job is slowed down so that four are needed."""
-    (folder / "small.yaml").write_text(job_text(job))
+    (folder / "small.yaml").write_text(job_as_yaml(job))
     moments = random.Random(11)
     killed = 0
     while True:
@@ -144,7 +145,7 @@ def test_killed_at_random_moments_a_job_ends_with_the_same_data(
 
 def test_two_jobs_on_one_folder_are_refused(job: Job, folder: Path) -> None:
     (folder / "busy").mkdir()
-    (folder / "busy" / "small.yaml").write_text(job_text(job))
+    (folder / "busy" / "small.yaml").write_text(job_as_yaml(job))
     with subprocess.Popen([sys.executable, *PROGRAM, folder / "busy", "0.2"], stdout=subprocess.PIPE) as process:
         out = folder / "busy" / "out"
         while not (out / "job.yaml").exists():
@@ -237,8 +238,6 @@ def test_a_round_whose_trajectories_all_have_no_copy_says_so(job: Job, tmp_path:
 def test_a_round_that_solves_nothing_says_so(job: Job, tmp_path: Path) -> None:
     problems = tmp_path / "problems.jsonl"
     problems.write_text('{"id": "1", "question": "?", "answer": "none of these"}\n')
-    text = re.sub(r"jsonl:\S*/problems\.jsonl", f"jsonl:{problems}", job_text(job))
-    from treestar.selfevolve.job import read_job
-
+    text = re.sub(r"jsonl:\S*/problems\.jsonl", f"jsonl:{problems}", job_as_yaml(job))
     with pytest.raises(TreestarError, match="round 1 has no training data: none of its problems is solved"):
-        evolve(read_job(text, "the job"), tmp_path / "out", backends=scripted_backends())
+        evolve(job_from_yaml(Job, text, "the job"), tmp_path / "out", backends=scripted_backends())

@@ -13,10 +13,11 @@ import pytest
 pytest.importorskip("reasoning_gym")
 
 from treestar.benchmarks.gym import split_of
+from treestar.config.job_files import job_as_yaml, job_from_yaml
 from treestar.selfevolve.bound.exploration import ExplorationConfig
-from treestar.selfevolve.job import Job, begun_job, job_text, load_as, load_job, preset_names, preset_path, read_job
+from treestar.selfevolve.job import Job, begun_job, load_as, load_job, preset_names, preset_path
+from treestar.selfevolve.job_folder import begin_job
 from treestar.selfevolve.problems import TrainingProblems, cell_of, evaluation_problems, training_problems
-from treestar.selfevolve.rounds import begin
 from treestar.selfevolve.trainings import ppm_base_of
 from treestar.types import Problem, TreestarError
 
@@ -36,7 +37,8 @@ def training_of(job: Job, measured: Iterable[Problem] = ()) -> TrainingProblems:
 
 
 def test_an_escalation_explores_as_its_round_does_unless_it_says_otherwise() -> None:
-    job = read_job(
+    job = job_from_yaml(
+        Job,
         SMALL.replace(
             "search: {max_rollouts: 4}",
             "search: {}, exploration: {}, "
@@ -51,7 +53,7 @@ def test_an_escalation_explores_as_its_round_does_unless_it_says_otherwise() -> 
 @pytest.mark.parametrize("name", preset_names())
 def test_a_preset_is_a_job_that_is_written_and_read_back(name: str) -> None:
     job = load_job(preset_path(name))
-    assert read_job(job_text(job), "again") == job
+    assert job_from_yaml(Job, job_as_yaml(job), "again") == job
 
 
 def test_the_papers_preset_has_the_papers_numbers_and_cites_them() -> None:
@@ -69,7 +71,7 @@ def test_the_papers_preset_has_the_papers_numbers_and_cites_them() -> None:
 
 
 def test_what_is_not_given_has_its_default_also_inside_of_what_is() -> None:
-    job = read_job(SMALL, "job")
+    job = job_from_yaml(Job, SMALL, "job")
     assert job.rounds[0].search.gold  # a search for training data, unlike the default of a search
     assert (job.rounds[0].search.max_rollouts, job.rounds[1].search.max_rollouts) == (4, 16)
     assert [(each.max_rollouts, each.temperature) for each in job.rounds[1].attempts()] == [
@@ -78,7 +80,7 @@ def test_what_is_not_given_has_its_default_also_inside_of_what_is() -> None:
         (128, 1.2),
     ]
     assert job.rounds[1].explorations() == (None, None, None)
-    assert read_job(SMALL + "sft: {learning_rate: 1e-4}", "job").sft == replace(job.sft, learning_rate=1e-4)
+    assert job_from_yaml(Job, SMALL + "sft: {learning_rate: 1e-4}", "job").sft == replace(job.sft, learning_rate=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +140,7 @@ def test_what_is_not_given_has_its_default_also_inside_of_what_is() -> None:
 )
 def test_an_error_names_the_field_and_what_is_allowed(text: str, sentence: str) -> None:
     with pytest.raises(TreestarError, match=re.escape(sentence)):
-        read_job(text, "the job")
+        job_from_yaml(Job, text, "the job")
 
 
 def test_a_job_that_cannot_be_read_says_so(tmp_path: Path) -> None:
@@ -149,18 +151,20 @@ def test_a_job_that_cannot_be_read_says_so(tmp_path: Path) -> None:
 
 
 def test_problems_are_of_the_training_split_and_come_in_their_rounds() -> None:
-    found = training_of(read_job(SMALL, "job"))
+    found = training_of(job_from_yaml(Job, SMALL, "job"))
     first, second = found.of_round(1), found.of_round(2)
     assert [cell_of(problem) for problem in first] == ["chain_sum/easy"] * 3
     assert [cell_of(problem) for problem in second] == ["chain_sum/easy"] * 3 + ["gcd/mid"] * 2
     assert all(split_of(problem.question) == "train" for problem in second)
-    other = training_of(read_job(SMALL + "seed: 1", "job"))
+    other = training_of(job_from_yaml(Job, SMALL + "seed: 1", "job"))
     assert not {problem.question for problem in second} & {problem.question for problem in other.of_round(2)}
 
 
 def test_expressions_can_be_asked_for_in_other_words() -> None:
     cell = "family: basic_arithmetic, level: easy, problems: 40"
-    job = read_job(f"problems: {{gym: [{{{cell}}}, {{{cell}, reworded: true}}]}}\nrounds: [{{mode: terminal}}]", "job")
+    job = job_from_yaml(
+        Job, f"problems: {{gym: [{{{cell}}}, {{{cell}, reworded: true}}]}}\nrounds: [{{mode: terminal}}]", "job"
+    )
     found = training_of(job).of_round(1)
     plain, worded = found[:40], found[40:]
     assert all(problem.question.startswith("Calculate ") for problem in plain)
@@ -174,7 +178,8 @@ def data_job(folder: Path, questions: list[str], measured: list[str]) -> Job:
         lines = [json.dumps({"question": text, "answer": "1"}) for text in texts]
         (folder / f"{name}.jsonl").write_text("\n".join(lines))
     sources = [f"{{name: 'jsonl:{folder}/{name}.jsonl', label: {name}}}" for name in "ab"]
-    return read_job(
+    return job_from_yaml(
+        Job,
         f"problems: {{data: [{', '.join(sources)}]}}\nrounds: [{{mode: terminal}}]\n"
         f"evaluation: {{sets: ['jsonl:{folder}/m.jsonl']}}",
         "job",
@@ -197,7 +202,7 @@ def test_a_program_to_be_written_is_no_training_problem(tmp_path: Path) -> None:
 
 
 def test_a_ppm_starts_from_the_policy_or_from_the_latest_ppm(tmp_path: Path) -> None:
-    new, further = read_job(SMALL, "job"), read_job(SMALL + "continue_ppm: true", "job")
+    new, further = job_from_yaml(Job, SMALL, "job"), job_from_yaml(Job, SMALL + "continue_ppm: true", "job")
     policy = str(tmp_path / "round-3" / "policy")
     assert ppm_base_of(further, tmp_path, 3) == policy
     trained = tmp_path / "round-1" / "ppm"  # and none in round 2, which had no pairs
@@ -208,16 +213,16 @@ def test_a_ppm_starts_from_the_policy_or_from_the_latest_ppm(tmp_path: Path) -> 
 
 
 def test_models_that_a_job_has_trained_are_loaded_as_it_says(tmp_path: Path) -> None:
-    job = read_job(SMALL + "load_as: 'vllm:{model}?seed=1'", "job")
+    job = job_from_yaml(Job, SMALL + "load_as: 'vllm:{model}?seed=1'", "job")
     assert load_as(job, f"{tmp_path}/round-1/policy", tmp_path) == f"vllm:{tmp_path}/round-1/policy?seed=1"
     assert load_as(job, "toy", tmp_path) == "toy"
 
 
 @pytest.mark.filterwarnings("error::FutureWarning")
 def test_a_job_by_old_names_is_said_once_and_an_old_jobs_folder_is_read_without_a_word(tmp_path: Path) -> None:
-    job, before = read_job(SMALL, "job"), SMALL.replace("max_rollouts", "rollouts")
+    job, before = job_from_yaml(Job, SMALL, "job"), SMALL.replace("max_rollouts", "rollouts")
     with pytest.warns(FutureWarning, match="`rollouts` is now `max_rollouts`"):
-        assert read_job(before, "job") == job
+        assert job_from_yaml(Job, before, "job") == job
     (tmp_path / "job.yaml").write_text(before)
     assert begun_job(tmp_path) == job
-    begin(job, tmp_path, resume=True)
+    begin_job(job, tmp_path, resume=True, can_grow="rounds")

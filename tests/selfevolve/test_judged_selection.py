@@ -16,10 +16,11 @@ from support.random_trees import judged_trees
 from support.scripted import ScriptedScorer, texts
 from support.scripted_judge import ScriptedJudgeModel
 
+from treestar.config.job_files import job_from_yaml
 from treestar.judge import JudgeScorer
 from treestar.policy.formats import RStarFormat
 from treestar.search import Tree
-from treestar.selfevolve.job import SelectionConfig, read_job
+from treestar.selfevolve.job import Job, SelectionConfig
 from treestar.selfevolve.judged import JUDGED, judged_tokens, step_scores
 from treestar.selfevolve.rounds import evolve
 from treestar.selfevolve.selection import best_trajectories, right_trajectories, select
@@ -122,7 +123,9 @@ def lines(folder: Path) -> list[str]:
 
 def test_a_job_file_names_the_judge_and_its_kind() -> None:
     problems = "problems: {gym: [{family: chain_sum, level: mid, problems: 2}]}\nrounds: [{mode: terminal}]\n"
-    job = read_job(f"{problems}selection: {{judge: 'some/model?judge_votes=4', judge_kind: null}}\n", "the job")
+    job = job_from_yaml(
+        Job, f"{problems}selection: {{judge: 'some/model?judge_votes=4', judge_kind: null}}\n", "the job"
+    )
     assert (job.selection.judge, job.selection.judge_kind) == ("some/model?judge_votes=4", None)
     with pytest.raises(TreestarError, match="judge_kind"):
-        read_job(f"{problems}selection: {{judge: m, judge_kind: oracle}}\n", "the job")
+        job_from_yaml(Job, f"{problems}selection: {{judge: m, judge_kind: oracle}}\n", "the job")

@@ -18,10 +18,11 @@ from typing import Any
 from support.scripted import ExactVerifier, ScriptedExecutor, ScriptedPolicy, ScriptedScorer, random_script
 
 from treestar.components import ComponentsConfig
+from treestar.config.job_files import job_from_yaml
 from treestar.policy import RStarFormat
 from treestar.search import Tree
 from treestar.selfevolve.backends import Backends
-from treestar.selfevolve.job import Job, read_job
+from treestar.selfevolve.job import Job
 from treestar.selfevolve.rounds import evolve
 from treestar.storage.files import read_json, write_json
 from treestar.storage.table import Row
@@ -51,7 +52,9 @@ def small_job(folder: Path, problems: int = 20) -> Job:
     for name, count in (("problems", problems), ("measured", 6)):
         lines = [json.dumps({"id": f"{i}", "question": f"{name} {i}?", "answer": str(i % 3)}) for i in range(count)]
         (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
-    return read_job(JOB.format(problems=folder / "problems.jsonl", measured=folder / "measured.jsonl"), "the job")
+    return job_from_yaml(
+        Job, JOB.format(problems=folder / "problems.jsonl", measured=folder / "measured.jsonl"), "the job"
+    )
 
 
 class FormattedPolicy(ScriptedPolicy):
@@ -131,6 +134,6 @@ def without_times(value: Any) -> Any:
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
-    job = read_job((folder / "small.yaml").read_text(), "the job")
+    job = job_from_yaml(Job, (folder / "small.yaml").read_text(), "the job")
     print("ready", os.getpid(), flush=True)
     evolve(job, folder / "out", resume=True, concurrency=4, backends=scripted_backends(float(sys.argv[2])))

@@ -39,12 +39,12 @@ def evolve(
     options: dict[str, Any] = {},  # noqa: B006  # filled by with_config_options
 ) -> None:
     """Improve a policy and its PPM over several rounds: search, select, train, evaluate (rStar-Math, section 3.4)."""
-    from treestar.selfevolve.job import job_text
+    from treestar.config.job_files import job_as_yaml
 
     cluster = ray_config(ray, options)
     chosen = chosen_job(job, preset, out if resume else None)
     if show:
-        print(job_text(chosen), end="")
+        print(job_as_yaml(chosen), end="")
         return
     if out is None:
         raise typer.BadParameter("give --out, the folder for the job's data, models and reports")
@@ -69,7 +69,8 @@ def chosen_job(job: Path | None, preset: str | None, resumed: Path | None) -> Jo
         typer.BadParameter: neither or both are given.
         TreestarError: the file or preset does not exist, or is not a job.
     """
-    from treestar.selfevolve.job import JOB, begun_job, load_job, preset_path
+    from treestar.selfevolve.job import begun_job, load_job, preset_path
+    from treestar.selfevolve.job_folder import JOB
 
     if job is not None and preset is not None:
         raise typer.BadParameter("give a job file or a --preset, not both")

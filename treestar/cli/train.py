@@ -202,7 +202,7 @@ def job_file(job: Path | None, out: Path | None, resume: bool) -> Path:
     Raises:
         typer.BadParameter: neither is given.
     """
-    from treestar.reinforcement.job import JOB
+    from treestar.selfevolve.job_folder import JOB
 
     if job is not None:
         return job

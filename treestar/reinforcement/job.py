@@ -19,10 +19,7 @@ from treestar.policy.models import DEFAULT_POLICY
 from treestar.selfevolve.job import DataSource, GymSource, HeldOutProblems, ProblemsConfig
 from treestar.training.grpo.config import GRPOConfig
 
-__all__ = ["JOB", "CurveConfig", "GRPOJob", "check_without_rounds", "load_grpo_job"]
-
-JOB = "job.yaml"
-"""The file of a job in its folder."""
+__all__ = ["CurveConfig", "GRPOJob", "check_without_rounds", "load_grpo_job"]
 
 
 @dataclass(frozen=True, kw_only=True)

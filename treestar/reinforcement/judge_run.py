@@ -20,7 +20,7 @@ from treestar.components import ComponentsConfig
 from treestar.reinforcement.judge_job import JudgeJob
 from treestar.reinforcement.judge_stages import annotate_problems, segment_problems
 from treestar.reinforcement.report import write_report
-from treestar.reinforcement.run import begin
+from treestar.selfevolve.job_folder import begin_job
 from treestar.selfevolve.problems import training_problems
 from treestar.selfevolve.selection import read_sft_rows
 from treestar.storage.files import locked, read_json, write_json, writing
@@ -74,7 +74,7 @@ def run_judge_job(
     alone = process_count() == 1
     with locked(out) if alone else nullcontext():
         if is_main_process():
-            begin(job, out, resume)
+            begin_job(job, out, resume)
         if not alone and not has_data(out):
             raise TreestarError(
                 f"{out} has no labeled chunks yet: run the job in one process until its training begins, then start it "

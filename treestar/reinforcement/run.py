@@ -14,19 +14,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from treestar.config.job_files import job_as_yaml, job_from_file
-from treestar.config.values import config_to_values
-from treestar.reinforcement.job import JOB, GRPOJob
+from treestar.reinforcement.job import GRPOJob
 from treestar.reinforcement.report import write_report
+from treestar.selfevolve.job_folder import begin_job
 from treestar.selfevolve.problems import evaluation_problems, training_problems
-from treestar.storage.files import write_text, writing
-from treestar.storage.settings import check_same_settings
+from treestar.storage.files import writing
 from treestar.training.grpo.progress import GRPOProgress
 from treestar.training.grpo.train import train_grpo
 from treestar.training.run import is_main_process
-from treestar.types import TreestarError
 
-__all__ = ["begin", "run_grpo_job"]
+__all__ = ["run_grpo_job"]
 
 
 def run_grpo_job(
@@ -56,7 +53,7 @@ def run_grpo_job(
     """
     out = Path(out).resolve()
     if is_main_process():
-        begin(job, out, resume)
+        begin_job(job, out, resume)
     held_out = evaluation_problems(job.evaluation)
     measured = [problem for each in held_out.values() for problem in each]
     found = training_problems(job.problems, job.training.seed, measured, kinds=("math", "code"))
@@ -84,20 +81,3 @@ def run_grpo_job(
         with writing(out):
             write_report(result["log"], out)
     return result
-
-
-def begin(job: object, out: Path, resume: bool) -> None:
-    """Write the job into its folder, or check that the existing one is the same.
-
-    Raises:
-        TreestarError: the folder contains a job and `resume` is false, contains another job, or cannot be written.
-    """
-    path = out / JOB
-    if path.exists():
-        if not resume:
-            raise TreestarError(f"{out} already contains a job: give --resume to continue it, or another folder")
-        before, now = config_to_values(job_from_file(type(job), path)), config_to_values(job)
-        check_same_settings(out, before, now, f"use the same settings (--resume without a job takes {path})")
-    with writing(path):
-        out.mkdir(parents=True, exist_ok=True)
-        write_text(path, job_as_yaml(job))

@@ -22,19 +22,19 @@ from typing import Any, Literal
 
 from treestar.benchmarks.gym_levels import LEVELS
 from treestar.config.checks import check_choice, check_number, check_whole, invalid
-from treestar.config.job_files import job_as_yaml, job_from_file, job_from_yaml
+from treestar.config.job_files import job_from_file
 from treestar.config.renamed import AcceptsOldNames, silently, warn_of_renaming
 from treestar.policy.formats import FormatName
 from treestar.policy.models import DEFAULT_POLICY, Dtype
 from treestar.ppm.public import JUDGE_KIND, ScorerKind
 from treestar.search import MCTSConfig
 from treestar.selfevolve.bound import ExplorationConfig
+from treestar.selfevolve.job_folder import JOB
 from treestar.training.ppm.config import PPMTrainingConfig
 from treestar.training.sft.config import SFTTrainingConfig
 from treestar.types import TreestarError
 
 __all__ = [
-    "JOB",
     "Copies",
     "DataSource",
     "Escalation",
@@ -49,18 +49,13 @@ __all__ = [
     "RoundConfig",
     "SelectionConfig",
     "begun_job",
-    "job_text",
     "load_as",
     "load_job",
     "preset_names",
     "preset_path",
-    "read_job",
 ]
 
 PRESETS = Path(__file__).parent / "presets"
-
-JOB = "job.yaml"
-"""The file of a job in its folder."""
 
 MODEL = "{model}"
 """The placeholder for a model's folder in `Job.load_as`."""
@@ -338,16 +333,6 @@ def load_job(path: str | Path, tell: Callable[[str, str], None] = warn_of_renami
 def begun_job(out: Path) -> Job:
     """The job that treestar wrote into the folder `out`. Raises TreestarError as `load_job` does."""
     return load_job(out / JOB, tell=silently)
-
-
-def read_job(text: str, name: str, tell: Callable[[str, str], None] = warn_of_renaming) -> Job:
-    """The job in a YAML text; errors call it `name`. Raises TreestarError as `load_job` does."""
-    return job_from_yaml(Job, text, name, tell)
-
-
-def job_text(job: Job) -> str:
-    """The job with all its fields as YAML; the inverse of `read_job`."""
-    return job_as_yaml(job)
 
 
 def preset_names() -> list[str]:

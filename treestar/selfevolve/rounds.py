@@ -19,16 +19,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from treestar.config.values import config_to_values
 from treestar.policy.formats import same_steps
 from treestar.selfevolve.backends import Backends, local_backends
-from treestar.selfevolve.job import JOB, Job, begun_job, job_text
+from treestar.selfevolve.job import Job
+from treestar.selfevolve.job_folder import JOB, begin_job
 from treestar.selfevolve.listener import EvolutionListener
 from treestar.selfevolve.phases import Models, Round, RunningJob, measure_bootstrap, write_job_report
 from treestar.selfevolve.problems import evaluation_problems, training_problems
 from treestar.selfevolve.trainings import base_of
-from treestar.storage.files import locked, write_text, writing
-from treestar.storage.settings import check_same_settings
+from treestar.storage.files import locked
 from treestar.types import TreestarError
 from treestar.workers import RayConfig
 
@@ -68,7 +67,7 @@ def evolve(
     with locked(out) as lock:
         if not (out / JOB).exists():
             check_formats(job, out, backends)
-        begin(job, out, resume)
+        begin_job(job, out, resume, can_grow="rounds")
         measured = evaluation_problems(job.evaluation)
         training = training_problems(
             job.problems, job.seed, [problem for each in measured.values() for problem in each]
@@ -106,20 +105,3 @@ def check_formats(job: Job, out: Path, backends: Backends) -> None:
             f"the bootstrap policy {job.bootstrap} writes the step format {searched.name}, but what is trained from "
             f"{base} would learn to write {trained.name}: set sft.step_format to {searched.name}, or give another base"
         )
-
-
-def begin(job: Job, out: Path, resume: bool) -> None:
-    """Write the job into its folder, or check that the existing one is the same.
-
-    Raises:
-        TreestarError: the folder contains a job and `resume` is false, contains another job, or cannot be written.
-    """
-    path = out / JOB
-    if path.exists():
-        if not resume:
-            raise TreestarError(f"{out} already contains a job: give --resume to continue it, or another folder")
-        before, now = config_to_values(begun_job(out)), config_to_values(job)
-        now["rounds"] = now["rounds"][: len(before["rounds"])]  # rounds can be added
-        check_same_settings(out, before, now, f"use the same settings (--resume without a job takes {path})")
-    with writing(path):
-        write_text(path, job_text(job))
