@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
 from treestar.verifier.grading.normalize import squeeze
 from treestar.verifier.grading.plain_numbers import PlainNumber, is_rounding_of, read_plain_number
+from treestar.verifier.grading.tree_comparison import FEWEST_POINTS, points, whole_points
 
 __all__ = ["SymbolicNeeded", "equal_by_sympy", "parse_expression", "ratio_by_sympy", "require_sympy"]
 
@@ -32,12 +32,6 @@ FEWEST_BITS = 20
 """Minimum precision of a value in bits; a value with less is a zero with cancellation error."""
 NEARLY_SAME = 10.0**-9
 """The same limit if one expression contains decimals, which are usually rounded."""
-POINTS = ("0.7321", "-1.2834", "2.4713", "-0.3917", "3.9171", "1.6127", "-2.7183")
-"""Values of the first variable; other variables get shifted values."""
-FEWEST_POINTS = 3
-"""Minimum number of points at which both expressions must have a value."""
-STEPS = 40
-"""Number of integers at which expressions with steps (floor, remainder) are compared."""
 LARGEST_LITERAL_EXPONENT = 20_000
 
 NOT_READABLE = re.compile(
@@ -181,7 +175,7 @@ def same_at_points(one: Any, other: Any, tolerance: float) -> bool | None:
     agreed = 0
     symbols = sorted(one.free_symbols | other.free_symbols, key=str)
     steps = any(side.has(sympy.floor, sympy.ceiling, sympy.Mod) for side in (one, other))
-    for values in (*points(symbols), *(whole_points(symbols) if steps else ())):
+    for values in (*points(symbols), *(whole_points(symbols) if steps and symbols else ())):
         at_point = one.subs(values), other.subs(values)
         first, second = value_at(at_point[0], {}), value_at(at_point[1], {})
         if first is None or second is None:
@@ -209,28 +203,6 @@ def same_to_the_last_digit(one: Any, other: Any, digits: int) -> bool:
     # A difference far below either value still counts: 1 + 10^-600 is not 1.
     difference = sympy.N(one - other, 5, maxn=digits)
     return all(part.is_zero or significant(part) == "0" for part in difference.as_real_imag())
-
-
-def points(symbols: list[Any]) -> Iterator[dict[Any, Any]]:
-    import sympy
-
-    if not symbols:
-        yield {}
-        return
-    for start in range(len(POINTS)):
-        yield {
-            symbol: sympy.Rational(POINTS[(start + 2 * place) % len(POINTS)]) + sympy.Rational(place, 7)
-            for place, symbol in enumerate(symbols)
-        }
-    yield {symbol: sympy.Rational(2 * place + 5, 3) for place, symbol in enumerate(symbols)}
-
-
-def whole_points(symbols: list[Any]) -> Iterator[dict[Any, Any]]:
-    """Consecutive integers, because step functions may differ at only a few places."""
-    import sympy
-
-    for number in range(STEPS if symbols else 0):
-        yield {symbol: sympy.Integer(number + 3 * place) for place, symbol in enumerate(symbols)}
 
 
 def value_at(expression: Any, values: dict[Any, Any]) -> Any | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeVar
 
 import mpmath
 
@@ -12,7 +12,9 @@ from treestar.verifier.grading.tree_structure import kinds_of, symbols_of
 from treestar.verifier.grading.tree_tokens import Tree
 from treestar.verifier.grading.values import INFINITE, MINUS_INFINITE, Evaluation, TooLarge, UnknownValue, approximate
 
-__all__ = ["constant_ratio_of", "constant_value", "trees_equal"]
+__all__ = ["FEWEST_POINTS", "constant_ratio_of", "constant_value", "points", "trees_equal", "whole_points"]
+
+SymbolT = TypeVar("SymbolT")
 
 DIGITS = 40
 """Decimal digits used to evaluate expressions."""
@@ -136,7 +138,7 @@ def is_outside_domain(pair: tuple[Any, Any], values: dict[str, Fraction]) -> boo
     return any(isinstance(each, mpmath.mpc) and abs(each.imag) > mpmath.mpf(10) ** -25 * abs(each) for each in pair)
 
 
-def points(symbols: Sequence[str]) -> Iterator[dict[str, Fraction]]:
+def points(symbols: Sequence[SymbolT]) -> Iterator[dict[SymbolT, Fraction]]:
     """Values for the variables."""
     if not symbols:
         yield {}
@@ -149,7 +151,7 @@ def points(symbols: Sequence[str]) -> Iterator[dict[str, Fraction]]:
     yield {symbol: Fraction(2 * place + 5, 3) for place, symbol in enumerate(symbols)}
 
 
-def whole_points(symbols: Sequence[str]) -> Iterator[dict[str, Fraction]]:
+def whole_points(symbols: Sequence[SymbolT]) -> Iterator[dict[SymbolT, Fraction]]:
     """Consecutive integers, because step functions may differ at only a few places."""
     for number in range(STEPS):
         yield {symbol: Fraction(number + 3 * place) for place, symbol in enumerate(symbols)}
