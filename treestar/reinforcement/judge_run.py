@@ -19,13 +19,12 @@ from typing import Any
 from treestar.components import ComponentsConfig
 from treestar.reinforcement.judge_job import JudgeJob
 from treestar.reinforcement.judge_stages import annotate_problems, segment_problems
-from treestar.reinforcement.report import write_report
+from treestar.reinforcement.report import reporting, write_report
 from treestar.selfevolve.job_folder import begin_job
 from treestar.selfevolve.problems import training_problems
 from treestar.selfevolve.selection import read_sft_rows
 from treestar.storage.files import locked, read_json, write_json, writing
 from treestar.storage.table import Row
-from treestar.training.grpo.progress import GRPOProgress
 from treestar.training.judge.data import read_analyses, read_examples
 from treestar.training.judge.train import Listener, train_judge
 from treestar.training.run import REPORT, is_main_process, process_count
@@ -182,18 +181,9 @@ def train_with_report(
     training: Callable[[Listener], dict[str, Any]], folder: Path, listener: Listener
 ) -> dict[str, Any]:
     """Train, and after every evaluation of a reinforcement write report.md and curve.png into `folder`."""
-
-    def report(progress: GRPOProgress) -> None:
-        listener.on_reinforcement(progress)
-        if "eval_greedy" in progress.figures:
-            with writing(folder):
-                write_report(progress.log, folder)
-
-    told = Listener(say=listener.say, on_fine_tuning=listener.on_fine_tuning, on_reinforcement=report)
-    found = training(told)
+    found = training(Listener(listener.say, listener.on_fine_tuning, reporting(folder, listener.on_reinforcement)))
     if "log" in found and any("eval_greedy" in entry for entry in found["log"]) and is_main_process():
-        with writing(folder):
-            write_report(found["log"], folder)
+        write_report(found["log"], folder)
     return found
 
 

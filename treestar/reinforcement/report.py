@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from treestar.benchmarks.report import table
 from treestar.reinforcement.curve import SAMPLED, Log, Point, cells_of, curve_of, measures_of
 from treestar.reinforcement.plots import draw_curve
-from treestar.storage.files import write_text
+from treestar.storage.files import write_text, writing
+from treestar.training.grpo.progress import GRPOProgress
 from treestar.types import TreestarError
 
-__all__ = ["render_report", "write_report"]
+__all__ = ["render_report", "reporting", "write_report"]
 
 MOST_COLUMNS = 8
 """Evaluations that the table of cells shows, spread over the run."""
@@ -26,20 +27,32 @@ IN_PERCENT = {
 }
 
 
+def reporting(folder: Path, on_progress: Callable[[GRPOProgress], None]) -> Callable[[GRPOProgress], None]:
+    """`on_progress`, which after every evaluation also writes the report into `folder`."""
+
+    def report(progress: GRPOProgress) -> None:
+        on_progress(progress)
+        if "eval_greedy" in progress.figures:
+            write_report(progress.log, folder)
+
+    return report
+
+
 def write_report(log: Log, folder: Path) -> list[Path]:
     """Write report.md and curve.png into `folder`, and return their paths. The picture needs matplotlib.
 
     Raises:
-        OSError: a file cannot be written.
+        TreestarError: a file cannot be written.
     """
     points = curve_of(log)
     picture, text = folder / "curve.png", folder / "report.md"
-    try:
-        draw_curve(points, log, picture)
-    except TreestarError as error:
-        write_text(text, render_report(log, f"No picture: {error}."))
-        return [text]
-    write_text(text, render_report(log, f"![curve]({picture.name})"))
+    with writing(folder):
+        try:
+            draw_curve(points, log, picture)
+        except TreestarError as error:
+            write_text(text, render_report(log, f"No picture: {error}."))
+            return [text]
+        write_text(text, render_report(log, f"![curve]({picture.name})"))
     return [text, picture]
 
 

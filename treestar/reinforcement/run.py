@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from treestar.reinforcement.job import GRPOJob
-from treestar.reinforcement.report import write_report
+from treestar.reinforcement.report import reporting, write_report
 from treestar.selfevolve.job_folder import begin_job
 from treestar.selfevolve.problems import evaluation_problems, training_problems
-from treestar.storage.files import writing
 from treestar.training.grpo.progress import GRPOProgress
 from treestar.training.grpo.train import train_grpo
 from treestar.training.run import is_main_process
@@ -60,12 +59,6 @@ def run_grpo_job(
     if is_main_process():
         say(f"{found}; {len(measured):,} to measure with")
 
-    def report(progress: GRPOProgress) -> None:
-        on_progress(progress)
-        if "eval_greedy" in progress.figures:
-            with writing(out):
-                write_report(progress.log, out)
-
     result = train_grpo(
         found.of_round(1),
         job.policy,
@@ -75,9 +68,8 @@ def run_grpo_job(
         evaluate_every=job.evaluation.every if job.evaluation else 1,
         evaluation_samples=job.evaluation.samples if job.evaluation else 0,
         resume=resume,
-        on_progress=report,
+        on_progress=reporting(out, on_progress),
     )
     if is_main_process():
-        with writing(out):
-            write_report(result["log"], out)
+        write_report(result["log"], out)
     return result
