@@ -10,7 +10,7 @@ import typer
 from treestar.cli.components import Concurrency, IsolationLevel, PolicyName, StepFormatName
 from treestar.cli.judge_progress import JudgeDisplay
 from treestar.cli.options import GroupedCommand, config_from_options, with_config_options
-from treestar.cli.train import job_file, training_display
+from treestar.cli.train import ResumeJob, ShowJob, job_file, training_display
 from treestar.components import ComponentsConfig
 from treestar.judge.config import AnnotationConfig, SegmentationConfig
 from treestar.policy.models import DEFAULT_POLICY
@@ -71,7 +71,6 @@ def segment(
             display.say,
         )
         display.say(str(found))
-        display.say(f"written: {out}")
 
 
 @judge.command(cls=GroupedCommand, short_help="Label the chunks of solutions by completions.")
@@ -104,7 +103,6 @@ def annotate(
             display.say,
         )
         display.say(str(found))
-        display.say(f"written: {out}")
 
 
 @judge.command(cls=GroupedCommand)
@@ -114,10 +112,8 @@ def run(
         typer.Argument(help="A YAML file that describes the job (docs/guides/judge.md).", show_default=False),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for all data, models and reports.")] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Continue the job in --out; the job file can then be left out.")
-    ] = False,
-    show: Annotated[bool, typer.Option("--show", help="Print the job with all its fields, and exit.")] = False,
+    resume: ResumeJob = False,
+    show: ShowJob = False,
     concurrency: Concurrency = 16,
 ) -> None:
     """Segment, annotate and train in one job.
@@ -138,7 +134,6 @@ def run(
     with training_display(JudgeDisplay, out) as display:
         listener = JudgeListener(display.say, display.on_fine_tuning, display.on_reinforcement, display.on_row)
         run_judge_job(chosen, out, resume=resume, concurrency=concurrency, listener=listener)
-        display.say(f"written: {out}")
 
 
 def named(names: list[str], limit: int, seed: int, display: JudgeDisplay) -> list[Problem]:

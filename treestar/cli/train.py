@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from treestar.training.ppm.data import TrainingData
 
 __all__ = [
+    "ResumeJob",
     "ResumeOption",
     "SFTArguments",
+    "ShowJob",
     "difficulty",
     "job_file",
     "lora_and_arguments",
@@ -46,6 +48,10 @@ train = typer.Typer(
 )
 
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint in --out.")]
+ResumeJob = Annotated[
+    bool, typer.Option("--resume", help="Continue the job in --out; the job file can then be left out.")
+]
+ShowJob = Annotated[bool, typer.Option("--show", help="Print the job with all its fields, and exit.")]
 SFTArguments = Annotated[
     Path | None,
     typer.Option(
@@ -169,10 +175,8 @@ def grpo(
         typer.Argument(help="A YAML file that describes the job (docs/guides/grpo.md).", show_default=False),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the policy, training.json and the report.")] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Continue the job in --out; the job file can then be left out.")
-    ] = False,
-    show: Annotated[bool, typer.Option("--show", help="Print the job with all its fields, and exit.")] = False,
+    resume: ResumeJob = False,
+    show: ShowJob = False,
 ) -> None:
     """Train a policy from the rewards of its own executed trajectories (GRPO).
 
@@ -193,7 +197,6 @@ def grpo(
     with training_display(GRPODisplay, out) as display:
         report = run_grpo_job(chosen, out, resume=resume, say=display.say, on_progress=display.on_progress)
         display.on_report(report)
-        display.say(f"written: {out}")
 
 
 def job_file(job: Path | None, out: Path | None, resume: bool) -> Path:
@@ -215,12 +218,11 @@ def run_training(out: Path, work: Callable[[TrainingDisplay], dict[str, Any]]) -
     """Run `work`, which trains and returns its report, and show its progress in the main process."""
     with training_display(TrainingDisplay, out) as display:
         display.on_report(work(display))
-        display.say(f"written: {out}")
 
 
 @contextmanager
 def training_display(display_class: Callable[[Console], DisplayT], out: Path) -> Iterator[DisplayT]:
-    """A display that shows nothing except in the main process.
+    """A display of what is written into `out`, which shows nothing except in the main process.
 
     Raises:
         TreestarError: the user interrupted what was done inside; the message says how to continue.
@@ -229,6 +231,7 @@ def training_display(display_class: Callable[[Console], DisplayT], out: Path) ->
     try:
         with display_class(Console(stderr=True, soft_wrap=True, quiet=not is_main_process())) as display:
             yield display
+            display.say(f"written: {out}")
     except KeyboardInterrupt:
         raise TreestarError(
             f"interrupted; run the same command with --resume to continue from the last checkpoint: {out}"

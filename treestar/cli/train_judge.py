@@ -61,7 +61,6 @@ def judge(
             listener,
         )
         display.on_report(report)
-        display.say(f"written: {out}")
 
 
 def with_settings(path: Path, options: dict[str, Any]) -> JudgeTrainingConfig:
