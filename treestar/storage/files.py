@@ -109,10 +109,13 @@ def read_json(path: Path) -> Any:
 
 def move_into_place(partial: Path, path: Path) -> None:
     """Flush a written file to disk, rename it, and flush the rename."""
-    for place in (partial, path.parent):
-        if place == path.parent:
-            os.replace(partial, path)
-        descriptor = os.open(place, os.O_RDONLY)
-        with suppress(OSError):  # some file systems cannot sync a folder
-            os.fsync(descriptor)
-        os.close(descriptor)
+    flush(partial)
+    os.replace(partial, path)
+    flush(path.parent)
+
+
+def flush(place: Path) -> None:
+    descriptor = os.open(place, os.O_RDONLY)
+    with suppress(OSError):  # some file systems cannot sync a folder
+        os.fsync(descriptor)
+    os.close(descriptor)
