@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from treestar.benchmarks.processbench import (
+from treestar.benchmarks.report import table
+from treestar.benchmarks.solutions import PRMBENCH_CLASSES
+from treestar.benchmarks.step_report import (
     RULES,
     by_subset,
     cost_sentence,
@@ -22,8 +24,6 @@ from treestar.benchmarks.processbench import (
     thresholds_by_rule,
     with_interval,
 )
-from treestar.benchmarks.report import table
-from treestar.benchmarks.solutions import PRMBENCH_CLASSES
 from treestar.benchmarks.step_values import Valued
 
 __all__ = ["best_step_threshold", "prm_score", "prmbench_report", "prmbench_results", "prmbench_summary", "step_counts"]

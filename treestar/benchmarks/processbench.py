@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -16,25 +16,18 @@ from treestar.benchmarks.first_error import (
     harmonic_mean,
 )
 from treestar.benchmarks.report import table
+from treestar.benchmarks.step_report import (
+    RULES,
+    by_subset,
+    cost_sentence,
+    mean_cost,
+    ordered,
+    thresholds_by_rule,
+    with_interval,
+)
 from treestar.benchmarks.step_values import Valued
-from treestar.types import TreestarError
 
-__all__ = [
-    "NEUTRAL",
-    "RULES",
-    "by_subset",
-    "cost_sentence",
-    "mean_cost",
-    "ordered",
-    "processbench_report",
-    "processbench_results",
-    "processbench_summary",
-    "thresholds_by_rule",
-    "with_interval",
-]
-
-NEUTRAL = 0.0
-"""The threshold at which a step is as probably right as wrong: a judge's own verdict."""
+__all__ = ["processbench_report", "processbench_results", "processbench_summary"]
 
 Results = dict[str, Any]
 
@@ -65,41 +58,8 @@ def processbench_results(valued: Sequence[Valued], chosen_on: str | None, thresh
     }
 
 
-def thresholds_by_rule(
-    parts: Mapping[str, Sequence[Valued]],
-    chosen_on: str | None,
-    threshold: float | None,
-    best: Callable[[Sequence[Valued]], float],
-) -> dict[str, float]:
-    """The thresholds to measure with, by their rule in RULES.
-
-    Args:
-        parts: the solutions of each part of the set.
-        chosen_on, threshold: as for `processbench_results`.
-        best: the threshold that suits solutions best.
-
-    Raises:
-        TreestarError: there is no solution of the part `chosen_on`.
-    """
-    if threshold is not None:
-        return {"verdict": NEUTRAL, "given": threshold}
-    if chosen_on is None:
-        return {"verdict": NEUTRAL}
-    if chosen_on not in parts:
-        raise TreestarError(
-            f"the threshold cannot be chosen on {chosen_on}, which is not measured: name {' or '.join(parts)}"
-        )
-    return {"verdict": NEUTRAL, "chosen": best(parts[chosen_on])}
-
-
 def best_first_error_threshold(solutions: Sequence[Valued]) -> float:
     return best_threshold([each.values for each in solutions], [each.label for each in solutions])
-
-
-def mean_cost(valued: Sequence[Valued]) -> dict[str, float]:
-    """The tokens per solution that the scorer read, and that a judge generated."""
-    names = ("scored_tokens", "judged_tokens")
-    return {name: fmean(getattr(each, name) for each in valued) if valued else 0.0 for name in names}
 
 
 def measured(subsets: Mapping[str, Sequence[Valued]], threshold: float, left_out: str | None) -> Results:
@@ -139,14 +99,6 @@ def always_correct(solutions: Sequence[Valued]) -> Results:
 BASELINES = {"random": at_random, "always correct": always_correct}
 
 
-def by_subset(valued: Sequence[Valued]) -> dict[str, list[Valued]]:
-    """The solutions of each subset, in a fixed order."""
-    found: dict[str, list[Valued]] = {}
-    for each in sorted(valued, key=lambda each: each.number):
-        found.setdefault(each.subset, []).append(each)
-    return found
-
-
 def processbench_report(results: Results, scorer: str, order: Sequence[str]) -> str:
     """The content of report.md.
 
@@ -184,30 +136,6 @@ def processbench_report(results: Results, scorer: str, order: Sequence[str]) -> 
     parts += ["## Without a scorer", table(["baseline", "subset", "acc. erroneous", "acc. correct", "F1"], rows)]
     parts.append(cost_sentence(results))
     return "\n\n".join(parts) + "\n"
-
-
-RULES = {
-    "verdict": "Threshold {0:g}: a step is wrong if it is more probably wrong than right",
-    "chosen": "Threshold {0:.4g}, the best one on one part of the set",
-    "given": "Threshold {0:g}, as given",
-}
-"""The headings of the ways to set the threshold."""
-
-
-def cost_sentence(results: Results) -> str:
-    """What a solution costs."""
-    cost = results["cost"]
-    sentence = f"A solution costs {cost['scored_tokens']:,.0f} tokens read"
-    return sentence + (f" and {cost['judged_tokens']:,.0f} generated." if cost["judged_tokens"] else ".")
-
-
-def with_interval(found: Results, name: str) -> str:
-    low, high = found["intervals"][name]
-    return f"{100 * found[name]:.1f} ({100 * low:.1f} to {100 * high:.1f})"
-
-
-def ordered(found: Mapping[str, Any], order: Sequence[str]) -> list[tuple[str, Any]]:
-    return [(name, found[name]) for name in order if name in found]
 
 
 def processbench_summary(results: Results, order: Sequence[str]) -> list[str]:
