@@ -38,7 +38,6 @@ __all__ = [
     "load_step_scorer",
     "open_components",
     "program_components",
-    "question_components",
     "remarks_of",
     "scorer_name",
 ]

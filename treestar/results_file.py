@@ -17,7 +17,7 @@ from treestar.storage.lines import read_lines
 from treestar.storage.settings import check_same_settings
 from treestar.types import Problem, TreestarError, Verifier
 
-__all__ = ["ResultKey", "append_result", "iter_results", "result_key", "results_of", "settings_of", "with_problem"]
+__all__ = ["ResultKey", "append_result", "result_key", "results_of", "settings_of", "with_problem"]
 
 ResultKey = tuple[str, str]
 """A problem's id and question."""

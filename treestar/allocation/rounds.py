@@ -19,7 +19,7 @@ from treestar.allocation.gain import Gain
 from treestar.search import Budget
 from treestar.types import TreestarError
 
-__all__ = ["ROUND_SHARE", "Turn", "check_total", "next_round"]
+__all__ = ["Turn", "check_total", "next_round"]
 
 ROUND_SHARE = 16
 

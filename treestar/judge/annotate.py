@@ -31,7 +31,7 @@ from treestar.storage.table import Row, Schema, Table
 from treestar.types import Problem, State, TreestarError
 from treestar.workers import LocalWorkers, Worker
 
-__all__ = ["CHUNKS", "LIMITS", "SETTINGS", "Annotated", "annotate", "chosen_solutions", "label_of", "read_chunks"]
+__all__ = ["CHUNKS", "LIMITS", "SETTINGS", "Annotated", "annotate", "chosen_solutions", "read_chunks"]
 
 CHUNKS = Schema(
     "chunks",

@@ -18,7 +18,6 @@ __all__ = [
     "TITLE",
     "Paragraph",
     "distinct",
-    "paragraph_from_json",
     "paragraphs_of",
     "pooled_paragraphs",
     "read_corpus",

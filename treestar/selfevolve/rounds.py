@@ -31,7 +31,7 @@ from treestar.storage.files import locked
 from treestar.types import TreestarError
 from treestar.workers import RayConfig
 
-__all__ = ["evolve", "run_round"]
+__all__ = ["evolve"]
 
 
 def evolve(

@@ -21,7 +21,7 @@ from treestar.ppm.public.heads import log_probability
 from treestar.ppm.public.kinds import ScorerKind
 from treestar.ppm.public.texts import numbered
 
-__all__ = ["COEFFICIENT", "REFERENCE", "SCALE", "ImplicitPRM"]
+__all__ = ["REFERENCE", "ImplicitPRM"]
 
 REFERENCE = "Qwen/Qwen2.5-Math-7B-Instruct"
 """The reference model of EurusPRM; another one is given as `MODEL?reference=OTHER`."""

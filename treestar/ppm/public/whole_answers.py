@@ -15,7 +15,7 @@ from treestar.ppm.public.qwen_math_prm import LAYERS, SYSTEM, two_layer_head
 from treestar.ppm.public.token_pair import TokenPairConvention
 from treestar.types import TreestarError
 
-__all__ = ["INSTRUCTION", "REWARD_SCALE", "RewardModel", "YesNoVerifier"]
+__all__ = ["INSTRUCTION", "RewardModel", "YesNoVerifier"]
 
 REWARD_SCALE = 10.0
 """Bradley-Terry rewards have no zero and no unit; good answers get 3 to 25 from public models. Within a few tens the

@@ -20,7 +20,7 @@ from treestar.training.grpo.evaluation import Outcome, summary
 from treestar.training.grpo.progress import GRPOProgress
 from treestar.training.run import is_main_process
 
-__all__ = ["EVALUATIONS", "Evaluation", "report_to"]
+__all__ = ["Evaluation", "report_to"]
 
 EVALUATIONS = "evaluations"
 """The folder with one file for each evaluation: the outcome on every held-out problem."""

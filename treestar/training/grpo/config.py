@@ -11,7 +11,7 @@ from treestar.config.checks import check_choice, check_number, check_whole, inva
 from treestar.policy.formats import FormatName
 from treestar.training.run import OptimizationConfig
 
-__all__ = ["BUILT_IN", "GRPOConfig", "ScaleRewards"]
+__all__ = ["GRPOConfig", "ScaleRewards"]
 
 ScaleRewards = Literal["group", "batch", "none"]
 

@@ -6,7 +6,7 @@ import re
 from bisect import bisect
 from collections.abc import Sequence
 
-__all__ = ["MATH", "formula_of", "has_words", "plain_words", "with_escaped_currency", "without_delimiters"]
+__all__ = ["MATH", "formula_of", "plain_words", "with_escaped_currency", "without_delimiters"]
 
 MATH = re.compile(
     r"(?<!\\)\$\$(?P<display>(?:[^$\\]|\\.)+)\$\$|(?<!\\)\$(?P<inline>(?:[^$\\]|\\.)+)\$"

@@ -12,7 +12,6 @@ __all__ = [
     "known_unit",
     "read_compound",
     "read_unit",
-    "split_currency",
     "split_glued_unit",
     "split_letter_unit",
 ]

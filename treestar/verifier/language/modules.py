@@ -26,7 +26,6 @@ from treestar.verifier.language.classes import Array
 from treestar.verifier.language.compiler import OWN_MODULE, NotAllowed, is_reserved, words
 
 __all__ = [
-    "ROOTS",
     "Facade",
     "SeededRandom",
     "add_to_library",

@@ -11,7 +11,7 @@ import json
 import re
 from typing import Any
 
-__all__ = ["MAX_FRAME", "Frame", "FrameBuffer", "FrameError", "encode"]
+__all__ = ["Frame", "FrameBuffer", "FrameError", "encode"]
 
 MAX_FRAME = 64 * 1024 * 1024
 """Maximum length of a received frame, in bytes."""
