@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from treestar.storage.lines import appending, iter_lines, read_lines
+from treestar.storage.lines import appending, iter_lines, numbered_lines, read_lines, text_lines
 from treestar.types import TreestarError
 
 
@@ -55,7 +55,7 @@ def test_a_line_that_does_not_fit_on_the_disk_leaves_the_whole_lines_before(tmp_
     program = f"""
 import signal
 from pathlib import Path
-from treestar.storage.lines import appending
+from treestar.storage.lines import appending, numbered_lines, text_lines
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 with appending(Path({str(path)!r})) as append:
     for number in range(1000):
@@ -82,3 +82,14 @@ def test_what_cannot_be_written_is_one_sentence(place: str, why: str) -> None:
 def test_lines_may_go_nowhere() -> None:
     with appending(Path(os.devnull)) as append:
         append(1)
+
+
+def test_a_users_file_may_begin_with_a_mark_and_end_without_a_line_break(tmp_path: Path) -> None:
+    path = tmp_path / "users.jsonl"
+    path.write_bytes(b'\xef\xbb\xbf{"a": "1\xe2\x80\xa82"}\n \n{}')
+    assert numbered_lines(path) == [(1, '{"a": "1\u20282"}'), (3, "{}")]
+    path.write_bytes(b"caf\xe9")
+    with pytest.raises(TreestarError, match="cannot be read: it is not UTF-8 text"):
+        text_lines(path)
+    with pytest.raises(TreestarError, match="cannot be read: Is a directory"):
+        text_lines(tmp_path)

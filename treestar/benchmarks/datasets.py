@@ -24,6 +24,7 @@ from typing import Any, Literal
 
 from treestar.benchmarks.gym import make_problems
 from treestar.benchmarks.gym_levels import LEVELS
+from treestar.storage.lines import numbered_lines
 from treestar.types import Problem, TreestarError, first_line
 from treestar.verifier import extract_answer
 from treestar.verifier.grading.program_tests import are_tests, called_function
@@ -35,7 +36,6 @@ __all__ = [
     "from_hub",
     "hub_rows",
     "load_problems",
-    "numbered_lines",
     "problem_from_line",
     "read_jsonl",
 ]
@@ -189,17 +189,6 @@ def read_jsonl(path: Path, kind: Literal["math", "qa"] = "math") -> list[Problem
         except ValueError as error:
             raise TreestarError(f"{path}, line {number}: {error}") from error
     return problems
-
-
-def numbered_lines(path: Path) -> list[tuple[int, str]]:
-    """The non-empty lines of a JSON Lines file, with their numbers. Raises TreestarError."""
-    try:
-        # Not splitlines(): JSON text can contain characters such as U+2028, which do not end a line of JSON Lines.
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise TreestarError(f"problems cannot be read from {path}: {reason}") from error
-    return [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
 
 
 def problem_from_line(line: str, number: int, kind: Literal["math", "qa"] = "math") -> Problem:

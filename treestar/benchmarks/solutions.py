@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from treestar.benchmarks.datasets import hub_rows, numbered_lines
+from treestar.benchmarks.datasets import hub_rows
 from treestar.benchmarks.first_error import NO_ERROR
+from treestar.storage.lines import numbered_lines
 from treestar.types import Execution, Problem, State, Step, TreestarError
 
 __all__ = [

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from treestar.cli.options import EXECUTION, config_from_options, with_config_options
 from treestar.policy.formats import END_OF_STEP
+from treestar.storage.lines import text_lines
 from treestar.types import Execution, Snapshot, TreestarError
 from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
 
@@ -46,13 +47,8 @@ def execute(
 
 def read_steps(file: Path) -> list[str]:
     """The code of each step in `file`. Raises TreestarError if it cannot be read, or has no step."""
-    try:
-        lines = file.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise TreestarError(f"{file} cannot be read: {reason}") from error
     steps: list[list[str]] = [[]]
-    for line in lines:
+    for line in text_lines(file):
         if line.strip() == END_OF_STEP:
             steps.append([])
         else:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from treestar.benchmarks.datasets import numbered_lines, problem_from_line
+from treestar.benchmarks.datasets import problem_from_line
 from treestar.problems import as_problem
+from treestar.storage.lines import numbered_lines
 from treestar.types import Problem, TreestarError
 
 __all__ = ["read_problems"]

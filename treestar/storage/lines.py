@@ -1,5 +1,6 @@
 """Append-only files of lines, such as JSON Lines. A line is complete once its line break is on disk. A last line
-without one was left by a killed process: readers stop before it, and the next writer removes it.
+without one was left by a killed process: readers stop before it, and the next writer removes it. Files that a user has
+written (`text_lines`, `numbered_lines`) need no line break at the end.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import IO, Any, TypeVar
 from treestar.storage.files import writing
 from treestar.types import TreestarError
 
-__all__ = ["append_line", "appending", "iter_lines", "open_lines", "read_lines"]
+__all__ = ["append_line", "appending", "iter_lines", "numbered_lines", "open_lines", "read_lines", "text_lines"]
 
 T = TypeVar("T")
 
@@ -88,6 +89,21 @@ def read_lines(path: Path, parse: Callable[[Any], T], kind: str) -> Iterator[T]:
             yield value
     except OSError as error:
         raise TreestarError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def text_lines(path: Path) -> list[str]:
+    """The lines of a user's text file, without a byte order mark. Raises TreestarError if it cannot be read."""
+    try:
+        # Not splitlines(): JSON text can contain characters such as U+2028, which do not end a line of JSON Lines.
+        return path.read_text(encoding="utf-8-sig").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise TreestarError(f"{path} cannot be read: {reason}") from error
+
+
+def numbered_lines(path: Path) -> list[tuple[int, str]]:
+    """The lines of a user's file that are not blank, with their numbers. Raises TreestarError as `text_lines` does."""
+    return [(number, line) for number, line in enumerate(text_lines(path), start=1) if line.strip()]
 
 
 def cut_partial_line(path: Path) -> None:

@@ -18,6 +18,7 @@ from treestar.judge.reading import question_and_chunks
 from treestar.judge.reply_format import reply_template
 from treestar.ppm.public.texts import special_texts
 from treestar.seeds import lot_of
+from treestar.storage.lines import numbered_lines
 from treestar.storage.states import state_from_json
 from treestar.training.base_policy import Base
 from treestar.training.judge.config import JudgeTrainingConfig
@@ -161,15 +162,8 @@ def read_analyses(path: Path) -> Analyses:
     Raises:
         TreestarError: the file cannot be read, a line is not of that kind, or a reply has no clear verdict.
     """
-
     found: dict[Key, str] = {}
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")  # a reply can contain other line separators
-    except (OSError, UnicodeDecodeError) as error:
-        raise TreestarError(f"analyses {path} cannot be read: {error}") from error
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
+    for number, line in numbered_lines(path):
         try:
             fields = json.loads(line)
             key = str(fields["problem_id"]), int(fields["solution"]), int(fields["chunk"])
