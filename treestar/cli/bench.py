@@ -41,6 +41,7 @@ from treestar.types import TreestarError
 from treestar.workers import RayConfig, Workers, open_workers
 
 if TYPE_CHECKING:
+    from treestar.benchmarks.datasets import ProblemSet
     from treestar.benchmarks.matrix import BenchmarkConfig
     from treestar.benchmarks.samples import Row
     from treestar.benchmarks.task import BenchmarkTask
@@ -138,8 +139,6 @@ def run(
     """
     from treestar.benchmarks.datasets import load_problems
     from treestar.benchmarks.matrix import BenchmarkConfig, matrix
-    from treestar.benchmarks.runner import add_session, begin_run, run_benchmark, unfinished_problems
-    from treestar.benchmarks.scoring import own_answer_right
     from treestar.benchmarks.task import open_benchmark_worker
     from treestar.policy.load import read_step_format
 
@@ -166,7 +165,7 @@ def run(
             limit=limit,
             search=options,
         )
-        cells = matrix(config)
+        matrix(config)  # raises for a value that a strategy does not allow
         scorer = scorer_name(policy, ppm, [STRATEGIES[each][0] for each in config.strategies])
         for each in config.strategies:
             check_scorer(each, scorer is not None)
@@ -181,45 +180,57 @@ def run(
         sets, passages, left_out = passages_for(sets, retrieval)
         if left_out:
             console.print(f"{left_out:,} questions without paragraphs are left out", highlight=False)
-    total = sum(len(each.problems) for each in sets for cell in cells if cell.dataset == each.name)
-
-    def remark(line: str) -> None:
-        console.print(line, highlight=False, markup=False)
-
-    async def measure(workers: Workers[BenchmarkTask, Row]) -> dict[str, Any]:
-        settings = begin_run(out, config, sets, workers.about, resume)
-        left = unfinished_problems(out, config, sets)
-        remark(f"{total:,} problems in {len(cells)} cells, {left.total():,} of them unfinished")
-        started = time.perf_counter()
-        progress = BenchmarkProgress(console, total, total - left.total())
-
-        seconds: list[float] = []
-
-        def on_row(task: BenchmarkTask, row: Row) -> None:
-            seconds.append(row["stats"]["seconds"])
-            right = own_answer_right(row, config)
-            progress.on_row(task.cell.key, left[task.cell.key], right, row["stats"]["generated_tokens"])
-
-        try:
-            with progress:
-                await run_benchmark(out, config, sets, workers, on_row)
-        finally:
-            if seconds:  # not where another process is at work
-                add_session(out, shlex.join(["treestar", *sys.argv[1:]]), started, len(seconds), seconds)
-        return settings
+    opening = partial(
+        open_benchmark_worker, policy, step_format, scorer, dtype, step_separator, scorer_kind, aggregate, passages
+    )
 
     async def work() -> dict[str, Any]:
-        opening = partial(
-            open_benchmark_worker, policy, step_format, scorer, dtype, step_separator, scorer_kind, aggregate, passages
-        )
+        remark = partial(console.print, highlight=False, markup=False)
         async with open_workers(opening, concurrency, cluster, remark) as workers:
-            return await measure(workers)
+            return await measure(out, config, sets, workers, resume, console)
 
     try:
         settings = asyncio.run(work())
     except KeyboardInterrupt:
         raise TreestarError(f"interrupted; run the same command with --resume to continue: {out}") from None
     conclude(out, config, settings, console)
+
+
+async def measure(
+    out: Path,
+    config: BenchmarkConfig,
+    sets: Sequence[ProblemSet],
+    workers: Workers[BenchmarkTask, Row],
+    resume: bool,
+    console: Console,
+) -> dict[str, Any]:
+    """Run what is not finished in `out`, and show how that goes; returns the content of config.json."""
+    from treestar.benchmarks.matrix import matrix
+    from treestar.benchmarks.runner import add_session, begin_run, run_benchmark, unfinished_problems
+    from treestar.benchmarks.scoring import own_answer_right
+
+    settings = begin_run(out, config, sets, workers.about, resume)
+    left, cells = unfinished_problems(out, config, sets), matrix(config)
+    sizes = {each.name: len(each.problems) for each in sets}
+    total = sum(sizes[cell.dataset] for cell in cells)
+    line = f"{total:,} problems in {len(cells)} cells, {left.total():,} of them unfinished"
+    console.print(line, highlight=False, markup=False)
+    started = time.perf_counter()
+    progress = BenchmarkProgress(console, total, total - left.total())
+    seconds: list[float] = []
+
+    def on_row(task: BenchmarkTask, row: Row) -> None:
+        seconds.append(row["stats"]["seconds"])
+        right = own_answer_right(row, config)
+        progress.on_row(task.cell.key, left[task.cell.key], right, row["stats"]["generated_tokens"])
+
+    try:
+        with progress:
+            await run_benchmark(out, config, sets, workers, on_row)
+    finally:
+        if seconds:  # not where another process is at work
+            add_session(out, shlex.join(["treestar", *sys.argv[1:]]), started, len(seconds), seconds)
+    return settings
 
 
 @bench.command()
