@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,7 +19,7 @@ from treestar.cli.progress import quiet_transformers
 from treestar.cli.train import ppm as train_ppm
 from treestar.cli.tree_files import TreesOption, read_all
 from treestar.training.run import is_main_process
-from treestar.types import State, TreestarError
+from treestar.types import Closable, State, TreestarError
 
 __all__ = ["ppm"]
 
@@ -61,23 +61,27 @@ def evaluate(
     from treestar.components import load_named_scorer
     from treestar.ppm.evaluation import evaluate as evaluate_ppm
     from treestar.ppm.plots import draw_reliability
+    from treestar.storage.files import write_json, writing
 
     loaded = load_named_scorer(scorer, scorer_kind=scorer_kind, aggregate=aggregate)
+    with ExitStack() as opened:
+        loop = asyncio.new_event_loop()  # one for all trees: connections to a server belong to a loop
+        opened.callback(loop.close)
+        if isinstance(loaded, Closable):
+            opened.callback(lambda: loop.run_until_complete(loaded.close()))
 
-    def score(states: Sequence[State]) -> Sequence[float]:
-        return asyncio.run(loaded.score(states)).values
+        def score(states: Sequence[State]) -> Sequence[float]:
+            return loop.run_until_complete(loaded.score(states)).values
 
-    with console.status(f"scoring {len(found):,} trees"):
-        evaluation = evaluate_ppm(found, score, skipped, seed)
+        with console.status(f"scoring {len(found):,} trees"):
+            evaluation = evaluate_ppm(found, score, skipped, seed)
     print(evaluation)
-    try:
+    with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-        found_values = {"ppm": loaded.name, "trees": [str(path) for path in trees], **evaluation.to_json()}
-        (out / "evaluation.json").write_text(json.dumps(found_values, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise TreestarError(f"{out} cannot be written: {error.strerror or error}") from error
-    try:
-        draw_reliability(evaluation, out / "reliability.png")
-    except TreestarError as error:
-        console.print(f"no plot: {error}", highlight=False)
+        figures = {"ppm": loaded.name, "trees": [str(path) for path in trees], **evaluation.to_json()}
+        write_json(out / "evaluation.json", figures)
+        try:
+            draw_reliability(evaluation, out / "reliability.png")
+        except TreestarError as error:
+            console.print(f"no plot: {error}", highlight=False)
     console.print(f"written: {out}", highlight=False, markup=False)
