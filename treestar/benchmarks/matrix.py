@@ -9,23 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from treestar.config.renamed import current_names, warn_of_renaming
-from treestar.search import (
-    STRATEGIES,
-    AdaptiveBranchingConfig,
-    AdaptiveConsistencyConfig,
-    BeamSearchConfig,
-    ChunkResetConfig,
-    DeepConfConfig,
-    DVTSConfig,
-    ESCConfig,
-    GreedyConfig,
-    MajorityConfig,
-    MCTSConfig,
-    SearchConfig,
-)
+from treestar.search import STRATEGIES, GreedyConfig, MajorityConfig, SearchConfig
 from treestar.search.config import TreeSearchConfig
 
 __all__ = ["SAMPLING_STRATEGIES", "BenchmarkConfig", "Cell", "Method", "matrix"]
@@ -42,21 +29,12 @@ Method = Literal[
     "deepconf",
     "sampling",
 ]
+"""In running order: sampling comes last, because its budget is the number of tokens that the searches spent."""
 SAMPLING_STRATEGIES = ("majority", "best_of_n", "weighted_vote")
 """The strategies that select from the same independent trajectories."""
 CONFIG_OF: Mapping[Method, type[SearchConfig]] = {
-    "greedy": GreedyConfig,
-    "mcts": MCTSConfig,
-    "beam": BeamSearchConfig,
-    "dvts": DVTSConfig,
-    "adaptive_branching": AdaptiveBranchingConfig,
-    "chunk_reset": ChunkResetConfig,
-    "adaptive_consistency": AdaptiveConsistencyConfig,
-    "esc": ESCConfig,
-    "deepconf": DeepConfConfig,
-    "sampling": MajorityConfig,
+    method: MajorityConfig if method == "sampling" else STRATEGIES[method][0] for method in get_args(Method)
 }
-"""In running order: sampling comes last, because its budget is the number of tokens that the searches spent."""
 METHOD_OF: Mapping[str, Method] = {
     **{method: method for method in CONFIG_OF if method != "sampling"},
     **dict.fromkeys(SAMPLING_STRATEGIES, "sampling"),
