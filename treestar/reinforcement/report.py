@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from treestar.benchmarks.report import table
+from treestar.plotting import drawn
 from treestar.reinforcement.curve import SAMPLED, Log, Point, cells_of, curve_of, measures_of
 from treestar.reinforcement.plots import draw_curve
 from treestar.storage.files import write_text, writing
 from treestar.training.grpo.progress import GRPOProgress
-from treestar.types import TreestarError
 
 __all__ = ["render_report", "reporting", "write_report"]
 
@@ -44,16 +45,10 @@ def write_report(log: Log, folder: Path) -> list[Path]:
     Raises:
         TreestarError: a file cannot be written.
     """
-    points = curve_of(log)
-    picture, text = folder / "curve.png", folder / "report.md"
+    text, picture = folder / "report.md", folder / "curve.png"
     with writing(folder):
-        try:
-            draw_curve(points, log, picture)
-        except TreestarError as error:
-            write_text(text, render_report(log, f"No picture: {error}."))
-            return [text]
-        write_text(text, render_report(log, f"![curve]({picture.name})"))
-    return [text, picture]
+        write_text(text, render_report(log, drawn(partial(draw_curve, curve_of(log), log), picture)))
+    return [each for each in (text, picture) if each.exists()]
 
 
 def render_report(log: Log, picture: str = "") -> str:

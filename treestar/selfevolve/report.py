@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from itertools import pairwise
 from math import hypot
 from pathlib import Path
 from typing import Any
 
 from treestar.benchmarks.report import table
+from treestar.plotting import drawn
 from treestar.selfevolve.plots import draw_progress
 from treestar.selfevolve.round_reports import (
     DIFFICULTIES,
@@ -23,7 +25,6 @@ from treestar.selfevolve.round_reports import (
     round_name,
 )
 from treestar.storage.files import write_text
-from treestar.types import TreestarError
 
 __all__ = ["render_report", "write_report"]
 
@@ -47,14 +48,9 @@ def write_report(reports: Iterable[RoundReport], folder: Path) -> list[Path]:
         OSError: a file cannot be written.
     """
     reports = in_order(reports)
-    picture, text = folder / "progress.png", folder / "report.md"
-    try:
-        draw_progress(reports, picture)
-    except TreestarError as error:
-        write_text(text, render_report(reports, f"No picture: {error}."))
-        return [text]
-    write_text(text, render_report(reports, f"![progress]({picture.name})"))
-    return [text, picture]
+    text, picture = folder / "report.md", folder / "progress.png"
+    write_text(text, render_report(reports, drawn(partial(draw_progress, reports), picture)))
+    return [each for each in (text, picture) if each.exists()]
 
 
 def render_report(reports: Iterable[RoundReport], picture: str = "") -> str:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from treestar.plotting import new_figure
-from treestar.types import TreestarError
+from treestar.plotting import new_figure, save_png
+from treestar.storage.files import writing
 
 __all__ = ["draw_sigmas"]
 
@@ -28,7 +28,5 @@ def draw_sigmas(report: Mapping[str, Any], path: Path) -> None:
         if axes.lines:
             axes.legend(frameon=False)
         axes.grid(alpha=0.3)
-    try:
-        figure.savefig(path, dpi=120)
-    except OSError as error:
-        raise TreestarError(f"{path} cannot be written: {error.strerror or error}") from error
+    with writing(path):
+        save_png(figure, path)
