@@ -101,7 +101,7 @@ def parse_expression(latex: str) -> Any | None:
         if parser.getCurrentToken().type != -1 or not tree.set_elements():
             return None  # The grammar accepts a prefix, but half an answer is not an answer.
         expression = converter.convert_set_elements(tree.set_elements())
-    except Exception:
+    except Exception:  # the grammar and sympy raise anything on text that only looks like a formula
         return None
     if not isinstance(expression, (sympy.Expr, sympy.MatrixBase, sympy.MatrixExpr)):
         return None
