@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "treestar"
 
 LAYERS = [
     {"types", "statistics", "seeds", "concurrency"},
+    {"extras"},
     {"config", "storage", "plotting", "problems"},
     {"workers"},
     {"search"},
@@ -38,9 +39,9 @@ LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 
 KNOWS_ONLY = {
     "search": {"types", "concurrency", "config", "storage", "search"},
-    "policy": {"types", "concurrency", "config", "verifier", "policy"},
+    "policy": {"types", "extras", "concurrency", "config", "verifier", "policy"},
     "verifier": {"types", "config", "verifier"},
-    "workers": {"types", "concurrency", "config", "workers"},
+    "workers": {"types", "extras", "concurrency", "config", "workers"},
 }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from treestar.types import TreestarError
+from treestar.extras import needs_extra
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,7 +23,7 @@ def new_figure(width: float, height: float) -> Figure:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise TreestarError("plots need an extra package: pip install 'treestar[bench]'") from error
+        raise needs_extra("a plot", "bench") from error
     return Figure((width, height), layout="constrained")
 
 

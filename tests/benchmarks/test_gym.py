@@ -8,6 +8,7 @@ pytest.importorskip("reasoning_gym")
 
 from treestar.benchmarks.gym import iter_problems, make_problems, split_of
 from treestar.benchmarks.gym_levels import GSM_GROUPS, LEVELS, cells
+from treestar.types import TreestarError
 
 SPLITS = ("train", "validation", "test")
 
@@ -72,5 +73,5 @@ def test_unknown_cells_and_splits_are_named() -> None:
 
 def test_a_missing_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "reasoning_gym", None)
-    with pytest.raises(ImportError, match=r"treestar\[gym\]"):
+    with pytest.raises(TreestarError, match=r"pip install 'treestar\[gym\]'"):
         make_problems("gcd", "easy", "test", 1)

@@ -14,6 +14,7 @@ from random import Random
 from typing import Any, Literal, get_args
 
 from treestar.benchmarks.gym_levels import LEVELS, cells
+from treestar.extras import needs_extra
 from treestar.types import Problem
 
 __all__ = [
@@ -47,6 +48,7 @@ def make_problems(family: str, level: str, split: Split, count: int, seed: int =
 
     Raises:
         ValueError: the family does not have this level, or has too few distinct questions.
+        TreestarError: reasoning-gym is not installed.
     """
     problems: list[Problem] = []
     for problem in iter_problems(family, level, split, seed):
@@ -61,7 +63,7 @@ def make_problems(family: str, level: str, split: Split, count: int, seed: int =
 def iter_problems(family: str, level: str, split: Split, seed: int = 0) -> Iterator[Problem]:
     """Distinct problems of one family, level and split, in an order that depends only on `seed`."""
     if family not in LEVELS or level not in LEVELS[family]:
-        raise ValueError(f"no cell {family!r} {level!r}; the cells are {', '.join('/'.join(c) for c in cells())}")
+        raise ValueError(f"unknown cell {family!r} {level!r}; the cells are {', '.join('/'.join(c) for c in cells())}")
     if split not in get_args(Split):
         raise ValueError(f"no split {split!r}; the splits are {', '.join(get_args(Split))}")
     first_seed = (seed * len(cells()) + cells().index((family, level))) * SEED_STRIDE
@@ -83,7 +85,7 @@ def items(family: str, config: Mapping[str, Any], first_seed: int) -> Iterator[M
     try:
         import reasoning_gym
     except ImportError as error:
-        raise ImportError("reasoning-gym problems need an extra package: pip install 'treestar[gym]'") from error
+        raise needs_extra("a problem of reasoning-gym", "gym") from error
     if family != "gsm_symbolic":
         yield from seeded(reasoning_gym.create_dataset(family, seed=first_seed, size=SEED_STRIDE, **config))
         return

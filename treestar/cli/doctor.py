@@ -16,6 +16,7 @@ from rich.table import Table
 
 from treestar.cli.components import StepFormatName, StepSeparator
 from treestar.cli.recognized import show_policy
+from treestar.extras import install_command
 from treestar.policy.models import DEFAULT_POLICY, base_to_fetch
 from treestar.types import TreestarError
 from treestar.verifier import equivalent
@@ -53,7 +54,7 @@ JAIL_PROBES = (
 
 def doctor(
     policy: Annotated[
-        str | None, typer.Option(help="Show instead how this model is talked to: format, prompt, sampling, context.")
+        str | None, typer.Option(help="Instead, show how this model is prompted: format, prompt, sampling, context.")
     ] = None,
     step_format: StepFormatName = None,
     step_separator: StepSeparator = None,
@@ -103,8 +104,8 @@ def devices() -> list[tuple[str, str]]:
 def backends() -> list[tuple[str, str]]:
     missing = base_to_fetch(DEFAULT_POLICY)
     default = "ready" if missing is None else f"treestar models fetch {missing}"
-    gym = "ready" if find_spec("reasoning_gym") else "pip install 'treestar[gym]'"
-    openai = "ready: --policy openai:MODEL@URL" if find_spec("openai") else "pip install 'treestar[openai]'"
+    gym = "ready" if find_spec("reasoning_gym") else install_command("gym")
+    openai = "ready: --policy openai:MODEL@URL" if find_spec("openai") else install_command("openai")
     return [
         (f"{DEFAULT_POLICY} policy", default),
         ("Hugging Face policies", "ready: --policy FOLDER or HUB_ID"),

@@ -21,11 +21,11 @@ from treestar.cli.components import (
 from treestar.cli.models import fetch_base
 from treestar.cli.options import SEARCH, config_from_options, taken, with_config_options
 from treestar.components import DEFAULT_SCORER
+from treestar.extras import needs_extra
 from treestar.policy.models import DEFAULT_POLICY
 from treestar.search import STRATEGIES
 from treestar.serve import ServerConfig
 from treestar.solver import Solver
-from treestar.types import TreestarError
 from treestar.verifier.sandbox import SandboxConfig
 
 __all__ = ["serve"]
@@ -60,7 +60,7 @@ def serve(
     try:
         from treestar.serve import server as serving
     except ImportError as error:
-        raise TreestarError("serving needs extra packages: pip install 'treestar[serve]'") from error
+        raise needs_extra("serving", "serve") from error
     fetch_base(policy)
     with serving.bind(server) as listener:
         print(f"loading policy {policy}", file=sys.stderr, flush=True)

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from treestar.config.renamed import warn_of_renaming
 from treestar.config.values import config_from_values, config_to_values
+from treestar.extras import needs_extra
 from treestar.types import TreestarError
 
 __all__ = ["job_as_yaml", "job_from_file", "job_from_yaml"]
@@ -39,7 +40,7 @@ def job_from_yaml(job_class: type[JobT], text: str, name: str, tell: Tell = warn
     try:
         from treestar.config.strict_yaml import InvalidYAML, read_yaml
     except ImportError as error:
-        raise TreestarError("jobs need an extra package: pip install 'treestar[train]'") from error
+        raise needs_extra("a job", "train") from error
     try:
         return config_from_values(job_class, read_yaml(text), tell=tell)
     except InvalidYAML as error:

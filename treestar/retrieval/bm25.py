@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from treestar.extras import needs_extra
 from treestar.retrieval.corpus import Paragraph
 from treestar.types import TreestarError
 
@@ -65,5 +66,5 @@ def library() -> Any:
     try:
         import bm25s
     except ImportError as error:
-        raise TreestarError("BM25 needs an extra package: pip install 'treestar[retrieval]'") from error
+        raise needs_extra("BM25", "retrieval") from error
     return bm25s

@@ -7,6 +7,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from treestar.extras import needs_extra
 from treestar.retrieval.corpus import Paragraph, shown
 from treestar.types import TreestarError, first_line
 
@@ -74,7 +75,7 @@ def load_encoder(encoder: Any) -> Any:
     try:
         from sentence_transformers import SentenceTransformer
     except ImportError as error:
-        raise TreestarError("dense retrieval needs extra packages: pip install 'treestar[dense]'") from error
+        raise needs_extra("dense retrieval", "dense") from error
     try:
         return SentenceTransformer(encoder)
     except Exception as error:  # the hub client and transformers raise exceptions of any kind
@@ -85,5 +86,5 @@ def faiss() -> Any:
     try:
         import faiss as library
     except ImportError as error:
-        raise TreestarError("dense retrieval needs extra packages: pip install 'treestar[dense]'") from error
+        raise needs_extra("dense retrieval", "dense") from error
     return library

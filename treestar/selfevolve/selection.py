@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from treestar.extras import needs_extra
 from treestar.policy.formats import StepFormat, reply_parts
 from treestar.ppm.pairs import Pair, mean_q
 from treestar.search import Node, Tree
@@ -274,7 +275,7 @@ def read_sft_rows(path: Path) -> list[SFTRow]:
     try:
         from pyarrow.parquet import read_schema, read_table
     except ImportError as error:
-        raise TreestarError("reading Parquet files needs an extra package: pip install 'treestar[train]'") from error
+        raise needs_extra("reading Parquet files", "train") from error
     rows: list[SFTRow] = []
     for file in files:
         try:

@@ -19,9 +19,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any
 
+from treestar.extras import needs_extra
 from treestar.storage.files import move_into_place, read_json, write_json, writing
 from treestar.storage.lines import append_line, iter_lines, open_lines
-from treestar.types import TreestarError
 
 __all__ = ["JOURNAL", "MANIFEST", "Row", "Schema", "Table", "checksum", "shard_rows", "timed_appending", "valid_text"]
 
@@ -246,7 +246,7 @@ def shard_rows(shard: Path, columns: list[str], added: Mapping[str, Any] = {}) -
         import pyarrow
         from pyarrow.parquet import ParquetFile
     except ImportError as error:
-        raise TreestarError("Parquet files need an extra package: pip install 'treestar[train]'") from error
+        raise needs_extra("a Parquet file", "train") from error
 
     try:
         with ParquetFile(shard) as file:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from treestar.config.checks import check_choice, check_number, check_whole
+from treestar.extras import needs_extra
 from treestar.storage.files import noticing_full_disk, read_json, write_json
 from treestar.storage.settings import check_same_settings
 from treestar.types import TreestarError
@@ -182,10 +183,10 @@ def optimizer_of(config: OptimizationConfig, arguments: Mapping[str, Any]) -> tu
     return muon_with_adamw, {"learning_rate": arguments["learning_rate"]}
 
 
-def check_package(name: str, install: str = "'treestar[train]'") -> None:
-    """Raise TreestarError with installation instructions unless the package `name` is installed."""
+def check_package(name: str) -> None:
+    """Raise TreestarError with installation instructions unless the package `name`, of the extra `train`, is there."""
     if find_spec(name) is None:
-        raise TreestarError(f"this training needs the package {name}: pip install {install}")
+        raise needs_extra(f"this training (package {name})", "train")
 
 
 @contextmanager

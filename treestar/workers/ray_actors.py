@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, Generic, NoReturn, TypeVar
 
+from treestar.extras import needs_extra
 from treestar.types import TreestarError, first_line
 from treestar.workers.ray_config import RayConfig
 from treestar.workers.task_queue import TaskQueue
@@ -239,7 +240,7 @@ def connect(address: str) -> None:
     try:
         import ray
     except ImportError as error:
-        raise TreestarError("--ray needs Ray: pip install 'treestar[ray]'") from error
+        raise needs_extra("--ray", "ray") from error
     if ray.is_initialized():
         return
     try:

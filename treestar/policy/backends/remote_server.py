@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from treestar.config.checks import check_number, check_whole
+from treestar.extras import needs_extra
 from treestar.types import TreestarError
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ class RemoteServer:
         try:
             from openai import AsyncOpenAI
         except ImportError as error:
-            raise TreestarError("openai: policies need an extra package: pip install 'treestar[openai]'") from error
+            raise needs_extra("an openai: policy", "openai") from error
         self.client: AsyncOpenAI = AsyncOpenAI(
             api_key=self.key or "none", base_url=self.url, max_retries=0, timeout=None
         )

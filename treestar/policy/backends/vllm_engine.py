@@ -20,6 +20,7 @@ from typing import Any, TypeVar, get_args
 from urllib.parse import parse_qsl
 
 from treestar.concurrency import gather_all
+from treestar.extras import needs_extra
 from treestar.policy.models import Dtype, folder_for_other_libraries, repaired_tokenizer
 from treestar.types import TreestarError, first_line
 
@@ -96,9 +97,7 @@ class VLLMEngine:
             from vllm import AsyncEngineArgs
             from vllm.platforms import current_platform
         except ImportError as error:
-            raise TreestarError(
-                f"{kind} {name!r} needs vLLM: pip install 'treestar[vllm]' (on a CPU: see docs/guides/backends.md)"
-            ) from error
+            raise needs_extra(f"{kind} {name!r} (on a CPU, see docs/guides/backends.md)", "vllm") from error
         self.kind = kind
         self.name = name
         self.request_ids = map(str, count())

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from treestar.extras import needs_extra
 from treestar.policy.formats import StepFormat
 from treestar.ppm.encoding import segments
 from treestar.ppm.pairs import Pair
@@ -48,7 +49,7 @@ def pairs_dataset(pairs: Sequence[Pair], step_format: StepFormat) -> Dataset:
     try:
         from datasets import Dataset, Features, Value
     except ImportError as error:
-        raise TreestarError("data sets of pairs need an extra package: pip install 'treestar[train]'") from error
+        raise needs_extra("a data set of pairs", "train") from error
     rows = [row_of(pair, step_format) for pair in pairs]
     columns = {name: [row[name] for row in rows] for name in COLUMNS}
     return Dataset.from_dict(columns, features=Features({name: Value(dtype) for name, dtype in COLUMNS.items()}))
