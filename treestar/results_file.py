@@ -34,7 +34,7 @@ def settings_of(policy: str, ppm: str | None, search: SearchConfig, seed: int) -
 
 
 def iter_results(path: Path, settings: dict[str, Any]) -> Iterator[SearchResult]:
-    """The finished results in `path`, one in memory at a time; none if the file does not exist.
+    """The finished results in `path`, one in memory at a time; none if it does not exist, or keeps nothing (a pipe).
 
     Raises:
         TreestarError: the file cannot be read, a line is not a result, or it was made with other settings.
@@ -46,7 +46,7 @@ def iter_results(path: Path, settings: dict[str, Any]) -> Iterator[SearchResult]
         check_same_settings(path, made_with, settings)
         return result
 
-    if path.exists():
+    if path.is_file():  # reading /dev/full, or a pipe, would not end
         yield from read_lines(path, parse, "a treestar result")
 
 

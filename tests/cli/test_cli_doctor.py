@@ -8,7 +8,7 @@ from support.instruct_server import InstructServer
 from support.tiny_model import save_tiny_model
 from typer.testing import CliRunner
 
-from treestar.cli import app
+from treestar.cli.commands import app
 
 
 def doctor(*arguments: str) -> str:

@@ -8,7 +8,7 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from treestar.cli import app
+from treestar.cli.commands import app
 from treestar.cli.options import BUDGET, SEARCH
 
 COMMANDS = [("solve",), ("bench", "run"), ("serve",), ("evolve",), ("ppm", "train"), ("exec",)]
@@ -58,6 +58,13 @@ def test_the_default_of_an_unset_setting_is_what_its_documentation_says() -> Non
     assert "16 for steps of code. --max-step-tokens" in shown
     assert "is continued with `Wait`. [default: none] Search" in shown
     assert "Stop after this many seconds. [default: no limit]" in shown
+
+
+def test_defaults_that_differ_name_their_strategies_and_settings_are_named_as_options() -> None:
+    shown = " ".join(CliRunner().invoke(app, ["solve", "--help"]).output.split())
+    assert "the votes are checked. [default: 1 (adaptive_consistency), 5 (esc), 16 (deepconf)]" in shown
+    assert "sampled at each expansion. [default: 8 (mcts), 4 (beam, dvts)]" in shown
+    assert "at least --stop-mass. [default: none]" in shown
 
 
 @pytest.mark.parametrize("names", [(), ("train",), ("judge",), ("ppm",), ("models",), ("retrieval",)])

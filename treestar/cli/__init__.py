@@ -1,65 +1,75 @@
-"""The `treestar` command. Exit codes: 0 done, 1 failed, 2 wrong usage."""
+"""The `treestar` command. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
+from contextlib import suppress
+from errno import EDQUOT, EFBIG, ENOSPC, EPIPE
+from io import TextIOWrapper
 
-import typer
-from rich.console import Console
-from rich.markup import escape
+__all__ = ["main"]
 
-from treestar.cli.bench import bench
-from treestar.cli.doctor import doctor
-from treestar.cli.evolve import evolve
-from treestar.cli.execute import execute
-from treestar.cli.grade import grade
-from treestar.cli.judge import judge
-from treestar.cli.models import models
-from treestar.cli.options import GroupedCommand
-from treestar.cli.ppm import ppm
-from treestar.cli.retrieval import retrieval
-from treestar.cli.serve import serve
-from treestar.cli.solve import solve
-from treestar.cli.train import train
-from treestar.cli.train_judge import judge as train_judge
-from treestar.cli.train_steper import steper
-from treestar.types import TreestarError
+INTERRUPTED = 130
+"""The exit code of a command that Ctrl-C ended, as shells count it."""
 
-__all__ = ["app", "main"]
-
-app = typer.Typer(
-    name="treestar",
-    help="Test-time search for math reasoning: steps are proposed, executed, searched and checked.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,  # the boxes of the other modes truncate long names and sentences
-    pretty_exceptions_enable=False,
-)
-app.command(cls=GroupedCommand, short_help="Search for the answer of a math problem.")(solve)
-app.command(cls=GroupedCommand, short_help="Serve an OpenAI-compatible endpoint; each request is a search.")(serve)
-app.command(cls=GroupedCommand, short_help="Improve a policy and its PPM in rounds (rStar-Math).")(evolve)
-app.command(
-    short_help="Check whether two mathematical answers are equivalent.",
-    context_settings={"ignore_unknown_options": True},  # `grade -1 1`: a number is not an option
-)(grade)
-app.command("exec", cls=GroupedCommand, short_help="Run a file's steps in the sandbox.")(execute)
-app.command(short_help="Check this machine, or show how a model is prompted.")(doctor)
-app.add_typer(bench, name="bench", short_help="Measure strategies or scorers, or compare two runs.")
-train.command(cls=GroupedCommand, short_help="Distill a teacher's reasoning with retrieval (StepER).")(steper)
-train.command("judge", cls=GroupedCommand, short_help="Train a judge of reasoning steps (StepWiser).")(train_judge)
-app.add_typer(train, name="train", short_help="Train a policy, a PPM, a judge or a difficulty model.")
-app.add_typer(ppm, name="ppm")
-app.add_typer(judge, name="judge", short_help="Make the data of a judge of reasoning steps (StepWiser).")
-app.add_typer(models, name="models")
-app.add_typer(retrieval, name="retrieval")
+UNWRITABLE = (ENOSPC, EDQUOT, EFBIG)
+"""What the system reports if the output of a command goes to a full disk."""
 
 
 def main() -> None:
     """Run the command; a known failure is printed as one sentence, without a traceback."""
     warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
     try:
-        app(prog_name="treestar")
-    except TreestarError as error:
-        Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)
-        sys.exit(1)
+        # Imported here because Ctrl-C may come while they load.
+        from treestar.types import TreestarError
+
+        replace_unknown_characters()
+        try:
+            from treestar.cli.commands import app
+
+            try:
+                app(prog_name="treestar")
+            finally:
+                if sys.stdout is not None:
+                    sys.stdout.flush()  # Python's own flush at exit could only complain
+        except TreestarError as error:
+            show_error(str(error))
+            sys.exit(1)
+        except OSError as error:
+            if error.errno != EPIPE:
+                show_error(sentence(error))
+            discard_output()
+            sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+def replace_unknown_characters() -> None:
+    """Print "?" for a character that the terminal's encoding does not have."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
+
+
+def sentence(error: OSError) -> str:
+    """What the system reported. Raises `error` itself if it is not about a file or the output."""
+    if error.filename is not None:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}"
+    if error.errno in UNWRITABLE:
+        return f"the output cannot be written: {error.strerror}"
+    raise error
+
+
+def show_error(text: str) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+
+    Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {escape(text)}", highlight=False)
+
+
+def discard_output() -> None:
+    """Send what is left in the buffer of stdout nowhere, because its reader or its disk takes no more."""
+    with suppress(OSError, AttributeError):  # a stdout that is not a file has no buffer to discard
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
