@@ -24,7 +24,9 @@ def read_config(out: Path) -> tuple[BenchmarkConfig, dict[str, Any]]:
     try:
         settings: dict[str, Any] = json.loads((out / CONFIG).read_text(encoding="utf-8"))
         return BenchmarkConfig.from_json(settings["config"]), settings
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except OSError as error:
+        raise TreestarError(f"{out} is not a benchmark run: {out / CONFIG}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise TreestarError(f"{out} is not a benchmark run: {out / CONFIG} cannot be read ({error})") from error
 
 

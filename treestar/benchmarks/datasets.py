@@ -24,6 +24,8 @@ from typing import Any, Literal
 
 from treestar.benchmarks.gym import make_problems
 from treestar.benchmarks.gym_levels import LEVELS
+from treestar.config.names import unknown_name
+from treestar.extras import needs_extra
 from treestar.storage.lines import numbered_lines
 from treestar.types import Problem, TreestarError, first_line
 from treestar.verifier import extract_answer
@@ -138,8 +140,7 @@ def read_set(kind: str, rest: str, name: str, data_dir: Path | None) -> list[Pro
     named = NAMED_SETS.get(name)
     if named is None:
         raise TreestarError(
-            f"unknown data set {name!r}: choose one of {', '.join(NAMED_SETS)}, "
-            "or rg:FAMILY[:LEVEL], jsonl:PATH, hf:NAME[:CONFIG][@SPLIT]"
+            f"{unknown_name('data set', name, NAMED_SETS)}, or rg:FAMILY[:LEVEL], jsonl:PATH, hf:NAME[:CONFIG][@SPLIT]"
         )
     if data_dir is not None:
         file = data_dir / named.file
@@ -173,7 +174,7 @@ def gym_problems(cell: str, limit: int | None) -> list[Problem]:
             for each, share in zip(wanted, shares, strict=True)
             for problem in make_problems(family, each, "test", share, seed=GYM_SEED)
         ]
-    except (ImportError, ValueError) as error:
+    except ValueError as error:
         raise TreestarError(f"data set rg:{cell}: {error}") from error
 
 
@@ -262,10 +263,7 @@ def hub_rows(repository: str, config: str | None, split: str) -> Iterable[Mappin
     try:
         import datasets
     except ImportError as error:
-        raise TreestarError(
-            f"{repository} comes from the Hugging Face hub, which needs an extra package: "
-            "pip install 'treestar[bench]'; or give --data-dir"
-        ) from error
+        raise needs_extra(f"data set {repository!r} of the Hugging Face hub (or else --data-dir)", "bench") from error
     datasets.disable_progress_bars()
     try:
         rows: Iterable[Mapping[str, Any]] = datasets.load_dataset(repository, config, split=split)

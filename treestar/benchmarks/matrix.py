@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
+from treestar.config.names import unknown_name
 from treestar.config.renamed import current_names, warn_of_renaming
 from treestar.search import STRATEGIES, GreedyConfig, MajorityConfig, SearchConfig
 from treestar.search.config import TreeSearchConfig
@@ -65,7 +66,7 @@ class BenchmarkConfig:
     budget_tokens: tuple[int, ...] = ()
     """Token budgets per problem at which all strategies are compared."""
     thinking_budgets: tuple[int, ...] = ()
-    """For models that think: maximum tokens of a thought. Each budget is a run of its own."""
+    """For models that think: maximum tokens of a thought. Each budget is a separate run."""
     seeds: int = 1
     """Repetitions with seeds 0, 1, ..."""
     limit: int | None = None
@@ -84,7 +85,7 @@ class BenchmarkConfig:
                 raise ValueError(f"{name} contains duplicates: {', '.join(map(str, getattr(self, name)))}")
         for strategy in self.strategies:
             if strategy not in STRATEGIES:
-                raise ValueError(f"unknown strategy {strategy!r}: choose one of {', '.join(STRATEGIES)}")
+                raise ValueError(unknown_name("strategy", strategy, STRATEGIES))
         numbers = (
             self.samples,
             self.seeds,

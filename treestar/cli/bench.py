@@ -8,6 +8,7 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -52,11 +53,11 @@ NumberT = TypeVar("NumberT", int, float)
 
 
 class RunByDefault(TyperGroup):
-    """`treestar bench gsm8k` is `treestar bench run gsm8k`."""
+    """`treestar bench gsm8k` is `treestar bench run gsm8k`; a misspelled command is no data set."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        known = bool(args) and args[0] in self.commands
-        return super().parse_args(ctx, args if known else ["run", *args])
+        is_command = bool(args) and bool(get_close_matches(args[0], self.commands, n=1, cutoff=0.75))
+        return super().parse_args(ctx, args if is_command else ["run", *args])
 
 
 bench = typer.Typer(
@@ -239,7 +240,9 @@ def compare(
     second: Annotated[Path, typer.Argument(help="The folder of another run, or of the same run.")],
     pair: Annotated[
         tuple[str, str] | None,
-        typer.Option(help="Compare these two answers, each TASK or TASK,FILTER. Without it, all that both runs have."),
+        typer.Option(
+            help="Compare these two answers, each TASK or TASK,FILTER. Without it, all that both runs have in common."
+        ),
     ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print a JSON array to stdout.")] = False,
 ) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from treestar.cli.options import CLUSTER, EXECUTION, MODELS, SEARCH, config_from_options, flag, taken
 from treestar.components import DEFAULT_SCORER, NO_SCORER, scorer_name
+from treestar.config.names import unknown_name
 from treestar.policy import FormatName
 from treestar.policy.models import SHIPPED_NAMES
 from treestar.ppm.public import Aggregate, ScorerKind
@@ -109,7 +110,8 @@ StrategyName = Annotated[
 IsolationLevel = Annotated[
     Isolation,
     typer.Option(
-        help="`full`: steps run in a jail or not at all. `process`: for systems without jails; see the docs.",
+        help="`full`: steps run in a jail or not at all. `process`: for systems without jails "
+        "(docs/concepts/sandbox.md).",
         rich_help_panel=EXECUTION,
     ),
 ]
@@ -122,7 +124,7 @@ def search_config(strategy: str, policy: str, scorer: str, options: Mapping[str,
         typer.BadParameter: the strategy does not exist, needs a PPM and none is given, or does not have an option.
     """
     if strategy not in STRATEGIES:
-        raise typer.BadParameter(f"unknown strategy {strategy!r}: choose one of {', '.join(STRATEGIES)}")
+        raise typer.BadParameter(unknown_name("strategy", strategy, STRATEGIES))
     config_class, _ = STRATEGIES[strategy]
     config = config_from_options(config_class, f"the strategy {strategy}", options)
     try:

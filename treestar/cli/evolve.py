@@ -26,7 +26,7 @@ def evolve(
         Path | None, typer.Argument(help="A YAML file that describes the job (docs/guides/evolve.md).")
     ] = None,
     preset: Annotated[
-        str | None, typer.Option(help=f"A job shipped with treestar: {', '.join(preset_names())}.")
+        str | None, typer.Option(help=f"A job included with treestar: {', '.join(preset_names())}.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for all data, models and reports.")] = None,
     resume: Annotated[
@@ -78,6 +78,8 @@ def chosen_job(job: Path | None, preset: str | None, resumed: Path | None) -> Jo
         return load_job(job)
     if preset is not None:
         return load_job(preset_path(preset))
-    if resumed is None or not (resumed / JOB).exists():
+    if resumed is None:
         raise typer.BadParameter("give a job file or a --preset")
+    if not (resumed / JOB).exists():
+        raise typer.BadParameter(f"no job has begun in {resumed}: give a job file or a --preset")
     return begun_job(resumed)

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import typer
+from typer.core import TyperCommand
 
-__all__ = ["grade"]
+__all__ = ["AnswersWithDashes", "grade"]
 
 DONE, FAILED, MISUSED = 0, 1, 2
+
+
+class AnswersWithDashes(TyperCommand):
+    """Its arguments may begin with a dash, such as -1 and -x, but a word after two dashes is an option."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        known = {flag for each in self.get_params(ctx) for flag in each.opts}
+        for each in takewhile(lambda argument: argument != "--", args):
+            flag = each.partition("=")[0]
+            if re.match("--[a-z]", flag) and flag not in known:
+                raise typer.BadParameter(f"there is no option {flag}; such an answer goes after two dashes: -- {each}")
+        return super().parse_args(ctx, args)
 
 
 class Case(NamedTuple):

@@ -21,7 +21,8 @@ __all__ = ["judge"]
 
 judge = typer.Typer(
     help="Make the data of a judge of reasoning steps (StepWiser): cut right solutions into chunks (segment), label "
-    "chunks by completions (annotate), or do all with one job file (run). `treestar train judge` trains one."
+    "chunks by completions (annotate), or do all with one job file (run). `treestar train judge` trains one.",
+    no_args_is_help=True,
 )
 
 ProblemNames = Annotated[
@@ -31,7 +32,7 @@ ProblemNames = Annotated[
         show_default=False,
     ),
 ]
-Limit = Annotated[int, typer.Option(help="Maximum number of problems of each source.", min=1)]
+Limit = Annotated[int, typer.Option(help="Maximum number of problems from each source.", min=1)]
 
 
 @judge.command(cls=GroupedCommand, short_help="Cut a policy's right solutions into chunks.")

@@ -47,12 +47,24 @@ SHARED = (MODELS, BUDGET, SEARCH, RETRIEVAL, EXECUTION, CLUSTER, OTHER)
 OWN_GROUPS: dict[type[Any], str] = {RetrievalConfig: RETRIEVAL}
 """Classes whose fields have the same heading in every command."""
 
+CLICK_ERROR: Any = typer.BadParameter.__base__
+"""click's UsageError, which typer does not export."""
+
 OLD_NAMES = {new: old for old, new in RENAMED.items()}
 
 
 class GroupedCommand(TyperCommand):
     """A command whose `--help` lists the options by group (`rich_help_panel`), without the boxes of typer's other
-    modes, which truncate long names."""
+    modes, which truncate long names. An argument that is not understood gets advice on how to write a question."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        given = [*args]  # click empties the list
+        try:
+            return super().parse_args(ctx, args)
+        except CLICK_ERROR as error:
+            if any(each.name == "question" for each in self.params):
+                error.message += advice(given, error, ctx.command_path)
+            raise
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         groups: dict[str, list[tuple[str, str]]] = {}
@@ -64,6 +76,17 @@ class GroupedCommand(TyperCommand):
         for group in sorted(groups, key=place_in_help):
             with formatter.section(group):
                 formatter.write_dl(groups[group])
+
+
+def advice(args: Iterable[str], error: Any, command: str) -> str:
+    """How to write a question that was taken for several arguments, or for an option; "" if this is not the error."""
+    unknown = getattr(error, "option_name", None)
+    if unknown is None:
+        several = "extra argument" in error.message
+        return f"\nPut the question in quotes: {command} 'What is 2 + 3?'" if several else ""
+    if any(each.startswith(unknown) and (" " in each or each[1:2].isdigit()) for each in args):
+        return f"\nPut a question that begins with a dash last, after two dashes: {command} -- '-2 + 3 = ?'"
+    return ""
 
 
 def place_in_help(group: str) -> tuple[int, int]:
@@ -128,7 +151,8 @@ def option(name: str, config_class: type[Any], classes: Iterable[type[Any]], gro
     if "if unset" in help_text.lower():
         with_it = [field for field in with_it if field.default is not None]
     if with_it and "by default" not in help_text.lower():
-        help_text += f" [default: {' or '.join(sorted({default_text(field) for field in with_it}))}]"
+        help_text += f" [default: {defaults_text(name, with_it)}]"
+    help_text = re.sub(r"`(\w+)`", lambda match: flag_of_field(match[1], classes) or match[0], help_text)
     panel = search_group(name) if issubclass(config_class, SearchConfig) else OWN_GROUPS.get(config_class, group)
     return parameter(name, config_class, name, help=help_text.strip(), show_default=False, rich_help_panel=panel)
 
@@ -156,6 +180,23 @@ def search_group(name: str) -> str:
     return f"Search: {', '.join(each for each in have if have[each])}"
 
 
+def defaults_text(name: str, with_it: Collection[Field[Any]]) -> str:
+    """The default of a field; where strategies differ, that of each."""
+    texts = {default_text(field) for field in with_it}
+    if len(texts) == 1:
+        return texts.pop()
+    own = {each: field for each, (config, _) in STRATEGIES.items() for field in fields(config) if field.name == name}
+    users: dict[str, list[str]] = {}
+    for each, field in own.items():
+        users.setdefault(default_text(field), []).append(each)
+    return ", ".join(f"{text} ({', '.join(each)})" for text, each in users.items())
+
+
+def flag_of_field(name: str, classes: Iterable[type[Any]]) -> str | None:
+    """The option of a field that a help text names, if the name is one."""
+    return flag(name) if any(field.name == name for each in classes for field in fields(each)) else None
+
+
 def default_text(field: Field[Any]) -> str:
     if field.default is MISSING:
         return "required" if field.default_factory is MISSING else "depends on this machine"
@@ -166,6 +207,12 @@ def default_text(field: Field[Any]) -> str:
 
 def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
+
+
+def with_option(name: str) -> str:
+    """Which strategies have a search setting, as the end of a sentence; "" if none has it."""
+    have = [each for each, (config, _) in STRATEGIES.items() if any(field.name == name for field in fields(config))]
+    return f", but of {', '.join(have)}" if have else ""
 
 
 def taken(config_class: type[Any], options: dict[str, Any]) -> dict[str, Any]:
@@ -182,7 +229,7 @@ def config_from_options(config_class: type[ConfigT], user: str, options: Mapping
     known = {field.name for field in fields(cast(Any, config_class))}
     for name in options:
         if name not in known:
-            raise typer.BadParameter(f"{flag(name)} is not an option of {user}")
+            raise typer.BadParameter(f"{flag(name)} is not an option of {user}{with_option(name)}")
     try:
         return config_class(**options)
     except ValueError as error:

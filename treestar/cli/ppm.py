@@ -23,7 +23,7 @@ from treestar.types import Closable, State, TreestarError
 
 __all__ = ["ppm"]
 
-ppm = typer.Typer(help="Measure a process preference model (PPM).")
+ppm = typer.Typer(help="Measure a process preference model (PPM).", no_args_is_help=True)
 
 
 @ppm.command("train", hidden=True, cls=GroupedCommand)

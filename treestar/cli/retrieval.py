@@ -12,7 +12,7 @@ from rich.console import Console
 
 __all__ = ["retrieval"]
 
-retrieval = typer.Typer(help="Index a corpus of titled paragraphs, or search it.")
+retrieval = typer.Typer(help="Index a corpus of titled paragraphs, or search it.", no_args_is_help=True)
 
 
 @retrieval.command()
@@ -24,7 +24,7 @@ def index(
         typer.Option(help="A sentence-transformers model, for dense retrieval. [default: BM25]", show_default=False),
     ] = None,
 ) -> None:
-    """Index a corpus, without its repetitions."""
+    """Index a corpus; repeated paragraphs are indexed once."""
     from treestar.retrieval import build_index, read_corpus
 
     console = Console(stderr=True, soft_wrap=True)
@@ -42,7 +42,7 @@ def search(
     top_k: Annotated[int, typer.Option(help="Number of paragraphs.", min=1)] = 4,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object per paragraph.")] = False,
 ) -> None:
-    """Print the paragraphs that suit a query best, the best first."""
+    """Print the paragraphs that match a query best, best first."""
     from treestar.retrieval import open_index
     from treestar.retrieval.corpus import shown
 

@@ -44,7 +44,8 @@ SKIPPED_NAMED = 10
 train = typer.Typer(
     help="Train a policy from search trees (sft), from rewards (grpo) or from a teacher's retrieval steps (steper), a "
     "judge of steps from labeled chunks (judge), a process preference model from search trees (ppm), or a difficulty "
-    "model from samples."
+    "model from samples.",
+    no_args_is_help=True,
 )
 
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint in --out.")]
@@ -289,7 +290,7 @@ def read_training_arguments(path: Path) -> dict[str, Any]:
     return found
 
 
-@train.command(cls=GroupedCommand, short_help="Learn how much more samples help a problem.")
+@train.command(cls=GroupedCommand, short_help="Learn how much additional samples help a problem.")
 def difficulty(
     runs: Annotated[
         list[Path], typer.Argument(help="Folders of `treestar bench` with independent samples, 16 or more per problem.")
@@ -297,7 +298,7 @@ def difficulty(
     out: Annotated[Path, typer.Option(help="File for the model, for `treestar solve --difficulty`.")],
     seed: Annotated[int, typer.Option(help="Same seed and samples: same model.")] = 0,
 ) -> None:
-    """Learn from earlier runs how much more samples help a problem, by what its first samples told."""
+    """Learn from earlier runs how much additional samples help a problem, given its first samples."""
     from treestar.allocation import train_difficulty
     from treestar.benchmarks.runner import SAMPLES
     from treestar.benchmarks.samples import iter_rows

@@ -23,6 +23,7 @@ from typing import Any, Literal
 from treestar.benchmarks.gym_levels import LEVELS
 from treestar.config.checks import check_choice, check_number, check_whole, invalid
 from treestar.config.job_files import job_from_file
+from treestar.config.names import unknown_name
 from treestar.config.renamed import AcceptsOldNames, silently, warn_of_renaming
 from treestar.policy.formats import FormatName
 from treestar.policy.models import DEFAULT_POLICY, Dtype
@@ -343,7 +344,7 @@ def preset_names() -> list[str]:
 def preset_path(name: str) -> Path:
     """A preset's file. Raises TreestarError if the preset does not exist."""
     if name not in preset_names():
-        raise TreestarError(f"unknown preset {name!r}: choose one of {', '.join(preset_names())}")
+        raise TreestarError(unknown_name("preset", name, preset_names()))
     return PRESETS / f"{name}.yaml"
 
 

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from treestar.config.fields import field_types
+from treestar.config.names import unknown_name
 from treestar.config.renamed import RENAMED, current_names, renaming
 from treestar.config.values import read_value
 from treestar.problems import as_problem
@@ -230,7 +231,7 @@ def config_of(chat: ChatRequest, defaults: Defaults) -> SearchConfig:
     given = current_names({name: value for name, value in chat.treestar.items() if name != "seed"})
     strategy = given.pop("strategy", served)
     if not isinstance(strategy, str) or strategy not in STRATEGIES:
-        raise invalid(f"strategy must be one of {', '.join(STRATEGIES)}, not {strategy!r}", "treestar.strategy")
+        raise invalid(unknown_name("strategy", str(strategy), STRATEGIES), "treestar.strategy")
     try:
         check_scorer(strategy, defaults.has_scorer)
     except ValueError as error:
