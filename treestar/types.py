@@ -118,8 +118,8 @@ class Execution:
     error: str | None = None
     """None, or the failure as shown to the policy: type, message, and the failing line of the step's code."""
     snapshot: Snapshot | None = None
-    """The interpreter state after the code; None if it failed and nothing follows. Where the trajectory goes on after a
-    failure, the state before the code."""
+    """The interpreter state after the code; None if it failed and nothing follows. Where the trajectory continues after
+    a failure, the state before the code."""
     seconds: float = 0.0
     """Time the code took to run."""
     peak_memory: int = 0
@@ -244,7 +244,7 @@ class Policy(ABC):
     """The name of the step format in which it writes, which trees record; "" if it has none."""
 
     shows_errors: bool = False
-    """Whether it is shown why a step's code failed. The trajectory then goes on after such a step, in the interpreter
+    """Whether it is shown why a step's code failed. The trajectory then continues after such a step, in the interpreter
     state before it; by default it ends there."""
 
     calibrations: Mapping[str, Callable[[float], float]] = MappingProxyType({})

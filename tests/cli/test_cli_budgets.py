@@ -58,7 +58,10 @@ def test_a_set_is_solved_within_its_total(
     ("options", "reason"),
     [
         (("--total-tokens", "500"), "use the strategy majority, best_of_n or weighted_vote"),
-        (("--strategy", "majority", "--total-tokens", "9", "--max-rollouts", "2"), "has no max_rollouts of its own"),
+        (
+            ("--strategy", "majority", "--total-tokens", "9", "--max-rollouts", "2"),
+            "leave out max_rollouts: ",
+        ),
         (("--strategy", "majority", "--difficulty", __file__), "--difficulty needs --total-tokens"),
     ],
 )

@@ -46,7 +46,7 @@ def check_config(config: SearchConfig) -> SamplesConfig:
             "a total budget is spent on independent trajectories: use the strategy majority, best_of_n or weighted_vote"
         )
     if limits := config.limits():
-        raise ValueError(f"with a total budget a problem has no {limits[0]} of its own; `samples` is its maximum")
+        raise ValueError(f"with a total budget, leave out {limits[0]}: the limit of each problem is `samples`")
     return config
 
 
@@ -79,7 +79,7 @@ async def search_set(
         One result for each problem, in order; `stopped` is what ended the whole.
 
     Raises:
-        ValueError: `config` has a budget of its own.
+        ValueError: `config` has a budget for each problem.
         TreestarError: `total` is less than one step for each problem, or of tokens that the policy does not count; or
             as `search_many`.
     """

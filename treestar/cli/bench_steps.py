@@ -42,7 +42,7 @@ DataDir = Annotated[
 ]
 Threshold = Annotated[
     float | None,
-    typer.Option(help="Take steps with a value in [-1, 1] below this for wrong, instead of choosing.", min=-1, max=1),
+    typer.Option(help="Treat steps with a value below this as wrong, instead of choosing a threshold.", min=-1, max=1),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")]
 DtypeName = Annotated[

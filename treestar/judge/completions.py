@@ -7,7 +7,7 @@ every node on their paths. All of them grow together, in waves, so that the back
 that chunk happens to be, letter for letter, the solution's chunk i + 1, the completion has arrived at the boundary
 i + 1, from which M completions are drawn anyway: one of these, that no other completion of boundary i has taken, serves
 as its rest. It is a draw from the same distribution, and it is independent of the other completions of boundary i, so
-the estimate at each boundary has the same distribution as with M completions of its own. Only the estimates of
+the estimate at each boundary has the same distribution as with M separate completions. Only the estimates of
 neighboring boundaries are correlated, which makes their ratio and difference less noisy. Not reused are the rest of the
 solution itself and the responses that gave the pass rate: both were looked at when the problem and the solution were
 chosen, so they are not draws like others. Nor do completions of boundary i + 1 serve boundary i, because they all begin

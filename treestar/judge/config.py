@@ -18,10 +18,10 @@ class ResponsesConfig:
     """How the policy's solutions are sampled."""
 
     responses: int = 16
-    """Solutions sampled of each problem, which give its pass rate. Problems that are always or never solved are
+    """Solutions sampled for each problem, which give its pass rate. Problems that are always or never solved are
     dropped."""
     temperature: float = 1.0
-    """Of all sampling."""
+    """The sampling temperature."""
     max_depth: int | None = None
     """Maximum number of steps per solution; by default what suits the step format."""
     max_step_tokens: int | None = None
@@ -45,9 +45,9 @@ class SegmentationConfig(ResponsesConfig):
     """How right solutions are sampled and cut into chunks."""
 
     solutions: int = 4
-    """Maximum number of right solutions of each problem."""
+    """Maximum number of right solutions for each problem."""
     tries: int = 8
-    """How often a segmenting model is asked about a solution, until it marks exactly its text."""
+    """Maximum number of times a segmenting model is asked about a solution, until its reply has exactly that text."""
 
     def __post_init__(self) -> None:
         """Raises ValueError that names the field, the value and what is allowed."""
@@ -62,7 +62,7 @@ class AnnotationConfig(ResponsesConfig, LabelConfig):
     completions: int = 16
     """Completions from the end of each chunk, M."""
     trajectories: int = 4
-    """Maximum number of solutions of each problem whose chunks are labeled; wrong and right ones in turns."""
+    """Maximum number of solutions of each problem whose chunks are labeled; wrong and right ones alternate."""
 
     def __post_init__(self) -> None:
         """Raises ValueError that names the field, the value and what is allowed."""

@@ -119,8 +119,8 @@ def check_questions(problems: Sequence[Problem], table: Table) -> None:
     for row in table.rows(["problem_id", "question"]):
         if questions.get(row["problem_id"], row["question"]) != row["question"]:
             raise TreestarError(
-                f"{table.folder} has solutions of another question with the id {row['problem_id']!r}: give problems "
-                "ids of their own, or choose another folder"
+                f"{table.folder} has solutions of another question with the id {row['problem_id']!r}: give each "
+                "problem a different id, or choose another folder"
             )
 
 

@@ -31,7 +31,7 @@ class JudgeSettings:
     """Verdicts sampled for each chunk; its probability of being right is the share of positive ones. With 1 it is the
     probability of the verdict's token after a greedy analysis, where the backend gives it."""
     analysis: bool | None = None
-    """Whether the judge reasons before its verdict. None: as it was trained (its config.json says so), else yes."""
+    """Whether the judge reasons before its verdict. None: as it was trained (by its config.json), else yes."""
     tokens: int | None = None
     """Maximum tokens of a reply. None: 1,024, or 8,192 for a model that thinks; never more than half the context."""
 

@@ -354,8 +354,8 @@ class MCTSConfig(TreeSearchConfig):
     unvisited_value: float = inf
     """The value of an unvisited child in selection; the released rStar-Math code uses 0."""
     on_error: Literal["prune", "penalise"] = "prune"
-    """Whether a candidate whose code fails is dropped, or kept as a terminal node of value -1. Neither where the policy
-    is shown the error and goes on."""
+    """Whether a candidate whose code fails is dropped, or kept as a terminal node of value -1. Neither happens where
+    the policy is shown the error and continues."""
     gold: bool = False
     """Value terminals by the gold answer. For making training data, never for evaluation."""
     in_flight: int = 1

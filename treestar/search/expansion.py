@@ -119,7 +119,7 @@ class Search(Generic[ConfigT_co]):
     on_progress: Callable[[Search[SearchConfig]], None] = lambda _: None
     """Called after every wave."""
     survives_errors: bool | None = None
-    """Whether a trajectory goes on after a step whose code failed, in the state before it. None: where the policy is
+    """Whether a trajectory continues after a step whose code failed, in the state before it. None: where the policy is
     shown the error."""
     stats: SearchStats = field(default_factory=SearchStats)
     started: float = field(default_factory=time.perf_counter)
@@ -173,7 +173,7 @@ class Search(Generic[ConfigT_co]):
             keep_failures: keep candidates whose code failed as terminal children instead of dropping them.
         """
         growing = [self.propose_and_run(leaf, n, merge) for leaf, n in wanted.items()]
-        # A single leaf needs no task of its own, which would cost more than the rest of its expansion.
+        # A single leaf needs no separate task, which would cost more than the rest of its expansion.
         expansions = [await growing[0]] if len(growing) == 1 else await gather_all(growing)
         return [self.grow(leaf, each, keep_failures) for leaf, each in zip(wanted, expansions, strict=True)]
 
@@ -226,7 +226,7 @@ class Search(Generic[ConfigT_co]):
         return replace(execution, snapshot=before) if failed and self.goes_on_after(step) else execution
 
     def goes_on_after(self, step: Step) -> bool:
-        """Whether the trajectory goes on after `step` although its code failed."""
+        """Whether the trajectory continues after `step` although its code failed."""
         return bool(self.survives_errors) and step.ending == "step"
 
     def outcome(self, step: Step, execution: Execution) -> tuple[TerminalReason | None, str | None]:

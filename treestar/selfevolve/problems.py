@@ -54,7 +54,7 @@ class TrainingProblems:
         total = sum(len(problems) for _, problems in self.by_source)
         return (
             f"{total:,} training problems; left out {self.duplicates:,} duplicates and {self.evaluated:,} that are "
-            "measured with"
+            "used for evaluation"
         )
 
 

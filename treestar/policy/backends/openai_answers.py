@@ -49,7 +49,7 @@ class Completion:
     names_stops: bool = False
     """Whether this server says at which stop string it stopped."""
     thought: str = ""
-    """What the model thought before `text`, where the server files it in a field of its own."""
+    """What the model thought before `text`, where the server returns it in a separate field."""
     token_ids: tuple[int, ...] = ()
     """The generated tokens, where the server returns them."""
     confidences: tuple[float, ...] = ()

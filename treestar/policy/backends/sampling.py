@@ -29,7 +29,7 @@ def refuse_distinct(sampling: Sampling, name: str) -> None:
 
 
 def request_seed(seed: int, index: int, *part: int) -> int:
-    """The seed in [0, 2^31) of candidate `index`, or of a further part of it, for a request of its own."""
+    """The seed in [0, 2^31) of candidate `index`, or of a further part of it, for a separate request."""
     import numpy
 
     return int(numpy.random.SeedSequence([seed, index, *part]).generate_state(1)[0] >> 1)

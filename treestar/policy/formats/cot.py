@@ -1,4 +1,4 @@
-"""Prose, asked for in the words of the model's family: what an ordinary instruct model writes."""
+"""Prose, prompted for as the model's family expects: what an ordinary instruct model writes."""
 
 from __future__ import annotations
 

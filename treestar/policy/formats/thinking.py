@@ -63,7 +63,7 @@ class ThinkingFormat(ProseFormat):
 
 
 def thought_end(reply: str) -> str:
-    """What ends the thought that is open in a reply, on a line of its own where it ends with `</think>`."""
+    """What ends the thought that is open in a reply, on its own line where it ends with `</think>`."""
     found = THOUGHT_BEGINS.search(reply)
     begun = found[0] if found else "<think>"
     line_break = "" if reply.endswith("\n") else "\n"

@@ -21,7 +21,7 @@ PYTHON = re.compile(
 
 
 class TirFormat(ProseFormat):
-    """Prose and blocks of Python. A block ends a step; its output is put after it, in a block of its own."""
+    """Prose and blocks of Python. A block ends a step; its output follows in a separate block."""
 
     name: FormatName = "tir"
     shows_errors = True

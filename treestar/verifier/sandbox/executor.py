@@ -67,7 +67,7 @@ class SandboxExecutor:
         return SandboxInterpreter(self)
 
     async def run_program(self, program: str, text: str, seconds: float | None = None) -> Execution:
-        """Run a whole program once, in a process of its own, with the standard input `text`.
+        """Run a whole program once, in a separate process, with the standard input `text`.
 
         Like a step it is restricted Python in the jail; it may also use `input`, `exit` and the streams of `sys`.
         `sys.exit()` ends it well. Nothing but the `Execution`, without a snapshot, is left of it.
