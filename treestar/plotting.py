@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from treestar.extras import needs_extra
+from treestar.types import TreestarError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

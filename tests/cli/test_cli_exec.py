@@ -23,6 +23,15 @@ def test_steps_run_in_turn_up_to_the_first_that_fails(treestar, steps: Path) -> 
     assert "never" not in ran.out
 
 
+def test_a_line_that_is_too_long_for_the_terminal_is_shown_whole(
+    treestar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    steps = tmp_path / "steps.txt"
+    steps.write_text(f"total = {' + '.join(str(number) for number in range(100, 120))}\n")
+    assert steps.read_text().strip() in " ".join(treestar("exec", str(steps)).out.split())
+
+
 def test_a_byte_order_mark_is_no_part_of_the_first_step(treestar, steps: Path) -> None:
     steps.write_bytes(b"\xef\xbb\xbf" + steps.read_bytes())
     results = list(map(json.loads, treestar("exec", str(steps), "--json").out.splitlines()))

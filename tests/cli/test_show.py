@@ -73,3 +73,9 @@ def test_the_summary_counts_answers_apart_from_problems() -> None:
 
 def test_one_is_not_plural() -> None:
     assert "1 rollout · 2 nodes · 0 executions · 1 token · " in shown(voted("a"))
+
+
+def test_code_that_is_wider_than_the_terminal_is_shown_whole() -> None:
+    code = f"total = {' + '.join(str(number) for number in range(100, 150))}"
+    step = TrajectoryStep(text=code, code=code, output="", q_value=1.0, visits=1, score=None)
+    assert code in " ".join(shown(replace(voted("aaa"), trajectory=(step,))).split())

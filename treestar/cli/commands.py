@@ -47,10 +47,10 @@ app.add_typer(bench, name="bench", short_help="Measure strategies or scorers, or
 train.command(cls=GroupedCommand, short_help="Distill a teacher's reasoning with retrieval (StepER).")(steper)
 train.command("judge", cls=GroupedCommand, short_help="Train a judge of reasoning steps (StepWiser).")(train_judge)
 app.add_typer(train, name="train", short_help="Train a policy, a PPM, a judge or a difficulty model.")
-app.add_typer(ppm, name="ppm")
+app.add_typer(ppm, name="ppm", short_help="Measure a process preference model (PPM).")
 app.add_typer(judge, name="judge", short_help="Make the data of a judge of reasoning steps (StepWiser).")
-app.add_typer(models, name="models")
-app.add_typer(retrieval, name="retrieval")
+app.add_typer(models, name="models", short_help="List models by name, and fetch public ones.")
+app.add_typer(retrieval, name="retrieval", short_help="Index a corpus of titled paragraphs, or search it.")
 
 
 def show_version(wanted: bool) -> None:

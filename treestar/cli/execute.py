@@ -10,10 +10,10 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console, Group, RenderableType
-from rich.syntax import Syntax
 from rich.text import Text
 
 from treestar.cli.options import EXECUTION, config_from_options, with_config_options
+from treestar.cli.show import code_view
 from treestar.policy.formats import END_OF_STEP
 from treestar.storage.lines import text_lines
 from treestar.types import Execution, Snapshot, TreestarError
@@ -88,7 +88,7 @@ def step_result(execution: Execution) -> dict[str, Any]:
 def step_view(number: int, code: str, execution: Execution) -> RenderableType:
     cost = f"{execution.seconds * 1000:.2f} ms, {execution.peak_memory / 2**20:.1f} MiB"
     parts: list[RenderableType] = [Text(f"step {number}  {cost}", style="dim")]
-    parts.append(Syntax(code, "python", background_color="default"))
+    parts.append(code_view(code))
     if execution.output:
         parts.append(Text(execution.output.rstrip("\n"), style="cyan"))
     if execution.error is not None:

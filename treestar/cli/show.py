@@ -16,7 +16,7 @@ from rich.text import Text
 
 from treestar.search import Search, SearchConfig, SearchResult, TrajectoryStep
 
-__all__ = ["SearchDisplay", "result_view"]
+__all__ = ["SearchDisplay", "code_view", "result_view"]
 
 DOUBTFUL = 0.5
 """An answer with less confidence than this is more likely wrong than right."""
@@ -41,10 +41,14 @@ def result_view(result: SearchResult) -> RenderableType:
 def step_view(number: int, step: TrajectoryStep) -> RenderableType:
     score = "" if step.score is None else f"  PPM {step.score:+.2f}"
     heading = Text(f"step {number}  Q {step.q_value:+.2f}  N {step.visits}{score}", style="dim")
-    code = Syntax(step.code, "python", background_color="default")
-    body: RenderableType = Text(step.text.rstrip()) if step.is_prose else code
+    body = Text(step.text.rstrip()) if step.is_prose else code_view(step.code)
     output = [Text(f"→ {step.output.rstrip()}", style="cyan")] if step.output.strip() else []
     return Group(heading, body, *output)
+
+
+def code_view(code: str) -> RenderableType:
+    """The code of a step, whole: a line that is too long for the terminal continues on the next."""
+    return Syntax(code, "python", background_color="default", word_wrap=True)
 
 
 def verdict(result: SearchResult) -> Text:
