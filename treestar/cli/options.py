@@ -122,7 +122,7 @@ def with_config_options(
             for about in get_args(each.annotation):
                 if isinstance(about, OptionInfo):
                     about.rich_help_panel = about.rich_help_panel or own_group
-        made = [option(name, config_class, classes, group) for name, config_class in by_name.items()]
+        made = [option(name, config_class, classes, group, by_name) for name, config_class in by_name.items()]
         hidden = [hidden_option(old, by_name[name], name) for old, name in old_names.items()]
 
         @wraps(command)
@@ -143,16 +143,19 @@ def with_config_options(
     return decorate
 
 
-def option(name: str, config_class: type[Any], classes: Iterable[type[Any]], group: str) -> inspect.Parameter:
+def option(
+    name: str, config_class: type[Any], classes: Iterable[type[Any]], group: str, options: Collection[str]
+) -> inspect.Parameter:
     """One field as a keyword-only option that is None unless given. The help text includes the default of each class,
-    unless the field's docstring says it, or says what happens if the field is unset."""
+    unless the field's docstring says it, or says what happens if the field is unset. Other fields that are `options` of
+    the command are named as options."""
     with_it = [field for each in classes for field in fields(each) if field.name == name]
     help_text = field_docstrings(cast(type, config_class)).get(name, "")
     if "if unset" in help_text.lower():
         with_it = [field for field in with_it if field.default is not None]
     if with_it and "by default" not in help_text.lower():
         help_text += f" [default: {defaults_text(name, with_it)}]"
-    help_text = re.sub(r"`(\w+)`", lambda match: flag_of_field(match[1], classes) or match[0], help_text)
+    help_text = re.sub(r"`(\w+)`", lambda match: flag(match[1]) if match[1] in options else match[0], help_text)
     panel = search_group(name) if issubclass(config_class, SearchConfig) else OWN_GROUPS.get(config_class, group)
     return parameter(name, config_class, name, help=help_text.strip(), show_default=False, rich_help_panel=panel)
 
@@ -190,11 +193,6 @@ def defaults_text(name: str, with_it: Collection[Field[Any]]) -> str:
     for each, field in own.items():
         users.setdefault(default_text(field), []).append(each)
     return ", ".join(f"{text} ({', '.join(each)})" for text, each in users.items())
-
-
-def flag_of_field(name: str, classes: Iterable[type[Any]]) -> str | None:
-    """The option of a field that a help text names, if the name is one."""
-    return flag(name) if any(field.name == name for each in classes for field in fields(each)) else None
 
 
 def default_text(field: Field[Any]) -> str:
