@@ -172,6 +172,21 @@ def test_blank_steps_add_nothing_and_no_steps_are_neutral(prm: Path) -> None:
     assert found[2] == found[3] != 0
 
 
+@pytest.mark.parametrize("kind", ["qwen-math-prm", "rlhflow-prm", "math-shepherd", "reward-model"])
+def test_beginnings_that_are_asked_about_together_are_read_once(kind: str, tmp_path: Path) -> None:
+    folder = next(make for found, make in MAKERS.values() if found == kind)(tmp_path / "model", byte_tokenizer())
+    beginnings = [state(*("2 + 3 = 5.\n", "5 + 1 = 6.\n", "So 6.\n")[:depth]) for depth in (1, 2, 3)]
+    beginnings.append(state("2 + 3 = 5.\n", "5 + 2 = 7.\n"))
+
+    together = asyncio.run(loaded(folder, scorer_kind=kind, aggregate="last").score(beginnings))
+    whole = asyncio.run(loaded(folder, scorer_kind=kind, aggregate="last").score(beginnings[2:]))
+
+    alone = [values(loaded(folder, scorer_kind=kind, aggregate="last"), [each])[0] for each in beginnings]
+    assert together.values == pytest.approx(alone, abs=1e-4)
+    if kind != "reward-model":  # which scores whole answers, so each beginning is another text
+        assert together.tokens == whole.tokens
+
+
 def test_what_exceeds_the_context_scores_as_its_steps_that_fit(prm: Path) -> None:
     scorer = loaded(prm)
     states = [state("It is 5", "long " * 500), state("It is 5"), state("long " * 500)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from array import array
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
@@ -122,7 +122,7 @@ class PublicScorer(BatchedScorer[MarkedText]):
         """For each row its value, and the number of tokens that were read for it by all models."""
         keyed = [list(zip(self.keys_of(row), row.spans, strict=True)) for row in rows]
         found = self.recall([key for pairs in keyed for key, _ in pairs])
-        unread = [[(key, span) for key, span in pairs if key not in found] for pairs in keyed]
+        unread = unread_once(keyed, found)
         places = [[place for _, span in pairs for place in span] for pairs in unread]
         values, tokens = self.values_at(rows, places)
         for pairs, of_row in zip(unread, values, strict=True):
@@ -174,3 +174,16 @@ class PublicScorer(BatchedScorer[MarkedText]):
         self.known.update(found)
         while len(self.known) > SCORES_REMEMBERED:
             self.known.popitem(last=False)
+
+
+def unread_once(
+    keyed: Sequence[Sequence[tuple[ScoreKey, range]]], known: Container[ScoreKey]
+) -> list[list[tuple[ScoreKey, range]]]:
+    """The scores of each row that must be read. One that several rows need is read in the row with the most scores, so
+    all beginnings of a solution together cost no more than the whole."""
+    unread: list[list[tuple[ScoreKey, range]]] = [[] for _ in keyed]
+    assigned: set[ScoreKey] = set()
+    for row in sorted(range(len(keyed)), key=lambda row: len(keyed[row]), reverse=True):
+        unread[row] = [pair for pair in keyed[row] if pair[0] not in known and pair[0] not in assigned]
+        assigned.update(key for key, _ in unread[row])
+    return unread
