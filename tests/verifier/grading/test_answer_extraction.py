@@ -131,7 +131,7 @@ REPLIES = [
     ("the number of ways is 5! = 120", "120"),
     ("Probability = 0.25", "0.25"),
     ("Thus a = 3 and b = 4", "3, 4"),
-    ("there are 5 apples in 3 baskets", "3"),
+    ("there are 5 apples in 3 baskets", "5"),
     ("so 45 degrees", "45"),
     ("= 12", "12"),
     ("2+2=4", "4"),
@@ -203,7 +203,7 @@ STATEMENTS = [
     ("The population is 1.5 million.", "1.5 million"),
     ("She has 2 dozen eggs.", "2 dozen"),
     ("So 15 + 7 = 22, and 22 / 2 = 11.", "11"),
-    ("Hence $15 + 7 = 22$ and $22 / 2 = 11$.", "22 / 2 = 11"),
+    ("Hence $15 + 7 = 22$ and $22 / 2 = 11$.", "11"),
     ("So a = 3 and b = 4.", "3, 4"),
     ("The sum is negative 5.", "-5"),
     ("The sum is negative $5$.", "-5"),
@@ -281,8 +281,62 @@ AFTERWARDS = [
 ]
 """Remarks, checks, clauses and roundings after an answer; answers in words."""
 
+QUANTITIES = [
+    (r"Squaring gives \(x^2 + 2 + \frac{1}{x^2} = 36\), so \(x^2+\frac{1}{x^2}=34\).", "34"),
+    (r"Therefore, \(x^3 = 12\).", "12"),
+    (r"Hence \[\frac{a+b}{c+d} = \frac{5}{6}.\]", r"\frac{5}{6}"),
+    (r"Thus, $194 = a^4 + a^{-4}.$", "194"),
+    (r"By sum-to-product, \[\sin 4x + \sin 6x = 2 \sin 5x \cos x.\]", r"2 \sin 5x \cos x"),
+    ("The circle is $x^2 + y^2 = 4$.", "x^2 + y^2 = 4"),
+    ("This is the line $2x + 3y = 6$.", "2x + 3y = 6"),
+    ("We are left with $2s + 3 = 5$.", "2s + 3 = 5"),
+    ("Hence the area of the polygon is $25s^2 = 100$.", "100"),
+    ("Hence its equation is $25s^2 = 100$.", "25s^2 = 100"),
+    ("So $x^2 - 5x = 0$.", "x^2 - 5x = 0"),
+    ("Thus $a = 7$ and $b = -15$ and $a + 2b = -23.$", "-23"),
+    ("Simplifying gives $2x=10$ or $x=5$.", "x=5"),
+    ("So $x=2$ or $x=3$.", "x=2, x=3"),
+    ("The answer is $x=5,y=3$.", "x=5,y=3"),
+    ("There are $4 \\cdot 7!=20160$ of them.", "20160"),
+    (r"We have $2^{10} \equiv 1024 \equiv 2 \pmod{7}$.", "2"),
+    (r"We have $x \equiv 2 \pmod{7}$.", r"x \equiv 2 \pmod{7}"),
+    (r"So $48\text{ cups} = 48 \times \frac{5}{16}\text{ jars} = 15 \text{ jars}$.", r"15 \text{ jars}"),
+    (r"\begin{align*} J(2,12) &= \frac{2}{12} + 1 \\ &= \frac{7}{6} \end{align*}", r"\frac{7}{6}"),
+    (
+        r"\begin{align*} A &= \begin{pmatrix}1&2\\3&4\end{pmatrix}B \\ &=\begin{pmatrix}5\\6\end{pmatrix} \end{align*}",
+        r"\begin{pmatrix}5\\6\end{pmatrix}",
+    ),
+    ("Thus there are $8 \\cdot 7 = 56$ choices for $AB$ and $CD$.", "56"),
+    ("Therefore, there are 12 whole numbers from 1 to 100, inclusive, with a 6.", "12"),
+    ("There are 3 boys and 4 girls.", "4"),
+    ("There are 3 boys and 4 girls, so 7 children.", "7"),
+    ("Since there are 12 eggs in a dozen, she needs 24", "24"),
+    ("Thus, she spends a total of 34 hours on yoga in 4 weeks.", "34"),
+    ("Thus, she has a total of 7 x 6 = 42 books.", "42"),
+    ("There are 54 / 9 = 6 pizzas.", "6"),
+    ("Therefore, 20 workers are needed for 7 widgets in 4 hours.", "20"),
+    ("so $3$ is the smallest divisor of $21$.", "3"),
+    ("so $6$ is the same as $3 + 3$.", "3 + 3"),
+    (r"so $x = 0$ and $x = 1$ are the $2$ solutions.", "2"),
+    ("Hence, only $1$ value works for $n$.", "1"),
+    ("We know $n > 3$. The answer must be the letter $n$", "n"),
+    ("The roots are $0$ and $a$.", "0, a"),
+    ("So $3 < 4$, and $f$ is an $\\text{odd}$ function.", "\\text{odd}"),
+    ("So the product is $10$. (Note that we could also have added $3$ and $7$.)", "10"),
+    ("So the product is $10$. Note that $3 + 7 = 10$ as well.", "10"),
+    ("Let $x = 10$. Note that $x + 7$ is prime, so we get $17$.", "17"),
+    ("So it is $5$.\n[asy]\ndraw((0,0)--(7,8));\n[/asy]", "5"),
+    ("So it is $5$, not [asy] of $6$.", "6"),
+    (r"Hence $a$ and $b$ are \(\boxed{-2}\) and \(\boxed{-2}\), respectively.", "-2, -2"),
+    (r"It is $\boxed{3:1}$ or simply $\boxed{3}$.", "3"),
+    ("It takes $36$ minutes to eat 3 pounds of cereal.", "36"),
+    (r"The probability is $\frac{1}{2}$, or $50\%$.", r"\frac{1}{2}"),
+    (r"The answer is $\frac{1}{2}$, or $50\%$.", r"\frac{1}{2}"),
+]
+"""Equations that say what a quantity is, numbers that a sentence counts or says to be sought, asides, drawings."""
 
-@pytest.mark.parametrize(("text", "answer"), [*REPLIES, *STATEMENTS, *AFTERWARDS])
+
+@pytest.mark.parametrize(("text", "answer"), [*REPLIES, *STATEMENTS, *AFTERWARDS, *QUANTITIES])
 def test_a_reply_answers_what_its_rules_say(text: str, answer: str) -> None:
     assert extract_answer(text) == answer
 
@@ -344,6 +398,11 @@ def test_boxes_are_found_outermost_first_with_balanced_braces() -> None:
         "The probability of 1 in " * 8_000,
         "are:\n1. $x$\n" * 15_000,
         "\\boxed 5 " * 20_000,
+        "[asy]" * 40_000,
+        "there are 5, " * 15_000,
+        "(A b. " * 30_000 + ")",
+        "$n$ for " * 25_000,
+        "$x = " + "(" * 3_900 + "= 1$",
     ],
 )
 def test_extraction_takes_no_longer_than_the_text_is_long(text: str) -> None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from treestar.verifier.grading.phrases import OTHER_SCRIPT
 
-__all__ = ["Run", "computes", "math_runs"]
+__all__ = ["LABEL", "SAYS_SOMETHING", "Run", "computes", "math_runs"]
 
 LONGEST_TAIL = 6000
 """In characters: only the end of a longer text is read for formulas, because the answer is there."""

@@ -14,6 +14,8 @@ BOX = re.compile(r"\\{1,2}(?:boxed|fbox)\s*\{")
 BRACE = re.compile(r"\\\\|\\[{}]|[{}]")
 SEPARATOR = re.compile(r"\b(?:and|or)\b|[,;]|和|或|と")
 SENTENCE_END = re.compile(r"\.\$?\s|\n\n")
+RESPECTIVELY = re.compile(r"[\\)$\],\s]{0,6}respectively\b")
+"""After two equal boxes: they are the values of two things."""
 LONGEST_PLACEHOLDER = 60
 
 
@@ -80,7 +82,8 @@ def joined_boxes(text: str, boxes: list[Box]) -> str:
         if APPROXIMATION.search(between) is not None and len(kept) == 1:
             kept = [box]
             continue
-        if CORRECTION.search(between) is not None or box.content == kept[-1].content:
+        repeated = box.content == kept[-1].content and RESPECTIVELY.match(text, kept[-1].end) is None
+        if CORRECTION.search(between) is not None or repeated:
             break
         if len(between) >= 10 and SEPARATOR.search(between) is None:
             break

@@ -2,8 +2,8 @@ r"""Finds the final answer in a text by a model or a data set: "what does this r
 
 The rules, in the order in which they apply:
 
-1.  Calculator notes (`<<48/2=24>>`), everything up to the end of a thought (`</think>`), and everything from a closing
-    remark or an end token on are left out. Dollar signs of money are told from those of formulas.
+1.  Calculator notes (`<<48/2=24>>`), drawings, everything up to the end of a thought (`</think>`), and everything from
+    a closing remark or an end token on are left out. Dollar signs of money are told from those of formulas.
 2.  What follows a further question ("Problem: ...") after a stated answer is left out: base models invent questions.
 3.  The last statement of an answer counts: a `\boxed{...}` with balanced braces, or what follows "answer is",
     "answer:", "####", "<answer>" or the same in another language. Boxes in one sentence form a list, unless a word
@@ -26,7 +26,7 @@ from typing import NamedTuple
 from treestar.verifier.grading.boxes import BOX, boxed_contents, boxes_in, joined_boxes, without_empty_boxes
 from treestar.verifier.grading.chains import chain_value
 from treestar.verifier.grading.delimiters import MATH, plain_words, with_escaped_currency, without_delimiters
-from treestar.verifier.grading.formulas import last_formula, leading_formula
+from treestar.verifier.grading.formulas import last_formula, leading_formula, without_restatement
 from treestar.verifier.grading.phrases import (
     ANSWER_PHRASE,
     CALCULATION,
@@ -38,6 +38,7 @@ from treestar.verifier.grading.phrases import (
     THOUGHT_END,
     last_match,
     translated_marks,
+    without_pictures,
 )
 from treestar.verifier.grading.prose import tidied_prose
 from treestar.verifier.grading.remarks import without_remarks
@@ -70,8 +71,6 @@ REASON = re.compile(
     r"(?=[^()]*(?:≈|\\approx|(?<![\\\w.])[^\W\d_]{3,}(?![\w{(]))))"
 )
 """What makes the rest of a statement a reason, a contrast or a remark. `5 (mod 7)` has none."""
-IN_PERCENT = re.compile(r"(?<=[^\s%])[,\s]+or\s+\$?\d+(?:\.\d+)?\s?(?:\\?%|percent\b)\$?[\s.]*$")
-"""At the end of a statement: the same once more, in percent."""
 BARE_BOX = re.compile(r"(\\boxed) ?(-?\d[\d.,/]*(?<=\d))(?=\s*(?:\$|\\|[.,;]?\s*(?:\n|$)))")
 """TeX puts a single digit into a box also without braces; some models write whole numbers so."""
 RESIDUE = re.compile(r"(?<=\d)\s\(mod\s(\d+)\)")
@@ -136,7 +135,7 @@ def states_answer(text: str) -> bool:
 
 def readable(text: str) -> str:
     """The part of a reply that can state its answer, with one kind of marks and without notes (rule 1)."""
-    text = translated_marks(text[-LONGEST_SCAN:])
+    text = without_pictures(translated_marks(text[-LONGEST_SCAN:]))
     if "<" in text or "[/THINK]" in text:
         text = CALCULATION.sub("", text)
         thought = last_match(THOUGHT_END, text)
@@ -242,7 +241,7 @@ def whole_or_last(statement: str) -> str | None:
     statement = unwrapped(statement).strip().strip("*").strip().removesuffix(".").strip()
     begins = STARTS_WITH_ANSWER.match(statement) is not None
     if begins:
-        statement = without_reason(statement)
+        statement = without_restatement(without_reason(statement))
     exact = APPROXIMATELY.sub("", statement)
     if read_compound(exact) is not None:
         return exact
@@ -256,7 +255,6 @@ def whole_or_last(statement: str) -> str | None:
 def without_reason(statement: str) -> str:
     """`statement` up to a reason, a contrast or a remark in brackets: `12` of "12, since she gave away 3"."""
     reason = REASON.search(MATH.sub(lambda match: "x" * len(match[0]), statement))
-    reason = reason or (IN_PERCENT.search(statement) if statement.count("%") == 1 else None)
     return statement if reason is None else statement[: reason.start()].rstrip(" ,;")
 
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from treestar.verifier.grading.bare_math import computes, math_runs
-from treestar.verifier.grading.chains import chain_value
+from treestar.verifier.grading.bare_math import LABEL, SAYS_SOMETHING, computes, math_runs
+from treestar.verifier.grading.chains import chain_value, equation_value, is_equation
 from treestar.verifier.grading.delimiters import MATH, formula_of
 from treestar.verifier.grading.phrases import last_match
+from treestar.verifier.grading.remarks import last_sentence_start
 from treestar.verifier.grading.units import read_compound
 
-__all__ = ["last_formula", "leading_formula"]
+__all__ = ["last_formula", "leading_formula", "without_restatement"]
 
 LONGEST_SEPARATOR = 12
 """In characters, between two parts of a list."""
 LONGEST_GAP = 40
 """In characters, between an answer and its rounding."""
+LONGEST_LEAD = 60
+"""In characters, of the words right before a formula that say what it is."""
 
 PLAIN_NUMBER = re.compile(
     r"(?<![A-Za-z0-9_.\\])(?:\\?[$€£¥]\s?)?-?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)?(?:\.\d+)?(?<=\d)"
@@ -42,6 +45,40 @@ TIED = re.compile(
     r"|with\s+(?:a\s+)?remainder(?:\s+of)?|[-–—:/])\s*\\?[$€£¥]?[\d\\]"
 )
 """After a number that says little without the next one: `1 in 6`, `5 to 7`, `3 red 4 blue`."""
+
+COUNTED = re.compile(
+    r"(?:(?<!since\s)(?<!because\s)(?<!if\s)(?<!as\s)(?<!where\s)(?<!when\s)\bthere\s+(?:is|are|were|will\s+be|must\s+be|remain)\s+"
+    r"(?:(?:therefore|thus|then|only|exactly|just|indeed|also|in\s+total),?\s+)*"
+    r"|\b(?:a|the)\s+(?:grand\s+)?total\s+of\s+)$",
+    re.IGNORECASE,
+)
+"""Before a number that a sentence is about: "there are"."""
+BEGINS_CLAUSE = re.compile(r"(?:^|[,;:]|\b(?:so|thus|hence|therefore|then|that|and)\b,?)\s*$", re.IGNORECASE)
+IS_SOUGHT = re.compile(
+    r"\s+(?:(?:is|are)\s+(?:(?:therefore|thus|indeed|also)\s+)?(?:the(?!\s+same)(?=\s+[a-z])|our)"
+    r"|(?:[a-z-]+\s+){0,3}(?:is|are)\s+(?:needed|required|necessary))\b"
+)
+"""After a number that a clause begins with: "is the largest", "workers are needed"."""
+CONCLUDES = re.compile(
+    r"\b(?:so|final|thus|therefore|hence|giving|gives?|leaving|leaves?|makes?|making|then|which\s+(?:is|equals|means))\b|="
+    r"|\b(?:and|but)\s+(?:he|she|it|they|we|each|every|one|the)\b|(?:[,;]|\b(?:and|plus))\s+(?:x|\d[\d.,]*)\s+(?!for\b|in\b|on\b|of\b)[a-z]{2}",
+    re.IGNORECASE,
+)
+"""After a number, where delimited formulas are an x: the sentence goes on to say more than it."""
+SAID = re.compile(
+    r"(?:\b(?:is|are|be|was|were|equals?|becomes?|gives?|gets?|have|has|obtain|find|yields?|by|simply|just)"
+    r"|\b(?:equal|equals|simplif\w+|reduc\w+|comes?)\s+to|[:=])\s*$",
+    re.IGNORECASE,
+)
+"""Before the value of what a sentence is about."""
+EQUATION = re.compile(
+    r"\b(?:equations?|lines?|planes?|curves?|circles?|relation|constraint|condition|satisf\w+)\b", re.IGNORECASE
+)
+IN_PERCENT = re.compile(r"(?:%|percent\b)[\s.$)]*$")
+DECORATION = re.compile(r"_(?:\{[^{}]*\}|\w)|\^\s*(?:\w|\{\w\})")
+VALUE = re.compile(
+    rf"{SAYS_SOMETHING.pattern}|\\(?:text|textbf|mathrm|mbox)\{{|[=<>≤≥≠]|\\(?:[lg]eq?|neq?|in|to|equiv)(?![a-zA-Z])"
+)
 
 
 class Span(NamedTuple):
@@ -72,27 +109,98 @@ def is_power_of_unit(text: str, span: Span) -> bool:
 
 
 def last_formula(text: str) -> str | None:
-    """The last formula, number or amount in two units, with those right before it that belong to the same list."""
+    """The last formula, number or amount in two units, with those right before it that belong to the same list.
+
+    In its last sentence, a number that the sentence counts, or says to be sought, comes before the later ones, and a
+    value before the names after it: `7` of "there are 7 values of $n$ below 20".
+    """
     spans = formulas_in(text)
     if not spans:
         return None
     amount = compound_amount(text)
     if amount is not None:
         return amount
+    start = last_sentence_start(text)
+    sought = sought_formula(text, start, spans)
+    if sought is not None:
+        return sought
+    spans = without_names(text, start, spans)
     gap = text[spans[-2].end : spans[-1].start][: LONGEST_GAP + 1] if len(spans) > 1 else ""
     if len(gap) <= LONGEST_GAP and ROUNDED.fullmatch(gap):
         spans.pop()
     elif len(gap) <= LONGEST_GAP and ROUNDING_SIGN.fullmatch(gap):
         return f"{spans[-2].text} \\approx {spans[-1].text}"
-    parts = [spans[-1]]
-    for span in reversed(spans[:-1]):
-        if is_restated(text, span, parts[-1]) and len(parts) == 1:
-            parts = [span]
+    elif len(spans) > 1 and is_restated(text, spans[-2], spans[-1]):
+        spans.pop()
+    return value_in(text, start, listed_until(text, spans))
+
+
+def listed_until(text: str, spans: list[Span]) -> list[Span]:
+    """The last of `spans` and those before it that are parts of the same list."""
+    first = len(spans) - 1
+    while first and are_listed(text, spans[first - 1], spans[first]):
+        first -= 1
+    return spans[first:]
+
+
+def value_in(text: str, start: int, parts: list[Span]) -> str:
+    """What the parts of a list say together, or the last of them if it follows from the others: `-1` of
+    "$a = 1$ and $b = -2$, and $a + b = -1$"."""
+    last = parts[-1]
+    if len(parts) > 1 and (not is_equation(last.text) or all(map(is_named, parts))):
+        return ", ".join(part.text for part in parts)
+    said = SAID.search(text, start, last.start) is not None and EQUATION.search(text, start, last.start) is None
+    return equation_value(chain_value(last.text), said)
+
+
+def is_named(part: Span) -> bool:
+    return LABEL.fullmatch(part.text.partition("=")[0]) is not None
+
+
+def sought_formula(text: str, start: int, spans: list[Span]) -> str | None:
+    """The formulas that the sentence from `start` on counts or says to be sought; None if it does neither."""
+    for place in range(len(spans) - 1, -1, -1):
+        span = spans[place]
+        if span.start < start:
+            return None
+        before = text[max(start, span.start - LONGEST_LEAD) : span.start]
+        counted = COUNTED.search(before) is not None
+        if not counted and not (BEGINS_CLAUSE.search(before) and IS_SOUGHT.match(text, span.end)):
             continue
-        if not are_listed(text, span, parts[-1]):
-            break
-        parts.append(span)
-    return chain_value(parts[0].text) if len(parts) == 1 else ", ".join(part.text for part in reversed(parts))
+        end = place + 1
+        while end < len(spans) and are_listed(text, spans[end - 1], spans[end]):
+            end += 1
+        rest = MATH.sub("x", text[spans[end - 1].end :])
+        if not says_value(span) or CONCLUDES.search(rest):
+            return None
+        return value_in(text, start, spans[place:end])
+    return None
+
+
+def without_names(text: str, start: int, spans: list[Span]) -> list[Span]:
+    """`spans` without the bare names at their end, if the sentence from `start` on has a value before them."""
+    kept = list(spans)
+    while kept and kept[-1].start >= start and not says_value(kept[-1]):
+        name = kept.pop()
+        if SAID.search(text, max(start, name.start - LONGEST_LEAD), name.start):
+            return spans
+    if not kept or kept[-1].start < start or (len(kept) < len(spans) and are_listed(text, kept[-1], spans[len(kept)])):
+        return spans
+    return kept
+
+
+def says_value(span: Span) -> bool:
+    """Whether a formula is more than a name: `AB`, `S_{12}` and `f(x)` are names."""
+    return VALUE.search(DECORATION.sub("", span.text)) is not None
+
+
+def without_restatement(text: str) -> str:
+    """`text` without the repetition of its value in percent at the end: "1/2, or 50%"."""
+    if not IN_PERCENT.search(text):
+        return text
+    spans = formulas_in(text)
+    restated = len(spans) > 1 and is_restated(text, spans[-2], spans[-1])
+    return text[: spans[-2].end] if restated and not text[spans[-1].end :].strip(" .$") else text
 
 
 def leading_formula(text: str) -> str | None:

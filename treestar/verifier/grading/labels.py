@@ -11,7 +11,7 @@ __all__ = ["Choice", "is_function_label", "is_label", "read_choice"]
 
 LONGEST_LABEL = 60
 """In characters."""
-SUBSCRIPT = r"(?:_\{[^{}]*\}|_[A-Za-z0-9])?"
+SUBSCRIPT = r"(?:_\{(?:[^{}]|\{[^{}]*\})*\}|_[A-Za-z0-9])?"
 GREEK = "alpha|beta|gamma|delta|theta|lambda|mu|sigma|phi|omega|rho|epsilon|tau|psi|ell|Delta"
 LETTER = rf"(?:[A-Za-z]|\\(?:{GREEK})){SUBSCRIPT}'*"
 LABELS = tuple(

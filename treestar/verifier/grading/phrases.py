@@ -18,6 +18,7 @@ __all__ = [
     "THOUGHT_END",
     "last_match",
     "translated_marks",
+    "without_pictures",
 ]
 
 IS = r"(?:\s+is\b\s*:?|\s*:|\s*=)"
@@ -81,7 +82,7 @@ FURTHER_QUESTION = re.compile(
 CORRECTION = re.compile(
     r"\b(?:wait|actually|no|not|instead|rather|correct(?:ion|ed|ing|ly)?|sorry|oops|hmm+|mistake|mistaken|wrong|error"
     r"|check|checking|rechecking|recheck|verify|verifying|but|however|again|should\s+be|i\.?\s?e\b|that\s+is|which\s+(?:is|equals)"
-    r"|equivalent(?:ly)?|equals?|simplif\w+|reduc\w+|in\s+other\s+words|so|therefore|thus|hence|then|revis\w+|meaning"
+    r"|equivalent(?:ly)?|equals?|simpl(?:y|if\w+)|reduc\w+|in\s+other\s+words|so|therefore|thus|hence|then|revis\w+|meaning"
     r"|nein|non|нет|perdón)\b|=|\\Rightarrow|\\implies|⇒|→|不对|不是|应该",
     re.IGNORECASE,
 )
@@ -132,6 +133,17 @@ def translated_marks(text: str) -> str:
     if text.isascii():
         return text
     return PICTURES.sub(" ", text.translate(MARKS))
+
+
+PICTURES_IN_CODE = (("[asy]", "[/asy]"), ("\\begin{tikzpicture}", "\\end{tikzpicture}"))
+
+
+def without_pictures(text: str) -> str:
+    """`text` without the code of drawings, whose coordinates are no answers."""
+    for opening, closing in PICTURES_IN_CODE:
+        before, *drawn = text.split(opening)
+        text = before + "".join(part.partition(closing)[2] if closing in part else opening + part for part in drawn)
+    return text
 
 
 def last_match(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:

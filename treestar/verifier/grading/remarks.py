@@ -9,7 +9,7 @@ import re
 
 from treestar.verifier.grading.phrases import last_match
 
-__all__ = ["without_remarks"]
+__all__ = ["last_sentence_start", "without_remarks"]
 
 LONGEST_END = 2000
 """In characters: only the end of a longer text is read, because remarks are short."""
@@ -30,6 +30,12 @@ REMARK = re.compile(
     re.IGNORECASE,
 )
 """A sentence about the way to the answer."""
+ASIDE = re.compile(
+    r"[\s*_#]*(?:(?:as\s+a\s+)?(?:side\s+)?(?:note|remark)|notice|recall|observe|for\s+(?:your\s+information|confirmation|example|instance))\b",
+    re.IGNORECASE,
+)
+"""A sentence that adds to what has been said."""
+IN_BRACKETS = re.compile(r"\((?=[A-Z][^()\n]*\s[a-z])")
 CONFIRMS = re.compile(
     r"\b(?:match(?:es)?|correct|right|holds?|checks\s+out|consistent|satisf\w+|true|works|expected|required|given)\b",
     re.IGNORECASE,
@@ -40,6 +46,9 @@ DOUBT = re.compile(
     re.IGNORECASE,
 )
 """What makes a check more than a check."""
+CONCLUSION = re.compile(
+    r"\b(?:so|therefore|thus|hence|answer|result|total|final\w*|we\s+(?:get|find|obtain|have|see))\b", re.IGNORECASE
+)
 
 BEGINS_WITH_CLAUSE = re.compile(
     r"[\s*_]*(?:so\s*,?\s*|thus\s*,?\s*|and\s+)?(?:when|if|since|because|as|after|before|while|given|with|for|at|in|on|from|by)\b",
@@ -57,7 +66,7 @@ PAID = re.compile(
 )
 MONEY_LAST = re.compile(r"\$\s?[\d,]*\.?\d+$")
 DURATION = re.compile(
-    r"(?<=\d)(?P<unit>\s+(?:seconds?|minutes?|hours?|days?|weeks?|months?|years?))\s+to\s+[a-z]+\s[^,=]*$",
+    r"(?<=[\d$])(?P<unit>\s+(?:seconds?|minutes?|hours?|days?|weeks?|months?|years?))\s+to\s+[a-z]+\s[^,=]*$",
     re.IGNORECASE,
 )
 TAKES = re.compile(r"\b(?:takes?|took|needs?|requires?)\b", re.IGNORECASE)
@@ -96,6 +105,11 @@ def sentence_starts(text: str) -> list[int]:
     return [first, *(match.end() for match in SENTENCE_START.finditer(text, first))]
 
 
+def last_sentence_start(text: str) -> int:
+    """Where the last sentence or line of `text` begins."""
+    return sentence_starts(text)[-1]
+
+
 def without_last_remark(text: str, needed: int) -> str:
     """`text` without its last check or remark, but at least its first `needed` characters."""
     starts = [start for start in sentence_starts(text) if start >= needed]
@@ -104,14 +118,35 @@ def without_last_remark(text: str, needed: int) -> str:
             continue
         if start == starts[-1] or CONFIRMS.search(text, start) is not None:
             return text[:start].rstrip()
-    if starts and REMARK.match(text, starts[-1]):
+    if starts and (
+        REMARK.match(text, starts[-1]) or (ASIDE.match(text, starts[-1]) and not CONCLUSION.search(text, starts[-1]))
+    ):
         return text[: starts[-1]].rstrip()
-    return text
+    return text[: aside_start(text, starts)].rstrip()
+
+
+def aside_start(text: str, starts: list[int]) -> int:
+    """Where the sentences begin that `text` ends with and that are in brackets together; its end if there are none."""
+    end = len(text.rstrip(" .*_"))
+    if not text.startswith(")", end - 1):
+        return len(text)
+    opened = [start for start in starts if IN_BRACKETS.match(text, start)]
+    return next((start for start in reversed(opened) if is_one_bracket(text[start:end])), len(text))
+
+
+def is_one_bracket(text: str) -> bool:
+    """Whether the first bracket of `text` is closed by its last one."""
+    depth, last = 0, len(text) - 1
+    for place, character in enumerate(text):
+        depth += (character == "(") - (character == ")")
+        if depth == 0:
+            return place == last
+    return False
 
 
 def without_clause(text: str) -> str:
     """`text` without the clause at the end of its last sentence: `x is 5` of "x is 5 when y is 3"."""
-    start = sentence_starts(text)[-1]
+    start = last_sentence_start(text)
     sentence = text[start:].rstrip(" .*)")
     if BEGINS_WITH_CLAUSE.match(sentence):
         return text
