@@ -49,6 +49,27 @@ def test_answers_that_differ_are_not_equivalent_in_either_order(first: str, seco
     assert not equivalent(second, first)
 
 
+SPOKEN = ("Therefore", "So", "There", "It", "The", "Thus", "Answer", "#", "**", "\\text{The", "\\text{Answer")
+"""The beginnings of answers that are sentences of their own."""
+READ_LENIENTLY = {"AB=4, CD=5", "12厘米", "Yes, it is odd"}
+"""Answers of which a sentence keeps only the numbers or the verdict."""
+
+
+@pytest.mark.parametrize("verdict", [True, False])
+def test_an_answer_after_a_phrase_and_before_a_full_stop_gets_the_verdict_of_the_bare_answer(verdict: bool) -> None:
+    changed = [
+        (first, second)
+        for first, second in pairs("equal_answers.txt" if verdict else "different_answers.txt")
+        if len(first) <= 60
+        and "$" not in first
+        and not first.startswith(SPOKEN)
+        and not first.endswith(".")
+        and first not in READ_LENIENTLY
+        if equivalent(f"Answer: {first}.", second, PATIENCE if verdict else 1.0) != verdict
+    ]
+    assert changed == []
+
+
 @pytest.mark.parametrize("answer", ["", " ", "$$", "\\boxed{}"])
 def test_an_empty_answer_equals_nothing_but_a_number_least_of_all(answer: str) -> None:
     assert not equivalent(answer, "0")

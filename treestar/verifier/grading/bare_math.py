@@ -28,7 +28,7 @@ TOKEN = re.compile(
         (?:[eE][-+]?\d+(?![\w.]))?
         |\.\d+)
     |(?P<ordinal>(?<=\d)(?:st|nd|rd|th)(?![A-Za-z]))
-    |(?P<word>[^\W\d_]+)
+    |(?P<word>Interval\.[LR]?open|[^\W\d_]+)
     |(?P<open>[(\[{])
     |(?P<close>[)\]}])
     |(?P<punctuation>[.,;?"“”])
@@ -41,6 +41,7 @@ NAMES = frozenset(
         "sqrt", "cbrt", "abs", "floor", "ceil", "ceiling", "gcd", "lcm", "max", "min", "log", "ln", "exp", "mod",
         "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "asin", "acos", "atan",
         "sinh", "cosh", "tanh", "binom", "factorial", "Interval", "Union", "Rational", "Fraction", "Matrix",
+        "Interval.open", "Interval.Lopen", "Interval.Ropen", "FiniteSet",
         "pi", "theta", "alpha", "beta", "gamma", "delta", "lambda", "sigma", "omega", "oo", "inf", "infinity",
     ]
 )  # fmt: skip

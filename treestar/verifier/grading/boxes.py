@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from treestar.verifier.grading.delimiters import with_escaped_currency, without_delimiters
+from treestar.verifier.grading.delimiters import with_escaped_currency, without_delimiters, without_inner_dollars
 from treestar.verifier.grading.phrases import APPROXIMATION, CORRECTION, PLACEHOLDER
 
 __all__ = ["BOX", "Box", "boxed_contents", "boxes_in", "joined_boxes", "without_empty_boxes"]
@@ -88,7 +88,9 @@ def joined_boxes(text: str, boxes: list[Box]) -> str:
         if len(between) >= 10 and SEPARATOR.search(between) is None:
             break
         kept.append(box)
-    contents = [without_delimiters(with_escaped_currency(unboxed(box.content))) for box in reversed(kept)]
+    contents = [
+        without_delimiters(with_escaped_currency(without_inner_dollars(unboxed(box.content)))) for box in reversed(kept)
+    ]
     return ", ".join(contents)
 
 

@@ -18,7 +18,7 @@ EQUALS = re.compile(r"=|≡|\\equiv(?![a-zA-Z])")
 MARK = re.compile(
     r"(?P<line>\\\\(?:\s*\[[^\]]*\])?)|(?P<open>\\begin\{[a-zA-Z*]+\}|\\?[({\[])|(?P<close>\\end\{[a-zA-Z*]+\}|\\?[)}\]])"
     r"|(?P<equals>(?<![<>:])(?<!\s!)=|≡|\\equiv(?![a-zA-Z]))"
-    r"|(?P<other>[<>≤≥≠]|\\(?:[lg]eq?|neq?|[lg]t|in|to)(?![a-zA-Z])|,(?!\\!|\d{3}(?!\d))"
+    r"|(?P<other>[<>≤≥≠]|\\(?:[lg]eq?|neq?|[lg]t|in|to|vee|wedge|lor|land)(?![a-zA-Z])|[∨∧]|(?<![a-zA-Z])(?:and|or)(?![a-zA-Z])|,(?!\\!|\d{3}(?!\d))"
     r"|\\text\{[^{}]*\b(?:and|or|if|for|when|where|so)\b[^{}]*\})"
     r"|\\(?:[a-zA-Z]+|.)",
     re.DOTALL,

@@ -34,6 +34,7 @@ from treestar.verifier.grading.spoken_forms import declared_integer, with_letter
 from treestar.verifier.grading.tree_structure import symbols_of
 from treestar.verifier.grading.trees import parse
 from treestar.verifier.grading.units import known_unit, split_glued_unit, split_letter_unit
+from treestar.verifier.grading.verbal import same_verdict
 
 __all__ = ["answers_equal"]
 
@@ -98,7 +99,7 @@ def whole_text(text: str) -> str:
 def same_answer(one: str, other: str) -> bool:
     if not one or not other:
         return False
-    if same_writing(one, other):
+    if same_writing(one, other) or same_verdict(one, other):
         return True
     if roundings_differ(one, other):
         return False
@@ -129,7 +130,7 @@ def same_scalar(one: Form, other: Form) -> bool:
     if not isinstance(one, Scalar) or not isinstance(other, Scalar):
         return False
     if one.unit and not other.unit:
-        value, letter = split_letter_unit(other.latex)
+        value, letter = split_letter_unit(other.latex, one.unit)
         if letter:
             return same_scalar(one, Scalar(value, letter))
     if one.unit and other.unit and one.unit != other.unit and {one.unit, other.unit} != {"gbp", "pound"}:

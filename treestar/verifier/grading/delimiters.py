@@ -6,7 +6,15 @@ import re
 from bisect import bisect
 from collections.abc import Sequence
 
-__all__ = ["MATH", "formula_of", "plain_words", "with_escaped_currency", "without_delimiters"]
+__all__ = [
+    "MATH",
+    "formula_of",
+    "has_words",
+    "plain_words",
+    "with_escaped_currency",
+    "without_delimiters",
+    "without_inner_dollars",
+]
 
 MATH = re.compile(
     r"(?<!\\)\$\$(?P<display>(?:[^$\\]|\\.)+)\$\$|(?<!\\)\$(?P<inline>(?:[^$\\]|\\.)+)\$"
@@ -17,6 +25,7 @@ DOLLARS = re.compile(r"\\.|\$\$?", re.DOTALL)
 UPRIGHT = re.compile(r"\\[a-zA-Z]+\s*\{[^{}\\]*\}")
 WORD = re.compile(r"(?<![\\\w.])[^\W\d_]{2,}(?![\w{(])")
 LIST_WORDS = ("and", "or")
+INNER_DOLLARS = re.compile(r"[^$]*[^$\s]\$\s*(?P<separator>,|;|and|or)\s*\$[^$]+")
 LONGEST_FORMULA = 4000
 """In characters; an inline formula that is longer would be prose between two prices."""
 NEVER_FIRST = re.compile(r"\s*(?:[?,;:)\]]|\.(?!\d))")
@@ -110,3 +119,8 @@ def without_delimiters(text: str) -> str:
         pieces.append(without_delimiters(formula) if MATH.search(formula) else formula)
         position = match.end()
     return "".join([*pieces, text[position:]]).strip()
+
+
+def without_inner_dollars(text: str) -> str:
+    """`a = 2$, $a = 3` without its dollar signs: two formulas of which a data set has stripped the outermost ones."""
+    return text.replace("$", " ") if text.count("$") == 2 and INNER_DOLLARS.fullmatch(text) else text

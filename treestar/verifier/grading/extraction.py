@@ -25,7 +25,13 @@ from typing import NamedTuple
 
 from treestar.verifier.grading.boxes import BOX, boxed_contents, boxes_in, joined_boxes, without_empty_boxes
 from treestar.verifier.grading.chains import chain_value
-from treestar.verifier.grading.delimiters import MATH, plain_words, with_escaped_currency, without_delimiters
+from treestar.verifier.grading.delimiters import (
+    MATH,
+    plain_words,
+    with_escaped_currency,
+    without_delimiters,
+    without_inner_dollars,
+)
 from treestar.verifier.grading.formulas import last_formula, leading_formula, without_restatement
 from treestar.verifier.grading.phrases import (
     ANSWER_PHRASE,
@@ -43,7 +49,7 @@ from treestar.verifier.grading.phrases import (
 from treestar.verifier.grading.prose import tidied_prose
 from treestar.verifier.grading.remarks import without_remarks
 from treestar.verifier.grading.units import read_compound
-from treestar.verifier.grading.verbal import chosen_option, last_words, verbal_answer
+from treestar.verifier.grading.verbal import chosen_option, last_words, leading_verdict, verbal_answer
 from treestar.verifier.grading.wrapping import unwrapped
 
 __all__ = ["Statement", "boxed_contents", "extract_answer", "stated_answer", "states_answer", "without_delimiters"]
@@ -76,6 +82,14 @@ BARE_BOX = re.compile(r"(\\boxed) ?(-?\d[\d.,/]*(?<=\d))(?=\s*(?:\$|\\|[.,;]?\s*
 RESIDUE = re.compile(r"(?<=\d)\s\(mod\s(\d+)\)")
 """A modulus in prose, which belongs to the number before it."""
 APPROXIMATELY = re.compile(r"(?:approximately|about|around|roughly|exactly)\s+", re.IGNORECASE)
+FULL_STOP = re.compile(r"(?<!\.)\.$")
+IN_BASE = re.compile(r"[0-9A-F]{1,60},?\s*\(?\s*(?:in\s+)?base\s+\w{1,5}\s*\)?")
+BOUND = re.compile(
+    r"(?:(?:no\s+)?(?:more|less|fewer|greater|larger|smaller)\s+than|at\s+(?:least|most)|(?:all\s+)?multiples\s+of)"
+    r"\s+\S{1,60}(?:\s+[^\W\d_]+){0,2}",
+    re.IGNORECASE,
+)
+"""A number that is a bound, not the answer itself."""
 STRUCTURED = re.compile(
     r"\s*(?:#{1,6}\s|[*_]*(?:step|answer|final\s+answer|solution|explanation)\b)[^\n]*\n", re.IGNORECASE
 )
@@ -214,7 +228,8 @@ def stated_by(rest: str, phrase: str, strict: bool) -> str | None:
     statement = first_statement(rest)
     if not statement:
         return None
-    if phrase.startswith("#") and HEADING.match(statement) and only_formulas(statement) is None:
+    ends = len(rest.strip()) == len(statement)
+    if phrase.startswith("#") and not ends and HEADING.match(statement) and only_formulas(statement) is None:
         return None  # A Markdown heading: `#### Step 3`, `#### 1. Compute the sum`.
     if phrase.startswith("#") and re.match(r"\d{1,2}[.)]\s+\S", statement):
         return None
@@ -238,12 +253,15 @@ def first_statement(text: str) -> str:
 
 def whole_or_last(statement: str) -> str | None:
     """The whole statement if it is only an answer, else the formula in it that is the answer."""
-    statement = unwrapped(statement).strip().strip("*").strip().removesuffix(".").strip()
+    statement = FULL_STOP.sub("", unwrapped(statement).strip().strip("*").strip()).strip()
+    verdict = leading_verdict(statement)
+    if verdict is not None:
+        return verdict
     begins = STARTS_WITH_ANSWER.match(statement) is not None
     if begins:
         statement = without_restatement(without_reason(statement))
     exact = APPROXIMATELY.sub("", statement)
-    if read_compound(exact) is not None:
+    if read_compound(exact) is not None or IN_BASE.fullmatch(exact) or BOUND.fullmatch(exact):
         return exact
     bare = only_formulas(exact)
     if bare is not None:
@@ -274,7 +292,7 @@ def stated_answer(text: str) -> Statement:
 
     A bare answer contains only formulas and one or two words; a sentence is not a bare answer.
     """
-    text = unwrapped(readable(text).strip())
+    text = unwrapped(readable(without_inner_dollars(text)).strip())
     if BOX.search(text):
         return Statement(answer_in(text) or text, guessed=False)
     if not is_prose(text):

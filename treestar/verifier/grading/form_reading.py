@@ -46,6 +46,8 @@ BASED = re.compile(r"\(?([0-9A-F]+)\)?_\{\s*(?:\\text\{)?\s*(\d{1,2}|[a-z]+)\s*\
 BASE_NAMES = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
 WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{4,}|(?<![\\A-Za-z])(?:is|if|are|the|not|for|all|has|no)(?![A-Za-z])")
 TRIGONOMETRY = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
+DATE = re.compile(r"\d{4}([-/])\d{1,2}\1\d{1,2}|\d{1,2}([-/])\d{1,2}\2\d{4}")
+"""Not a difference or a quotient of three numbers."""
 ENVIRONMENT = re.compile(r"\\(?:begin|end)\{[a-z]+\}")
 UPRIGHT = re.compile(r"\\text\{([^{}]*)\}")
 
@@ -318,7 +320,7 @@ def read_ratio(text: str) -> Form | None:
 
 def read_scalar(text: str) -> Form:
     percent = degrees = False
-    if re.fullmatch(r"[A-Za-z]{3,}", text):
+    if re.fullmatch(r"[A-Za-z]{3,}", text) or DATE.fullmatch(text):
         return Words(text)
     if text.endswith("\\%"):
         text, percent = text[:-2].strip(), True

@@ -22,12 +22,12 @@ def roundings_differ(one: str, other: str) -> bool:
 
 
 def states_rounding(one: str, other: str) -> bool:
-    """Whether `other` is the decimal that `one` states beside an exact value."""
+    """Whether `other` is the number that `one` states beside an exact value."""
     stated = rounding_in(one)
     if not stated or "\\approx" in other or stated.endswith("\\%") != other.endswith("\\%"):
         return False
     found, wanted = written_number(bare(stated)), written_number(bare(other))
-    if found is None or wanted is None or wanted.places is None:
+    if found is None or wanted is None:
         return False
     return found.value == wanted.value
 

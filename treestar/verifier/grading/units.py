@@ -232,10 +232,15 @@ def looks_like_words(unit: str, spaced: bool) -> bool:
     )
 
 
-def split_letter_unit(text: str) -> tuple[str, str]:
-    """The value and the one-letter unit of `5 m`, which could also be a product; "" if it has none."""
-    match = re.fullmatch(r"(-?\d[\d.]*) ([A-Za-z])", text.strip())
-    return (match[1], match[2].lower()) if match is not None and match[2].lower() in UNITS else (text, "")
+def split_letter_unit(text: str, wanted: str) -> tuple[str, str]:
+    """The value and the one-letter unit of `5 m`, which could also be a product; "" if it has none.
+
+    Without the space, only the letter of the `wanted` unit is one.
+    """
+    match = re.fullmatch(r"(-?\d[\d.]*)( ?)([A-Za-z])", text.strip())
+    if match is None or match[3].lower() not in UNITS or not (match[2] or match[3].lower() == wanted):
+        return text, ""
+    return match[1], match[3].lower()
 
 
 GLUED_UNIT = re.compile(r"(-?\d[\d.]*)([shgL])")

@@ -6,7 +6,7 @@ import re
 
 from treestar.verifier.grading.wrapping import unwrapped
 
-__all__ = ["chosen_option", "last_words", "verbal_answer"]
+__all__ = ["chosen_option", "last_words", "leading_verdict", "same_verdict", "verbal_answer"]
 
 LONGEST_END = 1000
 """In characters: only the end of a longer text is read."""
@@ -21,6 +21,10 @@ CHOSEN = re.compile(
 UNDECIDED = re.compile(r"\b(?:if|whether|unless|not)\b[^.,;\n]*$", re.IGNORECASE)
 OPTION = re.compile(r"\(?[A-HJ][.):]\s+\S.*|\(?[A-HJ]\)?[.:]?")
 VERDICT = re.compile(r"(?P<verdict>yes|no|true|false)\b(?:[.,!]|\s*$)", re.IGNORECASE)
+LEADING_VERDICT = re.compile(
+    r"[\s*_]*(?:\\text\{)?\s*(?P<verdict>yes|no|true|false)[*_]*(?P<bare>[\s.!*_}]*$)?(?:(?(bare)|[.,;:!*]))",
+    re.IGNORECASE,
+)
 STATED_VERDICT = re.compile(
     r"\b(?:statement|claim|proposition|conjecture|assertion)\s+is\s+(?:therefore\s+|thus\s+|always\s+)?(?P<verdict>true|false)\s*[.!]?\s*$",
     re.IGNORECASE,
@@ -52,6 +56,20 @@ def chosen_option(text: str) -> str | None:
         if UNDECIDED.search(text, max(0, match.start() - LONGEST_OPTION), match.start()) is None:
             return match["letter"] or match["bracketed"]
     return None
+
+
+def leading_verdict(text: str) -> str | None:
+    """The yes, no, true or false that `text` begins with, before a comma or a full stop or alone; else None."""
+    match = LEADING_VERDICT.match(text)
+    return None if match is None else match["verdict"]
+
+
+def same_verdict(one: str, other: str) -> bool:
+    """Whether two texts begin with the same verdict, and one of them says nothing else: `No` and `No, it is odd`."""
+    first, second = LEADING_VERDICT.match(one), LEADING_VERDICT.match(other)
+    if first is None or second is None or (first["bare"] is None and second["bare"] is None):
+        return False
+    return first["verdict"].lower() == second["verdict"].lower()
 
 
 def verbal_answer(text: str) -> str | None:
