@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,13 @@ from treestar.benchmarks.datasets import ProblemSet, load_problems
 from treestar.benchmarks.matrix import BenchmarkConfig
 from treestar.benchmarks.passages import Passages, passages_for
 from treestar.benchmarks.report import render_report
-from treestar.benchmarks.results import compute_results
+from treestar.benchmarks.results import compute_results, summary
 from treestar.benchmarks.runner import add_session, begin_run, run_benchmark
 from treestar.benchmarks.task import benchmark_worker
 from treestar.components import components_by_kind
 from treestar.retrieval import RetrievalConfig
 from treestar.training.distill.teacher import ScriptedTeacher
-from treestar.types import Problem, TreestarError
+from treestar.types import Policy, Problem, Proposal, Sampling, State, TreestarError
 from treestar.verifier import AnswerVerifier
 from treestar.verifier.grading.questions import QuestionVerifier
 from treestar.workers import LocalWorkers
@@ -46,11 +47,18 @@ def test_lines_with_paragraphs_are_questions(data_set: ProblemSet) -> None:
     assert (bare.kind, bare.answer, bare.metadata["answer_aliases"]) == ("qa", "so", ["thus"])
 
 
-def results_of(sets: ProblemSet, passages: Passages, out: Path) -> dict[str, Any]:
-    """Of a greedy run of the scripted teacher."""
-    config = BenchmarkConfig(datasets=(sets.name,), strategies=("greedy",), samples=1, k=(1,), search={"max_depth": 5})
+def results_of(
+    sets: ProblemSet,
+    passages: Passages,
+    out: Path,
+    policy: Policy | None = None,
+    strategies: tuple[str, ...] = ("greedy",),
+    search: Mapping[str, Any] = {"max_depth": 5},
+) -> dict[str, Any]:
+    """Of a run of the scripted teacher, or of another policy."""
+    config = BenchmarkConfig(datasets=(sets.name,), strategies=strategies, samples=1, k=(1,), search=search)
     about = {"name": "teacher", "ppm": None, "num_fewshot": 0}
-    worker = benchmark_worker(question_parts(), lambda problem: problem.question, about, passages=passages)
+    worker = benchmark_worker(question_parts(policy), lambda problem: problem.question, about, passages=passages)
     settings = begin_run(out, config, [sets], about, resume=False)
     asyncio.run(run_benchmark(out, config, [sets], LocalWorkers(worker, 2)))
     results = compute_results(out / "samples.jsonl", settings, config)
@@ -74,6 +82,31 @@ def test_the_recall_is_that_of_the_questions_whose_paragraphs_are_known(tmp_path
     assert [found[f"support_recall@{step},none"] for step in (0, 1)] == [0.25, 1.0]
     assert found["support_recall@0_interval,none"] == [0.0, 0.5]
     assert results["higher_is_better"]["own/greedy"]["support_recall@0"]
+
+
+class Mute(ScriptedTeacher):
+    """The scripted teacher, which never answers the second question unless it is greedy."""
+
+    async def propose(self, state: State, n: int, sampling: Sampling, seed: int) -> Proposal:
+        proposal = await super().propose(state, n, sampling, seed)
+        if state.problem.id != "three" or sampling.temperature == 0:
+            return proposal
+        mute = [replace(step, ending="step", answer=None) for step in proposal.steps]
+        return replace(proposal, steps=tuple(mute))
+
+
+def test_the_recall_of_a_tree_search_counts_the_questions_that_it_does_not_answer(tmp_path: Path) -> None:
+    [kept], passages, _ = passages_for([ProblemSet("own", QUESTIONS, 2, 0)], RetrievalConfig(setting="distractor"))
+    search = {"max_depth": 5, "max_rollouts": 2, "children": 1}
+    found = results_of(kept, passages, tmp_path / "run", Mute(), ("greedy", "mcts"), search)["results"]
+    greedy, mcts = found["own/greedy"], found["own/mcts/t=1"]
+    assert (greedy["acc,none"], mcts["acc,none"]) == (1.0, 0.5)
+    assert mcts["support_recall@0,none"] == greedy["support_recall@0,none"]
+
+
+def test_a_value_that_is_unknown_with_one_seed_is_that_of_the_other() -> None:
+    values = {(0, 0): {"acc,none": 0.0}, (0, 1): {"acc,none": 1.0, "support_recall@0,none": 0.5}}
+    assert summary(values)["support_recall@0,none"] == 0.5
 
 
 @pytest.mark.parametrize("setting", ["pooled", "distractor"])

@@ -14,6 +14,7 @@ from treestar.benchmarks.matrix import BenchmarkConfig, matrix
 from treestar.benchmarks.report import render_report
 from treestar.benchmarks.results import compute_results
 from treestar.benchmarks.runner import SAMPLES, begin_run, run_benchmark
+from treestar.benchmarks.scoring import problem_metrics
 from treestar.benchmarks.task import benchmark_worker
 from treestar.benchmarks.thinking import scaling, thought_tokens
 from treestar.types import Policy, Problem, Proposal, Sampling, State, Step
@@ -80,3 +81,11 @@ def test_each_budget_is_a_cell_of_its_own() -> None:
     assert BenchmarkConfig.from_json(CONFIG.to_json()) == CONFIG
     with pytest.raises(ValueError, match="neither with budget_tokens"):
         BenchmarkConfig(datasets=("own",), budget_tokens=(5,), thinking_budgets=(5,))
+
+
+def test_a_search_without_an_answer_says_nothing_of_the_length_of_thoughts() -> None:
+    [cell] = [each for each in matrix(CONFIG) if each.key == "own/greedy/thinking=2/seed=0"]
+    stats = dict.fromkeys(("prompt_tokens", "executions", "generated_tokens"), 0)
+    row = {"stats": stats, "multiplicity": [], "thinking_tokens": [], "answer": None, "acc": False, "confidence": 0.0}
+    found = problem_metrics({**row, "doc": {}, "target": "1"}, cell, CONFIG, {})
+    assert not {"thinking_tokens,none", "within_budget,none"} & found.keys()

@@ -32,7 +32,7 @@ from treestar.statistics import (
     standard_error,
 )
 
-__all__ = ["TaskValues", "compare_values", "compute_results", "level_order", "level_summary", "read_values"]
+__all__ = ["TaskValues", "compare_values", "compute_results", "level_order", "level_summary", "read_values", "summary"]
 
 DIGITS = 6
 BOOTSTRAP_SEED = 0
@@ -117,12 +117,13 @@ def level_of(doc: Mapping[str, Any]) -> str:
 def summary(values: TaskValues) -> dict[str, Any]:
     """Mean, standard error and interval of every metric of a task; each problem is averaged over its seeds first.
 
-    The recall of supporting paragraphs is known for some questions only, and is that of those.
+    The recall of supporting paragraphs is known for some questions only, and is that of those; so is the length of
+    thoughts where a tree search found an answer.
     """
     names = sorted(set().union(*values.values()))
     docs, seeds = sorted({doc for doc, _ in values}), sorted({seed for _, seed in values})
     table = np.array([[[values[doc, seed].get(name, np.nan) for name in names] for seed in seeds] for doc in docs])
-    by_doc = table.mean(axis=1)
+    by_doc = means_of_known(table)
     intervals = bootstrap_intervals(by_doc, BOOTSTRAP_SEED)
     found: dict[str, Any] = {}
     for place, name in enumerate(names):
@@ -140,6 +141,14 @@ def summary(values: TaskValues) -> dict[str, Any]:
         if metric == "acc" and len(seeds) > 1:
             found[f"acc_by_seed,{chosen}"] = [rounded(mean) for mean in table[:, :, place].mean(axis=0)]
     return found
+
+
+def means_of_known(table: Values) -> Values:
+    """The means over the seeds, shape (problems, metrics), of a table of the shape (problems, seeds, metrics): of the
+    seeds in which a value is known, NaN where it is known in none."""
+    known = (~np.isnan(table)).sum(axis=1)
+    means: Values = np.where(known > 0, np.nansum(table, axis=1) / np.maximum(known, 1), np.nan)
+    return means
 
 
 def interval_of_all_or_none(values: Values, metric: str) -> tuple[float, float] | None:

@@ -113,7 +113,8 @@ async def make_row(
         row["thinking_tokens"] = [thought([token for step in path for token in step.token_ids]) for path in paths]
     if any(map(looks_up, ends)):
         row["found"] = [found_titles(end) for end in ends]
-    if any(recalls := [support_recall(problem, end) for end in ends]):
+    # A tree search that found no answer has looked paragraphs up all the same.
+    if any(recalls := [support_recall(problem, end) for end in ends or unanswered(results)]):
         row["support_recall"] = recalls
     if cell.method != "sampling":
         row |= await chosen_answer(results[0], verifier)
@@ -143,6 +144,12 @@ def trajectories(cell: Cell, results: Sequence[SearchResult]) -> list[End]:
             own += [End(tree.root, tree)] * (wanted - len(own))
         ends += own
     return ends
+
+
+def unanswered(results: Sequence[SearchResult]) -> list[End]:
+    """Where the trajectories of searches without an answer end: at the root if none has ended."""
+    trees = [result.tree for result in results if result.tree is not None]
+    return [End(node, tree) for tree in trees for node in tree.terminals() or [tree.root]]
 
 
 def answer_of(problem: Problem, end: End) -> str | None:

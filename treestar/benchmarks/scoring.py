@@ -95,9 +95,8 @@ def problem_metrics(row: Row, cell: Cell, config: BenchmarkConfig, spent: SpentT
         "executions,none": float(row["stats"]["executions"]),
         "trajectories,none": float(config.samples if cell.method == "sampling" else sum(row["multiplicity"])),
     }
-    if "thinking_tokens" in row:
-        lengths = row["thinking_tokens"]
-        metrics["thinking_tokens,none"] = sum(lengths) / max(len(lengths), 1)
+    if lengths := row.get("thinking_tokens"):  # none if a tree search found no answer
+        metrics["thinking_tokens,none"] = sum(lengths) / len(lengths)
         if cell.thinking is not None:
             metrics["within_budget,none"] = float(all(length <= cell.thinking for length in lengths))
     metrics |= support_metrics(row, cell)
