@@ -155,9 +155,12 @@ def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
         run(tmp_path, config())
 
 
-def test_an_accuracy_of_all_or_none_has_an_interval(tmp_path: Path) -> None:
-    found = run(tmp_path, config(), answer_share=0.0)["results"]["own/greedy"]
-    assert found["acc_interval,none"] == pytest.approx([0.0, 0.390334], abs=1e-5)  # Wilson, 0 of 6
+def test_a_share_of_all_or_none_has_an_interval(tmp_path: Path) -> None:
+    results = run(tmp_path, config(), answer_share=0.0)["results"]
+    greedy, sampled = results["own/greedy"], results["own/sampling/t=1"]
+    shares = [greedy[f"{metric}_interval,none"] for metric in ("acc", "exact_match", "f1")]
+    for interval in [*shares, sampled["pass@2_interval,none"]]:
+        assert interval == pytest.approx([0.0, 0.390334], abs=1e-5)  # Wilson, 0 of 6
 
 
 def test_failed_trajectories_and_unfinished_ones_are_wrong_answers(tmp_path: Path) -> None:

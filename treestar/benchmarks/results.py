@@ -50,6 +50,9 @@ LOWER_IS_BETTER = {
     "tied",
 }
 
+SHARES_OF_PROBLEMS = ("acc", "pass@", "exact_match", "f1", "contains")
+"""What the names of metrics begin with whose 0 and 1 are that no problem is right, and that all are."""
+
 TaskValues = dict[tuple[int, int], Metrics]
 """(doc_id, seed) -> the metrics of that problem with that seed."""
 
@@ -152,9 +155,10 @@ def means_of_known(table: Values) -> Values:
 
 
 def interval_of_all_or_none(values: Values, metric: str) -> tuple[float, float] | None:
-    """Wilson's interval of an accuracy of 0 or 1, where every resample is alike; None elsewhere."""
+    """Wilson's interval of a share of problems that is 0 or 1, where every resample is alike; None elsewhere."""
     total = float(values.sum())
-    return binomial_interval(round(total), len(values)) if metric == "acc" and total in (0.0, len(values)) else None
+    is_share = metric.startswith(SHARES_OF_PROBLEMS)
+    return binomial_interval(round(total), len(values)) if is_share and total in (0.0, len(values)) else None
 
 
 def level_summary(values: TaskValues, levels: Mapping[int, str]) -> dict[str, Any]:
