@@ -14,13 +14,15 @@ import pytest
 from support.scripted import components, random_script
 from support.scripted_benchmark import LEVELS, MODEL, config, problem_set, run, scripted_workers
 
+from treestar.benchmarks.datasets import ProblemSet
 from treestar.benchmarks.matrix import BenchmarkConfig, matrix
 from treestar.benchmarks.plots import draw_plots
 from treestar.benchmarks.report import render_report
 from treestar.benchmarks.runner import begin_run, run_benchmark
 from treestar.benchmarks.samples import Row, iter_rows, make_row
+from treestar.benchmarks.task import open_benchmark_worker
 from treestar.search import STRATEGIES, MajorityConfig, search_one
-from treestar.storage.files import locked
+from treestar.storage.files import locked, write_json
 from treestar.types import Problem, State, Step, TreestarError
 from treestar.verifier import AnswerVerifier
 
@@ -181,6 +183,40 @@ def test_a_folder_with_another_configuration_is_refused(tmp_path: Path, change: 
         run(tmp_path, config())
     with pytest.raises(TreestarError, match=named):
         run(tmp_path, config(**change), resume=True)
+
+
+def test_samples_without_their_configuration_are_refused(tmp_path: Path) -> None:
+    run(tmp_path, config())
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(TreestarError, match="give --resume"):
+        run(tmp_path, config(strategies=("greedy",)))
+    with pytest.raises(TreestarError, match=r"config\.json cannot be read: .*No such file"):
+        run(tmp_path, config(strategies=("greedy",)), resume=True)
+
+
+def test_a_run_is_not_continued_with_other_tests_of_the_same_questions(tmp_path: Path) -> None:
+    def begin(tests: list[str], resume: bool = True) -> dict[str, Any]:
+        problem = Problem("Double a number.", "", "double", "code", {"entry_point": "f", "tests": tests})
+        wanted = config(strategies=("greedy",))
+        return begin_run(tmp_path, wanted, [ProblemSet("own", (problem,), 1, 0)], MODEL, resume)
+
+    begun = begin(["assert f(2) == 4"], resume=False)
+    (tmp_path / "samples.jsonl").touch()
+    begin(["assert f(2) == 4"])
+    with pytest.raises(TreestarError, match=r"sets\.own\.judged_by"):
+        begin(["assert f(2) == 5"])
+    del begun["sets"]["own"]["judged_by"]  # as an older version wrote it
+    write_json(tmp_path / "config.json", begun)
+    begin(["assert f(2) == 5"])
+
+
+def test_a_run_says_what_separates_its_steps() -> None:
+    async def about(separator: str | None) -> dict[str, Any]:
+        async with open_benchmark_worker("toy", "cot", None, None, separator) as worker:
+            return worker.about
+
+    assert asyncio.run(about("\n"))["step_separator"] == "\n"
+    assert "step_separator" not in asyncio.run(about(None)), "as in older files"
 
 
 def test_a_line_that_is_no_sample_is_named(tmp_path: Path) -> None:

@@ -37,6 +37,12 @@ __all__ = ["CONFIG", "SAMPLES", "Progress", "add_session", "begin_run", "run_ben
 
 CONFIG, SAMPLES, PROVENANCE = "config.json", "samples.jsonl", "provenance.json"
 
+JUDGED_BY = (
+    *("entry_point", "tests", "public_tests", "time_limit", "memory_limit"),
+    *("answer_aliases", "paragraphs"),
+)
+"""Fields of a problem on which its figures depend, besides the question and the gold answer."""
+
 Progress = Callable[[BenchmarkTask, Row], None]
 """Called with each task and its row as it finishes."""
 
@@ -51,8 +57,8 @@ def begin_run(
         resume: continue the run in `out`, if any.
 
     Raises:
-        TreestarError: `out` contains a run and `resume` is false, the run has another configuration, or `out` cannot be
-            written.
+        TreestarError: `out` contains a run and `resume` is false, the run has another configuration or none, or `out`
+            cannot be written.
     """
     settings: dict[str, Any] = {
         "config": config.to_json(),
@@ -63,13 +69,14 @@ def begin_run(
                 "effective": len(each.problems),
                 "without_answer": each.without_answer,
                 "digest": digest(each),
+                "judged_by": digest_of_tests(each),
             }
             for each in sets
         },
     }
     settings = json.loads(json.dumps(settings))  # as it is read back
     path = out / CONFIG
-    if path.exists() and (out / SAMPLES).exists():
+    if (out / SAMPLES).exists():
         if not resume:
             raise TreestarError(
                 f"{out} already contains a benchmark run: give --resume to continue it, or another --out"
@@ -77,6 +84,8 @@ def begin_run(
         begun = read_settings(path)
         try:
             begun["config"]["search"] = current_names(begun["config"]["search"])
+            for name, each in begun["sets"].items():  # older files do not say it
+                each.setdefault("judged_by", settings["sets"].get(name, {}).get("judged_by"))
             check_same_settings(out, begun, settings)
         except (KeyError, TypeError, AttributeError) as error:
             raise TreestarError(f"{path} is not the file of a benchmark run: {error}") from error
@@ -89,6 +98,15 @@ def begin_run(
 def digest(problems: ProblemSet) -> str:
     """A digest of all problems of a set, in order."""
     return doc_hash(Problem("".join(map(doc_hash, problems.problems)), problems.name))
+
+
+def digest_of_tests(problems: ProblemSet) -> str | None:
+    """A digest of what the answers are judged by besides the gold answer, and of what comes with the questions; None
+    where that is nothing."""
+    found = [{name: each.metadata.get(name) for name in JUDGED_BY} for each in problems.problems]
+    if not any(value is not None for each in found for value in each.values()):
+        return None
+    return doc_hash(Problem(json.dumps(found, default=str), problems.name))
 
 
 def unfinished_problems(out: Path, config: BenchmarkConfig, sets: Sequence[ProblemSet]) -> Counter[str]:

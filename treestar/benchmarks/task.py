@@ -65,6 +65,8 @@ async def open_benchmark_worker(
     )
     async with open_components(config) as components:
         about = described(loaded, components.scorer)
+        if step_separator is not None:
+            about["step_separator"] = step_separator
         if passages is not None:
             about["retrieval"] = passages.to_json()
         yield benchmark_worker(components, partial(first_prompt, loaded), about, thought_counter(loaded), passages)
