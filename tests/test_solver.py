@@ -13,12 +13,13 @@ import threading
 from concurrent.futures import CancelledError
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.scripted import ExactVerifier, ScriptedExecutor, ScriptedPolicy, ScriptedScorer, random_script
 
 import treestar
-from treestar import BeamSearchConfig, MajorityConfig, MCTSConfig, Problem, Solver, TreestarError
+from treestar import BeamSearchConfig, GreedyConfig, MajorityConfig, MCTSConfig, Problem, Solver, TreestarError
 from treestar.problems import LONGEST_QUESTION
 from treestar.types import Proposal, State, Step
 
@@ -127,6 +128,28 @@ def test_results_of_another_ppm_are_not_mixed(tmp_path: Path) -> None:
             else:
                 results = solver.solve_many(PROBLEMS[:2], out)
                 assert all(result.stats.scored_tokens > 0 for result in results)
+
+
+def test_results_of_another_step_format_are_not_mixed(tmp_path: Path) -> None:
+    out = tmp_path / "results.jsonl"
+
+    def solve(step_format: str, **options: Any) -> int:
+        policy = ScriptedPolicy(random_script())
+        policy.step_format = step_format
+        with Solver(policy, GreedyConfig(), None, ScriptedExecutor(), ExactVerifier(), **options) as solver:
+            solver.solve_many(PROBLEMS[:2], out)
+        return policy.calls
+
+    assert solve("rstar") > 0 == solve("rstar")
+    with pytest.raises(TreestarError, match=r"other settings \(step_format\)"):
+        solve("chat")
+    with pytest.raises(TreestarError, match=r"other settings \(step_separator\)"):
+        solve("rstar", step_separator="\n")
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    for line in lines:
+        del line["settings"]["step_format"]  # as an older version wrote it
+    out.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert solve("chat") == 0
 
 
 def test_a_ppm_that_is_missing_is_said_before_anything_is_loaded() -> None:

@@ -133,6 +133,7 @@ class Solver:
         scorer = scorer_name(policy, scorer, [type(self.search)]) if isinstance(scorer, str) else scorer
         check_scorer(strategy, scorer is not None)
         self.seed = seed
+        self.step_separator = step_separator
         self.concurrency = concurrency
         self.on_progress = on_progress
         self.on_remark = on_remark
@@ -295,7 +296,12 @@ class Solver:
     def settings(self) -> dict[str, Any]:
         """The settings that results depend on."""
         models = models_of(self.components) if self.workers is None else self.workers.about
-        return settings_of(models["policy"], models["ppm"], self.search.completed(models["recommended"]), self.seed)
+        written = {"step_format": models["step_format"] or None, "step_separator": self.step_separator}
+        search = self.search.completed(models["recommended"])
+        return {
+            **settings_of(models["policy"], models["ppm"], search, self.seed),
+            **{name: value for name, value in written.items() if value is not None},
+        }
 
     def tell_remarks(self) -> None:
         for each in remarks_of(self.components):
@@ -375,9 +381,10 @@ class Solver:
 
 
 def models_of(components: Components) -> dict[str, Any]:
-    """The names of the models, and what suits the policy."""
+    """The names of the models, how the policy writes, and what suits it."""
     return {
         "policy": components.policy.name,
+        "step_format": components.policy.step_format,
         "recommended": components.policy.recommended,
         "ppm": None if components.scorer is None else components.scorer.name,
     }

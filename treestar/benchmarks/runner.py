@@ -84,8 +84,6 @@ def begin_run(
         begun = read_settings(path)
         try:
             begun["config"]["search"] = current_names(begun["config"]["search"])
-            for name, each in begun["sets"].items():  # older files do not say it
-                each.setdefault("judged_by", settings["sets"].get(name, {}).get("judged_by"))
             check_same_settings(out, begun, settings)
         except (KeyError, TypeError, AttributeError) as error:
             raise TreestarError(f"{path} is not the file of a benchmark run: {error}") from error

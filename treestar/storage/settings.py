@@ -16,6 +16,8 @@ FORMER_DEFAULTS = asdict(Recommended())
 """What version 0.1 wrote for settings that may be left open since."""
 ADDED = ("top_k", "min_p")
 """Those of them that version 0.1 did not have."""
+UNSAID = ("judged_by", "step_format")
+"""What older files do not say, though it had some value."""
 
 
 def begin_folder(path: Path, settings: Mapping[str, Any], can_change: Collection[str] = ()) -> None:
@@ -52,9 +54,9 @@ def check_same_settings(
 
     Args:
         place: the file or folder.
-        made_with, wanted: plain JSON values. A missing setting equals None. One that is left open now equals the
-            former default that it was made with, but one that was left open then is not that default: it was what
-            suits the policy.
+        made_with, wanted: plain JSON values. A missing setting equals None, and any value if older files do not say it.
+            One that is left open now equals the former default that it was made with, but one that was left open then
+            is not that default: it was what suits the policy.
         hint: how to continue it.
     """
     names = list(differences(made_with, wanted))
@@ -69,6 +71,8 @@ def differences(first: Mapping[str, Any], second: Mapping[str, Any], prefix: str
     for name in dict.fromkeys([*second, *first]):
         one, other = first.get(name), second.get(name)
         if other is None and one == FORMER_DEFAULTS.get(name):
+            continue
+        if name in UNSAID and name not in first:
             continue
         if name in ADDED and name not in first and other == FORMER_DEFAULTS[name]:
             continue
