@@ -10,6 +10,7 @@ from support.paths import SHARED, needs_shared
 
 from treestar.benchmarks.datasets import NAMED_SETS, load_problems, problem_from_hub, problem_from_line
 from treestar.benchmarks.gym import split_of
+from treestar.retrieval import paragraphs_of, supporting_paragraphs
 from treestar.types import TreestarError
 from treestar.verifier.grading.questions import gold_answers
 
@@ -193,3 +194,56 @@ def test_what_says_nothing_is_no_gold_answer(tmp_path: Path, answer: object) -> 
 def test_a_question_s_gold_answers_are_what_its_line_says(fields: dict, golds: list[str]) -> None:
     line = json.dumps({"question": "q", "kind": "qa", **fields})
     assert gold_answers(problem_from_line(line, 1)) == golds
+
+
+PARAGRAPH = {"title": "Ada", "sentences": ["Ada is", " a town."], "supporting": True}
+ON_THE_HUB = [
+    {
+        "context": {"title": ["Ada", "Bo"], "sentences": [["Ada is", " a town."], ["Bo is not."]]},
+        "supporting_facts": {"title": ["Ada"], "sent_id": [0]},
+    },
+    {
+        "paragraphs": [
+            {"idx": 0, "title": "Ada", "paragraph_text": "Ada is a town.", "is_supporting": True},
+            {"idx": 1, "title": "Bo", "paragraph_text": "Bo is not.", "is_supporting": False},
+        ],
+        "answer_aliases": ["a town"],
+    },
+    {"paragraphs": [PARAGRAPH, {"title": "Bo", "text": "Bo is not.", "supporting": False}], "level": None},
+]
+
+
+@pytest.mark.parametrize("fields", ON_THE_HUB)
+def test_questions_on_the_hub_are_questions(fields: dict[str, object]) -> None:
+    problem = problem_from_hub({"id": "5a", "question": "What is Ada?", "answer": "town", **fields}, "some/set", 0)
+    assert (problem.kind, problem.id, problem.answer) == ("qa", "5a", "town")
+    assert paragraphs_of(problem) == [("Ada", "Ada is a town."), ("Bo", "Bo is not.")]
+    assert supporting_paragraphs(problem) == [("Ada", "Ada is a town.")]
+    assert "level" not in problem.metadata
+
+
+def test_a_folder_may_have_the_fields_of_a_line(tmp_path: Path) -> None:
+    limits = {"tests": [{"input": "2", "output": "4"}], "public_tests": [{"input": "1", "output": "2"}]}
+    write_jsonl(tmp_path / "test.jsonl", {"question": "Double it.", "time_limit": 2, **limits})
+    [problem] = load_problems(f"hf:{tmp_path}").problems
+    assert (problem.kind, problem.answer) == ("code", "")
+    assert problem.metadata == {"time_limit": 2, **limits}
+
+
+def test_empty_fields_for_tests_ask_for_no_program(tmp_path: Path) -> None:
+    tests = {"entry_point": "f", "tests": "def check(f): assert f(1) == 2"}
+    file = write_jsonl(
+        tmp_path / "mixed.jsonl",
+        {"question": "Add one.", "answer": None, **tests},
+        {"question": "1 + 1?", "answer": "2", "entry_point": None, "tests": None},  # as a table writes its columns
+    )
+    assert [each.kind for each in load_problems(f"jsonl:{file}").problems] == ["code", "math"]
+
+
+@pytest.mark.parametrize(
+    "fields", [{"tests": [{"input": 1, "output": "2"}]}, {"tests": ["assert f(1)"], "public_tests": "assert f(1)"}]
+)
+def test_tests_that_cannot_be_run_are_refused_by_line(tmp_path: Path, fields: dict[str, object]) -> None:
+    file = write_jsonl(tmp_path / "own.jsonl", {"question": "?", "tests": ["assert f(2)"]}, {"question": "?", **fields})
+    with pytest.raises(TreestarError, match=r"own\.jsonl, line 2: problem '2' has no (public_)?tests that a program"):
+        load_problems(f"jsonl:{file}")

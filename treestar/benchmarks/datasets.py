@@ -24,12 +24,13 @@ from typing import Any, Literal
 
 from treestar.benchmarks.gym import make_problems
 from treestar.benchmarks.gym_levels import LEVELS
+from treestar.benchmarks.hub_questions import fields_of_line
 from treestar.config.names import unknown_name
 from treestar.extras import needs_extra
 from treestar.storage.lines import numbered_lines
 from treestar.types import Problem, TreestarError, first_line
 from treestar.verifier import extract_answer
-from treestar.verifier.grading.program_tests import are_tests, called_function
+from treestar.verifier.grading.program_tests import are_tests, called_function, public_tests_of, tests_of
 
 __all__ = [
     "NAMED_SETS",
@@ -48,8 +49,6 @@ GYM_SEED = 4
 """Set number for reasoning-gym. Test questions are kept out of training by the split, not by this seed."""
 
 FIELDS = {"id", "question", "answer"}
-CODE_FIELDS = {"entry_point", "tests"}
-"""A problem with these fields asks for a program, and so does one whose `tests` are a list."""
 
 
 @dataclass(frozen=True)
@@ -205,19 +204,37 @@ def problem_from_line(line: str, number: int, kind: Literal["math", "qa"] = "mat
         raise ValueError("half a character: an escape such as \\ud83d without its other half") from error
     if not isinstance(data, dict) or not isinstance(data.get("question"), str):
         raise ValueError("not an object with a text `question`")
-    answer = data.get("answer")
-    is_code = data.keys() >= CODE_FIELDS or are_tests(data.get("tests"))
-    if answer is None and is_code:
-        answer = ""  # its tests say what is right
+    return problem_from_fields(data, number, kind)
+
+
+def problem_from_fields(data: Mapping[str, Any], number: int, kind: Literal["math", "qa"] = "math") -> Problem:
+    """The problem with these fields, which are those of a line. Raises ValueError with the reason."""
+    tests, answer = data.get("tests"), data.get("answer")
     if kind == "qa" or data.get("kind") == "qa" or isinstance(data.get("paragraphs"), list):
         return question_from_line(data, number)
-    return Problem(
+    is_code = are_tests(tests) or (isinstance(tests, str) and isinstance(data.get("entry_point"), str))
+    if answer is None and is_code:
+        answer = ""  # its tests say what is right
+    problem = Problem(
         question=data["question"],
         answer=answer if is_code and isinstance(answer, str) else gold_answer(answer, None) or None,
         id=id_of(data, number),
         kind="code" if is_code else "math",
         metadata={name: value for name, value in data.items() if name not in FIELDS},
     )
+    if is_code:
+        check_tests(problem)
+    return problem
+
+
+def check_tests(problem: Problem) -> None:
+    """Raises ValueError if a program cannot be tested: better here than after it was searched for."""
+    try:
+        tests_of(problem)
+        if problem.metadata.get("public_tests"):
+            public_tests_of(problem)
+    except TreestarError as error:
+        raise ValueError(str(error)) from error
 
 
 def question_from_line(data: Mapping[str, Any], number: int) -> Problem:
@@ -281,6 +298,11 @@ def problem_from_hub(row: Mapping[str, Any], repository: str, number: int) -> Pr
     def first(*names: str) -> Any:
         return next((row[name] for name in names if row.get(name) is not None), None)
 
+    if (fields := fields_of_line(row)) is not None:
+        try:
+            return problem_from_fields(fields, number)
+        except ValueError as error:
+            raise TreestarError(f"data set {repository!r}, row {number}: {error}") from error
     question = first("question", "problem", "prompt", "Question", "Problem", "Prompt", "text")
     if not isinstance(question, str):
         raise TreestarError(f"data set {repository!r} has no text field question, problem or prompt: {sorted(row)}")
