@@ -76,6 +76,7 @@ def test_sampling_fields_and_seeds() -> None:
     assert request.config == replace(SERVED, temperature=0.6, top_p=0.9)
     assert request.seed == 11
     assert read(seed=11, treestar={"seed": 12}).seed == 12
+    assert read(seed=11, treestar={"seed": None}).seed == 11
     assert read(temperature=1, treestar={"temperature": 0.2}).config == replace(SERVED, temperature=0.2)
 
 
@@ -91,6 +92,7 @@ def test_greedy_takes_no_temperature() -> None:
         {"n": 1, "tools": [], "tool_choice": "none", "logprobs": False, "presence_penalty": 0},
         {"user": "me", "metadata": {"run": "1"}, "response_format": {"type": "text"}},
         {"tools": None, "reasoning_effort": None, "stop": None, "stream": None, "seed": None},
+        {"treestar": {"strategy": None, "seed": None}},
     ],
 )
 def test_fields_that_ask_for_nothing_are_taken(fields: dict[str, Any]) -> None:
@@ -108,6 +110,8 @@ def test_fields_that_ask_for_nothing_are_taken(fields: dict[str, Any]) -> None:
         ({"reasoning_effort": "high"}, "reasoning_effort"),
         ({"frequency_penalty": 0.5}, "frequency_penalty"),
         ({"max_tokens": "50"}, "max_tokens"),
+        ({"stop": 3}, "stop"),
+        ({"messages": [{"role": "user", "content": 3}]}, "messages.0.content"),
         ({"seed": 1.5}, "seed"),
         ({"stream": "yes"}, "stream"),
         ({"treestar": {"gold": True}}, "treestar.gold"),

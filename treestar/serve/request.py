@@ -71,6 +71,10 @@ SETTINGS = {each.name for config_class, _ in STRATEGIES.values() for each in fie
 """Fields that `treestar` can have with some strategy."""
 
 
+TYPE_NAME = re.compile(r"str|list\[\w+\]")
+"""The types of fields that can have several, as they are called where an error occurred."""
+
+
 class ContentPart(BaseModel):
     model_config = ConfigDict(strict=True)
 
@@ -159,7 +163,8 @@ def read_request(body: bytes, defaults: Defaults) -> SearchRequest:
         raise validation_error(error) from error
     check_supported(chat)
     check_thinking(chat, defaults)
-    seed = chat.treestar.get("seed", chat.seed)
+    seed = chat.treestar.get("seed")
+    seed = chat.seed if seed is None else seed
     return SearchRequest(
         problem=problem_of(chat),
         config=config_of(chat, defaults),
@@ -229,7 +234,8 @@ def config_of(chat: ChatRequest, defaults: Defaults) -> SearchConfig:
     """The configuration of the request's search, within the server's limits. Raises RequestError."""
     served, _ = strategy_of(defaults.search)
     given = current_names({name: value for name, value in chat.treestar.items() if name != "seed"})
-    strategy = given.pop("strategy", served)
+    strategy = given.pop("strategy", None)
+    strategy = served if strategy is None else strategy
     if not isinstance(strategy, str) or strategy not in STRATEGIES:
         raise invalid(unknown_name("strategy", str(strategy), STRATEGIES), "treestar.strategy")
     try:
@@ -302,5 +308,7 @@ def field_value(kind: Any, value: Any, param: str) -> Any:
 def validation_error(error: ValidationError) -> RequestError:
     """The first validation error, in OpenAI's format."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    where = ".".join(str(part) for part in first["loc"]) or None
+    # Which of the types that a field can have was tried is no part of its name.
+    parts = [str(part) for part in first["loc"] if not TYPE_NAME.fullmatch(str(part))]
+    where = ".".join(parts) or None
     return invalid(f"{where or 'the body'}: {first['msg']}", where)
