@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,16 +20,15 @@ from typing import Any
 import openai
 import pytest
 from openai import OpenAI
-from support.scripted import ExactVerifier, ScriptedExecutor, ScriptedPolicy, SlowPolicy, random_script
+from support.scripted import ScriptedPolicy, SlowPolicy, random_script
+from support.serving import KEY, QUESTION, ask, client_of, host_of, server_over
 
 from treestar import MCTSConfig, Solver
 from treestar.cli import main
-from treestar.serve import ServerConfig
-from treestar.serve.server import API_KEY_VARIABLE, Server, bind
+from treestar.serve.server import API_KEY_VARIABLE
 from treestar.types import Proposal, Sampling, State, ThinkingBudget
 
-KEY = "a key of the tests"
-QUESTION = "What is 12 + 7?"
+HEADERS = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
 ENDLESS = {"treestar": {"strategy": "majority", "samples": 10**9, "in_flight": 2}}
 """A search that only the client's disconnect or the server's end can stop."""
 
@@ -50,10 +48,6 @@ def treestar_serve(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]]
             process.kill()
 
 
-def client_of(address: str, key: str = KEY) -> OpenAI:
-    return OpenAI(base_url=address, api_key=key, max_retries=0, timeout=120)
-
-
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     options = ("--max-rollouts", "4", "--children", "4", "--concurrency", "2", "--queue", "2")
@@ -66,18 +60,10 @@ def client(address: str) -> OpenAI:
     return client_of(address)
 
 
-def ask(client: OpenAI, question: str = QUESTION, **fields: Any) -> Any:
-    return client.chat.completions.create(model="treestar", messages=[{"role": "user", "content": question}], **fields)
-
-
-def host_of(address: str) -> str:
-    return address.split("/")[2]
-
-
 def get(address: str, path: str, method: str = "GET", body: bytes | None = None) -> tuple[int, Any]:
     """A plain request, for input that the client would not send."""
     with closing(http.client.HTTPConnection(host_of(address), timeout=60)) as connection:
-        connection.request(method, path, body, {"Authorization": f"Bearer {KEY}"})
+        connection.request(method, path, body, HEADERS)
         response = connection.getresponse()
         return response.status, json.loads(response.read())
 
@@ -258,7 +244,7 @@ def test_requests_beyond_the_queue_are_turned_away_and_clients_that_leave_free_t
 def test_a_client_that_leaves_without_streaming_ends_its_search(address: str) -> None:
     body = json.dumps({"model": "treestar", "messages": [{"role": "user", "content": QUESTION}], **ENDLESS})
     with closing(http.client.HTTPConnection(host_of(address))) as connection:
-        connection.request("POST", "/v1/chat/completions", body, {"Authorization": f"Bearer {KEY}"})
+        connection.request("POST", "/v1/chat/completions", body, HEADERS)
         wait_until(address, lambda health: health["running"] == 1)
     wait_until(address, lambda health: health["running"] == 0)
 
@@ -268,7 +254,7 @@ def test_comments_keep_a_stream_open(address: str) -> None:
         {"model": "treestar", "stream": True, "messages": [{"role": "user", "content": QUESTION}], **ENDLESS}
     )
     with closing(http.client.HTTPConnection(host_of(address))) as connection:
-        connection.request("POST", "/v1/chat/completions", body, {"Authorization": f"Bearer {KEY}"})
+        connection.request("POST", "/v1/chat/completions", body, HEADERS)
         response = connection.getresponse()
         assert response.headers["Content-Type"].startswith("text/event-stream")
         while not re.fullmatch(rb": [1-9]\d* rollouts, \d+ nodes, \d+ tokens\n", line := response.readline()):
@@ -300,24 +286,6 @@ def test_shutdown_lets_searches_answer() -> None:
             assert cancelled.value.status_code == 503
         client.close()
         assert process.wait(60) == 0
-
-
-@contextmanager
-def server_over(policy: ScriptedPolicy) -> Iterator[tuple[Server, str]]:
-    """A server over a scripted policy, in a thread, and its address."""
-    config = ServerConfig(port=0, grace_seconds=3600)
-    with bind(config) as listener, Solver(policy, executor=ScriptedExecutor(), verifier=ExactVerifier()) as solver:
-        server = Server(solver, config, None)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            while not server.started:
-                time.sleep(0.01)
-            host, port = listener.getsockname()
-            yield server, f"http://{host}:{port}/v1"
-        finally:
-            server.stop()
-            thread.join()
 
 
 def test_a_second_signal_interrupts_at_once() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from treestar.search import SearchResult
@@ -24,6 +25,9 @@ __all__ = ["make_app"]
 
 LARGEST_BODY = 8 * 2**20
 """In bytes; enough for a conversation of many long turns."""
+
+CLIENT_GONE = 499
+"""The status, which nobody reads, after the client has disconnected."""
 
 
 def make_app(searches: Searches, api_key: str | None, keep_alive_seconds: float) -> FastAPI:
@@ -41,7 +45,12 @@ def make_app(searches: Searches, api_key: str | None, keep_alive_seconds: float)
     @app.post("/v1/chat/completions")
     async def chat_completions(request: Request) -> Response:
         check_key(request, api_key)
-        asked = read_request(await read_body(request), defaults)
+        check_content_type(request)
+        try:
+            body = await read_body(request)
+        except ClientDisconnect:
+            return Response(status_code=CLIENT_GONE)
+        asked = read_request(body, defaults)
         search = searches.begin(asked)
         reply = Reply(asked)
         if asked.stream:
@@ -51,7 +60,7 @@ def make_app(searches: Searches, api_key: str | None, keep_alive_seconds: float)
         finally:
             search.end()
         if not search.result.done():
-            return Response(status_code=499)  # the client has disconnected: nobody reads this
+            return Response(status_code=CLIENT_GONE)
         return JSONResponse(reply.completion(result_of(search)))
 
     @app.get("/v1/models")
@@ -160,9 +169,23 @@ async def read_body(request: Request) -> bytes:
 
 
 def check_key(request: Request, api_key: str | None) -> None:
-    given = request.headers.get("authorization", "")
-    if api_key is not None and not hmac.compare_digest(given.encode(), f"Bearer {api_key}".encode()):
+    if api_key is None:
+        return
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    # Headers arrive as bytes, which are read as Latin-1; clients send UTF-8.
+    is_right = hmac.compare_digest(given.encode("latin-1"), api_key.encode(errors="surrogateescape"))
+    if scheme.lower() != "bearer" or not is_right:
         raise RequestError(401, "the key is missing or wrong: send it as Bearer", code="invalid_api_key")
+
+
+def check_content_type(request: Request) -> None:
+    """Raises RequestError for a body that does not say that it is JSON. Without asking the server first, a browser lets
+    any web page send other types to any server, and so to one on its user's machine that needs no key."""
+    given = request.headers.get("content-type", "")
+    if given.partition(";")[0].strip().lower() != "application/json":
+        raise RequestError(
+            415, f"the body must be sent as Content-Type: application/json, not {given or 'without one'}"
+        )
 
 
 def error_response(error: RequestError, headers: Mapping[str, str] | None = None) -> Response:
