@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
 from tests.support.tiny_model import saved_tiny_model
 from treestar.policy import load_policy
 from treestar.policy.load import read_step_format
-from treestar.policy.models import folder_for_other_libraries, load_causal_model, load_tokenizer
+from treestar.policy.models import folder_for_other_libraries, load_causal_model, load_config, load_tokenizer
 from treestar.ppm.load import load_scorer
 from treestar.ppm.model import load_ppm, ppm_from_policy
 from treestar.types import TreestarError
@@ -50,6 +51,28 @@ def test_a_policy_is_the_base_with_the_adapter(base: Path, adapter: tuple[Path, 
     plain = load_causal_model(str(base)).state_dict()
     assert {name for name in plain if not torch.equal(plain[name], found[name])}
     assert policy.tokenizer.get_vocab() == load_tokenizer(str(base)).get_vocab()
+
+
+@pytest.mark.parametrize("targets", [["embed_tokens"], ["lm_head"], ["embed_tokens", "lm_head"]])
+def test_an_adapter_of_embeddings_that_are_also_the_output_layer_changes_only_its_own(
+    targets: list[str], tmp_path: Path
+) -> None:
+    """The base ties the two: merged in place, the change of one would be in the other, too."""
+    base = saved_tiny_model(tmp_path / "base")
+    config = load_config(str(base))
+    config.tie_word_embeddings = True
+    AutoModelForCausalLM.from_config(config, dtype=torch.float32).save_pretrained(base)
+    adapted = peft.get_peft_model(
+        load_causal_model(str(base)),
+        peft.LoraConfig(r=2, target_modules=["q_proj", *targets], init_lora_weights=False, task_type="CAUSAL_LM"),
+    ).eval()
+    adapted.save_pretrained(tmp_path / "adapter")
+    ids = torch.arange(20)[None]
+    expected = adapted(ids).logits
+    merged = load_causal_model(str(tmp_path / "adapter")).eval()
+    assert torch.allclose(merged(ids).logits, expected, atol=1e-3)
+    merged.save_pretrained(tmp_path / "whole")
+    assert torch.allclose(load_causal_model(str(tmp_path / "whole")).eval()(ids).logits, expected, atol=1e-3)
 
 
 def test_the_step_format_is_that_of_the_adapter(adapter: tuple[Path, Any], base: Path, tmp_path: Path) -> None:

@@ -61,4 +61,20 @@ def merged(model: Any, path: str) -> Any:
     config = PeftConfig.from_pretrained(path)
     if config.task_type == "CAUSAL_LM":
         config.task_type = None  # peft would ask the model for what generating needs
-    return PeftModel.from_pretrained(model, path, config=config).merge_and_unload()
+    adapted = PeftModel.from_pretrained(model, path, config=config)
+    untie(model)
+    return adapted.merge_and_unload()
+
+
+def untie(model: Any) -> None:
+    """Give the output layer weights of its own if it shares those of the embeddings and an adapter changes one of the
+    two: merged into shared weights, it would change both. peft then notes it in the model's config."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+    from torch.nn import Parameter
+
+    layers = [model.get_input_embeddings(), model.get_output_embeddings()]
+    if None in layers or not any(isinstance(layer, BaseTunerLayer) for layer in layers):
+        return
+    embeddings, output = (layer.get_base_layer() if isinstance(layer, BaseTunerLayer) else layer for layer in layers)
+    if output.weight is embeddings.weight:
+        output.weight = Parameter(output.weight.detach().clone())
