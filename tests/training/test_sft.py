@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from support.sft_rows import sum_row
-from support.tiny_model import save_tiny_model
+from support.tiny_model import save_tiny_model, tiny_model
 
 from treestar.policy import load_policy
 from treestar.policy.formats import BoundFormat
@@ -82,6 +82,24 @@ def test_what_has_not_been_learnt_is_the_base_bit_by_bit(tmp_path: Path, bf16: b
     assert policy.tokenizer.padding_side == base.tokenizer.padding_side == "left"
     root = State(Problem("Tom has 5 apples and eats 2. How many are left?"))
     assert greedy(policy, root) == greedy(base, root)
+
+
+def test_a_model_that_also_sees_images_is_trained(tmp_path: Path) -> None:
+    """Gemma 3 from 4B on describes its language model in a part of its configuration."""
+    from transformers import AutoModelForCausalLM, Gemma3Config
+
+    _, tokenizer = tiny_model()
+    ends = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id, "bos_token_id": None}
+    size = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2}
+    text = {**size, **ends, "vocab_size": len(tokenizer), "num_hidden_layers": 2, "num_key_value_heads": 1}
+    vision = {**size, "num_hidden_layers": 1, "image_size": 28, "patch_size": 14}
+    config = Gemma3Config(text_config={**text, "head_dim": 8}, vision_config=vision, mm_tokens_per_image=4)
+    AutoModelForCausalLM.from_config(config, dtype=torch.float32).save_pretrained(tmp_path / "base")
+    tokenizer.save_pretrained(tmp_path / "base")
+    config = SFTTrainingConfig(**(QUICK | {"learning_rate": None}), step_format="rstar")
+    report = train_policy([sum_row(1)], str(tmp_path / "base"), tmp_path / "out", config)
+    assert math.isfinite(report["losses"][-1][1])
+    assert load_policy(str(tmp_path / "out")).format.name == "rstar"
 
 
 def test_a_base_without_padding_or_generation_settings_stays_so(base: str, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from treestar.policy.backends.transformers import TransformersPolicy
+from treestar.policy.models import text_config
 from treestar.search.expansion import Components
 from treestar.training.base_policy import Base, load_base, load_model, lora_config, write_policy
 from treestar.training.grpo.choice import PassRates
@@ -188,7 +189,11 @@ def trainer_of(base: Base, problems: int, out: Path, config: GRPOConfig) -> Poli
 
     from treestar.training.grpo.trainer import PolicyGRPOTrainer
 
-    arguments = {"output_dir": str(out), **arguments_of(config, base.config.hidden_size), **config.training_arguments}
+    arguments = {
+        "output_dir": str(out),
+        **arguments_of(config, text_config(base.config).hidden_size),
+        **config.training_arguments,
+    }
     model = load_model(base, arguments)
     with making_trainer():
         return PolicyGRPOTrainer(

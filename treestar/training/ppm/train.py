@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from treestar.policy.models import load_config, loading, policy_path
+from treestar.policy.models import load_config, loading, policy_path, text_config
 from treestar.ppm.model import PPM, load_ppm, ppm_from_policy
 from treestar.ppm.trees import SkippedTree
 from treestar.search import Tree
@@ -125,7 +125,7 @@ def accuracies(history: Iterable[Mapping[str, float]], folder: Path, data: Train
 def arguments_of(config: PPMTrainingConfig, ppm: PPM, data: TrainingData) -> dict[str, Any]:
     """`config` as fields of `transformers.TrainingArguments`."""
     return {
-        **trainer_arguments(config, ppm.model.config.hidden_size, len(data.batches)),
+        **trainer_arguments(config, text_config(ppm.model.config).hidden_size, len(data.batches)),
         "per_device_train_batch_size": 1,  # an item of the data set is a batch
         "eval_strategy": "epoch" if data.held_out else "no",
     }

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from treestar.policy.backends.transformers import context_length
+from treestar.policy.models import text_config
 from treestar.training.base_policy import Base, load_base, load_model, lora_config, write_policy
 from treestar.training.run import (
     TrainingProgress,
@@ -117,7 +118,7 @@ def make_trainer(
 
     arguments = {
         "output_dir": str(out),
-        **trainer_arguments(config, base.config.hidden_size, len(data.rows) / config.batch_size),
+        **trainer_arguments(config, text_config(base.config).hidden_size, len(data.rows) / config.batch_size),
         "per_device_train_batch_size": config.batch_size,
         "packing": config.packing,
         "max_length": longest_row(base, config) if config.packing else None,
