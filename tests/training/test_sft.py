@@ -315,6 +315,19 @@ def test_lora_trains_adapters_and_stores_whole_weights(base: str, tmp_path: Path
         train_policy([sum_row(1)], base, tmp_path / "b", SFTTrainingConfig(lora={"no_such_field": 1}))
 
 
+def test_another_loss_of_trl_is_the_one_that_is_trained(base: str, tmp_path: Path) -> None:
+    losses = {}
+    for name, arguments in {
+        "plain": {},
+        "dft": {"loss_type": "dft"},
+        "smooth": {"label_smoothing_factor": 0.5},
+    }.items():
+        config = SFTTrainingConfig(**(QUICK | {"epochs": 1.0}), training_arguments={"use_cpu": True, **arguments})
+        losses[name] = train_policy([sum_row(1)], base, tmp_path / name, config)["losses"][0][1]
+    assert losses["dft"] < 0.5 * losses["plain"], "each token's loss is multiplied by its probability"
+    assert losses["smooth"] != pytest.approx(losses["plain"], rel=1e-3)
+
+
 def test_nothing_is_sent_anywhere(base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """TRL sends telemetry for each training unless it is disabled."""
     sent: list[Any] = []

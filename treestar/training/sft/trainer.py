@@ -98,11 +98,17 @@ class PolicyTrainer(SFTTrainer):  # type: ignore[misc]
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """Raises TreestarError if the loss is not a finite number."""
-        if num_items_in_batch is None or not self.args.use_cpu:
+        if num_items_in_batch is None or not self.args.use_cpu or not self.is_cross_entropy:
             return finite(super().compute_loss(model, inputs, return_outputs, num_items_in_batch), self)
         # TRL's loss is made for GPUs: on a CPU it takes 40% of the time of a training with LoRA.
         processes = self.accelerator.num_processes if self.args.average_tokens_across_devices else 1
         return finite(summed_loss(model, **inputs) * processes / num_items_in_batch, self)
+
+    @property
+    def is_cross_entropy(self) -> bool:
+        """Whether the loss is the cross-entropy of the tokens alone: the user may want another of TRL's losses, and a
+        mixture of experts has a part for its router."""
+        return self.args.loss_type == "nll" and self.label_smoother is None and not self.aux_loss_enabled
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
         """Do not write a model card: training.json describes the training."""
