@@ -110,6 +110,14 @@ def test_a_stopped_training_goes_on_from_its_checkpoint(base: str, tmp_path: Pat
         train_judge(other, base, out, config, analyses=given, resume=True)
     with pytest.raises(TreestarError, match=r"other settings \(analyses\)"):
         train_judge(EXAMPLES, base, out, config, resume=True, analyses=dict(list(given.items())[:9]))
+    with pytest.raises(TreestarError, match="began with analyses: give the same ones"):
+        train_judge(EXAMPLES, base, out, config, resume=True)
+    elsewhere = shutil.copytree(base, tmp_path / "elsewhere")
+    with pytest.raises(TreestarError, match=r"other settings \(base\)"):
+        train_judge(EXAMPLES, str(elsewhere), out, config, analyses=given, resume=True)
+    changed = settings("grpo", sft=replace(SFT, batch_size=2))
+    with pytest.raises(TreestarError, match=r"other settings \(batch_size\)"):
+        train_judge(EXAMPLES, base, out, changed, analyses=given, resume=True)
     report = train_judge(EXAMPLES, base, out, config, analyses=given, resume=True)
     assert report["resumed_from"] == "checkpoint-1"
     whole = train_judge(EXAMPLES, base, tmp_path / "whole", config, analyses=given)
@@ -186,3 +194,8 @@ def test_the_discriminative_judge_is_a_scorer_that_has_learned_its_signs(base: s
     positive = [score for score, each in zip(scores, few, strict=True) if each.label]
     negative = [score for score, each in zip(scores, few, strict=True) if not each.label]
     assert min(positive) > max(negative)
+
+
+def test_a_discriminative_judge_takes_no_analyses(base: str, tmp_path: Path) -> None:
+    with pytest.raises(TreestarError, match="writes no analyses"):
+        train_judge(EXAMPLES, base, tmp_path, settings("discriminative"), analyses=analyses_of(EXAMPLES))

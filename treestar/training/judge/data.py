@@ -87,14 +87,14 @@ class JudgeData(NamedTuple):
     training: list[tuple[Example, str]]
     """Chunks with their messages, balanced where that is asked for."""
     held_out: list[tuple[Example, str]]
-    """Those of other problems, as many positive as negative ones."""
+    """Those of other problems, as many positive as negative ones. Reinforcement measures with them."""
     counts: dict[str, int]
 
     def __str__(self) -> str:
         found = self.counts
         return (
             f"{found['chunks']:,} labeled chunks, {found['positive']:,} positive; left out {found['left_out']:,} that "
-            f"are blank, too short, too long or told twice; training on {len(self.training):,}, measuring with "
+            f"are blank, too short, too long or told twice; training on {len(self.training):,}, held out "
             f"{len(self.held_out):,}"
         )
 

@@ -9,8 +9,9 @@ Several processes: as `treestar.training.sft.train`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,7 @@ def train_judge(
     """
     config, out, listener = config or JudgeTrainingConfig(), Path(out), listener or Listener()
     check(out, resume)
+    check_analyses(analyses, out, config)
     loaded = load_base(base, None)
     config = config.within(context_length(loaded.config, loaded.tokenizer))
     data = judge_data(examples, Prompts(loaded, config.analysis), config)
@@ -116,19 +118,35 @@ def check(out: Path, resume: bool) -> None:
         raise TreestarError(f"{out} contains an unfinished training: continue it with --resume, or give another folder")
 
 
+def check_analyses(analyses: Analyses | None, out: Path, config: JudgeTrainingConfig) -> None:
+    """Raises TreestarError if analyses would not be read, or the training in `out` began with some that are missing."""
+    if analyses is not None and config.mode == "discriminative":
+        raise TreestarError(
+            "a discriminative judge writes no analyses, so it cannot learn any: leave them out, or choose another mode"
+        )
+    if analyses is None and (out / COLD_START).exists():
+        raise TreestarError(
+            f"the training in {out} began with analyses: give the same ones (--analyses) to continue it, or another "
+            "folder"
+        )
+
+
 def start_cold(
     base: Base, replies: Sequence[tuple[str, str]], out: Path, config: JudgeTrainingConfig, listener: Listener
 ) -> None:
     """Fine-tune on given replies, unless that is done.
 
     Raises:
-        TreestarError: it was done with other replies.
+        TreestarError: it was done with other replies or settings, or from another base.
     """
     folder = out / COLD_START
     data = fitting(base, reply_rows(Prompts(base, config.analysis), replies), config)
     if (folder / "config.json").exists():
-        done = {"analyses": read_json(folder / REPORT)["fingerprint"]}
-        check_same_settings(folder, done, {"analyses": data.fingerprint}, "use the same analyses")
+        done = read_json(folder / REPORT)
+        now = json.loads(json.dumps({"base": base.name, **asdict(config.sft)}))
+        check_same_settings(folder, {name: done["settings"].get(name) for name in now}, now)
+        analyses = {"analyses": done["fingerprint"]}, {"analyses": data.fingerprint}
+        check_same_settings(folder, *analyses, "use the same analyses")
         return
     check_folder(folder, resume=True)
     fine_tune(base, data, folder, config, listener)
