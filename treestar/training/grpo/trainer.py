@@ -36,6 +36,14 @@ __all__ = ["PolicyGRPOTrainer", "Sample", "without_padding"]
 STATE = "grpo.json"
 """The file in a checkpoint with what TRL does not know: the pass rates, and samplings without contrast in a row."""
 
+OF_END_TOKENS = (
+    "completions/clipped_ratio",
+    "completions/mean_terminated_length",
+    "completions/min_terminated_length",
+    "completions/max_terminated_length",
+)
+"""Figures for which TRL counts whatever ends with a tag as cut off; `policy/truncated` is right."""
+
 Sample = Callable[[Sequence[int], PassRates, str], Sampled]
 """Samples groups of the problems with these indices; the text determines all random draws."""
 
@@ -91,6 +99,8 @@ class PolicyGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         batch: dict[str, Any] = super()._generate_and_score_completions(
             [{"prompt": rollout.problem.question, "given_rewards": rollout.rewards} for rollout in self.rollouts]
         )
+        for name in OF_END_TOKENS:
+            self._metrics["train"].pop(name, None)
         everywhere = advantages(self.accelerator.gather(rewards.to(self.accelerator.device)), self.config.scale_rewards)
         first = self.accelerator.process_index * len(sampled.groups)
         batch["advantages"] = everywhere[first : first + len(sampled.groups)].flatten()
