@@ -12,6 +12,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -26,6 +27,7 @@ from treestar.selfevolve.job import Copies, Job
 from treestar.selfevolve.rounds import evolve
 from treestar.storage.files import read_json
 from treestar.storage.table import Row, Table
+from treestar.training import PPMTrainingConfig, SFTTrainingConfig
 from treestar.types import TreestarError
 
 PROGRAM = ["-m", "support.evolving"]
@@ -226,6 +228,22 @@ def test_policies_of_two_step_formats_are_refused_before_anything_is_searched(jo
     mixed = replace(job, bootstrap="searching", base="taught")
     with pytest.raises(TreestarError, match="searching writes the step format bound, but what is trained from taught"):
         evolve(mixed, tmp_path, backends=backends)
+    assert not (tmp_path / "job.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"sft": SFTTrainingConfig(training_arguments={"optimm": "sgd"})}, "must not have optimm: trl.SFTConfig has"),
+        ({"ppm_training_arguments": {"fsdpp": True}}, "must not have fsdpp: transformers.TrainingArguments has"),
+        ({"ppm": PPMTrainingConfig(lora={"rank": 4})}, "unexpected keyword argument 'rank'"),
+    ],
+)
+def test_what_a_training_will_not_accept_is_refused_before_anything_is_searched(
+    job: Job, tmp_path: Path, changes: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(TreestarError, match=sentence):
+        evolve(replace(job, **changes), tmp_path, backends=scripted_backends())
     assert not (tmp_path / "job.yaml").exists()
 
 

@@ -95,11 +95,13 @@ def steper(
     folder = trajectories or out.with_name(f"{out.name}-trajectories")
     from treestar.benchmarks.datasets import load_problems
     from treestar.benchmarks.passages import passages_for
+    from treestar.training.accepted import check_accepted
     from treestar.training.distill.collect import read_trajectories
     from treestar.training.distill.plots import draw_sigmas
     from treestar.training.distill.train import train_steper
 
     def work(display: TrainingDisplay) -> dict[str, Any]:
+        check_accepted("sft", "training arguments", config.training_arguments, config.lora)
         questions = passages_for([load_problems(name, data_dir, limit) for name in datasets], retrieval)
         display.say(
             collected(datasets, questions, teacher, retrieval, folder, min_f1, teacher_steps, concurrency)

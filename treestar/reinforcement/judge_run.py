@@ -25,6 +25,7 @@ from treestar.selfevolve.problems import training_problems
 from treestar.selfevolve.selection import read_sft_rows
 from treestar.storage.files import locked, read_json, write_json, writing
 from treestar.storage.table import Row
+from treestar.training.accepted import check_accepted
 from treestar.training.judge.data import read_analyses, read_examples
 from treestar.training.judge.train import Listener, train_judge
 from treestar.training.run import REPORT, is_main_process, process_count
@@ -70,6 +71,7 @@ def run_judge_job(
             cannot be loaded, or a stage failed.
     """
     out, listener = Path(out).resolve(), listener or JudgeListener()
+    check_trainings(job)
     alone = process_count() == 1
     with locked(out) if alone else nullcontext():
         if is_main_process():
@@ -80,6 +82,16 @@ def run_judge_job(
                 "with several and --resume"
             )
         return run_stages(job, out, concurrency, listener)
+
+
+def check_trainings(job: JudgeJob) -> None:
+    """Raise TreestarError if the libraries that train would not accept what the job gives them."""
+    if job.segmentation is not None:
+        first = job.segmentation.training
+        check_accepted("sft", "segmentation.training.training_arguments", first.training_arguments, first.lora)
+    sft, grpo = job.training.sft, job.training.grpo
+    check_accepted("sft", "training.sft.training_arguments", sft.training_arguments, sft.lora)
+    check_accepted("grpo", "training.grpo.training_arguments", grpo.training_arguments, grpo.lora)
 
 
 def has_data(out: Path) -> bool:

@@ -28,6 +28,7 @@ from treestar.selfevolve.phases import Models, Round, RunningJob, measure_bootst
 from treestar.selfevolve.problems import evaluation_problems, training_problems
 from treestar.selfevolve.trainings import base_of
 from treestar.storage.files import locked
+from treestar.training.accepted import check_accepted
 from treestar.types import TreestarError
 from treestar.workers import RayConfig
 
@@ -67,6 +68,7 @@ def evolve(
     with locked(out) as lock:
         if not (out / JOB).exists():
             check_formats(job, out, backends)
+            check_trainings(job)
         begin_job(job, out, resume, can_grow="rounds")
         measured = evaluation_problems(job.evaluation)
         training = training_problems(
@@ -105,3 +107,11 @@ def check_formats(job: Job, out: Path, backends: Backends) -> None:
             f"the bootstrap policy {job.bootstrap} writes the step format {searched.name}, but what is trained from "
             f"{base} would learn to write {trained.name}: set sft.step_format to {searched.name}, or give another base"
         )
+
+
+def check_trainings(job: Job) -> None:
+    """Raise TreestarError if the libraries that train would not accept what the job gives them."""
+    if job.sft is not None:
+        check_accepted("sft", "sft.training_arguments", job.sft.training_arguments, job.sft.lora)
+    if job.ppm is not None:
+        check_accepted("ppm", "ppm_training_arguments", job.ppm_training_arguments, job.ppm.lora)
