@@ -79,12 +79,20 @@ def test_the_guides_jobs_are_jobs() -> None:
         ("rule: abs_q", "rule: q", "annotation.rule must be"),
         ("mode: discriminative", "mode: ppo", "training.mode must be"),
         ("epochs: 1", "epoch: 1", "training.sft.epoch is not a field"),
+        ("annotation:", "analyses: a.jsonl\nannotation:", "analyses must be left out where the training's mode is"),
         ("problems: 8}", "problems: 8, from_round: 2}", "this kind of job has no rounds"),
     ],
 )
 def test_a_wrong_field_is_named(old: str, new: str, sentence: str) -> None:
     with pytest.raises(TreestarError, match=sentence):
         small_job(**{old: new})
+
+
+def test_training_arguments_that_trl_does_not_know_are_refused_before_anything_is_sampled(tmp_path: Path) -> None:
+    unknown = small_job(**{"batch_size: 4": "training_arguments: {warmup_ratios: 0.1}"})
+    with pytest.raises(TreestarError, match=r"training\.sft\.training_arguments must not have warmup_ratios: trl\.SFT"):
+        run_judge_job(unknown, tmp_path / "out")
+    assert not (tmp_path / "out" / "job.yaml").exists()
 
 
 def test_problems_are_named_on_the_command_line() -> None:

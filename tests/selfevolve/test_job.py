@@ -120,6 +120,10 @@ def test_what_is_not_given_has_its_default_also_inside_of_what_is() -> None:
         (SMALL + "selection: {easy_from: 0.1}", "selection.hard_up_to must be at least 0 and less than easy_from"),
         (SMALL + "sft: {epochs: 0}", "sft.epochs must be a finite number above 0, not 0.0"),
         (SMALL + "sft: [1]", "sft must be an object with fields, not [1]"),
+        (
+            SMALL + "ppm_training_arguments: {per_device_train_batch_size: 2}",
+            "ppm_training_arguments must not have per_device_train_batch_size: batch_tokens says",
+        ),
         (SMALL + "seed: yes", "seed must be a whole number, not True"),
         (SMALL + "load_as: vllm", "load_as must be a text with {model} in it, not 'vllm'"),
         (SMALL + "evaluation: {problems: 4}", "evaluation.cells and .sets are both empty"),

@@ -360,3 +360,11 @@ def test_a_finished_ppm_is_not_written_over(policy: str, tmp_path: Path) -> None
 def test_a_setting_that_is_not_allowed_is_named(field: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"PPMTrainingConfig.{field} must be"):
         PPMTrainingConfig(**{field: value})
+
+
+def test_what_would_have_no_effect_is_refused(policy: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="centering must be left out unless the objective is pairs"):
+        PPMTrainingConfig(objective="orm", centering=0.5)
+    arguments = {"per_device_train_batch_size": 2}
+    with pytest.raises(TreestarError, match="must not have per_device_train_batch_size: batch_tokens says"):
+        train_ppm(trees(2), policy, tmp_path, training_arguments=arguments)

@@ -81,3 +81,16 @@ def test_a_setting_that_is_not_allowed_is_named(field: str, value: object) -> No
     given_more = {"weighting": "fixed"} if field == "weights" else {}
     with pytest.raises(ValueError, match=f"StepERTrainingConfig.{field} must be"):
         StepERTrainingConfig(**{**given_more, field: value})
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"weights": "1,2,3"},
+        {"weighting": "uniform", "sigma_learning_rate": 0.1},
+        {"training_arguments": {"label_smoothing_factor": 0.1}},
+    ],
+)
+def test_what_would_have_no_effect_is_refused(given: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"must be left out unless|must not have label_smoothing_factor"):
+        StepERTrainingConfig(**given)

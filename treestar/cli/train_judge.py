@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -45,12 +46,15 @@ def judge(
 
     Start it with `torchrun` or `accelerate launch` to train on several devices.
     """
-    given = config_from_options(JudgeTrainingConfig, "treestar train judge", options)
+    config = (
+        config_from_options(JudgeTrainingConfig, "treestar train judge", options)
+        if settings is None
+        else with_settings(settings, options)
+    )
     from treestar.reinforcement.judge_run import train_with_report
     from treestar.training.judge.data import read_analyses, read_examples
     from treestar.training.judge.train import Listener, train_judge
 
-    config = given if settings is None else with_settings(settings, options)
     with training_display(JudgeDisplay, out) as display:
         listener = Listener(display.say, display.on_fine_tuning, display.on_reinforcement)
         known = None if analyses is None else read_analyses(analyses)
@@ -67,10 +71,11 @@ def with_settings(path: Path, options: dict[str, Any]) -> JudgeTrainingConfig:
     """The training in a YAML file; options come before its fields.
 
     Raises:
+        typer.BadParameter: an option's value is not allowed.
         TreestarError: the file cannot be read or is not a training; the message names the field.
     """
     from treestar.config.job_files import job_from_file
-    from treestar.config.values import config_from_values, config_to_values
 
-    read = config_to_values(job_from_file(JudgeTrainingConfig, path))
-    return config_from_values(JudgeTrainingConfig, {**read, **options})
+    read = job_from_file(JudgeTrainingConfig, path)
+    values = {each.name: getattr(read, each.name) for each in fields(read)}
+    return config_from_options(JudgeTrainingConfig, "treestar train judge", {**values, **options})

@@ -6,6 +6,7 @@ allows None can be None.
 
 from __future__ import annotations
 
+from dataclasses import fields
 from functools import cache
 from math import inf
 from numbers import Real
@@ -13,7 +14,7 @@ from typing import Any
 
 from treestar.config.fields import field_types, literal_values, optional_fields
 
-__all__ = ["check_choice", "check_number", "check_whole", "invalid"]
+__all__ = ["check_choice", "check_left_out", "check_number", "check_whole", "invalid"]
 
 
 def check_whole(config: Any, *names: str, at_least: int = 1) -> None:
@@ -58,6 +59,18 @@ def check_choice(config: Any, *names: str) -> None:
         allowed = allowed_values(config_class, name)
         if getattr(config, name) not in allowed and not is_unset(config, name):
             raise invalid(config, name, " or ".join(map(str, allowed)))
+
+
+def check_left_out(config: Any, unless: str, *names: str) -> None:
+    """The fields, which nothing reads here, must have their defaults.
+
+    Args:
+        unless: when something reads them, for example "the mode is rejection".
+    """
+    defaults = {each.name: each.default for each in fields(config)}
+    for name in names:
+        if getattr(config, name) != defaults[name]:
+            raise invalid(config, name, f"left out unless {unless}")
 
 
 def invalid(config: Any, name: str, allowed: str) -> ValueError:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from treestar.config.checks import invalid
 from treestar.config.job_files import job_from_file
 from treestar.judge.config import AnnotationConfig, SegmentationConfig
 from treestar.policy.formats import FormatName
@@ -62,6 +63,8 @@ class JudgeJob:
 
     def __post_init__(self) -> None:
         check_without_rounds(self, self.problems)
+        if self.analyses is not None and self.training.mode == "discriminative":
+            raise invalid(self, "analyses", "left out where the training's mode is discriminative")
 
 
 def load_judge_job(path: str | Path) -> JudgeJob:

@@ -31,7 +31,7 @@ from treestar.ppm.public import JUDGE_KIND, ScorerKind
 from treestar.search import MCTSConfig
 from treestar.selfevolve.bound import ExplorationConfig
 from treestar.selfevolve.job_folder import JOB
-from treestar.training.ppm.config import PPMTrainingConfig
+from treestar.training.ppm.config import PPMTrainingConfig, check_training_arguments
 from treestar.training.sft.config import SFTTrainingConfig
 from treestar.types import TreestarError
 
@@ -312,6 +312,7 @@ class Job:
     def __post_init__(self) -> None:
         check_whole(self, "ppm_rounds")
         check_whole(self, "seed", at_least=0)
+        check_training_arguments(self.ppm_training_arguments, "Job.ppm_training_arguments")
         if MODEL not in self.load_as:
             raise invalid(self, "load_as", f"a text with {MODEL} in it")
         if not self.rounds:

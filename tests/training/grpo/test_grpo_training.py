@@ -109,6 +109,9 @@ def test_every_figure_is_logged_and_no_second_model_is_kept(tmp_path: Path, monk
     assert len(loaded) == len(policies) == 1
     assert policies[0].model is loaded[0]
     [entry] = [each for each in report["log"] if "loss" in each]
+    assert not any("clipped_ratio" in name or "terminated" in name for name in entry), (
+        "TRL misjudges what ends in a tag"
+    )
     for name in (
         "reward",
         "entropy",
@@ -172,6 +175,8 @@ def test_bad_input_is_a_sentence(tmp_path: Path) -> None:
         ({"rewards": {"correct": math.nan}}, "rewards must be names with finite numbers"),
         ({"rewards": {}}, "at least one reward"),
         ({"overlong_buffer": 2000}, "overlong_buffer must be at most max_tokens, 1024"),
+        ({"overlong_buffer": 100}, "overlong_buffer must be left out unless `rewards` has overlong, not 100"),
+        ({"training_arguments": {"save_steps": 3}}, "training_arguments must not have save_steps: set save_steps"),
         ({"save_steps": 3, "updates": 2}, "save_steps must be a multiple of updates"),
     ],
 )

@@ -98,7 +98,7 @@ def test_both_labels_are_alike_often_unless_that_is_turned_off() -> None:
     assert data.counts == {"chunks": 23, "positive": 20, "left_out": 0}
     everything = data_of(skewed, held_out=0, balance=False)
     assert Counter(example.label for example, _ in everything.training) == {True: 20, False: 3}
-    assert "training on 6, measuring with 0" in str(data)
+    assert "training on 6, held out 0" in str(data)
 
 
 def test_a_question_under_two_ids_is_not_trained_on_and_held_out() -> None:
@@ -255,7 +255,9 @@ def test_settings_that_mean_nothing_for_a_judge_are_refused() -> None:
         JudgeGRPOConfig(max_depth=3)
     config = JudgeTrainingConfig().within(1024)
     assert (config.grpo.max_tokens, config.max_prompt_tokens) == (512, 512)
-    long_buffer = JudgeTrainingConfig(grpo=JudgeGRPOConfig(max_tokens=1000, overlong_buffer=600)).within(1024)
+    long_buffer = JudgeTrainingConfig(
+        grpo=JudgeGRPOConfig(max_tokens=1000, overlong_buffer=600, rewards={"overlong": 1.0})
+    ).within(1024)
     assert long_buffer.grpo.overlong_buffer == 512
     replies = config.grpo.for_replies()
     assert (replies.max_depth, replies.max_step_tokens, replies.group_size) == (1, 512, 4)
@@ -265,3 +267,12 @@ def test_settings_that_mean_nothing_for_a_judge_are_refused() -> None:
 def test_walks_have_both_labels() -> None:
     assert walked("ab").steps[-1].text == "b"
     assert Counter(each.label for each in examples_of_walks(3)) == {True: 3, False: 3}
+
+
+@pytest.mark.parametrize("given", [{"gamma": 0.7}, {"alpha": 0.8}, {"best_of": 2}, {"replies": 4}])
+def test_what_would_have_no_effect_is_refused(given: dict[str, float]) -> None:
+    """Without a rule labels stay as they are stored; only rejection samples replies."""
+    [name] = given
+    with pytest.raises(ValueError, match=f"{name} must be left out unless"):
+        JudgeTrainingConfig(**given)
+    assert JudgeTrainingConfig(rule="rel_ratio", gamma=0.7).labels == LabelConfig(rule="rel_ratio", gamma=0.7)

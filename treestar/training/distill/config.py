@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from treestar.config.checks import check_choice, check_number, invalid
+from treestar.config.checks import check_choice, check_left_out, check_number, invalid
 from treestar.training.sft.config import SFTTrainingConfig
 
 __all__ = ["STEP_KINDS", "StepERTrainingConfig", "StepKind", "Weighting"]
@@ -15,6 +15,9 @@ StepKind = Literal["first", "mid", "final"]
 STEP_KINDS: tuple[StepKind, ...] = get_args(StepKind)
 
 Weighting = Literal["difficulty_aware", "uniform", "fixed"]
+
+OF_OTHER_LOSSES = ("loss_type", "label_smoothing_factor")
+"""Fields of `trl.SFTConfig` that this training's loss does not read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +43,13 @@ class StepERTrainingConfig(SFTTrainingConfig):
         kinds = self.steps.split(",")
         if len(set(kinds)) < len(kinds) or not set(kinds) <= set(STEP_KINDS):
             raise invalid(self, "steps", "first, mid, final, or some of these separated by commas")
+        if self.weighting != "fixed":
+            check_left_out(self, "the weighting is fixed", "weights")
+        if self.weighting != "difficulty_aware":
+            check_left_out(self, "the weighting is difficulty_aware", "sigma_learning_rate")
+        for name in OF_OTHER_LOSSES:
+            if name in self.training_arguments:
+                raise ValueError(f"StepERTrainingConfig.training_arguments must not have {name}: the loss is StepER's")
         if self.packing:
             raise invalid(self, "packing", "false, because each row belongs to one kind of step,")
         try:

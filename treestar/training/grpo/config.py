@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any, ClassVar, Literal
 
-from treestar.config.checks import check_choice, check_number, check_whole, invalid
+from treestar.config.checks import check_choice, check_left_out, check_number, check_whole, invalid
 from treestar.policy.formats import FormatName
 from treestar.training.run import OptimizationConfig
 
@@ -29,8 +29,9 @@ SET_BY = {
     "max_completion_length": "max_tokens",
     "reward_weights": "rewards",
     "scale_rewards": "scale_rewards",
+    "save_steps": "save_steps",
 }
-"""Fields of `trl.GRPOConfig` on which sampling depends too, and the settings of both."""
+"""Fields of `trl.GRPOConfig` on which sampling depends too, or that have to suit it, and the settings of both."""
 
 OF_OTHER_ROLLOUTS = (
     "use_vllm",
@@ -146,6 +147,8 @@ class GRPOConfig(OptimizationConfig):
         check_arguments(self)
         if self.overlong_buffer is not None and self.overlong_buffer > self.max_tokens:
             raise invalid(self, "overlong_buffer", f"at most max_tokens, {self.max_tokens}")
+        if "overlong" not in self.rewards:
+            check_left_out(self, "`rewards` has overlong", "overlong_buffer")
         if (self.save_steps or self.steps_per_sampling) % self.steps_per_sampling:
             raise invalid(self, "save_steps", f"a multiple of updates * iterations, {self.steps_per_sampling}")
 

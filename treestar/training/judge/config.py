@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 from typing import Literal
 
-from treestar.config.checks import check_choice, check_number, check_whole, invalid
+from treestar.config.checks import check_choice, check_left_out, check_number, check_whole, invalid
 from treestar.judge.labels import LabelConfig, LabelRule
 from treestar.training.grpo.config import GRPOConfig
 from treestar.training.sft.config import SFTTrainingConfig
@@ -87,6 +87,10 @@ class JudgeTrainingConfig:
         check_number(self, "held_out", at_least=0, below=1)
         check_whole(self, "best_of", "evaluated", "evaluate_every", "max_prompt_tokens", "replies", "replies_kept")
         check_whole(self, "min_prompt_tokens", at_least=0)
+        if self.rule is None:
+            check_left_out(self, "rule is given (without, labels stay as they are stored)", "gamma", "alpha", "best_of")
+        if self.mode != "rejection":
+            check_left_out(self, "the mode is rejection", "replies", "replies_kept")
 
     def within(self, context: int) -> JudgeTrainingConfig:
         """These settings for a model of that many tokens: a reply has at most half of them, and a prompt the rest."""

@@ -6,11 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from treestar.config.checks import check_choice, check_number, check_whole
+from treestar.config.checks import check_choice, check_left_out, check_number, check_whole
 from treestar.training.ppm.objectives import Objective
 from treestar.training.run import FineTuningConfig
 
-__all__ = ["PPMTrainingConfig"]
+__all__ = ["PPMTrainingConfig", "check_training_arguments"]
+
+WITHOUT_EFFECT = {
+    "per_device_train_batch_size": "batch_tokens says how much is in a forward pass",
+    "train_sampling_strategy": "batches have pairs of similar length already",
+    "label_smoothing_factor": "pairs have no labels",
+}
+"""Fields of `transformers.TrainingArguments` that do not apply to this training, and the reasons."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,3 +52,16 @@ class PPMTrainingConfig(FineTuningConfig):
         check_number(self, "centering", at_least=0)
         check_number(self, "held_out", at_least=0, below=1)
         check_whole(self, "batch_tokens")
+        if self.objective != "pairs":
+            check_left_out(self, "the objective is pairs", "centering")
+
+
+def check_training_arguments(arguments: Mapping[str, Any], name: str) -> None:
+    """Raise ValueError if `arguments`, fields of `transformers.TrainingArguments`, have one that does not apply.
+
+    Args:
+        name: how they are called in the error.
+    """
+    for field in arguments:
+        if field in WITHOUT_EFFECT:
+            raise ValueError(f"{name} must not have {field}: {WITHOUT_EFFECT[field]}")

@@ -13,7 +13,7 @@ from treestar.ppm.model import PPM, load_ppm, ppm_from_policy
 from treestar.ppm.trees import SkippedTree
 from treestar.search import Tree
 from treestar.training.base_policy import keep_adapter, lora_config
-from treestar.training.ppm.config import PPMTrainingConfig
+from treestar.training.ppm.config import PPMTrainingConfig, check_training_arguments
 from treestar.training.ppm.data import TrainingData, prepare
 from treestar.training.ppm.objectives import loss_of
 from treestar.training.run import (
@@ -66,6 +66,8 @@ def train_ppm(
     """
     check_package("accelerate")
     config, out = config or PPMTrainingConfig(), Path(out)
+    with making_trainer():
+        check_training_arguments(training_arguments or {}, "training_arguments")
     check_folder(out, resume)
     ppm = ppm_to_train(policy)
     data = prepare(trees, ppm, config, skipped)
