@@ -315,6 +315,19 @@ def test_lora_trains_adapters_and_stores_whole_weights(base: str, tmp_path: Path
         train_policy([sum_row(1)], base, tmp_path / "b", SFTTrainingConfig(lora={"no_such_field": 1}))
 
 
+def test_tokens_weigh_alike_whatever_the_model_says_of_its_own_loss(
+    base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gemma 3 from 4B on says that its loss must not be divided by a number of tokens."""
+    monkeypatch.setattr("transformers.LlamaForCausalLM.accepts_loss_kwargs", False, raising=False)
+    rows = [sum_row(1), sum_row(10**9)]
+    settings = {"learning_rate": 0.1, "epochs": 1.0, "warmup": 0.0, "training_arguments": {"optim": "sgd"}}
+    for name, sizes in {"one": {"batch_size": 2}, "two": {"batch_size": 1, "accumulation": 2}}.items():
+        train_policy(rows, base, tmp_path / name, SFTTrainingConfig(**settings, **sizes))
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    assert all(torch.allclose(one[name], two[name], atol=1e-5) for name in one)
+
+
 def test_another_loss_of_trl_is_the_one_that_is_trained(base: str, tmp_path: Path) -> None:
     losses = {}
     for name, arguments in {

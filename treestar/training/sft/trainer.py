@@ -64,6 +64,8 @@ class PolicyTrainer(SFTTrainer):  # type: ignore[misc]
                 peft_config=lora,
                 optimizer_cls_and_kwargs=optimizer,
             )
+        # TRL's loss is divided by the tokens of a whole step, also for models that could not do that themselves.
+        self.model_accepts_loss_kwargs |= not getattr(model, "accepts_loss_kwargs", True)
         read_positions_at_once(model)
         report_progress(self, on_progress)
         self.names = names
