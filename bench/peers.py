@@ -107,8 +107,8 @@ async def run_peer(
             await complete_best(search)
     finally:
         await interpreter.close()
-    chosen, _ = await choose_confirmed(search.groups, choice, problem, components)
-    answer = None if chosen is None else chosen[0].answer
+    decision, _ = await choose_confirmed(search.groups, choice, problem, components)
+    answer = None if decision is None else decision.node.answer
     correct = answer is not None and await components.verifier.accepts(problem, answer)
     stats = search.stats
     return PeerResult(answer, correct, stats.generated_tokens, stats.scored_tokens, stats.executions)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from support.scripted import ExactVerifier, components, random_script
 
 from treestar.search import AnswerGroups, MCTSConfig, Node, Tree, choose, puct, search_one, uct
-from treestar.search.answer import other_answers
+from treestar.search.answer import decide
 from treestar.types import Execution, Problem, Step, Verifier
 
 texts = st.text(st.characters(), max_size=20)
@@ -197,11 +197,12 @@ def test_choices() -> None:
 def test_confidence_is_a_share(answers: list[tuple[str, float | None, int]]) -> None:
     groups = finished(*answers)
     for choice in ("weighted", "majority", "best"):
-        answer, confidence = chosen(groups, choice)
+        decision = decide(groups, choice)  # type: ignore[arg-type]
+        assert decision is not None
+        answer, confidence = decision.node.answer, decision.confidence
+        assert (decision.node, confidence) == choose(groups, choice)  # type: ignore[arg-type]
         assert 0.0 <= confidence <= 1.0
         assert answer in {each[0] for each in answers}
-        node, _ = choose(groups, choice)  # type: ignore[misc]
-        others = other_answers(groups, choice, node)
-        assert {answer, *(other for other, _ in others)} == {each[0] for each in answers}
-        assert confidence + sum(share for _, share in others) == pytest.approx(1.0)
+        assert {answer, *(other for other, _ in decision.others)} == {each[0] for each in answers}
+        assert confidence + sum(share for _, share in decision.others) == pytest.approx(1.0)
     assert sum(groups.agreement(group) + 1 for group in groups.groups) == pytest.approx(2.0)

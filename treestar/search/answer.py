@@ -13,10 +13,11 @@ __all__ = [
     "AnswerGroup",
     "AnswerGroups",
     "Choice",
+    "Decision",
     "Weighting",
     "choose",
+    "decide",
     "mean_log_probability",
-    "other_answers",
     "sampled_mass",
     "token_confidences",
     "trajectory_score",
@@ -41,6 +42,18 @@ class AnswerGroup:
     members: list[Node] = field(default_factory=list)
     mass: float = 0.0
     """Share of the policy's trajectories that end here, estimated from the tree's samples (`sampled_mass`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The choice of one answer among those of the finished trajectories."""
+
+    node: Node
+    """The chosen trajectory's terminal node."""
+    confidence: float
+    """The share of all weight that the chosen answer's group has, in [0, 1]."""
+    others: tuple[tuple[str, float], ...]
+    """The answers that were not chosen, with their shares; the largest share first."""
 
 
 @dataclass(slots=True)
@@ -205,32 +218,31 @@ def trajectory_weight(node: Node, choice: Weighting) -> float:
 
 
 def choose(groups: AnswerGroups, choice: Weighting) -> tuple[Node, float] | None:
-    """The chosen trajectory's terminal node and the confidence in its answer, or None if nothing was finished.
+    """The chosen trajectory's terminal node and the confidence in its answer, or None if nothing was finished; see
+    `decide`."""
+    decision = decide(groups, choice)
+    return None if decision is None else (decision.node, decision.confidence)
+
+
+def decide(groups: AnswerGroups, choice: Weighting) -> Decision | None:
+    """The choice among the finished trajectories, or None if there are none.
 
     `best` takes the best trajectory of all, and the others that of the heaviest group. Ties go to the group found
-    first. The confidence is the chosen group's share of all weight, in [0, 1].
+    first.
     """
     if not groups.groups:
         return None
     weights = answer_weights(groups, choice)
+    places = range(len(weights))
     if choice == "best":
-        chosen = max(groups.groups, key=lambda group: max(map(trajectory_quality, group.members)))
+        chosen = max(places, key=lambda place: max(map(trajectory_quality, groups.groups[place].members)))
     else:
-        chosen = groups.groups[max(range(len(weights)), key=weights.__getitem__)]
-    confidence = weights[groups.groups.index(chosen)] / sum(weights)
-    return max(chosen.members, key=trajectory_quality), confidence
-
-
-def other_answers(groups: AnswerGroups, choice: Weighting, chosen: Node) -> list[tuple[str, float]]:
-    """The answers that were not chosen, with their shares of all weight, in [0, 1]; the largest share first."""
-    weights = answer_weights(groups, choice)
+        chosen = max(places, key=weights.__getitem__)
     total = sum(weights)
-    shares = [
-        (group.answer, weight / total)
-        for group, weight in zip(groups.groups, weights, strict=True)
-        if chosen not in group.members
-    ]
-    return sorted(shares, key=lambda each: -each[1])
+    shares = [weight / total for weight in weights]
+    others = [(groups.groups[place].answer, shares[place]) for place in places if place != chosen]
+    others.sort(key=lambda each: -each[1])
+    return Decision(max(groups.groups[chosen].members, key=trajectory_quality), shares[chosen], tuple(others))
 
 
 def answer_weights(groups: AnswerGroups, choice: Weighting) -> list[float]:

@@ -6,7 +6,7 @@ that escaped from its step. What a trajectory prints must come from that traject
 
 from __future__ import annotations
 
-from treestar.search.answer import AnswerGroups, Weighting, choose
+from treestar.search.answer import AnswerGroups, Decision, Weighting, decide
 from treestar.search.expansion import Components, end_without_answer, prepared
 from treestar.search.tree import Node
 from treestar.types import Execution, Problem
@@ -16,24 +16,23 @@ __all__ = ["choose_confirmed", "repeats"]
 
 async def choose_confirmed(
     groups: AnswerGroups, choice: Weighting, problem: Problem, components: Components
-) -> tuple[tuple[Node, float] | None, int]:
-    """Like `choose`, but a chosen trajectory that gives other results when run again is discarded, and another chosen.
+) -> tuple[Decision | None, int]:
+    """Like `decide`, but a chosen trajectory that gives other results when run again is discarded, and another chosen.
 
     Returns:
-        What `choose` returns, and how many trajectories were discarded. Those become `unrepeatable`, without an answer.
+        What `decide` returns, and how many trajectories were discarded. Those become `unrepeatable`, without an answer.
 
     Raises:
         TreestarError: the executor failed permanently, or the policy's preamble fails.
     """
     discarded = 0
-    while (chosen := choose(groups, choice)) is not None:
-        node, _ = chosen
-        if await repeats(node, problem, components):
+    while (decision := decide(groups, choice)) is not None:
+        if await repeats(decision.node, problem, components):
             break
-        groups.discard(node)
-        end_without_answer(node, "unrepeatable")
+        groups.discard(decision.node)
+        end_without_answer(decision.node, "unrepeatable")
         discarded += 1
-    return chosen, discarded
+    return decision, discarded
 
 
 async def repeats(node: Node, problem: Problem, components: Components) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from treestar.concurrency import gather_all
 from treestar.search.adaptive_branching import adaptive_branching
 from treestar.search.adaptive_consistency import adaptive_consistency
-from treestar.search.answer import AnswerGroups, Weighting, other_answers
+from treestar.search.answer import AnswerGroups, Weighting
 from treestar.search.baselines import greedy, sample
 from treestar.search.beam import beam, dvts
 from treestar.search.chunk_reset import chunk_reset
@@ -177,12 +177,11 @@ def check_scorer(strategy: str, has_scorer: bool) -> None:
 async def finish(search: Search[SearchConfig], stopped: str) -> SearchResult:
     """Choose the answer, confirm it, and only then look at the gold one."""
     problem, policy = search.tree.problem, search.components.policy
-    chosen, search.stats.discarded = await choose_confirmed(
+    decision, search.stats.discarded = await choose_confirmed(
         search.groups, answer_choice(search.config), problem, search.components
     )
     search.stats.seconds = time.perf_counter() - search.started
-    node, confidence = chosen if chosen is not None else (None, 0.0)
-    others = other_answers(search.groups, answer_choice(search.config), node) if node is not None else []
+    node, confidence, others = (decision.node, decision.confidence, decision.others) if decision else (None, 0.0, ())
     # A policy that does not inherit from `Policy` need not have calibrations.
     calibration = getattr(policy, "calibrations", {}).get(search.tree.strategy)
     if node is not None and calibration is not None:
@@ -199,9 +198,7 @@ async def finish(search: Search[SearchConfig], stopped: str) -> SearchResult:
         return TrajectoryStep(text, code, output, each.q_value, each.visits, each.score)
 
     trajectory = tuple(show(each) for each in node.path()) if node is not None else ()
-    return SearchResult(
-        problem, answer, confidence, correct, trajectory, search.stats, stopped, search.tree, tuple(others)
-    )
+    return SearchResult(problem, answer, confidence, correct, trajectory, search.stats, stopped, search.tree, others)
 
 
 def answer_choice(config: SearchConfig) -> Weighting:
