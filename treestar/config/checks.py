@@ -19,10 +19,12 @@ __all__ = ["check_choice", "check_left_out", "check_number", "check_whole", "inv
 
 def check_whole(config: Any, *names: str, at_least: int = 1) -> None:
     """The fields must be whole numbers, `at_least` or more."""
+    optional = optional_fields(type(config))
     for name in names:
         value = getattr(config, name)
-        is_whole = isinstance(value, int) and not isinstance(value, bool)
-        if not (value >= at_least if is_whole else is_unset(config, name)):
+        if value is None and name in optional:
+            continue
+        if not (isinstance(value, int) and not isinstance(value, bool) and value >= at_least):
             raise invalid(config, name, f"a whole number, {at_least} or more")
 
 
@@ -35,12 +37,13 @@ def check_number(
     below: float | None = None,
 ) -> None:
     """The fields must be finite numbers in the given range. A lower bound is required, an upper bound is optional."""
+    optional = optional_fields(type(config))
     for name in names:
         value = getattr(config, name)
-        # The exact types first: asking an abstract class takes longer than all the rest.
-        is_number = type(value) in (float, int) or (isinstance(value, Real) and not isinstance(value, bool))
-        if not is_number and is_unset(config, name):
+        # None and the exact types first: asking an abstract class takes longer than all the rest.
+        if value is None and name in optional:
             continue
+        is_number = type(value) in (float, int) or (isinstance(value, Real) and not isinstance(value, bool))
         if not (
             is_number
             and -inf < value < inf
@@ -56,8 +59,8 @@ def check_choice(config: Any, *names: str) -> None:
     """The fields must be values of their Literal types."""
     config_class: type = type(config)
     for name in names:
-        allowed = allowed_values(config_class, name)
-        if getattr(config, name) not in allowed and not is_unset(config, name):
+        value, allowed = getattr(config, name), allowed_values(config_class, name)
+        if value not in allowed and not (value is None and name in optional_fields(config_class)):
             raise invalid(config, name, " or ".join(map(str, allowed)))
 
 
@@ -76,11 +79,6 @@ def check_left_out(config: Any, unless: str, *names: str) -> None:
 def invalid(config: Any, name: str, allowed: str) -> ValueError:
     """The error for a field whose value is not allowed."""
     return ValueError(f"{type(config).__name__}.{name} must be {allowed}, not {getattr(config, name)!r}")
-
-
-def is_unset(config: Any, name: str) -> bool:
-    """Whether the field is None and can be."""
-    return getattr(config, name) is None and name in optional_fields(type(config))
 
 
 @cache

@@ -71,8 +71,9 @@ class SearchConfig(Budget):
 
     def completed(self: ConfigT, recommended: Recommended) -> ConfigT:
         """This configuration, with the recommended values for fields of these names that are unset."""
-        unset = {each.name: getattr(recommended, each.name) for each in fields(recommended)}
-        return replace(self, **{name: value for name, value in unset.items() if getattr(self, name, value) is None})
+        names = [each.name for each in fields(recommended)]
+        unset = {name: getattr(recommended, name) for name in names if vars(self).get(name, ...) is None}
+        return type(self)(**vars(self) | unset)
 
     def sampling(self) -> Sampling:
         """How the policy samples steps with this configuration, which is `completed`."""
@@ -88,11 +89,10 @@ class SearchConfig(Budget):
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON values; infinity becomes a string, because JSON has no number for it. Those of a thinking
         budget are left out without one, as in files from before there was one."""
-        values = {each.name: getattr(self, each.name) for each in fields(self)}
-        values = {name: value for name, value in values.items() if value is not None or name not in THINKING}
         return {
             name: str(value) if isinstance(value, float) and not isfinite(value) else value
-            for name, value in values.items()
+            for name, value in vars(self).items()
+            if value is not None or name not in THINKING
         }
 
 
