@@ -148,6 +148,7 @@ def measure(repeats: int) -> dict[str, dict[str, dict[str, float]]]:
         for _ in range(repeats * isqrt(LARGEST // nodes)):
             for side, rate in SIDES.items():
                 gc.collect()  # the other library's tree is full of cycles; freeing it must not be timed here
+                rate(min(SIZES))  # a collection leaves cold caches, which can cost a quarter of a small search's time
                 rates[side].append(rate(nodes))
         for side, each in rates.items():
             median = round(statistics.median(each))
