@@ -28,9 +28,11 @@ def result_key(problem: Problem) -> ResultKey:
     return problem.id, problem.question
 
 
-def settings_of(policy: str, ppm: str | None, search: SearchConfig, seed: int) -> dict[str, Any]:
-    """The settings that results depend on; `policy` and `ppm` are the models' names."""
-    return {"policy": policy, "ppm": ppm, "search": type(search).__name__, "seed": seed, **search.to_json()}
+def settings_of(policy: str, ppm: str | None, search: SearchConfig, seed: int, **written: str | None) -> dict[str, Any]:
+    """The settings that results depend on. `policy` and `ppm` are the models' names; `written` is how the policy writes
+    its steps, as far as it is known."""
+    known = {name: value for name, value in written.items() if value}
+    return {"policy": policy, "ppm": ppm, "search": type(search).__name__, "seed": seed, **search.to_json(), **known}
 
 
 def iter_results(path: Path, settings: dict[str, Any]) -> Iterator[SearchResult]:

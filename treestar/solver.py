@@ -296,12 +296,9 @@ class Solver:
     def settings(self) -> dict[str, Any]:
         """The settings that results depend on."""
         models = models_of(self.components) if self.workers is None else self.workers.about
-        written = {"step_format": models["step_format"] or None, "step_separator": self.step_separator}
+        written = {"step_format": models["step_format"], "step_separator": self.step_separator}
         search = self.search.completed(models["recommended"])
-        return {
-            **settings_of(models["policy"], models["ppm"], search, self.seed),
-            **{name: value for name, value in written.items() if value is not None},
-        }
+        return settings_of(models["policy"], models["ppm"], search, self.seed, **written)
 
     def tell_remarks(self) -> None:
         for each in remarks_of(self.components):
@@ -311,11 +308,8 @@ class Solver:
         """Run `work` on the solver's event loop. Raises RuntimeError if it is closed, or would wait for itself."""
         if self.loop.is_closed() or threading.current_thread() is self.thread:
             work.close()
-            raise RuntimeError(
-                "this Solver is closed: make another one"
-                if self.loop.is_closed()
-                else "on_progress and on_result cannot use the Solver that calls them"
-            )
+            within = "on_progress and on_result cannot use the Solver that calls them"
+            raise RuntimeError("this Solver is closed: make another one" if self.loop.is_closed() else within)
         return asyncio.run_coroutine_threadsafe(work, self.loop)
 
     def wait_or_stop(self, work: Coroutine[Any, Any, ResultT], stop: Event) -> ResultT:
