@@ -50,6 +50,8 @@ from treestar.workers import RayConfig, Worker, open_workers
 
 RESULTS = Path(__file__).parent / "results"
 CELLS = (("chain_sum", "mid"), ("basic_arithmetic", "mid"), ("leg_counting", "mid"))
+POLICY = "toy"
+
 SEARCH = MCTSConfig(max_rollouts=8, children=4, early_stop=False)
 SAMPLES = 100
 """Number of times per run that the driver's memory is read."""
@@ -67,7 +69,7 @@ def toy_problems(count: int) -> list[Problem]:
 
 async def seconds_of(problems: list[Problem], concurrency: int, ray: RayConfig | None) -> dict[str, float]:
     """Seconds until everything is open, and from then until everything is searched."""
-    opening = partial(open_solve_worker, ComponentsConfig(), SEARCH, 0)
+    opening = partial(open_solve_worker, ComponentsConfig(policy=POLICY), SEARCH, 0)
     tasks = [SolveTask(place, problem, with_tree=False) for place, problem in enumerate(problems)]
     answers: dict[str, str | None] = {}
     begun = time.perf_counter()
@@ -163,7 +165,7 @@ def exchanged_digits(number: int) -> dict[int, str]:
 async def real_rows(count: int) -> list[Row]:
     """Rows of the table `trees`, from searches with the toy policy."""
     config = MCTSConfig(max_rollouts=16, children=8, early_stop=False, gold=True)
-    async with open_components(ComponentsConfig()) as parts:
+    async with open_components(ComponentsConfig(policy=POLICY)) as parts:
         results = [await search_one(problem, config, parts) for problem in toy_problems(count)]
     return [tree_row(1, 0, result, 0, 0.1) for result in results]
 
