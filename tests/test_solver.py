@@ -207,10 +207,12 @@ def test_closing_twice_is_harmless() -> None:
     solver.close()
 
 
-def test_a_solver_that_cannot_answer_says_so_instead_of_waiting_for_ever() -> None:
+def test_a_solver_that_cannot_answer_says_so_instead_of_waiting_forever() -> None:
     solver = scripted_solver()
     with pytest.raises(RuntimeError, match="cannot use the Solver that calls them"):
         solver.solve_many(["question 1"], on_result=lambda result: print(solver.solve("question 2")))
+    with pytest.raises(RuntimeError, match="cannot use the Solver that calls them"):
+        solver.solve_many(["question 1"], on_result=lambda result: solver.close())
     assert solver.solve("question 1").stopped == "finished"
     solver.close()
     with pytest.raises(RuntimeError, match="this Solver is closed"):
@@ -218,7 +220,7 @@ def test_a_solver_that_cannot_answer_says_so_instead_of_waiting_for_ever() -> No
 
 
 class WaitingPolicy(ScriptedPolicy):
-    """Waits for ever."""
+    """Waits forever."""
 
     asked = threading.Event()
 

@@ -345,12 +345,12 @@ class Solver:
 
     def close(self) -> None:
         """End the sandbox, the grader, the models' engines and connections (on a cluster the actors), and the solver's
-        thread. What another thread is solving is cancelled. A closed solver cannot solve; closing it again does
-        nothing."""
+        thread. What other threads are solving is cancelled. Closing a closed solver does nothing."""
         if self.loop.is_closed():
             return
+        ended = self.submit(self.end())  # first, because the solver's own thread cannot wait for its end
         try:
-            self.submit(self.end()).result()
+            ended.result()
         finally:
             self.loop.call_soon_threadsafe(self.loop.stop)
             self.thread.join()
@@ -359,7 +359,7 @@ class Solver:
     async def end(self) -> None:
         try:
             await self.opened.aclose()
-        finally:  # other threads would wait for ever
+        finally:  # other threads would wait forever
             others = asyncio.all_tasks() - {asyncio.current_task()}
             for task in others:
                 task.cancel()

@@ -76,7 +76,7 @@ class TestUncounted:
             solver.solve(QUESTION)
 
     def test_a_text_that_the_limit_cuts_off_has_as_many_tokens(self) -> None:
-        """So that it is not continued for ever."""
+        """So that it is not continued forever."""
         with InstructServer("seven " * 200, continues=True, stops="named kept", counts=False) as server:
             steps = walk(policy_for(server), Sampling(temperature=0.0, max_tokens=16))
         assert steps[0].tokens == 16

@@ -100,7 +100,7 @@ def test_without_a_number_of_rollouts_another_limit_ends_the_search(config_class
     ids=lambda config: type(config).__name__,
 )
 def test_a_policy_that_counts_no_tokens_is_not_searched_within_a_number_of_them(config: SearchConfig) -> None:
-    """It would be searched for ever."""
+    """It would be searched forever."""
 
     def uncounted(state: State, n: int, seed: int) -> list[Step]:
         return [Step(f"so {i}", ending="answer", answer=str(i)) for i in range(n)]
