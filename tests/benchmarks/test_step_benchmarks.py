@@ -136,6 +136,9 @@ def test_each_step_is_valued_and_a_run_goes_on_where_it_stopped(tmp_path: Path) 
     asyncio.run(value_solutions(tmp_path, scorer, three()))
     assert {state.problem.question for state in asked} == {"2?"}
     assert len(read_values(tmp_path)) == 3
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(TreestarError, match=r"config\.json is damaged, so .* cannot be continued"):
+        begin_valuing(tmp_path, "processbench", "another", three(), resume=True)
 
 
 def test_a_judges_analyses_and_tokens_are_kept(tmp_path: Path) -> None:

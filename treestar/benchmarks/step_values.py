@@ -55,7 +55,8 @@ def begin_valuing(
         dtype: the data type of the scorer that was asked for, if any.
 
     Raises:
-        TreestarError: `out` contains a run and `resume` is false, the run is another one, or `out` cannot be written.
+        TreestarError: `out` contains a run and `resume` is false, the run is another one or has no config.json, or
+            `out` cannot be written.
     """
     settings = {
         "benchmark": benchmark,
@@ -65,7 +66,7 @@ def begin_valuing(
         "dtype": dtype,
     }
     path = out / CONFIG
-    if path.exists() and (out / SAMPLES).exists():
+    if (out / SAMPLES).exists():
         if not resume:
             raise TreestarError(f"{out} already contains a run: give --resume to continue it, or another --out")
         check_same_settings(out, read_settings(path), settings)
