@@ -62,6 +62,13 @@ def test_a_wrong_field_is_named(old: str, new: str, sentence: str) -> None:
         job_from_yaml(GRPOJob, SMALL.replace(old, new, 1), "the job")
 
 
+def test_training_arguments_that_trl_does_not_know_are_refused_before_the_job_begins(tmp_path: Path) -> None:
+    unknown = SMALL.replace("{steps: 1,", "{steps: 1, training_arguments: {warmup_ratios: 0.1},")
+    with pytest.raises(TreestarError, match=r"training_arguments must not have warmup_ratios: trl\.GRPOConfig"):
+        run_grpo_job(job_from_yaml(GRPOJob, unknown, "job"), tmp_path)
+    assert not (tmp_path / JOB).exists()
+
+
 @pytest.mark.slow
 def test_a_job_leaves_a_policy_a_curve_and_a_report(tmp_path: Path) -> None:
     path, out = tmp_path / "job.yaml", tmp_path / "out"

@@ -18,6 +18,7 @@ from treestar.reinforcement.job import GRPOJob
 from treestar.reinforcement.report import reporting, write_report
 from treestar.selfevolve.job_folder import begin_job
 from treestar.selfevolve.problems import evaluation_problems, training_problems
+from treestar.training.accepted import check_accepted
 from treestar.training.grpo.progress import GRPOProgress
 from treestar.training.grpo.train import train_grpo
 from treestar.training.run import is_main_process
@@ -47,15 +48,16 @@ def run_grpo_job(
         The content of `training.json`, as `train_grpo` returns it.
 
     Raises:
-        TreestarError: `out` contains another job or cannot be written, a source of problems or the policy cannot be
-            loaded, or the training failed.
+        TreestarError: the training arguments are not those of TRL, `out` contains another job or cannot be written, a
+            source of problems or the policy cannot be loaded, or the training failed.
     """
-    out = Path(out).resolve()
+    out, training = Path(out).resolve(), job.training
+    check_accepted("grpo", "training.training_arguments", training.training_arguments, training.lora)
     if is_main_process():
         begin_job(job, out, resume)
     held_out = evaluation_problems(job.evaluation)
     measured = [problem for each in held_out.values() for problem in each]
-    found = training_problems(job.problems, job.training.seed, measured, kinds=("math", "code"))
+    found = training_problems(job.problems, training.seed, measured, kinds=("math", "code"))
     if is_main_process():
         say(f"{found}; {len(measured):,} to measure with")
 
@@ -63,7 +65,7 @@ def run_grpo_job(
         found.of_round(1),
         job.policy,
         out,
-        job.training,
+        training,
         held_out=held_out,
         evaluate_every=job.evaluation.every if job.evaluation else 1,
         evaluation_samples=job.evaluation.samples if job.evaluation else 0,

@@ -1,7 +1,7 @@
 """Whether the libraries that train will accept a training's further settings.
 
-Asked before the searches that come first: a misspelled one would else be noticed hours later, in a job whose settings
-can no longer change.
+This is checked before a job begins. Otherwise a misspelled setting would be noticed when the training starts, which may
+be hours later, in a job whose settings can no longer change.
 """
 
 from __future__ import annotations
