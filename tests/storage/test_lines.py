@@ -55,7 +55,7 @@ def test_a_line_that_does_not_fit_on_the_disk_leaves_the_whole_lines_before(tmp_
     program = f"""
 import signal
 from pathlib import Path
-from treestar.storage.lines import appending, numbered_lines, text_lines
+from treestar.storage.lines import appending
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 with appending(Path({str(path)!r})) as append:
     for number in range(1000):

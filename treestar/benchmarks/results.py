@@ -51,7 +51,7 @@ LOWER_IS_BETTER = {
 }
 
 SHARES_OF_PROBLEMS = ("acc", "pass@", "exact_match", "f1", "contains")
-"""What the names of metrics begin with whose 0 and 1 are that no problem is right, and that all are."""
+"""How the names of the metrics begin that are 0 if no problem is right, and 1 if all are."""
 
 TaskValues = dict[tuple[int, int], Metrics]
 """(doc_id, seed) -> the metrics of that problem with that seed."""
@@ -120,8 +120,8 @@ def level_of(doc: Mapping[str, Any]) -> str:
 def summary(values: TaskValues) -> dict[str, Any]:
     """Mean, standard error and interval of every metric of a task; each problem is averaged over its seeds first.
 
-    The recall of supporting paragraphs is known for some questions only, and is that of those; so is the length of
-    thoughts where a tree search found an answer.
+    Two metrics are known for some problems only, and are those of these: the recall of supporting paragraphs, and the
+    length of thoughts, which is unknown where a tree search found no answer.
     """
     names = sorted(set().union(*values.values()))
     docs, seeds = sorted({doc for doc, _ in values}), sorted({seed for _, seed in values})
