@@ -183,9 +183,7 @@ def check_content_type(request: Request) -> None:
     any web page send other types to any server, and so to one on its user's machine that needs no key."""
     given = request.headers.get("content-type", "")
     if given.partition(";")[0].strip().lower() != "application/json":
-        raise RequestError(
-            415, f"the body must be sent as Content-Type: application/json, not {given or 'without one'}"
-        )
+        raise RequestError(415, f"the body's Content-Type must be application/json, not {given or 'left out'}")
 
 
 def error_response(error: RequestError, headers: Mapping[str, str] | None = None) -> Response:
