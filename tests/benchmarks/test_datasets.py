@@ -222,6 +222,12 @@ def test_questions_on_the_hub_are_questions(fields: dict[str, object]) -> None:
     assert "level" not in problem.metadata
 
 
+def test_a_row_of_the_hub_that_is_not_in_its_layout_is_named() -> None:
+    row = {"question": "What is Ada?", "answer": "town", "context": {"title": ["Ada", "Bo"], "sentences": [["A."]]}}
+    with pytest.raises(TreestarError, match="data set 'some/set', row 7: "):
+        problem_from_hub(row, "some/set", 7)
+
+
 def test_a_folder_may_have_the_fields_of_a_line(tmp_path: Path) -> None:
     limits = {"tests": [{"input": "2", "output": "4"}], "public_tests": [{"input": "1", "output": "2"}]}
     write_jsonl(tmp_path / "test.jsonl", {"question": "Double it.", "time_limit": 2, **limits})

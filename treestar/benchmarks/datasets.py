@@ -298,11 +298,11 @@ def problem_from_hub(row: Mapping[str, Any], repository: str, number: int) -> Pr
     def first(*names: str) -> Any:
         return next((row[name] for name in names if row.get(name) is not None), None)
 
-    if (fields := fields_of_line(row)) is not None:
-        try:
+    try:
+        if (fields := fields_of_line(row)) is not None:
             return problem_from_fields(fields, number)
-        except ValueError as error:
-            raise TreestarError(f"data set {repository!r}, row {number}: {error}") from error
+    except ValueError as error:
+        raise TreestarError(f"data set {repository!r}, row {number}: {error}") from error
     question = first("question", "problem", "prompt", "Question", "Problem", "Prompt", "text")
     if not isinstance(question, str):
         raise TreestarError(f"data set {repository!r} has no text field question, problem or prompt: {sorted(row)}")
