@@ -66,7 +66,7 @@ def test_training_lowers_the_loss_and_the_policy_takes_the_steps_it_was_shown(
 
 
 @pytest.mark.parametrize("bf16", [False, True])
-def test_what_has_not_been_learnt_is_the_base_bit_by_bit(tmp_path: Path, bf16: bool) -> None:
+def test_what_has_not_been_learned_is_the_base_bit_by_bit(tmp_path: Path, bf16: bool) -> None:
     """With a learning rate that is lost in rounding: weights, tied embeddings, config, tokenizer, generation
     settings."""
     config = SFTTrainingConfig(learning_rate=1e-30, epochs=1, batch_size=4, bf16=bf16)

@@ -143,7 +143,8 @@ def trajectory_of(result: SearchResult) -> State:
     assert result.tree is not None
     [end] = [node for node in result.tree.terminals() if node.answer is not None]
     state = result.tree.state(end)
-    return replace(state, problem=replace(state.problem, metadata={}))  # which has all paragraphs of its question
+    # The metadata has all paragraphs of the question, of which training needs only those that were found.
+    return replace(state, problem=replace(state.problem, metadata={}))
 
 
 def summary(rows: Sequence[Row]) -> Collected:
