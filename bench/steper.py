@@ -69,6 +69,8 @@ VARIANTS: Mapping[str, dict[str, str]] = {
 }
 ORDER = ("vanilla-kd", "all, difficulty-aware", "all", "first+final", "first+mid", "all, 1.5-1-0.5", "all, 0.5-1-1.5")
 """The order in which they are trained, so that an interrupted run has the most telling ones."""
+STEPWISE = "all_difficulty-aware-0"
+"""The folder of the student that searches are compared with."""
 PARAGRAPHS = 2
 STEP_TOKENS = 48
 GREEDY = GreedyConfig(max_step_tokens=STEP_TOKENS)
@@ -102,7 +104,7 @@ def main() -> None:
             student = make_student(name, seed, trajectories, options)
             measured(student / "measured.json", lambda path=student: evaluate(str(path), asked, retriever, GREEDY))
             write_figures(options)
-    if not options.only:
+    if (options.out / STEPWISE / "measured.json").exists():
         compare_searches(options, asked, retriever)
         write_figures(options)
 
@@ -190,7 +192,7 @@ def support(result: SearchResult) -> float:
 
 def compare_searches(options: argparse.Namespace, asked: Sequence[Problem], retriever: Retriever) -> None:
     """Search over retrieval steps against independent passes that may use as many tokens."""
-    student = options.out / "all_difficulty-aware-0"
+    student = options.out / STEPWISE
     greedy = read_json(student / "measured.json")
     budget = round(4 * sum(greedy["tokens"]) / len(greedy["tokens"]))
     searches: dict[str, SearchConfig] = {
@@ -245,7 +247,7 @@ def write_figures(options: argparse.Namespace) -> None:
     searches = {file.stem: read_json(file) for file in sorted(options.out.glob("search-*.json"))}
     figures["searches"] = {name: {"budget": run["budget"], **summary([run])} for name, run in searches.items()}
     figures["base"] = summary([read_json(options.out / "base.json")])
-    sigmas = options.out / "all_difficulty-aware-0" / "training.json"
+    sigmas = options.out / STEPWISE / "training.json"
     if sigmas.exists():
         figures["last_sigmas"] = {kind: values[-1][1] for kind, values in read_json(sigmas)["sigmas"].items()}
     settings = {name: getattr(options, name) for name in ("train", "test", "epochs", "entities")}
