@@ -36,7 +36,7 @@ from treestar.benchmarks.first_error import (
     first_error_intervals,
     first_error_result,
 )
-from treestar.components import ComponentsConfig, load_named_scorer, open_components
+from treestar.components import ComponentsConfig, load_named_scorer, load_step_scorer, open_components
 from treestar.judge.annotate import LIMITS, read_chunks
 from treestar.judge.config import AnnotationConfig
 from treestar.judge.labels import LabelRule
@@ -56,7 +56,7 @@ from treestar.training.judge.config import JudgeGRPOConfig, JudgeMode, JudgeTrai
 from treestar.training.judge.data import Analyses, read_examples
 from treestar.training.judge.train import Listener, train_judge
 from treestar.training.sft.config import SFTTrainingConfig
-from treestar.types import Problem, Scorer, State
+from treestar.types import Problem, Scorer, Scores, State
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -73,6 +73,9 @@ CELLS = (
 
 HELD_OUT_SEED = 77
 """The held-out problems are drawn as those of a job with this seed: other ones of the training split."""
+
+HELD_OUT = 30
+"""Held-out problems of each cell."""
 
 REPLY_TOKENS = 128
 
@@ -189,15 +192,6 @@ async def step_values(scorer: Scorer, solutions: Sequence[Solved]) -> list[list[
     return [list(scores.values) for scores in await asyncio.gather(*asked)]
 
 
-def read_as(own: StepFormat, solutions: Sequence[Solved]) -> list[Solved]:
-    """The solutions with their questions as the model reads them, for scorers that read them as they are."""
-    return [
-        Solved(replace(each.state, problem=replace(each.state.problem, question=own.question(each.state.problem))),
-               each.first_error)
-        for each in solutions
-    ]  # fmt: skip
-
-
 def training(variant: Variant, seed: int, steps: int) -> JudgeTrainingConfig:
     grpo = JudgeGRPOConfig(
         steps=steps,
@@ -225,21 +219,40 @@ def train_variant(variant: Variant, seed: int, folder: Path, given: argparse.Nam
     if not (out / "config.json").exists():
         config = training(variant, seed, given.steps)
         examples = read_examples([folder / "chunks"], config.labels)
-        start = None if variant.mode == "discriminative" else analyses
+        start = None if is_discriminative(variant.name) else analyses
         train_judge(examples, BASE, out, config, analyses=start, resume=True, listener=Listener(say=print))
     return out
 
 
-def judge_name(judge: Path) -> str:
-    """The name by which searches load a judge that writes verdicts, asked as it was trained."""
-    return f"{judge}?judge_tokens={REPLY_TOKENS}"
+class AskedAsRead:
+    """A scorer that is asked about questions in the words of `own`: discriminative judges learned them so."""
+
+    def __init__(self, scorer: Scorer, own: StepFormat) -> None:
+        self.name, self.scorer, self.own = scorer.name, scorer, own
+
+    async def score(self, states: Sequence[State]) -> Scores:
+        return await self.scorer.score([self.asked(state) for state in states])
+
+    def asked(self, state: State) -> State:
+        return replace(state, problem=replace(state.problem, question=self.own.question(state.problem)))
+
+
+def is_discriminative(name: str) -> bool:
+    return name.startswith("discriminative")
+
+
+def judge_scorer(judge: Path) -> Scorer:
+    """The scorer of a finished judge."""
+    if is_discriminative(judge.name):
+        return AskedAsRead(load_step_scorer(str(judge)), read_step_format(BASE))
+    return load_step_scorer(f"{judge}?judge_tokens={REPLY_TOKENS}")  # asked as it was trained
 
 
 def trained_judge(folder: Path, name: str) -> Path:
-    """The folder of a judge that writes verdicts, such as grpo-rel_ratio-0. Exits if it is not finished."""
+    """The folder of a judge, such as grpo-rel_ratio-0. Exits if it is not finished."""
     judge = folder / name
-    if name.startswith("discriminative") or not (judge / "config.json").exists():
-        raise SystemExit(f"{judge} is not a finished judge that writes verdicts: train one with bench/judge.py")
+    if not (judge / "config.json").exists():
+        raise SystemExit(f"{judge} is not a finished judge: train one with bench/judge.py")
     return judge
 
 
@@ -247,9 +260,7 @@ def arguments_of_judge(description: str | None, record: str) -> argparse.Argumen
     """The arguments of a script that uses one of these judges."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument(
-        "--judge", default="grpo-rel_ratio-0", help="a finished judge with its seed; not discriminative"
-    )
+    parser.add_argument("--judge", default="grpo-rel_ratio-0", help="a finished judge with its seed")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--record", default=record, help="the file in bench/results")
     return parser
@@ -268,17 +279,18 @@ def figures_of(predicted: Sequence[int], solutions: Sequence[Solved]) -> dict[st
     return {**first_error_result(predicted, labels).to_json(), "intervals": intervals}
 
 
-def measured(name: str, out: Path, solutions: Sequence[Solved], own: StepFormat) -> dict[str, Any]:
-    """The figures of a judge. Its values are kept, because a judge's replies take long."""
+def measured(out: Path, solutions: Sequence[Solved]) -> dict[str, Any]:
+    """The figures of a judge."""
+    return figures_of_values(judge_values(out, solutions), solutions)
+
+
+def judge_values(out: Path, solutions: Sequence[Solved]) -> list[list[float]]:
+    """A judge's values of all steps. They are kept, because a judge's replies take long."""
     kept = out / "step_values.json"
     if not kept.exists():
-        is_discriminative = name.startswith("discriminative")
-        scorer = (
-            load_named_scorer(str(out), aggregate="last") if is_discriminative else load_named_scorer(judge_name(out))
-        )
-        asked = read_as(own, solutions) if is_discriminative else solutions
-        write_json(kept, asyncio.run(step_values(scorer, asked)))
-    return figures_of_values(read_json(kept), solutions)
+        write_json(kept, asyncio.run(step_values(judge_scorer(out), solutions)))
+    values: list[list[float]] = read_json(kept)
+    return values
 
 
 def ppm_figures(folder: Path, solutions: Sequence[Solved]) -> dict[str, Any]:
@@ -351,7 +363,7 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
             if given.only and variant.name not in given.only:
                 continue
             out = train_variant(variant, seed, folder, given, analyses)
-            figures["judges"][f"{variant.name}-{seed}"] = measured(variant.name, out, solutions, own)
+            figures["judges"][f"{variant.name}-{seed}"] = measured(out, solutions)
             print(variant.name, seed, json.dumps(figures["judges"][f"{variant.name}-{seed}"]))
             keep_record(figures, given)
     return figures
@@ -361,7 +373,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--problems", type=int, default=60, help="training problems of each cell")
-    parser.add_argument("--held-out", type=int, default=30, help="held-out problems of each cell")
+    parser.add_argument("--held-out", type=int, default=HELD_OUT, help="held-out problems of each cell")
     parser.add_argument("--completions", type=int, default=16)
     parser.add_argument("--analyses", type=int, default=400)
     parser.add_argument("--steps", type=int, default=60, help="of reinforcement")

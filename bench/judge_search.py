@@ -16,19 +16,33 @@ from __future__ import annotations
 import argparse
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from judge import BASE, CELLS, HELD_OUT_SEED, PPM, arguments_of_judge, judge_name, keep_record, trained_judge
+from judge import (
+    BASE,
+    CELLS,
+    HELD_OUT,
+    HELD_OUT_SEED,
+    PPM,
+    arguments_of_judge,
+    held_out_solutions,
+    judge_scorer,
+    judge_values,
+    keep_record,
+    trained_judge,
+)
 from search_quality import ENOUGH, SEARCHES
 from search_quality_figures import Line, Rows, by_problem, compare, curve, method_figures
 
+from treestar.benchmarks.first_error import best_threshold
 from treestar.benchmarks.gym import make_problems
 from treestar.components import ComponentsConfig, open_components
 from treestar.concurrency import gather_all
+from treestar.policy.load import read_step_format
 from treestar.search import (
     BestOfNConfig,
     ChunkResetConfig,
@@ -49,6 +63,9 @@ OWN = "own"
 JUDGE = "judge"
 """In `Method.scorer`: the judge that is measured."""
 
+CHOSEN = "chunk_reset_chosen"
+"""Chunk reset that accepts steps from the threshold that is best on the held-out solutions of judge.py."""
+
 
 class Method(NamedTuple):
     """A way to spend the tokens."""
@@ -62,6 +79,7 @@ class Method(NamedTuple):
 METHODS = {
     "majority": Method(partial(MajorityConfig, samples=ENOUGH, in_flight=1), None, "majority"),
     "chunk_reset_judge": Method(partial(ChunkResetConfig, in_flight=1), JUDGE, "majority"),
+    CHOSEN: Method(partial(ChunkResetConfig, in_flight=1), JUDGE, "majority"),
     "best_of_n_judge": Method(partial(BestOfNConfig, samples=ENOUGH, in_flight=1), JUDGE, "best"),
     "best_of_n_ppm": Method(partial(BestOfNConfig, samples=ENOUGH, in_flight=1), PPM, "best"),
     "mcts_ppm": Method(SEARCHES["mcts"], PPM, "weighted"),
@@ -106,18 +124,22 @@ async def search(
 
 
 async def search_missing(
-    name: str, path: Path, problems: Sequence[tuple[str, Problem]], seed: int, given: argparse.Namespace
+    name: str,
+    config: SearchConfig,
+    path: Path,
+    problems: Sequence[tuple[str, Problem]],
+    seed: int,
+    given: argparse.Namespace,
 ) -> None:
     """Search the problems that `path` has no line of with this seed."""
     method = METHODS[name]
     done = {line.key for line in lines_of(path)}
-    scorer = judge_name(given.folder / given.judge) if method.scorer == JUDGE else method.scorer
+    scorer = judge_scorer(given.folder / given.judge) if method.scorer == JUDGE else method.scorer
     named = given.judge if method.scorer == JUDGE else method.scorer or ""
     lines = [(JudgedLine(name, named, seed, problem.id, cell), problem) for cell, problem in problems]
     missing = [each for each in lines if each[0].key not in done]
     if not missing:
         return
-    config = method.search(max_generated_tokens=given.tokens, temperature=given.temperature)
     places = asyncio.Semaphore(given.concurrency)
     path.parent.mkdir(parents=True, exist_ok=True)
     async with open_components(ComponentsConfig(policy=BASE, scorer=scorer)) as components:
@@ -129,6 +151,12 @@ async def search_missing(
                 append(asdict(line))
 
             await gather_all([work(*each) for each in missing])
+
+
+def chosen_threshold(folder: Path, judge: str) -> float:
+    """The threshold by which the judge finds the most first errors of the held-out solutions."""
+    solutions = asyncio.run(held_out_solutions(folder / "held-out", HELD_OUT, read_step_format(BASE)))
+    return best_threshold(judge_values(folder / judge, solutions), [each.first_error for each in solutions])
 
 
 def lines_of(path: Path) -> list[JudgedLine]:
@@ -168,10 +196,12 @@ def minus_majority(rows: Rows, majority: Rows, tokens: int) -> dict[str, Any]:
 
 def run(given: argparse.Namespace) -> dict[str, Any]:
     trained_judge(given.folder, given.judge)
+    threshold = chosen_threshold(given.folder, given.judge)
     problems = problems_by_cell(given.problems)
     figures: dict[str, Any] = {
         "policy": BASE,
         "judge": given.judge,
+        "chosen_threshold": threshold,
         "ppm": PPM,
         "problems": len(problems),
         "seeds": given.seeds,
@@ -184,8 +214,12 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
     for name, method in METHODS.items():
         scorer = given.judge if method.scorer == JUDGE else method.scorer or "none"
         path = given.folder / "search" / f"{name}-{scorer}-{given.tokens}-{given.temperature}.jsonl"
+        config = method.search(max_generated_tokens=given.tokens, temperature=given.temperature)
+        if name == CHOSEN:
+            assert isinstance(config, ChunkResetConfig)
+            config = replace(config, accept_from=threshold)
         for seed in range(given.seeds):
-            asyncio.run(search_missing(name, path, problems, seed, given))
+            asyncio.run(search_missing(name, config, path, problems, seed, given))
         found[name] = rows_of(path, problems, given.seeds)
         figures["methods"][name] = figures_of(found[name], given.tokens)
         if name != "majority":

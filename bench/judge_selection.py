@@ -30,7 +30,7 @@ from statistics import fmean
 from typing import Any
 
 import numpy as np
-from judge import BASE, CELLS, PPM, arguments_of_judge, is_taught, judge_name, keep_record, problems_of, trained_judge
+from judge import BASE, CELLS, PPM, arguments_of_judge, is_taught, judge_scorer, keep_record, problems_of, trained_judge
 from selection_ablation import at_random, measure
 
 from treestar import MCTSConfig, Problem, SearchResult, Solver
@@ -165,11 +165,11 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
     trees = searched_trees(problems, folder / "trees")
     solved = [tree for tree in trees if right_trajectories(tree)]
     places = {"ppm": folder / "scores-ppm", "judge": folder / f"scores-{given.judge}"}
-    scorers = {"ppm": PPM, "judge": judge_name(judge)}
+    scorers = {"ppm": load_step_scorer(PPM), "judge": judge_scorer(judge)}
     scores = {}
     for name, place in places.items():
         place.mkdir(exist_ok=True)
-        scores[name] = asyncio.run(step_scores(solved, load_step_scorer(scorers[name]), place))
+        scores[name] = asyncio.run(step_scores(solved, scorers[name], place))
     own = read_step_format(BASE)
     before = kept_measure(BASE, folder / f"measured-{given.measured}.json", given.measured)
     open_ones = with_a_choice(solved, given.trajectories)
