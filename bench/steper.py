@@ -41,7 +41,7 @@ from treestar.search import (
     SearchResult,
     search_many,
 )
-from treestar.statistics import bootstrap_intervals
+from treestar.statistics import bootstrap_intervals, paired_difference
 from treestar.storage.files import read_json, write_json
 from treestar.storage.record import write_record
 from treestar.training.distill.collect import collect, read_trajectories
@@ -69,8 +69,8 @@ VARIANTS: Mapping[str, dict[str, str]] = {
 }
 ORDER = ("vanilla-kd", "all, difficulty-aware", "all", "first+final", "first+mid", "all, 1.5-1-0.5", "all, 0.5-1-1.5")
 """The order in which they are trained, so that an interrupted run has the most telling ones."""
-STEPWISE = "all_difficulty-aware-0"
-"""The folder of the student that searches are compared with."""
+STEPWISE_NAME, STEPWISE = "all, difficulty-aware", "all_difficulty-aware-0"
+"""StepER itself, and the folder of the student that searches are compared with."""
 PARAGRAPHS = 2
 STEP_TOKENS = 48
 GREEDY = GreedyConfig(max_step_tokens=STEP_TOKENS)
@@ -231,6 +231,11 @@ def summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def percents(compared: Mapping[str, Any]) -> list[float]:
+    """A paired difference with its interval, in percent."""
+    return [round(100 * each, 1) for each in (compared["difference"], *compared["interval"])]
+
+
 def mean(values: Iterable[float]) -> float:
     values = list(values)
     return sum(values) / len(values)
@@ -238,12 +243,19 @@ def mean(values: Iterable[float]) -> float:
 
 def write_figures(options: argparse.Namespace) -> None:
     figures: dict[str, Any] = {"columns": "mean, low and high end of a 95% interval, in percent", "variants": {}}
+    matches: dict[str, list[float]] = {}
     for name in VARIANTS:
         folder = name.replace(", ", "_").replace("+", "_")
         files = [options.out / f"{folder}-{seed}" / "measured.json" for seed in range(options.seeds)]
         runs = [read_json(file) for file in files if file.exists()]
         if runs:
             figures["variants"][name] = summary(runs)
+            matches[name] = [value for run in runs for value in run["em"]]
+    figures["em_of_stepwise_minus"] = {
+        name: percents(paired_difference(matches[STEPWISE_NAME], each))
+        for name, each in matches.items()
+        if len(each) == len(matches.get(STEPWISE_NAME, [])) and name != STEPWISE_NAME
+    }
     searches = {file.stem: read_json(file) for file in sorted(options.out.glob("search-*.json"))}
     figures["searches"] = {name: {"budget": run["budget"], **summary([run])} for name, run in searches.items()}
     figures["base"] = summary([read_json(options.out / "base.json")])
