@@ -1,7 +1,7 @@
 """Measure what a search loses and how long it waits when its server is killed and restarted or its network fails.
 
     python bench/recovery.py plain        # the small server of the tests, over the toy model
-    python bench/recovery.py vllm         # vLLM's server, in an environment such as make test-vllm makes
+    python bench/recovery.py vllm         # vLLM's server, in the environment of make test-vllm with reasoning-gym
 
 `killed`: after a third of the searches, the server is killed with SIGKILL and restarted. `faults`: a proxy makes a
 share of the requests fail, in several ways. Both are compared with the same searches undisturbed. Reported are the

@@ -1,7 +1,7 @@
 """Compare the tokens per second of search and of raw generation, with 8, 32 and 128 problems in flight.
 
     python bench/throughput.py transformers
-    python bench/throughput.py vllm              # in an environment with vLLM, such as make test-vllm makes
+    python bench/throughput.py vllm              # in an environment such as make test-vllm makes, and reasoning-gym
 
 Each search is recorded: its prompts, numbers of candidates and seeds. Then the same engine, with an empty prefix cache,
 generates the same continuations again from all requests at once: no tree, no sandbox, no waiting for a parent. So both
