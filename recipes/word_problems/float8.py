@@ -1,6 +1,6 @@
 """An adapter in half the bytes: float8 instead of bfloat16, in the same layout.
 
-    python -m recipes.word_problems.float8 ADAPTER --out FOLDER
+    python -m recipes.word_problems.float8 ADAPTER --out FOLDER [--share 0.7]
 
 The factors are multiplied by powers of two so that they use float8's range, and `lora_alpha` is divided by them, so
 peft reads the folder like any other. Each entry is rounded to four binary digits, which changes a factor by 3% of its
@@ -32,14 +32,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Store an adapter in float8.")
     parser.add_argument("adapter", type=Path)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument(
+        "--share", type=float, default=1.0, help="of the adapter's change that is kept, for instance .7"
+    )
     options = parser.parse_args(arguments)
-    store_in_float8(options.adapter, options.out)
+    store_in_float8(options.adapter, options.out, options.share)
 
 
-def store_in_float8(adapter: Path, out: Path) -> None:
-    """Write the adapter in the folder `adapter` into the folder `out`; other weights, such as a head, stay so."""
+def store_in_float8(adapter: Path, out: Path, share: float = 1.0) -> None:
+    """Write the adapter in the folder `adapter` into the folder `out`; other weights, such as a head, stay so.
+
+    Args:
+        share: of the change, from 0 (the base) to 1 (the adapter as it is): a point between the two weights often
+            keeps what the base was better at.
+    """
     tensors = load_file(adapter / WEIGHTS)
     settings = read_json(adapter / SETTINGS)
+    settings["lora_alpha"] *= share
     for factor in ("lora_A", "lora_B"):
         names = [name for name in tensors if factor in name]
         exponent = floor(log2(torch.finfo(FLOAT8).max / max(float(tensors[name].abs().max()) for name in names)))

@@ -101,3 +101,16 @@ def test_in_float8_an_adapter_is_half_as_large_and_changes_almost_the_same(base:
     names = [name for name in plain if name.endswith("proj.weight")]
     for name, (up, down) in zip(names, read_factors(tmp_path / "small", names), strict=True):
         torch.testing.assert_close(plain[name] + up @ down, found[name])
+
+
+def test_of_an_adapter_a_share_can_be_kept(base: Path, tmp_path: Path) -> None:
+    plain = load_causal_model(str(base)).state_dict()
+    model = load_causal_model(str(base))
+    changed(model, 2)
+    model.save_pretrained(tmp_path / "trained")
+    write_adapter(str(base), str(tmp_path / "trained"), 2, tmp_path / "adapter")
+    for name, share in {"all": 1.0, "half": 0.5}.items():
+        store_in_float8(tmp_path / "adapter", tmp_path / name, share)
+    half, whole = (load_causal_model(str(tmp_path / name)).state_dict() for name in ("half", "all"))
+    for name in plain:
+        torch.testing.assert_close(half[name], (plain[name] + whole[name]) / 2)
