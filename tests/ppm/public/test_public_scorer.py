@@ -20,7 +20,8 @@ from treestar.ppm import TransformersScorer, load_scorer, ppm_from_policy
 from treestar.ppm.public import JUDGE_KIND, OWN_KIND, SCORER_KINDS
 from treestar.ppm.public.checkpoint import read_checkpoint
 from treestar.ppm.public.choose import CONVENTIONS, kind_of
-from treestar.ppm.public.scorer import PublicScorer, TransformersReader
+from treestar.ppm.public.scorer import PublicScorer
+from treestar.ppm.reading import TransformersReader
 from treestar.types import Execution, Problem, State, Step, TreestarError
 
 PROCESS = "Qwen2ForProcessRewardModel"

@@ -7,26 +7,20 @@ and the class to `choose.py`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from treestar.ppm.public.aggregate import Aggregate
 from treestar.ppm.public.checkpoint import Checkpoint
 from treestar.ppm.public.kinds import ScorerKind
 from treestar.ppm.public.texts import special_texts, without_marks
+from treestar.ppm.reading import Head
 from treestar.types import TreestarError, first_line
 
-if TYPE_CHECKING:
-    import torch
-
-__all__ = ["Convention", "Head", "MarkedText", "Message", "conversation", "ids_of", "last_id", "marked_at", "rendered"]
+__all__ = ["Convention", "MarkedText", "Message", "conversation", "ids_of", "last_id", "marked_at", "rendered"]
 
 Message = dict[str, str]
-
-Head = Callable[["torch.Tensor", "torch.Tensor"], "torch.Tensor"]
-"""From the hidden states at some positions, shape (positions, width), float32, and the ids of the tokens that follow
-them, shape (positions,), to one raw value for each position, float64."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from treestar.ppm.public.checkpoint import Checkpoint
-from treestar.ppm.public.convention import Head
+from treestar.ppm.reading import Head
 
 if TYPE_CHECKING:
     import torch

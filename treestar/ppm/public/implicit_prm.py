@@ -16,10 +16,11 @@ from typing import Any, ClassVar
 
 from treestar.ppm.public.aggregate import Aggregate, probability_of_reward
 from treestar.ppm.public.checkpoint import Checkpoint
-from treestar.ppm.public.convention import Convention, Head, MarkedText, conversation, ids_of, rendered
+from treestar.ppm.public.convention import Convention, MarkedText, conversation, ids_of, rendered
 from treestar.ppm.public.heads import log_probability
 from treestar.ppm.public.kinds import ScorerKind
 from treestar.ppm.public.texts import numbered
+from treestar.ppm.reading import Head
 
 __all__ = ["REFERENCE", "ImplicitPRM"]
 

@@ -14,7 +14,8 @@ from treestar.ppm.public.convention import ids_of
 from treestar.ppm.public.heads import log_probability
 from treestar.ppm.public.implicit_prm import REFERENCE
 from treestar.ppm.public.kinds import IMPLICIT_KIND, ScorerKind
-from treestar.ppm.public.scorer import PublicScorer, TransformersReader
+from treestar.ppm.public.scorer import PublicScorer
+from treestar.ppm.reading import TransformersReader
 from treestar.types import TreestarError
 
 __all__ = ["load_public_scorer", "split_reference"]

@@ -11,9 +11,10 @@ from typing import Any, ClassVar
 
 from treestar.ppm.public.aggregate import Aggregate
 from treestar.ppm.public.checkpoint import Checkpoint
-from treestar.ppm.public.convention import Convention, Head, MarkedText, conversation, marked_at, rendered
+from treestar.ppm.public.convention import Convention, MarkedText, conversation, marked_at, rendered
 from treestar.ppm.public.heads import classifier
 from treestar.ppm.public.kinds import ScorerKind
+from treestar.ppm.reading import Head
 
 __all__ = ["LAYERS", "SYSTEM", "QwenMathPRM", "ReasonFluxPRM", "two_layer_head"]
 

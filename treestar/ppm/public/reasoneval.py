@@ -13,9 +13,10 @@ from typing import Any, ClassVar
 
 from treestar.ppm.public.aggregate import Aggregate
 from treestar.ppm.public.checkpoint import Checkpoint
-from treestar.ppm.public.convention import Convention, Head, MarkedText, ids_of
+from treestar.ppm.public.convention import Convention, MarkedText, ids_of
 from treestar.ppm.public.heads import classifier
 from treestar.ppm.public.kinds import ScorerKind
+from treestar.ppm.reading import Head
 
 __all__ = ["ReasonEval"]
 

@@ -1,4 +1,4 @@
-"""The scorer over a public reward model, for all conventions, and its reader on CPU or CUDA.
+"""The scorer over a public reward model, for all conventions.
 
 A score depends only on the tokens up to its position. So it is kept, and a state is read only from its first score that
 is not known yet, with the keys and values of what comes before from the shared-prefix cache: of a child, its new step.
@@ -7,69 +7,23 @@ is not known yet, with the keys and values of what comes before from the shared-
 from __future__ import annotations
 
 import warnings
-from array import array
 from collections import OrderedDict
-from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
-from hashlib import blake2b
-from typing import Any, ClassVar, Protocol
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
-from treestar.policy.backends.prefix_cache import PrefixCache, read, window_of
 from treestar.ppm.batching import BatchedScorer
 from treestar.ppm.public.aggregate import Aggregate, aggregated
-from treestar.ppm.public.convention import Convention, Head, MarkedText
+from treestar.ppm.public.convention import Convention, MarkedText
 from treestar.ppm.public.texts import step_texts
+from treestar.ppm.reading import Reader, beginnings, unread_once, values_at
 from treestar.types import State
 
-__all__ = ["PublicScorer", "Reader", "TransformersReader"]
+__all__ = ["PublicScorer"]
 
 SCORES_REMEMBERED = 200_000
 
 ScoreKey = tuple[bytes, int]
 """The digest of everything that a score depends on, and where its span begins."""
-
-
-class Reader(Protocol):
-    """A model and its head."""
-
-    def raw_values(self, rows: Sequence[list[int]], positions: Sequence[list[int]]) -> list[tuple[list[float], int]]:
-        """For each row the head's values at its positions, and the number of tokens that were read. Called in the
-        scoring thread; a row ends with its last position, or with the token after it."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class TransformersReader:
-    """Implements `Reader` with a model of transformers, and remembers what it has read."""
-
-    backbone: Any
-    """A transformers model without a head."""
-    head: Head
-    prefixes: PrefixCache
-
-    def raw_values(self, rows: Sequence[list[int]], positions: Sequence[list[int]]) -> list[tuple[list[float], int]]:
-        """See `Reader.raw_values`."""
-        import torch
-
-        forward = partial(last_hidden_state, self.backbone)
-        window = window_of(self.backbone.config)
-        sequences = read(forward, rows, self.prefixes, self.backbone.device, positions, window)
-        # The token after the last one is unknown; no head that needs it is read there.
-        following = [[*row, 0][place + 1] for row, places in zip(rows, positions, strict=True) for place in places]
-        with torch.inference_mode():
-            hidden = torch.cat([sequence.output for sequence in sequences]).float()
-            values = self.head(hidden, torch.tensor(following, device=hidden.device)).tolist()
-        found = []
-        for row, places, sequence in zip(rows, positions, sequences, strict=True):
-            found.append((values[: len(places)], len(row) - sequence.reused))
-            values = values[len(places) :]
-        return found
-
-
-def last_hidden_state(backbone: Any, **inputs: Any) -> Any:
-    """The backbone's output after its final norm, shape (rows, columns, width)."""
-    return backbone(**inputs, use_cache=True).last_hidden_state
 
 
 class PublicScorer(BatchedScorer[MarkedText]):
@@ -124,7 +78,7 @@ class PublicScorer(BatchedScorer[MarkedText]):
         found = self.recall([key for pairs in keyed for key, _ in pairs])
         unread = unread_once(keyed, found)
         places = [[place for _, span in pairs for place in span] for pairs in unread]
-        values, tokens = self.values_at(rows, places)
+        values, tokens = self.raw_values(rows, places)
         for pairs, of_row in zip(unread, values, strict=True):
             left = iter(of_row)
             for key, span in pairs:
@@ -133,34 +87,27 @@ class PublicScorer(BatchedScorer[MarkedText]):
         scores = [self.convention.probabilities([found[key] for key, _ in pairs]) for pairs in keyed]
         return [(aggregated(of_row, self.aggregate), count) for of_row, count in zip(scores, tokens, strict=True)]
 
-    def values_at(
+    def raw_values(
         self, rows: Sequence[MarkedText], places: Sequence[list[int]]
     ) -> tuple[Sequence[list[float]], Sequence[int]]:
         """The raw values at `places` of each row, and the number of tokens that were read for it. Rows without places
         are not read."""
         values = [[0.0] * len(of_row) for of_row in places]
         tokens = [0] * len(rows)
-        wanted = [index for index, of_row in enumerate(places) if of_row]
-        if not wanted:
-            return values, tokens
-        ids = [rows[index].ids[: places[index][-1] + 1 + self.convention.reads_next] for index in wanted]
+        ids = [row.ids for row in rows]
         # An implicit PRM's reward is the difference of the two models' log-probabilities.
         for reader, sign in zip(self.readers, (1.0, -1.0), strict=False):
-            outcome = reader.raw_values(ids, [places[index] for index in wanted])
-            for index, (of_row, count) in zip(wanted, outcome, strict=True):
+            outcome = values_at(reader, ids, places, self.convention.reads_next)
+            for index, (of_row, count) in enumerate(outcome):
                 values[index] = [before + sign * each for before, each in zip(values[index], of_row, strict=True)]
                 tokens[index] += count
         return values, tokens
 
     def keys_of(self, row: MarkedText) -> list[ScoreKey]:
         """What each score of `row` depends on."""
-        digest, done, keys = blake2b(digest_size=16), 0, []
-        for span in row.spans:
-            end = span.stop + self.convention.reads_next
-            digest.update(array("q", row.ids[done:end]).tobytes())
-            done = max(done, end)
-            keys.append((digest.digest(), span.start))
-        return keys
+        ends = [span.stop + self.convention.reads_next for span in row.spans]
+        starts = [span.start for span in row.spans]
+        return list(zip(beginnings(row.ids, ends), starts, strict=True))
 
     def recall(self, keys: Sequence[ScoreKey]) -> dict[ScoreKey, float]:
         """Those of the raw values that are known."""
@@ -174,16 +121,3 @@ class PublicScorer(BatchedScorer[MarkedText]):
         self.known.update(found)
         while len(self.known) > SCORES_REMEMBERED:
             self.known.popitem(last=False)
-
-
-def unread_once(
-    keyed: Sequence[Sequence[tuple[ScoreKey, range]]], known: Container[ScoreKey]
-) -> list[list[tuple[ScoreKey, range]]]:
-    """The scores of each row that must be read. One that several rows need is read in the row with the most scores, so
-    all beginnings of a solution together cost no more than the whole."""
-    unread: list[list[tuple[ScoreKey, range]]] = [[] for _ in keyed]
-    assigned: set[ScoreKey] = set()
-    for row in sorted(range(len(keyed)), key=lambda row: len(keyed[row]), reverse=True):
-        unread[row] = [pair for pair in keyed[row] if pair[0] not in known and pair[0] not in assigned]
-        assigned.update(key for key, _ in unread[row])
-    return unread

@@ -11,9 +11,10 @@ from typing import Any, ClassVar
 
 from treestar.ppm.public.aggregate import Aggregate, probability_of_reward
 from treestar.ppm.public.checkpoint import Checkpoint
-from treestar.ppm.public.convention import Convention, Head, MarkedText, ids_of, last_id
+from treestar.ppm.public.convention import Convention, MarkedText, ids_of, last_id
 from treestar.ppm.public.heads import classifier
 from treestar.ppm.public.kinds import ScorerKind
+from treestar.ppm.reading import Head
 from treestar.types import TreestarError
 
 __all__ = ["SkyworkPRM"]

@@ -11,10 +11,11 @@ from typing import Any, ClassVar
 
 from treestar.ppm.public.aggregate import Aggregate
 from treestar.ppm.public.checkpoint import Checkpoint
-from treestar.ppm.public.convention import Convention, Head, MarkedText, ids_of, last_id, rendered
+from treestar.ppm.public.convention import Convention, MarkedText, ids_of, last_id, rendered
 from treestar.ppm.public.heads import classifier
 from treestar.ppm.public.kinds import ScorerKind
 from treestar.ppm.public.qwen_math_prm import SYSTEM
+from treestar.ppm.reading import Head
 
 __all__ = ["TRLPRM", "PurePRM"]
 

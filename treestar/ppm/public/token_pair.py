@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from treestar.ppm.public.convention import Convention, Head
+from treestar.ppm.public.convention import Convention
 from treestar.ppm.public.heads import token_pair
+from treestar.ppm.reading import Head
 
 __all__ = ["TokenPairConvention"]
 

@@ -47,7 +47,7 @@ class Asking:
 
 @dataclass(frozen=True, slots=True)
 class VLLMReader:
-    """Implements `treestar.ppm.public.scorer.Reader`."""
+    """Implements `treestar.ppm.reading.Reader`."""
 
     engine: VLLMEngine
     asking: Asking
