@@ -29,6 +29,9 @@ class Encoded:
     ends: list[int]
     """ends[k] is the index in `ids` of the last token of the state's first k steps; ends[0]: of the problem."""
 
+    def __len__(self) -> int:
+        return len(self.ids)
+
 
 def encode(tokenizer: Any, step_format: StepFormat, state: State) -> Encoded:
     """The tokens of `state`, and its step ends.
@@ -54,19 +57,19 @@ def tokens_of(tokenizer: Any, segment: str) -> tuple[int, ...]:
     return tuple(tokenizer(segment, add_special_tokens=False, verbose=False)["input_ids"])
 
 
-def fitting_part(encoded: Encoded, context: int, name: str) -> list[int]:
-    """The tokens of a state. If they exceed the context of the PPM `name`, the longest part that fits: up to the last
-    step end within the context or, if the problem is longer than the context, up to the context's end.
+def fitting_part(encoded: Encoded, context: int, name: str) -> Encoded:
+    """A state. If its tokens exceed the context of the PPM `name`, the longest part that fits: up to the last step end
+    within the context or, if the problem is longer than the context, up to the context's end.
 
     So such a state scores as its ancestor and search continues; the policy, whose context is rarely longer, ends the
     branch.
     """
-    if len(encoded.ids) <= context:
-        return encoded.ids
+    if len(encoded) <= context:
+        return encoded
     message = f"some states exceed the {context} tokens of {name}'s context: the part that fits is scored"
     warnings.warn(message, RuntimeWarning, stacklevel=2)
-    fitting = [end + 1 for end in encoded.ends if end < context]
-    return encoded.ids[: fitting[-1] if fitting else context]
+    ends = [end for end in encoded.ends if end < context] or [context - 1]
+    return Encoded(encoded.ids[: ends[-1] + 1], ends)
 
 
 def segments(step_format: StepFormat, state: State) -> list[str]:

@@ -102,9 +102,8 @@ class PPM:
         """Scores in [-1, 1] at every step end; see `logits` for arguments and shape."""
         return (self.logits(ids, attention_mask, ends, forward) / self.scale).tanh()
 
-    def scores_of_last(self, **inputs: Any) -> torch.Tensor:
-        """Scores at the last column only, shape (rows, 1), from one forward pass over `inputs`."""
-        hidden = self.model.base_model(**inputs, use_cache=True).last_hidden_state[:, -1:]
+    def scores_of(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Scores in [-1, 1] from outputs of the backbone after its final norm, shape (..., width)."""
         logits = (hidden.float() * self.model.score.weight[0].float()).sum(-1)
         scores: torch.Tensor = ((logits + self.bias) / self.scale).tanh()
         return scores

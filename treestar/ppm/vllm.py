@@ -38,7 +38,7 @@ class VLLMScorer:
         from vllm import TokensPrompt
 
         read = [
-            fitting_part(encode(self.tokenizer, self.step_format, state), self.engine.context, self.name)
+            fitting_part(encode(self.tokenizer, self.step_format, state), self.engine.context, self.name).ids
             for state in states
         ]
         outputs = await self.engine.gather([partial(request, TokensPrompt(prompt_token_ids=ids)) for ids in read])
