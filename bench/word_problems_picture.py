@@ -20,13 +20,13 @@ PICTURE = ROOT / "docs" / "pictures" / "word_problems.png"
 POLICIES = {
     "word_problems_former": ("first adapter", "#c4c4c4"),
     "word_problems_before": ("second", "#a3c4bf"),
-    "word_problems_base": ("third (embedded-base)", "#76aea7"),
-    "word_problems_kinds": ("fourth", "#3f8a80"),
+    "word_problems_base": ("embedded-base", "#76aea7"),
+    "word_problems_taught": ("embedded-taught", "#3f8a80"),
     "word_problems_shipped": ("embedded", "#00473f"),
 }
 """Label and color of each record, in the order in which the policies were made."""
 
-SETS = {"everyday": "everyday", "svamp": "SVAMP", "asdiv": "ASDiv", "gsm8k": "GSM8K"}
+SETS = {"everyday": "everyday", "everyday_check": "everyday check", "svamp": "SVAMP", "asdiv": "ASDiv", "gsm8k": "GSM8K"}
 BAR = 0.165
 
 

@@ -24,8 +24,9 @@ def nothing_fetched(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     ("kind", "name", "base", "size"),
     [
         ("policy", "embedded-base", REAL_MODEL, 20_000_000),
-        ("policy", "embedded", "embedded-base", 6_000_000),
-        ("PPM", "embedded", "embedded-base", 6_000_000),
+        ("policy", "embedded-taught", "embedded-base", 6_000_000),
+        ("policy", "embedded", "embedded-taught", 2_000_000),
+        ("PPM", "embedded", "embedded", 1_000_000),
     ],
 )
 def test_each_is_small_and_names_its_base(kind: ModelKind, name: str, base: str, size: int) -> None:
@@ -39,7 +40,7 @@ def test_each_is_small_and_names_its_base(kind: ModelKind, name: str, base: str,
 
 
 def test_what_has_to_be_fetched_first(nothing_fetched: None) -> None:
-    for name in ("embedded", "embedded-base", REAL_MODEL):
+    for name in ("embedded", "embedded-taught", "embedded-base", REAL_MODEL):
         assert base_to_fetch(name) == REAL_MODEL
     assert base_to_fetch("toy") is base_to_fetch("Qwen/Qwen3-8B") is None
     with pytest.raises(TreestarError, match=f"run `treestar models fetch {REAL_MODEL}`"):

@@ -50,6 +50,7 @@ HERE = Path(__file__).parent
 
 SHIPPED: dict[tuple[ModelKind, str], Path] = {
     ("policy", "embedded"): HERE / "embedded",
+    ("policy", "embedded-taught"): HERE / "embedded-taught",
     ("policy", "embedded-base"): HERE / "embedded-base",
     ("policy", "toy"): HERE / "toy",
     ("policy", "toy-bootstrap"): HERE / "toy-bootstrap",
@@ -57,8 +58,8 @@ SHIPPED: dict[tuple[ModelKind, str], Path] = {
     ("PPM", "toy"): HERE / "toy-ppm",
 }
 """The folders of the shipped models by kind and name. `embedded` solves word problems (docs/word_problems.md); it is a
-small adapter of `embedded-base`, which is an adapter of a fetched model. `toy` is what self-evolution made
-(docs/toy.md) of `toy-bootstrap`, the policy that was trained on written solutions."""
+small adapter of `embedded-taught`, that one of `embedded-base`, and this one of a fetched model. `toy` is what
+self-evolution made (docs/toy.md) of `toy-bootstrap`, the policy that was trained on written solutions."""
 
 FORMER_NAMES = {"embedded-bootstrap": "toy-bootstrap"}
 """Of shipped models, for jobs and results of version 0.2 and before."""
