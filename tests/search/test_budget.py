@@ -82,7 +82,7 @@ def test_a_search_that_has_done_its_rollouts_is_finished() -> None:
 
 @pytest.mark.parametrize("config_class", [MCTSConfig, AdaptiveBranchingConfig])
 def test_without_a_number_of_rollouts_another_limit_ends_the_search(config_class: type[SearchConfig]) -> None:
-    with pytest.raises(ValueError, match="max_rollouts must be a whole number, 1 or more, if no other limit is"):
+    with pytest.raises(ValueError, match=r"max_rollouts must be a whole number, .* if neither .* is given, not"):
         config_class(max_rollouts=None)
     result = run(config_class(max_rollouts=None, max_generated_tokens=8000), rate=lambda state: 0.5)
     assert result.stopped in ("max_generated_tokens", "exhausted")
@@ -138,6 +138,40 @@ def test_a_policy_that_has_no_more_to_propose_ends_the_search(config: SearchConf
     result = asyncio.run(asyncio.wait_for(search_one(Problem("which?"), config, parts), 20))
     assert result.answer == "1"
     assert left == [0]
+
+
+@pytest.mark.parametrize("config_class", [MCTSConfig, AdaptiveBranchingConfig])
+def test_seconds_of_execution_alone_do_not_limit_a_search(config_class: type[SearchConfig]) -> None:
+    """Steps of prose run nothing, so it would go on forever."""
+    with pytest.raises(ValueError, match=r"if neither max_generated_tokens nor .* never reach max_executed_seconds\)"):
+        config_class(max_rollouts=None, max_executed_seconds=1)
+    config_class(max_rollouts=None, max_executed_seconds=1, max_wall_seconds=1)
+
+
+@pytest.mark.parametrize("more", [{}, {"max_executed_seconds": 1}], ids=["tokens", "tokens and seconds of execution"])
+@pytest.mark.parametrize(
+    "config",
+    [
+        MCTSConfig(max_rollouts=None, max_generated_tokens=100),
+        AdaptiveBranchingConfig(max_rollouts=None, max_generated_tokens=100),
+        BeamSearchConfig(max_generated_tokens=100),
+        ChunkResetConfig(max_generated_tokens=100),
+    ],
+    ids=lambda config: type(config).__name__,
+)
+@pytest.mark.parametrize("tokens_first", [0, 2])
+def test_steps_without_tokens_end_a_search_that_only_tokens_limit(
+    config: SearchConfig, more: dict[str, Any], tokens_first: int
+) -> None:
+    proposals = [0]
+
+    def empty(state: State, n: int, seed: int) -> list[Step]:
+        proposals[0] += 1
+        assert proposals[0] < 1000
+        return [Step("", tokens=tokens_first if proposals[0] == 1 else 0)] * n
+
+    result = asyncio.run(search_one(Problem("which?"), replace(config, **more), components(empty, lambda state: 0.5)))
+    assert result.stopped in ("exhausted", "finished")
 
 
 def test_a_trajectory_that_is_given_no_step_has_ended() -> None:

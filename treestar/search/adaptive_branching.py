@@ -27,7 +27,7 @@ async def adaptive_branching(search: Search[AdaptiveBranchingConfig]) -> str:
     """Run rollouts one after another; returns what ended the search."""
     most = inf if search.config.max_rollouts is None else search.config.max_rollouts
     while search.stats.rollouts < most:
-        node = search.tree.root
+        node, began = search.tree.root, search.stats.spent_tokens
         before: Node | None = None
         while node.terminal is None and node is not before:
             if (spent := search.budget_spent()) is not None:
@@ -37,6 +37,8 @@ async def adaptive_branching(search: Search[AdaptiveBranchingConfig]) -> str:
             return "exhausted"
         if node.terminal is None and most == inf:
             return "exhausted"  # the policy proposes nothing more, and no budget of tokens would end that
+        if search.only_tokens_end_it() and search.stats.spent_tokens == began:
+            return "exhausted"  # it proposes only steps without any token
         search.stats.rollouts += 1
     return "finished"
 

@@ -44,10 +44,13 @@ async def chunk_reset(search: Search[ChunkResetConfig]) -> str:
             growing.append(Trajectory(root))
         if not growing:
             return "finished"
+        before = search.stats.spent_tokens
         grown = await search.expand(Counter(trajectory.end for trajectory in growing), merge=False, keep_failures=True)
         drawn = {growth.leaf: iter(growth.new) for growth in grown}
         if any(growth.leaf is root and not growth.new for growth in grown):
             most = started  # the policy proposes nothing more there
+        if search.only_tokens_end_it() and search.stats.spent_tokens == before:
+            most = started  # it proposes only steps without any token, and the budget would never be spent
         await search.score([child for growth in grown for child in growth.new if not has_failed(child)])
         finished, continuing = [], []
         for trajectory in growing:

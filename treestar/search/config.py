@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 from treestar.config.checks import check_choice, check_number, check_whole, invalid
 from treestar.search.answer import Choice
-from treestar.search.budget import Budget
+from treestar.search.budget import Budget, check_ends
 from treestar.search.selection import Rule
 from treestar.types import Recommended, Sampling, ThinkingBudget
 
@@ -392,9 +392,3 @@ def settled(value: ValueT | None) -> ValueT:
     if value is None:
         raise ValueError("this configuration leaves settings open: call completed(recommended) first")
     return value
-
-
-def check_ends(config: SearchConfig) -> None:
-    """A search that has neither a number of rollouts nor another limit might not end."""
-    if not config.limits():
-        raise invalid(config, "max_rollouts", "a whole number, 1 or more, if no other limit is given")

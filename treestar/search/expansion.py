@@ -157,8 +157,8 @@ class Search(Generic[ConfigT_co]):
         return execution
 
     def only_tokens_end_it(self) -> bool:
-        """Whether the search has no limit but that of tokens."""
-        return self.config.max_generated_tokens is not None and len(self.config.limits()) == 1
+        """Whether the search has no limit that is reached for certain but that of tokens."""
+        return self.config.ends() == ["max_generated_tokens"]
 
     def budget_spent(self) -> str | None:
         """What ends the search now: `interrupted`, the name of a limit in its budget, or None."""
