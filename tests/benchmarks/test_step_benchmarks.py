@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Sequence
+from math import inf, nan
 from pathlib import Path
 
 import numpy as np
@@ -194,6 +195,9 @@ def test_the_threshold_is_chosen_on_one_subset_and_used_on_the_others() -> None:
     assert given["chosen_on"] is None
     with pytest.raises(TreestarError, match="omnimath"):
         processbench_results(shifted, "omnimath")
+    for wrong in (nan, inf, 1.5):
+        with pytest.raises(ValueError, match=f"threshold must be at least -1 and at most 1, not {wrong}"):
+            processbench_results(shifted, "gsm8k", threshold=wrong)
 
 
 STEPS = st.lists(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from math import inf, nan
 
 import pytest
+from typer import BadParameter
 from typer.main import get_command
 from typer.testing import CliRunner
 
 from treestar.cli.commands import app
-from treestar.cli.options import BUDGET, SEARCH
+from treestar.cli.options import BUDGET, SEARCH, finite
 
 COMMANDS = [("solve",), ("bench", "run"), ("serve",), ("evolve",), ("ppm", "train"), ("exec",)]
 
@@ -80,3 +82,20 @@ def test_old_flags_work_with_a_sentence_and_are_not_shown() -> None:
     ran = CliRunner().invoke(app, ["solve", "q", "--rollouts", "0"])
     assert "warning: `--rollouts` is now `--max-rollouts`; the old name is accepted until 0.3" in ran.output
     assert "--max-rollouts must be a whole number, 1 or more, not 0" in " ".join(ran.output.split())
+
+
+@pytest.mark.parametrize(
+    "command", [("bench", "processbench", "--threshold"), ("bench", "prmbench", "--threshold"), ("grade", "--seconds")]
+)
+@pytest.mark.parametrize("number", ["nan", "inf"])
+def test_a_number_in_a_range_is_finite(command: tuple[str, ...], number: str) -> None:
+    ran = CliRunner().invoke(app, [*command, number, *([] if command[0] == "bench" else ["1", "2"])])
+    assert ran.exit_code == 2
+    assert command[-1] in ran.output
+
+
+@pytest.mark.parametrize("number", [nan, inf, -inf])
+def test_numbers_that_are_not_finite_are_refused_whatever_their_range_says(number: float) -> None:
+    assert (finite(None), finite(-0.5)) == (None, -0.5)
+    with pytest.raises(BadParameter, match=f"must be a finite number, not {number}"):
+        finite(number)

@@ -72,6 +72,8 @@ def test_uniform_and_fixed_weights() -> None:
         ("weights", "1,2"),
         ("weights", "a,b,c"),
         ("weights", "0,0,0"),
+        ("weights", "nan,1,1"),
+        ("weights", "1,1,inf"),
         ("weighting", "other"),
         ("sigma_learning_rate", math.inf),
         ("packing", True),

@@ -44,9 +44,12 @@ def thresholds_by_rule(
         best: the threshold that suits solutions best.
 
     Raises:
+        ValueError: `threshold` is not in [-1, 1].
         TreestarError: there is no solution of the part `chosen_on`.
     """
     if threshold is not None:
+        if not -1.0 <= threshold <= 1.0:
+            raise ValueError(f"threshold must be at least -1 and at most 1, not {threshold!r}")
         return {"verdict": NEUTRAL, "given": threshold}
     if chosen_on is None:
         return {"verdict": NEUTRAL}

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from treestar.cli.components import SCORER_FLAGS, ScorerKindName
-from treestar.cli.options import MODELS
+from treestar.cli.options import MODELS, finite
 from treestar.cli.progress import LiveBar, is_tenth, quiet_transformers
 from treestar.policy.models import Dtype
 from treestar.ppm.public import ScorerKind
@@ -42,7 +42,12 @@ DataDir = Annotated[
 ]
 Threshold = Annotated[
     float | None,
-    typer.Option(help="Treat steps with a value below this as wrong, instead of choosing a threshold.", min=-1, max=1),
+    typer.Option(
+        help="Treat steps with a value below this as wrong, instead of choosing a threshold.",
+        min=-1,
+        max=1,
+        callback=finite,
+    ),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")]
 DtypeName = Annotated[

@@ -14,6 +14,8 @@ from typing import Annotated, Any, NamedTuple
 import typer
 from typer.core import TyperCommand
 
+from treestar.cli.options import finite
+
 __all__ = ["AnswersWithDashes", "grade"]
 
 DONE, FAILED, MISUSED = 0, 1, 2
@@ -55,7 +57,9 @@ def grade(
         Path | None, typer.Option("--file", "-f", help='JSONL with "gold" and "pred" on each line instead of a pair.')
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per pair: id, equal, seconds.")] = False,
-    seconds: Annotated[float, typer.Option(help="Time limit of one comparison, in seconds.", min=0.01)] = 1.0,
+    seconds: Annotated[
+        float, typer.Option(help="Time limit of one comparison, in seconds.", min=0.01, callback=finite)
+    ] = 1.0,
 ) -> None:
     """Check whether two mathematical answers are equivalent, or grade a file of pairs.
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import MISSING, Field, fields
 from functools import wraps
+from math import isfinite
 from typing import Annotated, Any, TypeVar, cast, get_args
 
 import typer
@@ -31,6 +32,7 @@ __all__ = [
     "SEARCH",
     "GroupedCommand",
     "config_from_options",
+    "finite",
     "flag",
     "taken",
     "with_config_options",
@@ -201,6 +203,13 @@ def default_text(field: Field[Any]) -> str:
     if field.default is None:
         return "no limit" if field.name.startswith("max_") else "none"
     return str(field.default)
+
+
+def finite(value: float | None) -> float | None:
+    """A callback for options that take a number: some versions of typer take nan for a number in every range."""
+    if value is not None and not isfinite(value):
+        raise typer.BadParameter(f"must be a finite number, not {value}")
+    return value
 
 
 def flag(name: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from treestar.cli.components import Concurrency, retrieval_config
-from treestar.cli.options import MODELS, RETRIEVAL, config_from_options, with_config_options
+from treestar.cli.options import MODELS, RETRIEVAL, config_from_options, finite, with_config_options
 from treestar.cli.train import ResumeOption, SFTArguments, lora_and_arguments, run_training
 from treestar.cli.training_progress import TrainingDisplay
 from treestar.policy.models import DEFAULT_POLICY
@@ -68,6 +68,7 @@ def steper(
             help="Keep answers with at least this F1. [default: those that match exactly]",
             min=0.01,
             max=1.0,
+            callback=finite,
             show_default=False,
         ),
     ] = None,

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -345,3 +346,9 @@ def test_fractions_are_compared_exactly(numerator: int, denominator: int) -> Non
     written = f"\\frac{{{numerator}}}{{{denominator}}}"
     assert equivalent(written, f"{3 * numerator}/{3 * denominator}")
     assert not equivalent(written, f"{numerator + 1}/{denominator}")
+
+
+@pytest.mark.parametrize("seconds", [inf, 1e30])
+def test_a_time_limit_can_be_longer_than_the_system_can_wait(seconds: float) -> None:
+    assert equivalent("x^2 + x", "x(x + 1)", seconds)
+    assert not equivalent("x^2 + x", "x(x + 2)", seconds)

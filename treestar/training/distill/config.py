@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import Literal, get_args
 
 from treestar.config.checks import check_choice, check_left_out, check_number, invalid
@@ -56,8 +57,9 @@ class StepERTrainingConfig(SFTTrainingConfig):
             weights = self.task_weights
         except ValueError:
             weights = ()
-        if len(weights) != len(STEP_KINDS) or min(weights) < 0 or max(weights) <= 0:
-            raise invalid(self, "weights", "three numbers, 0 or more, separated by commas")
+        are_weights = len(weights) == len(STEP_KINDS) and all(0.0 <= weight < inf for weight in weights)
+        if not are_weights or max(weights) == 0:
+            raise invalid(self, "weights", "three finite numbers, 0 or more, separated by commas")
 
     @property
     def kinds(self) -> tuple[StepKind, ...]:

@@ -25,6 +25,8 @@ START_SECONDS = 120.0
 """Seconds a worker may take to load its libraries on a busy machine before it counts as failed."""
 GRACE_SECONDS = 0.75
 """Seconds after its deadline within which a worker must report that it stopped a comparison."""
+LONGEST_SECONDS = 86_400.0
+"""Any longer time limit, also infinity, means this one: the system's calls cannot wait forever and end on time."""
 LONGEST_REPLY = 4096
 """In bytes; a normal reply has about a dozen."""
 
@@ -152,7 +154,7 @@ class GradingPool:
             worker = self.take()
             if worker is None:
                 return None
-            verdict = worker.ask(first, second, seconds)
+            verdict = worker.ask(first, second, min(seconds, LONGEST_SECONDS))
             self.put_back(worker)
             return verdict
 
