@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -77,6 +78,17 @@ def test_a_broken_line_is_named(tmp_path: Path) -> None:
     path = tmp_path / "own.jsonl"
     path.write_text('{"question": "a", "answer": "1"}\n\n{"question": \n')
     with pytest.raises(TreestarError, match="line 3: not JSON"):
+        load_problems(f"jsonl:{path}")
+
+
+def test_own_problems_can_be_an_array_and_compressed(tmp_path: Path) -> None:
+    path = tmp_path / "own.jsonl.gz"
+    path.write_bytes(gzip.compress(json.dumps([{"question": "a", "answer": 1}, {"question": "b", "id": "x"}]).encode()))
+    found = load_problems(f"jsonl:{path}")
+    assert [(each.id, each.question, each.answer) for each in found.problems] == [("1", "a", "1")]
+    assert (found.original, found.without_answer) == (2, 1)
+    path.write_text('[{"question": "a", "answer": 1}, {"answer": 1}]')
+    with pytest.raises(TreestarError, match=r"own\.jsonl\.gz, item 2: not an object with a text `question`"):
         load_problems(f"jsonl:{path}")
 
 

@@ -56,9 +56,10 @@ def test_a_line_that_is_no_solution_is_named(tmp_path: Path) -> None:
     (tmp_path / "processbench_gsm8k.jsonl").write_text('{"question": "1?", "label": 0}\n')
     with pytest.raises(TreestarError, match="solution 0 of gsm8k has no text"):
         load_processbench(tmp_path, ["gsm8k"])
-    (tmp_path / "prmbench.jsonl").write_text("[]\n")
-    with pytest.raises(TreestarError, match="line 1: not an object"):
-        load_prmbench(tmp_path, ["circular"])
+    for text, place in (("7\n", "line 1"), ("[{}, 7]", "item 2")):
+        (tmp_path / "prmbench.jsonl").write_text(text)
+        with pytest.raises(TreestarError, match=f"{place}: not an object"):
+            load_prmbench(tmp_path, ["circular"])
 
 
 def test_the_wrong_steps_of_prmbench_count_from_one(tmp_path: Path) -> None:

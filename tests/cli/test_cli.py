@@ -192,6 +192,14 @@ def test_only_line_breaks_end_a_line(tmp_path: Path) -> None:
     assert ([problem.question for problem in problems], faults) == (questions, [])
 
 
+def test_the_problems_of_an_array_that_are_none_are_named_and_the_others_kept(tmp_path: Path) -> None:
+    file = tmp_path / "problems.json"
+    file.write_text(json.dumps([{"question": "What is 3 + 4?"}, "What?", {"question": "2?", "id": 9}], indent=2))
+    problems, faults = read_problems(file)
+    assert [(problem.id, problem.question) for problem in problems] == [("1", "What is 3 + 4?"), ("9", "2?")]
+    assert faults == [f"{file}, item 2: not an object with a text `question`"]
+
+
 def test_a_file_without_problems_is_said_in_a_sentence(treestar, tmp_path: Path) -> None:
     file = tmp_path / "empty.jsonl"
     file.write_text("\n")

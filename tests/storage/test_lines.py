@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import resource
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from treestar.storage.lines import appending, iter_lines, numbered_lines, read_lines, text_lines
+from treestar.storage.lines import appending, iter_lines, read_lines, read_rows, text_lines
 from treestar.types import TreestarError
 
 
@@ -87,9 +89,48 @@ def test_lines_may_go_nowhere() -> None:
 def test_a_users_file_may_begin_with_a_mark_and_end_without_a_line_break(tmp_path: Path) -> None:
     path = tmp_path / "users.jsonl"
     path.write_bytes(b'\xef\xbb\xbf{"a": "1\xe2\x80\xa82"}\n \n{}')
-    assert numbered_lines(path) == [(1, '{"a": "1\u20282"}'), (3, "{}")]
+    assert read_rows(path) == [(1, "line 1", '{"a": "1\u20282"}'), (3, "line 3", "{}")]
     path.write_bytes(b"caf\xe9")
     with pytest.raises(TreestarError, match="cannot be read: it is not UTF-8 text"):
         text_lines(path)
     with pytest.raises(TreestarError, match="cannot be read: Is a directory"):
         text_lines(tmp_path)
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress], ids=["plain", "gzip"])
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ('{"a": 1}\r\n\r\n{"a": [2]}', [(1, "line 1", '{"a": 1}'), (3, "line 3", '{"a": [2]}')]),
+        ('\ufeff\n[{"a": 1}, "b"]\n', [(1, "item 1", '{"a": 1}'), (2, "item 2", '"b"')]),
+        ('[\n  {\n    "a": "\\ud83d"\n  }\n]', [(1, "item 1", '{"a": "\\ud83d"}')]),
+        ("[1, 2]\n[3]\n", [(1, "line 1", "[1, 2]"), (2, "line 2", "[3]")]),
+        ("[]", []),
+        ("", []),
+    ],
+)
+def test_a_users_file_can_be_lines_or_an_array_and_compressed(
+    text: str, rows: list[tuple[int, str, str]], compress: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    path = tmp_path / "users"
+    path.write_bytes(compress(text.encode()))
+    assert read_rows(path) == rows
+
+
+def test_a_broken_array_or_compressed_file_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "users"
+    path.write_text('[\n  {"a": 1},\n  {"a"\n')
+    with pytest.raises(TreestarError, match=r"users begins as an array, but is not JSON \(.* at line 4, column 1\)"):
+        read_rows(path)
+    whole = gzip.compress(b'{"a": 1}\n' * 1000)
+    for broken in (whole[:-20], whole[:20] + b"\xff" * 20 + whole[40:], whole[:-8] + b"12345678"):
+        path.write_bytes(broken)
+        with pytest.raises(TreestarError, match="users cannot be read: it is not a whole gzip file"):
+            read_rows(path)
+
+
+def test_a_users_file_can_be_a_pipe(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with subprocess.Popen([sys.executable, "-c", f"open({str(path)!r}, 'wb').write(b'[1]')"]):
+        assert read_rows(path) == [(1, "item 1", "1")]

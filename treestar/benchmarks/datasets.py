@@ -2,10 +2,11 @@
 
     gsm8k, math500, ...     a named set: its JSON Lines file in a data folder, otherwise from the Hugging Face hub
     rg:FAMILY[:LEVEL]       reasoning-gym problems of the test split; by default of every level
-    jsonl:PATH              a JSON Lines file: `question`, `answer` (a text, a number, or a list of these), and
-                            optionally `id`, `level`, `subject`; with `tests` instead of `answer`, a problem that asks
-                            for a program (`program_tests`), and with `paragraphs` (each a `title` and a `text`, and
-                            whether it is `supporting`), a question about facts
+    jsonl:PATH              a file of JSON Lines or of one array, also compressed with gzip: `question`, `answer` (a
+                            text, a number, or a list of these), and optionally `id`, `level`, `subject`; with `tests`
+                            instead of `answer`, a problem that asks for a program (`program_tests`), and with
+                            `paragraphs` (each a `title` and a `text`, and whether it is `supporting`), a question about
+                            facts
     hf:NAME[:CONFIG][@SPLIT]  a data set on the hub, or a folder in its layout; the default split is `test`
 
 Every named set has a count, and a different number of problems is an error: otherwise an accuracy on half of a test
@@ -27,7 +28,7 @@ from treestar.benchmarks.gym_levels import LEVELS
 from treestar.benchmarks.hub_questions import fields_of_line
 from treestar.config.names import unknown_name
 from treestar.extras import needs_extra
-from treestar.storage.lines import numbered_lines
+from treestar.storage.lines import read_rows
 from treestar.types import Problem, TreestarError, first_line
 from treestar.verifier import extract_answer
 from treestar.verifier.grading.program_tests import are_tests, called_function, public_tests_of, tests_of
@@ -178,16 +179,16 @@ def gym_problems(cell: str, limit: int | None) -> list[Problem]:
 
 
 def read_jsonl(path: Path, kind: Literal["math", "qa"] = "math") -> list[Problem]:
-    """The problems in a JSON Lines file; `kind` is that of problems that do not show theirs.
+    """The problems in a file of JSON Lines or of one array; `kind` is that of problems that do not show theirs.
 
-    Raises TreestarError if it cannot be read or a line is not a problem.
+    Raises TreestarError if it cannot be read or one of its values is not a problem.
     """
     problems = []
-    for number, line in numbered_lines(path):
+    for row in read_rows(path):
         try:
-            problems.append(problem_from_line(line, number, kind))
+            problems.append(problem_from_line(row.text, row.number, kind))
         except ValueError as error:
-            raise TreestarError(f"{path}, line {number}: {error}") from error
+            raise TreestarError(f"{path}, {row.where}: {error}") from error
     return problems
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from treestar.benchmarks.datasets import hub_rows
 from treestar.benchmarks.first_error import NO_ERROR
-from treestar.storage.lines import numbered_lines
+from treestar.storage.lines import read_rows
 from treestar.types import Execution, Problem, State, Step, TreestarError
 
 __all__ = [
@@ -135,15 +135,15 @@ def load_prmbench(data_dir: Path | None, classes: Sequence[str]) -> list[Solutio
 
 
 def file_rows(path: Path) -> Iterable[Mapping[str, Any]]:
-    """The objects in a JSON Lines file. Raises TreestarError."""
-    for number, line in numbered_lines(path):
+    """The objects in a file of JSON Lines or of one array. Raises TreestarError."""
+    for row in read_rows(path):
         try:
-            row = json.loads(line)
+            value = json.loads(row.text)
         except ValueError as error:
-            raise TreestarError(f"{path}, line {number}: not JSON") from error
-        if not isinstance(row, dict):
-            raise TreestarError(f"{path}, line {number}: not an object")
-        yield row
+            raise TreestarError(f"{path}, {row.where}: not JSON") from error
+        if not isinstance(value, dict):
+            raise TreestarError(f"{path}, {row.where}: not an object")
+        yield value
 
 
 def error_at(row: Mapping[str, Any]) -> list[int]:

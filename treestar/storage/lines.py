@@ -1,26 +1,42 @@
 """Append-only files of lines, such as JSON Lines. A line is complete once its line break is on disk. A last line
 without one was left by a killed process: readers stop before it, and the next writer removes it. Files that a user has
-written (`text_lines`, `numbered_lines`) need no line break at the end.
+written (`text_lines`, `read_rows`) need no line break at the end, and can be compressed with gzip.
 """
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import os
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any, NamedTuple, TypeVar
 
 from treestar.storage.files import writing
 from treestar.types import TreestarError
 
-__all__ = ["append_line", "appending", "iter_lines", "numbered_lines", "open_lines", "read_lines", "text_lines"]
+__all__ = ["Row", "append_line", "appending", "iter_lines", "open_lines", "read_lines", "read_rows", "text_lines"]
 
 T = TypeVar("T")
 
 BLOCK = 65_536
 """Bytes read at a time while looking for the last line break."""
+GZIP = b"\x1f\x8b"
+"""The first bytes of a file compressed with gzip."""
+
+
+class Row(NamedTuple):
+    """One value in a user's file."""
+
+    number: int
+    """From 1: that of its line, or its place in an array."""
+    where: str
+    """The same for an error message: `line 3`, or `item 3`."""
+    text: str
+    """The value as JSON, if it is that; lines are not checked."""
 
 
 @contextmanager
@@ -93,17 +109,51 @@ def read_lines(path: Path, parse: Callable[[Any], T], kind: str) -> Iterator[T]:
 
 def text_lines(path: Path) -> list[str]:
     """The lines of a user's text file, without a byte order mark. Raises TreestarError if it cannot be read."""
+    # Not splitlines(): JSON text can contain characters such as U+2028, which do not end a line of JSON Lines.
+    return read_text(path).split("\n")
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The values in a user's file: one in each line of JSON Lines that is not blank, or those of one JSON array.
+
+    Raises:
+        TreestarError: the file cannot be read, or is an array that is not JSON.
+    """
+    text = read_text(path)
+    values = array_values(text, path) if text.lstrip().startswith("[") else None
+    if values is not None:
+        return [Row(number, f"item {number}", json.dumps(value)) for number, value in enumerate(values, start=1)]
+    lines = enumerate(text.split("\n"), start=1)
+    return [Row(number, f"line {number}", line) for number, line in lines if line.strip()]
+
+
+def array_values(text: str, path: Path) -> list[Any] | None:
+    """The values of the array that `text` is; None for several lines, the first of which is an array. Raises
+    TreestarError if it is neither."""
     try:
-        # Not splitlines(): JSON text can contain characters such as U+2028, which do not end a line of JSON Lines.
-        return path.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise TreestarError(f"{path} cannot be read: {reason}") from error
+        values: list[Any] = json.loads(text)
+    except json.JSONDecodeError as error:
+        if error.msg == "Extra data":
+            return None
+        place = f"line {error.lineno}, column {error.colno}"
+        raise TreestarError(f"{path} begins as an array, but is not JSON ({error.msg} at {place})") from error
+    except (ValueError, RecursionError):  # a number of thousands of digits; nested too deeply
+        return None
+    return values
 
 
-def numbered_lines(path: Path) -> list[tuple[int, str]]:
-    """The lines of a user's file that are not blank, with their numbers. Raises TreestarError as `text_lines` does."""
-    return [(number, line) for number, line in enumerate(text_lines(path), start=1) if line.strip()]
+def read_text(path: Path) -> str:
+    """The text in a user's file, decompressed if need be. It is read once, because it can be a pipe."""
+    try:
+        data = path.read_bytes()
+        data = gzip.decompress(data) if data.startswith(GZIP) else data
+        return io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig").read()
+    except UnicodeDecodeError as error:
+        raise TreestarError(f"{path} cannot be read: it is not UTF-8 text") from error
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise TreestarError(f"{path} cannot be read: it is not a whole gzip file") from error
+    except OSError as error:
+        raise TreestarError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def cut_partial_line(path: Path) -> None:

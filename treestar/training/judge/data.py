@@ -18,7 +18,7 @@ from treestar.judge.reading import question_and_chunks
 from treestar.judge.reply_format import reply_template
 from treestar.ppm.public.texts import special_texts
 from treestar.seeds import lot_of
-from treestar.storage.lines import numbered_lines
+from treestar.storage.lines import read_rows
 from treestar.storage.states import state_from_json
 from treestar.training.base_policy import Base
 from treestar.training.judge.config import JudgeTrainingConfig
@@ -163,18 +163,16 @@ def read_analyses(path: Path) -> Analyses:
         TreestarError: the file cannot be read, a line is not of that kind, or a reply has no clear verdict.
     """
     found: dict[Key, str] = {}
-    for number, line in numbered_lines(path):
+    for row in read_rows(path):
         try:
-            fields = json.loads(line)
+            fields = json.loads(row.text)
             key = str(fields["problem_id"]), int(fields["solution"]), int(fields["chunk"])
             reply = fields["reply"]
             is_clear = verdict_of(reply) is not None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise TreestarError(
-                f"{path}, line {number}, is not an analysis: {type(error).__name__}: {error}"
-            ) from error
+            raise TreestarError(f"{path}, {row.where}, is not an analysis: {type(error).__name__}: {error}") from error
         if not is_clear:
-            raise TreestarError(f"{path}, line {number}: the reply has no clear verdict, such as {VERDICTS[True]}")
+            raise TreestarError(f"{path}, {row.where}: the reply has no clear verdict, such as {VERDICTS[True]}")
         found[key] = reply
     return found
 
