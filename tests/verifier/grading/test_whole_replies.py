@@ -271,7 +271,45 @@ QUANTITIES = [
 ]
 """Equations that say what a quantity is, numbers that a sentence counts or says to be sought, asides, drawings."""
 
+VERDICTS = [
+    ("Yes, 97 is a prime number.", "Yes"),
+    ("**Yes**, 97 is prime.", "Yes"),
+    ("**No.** 91 is divisible by 7.", "No"),
+    ("No, because 91 = 7 · 13.", "No"),
+    ("Yes. Its only divisors are 1 and 97.", "Yes"),
+    ("True: 4 is even.", "True"),
+    ("False, since 2 + 2 = 4.", "False"),
+    ("97 is not divisible by 2, 3, 5 or 7. Yes, 97 is a prime number.", "Yes"),
+    ("The digits add up to 15.\n\nSo, yes, 96 is divisible by 3.", "yes"),
+    ("The total is 12. Check: is 12 divisible by 3? Yes, 12/3 is 4.", "4"),
+    ("She has 12. Yes, 12 is right.", "12"),
+    ("It is 12. So yes, the total is 12.", "12"),
+    ("Yes, let's solve it. 2x = 10, so x = 5.", "5"),
+    ("Yes! He drives for 2 hours. So he drives 120 km.", "120 km"),
+    ("No, wait, that gives 7.", "7"),
+    ("It is 5. No, x = 7.", "7"),
+    ("No. 5", "5"),
+    ("Therefore, yes, $p_n \\to 1$ if $n \\to \\infty$.", "p_n \\to 1"),
+]
+"""Yes and no beside numbers: as an answer, and as a word of a check, a correction or assent."""
 
-@pytest.mark.parametrize(("text", "answer"), [*REPLIES, *STATEMENTS, *AFTERWARDS, *QUANTITIES])
-def test_a_reply_answers_what_its_rules_say(text: str, answer: str) -> None:
+OFFERS = [
+    ("So x = 7.\n\nWould you like me to explain step 2 again?", "7"),
+    ("So x = 7.\n\n---\n\n**Would you like me to explain step 2 again?**", "7"),
+    ("So she has 12 apples. Let me know if step 2 is unclear!", "12"),
+    ("The area is 12. I hope this helps! Feel free to ask about step 3.", "12"),
+    ("$x = 5$.\n\nIf you'd like, I can also show 2 other methods.", "x = 5"),
+    ("It is 12. Does step 2 make sense?", "12"),
+    ("The answer is 12. Let me know if the answer is wrong.", "12"),
+    ("**Paris**\n\nDo you have any other questions?", "Paris"),
+    ("Yes\n\nLet me know if you want 3 more examples.", "Yes"),
+    ("Would you like me to explain step 2?", None),
+    ("Let me know: \\boxed{5}", "5"),
+    ("If you have 3 apples and I give you 2, you have 5.", "5"),
+]
+"""What is said to the user at the end of a reply."""
+
+
+@pytest.mark.parametrize(("text", "answer"), [*REPLIES, *STATEMENTS, *AFTERWARDS, *QUANTITIES, *VERDICTS, *OFFERS])
+def test_a_reply_answers_what_its_rules_say(text: str, answer: str | None) -> None:
     assert extract_answer(text) == answer

@@ -3,15 +3,17 @@ r"""Finds the final answer in a text by a model or a data set: "what does this r
 The rules, in the order in which they apply:
 
 1.  Calculator notes (`<<48/2=24>>`), drawings, everything up to the end of a thought (`</think>`), and everything from
-    a closing remark or an end token on are left out. Dollar signs of money are told from those of formulas.
+    a closing remark or an end token on, and offers to the user at the end ("Would you like me to explain step 2?") are
+    left out. Dollar signs of money are told from those of formulas.
 2.  What follows a further question ("Problem: ...") after a stated answer is left out: base models invent questions.
 3.  The last statement of an answer counts: a `\boxed{...}` with balanced braces, or what follows "answer is",
     "answer:", "####", "<answer>" or the same in another language. Boxes in one sentence form a list, unless a word
     between them corrects or restates; boxes without content do not count. "The result is" may be about one step, so it
     counts only without a box and if no number follows. A reason after the answer is left out.
-4.  Without a statement, it is the option called correct, or the last line if that is an answer in words (`verbal`);
-    else the last formula or number, delimited or not, as a whole. Checks, remarks and clauses after it are left out
-    (`remarks`). A text that has none answers with the words in bold in its last line.
+4.  Without a statement, it is the option called correct, the last line if that is an answer in words, or the yes or no
+    that the first or last sentence begins with (`verbal`); else the last formula or number, delimited or not, as a
+    whole. Checks, remarks and clauses after it are left out (`remarks`). A text that has none answers with the words in
+    bold in its last line.
 
 Every function scans the text a fixed number of times, so that the cost of a hostile text is linear in its length.
 """
@@ -47,7 +49,7 @@ from treestar.verifier.grading.phrases import (
     without_pictures,
 )
 from treestar.verifier.grading.prose import tidied_prose
-from treestar.verifier.grading.remarks import without_remarks
+from treestar.verifier.grading.remarks import without_offers, without_remarks
 from treestar.verifier.grading.units import read_compound
 from treestar.verifier.grading.verbal import chosen_option, last_words, leading_verdict, verbal_answer
 from treestar.verifier.grading.wrapping import unwrapped
@@ -135,7 +137,7 @@ def extract_answer(text: str) -> str | None:
     """
     answer = answer_in(readable(text))
     if answer is None:
-        return last_words(text)
+        return last_words(without_offers(text))
     if "\\$" in text:
         return answer
     return answer.replace("\\$", "$")
@@ -158,6 +160,7 @@ def readable(text: str) -> str:
     remark = CLOSING_REMARK.search(text)
     if remark is not None and text[: remark.start()].strip(" .\n"):
         text = text[: remark.start()].rstrip()
+    text = without_offers(text)
     text = without_empty_boxes(BARE_BOX.sub(r"\1{\2}", text) if "\\boxed" in text else text)
     return tidied_prose(with_escaped_currency(text, [(box.start, box.end) for box in boxes_in(text)]))
 
@@ -292,7 +295,8 @@ def stated_answer(text: str) -> Statement:
 
     A bare answer contains only formulas and one or two words; a sentence is not a bare answer.
     """
-    text = unwrapped(readable(without_inner_dollars(text)).strip())
+    text = without_inner_dollars(text)
+    text = unwrapped((readable(text) or text).strip())
     if BOX.search(text):
         return Statement(answer_in(text) or text, guessed=False)
     if not is_prose(text):

@@ -1,6 +1,8 @@
-"""Takes from the end of a reply what stands after its answer: checks, remarks on the method, subordinate clauses.
+"""Takes from the end of a reply what stands after its answer: offers, checks, remarks on the method, subordinate
+clauses.
 
-Only for replies that do not state which formula is their answer, so that the last one counts.
+Offers answer nothing in any reply; the others are taken only where a reply does not state which formula is its answer,
+so that the last one counts.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ import re
 
 from treestar.verifier.grading.phrases import last_match
 
-__all__ = ["last_sentence_start", "without_remarks"]
+__all__ = ["CONCLUSION", "CONFIRMS", "last_sentence_start", "without_offers", "without_remarks"]
 
 LONGEST_END = 2000
 """In characters: only the end of a longer text is read, because remarks are short."""
@@ -35,6 +37,30 @@ ASIDE = re.compile(
     re.IGNORECASE,
 )
 """A sentence that adds to what has been said."""
+HELP = r"(?:explain|show|help|walk|go|provide|give|try|break|check|verify|elaborate|clarify|solve|do|also)\b"
+OFFER = re.compile(
+    r"[\s*_#>-]*(?:"
+    r"(?:please\s+|just\s+|so\s+|and\s+)*(?:let\s+me\s+know|feel\s+free\s+to|(?:don['’]t|do\s+not)\s+hesitate\s+to)\b"
+    r"|I\s+hope\s+(?:this|that|it)\s+(?:helps?|clarif\w+|makes?\s+sense)\b"
+    r"|I(?:['’](?:d|m|ll)|\s+(?:would|am|will))\s+(?:be\s+)?(?:happy|glad)\s+to\b"
+    r"|if\s+you(?:['’]\w+)?\s[^?\n]*?\b(?:I\s+(?:can|could|will)\s+"
+    + HELP
+    + r"|I(?:['’](?:d|m|ll)|\s+(?:would|am|will))\s+"
+    r"(?:be\s+)?(?:happy|glad)\b|let\s+me\s+know\b|feel\s+free\b|just\s+(?:ask|say|tell)\b)"
+    r"|(?:(?:would|do|did)\s+you\s+(?:like|want|need|prefer|wish|have|see|understand|follow|think)"
+    r"|(?:what|which|how)\b[^?\n]*?\s(?:would|do)\s+you\s+(?:like|want|need|prefer|think)"
+    r"|(?:could|can|will|would)\s+you\s+(?:please\s+)?(?:tell|confirm|clarify|provide|check|explain|share|try|solve|see)"
+    r"|(?:could|can|may|should|shall)\s+I\s+" + HELP + r"|want\s+me\s+to|need\s+(?:me|any|more)"
+    r"|(?:is|are)\s+there\s+any(?:thing)?|(?:any|do\s+you\s+have)\s+(?:other\s+|more\s+|further\s+)?questions"
+    r"|(?:do|does|did|is|are)\s+(?:this|that|it|these|everything|(?:the|my|step)\s+\w+)\b[^?\n]*?\b(?:sense|help|clear|for\s+you|your)"
+    r")\b[^?\n]*\?"
+    r")",
+    re.IGNORECASE,
+)
+"""A sentence to the user: an offer to help further, or a question whether the reply did."""
+RULED_OFF = re.compile(r"\n[\s*_-]*\Z")
+"""The line between a reply and an offer."""
+STATEMENT = re.compile(r"\\boxed|####|<answer>", re.IGNORECASE)
 IN_BRACKETS = re.compile(r"\((?=[A-Z][^()\n]*\s[a-z])")
 CONFIRMS = re.compile(
     r"\b(?:match(?:es)?|correct|right|holds?|checks\s+out|consistent|satisf\w+|true|works|expected|required|given)\b",
@@ -82,6 +108,17 @@ STATES = re.compile(
 )
 """In what stands before a clause: it states something already, so that a predicate after it is the clause's own."""
 FORMULA = re.compile(r"[\d$]|\\[a-zA-Z(\[]")
+
+
+def without_offers(text: str) -> str:
+    """`text` without the offers and questions to the user that it ends with; "" if it has nothing else."""
+    end = text.rstrip()
+    for _ in range(MOST_REMARKS):
+        start = last_sentence_start(end)
+        if OFFER.match(end, start) is None or STATEMENT.search(end, start) is not None:
+            break
+        end = RULED_OFF.sub("", end[:start]).rstrip()
+    return text if len(end) == len(text.rstrip()) else end
 
 
 def without_remarks(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from treestar.verifier.grading.remarks import CONCLUSION, CONFIRMS, last_sentence_start
 from treestar.verifier.grading.wrapping import unwrapped
 
 __all__ = ["chosen_option", "last_words", "leading_verdict", "same_verdict", "verbal_answer"]
@@ -25,6 +26,26 @@ LEADING_VERDICT = re.compile(
     r"[\s*_]*(?:\\text\{)?\s*(?P<verdict>yes|no|true|false)[*_]*(?P<bare>[\s.!*_}]*$)?(?:(?(bare)|[.,;:!*]))",
     re.IGNORECASE,
 )
+OPENING_VERDICT = re.compile(
+    r"[\s*_>]*(?P<concludes>(?:so|thus|hence|therefore)\s*,?\s+)?(?P<verdict>yes|no|true|false)\b[*_]*"
+    r"(?:[.,;:!]|\s+[-–—]\s|—|\s+(?=because\b|since\b|as\b))[*_]*"
+    r"(?!\s*(?:wait|actually|sorry|hmm|oops|let['’]?s?\b|sure|of\s+course|here\b|it\s+should|we\s+should|not\s+quite|I\b"
+    r"|we\s+(?:can|could|need|have|get|find)\s|\d+[.\s]*$|(?:that|this)(?:['’]s|\s+(?:is|was))\s+(?:not\s+)?(?:right|wrong|correct)))",
+    re.IGNORECASE,
+)
+"""The verdict that a sentence begins with, which is not a word of assent or correction, or the number of something."""
+CONCLUDED = re.compile(rf"{CONCLUSION.pattern}[^\d\n]*\d", re.IGNORECASE)
+CLAIM = re.compile(
+    r"\b(?:is|are|was|were|do|does|did|can|cannot|could|has|have|exists?)(?:n['’]t)?\b|\b(?:divides|contains)\b",
+    re.IGNORECASE,
+)
+"""What a sentence has that says more than a formula."""
+VALUE_STATED = re.compile(
+    r"(?:=|\b(?:is|are|was|were|be|equals?|has|have|had|gets?|makes?|gives?|costs?|needs?|leaves?|takes?|spends?|pays?|earns?)\s)"
+    r"\s*(?:(?:exactly|only|about|approximately|indeed|also|still|just|the|an?)\s+)*[-+$\\({*]*\d",
+    re.IGNORECASE,
+)
+"""A number that a sentence says something to be."""
 STATED_VERDICT = re.compile(
     r"\b(?:statement|claim|proposition|conjecture|assertion)\s+is\s+(?:therefore\s+|thus\s+|always\s+)?(?P<verdict>true|false)\s*[.!]?\s*$",
     re.IGNORECASE,
@@ -91,7 +112,28 @@ def verbal_answer(text: str) -> str | None:
     verdict = STATED_VERDICT.search(sentence)
     if verdict is None and not any(character.isdigit() for character in line):
         verdict = VERDICT.match(line)
-    return None if verdict is None else verdict["verdict"]
+    return opening_verdict(text) if verdict is None else verdict["verdict"]
+
+
+def opening_verdict(text: str) -> str | None:
+    """The verdict that the first or the last sentence of `text` begins with, or its last line; None if the text reads
+    as one about a number.
+
+    In a later sentence it can also confirm a value, or answer a question that the text asks itself.
+    """
+    text = text.rstrip()
+    ends = last_sentence_start(text)
+    first = OPENING_VERDICT.match(text)
+    if first is not None and first["concludes"] is None and not (ends and CONCLUDED.search(text, ends)):
+        return first["verdict"]
+    for start in (ends, text.rfind("\n") + 1):
+        said = text[start : start + LONGEST_END]
+        verdict = OPENING_VERDICT.match(said)
+        if verdict is None or text[:start].rstrip(" \n*_").endswith("?"):
+            continue
+        if CLAIM.search(said) is not None and VALUE_STATED.search(said) is None and CONFIRMS.search(said) is None:
+            return verdict["verdict"]
+    return None
 
 
 def last_words(text: str) -> str | None:
