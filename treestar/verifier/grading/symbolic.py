@@ -109,6 +109,8 @@ def parse_expression(latex: str) -> Any | None:
     expression = expression.xreplace(decimals) if decimals else expression
     if not isinstance(expression, (sympy.MatrixBase, sympy.MatrixExpr)) and not expression.has(sympy.MatrixBase):
         expression = tidied(expression)
+    if expression.has(sympy.zoo, sympy.nan):
+        return None  # 1/0 is no number, so it is not 2/0
     imaginary = [symbol for symbol in expression.free_symbols if str(symbol) == "i"]
     return expression.subs(imaginary[0], sympy.I) if imaginary else expression
 

@@ -56,7 +56,7 @@ def trees_equal(one: Tree, other: Tree, decimals: bool) -> bool | None:
 
 
 def equal_at_points(one: Tree, other: Tree, symbols: Sequence[str], decimals: bool) -> bool | None:
-    agreed = 0
+    agreed = meaningless = 0
     counted = limit_symbols(one) | limit_symbols(other)
     steps = bool(symbols) and bool({"floor", "ceil", "mod"} & (kinds_of(one) | kinds_of(other)))
     tried = [*points(symbols), *(whole_points(symbols) if steps else ())]
@@ -67,8 +67,9 @@ def equal_at_points(one: Tree, other: Tree, symbols: Sequence[str], decimals: bo
         first, second = Evaluation(values, DIGITS), Evaluation(values, DIGITS)
         a, b = first.value(one), second.value(other)
         if a is None or b is None:
-            if not symbols:
-                return False if (a is None) != (b is None) else None
+            meaningless += first.divided_by_zero and second.divided_by_zero
+            if not symbols and (a is None) != (b is None):
+                return False
             continue
         stands_in = first.stands_in or second.stands_in
         if stands_in and first.stands_in != second.stands_in:
@@ -84,6 +85,8 @@ def equal_at_points(one: Tree, other: Tree, symbols: Sequence[str], decimals: bo
         if is_outside_domain((a, b), values):
             continue
         return False
+    if meaningless == len(tried):
+        return False  # What divides by zero everywhere is no number: it only equals what is written the same.
     return True if agreed >= FEWEST_POINTS else None
 
 

@@ -61,13 +61,18 @@ class Evaluation:
         self.stands_in = False
         """Whether the value of an integral or a symbolic series was replaced by a functional of its body: equal bodies
         and limits give equal values, but equal expressions do not have to."""
+        self.divided_by_zero = False
+        """Whether there was no value because the expression divides by zero, or something as meaningless."""
 
     def value(self, tree: Tree) -> Value:
         """The value of `tree`; None if undefined. Raises TooLarge and UnknownValue."""
         with mpmath.workdps(self.digits):
             try:
                 return self.of(tree)
-            except (ZeroDivisionError, ValueError, OverflowError):
+            except ZeroDivisionError:
+                self.divided_by_zero = True
+                return None
+            except (ValueError, OverflowError):
                 return None
 
     def of(self, tree: Tree) -> Value:
