@@ -32,9 +32,9 @@ def host_of(address: str) -> str:
 
 
 @contextmanager
-def server_over(policy: ScriptedPolicy, key: str | None = None) -> Iterator[tuple[Server, str]]:
+def server_over(policy: ScriptedPolicy, key: str | None = None, **settings: Any) -> Iterator[tuple[Server, str]]:
     """A server over a scripted policy, in a thread, and its address."""
-    config = ServerConfig(port=0, grace_seconds=3600)
+    config = ServerConfig(port=0, grace_seconds=3600, **settings)
     with bind(config) as listener, Solver(policy, executor=ScriptedExecutor(), verifier=ExactVerifier()) as solver:
         server = Server(solver, config, key)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

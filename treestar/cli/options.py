@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import MISSING, Field, fields
 from functools import wraps
 from math import isfinite
-from typing import Annotated, Any, TypeVar, cast, get_args
+from typing import Annotated, Any, TypeVar, cast, get_args, get_origin
 
 import typer
 from typer.core import TyperCommand
@@ -168,7 +168,10 @@ def hidden_option(old: str, config_class: type[Any], name: str) -> inspect.Param
 
 
 def parameter(name: str, config_class: type[Any], field: str, **about: Any) -> inspect.Parameter:
-    annotation: Any = Annotated[field_types(config_class)[field] | None, typer.Option(**about)]
+    kind = field_types(config_class)[field]
+    if get_origin(kind) is tuple:  # of any length: the option can be repeated
+        kind = list[get_args(kind)[0]]  # type: ignore[misc]
+    annotation: Any = Annotated[kind | None, typer.Option(**about)]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import typer
@@ -55,7 +57,10 @@ def serve(
     Requests can change the search, but can only lower its token and time budgets. The key that clients must send is
     read from TREESTAR_API_KEY.
     """
-    server = config_from_options(ServerConfig, "the server", taken(ServerConfig, options))
+    given = taken(ServerConfig, options)
+    if "allowed_origins" in given:
+        given["allowed_origins"] = origins_of(given["allowed_origins"])
+    server = config_from_options(ServerConfig, "the server", given)
     search = search_config(strategy, policy, ppm, options)
     try:
         from treestar.serve import server as serving
@@ -77,3 +82,26 @@ def serve(
             step_separator=step_separator,
         ) as solver:
             serving.serve(solver, server, listener)
+
+
+def origins_of(given: Iterable[str]) -> tuple[str, ...]:
+    """The origins in values that each are one, or a JSON list of them, as vLLM's server takes it.
+
+    Raises:
+        typer.BadParameter: a list is not JSON, or not of texts.
+    """
+    origins: list[str] = []
+    for value in given:
+        if not value.lstrip().startswith("["):
+            origins.append(value)
+            continue
+        try:
+            listed = json.loads(value)
+        except ValueError as error:
+            raise typer.BadParameter(
+                f"--allowed-origins takes an origin or a JSON list of them, not {value}"
+            ) from error
+        if not all(isinstance(each, str) for each in listed):
+            raise typer.BadParameter(f"--allowed-origins takes an origin or a JSON list of them, not {value}")
+        origins += listed
+    return tuple(origins)

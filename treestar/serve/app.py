@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import hmac
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from treestar.search import SearchResult
 from treestar.search.engine import strategy_of
@@ -30,11 +31,14 @@ CLIENT_GONE = 499
 """The status, which nobody reads, after the client has disconnected."""
 
 
-def make_app(searches: Searches, api_key: str | None, keep_alive_seconds: float) -> FastAPI:
+def make_app(
+    searches: Searches, api_key: str | None, keep_alive_seconds: float, allowed_origins: Sequence[str] = ()
+) -> ASGIApp:
     """The application.
 
     Args:
         api_key: clients must send it as `Authorization: Bearer KEY`; None accepts every client.
+        allowed_origins: the origins of web pages that browsers let call the server, `*` for all.
     """
     app = FastAPI(openapi_url=None)
     solver = searches.solver
@@ -99,7 +103,19 @@ def make_app(searches: Searches, api_key: str | None, keep_alive_seconds: float)
     async def on_failure(_request: Request, _error: Exception) -> Response:
         return error_response(server_error())
 
-    return app
+    return for_pages_of(allowed_origins, app) if allowed_origins else app
+
+
+def for_pages_of(origins: Sequence[str], app: ASGIApp) -> ASGIApp:
+    """`app`, whose responses tell browsers that pages of these origins may read them. It is outermost, because failures
+    are answered outside of an application's own middleware."""
+    return CORSMiddleware(
+        app,
+        allow_origins=origins,
+        allow_methods=("GET", "POST"),
+        allow_headers=("*",),  # the official client sends a dozen of its own
+        expose_headers=("Retry-After",),
+    )
 
 
 class SearchStream(StreamingResponse):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from treestar.config.checks import check_number, check_whole, invalid
 
 __all__ = ["ServerConfig"]
+
+ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^\s/?#@A-Z]+")
+"""As browsers send it: scheme, host and port in lower case. `null` is that of local files."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +30,10 @@ class ServerConfig:
     keep_alive_seconds: float = 5.0
     """Interval of progress comments in a stream, which clients skip."""
 
+    allowed_origins: tuple[str, ...] = ()
+    """Web pages of this origin (`https://app.example`) can call the server; repeat it for several, or give a JSON list;
+    * allows all pages. By default none can, only pages of the server's own origin."""
+
     def __post_init__(self) -> None:
         """Raises ValueError that names the field, the value and what is allowed."""
         if not 0 <= self.port < 2**16:
@@ -34,3 +42,9 @@ class ServerConfig:
         check_whole(self, "queue", at_least=0)
         check_number(self, "grace_seconds", at_least=0)
         check_number(self, "keep_alive_seconds", above=0)
+        if not all(ORIGIN.fullmatch(origin) for origin in self.allowed_origins):
+            raise invalid(
+                self,
+                "allowed_origins",
+                "origins such as https://app.example, with nothing after the host and port, or *",
+            )

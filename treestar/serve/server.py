@@ -34,7 +34,7 @@ class Server(uvicorn.Server):
         self.grace_seconds = config.grace_seconds
         self.loop: asyncio.AbstractEventLoop | None = None
         self.closing: asyncio.Task[None] | None = None
-        app = make_app(self.searches, api_key, config.keep_alive_seconds)
+        app = make_app(self.searches, api_key, config.keep_alive_seconds, config.allowed_origins)
         settings = uvicorn.Config(
             app,
             lifespan="off",
