@@ -117,7 +117,8 @@ def test_origins_are_given_one_by_one_or_as_a_list() -> None:
     for wrong in ("[1]", "[https://app.example]"):
         with pytest.raises(BadParameter, match="takes an origin or a JSON list of them"):
             origins_of([wrong])
-    for wrong in ("https://app.example/", "app.example", "https://App.example", ""):
+    patterns = ("https://*.example", f"{PAGE},http://localhost:3000")
+    for wrong in ("https://app.example/", "app.example", "https://App.example", "", *patterns):
         with pytest.raises(ValueError, match=r"ServerConfig\.allowed_origins must be origins such as"):
             ServerConfig(allowed_origins=(wrong,))
 

@@ -9,8 +9,9 @@ from treestar.config.checks import check_number, check_whole, invalid
 
 __all__ = ["ServerConfig"]
 
-ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^\s/?#@A-Z]+")
-"""As browsers send it: scheme, host and port in lower case. `null` is that of local files."""
+ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^\s/?#@*,A-Z]+")
+"""As browsers send it: scheme, host and port in lower case; no pattern, because origins are compared as they are, and
+not several in one text. `null` is that of local files."""
 
 
 @dataclass(frozen=True, kw_only=True)
