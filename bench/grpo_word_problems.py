@@ -1,4 +1,4 @@
-"""Reinforcement learning of the default policy on word problems that it was not taught.
+"""Reinforcement learning of the policy `embedded-taught` on word problems that it was not taught.
 
     treestar models fetch smollm2-135m
     python bench/grpo_word_problems.py train FOLDER --data SETS [--steps 60]
@@ -38,7 +38,8 @@ from treestar.training.grpo.config import GRPOConfig
 
 HERE = Path(__file__).parent
 ASKED = HERE.parent / "recipes" / "word_problems" / "asked"
-POLICY = "embedded"
+POLICY = "embedded-taught"
+"""Not `embedded`: that was rewarded for most of the questions in `asked`."""
 SEED = 7
 """Of the templates and the changed numbers: not a seed that the policy was taught with."""
 

@@ -3,12 +3,12 @@
     treestar models fetch smollm2-135m
     python bench/judge_real.py FOLDER --data SETS [--problems 150] [--solutions 200]
 
-The default policy solves training questions that it was not taught: `--problems` each of GSM8K, of SVAMP's training
-set, and of `recipes/word_problems/asked`. Its chunks are labeled by completions, and judges of SmolLM2-135M learn from
-them:
+The policy `embedded-taught` solves training questions that it was not taught: `--problems` each of GSM8K, of SVAMP's
+training set, and of `recipes/word_problems/asked`. Its chunks are labeled by completions, and judges of SmolLM2-135M
+learn from them:
 
     discriminative            SmolLM2-135M-Instruct answers each chunk with + or -
-    discriminative-embedded   the same, from the default policy, which knows such steps
+    discriminative-embedded   the same, from that policy, which knows such steps
     direct                    SmolLM2-135M-Instruct writes the verdict alone: it imitates labels, then is reinforced
 
 They find the first wrong step of `--solutions` of each of ProcessBench's parts gsm8k and math, beside the default
@@ -39,7 +39,8 @@ from treestar.selfevolve.problems import training_problems
 from treestar.storage.files import read_json, write_json
 from treestar.storage.record import write_record
 
-POLICY, BASE = "embedded", "smollm2-135m"
+POLICY, BASE = "embedded-taught", "smollm2-135m"
+"""Not `embedded`: that was rewarded for most of the questions in `asked`."""
 SOURCES = ("asked", "svamp_train", "gsm8k")
 SUBSETS = ("gsm8k", "math")
 
@@ -66,7 +67,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "discriminative-embedded": {"mode": "discriminative", "base": POLICY, "settings": {"sft": SFT}},
     "direct": {"mode": "direct", "base": BASE, "settings": {"sft": COLD_START, "grpo": GRPO}},
 }
-SCORERS = {"ppm": POLICY}
+SCORERS = {"ppm": "embedded"}
 """What is measured beside them, by its scorer's name."""
 
 
