@@ -26,7 +26,13 @@ POLICIES = {
 }
 """Label and color of each record, in the order in which the policies were made."""
 
-SETS = {"everyday": "everyday", "everyday_check": "everyday check", "svamp": "SVAMP", "asdiv": "ASDiv", "gsm8k": "GSM8K"}
+SETS = {
+    "everyday": "everyday",
+    "everyday_check": "everyday check",
+    "svamp": "SVAMP",
+    "asdiv": "ASDiv",
+    "gsm8k": "GSM8K",
+}
 BAR = 0.165
 
 
