@@ -39,7 +39,7 @@ from treestar.training.grpo.config import GRPOConfig
 HERE = Path(__file__).parent
 ASKED = HERE.parent / "recipes" / "word_problems" / "asked"
 POLICY = "embedded-taught"
-"""Not `embedded`: that was rewarded for most of the questions in `asked`."""
+"""Not `embedded`: the questions that it was rewarded for were drawn from two thirds of `asked`, among others."""
 SEED = 7
 """Of the templates and the changed numbers: not a seed that the policy was taught with."""
 

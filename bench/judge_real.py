@@ -40,7 +40,7 @@ from treestar.storage.files import read_json, write_json
 from treestar.storage.record import write_record
 
 POLICY, BASE = "embedded-taught", "smollm2-135m"
-"""Not `embedded`: that was rewarded for most of the questions in `asked`."""
+"""Not `embedded`: the questions that it was rewarded for were drawn from two thirds of `asked`, among others."""
 SOURCES = ("asked", "svamp_train", "gsm8k")
 SUBSETS = ("gsm8k", "math")
 
