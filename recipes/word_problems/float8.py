@@ -45,7 +45,12 @@ def store_in_float8(adapter: Path, out: Path, share: float = 1.0) -> None:
     Args:
         share: of the change, from 0 (the base) to 1 (the adapter as it is): a point between the two weights often
             keeps what the base was better at.
+
+    Raises:
+        ValueError: `share` is outside that range.
     """
+    if not 0 <= share <= 1:
+        raise ValueError(f"share must be from 0 to 1, not {share!r}")
     tensors = load_file(adapter / WEIGHTS)
     settings = read_json(adapter / SETTINGS)
     settings["lora_alpha"] *= share

@@ -114,3 +114,5 @@ def test_of_an_adapter_a_share_can_be_kept(base: Path, tmp_path: Path) -> None:
     half, whole = (load_causal_model(str(tmp_path / name)).state_dict() for name in ("half", "all"))
     for name in plain:
         torch.testing.assert_close(half[name], (plain[name] + whole[name]) / 2)
+    with pytest.raises(ValueError, match="share must be from 0 to 1, not 70"):
+        store_in_float8(tmp_path / "adapter", tmp_path / "wrong", 70)

@@ -211,7 +211,7 @@ def train_policy(options: argparse.Namespace) -> None:
 
 def train_ppm(options: argparse.Namespace) -> None:
     run = prepared(options)
-    adapter = read_adapter(options.out / "policy", SCALE, torch.device(run.size.device))
+    adapter = read_adapter(options.out / "policy", SCALE * options.share, torch.device(run.size.device))
     policy = merged(run.training(run.weights, adapter))
     sampler = run.sampler(policy)
     compared = [each for each in run.each(comparison_of, searched(run, sampler, options)) if each is not None]
@@ -252,6 +252,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--base", default="embedded-taught", help="the policy to start from")
     parser.add_argument("--rank", type=int, default=6)
+    parser.add_argument("--share", type=float, default=0.7, help="of the policy's change, as it is stored, for `ppm`")
     parser.add_argument("--ppm-rank", type=int, default=2)
     parser.add_argument("--teach-seconds", type=float, default=155)
     parser.add_argument("--teach-rate", type=float, default=1.2e-3)
