@@ -58,6 +58,7 @@ def values_of(kind: Any) -> st.SearchStrategy[Any]:
         float: st.floats(0.01, 0.99),
         bool: st.booleans(),
         str: st.text(max_size=5),
+        tuple[str, ...]: st.lists(st.sampled_from(["https://app.example", "*"]), max_size=2).map(tuple),
         Mapping[str, Any]: st.dictionaries(st.text(max_size=5), st.integers(), max_size=2),
     }[kind]
 
