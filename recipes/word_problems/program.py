@@ -19,7 +19,7 @@ from recipes.toy.execution import answers_match, run_steps
 from recipes.word_problems.words import WORDS
 from treestar.types import Execution, Problem, State, Step
 
-__all__ = ["Line", "WordProblem", "named", "short_number", "trajectory_of", "value_of", "words_of"]
+__all__ = ["Line", "WordProblem", "computed", "named", "short_number", "trajectory_of", "value_of", "words_of"]
 
 OPERATIONS: Mapping[type[ast.operator], Callable[[Fraction, Fraction], Fraction]] = {
     ast.Add: operator.add,
@@ -47,6 +47,17 @@ FUNCTIONS: Mapping[str, Callable[..., Fraction | int]] = {
     "max": max,
     "min": min,
 }
+
+LARGEST = 10**1000
+"""A policy can write powers of powers. Larger numbers are not computed with, nor fractions of larger numbers."""
+
+LARGEST_EXPONENT = 60
+
+SLOW: Mapping[str, int] = {"factorial": 0, "comb": 1, "round": 1}
+"""Functions that take the longer, the larger the arguments from this place on are."""
+
+LARGEST_ARGUMENT = 400
+"""Of SLOW functions, from that place on."""
 
 EMPTY_WORDS = frozenset(WORDS["empty"])
 """Words that say little about what a number is."""
@@ -111,26 +122,43 @@ def value_of(expression: str, names: Mapping[str, Fraction]) -> Fraction:
     """The exact value of arithmetic.
 
     Raises:
-        ValueError: it contains something else, an unknown name, or a division by zero.
+        ValueError: as `computed` does, or it is not an expression, or Python could not compute it either.
     """
-
-    def value(node: ast.expr) -> Fraction:
-        if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
-            return Fraction(str(node.value))
-        if isinstance(node, ast.Name) and node.id in names:
-            return names[node.id]
-        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-            return -value(node.operand)
-        if isinstance(node, ast.BinOp) and type(node.op) in OPERATIONS:
-            return OPERATIONS[type(node.op)](value(node.left), value(node.right))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in FUNCTIONS:
-            return Fraction(FUNCTIONS[node.func.id](*map(value, node.args)))
-        raise ValueError(f"{ast.unparse(node)!r} is not plain arithmetic")
-
     try:
-        return value(ast.parse(expression.strip(), mode="eval").body)
+        return computed(ast.parse(expression.strip(), mode="eval").body, names)
     except (SyntaxError, ZeroDivisionError) as error:
         raise ValueError(f"{expression!r} has no value: {error}") from error
+
+
+def computed(node: ast.expr, names: Mapping[str, Fraction]) -> Fraction:
+    """The exact value of arithmetic that is quickly computed.
+
+    Raises:
+        ValueError: it is something else, or too large.
+    XX not compute it either.
+    """
+    match node:
+        case ast.Constant(int() | float() as number):
+            value = Fraction(str(number))
+        case ast.Name(name) if name in names:
+            value = names[name]
+        case ast.UnaryOp(ast.USub(), operand):
+            value = -computed(operand, names)
+        case ast.BinOp(left, operation, right) if type(operation) in OPERATIONS:
+            one, other = computed(left, names), computed(right, names)
+            if isinstance(operation, ast.Pow) and abs(other) > LARGEST_EXPONENT:
+                raise ValueError(f"the exponent {other} is too large")
+            value = Fraction(OPERATIONS[type(operation)](one, other))  # a root is a float
+        case ast.Call(ast.Name(name), arguments, []) if name in FUNCTIONS:
+            numbers = [computed(argument, names) for argument in arguments]
+            if name in SLOW and any(abs(each) > LARGEST_ARGUMENT for each in numbers[SLOW[name] :]):
+                raise ValueError(f"an argument of {name} is too large")
+            value = Fraction(FUNCTIONS[name](*numbers))
+        case _:
+            raise ValueError(f"{ast.unparse(node)!r} is not plain arithmetic")
+    if max(abs(value.numerator), value.denominator) > LARGEST:
+        raise ValueError("a number is too large")
+    return value
 
 
 def whole_root(number: Fraction) -> int:

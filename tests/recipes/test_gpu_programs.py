@@ -39,11 +39,15 @@ def test_programs_print_what_python_prints(first: int, second: int, operator: st
     assert float(printed(steps) or 0) == pytest.approx(eval(f"{first} {operator} {second}"))
 
 
+def test_a_root_is_computed_as_python_computes_it() -> None:
+    assert printed(["side = 16 ** 0.5\nprint(side)"]) == 4
+
+
 @pytest.mark.parametrize(
     "code",
     ["", "import os", "print(open('/etc/passwd'))", "print(1)\nprint(2)", "x = y", "print('a')", "while True: pass",
      "x = 1 / 0\nprint(x)", "(" * 500, "-" * 5000 + "1", "print(x.y)", "from os import path\nprint(1)", "print(True)",
-     "print(round(2.55, ndigits=1))", "x = \0"],
+     "print(round(2.55, ndigits=1))", "print((-8) ** 0.5)", "x = \0"],
 )  # fmt: skip
 def test_what_is_not_arithmetic_prints_nothing(code: str) -> None:
     assert printed([code]) is None

@@ -48,7 +48,7 @@ def padded_length(length: int) -> int:
     return min(columns for columns in LENGTHS if length <= columns)
 
 
-def batches(rows: Sequence[Row], random: Random, tokens: int = TOKENS) -> list[list[Row]]:
+def batches(rows: Sequence[Row], random: Random, tokens: int) -> list[list[Row]]:
     """The rows by length, in random batches in a random order; the last of each length can be smaller. Rows beyond the
     greatest length are left out."""
     by_length: dict[int, list[Row]] = {}
@@ -64,7 +64,7 @@ def batches(rows: Sequence[Row], random: Random, tokens: int = TOKENS) -> list[l
     return found
 
 
-def tensors(rows: Sequence[Row], padding: int, device: torch.device, tokens: int = TOKENS) -> tuple[Tensor, Tensor]:
+def tensors(rows: Sequence[Row], padding: int, device: torch.device, tokens: int) -> tuple[Tensor, Tensor]:
     """Ids, and the weights of the learned ones (0 for the others), shapes (rows, columns) with `tokens` places; a small
     batch ends with empty rows."""
     columns = padded_length(max(len(row.ids) for row in rows))

@@ -31,6 +31,7 @@ from recipes.word_problems.corpus import (
     test_questions,
 )
 from recipes.word_problems.corpus import rows_of as lines_of
+from recipes.word_problems.gpu.batches import LENGTHS
 from recipes.word_problems.overlap import Overlaps
 from recipes.word_problems.templates import template_questions
 from treestar.policy.formats import step_format_named
@@ -51,9 +52,6 @@ MIXTURE = Mixture(
     gsm8k_lines=None,
     searched_templates=6_000,
 )
-
-LONGEST = 480
-"""Longer rows are left out."""
 
 Rows = list[dict[str, Any]]
 """Questions with `id`, `question`, `answer` and `source`."""
@@ -83,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     write_questions(options.out / "searched.jsonl", [*corpus.searched, *held_out])
     write_questions(options.out / "measured.jsonl", measured_questions(options.data))
     tokenizer, step_format = load_tokenizer(policy_path(BASE)), step_format_named("rstar")
-    taught = with_few_answers(prepare(rows_of(corpus), tokenizer, step_format, LONGEST).rows)
+    taught = with_few_answers(prepare(rows_of(corpus), tokenizer, step_format, LENGTHS[-1]).rows)
     write_rows(options.out / "taught.npz", taught)
     print(f"taught: {len(taught):,} rows, {sum(len(row.ids) for row in taught):,} tokens", flush=True)
 

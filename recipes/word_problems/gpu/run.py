@@ -211,7 +211,7 @@ def train_policy(options: argparse.Namespace) -> None:
 
 def train_ppm(options: argparse.Namespace) -> None:
     run = prepared(options)
-    adapter = read_adapter(options.out / "policy", SCALE * options.share, torch.device(run.size.device))
+    adapter = read_adapter(options.out / "policy", options.share, torch.device(run.size.device))
     policy = merged(run.training(run.weights, adapter))
     sampler = run.sampler(policy)
     compared = [each for each in run.each(comparison_of, searched(run, sampler, options)) if each is not None]
@@ -220,7 +220,9 @@ def train_ppm(options: argparse.Namespace) -> None:
     verifier = Verifier(run.training(policy, new_adapter(policy, options.ppm_rank, SCALE)), head)
     kept = [each for place, each in enumerate(compared) if place % HELD_OUT]
     learn_by_pairs(verifier, kept, options.ppm_seconds, options.ppm_rate)
-    save_adapter(verifier.adapter, "embedded", Path(ppm_path("embedded")) / "config.json", options.out / "ppm", head)
+    save_adapter(
+        verifier.training.adapter, "embedded", Path(ppm_path("embedded")) / "config.json", options.out / "ppm", head
+    )
     accuracy, count = pair_accuracy(verifier, compared[::HELD_OUT])
     print(f"held-out pair accuracy {accuracy:.4f} of {count:,}", flush=True)
     asked = [each for each in run.questions["measured"] if each.source in SAMPLED_SETS]

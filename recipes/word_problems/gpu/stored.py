@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from recipes.word_problems.gpu.llama import MATRICES, Adapter
 from recipes.word_problems.gpu.teach import Question
+from treestar.storage.files import read_json
 from treestar.types import TreestarError
 
 __all__ = ["Drawn", "read_adapter", "read_samples", "save_adapter", "write_samples"]
@@ -56,15 +57,20 @@ def save_adapter(adapter: Adapter, base: str, config: Path, out: Path, head: tor
     shutil.copy(config, out / "config.json")
 
 
-def read_adapter(folder: Path, scale: float, device: torch.device) -> Adapter:
-    """The adapter of a policy that `save_adapter` wrote with this scale."""
+def read_adapter(folder: Path, share: float, device: torch.device) -> Adapter:
+    """The adapter of a policy that `save_adapter` wrote.
+
+    Args:
+        share: of its change that is kept, as in `float8.store_in_float8`.
+    """
+    settings = read_json(folder / "adapter_config.json")
     tensors = load_file(folder / "adapter_model.safetensors")
     modules = sorted({name.rpartition(".lora_")[0] for name in tensors if ".lora_" in name})
     factors = {}
     for module in modules:
         up, down = (tensors[f"{module}.lora_{letter}.weight"].to(device) for letter in "BA")
         factors[f"{module.removeprefix(PREFIX)}.weight"] = (up.requires_grad_(), down.requires_grad_())
-    return Adapter(factors, scale)
+    return Adapter(factors, share * settings["lora_alpha"] / settings["r"])
 
 
 def write_samples(file: Path, drawn: Sequence[Drawn], scored: Sequence[Mapping[str, float]] | None = None) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from recipes.word_problems.gpu.batches import LENGTHS, padded_length
-from recipes.word_problems.gpu.llama import Adapter, hidden_states
+from recipes.word_problems.gpu.llama import hidden_states
 from recipes.word_problems.gpu.teach import Training, set_learning_rate
 
 __all__ = ["Comparison", "Verifier", "learn_by_pairs", "pair_accuracy", "scores"]
@@ -37,10 +37,6 @@ class Verifier:
     training: Training
     head: Tensor
     """Shape (hidden,), float32."""
-
-    @property
-    def adapter(self) -> Adapter:
-        return self.training.adapter
 
 
 def logits(verifier: Verifier, states: Sequence[Sequence[int]], columns: int) -> Tensor:
