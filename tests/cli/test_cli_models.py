@@ -59,11 +59,9 @@ def test_a_model_in_the_cache_is_listed_with_its_folder_and_works_by_name(treest
     folder = save_tiny_model(fetched_folder("smollm2-135m"), treestar_format="rstar")
     _, out, _ = treestar("models")
     assert out.splitlines()[-1].endswith(str(folder))
-    assert treestar("models", "fetch", "smollm2-135m") == (
-        0,
-        f"smollm2-135m is already in {folder}: --policy smollm2-135m\n",
-        "",
-    )
+    for name in ("smollm2-135m", "embedded"):
+        found = f"smollm2-135m is already in {folder}: --policy {name}\n"
+        assert treestar("models", "fetch", name) == (0, found, "")
     limits = ("--max-rollouts", "1", "--children", "1", "--max-step-tokens", "8")
     code, out, err = treestar("solve", "1?", "--policy", "smollm2-135m", "--json", *limits)
     assert code == 0, err
@@ -89,9 +87,21 @@ def test_a_policy_that_is_not_fetched_yet(treestar) -> None:
     assert "policy 'smollm2-135m' is not on this machine: run `treestar models fetch smollm2-135m`" in err
 
 
-def test_where_the_base_of_the_default_cannot_be_fetched_a_sentence_says_what_works(treestar) -> None:
-    for command in (["solve", "What is 1 + 1?"], ["serve", "--port", "0"]):
-        code, out, err = treestar(*command, "--policy", "embedded")
+def test_where_the_base_of_the_default_cannot_be_fetched_a_sentence_says_what_works(treestar, tmp_path: Path) -> None:
+    job = tmp_path / "job.yaml"
+    job.write_text(
+        "bootstrap: embedded\nproblems: {gym: [{family: gcd, level: mid, problems: 1}]}\nrounds: [{mode: terminal}]\n"
+    )
+    trees, into = ("--trees", str(job)), ("--out", str(tmp_path / "out"))
+    for command in (
+        ["solve", "What is 1 + 1?", "--policy", "embedded"],
+        ["serve", "--port", "0", "--policy", "embedded"],
+        ["evolve", str(job), *into],
+        ["train", "sft", "--base", "embedded", *trees, *into],
+        ["train", "ppm", "--policy", "embedded", *trees, *into],
+        ["judge", "annotate", f"jsonl:{job}", "--policy", "embedded", *into],
+    ):
+        code, out, err = treestar(*command)
         assert (code, out) == (1, "")
         assert "embedded adapts SmolLM2-135M-Instruct, which is fetched once" in err
-        assert err.strip().endswith("What needs no fetching is --policy toy")
+        assert err.strip().endswith("What needs no fetching is the policy toy")

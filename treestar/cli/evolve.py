@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from treestar.cli.components import Concurrency, RayAddress, ray_config
+from treestar.cli.models import fetch_base
 from treestar.cli.options import CLUSTER, with_config_options
 from treestar.selfevolve import preset_names
 from treestar.types import TreestarError
@@ -53,6 +54,7 @@ def evolve(
     from treestar.selfevolve.rounds import evolve as run_job
 
     quiet_transformers()
+    fetch_base(chosen.bootstrap, chosen.base)
     console = Console(stderr=True, soft_wrap=True)
     try:
         with EvolutionProgress(console) as progress:

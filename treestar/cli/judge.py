@@ -9,6 +9,7 @@ import typer
 
 from treestar.cli.components import Concurrency, IsolationLevel, PolicyName, StepFormatName
 from treestar.cli.judge_progress import JudgeDisplay
+from treestar.cli.models import fetch_base
 from treestar.cli.options import GroupedCommand, config_from_options, with_config_options
 from treestar.cli.train import ResumeJob, ShowJob, job_file, training_display
 from treestar.components import ComponentsConfig
@@ -60,6 +61,7 @@ def segment(
     config = config_from_options(SegmentationConfig, "treestar judge segment", options)
     from treestar.reinforcement.judge_stages import segment_problems
 
+    fetch_base(policy, segmenter)
     with training_display(JudgeDisplay, out) as display:
         found = segment_problems(
             named(problems, limit, config.seed, display),
@@ -93,6 +95,7 @@ def annotate(
     config = config_from_options(AnnotationConfig, "treestar judge annotate", options)
     from treestar.reinforcement.judge_stages import annotate_problems
 
+    fetch_base(policy)
     with training_display(JudgeDisplay, out) as display:
         found = annotate_problems(
             named(problems, limit, config.seed, display),
@@ -132,6 +135,7 @@ def run(
         raise typer.BadParameter("give --out, the folder for the job's data and models")
     from treestar.reinforcement.judge_run import JudgeListener, run_judge_job
 
+    fetch_base(chosen.policy, *([] if chosen.base is None else [chosen.base]))
     with training_display(JudgeDisplay, out) as display:
         listener = JudgeListener(display.say, display.on_fine_tuning, display.on_reinforcement, display.on_row)
         run_judge_job(chosen, out, resume=resume, concurrency=concurrency, listener=listener)

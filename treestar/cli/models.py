@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from treestar.cli.progress import quiet_transformers
-from treestar.policy.models import FETCHABLE, OFFLINE_POLICY, SHIPPED, base_to_fetch, fetched_folder
+from treestar.policy.models import FETCHABLE, OFFLINE_POLICY, SHIPPED, base_to_fetch, fetchable_base, fetched_folder
 from treestar.types import TreestarError
 
 __all__ = ["fetch_base", "models"]
@@ -39,15 +39,21 @@ def list_models(context: typer.Context) -> None:
 
 @models.command()
 def fetch(
-    name: Annotated[str, typer.Argument(help=f"The model's name: {', '.join(FETCHABLE)}.", show_default=False)],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help=f"The model's name: {', '.join(FETCHABLE)}. Or a policy that adapts one.", show_default=False
+        ),
+    ],
 ) -> None:
     """Fetch a public model into your cache.
 
     Its name then works wherever a policy is named. An interrupted fetch uses what is complete. The cache is
     TREESTAR_CACHE, otherwise treestar in XDG_CACHE_HOME, otherwise ~/.cache/treestar.
     """
-    folder, is_new = fetch_with_status(name)
-    print(f"{name} is {'now' if is_new else 'already'} in {folder}: --policy {name}")
+    base = fetchable_base(name) or name
+    folder, is_new = fetch_with_status(base)
+    print(f"{base} is {'now' if is_new else 'already'} in {folder}: --policy {name}")
 
 
 def fetch_with_status(name: str) -> tuple[Path, bool]:
@@ -61,20 +67,21 @@ def fetch_with_status(name: str) -> tuple[Path, bool]:
         return fetch_by_name(name, lambda phrase: status.update(phrase))
 
 
-def fetch_base(policy: str) -> None:
-    """Fetch the model that the shipped policy of that name adapts, the first time that it is used.
+def fetch_base(*policies: str) -> None:
+    """Fetch the models that these policies adapt, the first time that they are used.
 
     Raises:
-        TreestarError: it cannot be fetched; says what works without it.
+        TreestarError: one cannot be fetched; says what works without it.
     """
-    missing = base_to_fetch(policy)
-    if missing is None or missing == policy:
-        return
-    print(f"{policy} adapts {FETCHABLE[missing].title}, which is fetched once", file=sys.stderr)
-    try:
-        fetch_with_status(missing)
-    except TreestarError as error:
-        raise TreestarError(f"{error}. What needs no fetching is --policy {OFFLINE_POLICY}") from error
+    for policy in policies:
+        missing = base_to_fetch(policy)
+        if missing is None or missing == policy:
+            continue
+        print(f"{policy} adapts {FETCHABLE[missing].title}, which is fetched once", file=sys.stderr)
+        try:
+            fetch_with_status(missing)
+        except TreestarError as error:
+            raise TreestarError(f"{error}. What needs no fetching is the policy {OFFLINE_POLICY}") from error
 
 
 def megabytes(folder: Path) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 from rich.console import Console
 
+from treestar.cli.models import fetch_base
 from treestar.cli.options import MODELS, GroupedCommand, config_from_options, with_config_options
 from treestar.cli.progress import LiveBar, quiet_transformers
 from treestar.cli.training_progress import TrainingDisplay
@@ -106,6 +107,8 @@ def sft(
     )
     from treestar.training import train_policy
 
+    fetch_base(base)
+
     def work(display: TrainingDisplay) -> dict[str, Any]:
         found = [*stored_rows(rows or ()), *rows_of_trees(trees or (), trajectories, display)]
         return train_policy(
@@ -152,6 +155,8 @@ def ppm(
     config = config_from_options(PPMTrainingConfig, "treestar train ppm", options | {"lora": further["lora"]})
     from treestar.training import train_ppm
 
+    fetch_base(policy)
+
     def work(display: TrainingDisplay) -> dict[str, Any]:
         found, skipped = read_all(trees)
         return train_ppm(
@@ -194,6 +199,8 @@ def grpo(
         raise typer.BadParameter("give --out, the folder for the policy and the report")
     from treestar.cli.grpo_progress import GRPODisplay
     from treestar.reinforcement.run import run_grpo_job
+
+    fetch_base(chosen.policy)
 
     with training_display(GRPODisplay, out) as display:
         report = run_grpo_job(chosen, out, resume=resume, say=display.say, on_progress=display.on_progress)

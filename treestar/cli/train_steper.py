@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from treestar.cli.components import Concurrency, retrieval_config
+from treestar.cli.models import fetch_base
 from treestar.cli.options import MODELS, RETRIEVAL, config_from_options, finite, with_config_options
 from treestar.cli.train import ResumeOption, SFTArguments, lora_and_arguments, run_training
 from treestar.cli.training_progress import TrainingDisplay
@@ -100,6 +101,8 @@ def steper(
     from treestar.training.distill.collect import read_trajectories
     from treestar.training.distill.plots import draw_sigmas
     from treestar.training.distill.train import train_steper
+
+    fetch_base(base, teacher)
 
     def work(display: TrainingDisplay) -> dict[str, Any]:
         check_accepted("sft", "training arguments", config.training_arguments, config.lora)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from support.real_model import REAL_MODEL, real_model_path
@@ -39,10 +40,15 @@ def test_each_is_small_and_names_its_base(kind: ModelKind, name: str, base: str,
         assert json.loads((folder / "config.json").read_text())["treestar_format"] == "rstar"
 
 
-def test_what_has_to_be_fetched_first(nothing_fetched: None) -> None:
+def test_what_has_to_be_fetched_first(nothing_fetched: None, tmp_path: Path) -> None:
     for name in ("embedded", "embedded-taught", "embedded-base", REAL_MODEL):
         assert base_to_fetch(name) == REAL_MODEL
-    assert base_to_fetch("toy") is base_to_fetch("Qwen/Qwen3-8B") is None
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "embedded"}))
+    assert base_to_fetch(str(own)) == REAL_MODEL
+    (own / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(own)}))
+    assert base_to_fetch("toy") is base_to_fetch("Qwen/Qwen3-8B") is base_to_fetch(str(own)) is None
     with pytest.raises(TreestarError, match=f"run `treestar models fetch {REAL_MODEL}`"):
         load_policy("embedded")
 

@@ -1,6 +1,6 @@
 """Models by name: shipped ones, fetched ones, folders, GGUF files, and ids on the Hugging Face hub."""
 
-from treestar.policy.models.adapter import base_to_fetch
+from treestar.policy.models.adapter import base_to_fetch, fetchable_base
 from treestar.policy.models.checkpoint import (
     folder_for_other_libraries,
     load_causal_model,
@@ -40,6 +40,7 @@ __all__ = [
     "base_to_fetch",
     "device_for",
     "dtype_for",
+    "fetchable_base",
     "fetched_folder",
     "folder_for_other_libraries",
     "load_causal_model",

@@ -14,7 +14,7 @@ from treestar.policy.models.fetchable import FETCHABLE, fetched_folder
 from treestar.policy.models.loading import ADAPTER_CONFIG, policy_path, shipped_path
 from treestar.types import TreestarError
 
-__all__ = ["base_of", "base_to_fetch", "is_adapter", "merged"]
+__all__ = ["base_of", "base_to_fetch", "fetchable_base", "is_adapter", "merged"]
 
 
 def is_adapter(path: str) -> bool:
@@ -42,15 +42,20 @@ def base_name(path: str) -> str | None:
     return found
 
 
-def base_to_fetch(policy: str) -> str | None:
-    """The name of the model that has to be fetched before `policy` can be loaded; None if nothing is missing.
-
-    That is the base of a shipped adapter, or of the one that it is an adapter of, or the policy itself.
-    """
+def fetchable_base(policy: str) -> str | None:
+    """The name of the fetchable model that `policy` is or adapts, maybe through other adapters; None without one."""
     name: str | None = policy
-    while name is not None and (folder := shipped_path("policy", name)) is not None and is_adapter(str(folder)):
-        name = base_name(str(folder))
-    return name if name is not None and name in FETCHABLE and not fetched_folder(name).is_dir() else None
+    passed: set[str] = set()
+    while name is not None and name not in passed and is_adapter(folder := str(shipped_path("policy", name) or name)):
+        passed.add(name)
+        name = base_name(folder)
+    return name if name in FETCHABLE else None
+
+
+def base_to_fetch(policy: str) -> str | None:
+    """The name of the model that has to be fetched before `policy` can be loaded; None if nothing is missing."""
+    base = fetchable_base(policy)
+    return None if base is None or fetched_folder(base).is_dir() else base
 
 
 def merged(model: Any, path: str) -> Any:
