@@ -4,12 +4,12 @@
     python bench/word_problems.py run DIR --data FOLDER [--policy NAME] [--scorer NAME] [--problems 100] [--tokens 600]
     python bench/word_problems.py record DIR [--name word_problems] [--samples OTHER]
 
-FOLDER holds gsm8k_test.jsonl, svamp.jsonl and asdiv.jsonl. `run` is one `treestar bench` in DIR, which continues after
-an interruption; every strategy but greedy may generate the same number of tokens for a problem. The everyday questions
-are those to develop with and, as `everyday_check`, those that were written without knowing what is taught, both in
-recipes/word_problems; of ASDiv the numeric problems are asked that are not in ASDiv-A, whose questions the training set
-has. `record` writes bench/results/NAME.json; with `--samples`, a run of `weighted_vote` over the same questions with as
-many tokens, also the searches minus majority, best of n and weighted vote.
+FOLDER holds the test sets: svamp.jsonl, gsm8k_test.jsonl and others. `run` is one `treestar bench` in DIR, which
+continues after an interruption; every strategy but greedy may generate the same number of tokens for a problem. The
+everyday questions are those to develop with and, as `everyday_check`, those that were written without knowing what is
+taught, both in recipes/word_problems; of ASDiv the numeric problems are asked that are not in ASDiv-A, whose questions
+the training set has. `record` writes bench/results/NAME.json; with `--samples`, a run of `weighted_vote` over the same
+questions with as many tokens, also the searches minus majority, best of n and weighted vote.
 """
 
 from __future__ import annotations
@@ -34,7 +34,13 @@ from treestar.storage.record import write_record
 ROOT = Path(__file__).parents[1]
 RECIPE = ROOT / "recipes" / "word_problems"
 EVERYDAY = ("everyday", "everyday_check")
-FILES = {"svamp": "svamp.jsonl", "asdiv": "asdiv.jsonl", "gsm8k": "gsm8k_test.jsonl"}
+FILES = {
+    "svamp": "svamp.jsonl",
+    "asdiv": "asdiv.jsonl",
+    "gsm8k": "gsm8k_test.jsonl",
+    "gsm_hard": "gsm_hard.jsonl",
+    "tabmwp": "tabmwp_numeric.jsonl",
+}
 MAX_DEPTH, MAX_STEP_TOKENS = 12, 96
 FROM_SAMPLES = ("majority", "best_of_n", "weighted_vote")
 METRICS = ("acc,", "pass@", "consensus@", "ece,", "confidence,", "best_of@", "weighted_vote@")
@@ -177,7 +183,7 @@ def main() -> None:
     runs = parts.add_parser("run")
     runs.add_argument("folder", type=Path)
     runs.add_argument("--data", type=Path, required=True)
-    runs.add_argument("--sets", default=",".join([*EVERYDAY, *FILES]))
+    runs.add_argument("--sets", default=",".join([*EVERYDAY, "svamp", "asdiv", "gsm8k"]))
     runs.add_argument("--policy", default="embedded")
     runs.add_argument("--scorer")
     runs.add_argument("--dtype", help="of the models; bfloat16 is much faster on CPUs with matrix units for it")
