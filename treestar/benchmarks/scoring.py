@@ -18,7 +18,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
-from math import exp, inf
+from math import inf
 
 from treestar.benchmarks.matrix import SAMPLING_STRATEGIES, BenchmarkConfig, Cell
 from treestar.benchmarks.metrics import (
@@ -31,6 +31,7 @@ from treestar.benchmarks.metrics import (
     weighted_vote_at_k,
 )
 from treestar.benchmarks.samples import Row
+from treestar.search.answer import score_weight
 from treestar.verifier.grading.questions import answer_f1, best_over_golds, contains_answer, exactly_matches
 
 __all__ = ["Answer", "Metrics", "SpentTokens", "own_answer_right", "problem_metrics"]
@@ -193,7 +194,7 @@ def metrics_at_k(votes: Votes, k: int, tokens_a_sample: float, seed: int) -> Met
     }
     for scorer, scores in votes.scores.items():
         answered = [-inf if group == NO_ANSWER else score for group, score in zip(votes.groups, scores, strict=True)]
-        weights = [exp(score) for score in scores]
+        weights = [score_weight(score) for score in scores]
         metrics[f"acc,best_of@{k}:{scorer}"] = best_of_k(answered, votes.right, k)
         metrics[f"acc,weighted@{k}:{scorer}"] = weighted_vote_at_k(votes.groups, votes.group_right, weights, k, seed)
     return metrics
@@ -206,7 +207,7 @@ def majority(votes: Votes) -> Answer:
 
 def weighted_vote(votes: Votes) -> Answer:
     """The answer whose samples have the highest sum of e^score, in its best-scored wording."""
-    return heaviest(votes, [exp(score) for score in votes.scores["ppm"]])
+    return heaviest(votes, [score_weight(score) for score in votes.scores["ppm"]])
 
 
 def heaviest(votes: Votes, weights: list[float]) -> Answer:

@@ -19,6 +19,7 @@ __all__ = [
     "decide",
     "mean_log_probability",
     "sampled_mass",
+    "score_weight",
     "token_confidences",
     "trajectory_score",
     "trajectory_value",
@@ -204,6 +205,12 @@ def token_confidences(node: Node) -> list[float]:
     return [confidence for each in node.path() if each.step is not None for confidence in each.step.confidences]
 
 
+def score_weight(score: float) -> float:
+    """What a trajectory with this score weighs in a vote: a PPM considers a step with a score higher by s to be e^s
+    times as likely to be the better one (rStar-Math, equation 4)."""
+    return exp(min(score, LARGEST_EXPONENT))
+
+
 def trajectory_weight(node: Node, choice: Weighting) -> float:
     """What one trajectory adds to its answer's group, >= 0."""
     if choice == "confidence":
@@ -211,10 +218,9 @@ def trajectory_weight(node: Node, choice: Weighting) -> float:
     if choice == "majority":
         return float(node.multiplicity)
     if choice == "best":
-        return exp(min(trajectory_quality(node), LARGEST_EXPONENT))
-    # A PPM considers a step with a score higher by s to be e^s times as likely (rStar-Math, equation 4). The sampled
-    # mass is the prior, because a tree samples probable and improbable branches alike.
-    return sampled_mass(node) * exp(min(trajectory_score(node) or 0.0, LARGEST_EXPONENT))
+        return score_weight(trajectory_quality(node))
+    # The sampled mass is the prior, because a tree samples probable and improbable branches alike.
+    return sampled_mass(node) * score_weight(trajectory_score(node) or 0.0)
 
 
 def choose(groups: AnswerGroups, choice: Weighting) -> tuple[Node, float] | None:
