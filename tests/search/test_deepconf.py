@@ -124,6 +124,18 @@ def test_transformers_gives_the_confidence_of_the_definition() -> None:
         assert len(each.confidences) == each.tokens
 
 
+def test_a_vote_weighs_as_much_as_the_least_sure_group() -> None:
+    """The mean over all tokens is higher for the other answer."""
+
+    def script(state: State, n: int, seed: int) -> list[Step]:
+        uneven = Step("so a", "", "answer", "a", tokens=3, confidences=(9.0, 1.0, 9.0))
+        return [uneven, replace(uneven, text="so b", answer="b", confidences=(3.0, 3.0, 3.0))][:n]
+
+    config = DeepConfConfig(samples=2, warmup=2, keep_share=1.0, group_tokens=1)
+    result = asyncio.run(search_one(PROBLEM, config, components(script)))
+    assert (result.answer, result.confidence) == ("b", 0.75)
+
+
 def test_trajectories_without_confidences_set_no_threshold_and_have_no_weight() -> None:
     """Every second reply of a server comes without them."""
 

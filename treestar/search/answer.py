@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import exp
 from typing import Literal
@@ -20,14 +21,13 @@ __all__ = [
     "mean_log_probability",
     "sampled_mass",
     "score_weight",
-    "token_confidences",
     "trajectory_score",
     "trajectory_value",
 ]
 
 Choice = Literal["weighted", "majority", "best"]
-Weighting = Literal["weighted", "majority", "best", "confidence"]
-"""`Choice`, or by the confidence of tokens, which only independent trajectories have."""
+Weighting = Choice | Callable[[Node], float]
+"""`Choice`, or what each trajectory adds to its answer's group, by its terminal node, >= 0."""
 
 
 LARGEST_EXPONENT = 700.0
@@ -194,17 +194,6 @@ def trajectory_quality(node: Node) -> float:
     return mean_log_probability(node) if score is None else score
 
 
-def mean_confidence(node: Node) -> float:
-    """The mean confidence of the tokens of the trajectory that ends at `node`, >= 0; 0 if the policy gives none."""
-    confidences = token_confidences(node)
-    return sum(confidences) / max(len(confidences), 1)
-
-
-def token_confidences(node: Node) -> list[float]:
-    """The confidence of each token of the trajectory up to `node`, where the policy gives it."""
-    return [confidence for each in node.path() if each.step is not None for confidence in each.step.confidences]
-
-
 def score_weight(score: float) -> float:
     """What a trajectory with this score weighs in a vote: a PPM considers a step with a score higher by s to be e^s
     times as likely to be the better one (rStar-Math, equation 4)."""
@@ -213,8 +202,8 @@ def score_weight(score: float) -> float:
 
 def trajectory_weight(node: Node, choice: Weighting) -> float:
     """What one trajectory adds to its answer's group, >= 0."""
-    if choice == "confidence":
-        return mean_confidence(node)
+    if callable(choice):
+        return choice(node)
     if choice == "majority":
         return float(node.multiplicity)
     if choice == "best":

@@ -3,24 +3,25 @@ trajectories in which the model is unsure.
 
 A token's confidence is minus the mean log-probability of the most probable tokens at its place. A trajectory is as sure
 as its least sure group of consecutive tokens. The first `warmup` trajectories are sampled to their end; a threshold is
-set that the surest `keep_share` of them reach. Further trajectories stop at the step at which they fall below it. Votes
-are weighted by mean confidence, and sampling stops once they agree.
+set that the surest `keep_share` of them reach. Further trajectories stop at the step at which they fall below it. A
+vote weighs as much as its trajectory is sure, and sampling stops once they agree.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import accumulate
 from math import ceil, isfinite
 
-from treestar.search.answer import choose, token_confidences
+from treestar.search.answer import Weighting, choose
 from treestar.search.baselines import grow_trajectories
 from treestar.search.config import DeepConfConfig
 from treestar.search.expansion import Search, end_without_answer
 from treestar.search.tree import Node
 from treestar.types import TreestarError
 
-__all__ = ["deepconf", "least_confidence"]
+__all__ = ["deepconf", "least_confidence", "weighted_by_confidence"]
 
 
 async def deepconf(search: Search[DeepConfConfig]) -> str:
@@ -70,9 +71,25 @@ def is_unsure(node: Node, group: int, threshold: float) -> bool:
     return (is_whole or len(token_confidences(node)) >= group) and sureness(node, group) < threshold
 
 
+def weighted_by_confidence(config: DeepConfConfig) -> Weighting:
+    """Votes that weigh as much as their trajectories are sure (`sureness`), as in the released code."""
+    return partial(vote_weight, group=config.group_tokens)
+
+
+def vote_weight(node: Node, group: int) -> float:
+    """How sure the trajectory that ends at `node` is; 0 if its tokens have no confidence."""
+    value = sureness(node, group)
+    return value if isfinite(value) else 0.0
+
+
 def sureness(node: Node, group: int) -> float:
     """The least confidence of any group of tokens of the trajectory up to `node`; infinity without tokens."""
     return least_confidence(token_confidences(node), group)
+
+
+def token_confidences(node: Node) -> list[float]:
+    """The confidence of each token of the trajectory up to `node`, where the policy gives it."""
+    return [confidence for each in node.path() if each.step is not None for confidence in each.step.confidences]
 
 
 def least_confidence(confidences: Sequence[float], group: int) -> float:
@@ -85,12 +102,13 @@ def least_confidence(confidences: Sequence[float], group: int) -> float:
 
 
 def reached_by(values: Sequence[float], share: float) -> float:
-    """The value that the largest `share` of `values`, rounded up, reach; minus infinity of none."""
+    """The value that the largest `share` of `values`, rounded up, reach; minus infinity of none. The released code
+    interpolates between this and a neighboring value (numpy's percentile)."""
     count = max(1, ceil(share * len(values) - 1e-9))
     return sorted(values)[-count] if values else float("-inf")
 
 
 def agreement(search: Search[DeepConfConfig]) -> float:
     """The leading answer's share of the weight, in [0, 1]; 0 without an answer."""
-    chosen = choose(search.groups, "confidence")
+    chosen = choose(search.groups, weighted_by_confidence(search.config))
     return 0.0 if chosen is None else chosen[1]

@@ -32,7 +32,7 @@ from treestar.search.config import (
     WeightedVoteConfig,
 )
 from treestar.search.confirm import choose_confirmed
-from treestar.search.deepconf import deepconf
+from treestar.search.deepconf import deepconf, weighted_by_confidence
 from treestar.search.esc import esc
 from treestar.search.expansion import Components, Search
 from treestar.search.mcts import mcts
@@ -207,5 +207,5 @@ def answer_choice(config: SearchConfig) -> Weighting:
     if isinstance(config, WeightedVoteConfig):
         return "weighted"
     if isinstance(config, DeepConfConfig):
-        return "confidence"
+        return weighted_by_confidence(config)
     return "best" if isinstance(config, BestOfNConfig) else "majority"
