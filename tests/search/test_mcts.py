@@ -55,8 +55,9 @@ def same_shape(node: Node, other: dict) -> bool:
     c=st.sampled_from([0.0, 0.5, 2.0]),
     max_depth=st.integers(1, 5),
     answer_share=st.sampled_from([0.0, 0.2, 0.6]),
+    scored=st.booleans(),
 )
-def test_one_rollout_in_flight_is_the_textbook(seed, rollouts, children, c, max_depth, answer_share) -> None:
+def test_one_rollout_in_flight_is_the_textbook(seed, rollouts, children, c, max_depth, answer_share, scored) -> None:
     def steps_at(path: list[str], n: int) -> list[Step]:
         rng = random.Random(f"{seed}/{path}")
         texts = dict.fromkeys(f"x = {rng.randrange(99)}" for _ in range(n - (rng.random() < 0.1) * n))
@@ -73,12 +74,26 @@ def test_one_rollout_in_flight_is_the_textbook(seed, rollouts, children, c, max_
     def value(step: Step) -> float | None:
         return None if step.answer is None else (1.0 if step.answer == PROBLEM.answer else -1.0)
 
+    def score(path: list[Step]) -> float:
+        return dyadic_score(State(PROBLEM, tuple(path)))
+
     config = MCTSConfig(
-        max_rollouts=rollouts, children=children, exploration=c, max_depth=max_depth, gold=True, early_stop=False
+        max_rollouts=rollouts,
+        children=children,
+        exploration=c,
+        max_depth=max_depth,
+        gold=True,
+        early_stop=False,
+        widen_above=None,
     )
-    tree = tree_of(config, script)
+    tree = tree_of(config, script, dyadic_score if scored else None)
     expected = textbook_mcts(
-        lambda path: steps_at([step.text for step in path], children), value, rollouts, c, max_depth
+        lambda path: steps_at([step.text for step in path], children),
+        value,
+        rollouts,
+        c,
+        max_depth,
+        score if scored else None,
     )
     assert same_shape(tree.root, expected)
 

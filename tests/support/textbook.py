@@ -1,15 +1,17 @@
 """Search strategies written independently of treestar, for comparison: dictionaries and paths, no shared code.
 
 They follow only the published descriptions. `textbook_mcts`: select by UCT with unvisited children first, expand, back
-up every terminal child that an expansion finds, continue to a terminal; exhausted nodes are not selected.
+up every terminal child that an expansion finds, continue to a terminal; exhausted nodes are not selected. A new node
+that is not terminal begins with one visit of its score, which is not backed up.
 """
 
 import math
 from collections import Counter
 
 
-def textbook_mcts(propose, value, rollouts, c, max_depth):
-    """The root as {"N", "W", "children", "step"}; `propose(path)` gives steps, `value(step)` None or +-1."""
+def textbook_mcts(propose, value, rollouts, c, max_depth, score=None):
+    """The root as {"N", "W", "children", "step"}; `propose(path)` gives steps, `value(step)` None or +-1; `score(path)`
+    is a PPM's, None for terminal-guided search."""
     root = {"N": 0, "W": 0.0, "children": None, "step": None, "done": False}
     for _ in range(rollouts):
         if root["done"]:
@@ -22,6 +24,9 @@ def textbook_mcts(propose, value, rollouts, c, max_depth):
                 node["children"] = [{"N": 0, "W": 0.0, "children": None, "step": s, "done": False} for s in steps]
                 ends = [(n, value(n["step"])) for n in node["children"]]
                 ends = [(n, -1.0 if v is None else v) for n, v in ends if v is not None or len(path) == max_depth]
+                for n in node["children"] if score else ():
+                    if all(n is not end for end, _ in ends):
+                        n["N"], n["W"] = 1, score([each["step"] for each in [*path[1:], n]])
                 for n, v in ends if steps else [(None, -1.0)]:
                     for each in path + ([n] if n else []):
                         each["N"], each["W"] = each["N"] + 1, each["W"] + v
@@ -32,7 +37,7 @@ def textbook_mcts(propose, value, rollouts, c, max_depth):
             live = [n for n in node["children"] if not n["done"]]
             if live:
                 uct = [
-                    math.inf if n["N"] == 0 else n["W"] / n["N"] + c * math.sqrt(math.log(node["N"]) / n["N"])
+                    math.inf if n["N"] == 0 else n["W"] / n["N"] + c * math.sqrt(math.log(max(node["N"], 1)) / n["N"])
                     for n in live
                 ]
                 path.append(live[uct.index(max(uct))])
