@@ -28,6 +28,7 @@ async def mcts(search: Search[MCTSConfig]) -> str:
         stopped = search.budget_spent()
         if stopped is None and (rollouts or started < most) and is_decided(search):
             stopped = "decided"
+        # The number of rollouts is reached when none is in flight any more, which is seen below.
         if stopped is not None and stopped != "max_rollouts":
             for leaf in rollouts:
                 leave(leaf)

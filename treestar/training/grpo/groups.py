@@ -53,7 +53,8 @@ def resampled_on_correct(group: Sequence[Rollout], size: int, random: Random) ->
     least one right and one wrong one if there are any: a single right answer is what there is to learn.
 
     Wrong ones are drawn uniformly, so that all ways to fail stay; right ones with probabilities that are inversely
-    proportional to their `faults`, so that a right answer found after many failures is rarely learned from.
+    proportional to their `faults`, so that a right answer found after many failures is rarely learned from. The
+    released code draws nothing: it keeps the right ones with the fewest faults, and two or more of each kind.
 
     Args:
         size: 2 or more.
