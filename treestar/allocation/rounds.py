@@ -4,8 +4,8 @@ First every problem gets one rollout. Then, round by round, the problems with th
 one more each. A round takes at most a `ROUND_SHARE`-th of the problems, so that the evidence stays fresh.
 
 Invariant: the policy's tokens in all turns never exceed the total. Each turn has its own limit, and the limits of a
-round add up to what is left. A problem takes a turn only while a trajectory as long as the longest so far fits into its
-limit.
+round add up to what is left. A problem takes a turn only while a trajectory fits into its limit that is as long as the
+mean trajectory of the problem with the longest ones.
 """
 
 from __future__ import annotations

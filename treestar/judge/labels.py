@@ -64,7 +64,7 @@ class Estimate(NamedTuple):
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The ends of its 95% interval (Wilson). With 16 completions it is about .45 wide at Q = 1/2, so a ratio near
+        """The ends of its 95% interval (Wilson). With 16 completions it is about .44 wide at Q = 1/2, so a ratio near
         gamma is often a matter of luck: keep Q, not only the label."""
         from treestar.statistics import binomial_interval  # loads numpy
 
