@@ -8,6 +8,7 @@ import pytest
 
 from treestar import (
     AdaptiveBranchingConfig,
+    AdaptiveConsistencyConfig,
     BeamSearchConfig,
     BestOfNConfig,
     DVTSConfig,
@@ -51,6 +52,8 @@ NAN = float("nan")
         (AdaptiveBranchingConfig, "beta_prior", 0.0),
         (AdaptiveBranchingConfig, "beta_prior", NAN),
         (AdaptiveBranchingConfig, "max_rollouts", 0),
+        (AdaptiveConsistencyConfig, "stay_probability", 0.4),
+        (AdaptiveConsistencyConfig, "stay_probability", 1.0),
     ],
 )
 def test_senseless_values_are_refused(config_class: Any, field: str, value: Any) -> None:

@@ -189,7 +189,8 @@ class AdaptiveConsistencyConfig(WindowsConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_number(self, "stay_probability", at_least=0, below=1)
+        # Without votes it is 1/2, and never less: below that, searches would stop before their first answer.
+        check_number(self, "stay_probability", at_least=0.5, below=1)
 
 
 @dataclass(frozen=True, kw_only=True)
