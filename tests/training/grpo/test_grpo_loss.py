@@ -150,3 +150,13 @@ def test_a_void_turn_is_not_learned_from(base: str, tmp_path: Path) -> None:
     assert not torch.allclose(kept, filtered, atol=1e-6)
     void.completion_ids[0] += 1
     assert torch.allclose(filtered, gradient_of(base, tmp_path / "c", made, filter_void_turns=True), atol=1e-7)
+
+
+@pytest.mark.parametrize("loss_type", ["grpo", "dr_grpo", "dapo"])
+def test_void_turns_alone_teach_nothing(base: str, tmp_path: Path, loss_type: str) -> None:
+    """Every token of the batch is masked; no mean over tokens may divide by their number."""
+    made = groups()
+    for void in [each for group in made for each in group]:
+        void.answer, void.trajectory = None, made_rollout(steps=[("", True)]).trajectory
+    gradient = gradient_of(base, tmp_path, made, loss_type=loss_type, beta=0.04, filter_void_turns=True)
+    assert gradient.abs().max() == 0
