@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import math
 from pathlib import Path
 
@@ -110,6 +111,18 @@ def test_sampling_follows_the_distribution() -> None:
     assert nucleus[2:].tolist() == [0, 0]
     assert nucleus[0] / rows == pytest.approx(2 / 3, abs=0.02)
     assert frequencies(Sampling(temperature=0.0)).tolist() == [rows, 0, 0, 0]
+
+
+@pytest.mark.parametrize("sampling", [SAMPLING, Sampling(temperature=0.0), Sampling(distinct=True)])
+def test_a_model_whose_probabilities_are_not_numbers_is_refused(sampling: Sampling) -> None:
+    """As in float16, where values overflow. Every token would be the first or the last of the vocabulary."""
+    model, tokenizer = tiny_model()
+    overflowing = copy.deepcopy(model)
+    with torch.no_grad():
+        overflowing.lm_head.weight.fill_(math.nan)
+    policy = TransformersPolicy(overflowing, tokenizer, RStarFormat(), "tiny")
+    with pytest.raises(TreestarError, match="probabilities that are not numbers"):
+        propose(policy, (STATES[0], 2, sampling, 0))
 
 
 def test_the_output_layer_reads_the_last_positions_of_many_prompts_at_once(policy: TransformersPolicy) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from treestar.policy.backends.sampling import sampling_probabilities
+from treestar.policy.backends.sampling import check_log_probabilities, sampling_probabilities
 
 if TYPE_CHECKING:
     import torch
@@ -74,13 +74,15 @@ def next_tokens(logits: torch.Tensor, samplings: Sequence[Sampling]) -> NextToke
     Args:
         logits: shape (rows, vocabulary).
         samplings: one for each row, with temperatures above 0.
+
+    Raises:
+        TreestarError: logits are not numbers.
     """
     logits = logits.float()
     shares, tokens = sampling_probabilities(logits, samplings).topk(min(MOST_TOKENS, logits.shape[-1]))
-    log_probabilities = logits.log_softmax(-1).gather(1, tokens)
-    return NextTokens(
-        tokens.cpu().numpy(), shares.double().log().cpu().numpy(), log_probabilities.double().cpu().numpy()
-    )
+    log_probabilities = logits.log_softmax(-1).gather(1, tokens).double().cpu().numpy()
+    check_log_probabilities(log_probabilities[:, 0])
+    return NextTokens(tokens.cpu().numpy(), shares.double().log().cpu().numpy(), log_probabilities)
 
 
 def extend(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from math import isnan
 from typing import TYPE_CHECKING
 
 from treestar.types import Sampling, TreestarError
@@ -10,7 +11,15 @@ from treestar.types import Sampling, TreestarError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["choose_tokens", "confidences", "refuse_distinct", "request_seed", "sampling_probabilities", "uniforms"]
+__all__ = [
+    "check_log_probabilities",
+    "choose_tokens",
+    "confidences",
+    "refuse_distinct",
+    "request_seed",
+    "sampling_probabilities",
+    "uniforms",
+]
 
 
 def uniforms(seed: int, index: int, count: int) -> list[float]:
@@ -35,6 +44,15 @@ def request_seed(seed: int, index: int, *part: int) -> int:
     return int(numpy.random.SeedSequence([seed, index, *part]).generate_state(1)[0] >> 1)
 
 
+def check_log_probabilities(computed: Iterable[float]) -> None:
+    """Raises TreestarError if a log-probability is not a number: the tokens drawn by it would be arbitrary."""
+    if any(map(isnan, computed)):
+        raise TreestarError(
+            "the policy's model computes probabilities that are not numbers: its weights are damaged, or its values "
+            "exceed its data type (float16 holds the smallest ones; bfloat16 and float32 hold larger ones)"
+        )
+
+
 def choose_tokens(
     logits: torch.Tensor, samplings: Sequence[Sampling], numbers: Sequence[float]
 ) -> tuple[list[int], list[float]]:
@@ -47,6 +65,9 @@ def choose_tokens(
 
     Returns:
         The tokens, and their log-probabilities at temperature 1.
+
+    Raises:
+        TreestarError: logits are not numbers.
     """
     import torch
 
@@ -56,8 +77,9 @@ def choose_tokens(
     heights = torch.tensor(numbers, device=logits.device)[:, None] * cumulative[:, -1:]
     drawn = torch.searchsorted(cumulative, heights, right=True).clamp(max=logits.shape[-1] - 1)
     chosen = torch.where(greedy, logits.argmax(-1, keepdim=True), drawn)
-    log_probabilities = logits.log_softmax(-1).gather(1, chosen)
-    return chosen[:, 0].tolist(), log_probabilities[:, 0].tolist()
+    log_probabilities: list[float] = logits.log_softmax(-1).gather(1, chosen)[:, 0].tolist()
+    check_log_probabilities(log_probabilities)
+    return chosen[:, 0].tolist(), log_probabilities
 
 
 def confidences(logits: torch.Tensor, samplings: Sequence[Sampling]) -> list[float]:
