@@ -27,6 +27,8 @@ class VersaPRM(TokenPairConvention):
     """`{question} \\n\\n`, then each step followed by ` \\n\\n\\n\\n` (VersaPRM's get_rewards_reasoning_step.py)."""
 
     kind: ClassVar[ScorerKind] = "versa-prm"
+    # Its steps are labeled right or wrong one by one; the paper reports last, mean and minimum.
+    aggregate: Aggregate = "min"
     step_end: ClassVar[str] = " \n\n\n\n"
     signs: ClassVar[tuple[str, str]] = ("+", "-")
 
@@ -38,11 +40,6 @@ class VersaPRM(TokenPairConvention):
     @classmethod
     def recognizes(cls, checkpoint: Checkpoint) -> bool:
         return named(checkpoint, r"versaprm|(?:llama|qwen)-prm800k")
-
-    @property
-    def aggregate(self) -> Aggregate:
-        # Its steps are labeled right or wrong one by one; the paper reports last, mean and minimum.
-        return "min"
 
     def cleaned(self, text: str) -> str:
         return BLANK_LINES.sub("\n\n", super().cleaned(text)).strip()
@@ -60,17 +57,14 @@ class MathPSA(VersaPRM):
     on one line, and ` +` and ` -` as signs."""
 
     kind: ClassVar[ScorerKind] = "math-psa"
+    # Its labels are the outcomes of continuations, so the last step's says most about the whole.
+    aggregate = "last"
     step_end: ClassVar[str] = " \n\n\n\n\n"
     signs: ClassVar[tuple[str, str]] = (" +", " -")
 
     @classmethod
     def recognizes(cls, checkpoint: Checkpoint) -> bool:
         return named(checkpoint, r"math-?psa")
-
-    @property
-    def aggregate(self) -> Aggregate:
-        # Its labels are the outcomes of continuations, so the last step's says most about the whole.
-        return "last"
 
     def written(self, question: str, steps: Sequence[str]) -> str:
         lines = numbered([" ".join(step.split("\n")) for step in steps])

@@ -49,6 +49,8 @@ class Convention(ABC):
     """Whether a score depends on the token after its last position."""
     mark: str = ""
     """The text of the mark that ends a step, where it is one that a question could quote."""
+    aggregate: Aggregate = "last"
+    """How the scores of a state's steps become one, if the user does not say; the reason is beside each one."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.checkpoint = checkpoint
@@ -60,11 +62,6 @@ class Convention(ABC):
     @abstractmethod
     def recognizes(cls, checkpoint: Checkpoint) -> bool:
         """Whether the files (where they do not say, the name) are those of such a model."""
-
-    @property
-    def aggregate(self) -> Aggregate:
-        """How the scores of a state's steps become one, if the user does not say; the reason is beside each one."""
-        return "last"
 
     @abstractmethod
     def encode(self, question: str, steps: Sequence[str]) -> MarkedText:

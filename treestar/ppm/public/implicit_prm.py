@@ -14,7 +14,7 @@ from functools import lru_cache
 from itertools import accumulate, pairwise
 from typing import Any, ClassVar
 
-from treestar.ppm.public.aggregate import Aggregate, probability_of_reward
+from treestar.ppm.public.aggregate import probability_of_reward
 from treestar.ppm.public.checkpoint import Checkpoint
 from treestar.ppm.public.convention import Convention, MarkedText, conversation, ids_of, rendered
 from treestar.ppm.public.heads import log_probability
@@ -44,6 +44,7 @@ class ImplicitPRM(Convention):
     """See the module."""
 
     kind: ClassVar[ScorerKind] = "implicit-prm"
+    aggregate = "min"  # the official evaluation ranks solutions by their lowest reward
     reads_next: ClassVar[bool] = True
 
     def __init__(self, checkpoint: Checkpoint) -> None:
@@ -55,11 +56,6 @@ class ImplicitPRM(Convention):
     def recognizes(cls, checkpoint: Checkpoint) -> bool:
         is_causal = checkpoint.architecture.endswith("ForCausalLM")
         return is_causal and re.search(r"eurus-?prm|implicit-?prm", checkpoint.short_name) is not None
-
-    @property
-    def aggregate(self) -> Aggregate:
-        # The official evaluation ranks solutions by their lowest reward.
-        return "min"
 
     def encode(self, question: str, steps: Sequence[str]) -> MarkedText:
         written = numbered(steps)

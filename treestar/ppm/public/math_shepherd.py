@@ -7,7 +7,6 @@ import re
 from collections.abc import Sequence
 from typing import ClassVar
 
-from treestar.ppm.public.aggregate import Aggregate
 from treestar.ppm.public.checkpoint import Checkpoint
 from treestar.ppm.public.convention import MarkedText, ids_of, last_id, marked_at
 from treestar.ppm.public.kinds import ScorerKind
@@ -21,6 +20,7 @@ class MathShepherd(TokenPairConvention):
     """See the module."""
 
     kind: ClassVar[ScorerKind] = "math-shepherd"
+    aggregate = "min"  # the paper ranks solutions by their worst step
     mark = "ки"
 
     def __init__(self, checkpoint: Checkpoint) -> None:
@@ -33,11 +33,6 @@ class MathShepherd(TokenPairConvention):
     def recognizes(cls, checkpoint: Checkpoint) -> bool:
         is_causal = checkpoint.architecture.endswith("ForCausalLM")
         return is_causal and re.search(r"shepherd.*prm", checkpoint.short_name) is not None
-
-    @property
-    def aggregate(self) -> Aggregate:
-        # The paper ranks solutions by their worst step.
-        return "min"
 
     def encode(self, question: str, steps: Sequence[str]) -> MarkedText:
         solution = "\n".join([f"{step} {self.mark}" for step in numbered(steps)])

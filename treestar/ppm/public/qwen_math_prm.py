@@ -29,6 +29,9 @@ class QwenMathPRM(Convention):
     """See the module."""
 
     kind: ClassVar[ScorerKind] = "qwen-math-prm"
+    # Labels say whether a step is right, so one wrong step ruins a solution. Best of 8 in arXiv 2501.07301: the product
+    # is best for the PRM-7B (67.6; minimum 67.1, last 66.1), the minimum for the PRM800K one.
+    aggregate: Aggregate = "product"
     mark = "<extra_0>"
     system: ClassVar[str | None] = SYSTEM
 
@@ -38,16 +41,12 @@ class QwenMathPRM(Convention):
         if self.mark not in vocabulary:
             raise self.no_token(self.mark)
         self.mark_id = vocabulary[self.mark]
+        if self.aggregate == "product" and "prm800k" in checkpoint.short_name:
+            self.aggregate = "min"
 
     @classmethod
     def recognizes(cls, checkpoint: Checkpoint) -> bool:
         return has_process_head(checkpoint) and "reasonflux" not in checkpoint.short_name
-
-    @property
-    def aggregate(self) -> Aggregate:
-        # Labels say whether a step is right, so one wrong step ruins a solution. Best of 8 in arXiv 2501.07301: the
-        # product is best for the PRM-7B (67.6; minimum 67.1, last 66.1), the minimum for the PRM800K one.
-        return "min" if "prm800k" in self.checkpoint.short_name else "product"
 
     def encode(self, question: str, steps: Sequence[str]) -> MarkedText:
         reply = "".join([step + self.mark for step in steps])
@@ -61,16 +60,13 @@ class ReasonFluxPRM(QwenMathPRM):
     """ReasonFlux-PRM-7B: the same without a system message."""
 
     kind: ClassVar[ScorerKind] = "reasonflux-prm"
+    # Its steps are labeled by their quality, not only by correctness; no source names an aggregate.
+    aggregate = "mean"
     system: ClassVar[str | None] = None
 
     @classmethod
     def recognizes(cls, checkpoint: Checkpoint) -> bool:
         return has_process_head(checkpoint) and "reasonflux" in checkpoint.short_name
-
-    @property
-    def aggregate(self) -> Aggregate:
-        # Its steps are labeled by their quality, not only by correctness; no source names an aggregate.
-        return "mean"
 
 
 def has_process_head(checkpoint: Checkpoint) -> bool:

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from treestar.ppm.public.aggregate import Aggregate
 from treestar.ppm.public.checkpoint import Checkpoint
 from treestar.ppm.public.convention import Convention, MarkedText, ids_of
 from treestar.ppm.public.heads import classifier
@@ -29,6 +28,7 @@ class ReasonEval(Convention):
     """See the module."""
 
     kind: ClassVar[ScorerKind] = "reasoneval"
+    aggregate = "min"  # the paper's validity of a solution is that of its worst step
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         super().__init__(checkpoint)
@@ -38,11 +38,6 @@ class ReasonEval(Convention):
     @classmethod
     def recognizes(cls, checkpoint: Checkpoint) -> bool:
         return checkpoint.has(WEIGHT)
-
-    @property
-    def aggregate(self) -> Aggregate:
-        # The paper's validity of a solution is that of its worst step.
-        return "min"
 
     def encode(self, question: str, steps: Sequence[str]) -> MarkedText:
         separator, pad = self.tokenizer.pad_token, self.tokenizer.pad_token_id

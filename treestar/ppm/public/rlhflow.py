@@ -26,6 +26,7 @@ class RLHFlowPRM(TokenPairConvention):
     """See the module."""
 
     kind: ClassVar[ScorerKind] = "rlhflow-prm"
+    aggregate: Aggregate = "mean"  # as in the official evaluation
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         super().__init__(checkpoint)
@@ -34,11 +35,6 @@ class RLHFlowPRM(TokenPairConvention):
     @classmethod
     def recognizes(cls, checkpoint: Checkpoint) -> bool:
         return is_rlhflow(checkpoint, "prm")
-
-    @property
-    def aggregate(self) -> Aggregate:
-        # As in the official evaluation.
-        return "mean"
 
     def encode(self, question: str, steps: Sequence[str]) -> MarkedText:
         turns = [f"{question} {steps[0]}", *steps[1:]]
@@ -52,15 +48,12 @@ class RLHFlowORM(RLHFlowPRM):
     """The outcome reward models: one turn with the question and the whole solution."""
 
     kind: ClassVar[ScorerKind] = "rlhflow-orm"
+    aggregate = "last"  # there is only one score
     judges_whole: ClassVar[bool] = True
 
     @classmethod
     def recognizes(cls, checkpoint: Checkpoint) -> bool:
         return is_rlhflow(checkpoint, "orm")
-
-    @property
-    def aggregate(self) -> Aggregate:
-        return "last"  # there is only one score
 
     def encode(self, question: str, steps: Sequence[str]) -> MarkedText:
         return super().encode(question, ["\n\n".join(steps)])

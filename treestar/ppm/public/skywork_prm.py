@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from treestar.ppm.public.aggregate import Aggregate, probability_of_reward
+from treestar.ppm.public.aggregate import probability_of_reward
 from treestar.ppm.public.checkpoint import Checkpoint
 from treestar.ppm.public.convention import Convention, MarkedText, ids_of, last_id
 from treestar.ppm.public.heads import classifier
@@ -29,6 +29,7 @@ class SkyworkPRM(Convention):
     """See the module."""
 
     kind: ClassVar[ScorerKind] = "skywork-prm"
+    aggregate = "last"  # as in Hugging Face's search-and-learn; the model's authors name none
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         super().__init__(checkpoint)
@@ -42,11 +43,6 @@ class SkyworkPRM(Convention):
     @classmethod
     def recognizes(cls, checkpoint: Checkpoint) -> bool:
         return checkpoint.has(*HEAD)
-
-    @property
-    def aggregate(self) -> Aggregate:
-        # As in Hugging Face's search-and-learn; the model's authors name none.
-        return "last"
 
     def encode(self, question: str, steps: Sequence[str]) -> MarkedText:
         ids = ids_of(self.tokenizer, f"{self.tokenizer.bos_token}{question}\n")

@@ -27,6 +27,9 @@ class TRLPRM(Convention):
     the line break, all tokenized apart (`tokenize_row` in TRL's prm_trainer.py)."""
 
     kind: ClassVar[ScorerKind] = "trl-prm"
+    # TRL names none. Most of these models learned from Math-Shepherd's data, where a step's label says whether
+    # continuations from it came out right: the last step's says most about the whole.
+    aggregate: Aggregate = "last"
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         super().__init__(checkpoint)
@@ -35,12 +38,6 @@ class TRLPRM(Convention):
     @classmethod
     def recognizes(cls, checkpoint: Checkpoint) -> bool:
         return is_two_label_classifier(checkpoint) and not is_pure(checkpoint)
-
-    @property
-    def aggregate(self) -> Aggregate:
-        # TRL names none. Most of these models learned from Math-Shepherd's data, where a step's label says whether
-        # continuations from it came out right: the last step's says most about the whole.
-        return "last"
 
     def before(self, question: str) -> list[int]:
         """The tokens before the first step."""
@@ -72,15 +69,12 @@ class PurePRM(TRLPRM):
     """
 
     kind: ClassVar[ScorerKind] = "pure-prm"
+    # The paper's credit assignment weighs steps by a softmax of -reward / 0.1, which is close to the minimum.
+    aggregate = "min"
 
     @classmethod
     def recognizes(cls, checkpoint: Checkpoint) -> bool:
         return is_two_label_classifier(checkpoint) and is_pure(checkpoint)
-
-    @property
-    def aggregate(self) -> Aggregate:
-        # The paper's credit assignment weighs steps by a softmax of -reward / 0.1, which is close to the minimum.
-        return "min"
 
     def before(self, question: str) -> list[int]:
         messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": question}]
