@@ -39,7 +39,7 @@ class VersaPRM(TokenPairConvention):
 
     @classmethod
     def recognizes(cls, checkpoint: Checkpoint) -> bool:
-        return named(checkpoint, r"versaprm|(?:llama|qwen)-prm800k")
+        return checkpoint.is_causal_named(r"versaprm|(?:llama|qwen)-prm800k")
 
     def cleaned(self, text: str) -> str:
         return BLANK_LINES.sub("\n\n", super().cleaned(text)).strip()
@@ -64,12 +64,8 @@ class MathPSA(VersaPRM):
 
     @classmethod
     def recognizes(cls, checkpoint: Checkpoint) -> bool:
-        return named(checkpoint, r"math-?psa")
+        return checkpoint.is_causal_named(r"math-?psa")
 
     def written(self, question: str, steps: Sequence[str]) -> str:
         lines = numbered([" ".join(step.split("\n")) for step in steps])
         return f"{question} " + "".join([f"{line}{self.step_end} " for line in lines])
-
-
-def named(checkpoint: Checkpoint, pattern: str) -> bool:
-    return checkpoint.architecture.endswith("ForCausalLM") and re.search(pattern, checkpoint.short_name) is not None

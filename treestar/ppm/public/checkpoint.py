@@ -6,6 +6,7 @@ No code from a checkpoint is run. Heads that transformers does not know are read
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -50,6 +51,10 @@ class Checkpoint:
         """The hub id, or the last two parts of a folder's path, in lower case: for models whose files look like any
         other's."""
         return "/".join(Path(self.path).parts[-2:]).lower()
+
+    def is_causal_named(self, pattern: str) -> bool:
+        """Whether it is a causal language model whose short name has a match of this regular expression."""
+        return self.architecture.endswith("ForCausalLM") and re.search(pattern, self.short_name) is not None
 
     @cached_property
     def tokenizer(self) -> Any:

@@ -8,7 +8,6 @@ k steps: with Qwen's tokenizer an inner step's sum includes the first two tokens
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import accumulate, pairwise
@@ -54,8 +53,7 @@ class ImplicitPRM(Convention):
 
     @classmethod
     def recognizes(cls, checkpoint: Checkpoint) -> bool:
-        is_causal = checkpoint.architecture.endswith("ForCausalLM")
-        return is_causal and re.search(r"eurus-?prm|implicit-?prm", checkpoint.short_name) is not None
+        return checkpoint.is_causal_named(r"eurus-?prm|implicit-?prm")
 
     def encode(self, question: str, steps: Sequence[str]) -> MarkedText:
         written = numbered(steps)

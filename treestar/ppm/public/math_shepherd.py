@@ -3,7 +3,6 @@ compare `+` with `-` (arXiv 2312.08935)."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -31,8 +30,7 @@ class MathShepherd(TokenPairConvention):
 
     @classmethod
     def recognizes(cls, checkpoint: Checkpoint) -> bool:
-        is_causal = checkpoint.architecture.endswith("ForCausalLM")
-        return is_causal and re.search(r"shepherd.*prm", checkpoint.short_name) is not None
+        return checkpoint.is_causal_named(r"shepherd.*prm")
 
     def encode(self, question: str, steps: Sequence[str]) -> MarkedText:
         solution = "\n".join([f"{step} {self.mark}" for step in numbered(steps)])

@@ -7,7 +7,6 @@ math-rm/prm_evaluate.py and orm_evaluate.py).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -34,7 +33,7 @@ class RLHFlowPRM(TokenPairConvention):
 
     @classmethod
     def recognizes(cls, checkpoint: Checkpoint) -> bool:
-        return is_rlhflow(checkpoint, "prm")
+        return checkpoint.is_causal_named(r"rlhflow.*prm|prm-(?:deepseek|mistral)-data")
 
     def encode(self, question: str, steps: Sequence[str]) -> MarkedText:
         turns = [f"{question} {steps[0]}", *steps[1:]]
@@ -53,7 +52,7 @@ class RLHFlowORM(RLHFlowPRM):
 
     @classmethod
     def recognizes(cls, checkpoint: Checkpoint) -> bool:
-        return is_rlhflow(checkpoint, "orm")
+        return checkpoint.is_causal_named(r"rlhflow.*orm|orm-(?:deepseek|mistral)-data")
 
     def encode(self, question: str, steps: Sequence[str]) -> MarkedText:
         return super().encode(question, ["\n\n".join(steps)])
@@ -66,8 +65,3 @@ def answered(turns: Sequence[str], answer: str) -> list[Message]:
         for turn in turns
         for message in ({"role": "user", "content": turn}, {"role": "assistant", "content": answer})
     ]
-
-
-def is_rlhflow(checkpoint: Checkpoint, what: str) -> bool:
-    name = rf"rlhflow.*{what}|{what}-(?:deepseek|mistral)-data"
-    return checkpoint.architecture.endswith("ForCausalLM") and re.search(name, checkpoint.short_name) is not None
