@@ -148,7 +148,7 @@ def test_a_file_that_ends_early_is_one_sentence(saved: tuple[Path, Path], tmp_pa
     assert "\n" not in str(raised.value)
 
 
-def test_the_header_is_read_without_the_package(saved: tuple[Path, Path]) -> None:
+def test_the_header_is_read(saved: tuple[Path, Path]) -> None:
     found = gguf_metadata(saved[1])
     assert found["general.architecture"] == "llama"
     assert found["llama.context_length"] == 1024

@@ -8,9 +8,8 @@ tokens. Here the name decides, and a name that is not known is an error.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from treestar.types import TreestarError
 
@@ -23,23 +22,6 @@ SINGLE_DIGITS = {"codeshell", "command-r", "exaone", "minerva-7b", "refact", "sm
 
 AS_GPT2 = {"exaone4", "gpt-2", "granite-docling", "jais", "mpt", "olmo", "phi-2", "trillion"}
 """Tokenizers that cut as GPT-2's does."""
-
-NUMBERS: Mapping[int, str] = {
-    0: "<B",
-    1: "<b",
-    2: "<H",
-    3: "<h",
-    4: "<I",
-    5: "<i",
-    6: "<f",
-    7: "<?",
-    10: "<Q",
-    11: "<q",
-    12: "<d",
-}
-"""How values of the numeric types are packed."""
-
-TEXT, ARRAY = 8, 9
 
 
 def is_gguf(path: str) -> bool:
@@ -63,50 +45,20 @@ def gguf_in_folder(folder: Path) -> Path | None:
 
 
 def gguf_metadata(file: Path) -> dict[str, Any]:
-    """The numbers and texts in the file's header by name, such as `general.architecture`; lists are left out.
+    """What the file's header says by name, such as `general.architecture`; of a list of texts their number.
 
     Raises:
         TreestarError: the file cannot be read, or is not a GGUF file of version 2 or 3.
     """
+    from transformers.integrations.gguf import read_gguf_metadata
+
     try:
-        with file.open("rb") as stream:
-            magic, version, _, entries = struct.unpack("<4sIQQ", stream.read(24))
-            if magic != b"GGUF" or version not in (2, 3):
-                raise ValueError(f"it begins with {magic!r} and version {version}")
-            found = {}
-            for _ in range(entries):
-                name, value = read_text(stream), read_value(stream, read_number(stream, 4))
-                if value is not None:
-                    found[name] = value
-            return found
+        metadata, _ = read_gguf_metadata(str(file))
     except OSError as error:
         raise TreestarError(f"{file} cannot be read: {error.strerror or error}") from error
-    except (ValueError, KeyError, struct.error) as error:
+    except (ValueError, struct.error) as error:
         raise TreestarError(f"{file} is not a complete GGUF file of version 2 or 3: {error}") from error
-
-
-def read_value(stream: BinaryIO, kind: int) -> Any:
-    """A value of that type; None for a list, which is skipped."""
-    if kind == TEXT:
-        return read_text(stream)
-    if kind != ARRAY:
-        return read_number(stream, kind)
-    inner, length = read_number(stream, 4), read_number(stream, 10)
-    if inner in NUMBERS:
-        stream.seek(length * struct.calcsize(NUMBERS[inner]), 1)
-    else:
-        for _ in range(length):
-            read_value(stream, inner)
-    return None
-
-
-def read_number(stream: BinaryIO, kind: int) -> Any:
-    form = NUMBERS[kind]
-    return struct.unpack(form, stream.read(struct.calcsize(form)))[0]
-
-
-def read_text(stream: BinaryIO) -> str:
-    return stream.read(read_number(stream, 10)).decode("utf-8")
+    return dict(metadata)
 
 
 def load_gguf_tokenizer(file: Path, **kwargs: Any) -> Any:
