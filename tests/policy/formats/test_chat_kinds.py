@@ -93,5 +93,5 @@ def test_a_last_paragraph_with_a_blank_line_in_a_formula_is_complete() -> None:
     policy = ScriptedModel(lambda *_: "", "chat")
     state = State(Problem("?"), (Step("3 + 4 is 7."),), (Execution(),))
     reply = "So\n$$\n2 \\cdot 7\n\n= 14\n$$\nand it is \\boxed{14}."
-    step = policy.step(state, Generated(reply, True, 9, -1.0), policy.format.stop_strings(state))
+    step = policy.step(state, Generated(reply, True, 9, -1.0))
     assert (step.ending, step.answer) == ("answer", "14")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any
 
-from treestar.policy.backends.generated import Generated
+from treestar.policy.backends.generated import Generated, measured
 from treestar.policy.backends.prompt_tokens import encode
 from treestar.policy.formats import StepFormat
 from treestar.types import ContextOverflow, State, Step, ThinkingBudget, TreestarError
@@ -165,10 +165,4 @@ async def forced_step(
 
 def unread_step(written: Generated) -> Step:
     """The step that ends with what was written for the model. It is not read, so that it keeps its end."""
-    return Step(
-        written.text,
-        log_probability=written.log_probability,
-        tokens=written.tokens,
-        token_ids=written.token_ids,
-        confidences=written.confidences,
-    )
+    return measured(Step(written.text), written, written.token_ids)

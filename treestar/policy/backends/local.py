@@ -8,10 +8,10 @@ from typing import Any
 
 from treestar.concurrency import gather_all
 from treestar.policy.backends.forcing import forced_step, forcing_for, unread_step
-from treestar.policy.backends.generated import Generated, Generation
-from treestar.policy.backends.prompt_tokens import first_tokens, prompt_tokens
+from treestar.policy.backends.generated import Generated, Generation, step_in
+from treestar.policy.backends.prompt_tokens import prompt_tokens
 from treestar.policy.backends.sampling import refuse_distinct, request_seed
-from treestar.policy.formats import ENDINGS, StepFormat
+from treestar.policy.formats import StepFormat
 from treestar.policy.language_model import LanguageModelPolicy
 from treestar.types import ContextOverflow, Proposal, Sampling, State, Step
 
@@ -64,7 +64,7 @@ class LocalPolicy(LanguageModelPolicy):
             for index, each in enumerate(generation.continuations)
         )
         further = sum(each.tokens for each in completed) - sum(each.tokens for each in generation.continuations)
-        steps = tuple(self.step(state, each, stops) for each in completed)
+        steps = tuple(self.step(state, each) for each in completed)
         return Proposal(steps, len(prompt), generation.tokens + further)
 
     async def propose_forced(self, state: State, prompt: list[int], n: int, sampling: Sampling, seed: int) -> Proposal:
@@ -83,7 +83,7 @@ class LocalPolicy(LanguageModelPolicy):
             made, is_forced = await forced_step(
                 generate, forcing, self.tokenizer, self.format, state, prompt, sampling.max_tokens
             )
-            return unread_step(made) if is_forced else self.step(state, made, stops)
+            return unread_step(made) if is_forced else self.step(state, made)
 
         steps = await gather_all(map(candidate, range(n)))
         return Proposal(tuple(steps), len(prompt), sum(step.tokens for step in steps))
@@ -101,34 +101,9 @@ class LocalPolicy(LanguageModelPolicy):
             part += 1
             one = replace(sampling, max_tokens=left, distinct=False)
             further = await self.generate([*prompt, *begun.token_ids], 1, one, request_seed(seed, index, part), stops)
-            begun = self.joined(begun, further.continuations[0])
+            begun = begun.then(further.continuations[0])
+            begun = replace(begun, text=self.tokenizer.decode(list(begun.token_ids), skip_special_tokens=False))
         return begun
 
-    def joined(self, begun: Generated, further: Generated) -> Generated:
-        ids = begun.token_ids + further.token_ids
-        return Generated(
-            self.tokenizer.decode(list(ids), skip_special_tokens=False),
-            further.ended,
-            begun.tokens + further.tokens,
-            begun.log_probability + further.log_probability,
-            ids,
-            begun.confidences + further.confidences,
-            further.end_token,
-            begun.token_log_probabilities + further.token_log_probabilities,
-        )
-
-    def step(self, state: State, generated: Generated, stops: tuple[str, ...]) -> Step:
-        # A tag comes before the end of the sequence; a blank line may be within a formula.
-        stopped = not self.format.keeps_tokens and any(stop in generated.text for stop in stops if stop in ENDINGS)
-        step = self.format.parse(state, generated.text, generated.ended and not stopped)
-        if step.ending == "truncated":
-            step = self.format.at_the_limit(state, step)
-        ids = first_tokens(self.tokenizer, generated.token_ids, step.text) if self.format.keeps_tokens else ()
-        return replace(
-            step,
-            tokens=generated.tokens,
-            log_probability=generated.log_probability,
-            token_ids=ids,
-            confidences=generated.confidences,
-            token_log_probabilities=generated.token_log_probabilities,
-        )
+    def step(self, state: State, generated: Generated) -> Step:
+        return step_in(self.format, state, generated, self.tokenizer)

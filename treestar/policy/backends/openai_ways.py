@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
-from treestar.policy.backends.generated import Generated
+from treestar.policy.backends.generated import Generated, measured, step_in
 from treestar.policy.backends.openai_answers import (
     CUT_TAGS,
     Completion,
@@ -20,8 +20,8 @@ from treestar.policy.backends.openai_answers import (
     without_beginning,
 )
 from treestar.policy.backends.openai_dialect import CONTINUE_REPLY, Dialect
-from treestar.policy.backends.prompt_tokens import encode, first_tokens, prompt_tokens
-from treestar.policy.formats import ENDINGS, CodeFormat, Message, StepFormat, missing_bos, repeats_paragraphs
+from treestar.policy.backends.prompt_tokens import encode, prompt_tokens
+from treestar.policy.formats import CodeFormat, Message, StepFormat, missing_bos, repeats_paragraphs
 from treestar.types import Execution, Sampling, State, Step
 
 __all__ = ["GO_ON", "Asking", "Completions", "Continuing", "PlainText", "Way", "WayName", "WholeSolutions", "thinks"]
@@ -99,13 +99,7 @@ class Way(ABC):
 
     def step(self, state: State, generated: Generated) -> Step:
         """The step in a continuation."""
-        # A tag comes before the end of the reply; a blank line may be within a formula.
-        stops = () if self.format.keeps_tokens else self.format.stop_strings(state)
-        stopped = any(stop in generated.text for stop in stops if stop in ENDINGS)
-        step = self.format.parse(state, generated.text, generated.ended and not stopped)
-        if step.ending == "truncated":
-            step = self.format.at_the_limit(state, step)
-        return measured(step, generated)
+        return step_in(self.format, state, generated)
 
 
 class PlainText(Way):
@@ -196,9 +190,7 @@ class Completions(Way):
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=False))
 
     def step(self, state: State, generated: Generated) -> Step:
-        step = super().step(state, generated)
-        keeps = self.format.keeps_tokens and generated.token_ids
-        return replace(step, token_ids=first_tokens(self.tokenizer, generated.token_ids, step.text)) if keeps else step
+        return step_in(self.format, state, generated, self.tokenizer)
 
 
 class Continuing(Way):
@@ -317,17 +309,6 @@ def thinks(step_format: StepFormat, dialect: Dialect) -> bool:
     return step_format.name == "thinking"
 
 
-def measured(step: Step, generated: Generated) -> Step:
-    """`step` with what the server says of its tokens."""
-    return replace(
-        step,
-        tokens=generated.tokens,
-        log_probability=generated.log_probability,
-        confidences=generated.confidences,
-        token_log_probabilities=generated.token_log_probabilities,
-    )
-
-
 def whole_step(step_format: StepFormat, state: State, text: str, ended: bool) -> Step:
     """The steps in `text` as one step, up to the first with code to run, the answer, or the limit that cut it off. Text
     that has `ended` did come to an end, however often it repeats itself, so it is read to its end."""
@@ -357,13 +338,6 @@ def beginnings(step_format: StepFormat, state: State, begun: str = "") -> list[s
 
 def joined(begun: Generated, further: Generated) -> Generated:
     """Two parts of a continuation. They have token ids if both parts have."""
-    ids = begun.token_ids + further.token_ids if bool(begun.text) == bool(begun.token_ids) else ()
-    return Generated(
-        begun.text + further.text,
-        further.ended,
-        begun.tokens + further.tokens,
-        begun.log_probability + further.log_probability,
-        ids if further.token_ids or not further.text else (),
-        begun.confidences + further.confidences,
-        token_log_probabilities=begun.token_log_probabilities + further.token_log_probabilities,
-    )
+    together = begun.then(further)
+    have_ids = bool(begun.text) == bool(begun.token_ids) and bool(further.token_ids or not further.text)
+    return together if have_ids else replace(together, token_ids=())

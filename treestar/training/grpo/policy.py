@@ -58,8 +58,8 @@ class OwnTokensPolicy(LocalPolicy):
         prompt, completion, _ = trajectory_tokens(self.tokenizer, self.format, state)
         return prompt + completion
 
-    def step(self, state: State, generated: Generated, stops: tuple[str, ...]) -> Step:
-        step = super().step(state, generated, stops)
+    def step(self, state: State, generated: Generated) -> Step:
+        step = super().step(state, generated)
         ids = step.token_ids if self.format.keeps_tokens else generated.token_ids
         # Within a trajectory the end of a sequence would be out of place; at its end it is what the policy decided.
         if step.ending == "answer" and generated.end_token is not None:
