@@ -80,18 +80,7 @@ class Way(ABC):
         """`begun` with the continuation that an answer adds to it."""
         text, stopped = stopped_text(completion, stops)
         further = self.own_text(state, begun, replace(completion, text=text))
-        return joined(
-            begun,
-            Generated(
-                further,
-                completion.finished and not stopped,
-                completion.tokens,
-                completion.log_probability,
-                (),
-                completion.confidences,
-                token_log_probabilities=completion.token_log_probabilities,
-            ),
-        )
+        return joined(begun, part(completion, further, completion.finished and not stopped))
 
     def own_text(self, state: State, begun: Generated, completion: Completion) -> str:
         """What the model adds to the reply."""
@@ -170,16 +159,7 @@ class Completions(Way):
             text = next(
                 (text.removesuffix(each) for each in self.special_tokens().values() if text.endswith(each)), text
             )
-        further = Generated(
-            text,
-            ended,
-            completion.tokens,
-            completion.log_probability,
-            ids,
-            completion.confidences,
-            token_log_probabilities=completion.token_log_probabilities,
-        )
-        together = joined(begun, further)
+        together = joined(begun, part(completion, text, ended, ids))
         return replace(together, text=self.decode(together.token_ids)) if together.token_ids else together
 
     def special_tokens(self) -> dict[int, str]:
@@ -334,6 +314,12 @@ def beginnings(step_format: StepFormat, state: State, begun: str = "") -> list[s
     if not step_format.keeps_tokens:
         return []  # `StepFormat.own_text` knows how its steps were written
     return [step_format.reply(state) + begun, "".join(map(step_format.written, state.steps)) + begun]
+
+
+def part(completion: Completion, text: str, ended: bool, ids: tuple[int, ...] = ()) -> Generated:
+    """What an answer adds to a continuation: `text`, with these token ids."""
+    figures = completion.tokens, completion.log_probability, ids, completion.confidences
+    return Generated(text, ended, *figures, token_log_probabilities=completion.token_log_probabilities)
 
 
 def joined(begun: Generated, further: Generated) -> Generated:
