@@ -10,18 +10,11 @@ from treestar.extras import needs_extra
 from treestar.policy.formats import StepFormat
 from treestar.ppm.encoding import segments
 from treestar.ppm.pairs import Pair
-from treestar.types import TreestarError
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-__all__ = [
-    "COLUMNS",
-    "pairs_dataset",
-    "read_pairs",
-    "row_of",
-    "write_pairs",
-]
+__all__ = ["COLUMNS", "pairs_dataset", "row_of", "write_pairs"]
 
 COLUMNS = {
     "prompt": "string",
@@ -77,23 +70,3 @@ def write_pairs(dataset: Dataset, path: str | Path) -> None:
     import pyarrow.parquet
 
     pyarrow.parquet.write_table(dataset.with_format("arrow")[:], path)
-
-
-def read_pairs(path: str | Path) -> Dataset:
-    """The data set written by `write_pairs`, in memory.
-
-    Raises:
-        TreestarError: the file cannot be read, or contains something else.
-    """
-    import pyarrow
-    import pyarrow.parquet
-    from datasets import Dataset
-
-    try:
-        table = pyarrow.parquet.read_table(path)
-    except (OSError, pyarrow.ArrowException) as error:
-        raise TreestarError(f"{path} is not a Parquet file of preference pairs: {error}") from error
-    missing = sorted(set(COLUMNS) - set(table.column_names))
-    if missing:
-        raise TreestarError(f"{path} has no column {', '.join(missing)}: it does not contain preference pairs")
-    return Dataset(table)
