@@ -51,7 +51,6 @@ from treestar.search import (
     search_one,
 )
 from treestar.search.answer import Choice
-from treestar.selfevolve.bound import BoundPrograms
 from treestar.selfevolve.vetting import discard_misstatements
 from treestar.storage.record import write_record
 from treestar.training.ppm.config import PPMTrainingConfig
@@ -132,7 +131,7 @@ def make_trees(out: Path, arguments: argparse.Namespace) -> None:
             for first in range(0, len(missing), CHUNK):
                 for result in solver.solve_many(missing[first : first + CHUNK]):
                     assert result.tree is not None
-                    discard_misstatements(result.tree, BoundPrograms(instances=0))
+                    discard_misstatements(result.tree)
                     result.tree.save(folder / f"{result.problem.id}.json")
                     tokens += result.stats.generated_tokens
                 solved, seconds = min(first + CHUNK, len(missing)), time.perf_counter() - started

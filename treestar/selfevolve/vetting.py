@@ -7,7 +7,7 @@ too. Without a gold answer, the tree's own trajectories must agree on one (rStar
 from __future__ import annotations
 
 from treestar.search import AnswerGroups, Components, Node, Tree
-from treestar.selfevolve.bound import BoundPrograms
+from treestar.selfevolve.bound import BoundPrograms, misstates
 from treestar.selfevolve.job import SelectionConfig
 from treestar.selfevolve.selection import best_of_different, program, right_trajectories
 
@@ -28,7 +28,7 @@ async def vet(tree: Tree, components: Components, config: SelectionConfig, progr
     if tree.problem.answer is None:
         await settle_by_agreement(tree, components, config)
         return 0
-    discarded = 0 if programs is None else discard_misstatements(tree, programs)
+    discarded = 0 if programs is None else discard_misstatements(tree)
     if programs is not None and programs.has_instances(tree.problem, tree.seed):
         return discarded + await discard_false_positives(tree, components, config, programs)
     right = [node for node in tree.terminals() if node.correct]
@@ -39,9 +39,9 @@ async def vet(tree: Tree, components: Components, config: SelectionConfig, progr
     return discarded + len(right)
 
 
-def discard_misstatements(tree: Tree, programs: BoundPrograms) -> int:
+def discard_misstatements(tree: Tree) -> int:
     """Overrule the right answers of trajectories with false claims; returns their number."""
-    misstated = [node for node in tree.terminals() if node.correct and programs.misstates(tree.state(node))]
+    misstated = [node for node in tree.terminals() if node.correct and misstates(tree.state(node))]
     for node in misstated:
         overrule(node)
     return len(misstated)

@@ -10,7 +10,6 @@ import asyncio
 
 from treestar.policy import LanguageModelPolicy
 from treestar.policy.formats import BoundFormat
-from treestar.selfevolve.bound.claims import misstates
 from treestar.selfevolve.bound.exploration import ExplorationConfig, ExploringPolicy
 from treestar.selfevolve.bound.false_positives import Resample, is_false_positive
 from treestar.selfevolve.bound.grammar_search import right_programs
@@ -31,10 +30,6 @@ class BoundPrograms:
     def __init__(self, instances: int, resample: Resample = resample) -> None:
         self.instances = instances
         self.resample = resample
-
-    def misstates(self, trajectory: State) -> bool:
-        """Whether a step of a trajectory with the right answer makes a false claim about the question."""
-        return misstates(trajectory)
 
     def has_instances(self, problem: Problem, seed: int) -> bool:
         """Whether programs for `problem` are checked on other instances: it has some, and the check is on."""
