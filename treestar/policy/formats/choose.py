@@ -33,7 +33,7 @@ FORMATS: dict[str, Making] = {
     "tir": TirFormat,
     "thinking": ThinkingFormat,
     "chunk": lambda template, family, _, context: ChunkFormat(template, family, context),
-    "code": CodeFormat,
+    "code": lambda template, family, _, context: CodeFormat(template, family, context),
     "retrieval": lambda template, family, _, context: RetrievalFormat(template, family, context),
 }
 """Every format by its name, made from the model's chat template, its family, the step separator and the context."""
@@ -79,7 +79,7 @@ def step_format_named(
         )
     if separator == "":
         raise TreestarError("the step separator is empty: give the text that ends a step, or leave it out")
-    code = CodeFormat(template, family, PARAGRAPH, context, is_base)
+    code = CodeFormat(template, family, context, is_base)
     if name == "code":
         return code
     made = FORMATS[name](template, family, separator or PARAGRAPH, context)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 
 from treestar.policy.formats.families import Family
-from treestar.policy.formats.prose import ProseFormat
+from treestar.policy.formats.prose import ProseFormat, end_of
 from treestar.policy.formats.step_format import PARAGRAPH, FormatName, Message
 from treestar.policy.formats.templates import ChatTemplate
 from treestar.policy.formats.thinking import after_thought
@@ -54,17 +54,12 @@ class CodeFormat(ProseFormat):
     name: FormatName = "code"
 
     def __init__(
-        self,
-        template: ChatTemplate,
-        family: Family,
-        separator: str = PARAGRAPH,
-        context: int | None = None,
-        is_base: bool = False,
+        self, template: ChatTemplate, family: Family, context: int | None = None, is_base: bool = False
     ) -> None:
         self.is_base = is_base
         if family.format == "thinking":
             self.max_depth, self.max_step_tokens = 1024, 1024
-        super().__init__(template, family, separator, context)
+        super().__init__(template, family, PARAGRAPH, context)
 
     def messages(self, state: State) -> list[Message]:
         problem = state.problem
@@ -84,7 +79,7 @@ class CodeFormat(ProseFormat):
         return f'"""\n{problem.question.strip()}\n"""\n'
 
     def stop_strings(self, state: State) -> tuple[str, ...]:
-        return self.separator, *self.ends(state.problem)
+        return PARAGRAPH, *self.ends(state.problem)
 
     def ends(self, problem: Problem) -> tuple[str, ...]:
         """What ends a program by beginning something else; nothing where the model itself ends its reply."""
@@ -94,18 +89,19 @@ class CodeFormat(ProseFormat):
 
     def goes_on(self, text: str) -> bool:
         has_ended = self.is_base and text.endswith((*END_OF_FUNCTION, *END_OF_FILE))
-        return not has_ended and block_end(text, self.separator) is None
+        return not has_ended and block_end(text) is None
 
     def parse(self, state: State, text: str, ended: bool) -> Step:
         before = self.reply(state)
         stop = self.place_of_end(state, before, text)
         if stop is not None:
             text, ended = text[:stop], True
-        end = block_end(text, self.separator)
+        end = block_end(text)
         if end is None and not ended:
-            end = self.first_blank_line(text)
-            if end is None:
+            place = text.find(PARAGRAPH)
+            if place < 0:
                 return Step(text, ending="truncated")
+            end = end_of(text, PARAGRAPH, place)  # a string that is never closed would hold all that follows
         block = text[:end]
         if self.is_over(state, block) or (ended and not text[len(block) :].strip()):
             return self.answer_step(state, block)
@@ -118,10 +114,6 @@ class CodeFormat(ProseFormat):
         places = [joined.index(end) for end in self.ends(state.problem) if end in joined]
         return max(0, min(places) - (len(joined) - len(text))) if places else None
 
-    def first_blank_line(self, text: str) -> int | None:
-        """Where a block ends if strings are ignored: one that is never closed would hold all that follows."""
-        return blocks_end(text, self.separator, text.find(self.separator))
-
     def can_be_asked(self, state: State, body: str) -> bool:
         return False
 
@@ -133,27 +125,19 @@ class CodeFormat(ProseFormat):
         return None if told is None else program_in(problem, told)
 
 
-def block_end(text: str, separator: str) -> int | None:
+def block_end(text: str) -> int | None:
     """Where the first block in `text` ends, the blank line included; None if it does not end in `text`.
 
     A blank line within a string does not count, nor one after a line that ends with a colon or is only a heading or a
     fence: what these announce belongs to them.
     """
-    place = text.find(separator)
+    place = text.find(PARAGRAPH)
     while place >= 0:
         block = text[:place]
         if not is_within_string(block) and not block.rstrip().endswith(":") and not NOTHING_YET.fullmatch(block):
-            return blocks_end(text, separator, place)
-        place = text.find(separator, place + 1)
+            return end_of(text, PARAGRAPH, place)
+        place = text.find(PARAGRAPH, place + 1)
     return None
-
-
-def blocks_end(text: str, separator: str, place: int) -> int | None:
-    """The end of the separator at `place`, further line breaks included; None if there is none."""
-    if place < 0:
-        return None
-    after = place + len(separator)
-    return after + len(text[after:]) - len(text[after:].lstrip("\n"))
 
 
 def is_within_string(text: str) -> bool:

@@ -19,7 +19,7 @@ from treestar.verifier import extract_answer
 from treestar.verifier.grading.extraction import states_answer
 from treestar.verifier.grading.questions import stated_question_answer
 
-__all__ = ["FENCE", "STEP_BY_STEP", "ProseFormat", "is_asked", "is_in_code", "repeats_paragraphs", "step_end"]
+__all__ = ["FENCE", "STEP_BY_STEP", "ProseFormat", "end_of", "is_asked", "is_in_code", "repeats_paragraphs", "step_end"]
 
 FENCE = re.compile(r"^[ \t]*(`{3,}(?=[^`\n]*$)|~{3,})(.*)$", re.MULTILINE)
 """A line that opens or closes a block of code: the fence, and what follows it. Backticks that end on the same line open
@@ -281,6 +281,7 @@ def next_place(text: str, separator: str, start: int) -> int | None:
 
 
 def end_of(text: str, separator: str, place: int) -> int:
+    """Where a step ends whose separator is at `place`; further line breaks after a blank line belong to it."""
     if separator.lstrip().startswith("#"):
         return place
     after = place + len(separator)
