@@ -71,9 +71,10 @@ class CodeFormat(ProseFormat):
             content = f"{problem.question.strip()}\n\n{WRITE_PROGRAM}"
         return [{"role": "user", "content": content}]
 
-    def opening(self, problem: Problem) -> str:
+    def opening(self, state: State) -> str:
+        problem = state.problem
         if not self.is_base:
-            return super().opening(problem)
+            return super().opening(state)
         if continues_question(problem):
             return problem.question
         return f'"""\n{problem.question.strip()}\n"""\n'
@@ -121,7 +122,7 @@ class CodeFormat(ProseFormat):
         """The program in a complete reply, which may begin with a thought."""
         if self.is_base:
             return program_in(problem, reply)
-        told = after_thought(reply, begun=self.opening(problem).rstrip().endswith("<think>"))
+        told = after_thought(reply, self.opening(State(problem)))
         return None if told is None else program_in(problem, told)
 
 

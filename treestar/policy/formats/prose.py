@@ -98,17 +98,17 @@ class ProseFormat(StepFormat):
             return [{"role": "system", "content": instruction}, {"role": "user", "content": problem.question}]
         return [{"role": "user", "content": f"{problem.question}\n{instruction}"}]
 
-    def opening(self, problem: Problem) -> str:
+    def opening(self, state: State) -> str:
         """The prompt, up to where the reply begins."""
         if self.template is plain_template:
-            return f"Problem: {problem.question}\n\n{self.instruction(problem)}\n\nSolution:"
-        return self.template(self.messages(State(problem)))
+            return f"Problem: {state.problem.question}\n\n{self.instruction(state.problem)}\n\nSolution:"
+        return self.template(self.messages(state))
 
     def prompt(self, state: State) -> str:
-        return self.opening(state.problem) + self.reply(state)
+        return self.opening(state) + self.reply(state)
 
     def pieces(self, state: State) -> list[Piece]:
-        return [Piece(self.opening(state.problem)), *self.reply_pieces(state)]
+        return [Piece(self.opening(state)), *self.reply_pieces(state)]
 
     def reply_pieces(self, state: State) -> list[Piece]:
         """The reply in parts: each step, and what is put in after it."""

@@ -20,7 +20,7 @@ import re
 
 from treestar.policy.formats.families import Family
 from treestar.policy.formats.prose import STEP_BY_STEP, ProseFormat
-from treestar.policy.formats.step_format import PARAGRAPH, FormatName, Message, Piece
+from treestar.policy.formats.step_format import PARAGRAPH, FormatName, Message
 from treestar.policy.formats.templates import ChatTemplate, plain_template
 from treestar.types import Problem, State
 from treestar.verifier.grading.questions import ANSWER_MARK
@@ -59,17 +59,11 @@ class RetrievalFormat(ProseFormat):
         parts = [*paragraphs_of(state), f"Question: {state.problem.question}", INSTRUCTION]
         return [{"role": "user", "content": PARAGRAPH.join(parts)}]
 
-    def opening_of(self, state: State) -> str:
+    def opening(self, state: State) -> str:
         """The prompt up to where the reply begins: the paragraphs that `state` has found, and the question."""
         if self.template is plain_template:
             return PARAGRAPH.join([*paragraphs_of(state), f"Question: {state.problem.question}\nAnswer:\n"])
         return self.template(self.messages(state))
-
-    def prompt(self, state: State) -> str:
-        return self.opening_of(state) + self.reply(state)
-
-    def pieces(self, state: State) -> list[Piece]:
-        return [Piece(self.opening_of(state)), *(Piece(step.text, step.token_ids) for step in state.steps)]
 
     def step_end(self, text: str) -> int | None:
         """The end of the first line, but of the next one if that line only announces the answer: it is no query."""

@@ -53,7 +53,7 @@ class ThinkingFormat(ProseFormat):
 
     def told(self, problem: Problem, reply: str) -> str | None:
         """What the reply says after its thought; None if that does not end."""
-        return after_thought(reply, begun=self.opening(problem).rstrip().endswith("<think>"))
+        return after_thought(reply, self.opening(State(problem)))
 
     def has_reasoning(self, trajectory: State) -> bool:
         """Whether there is a thought that is not empty, and ends."""
@@ -70,13 +70,11 @@ def thought_end(reply: str) -> str:
     return CHANNEL_ENDS.get(begun) or f"{line_break}</{begun[1:]}"
 
 
-def after_thought(reply: str, begun: bool) -> str | None:
-    """What a reply says after its thought; all of it if it has none; None if the thought does not end.
-
-    Args:
-        begun: the prompt has begun the thought already.
-    """
+def after_thought(reply: str, opening: str) -> str | None:
+    """What a reply says after its thought, which its `opening`, the prompt, may have begun; all of it if it has none;
+    None if the thought does not end."""
     ends = list(THOUGHT_END.finditer(reply))
     if ends:
         return reply[ends[-1].end() :]
-    return None if begun or THOUGHT_BEGINS.search(reply) else reply
+    has_begun = opening.rstrip().endswith("<think>") or THOUGHT_BEGINS.search(reply)
+    return None if has_begun else reply

@@ -43,7 +43,7 @@ def step_texts(step_format: RetrievalFormat, trajectory: State, kinds: Collectio
         before = trajectory.prefix(place)
         if place == len(steps) - 1:
             reply = step_format.reply(trajectory)
-            rows.append(StepText("final", step_format.opening_of(before), reply, ends=True))
+            rows.append(StepText("final", step_format.opening(before), reply, ends=True))
         else:
             rows.append(StepText("mid" if place else "first", step_format.prompt(before), step.text, ends=False))
     return [row for row in rows if row.kind in kinds]
