@@ -7,7 +7,7 @@ from typing import Any
 
 from treestar.policy.formats.binding import NAME_COUNT, Binding, bind_numbers, show_values
 from treestar.policy.formats.rstar import RStarFormat
-from treestar.policy.formats.step_format import END_OF_CODE, END_OF_STEP, OPENING, FormatName, trajectory_text
+from treestar.policy.formats.step_format import END_OF_CODE, END_OF_STEP, FormatName
 from treestar.types import Execution, Problem, State, Step
 
 __all__ = ["BoundFormat", "binding_of"]
@@ -17,9 +17,6 @@ class BoundFormat(RStarFormat):
     """Numbers have names; what the complete code prints is the answer, and no words follow."""
 
     name: FormatName = "bound"
-
-    def prompt(self, state: State) -> str:
-        return f"<|user|>:\n{self.question(state.problem)}\n<|assistant|>: {OPENING}{trajectory_text(state)}"
 
     def question(self, problem: Problem) -> str:
         return binding_of(problem.question).question

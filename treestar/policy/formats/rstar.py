@@ -22,7 +22,7 @@ class RStarFormat(StepFormat):
     name: FormatName = "rstar"
 
     def prompt(self, state: State) -> str:
-        return f"<|user|>:\n{state.problem.question}\n<|assistant|>: {OPENING}{trajectory_text(state)}"
+        return f"<|user|>:\n{self.question(state.problem)}\n<|assistant|>: {OPENING}{trajectory_text(state)}"
 
     def parse(self, state: State, text: str, ended: bool) -> Step:
         body, ending = cut_at_ending(text)
