@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from treestar.policy.formats import ChatTemplate, FormatName, Message, Piece, StepFormat
-from treestar.policy.formats.templates import template_of
 from treestar.types import State, Step
 
-__all__ = ["ReplyFormat", "reply_template"]
+__all__ = ["ReplyFormat"]
 
 
 class ReplyFormat(StepFormat):
@@ -45,9 +42,3 @@ class ReplyFormat(StepFormat):
 
     def parse(self, state: State, text: str, ended: bool) -> Step:
         return Step(text, ending="answer" if ended else "truncated")
-
-
-def reply_template(tokenizer: Any, thinks: bool) -> ChatTemplate:
-    """The template of a judge's prompts. One that can render either way is told whether the model `thinks`."""
-    switch = "enable_thinking" in str(tokenizer.chat_template)
-    return template_of(tokenizer, **({"enable_thinking": thinks} if switch else {}))

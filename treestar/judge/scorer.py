@@ -17,11 +17,11 @@ from typing import NamedTuple
 from treestar.concurrency import gather_all
 from treestar.judge.prompt import judge_prompt, verdict_of, verdict_place
 from treestar.judge.reading import question_and_chunks
-from treestar.judge.reply_format import ReplyFormat, reply_template
+from treestar.judge.reply_format import ReplyFormat
 from treestar.judge.settings import JudgeSettings
 from treestar.policy import LanguageModelPolicy, OpenAIPolicy
 from treestar.policy.backends.openai_probe import named_way
-from treestar.policy.formats import plain_template
+from treestar.policy.formats.templates import plain_template, template_of
 from treestar.ppm.public.aggregate import Aggregate, aggregated
 from treestar.ppm.public.texts import special_texts
 from treestar.types import (
@@ -158,7 +158,7 @@ class JudgeScorer:
 def replying(policy: LanguageModelPolicy) -> LanguageModelPolicy:
     """The policy, writing whole replies to single messages in its own chat template."""
     tokenizer = getattr(policy, "tokenizer", None)
-    template = plain_template if tokenizer is None else reply_template(tokenizer, thinks(policy))
+    template = plain_template if tokenizer is None else template_of(tokenizer, thinks(policy))
     writer = policy.writing(ReplyFormat(template))
     if isinstance(writer, OpenAIPolicy):
         # A question and its reply are what /chat/completions is for: nothing has to be found out.

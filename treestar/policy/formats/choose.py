@@ -119,10 +119,9 @@ def step_format_for(
     if name is None:
         is_rstar = END_OF_STEP in tokenizer.get_vocab()
         name = "rstar" if is_rstar else "chat" if written is None else family.format
-    # Templates that can render either way think unless told otherwise.
-    options = {"enable_thinking": name == "thinking"} if written and "enable_thinking" in written else {}
+    template = template_of(tokenizer, thinks=name == "thinking")
     context = getattr(text_config(config), "max_position_embeddings", None)
-    return step_format_named(name, template_of(tokenizer, **options), family, separator, context, written is None)
+    return step_format_named(name, template, family, separator, context, written is None)
 
 
 def with_sampling(family: Family, generation: Any) -> Family:

@@ -25,12 +25,13 @@ FIXED_DATE = datetime(2024, 7, 26)
 the one that Llama 3's template writes by default."""
 
 
-def template_of(tokenizer: Any, **options: Any) -> ChatTemplate:
+def template_of(tokenizer: Any, thinks: bool = False) -> ChatTemplate:
     """The tokenizer's chat template, or `plain_template` where it has none.
 
     Args:
-        options: variables of the template, such as `enable_thinking`.
+        thinks: what a template that can render either way is told: it lets the model think unless told otherwise.
     """
+    options = {"enable_thinking": thinks} if "enable_thinking" in (template_text(tokenizer) or "") else {}
     return plain_template if tokenizer.chat_template is None else partial(render, tokenizer, options)
 
 

@@ -15,7 +15,7 @@ from treestar.judge.annotate import read_chunks
 from treestar.judge.labels import LabelConfig, balanced
 from treestar.judge.prompt import VERDICTS, judge_prompt, verdict_of
 from treestar.judge.reading import question_and_chunks
-from treestar.judge.reply_format import reply_template
+from treestar.policy.formats.templates import template_of
 from treestar.ppm.public.texts import special_texts
 from treestar.seeds import lot_of
 from treestar.storage.lines import read_rows
@@ -60,7 +60,7 @@ class Prompts:
     def __init__(self, base: Base, analysis: bool) -> None:
         self.base = base
         self.analysis = analysis
-        self.template = reply_template(base.tokenizer, base.step_format.name == "thinking")
+        self.template = template_of(base.tokenizer, base.step_format.name == "thinking")
         self.foreign = special_texts(base.tokenizer)
 
     def question_and_chunks(self, state: State) -> tuple[str, list[str]]:
