@@ -61,7 +61,7 @@ def gguf_metadata(file: Path) -> dict[str, Any]:
     return dict(metadata)
 
 
-def load_gguf_tokenizer(file: Path, **kwargs: Any) -> Any:
+def load_gguf_tokenizer(file: Path) -> Any:
     """The tokenizer beside the file if there is one, otherwise the one inside, cutting text as its model was trained.
 
     Raises:
@@ -70,9 +70,9 @@ def load_gguf_tokenizer(file: Path, **kwargs: Any) -> Any:
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     if (file.parent / "tokenizer.json").is_file():
-        return PreTrainedTokenizerFast.from_pretrained(file.parent, **kwargs)
+        return PreTrainedTokenizerFast.from_pretrained(file.parent)
     metadata = gguf_metadata(file)
-    tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, **kwargs)
+    tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
     cut_as_trained(tokenizer.backend_tokenizer, str(metadata.get("tokenizer.ggml.pre", "")), file)
     context = metadata.get(f"{metadata.get('general.architecture')}.context_length")
     if context is not None:

@@ -24,40 +24,39 @@ PIECES = "a b\n\nc  d\te 12345 3.14, don't (x+y)\\frac{1}{2}: it's\n  x = 10_000
 """What pre-tokenizers cut differently: runs of white space, digits, apostrophes, punctuation, letters beyond ASCII."""
 
 
-def load_tokenizer(path: str, **kwargs: Any) -> Any:
+def load_tokenizer(path: str) -> Any:
     """The transformers tokenizer of a model, with the behavior that its tokenizer.json describes.
 
     Args:
         path: a folder, also of an adapter, hub id or GGUF file.
-        kwargs: for `from_pretrained`.
 
     Raises:
         TreestarError: the tokenizer does not give back the text that it encoded.
         Exception: whatever transformers raises if there is no tokenizer; see `loading`.
     """
-    return load(path, **kwargs)[0]
+    return load(path)[0]
 
 
-def repaired_tokenizer(path: str, **kwargs: Any) -> Any:
+def repaired_tokenizer(path: str) -> Any:
     """The same tokenizer if `AutoTokenizer`, which other libraries use, loads another one; otherwise None."""
-    tokenizer, repaired = load(path, **kwargs)
+    tokenizer, repaired = load(path)
     return tokenizer if repaired else None
 
 
-def load(path: str, **kwargs: Any) -> tuple[Any, bool]:
+def load(path: str) -> tuple[Any, bool]:
     """The tokenizer, and whether it is another one than that of `AutoTokenizer`."""
     if is_adapter(path) and not (Path(path) / "tokenizer_config.json").is_file():
-        return load(base_of(path), **kwargs)
+        return load(base_of(path))
     if is_gguf(path):
-        return checked(load_gguf_tokenizer(Path(path), **kwargs), path), False
+        return checked(load_gguf_tokenizer(Path(path)), path), False
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-    tokenizer = AutoTokenizer.from_pretrained(path, **kwargs)
+    tokenizer = AutoTokenizer.from_pretrained(path)
     kept = keeps_text(tokenizer)
     if kept and not cuts_differently(tokenizer, path):
         return tokenizer, False
     try:
-        exact = PreTrainedTokenizerFast.from_pretrained(path, **kwargs)
+        exact = PreTrainedTokenizerFast.from_pretrained(path)
     except Exception:  # the model has no tokenizer.json; transformers raises anything
         exact = None
     if exact is not None and keeps_text(exact):
