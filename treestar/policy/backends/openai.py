@@ -202,13 +202,11 @@ class OpenAIPolicy(LanguageModelPolicy):
             numbers = (part,) if part else ()
             body = self.body(way, state, sampling, limit - begun.tokens, request_seed(seed, index, *numbers), begun)
             try:
-                completion = await self.ask(way.path, body)
-            except Refusal as refusal:
-                if not is_overflow(refusal):
-                    raise self.refusal_error(refusal) from None
+                completion = await self.answer(way.path, body)
+            except ContextOverflow:
                 if way.shortens(limit, sampling):
                     continue
-                raise ContextOverflow(f"{self.name}: {refusal.message}") from None
+                raise
             generated = way.read(state, begun, completion, body.get("stop", []))
             prompt_tokens, part = prompt_tokens or completion.prompt_tokens, part + 1
             is_over = generated.ended or not way.goes_on or max(generated.tokens, part) >= limit
