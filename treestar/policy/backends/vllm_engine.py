@@ -149,14 +149,9 @@ class VLLMEngine:
             TreestarError: the engine has died or refuses a request.
         """
         try:
-            return await asyncio.wrap_future(self.submit(self.last_of_each(outputs)))
-        except asyncio.CancelledError:
-            raise
+            return await asyncio.wrap_future(self.submit(gather_all(map(self.last_of, outputs))))
         except Exception as error:
             raise TreestarError(f"vLLM failed with the {self.kind} {self.name!r}: {first_line(error)}") from error
-
-    async def last_of_each(self, outputs: Sequence[Callable[[Any, str], Any]]) -> list[Any]:
-        return await gather_all([self.last_of(each) for each in outputs])
 
     async def last_of(self, outputs: Callable[[Any, str], Any]) -> Any:
         async with self.places:
