@@ -29,9 +29,7 @@ class ScriptedTeacher(Policy):
 
     step_format = "retrieval"
     recommended = Recommended(max_depth=MAX_STEPS)
-
-    def __init__(self) -> None:
-        self.name = SCRIPTED
+    name = SCRIPTED
 
     def preamble(self, problem: Problem) -> str:
         """The first query: the question."""

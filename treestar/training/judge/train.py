@@ -156,12 +156,9 @@ def discriminate(
     base: Base, data: JudgeData, out: Path, config: JudgeTrainingConfig, listener: Listener
 ) -> dict[str, Any]:
     """Fine-tune to answer each chunk with + or -."""
-    rows = discriminative_rows((example for example, _ in data.training), Prompts(base, analysis=False))
-
-    def finish(folder: Path) -> None:
-        write_template(folder)
-
-    return fine_tune(replace(base, entries=SCORED_AS), fitting(base, rows, config), out, config, listener, finish)
+    examples = (example for example, _ in data.training)
+    rows = fitting(base, discriminative_rows(examples, Prompts(base, analysis=False)), config)
+    return fine_tune(replace(base, entries=SCORED_AS), rows, out, config, listener, write_template)
 
 
 def imitate(base: Base, data: JudgeData, out: Path, config: JudgeTrainingConfig, listener: Listener) -> dict[str, Any]:

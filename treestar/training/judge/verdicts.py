@@ -33,23 +33,16 @@ class SameVerdict:
 
 
 class NothingRuns:
-    """An executor for replies, which have no code: nothing is started."""
+    """An executor for replies, which have no code, and its interpreter."""
 
     async def open(self) -> Interpreter:
-        return NothingRun()
-
-    async def close(self) -> None:
-        """There is nothing to stop."""
-
-
-class NothingRun:
-    """Its interpreter."""
+        return self
 
     async def run(self, code: str, parent: Snapshot | None) -> Execution:
         return Execution(snapshot=parent)
 
     async def close(self) -> None:
-        """There is nothing to free."""
+        """There is nothing to stop or to free."""
 
 
 def missing_verdict(answers: Sequence[str | None], **_: Any) -> list[float]:
