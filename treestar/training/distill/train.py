@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from treestar.training.base_policy import load_base
-from treestar.training.distill.config import StepERTrainingConfig
+from treestar.training.distill.config import STEP_KINDS, StepERTrainingConfig
 from treestar.training.distill.data import prepare_steps
 from treestar.training.run import TrainingProgress, check_training
 from treestar.training.sft.data import SFTData
@@ -53,9 +53,17 @@ def train_steper(
 
         return StepERTrainer(config, *arguments)
 
-    def history(trainer: Any) -> dict[str, Any]:
-        from treestar.training.distill.trainer import history_of
+    return train_on(data, student, out, config, on_data, on_progress, making, history_of)
 
-        return history_of(trainer)
 
-    return train_on(data, student, out, config, on_data, on_progress, making, history)
+def history_of(trainer: Any) -> dict[str, Any]:
+    """The logged losses and sigmas by kind: `{"first": [[step, value], ...], ...}` each."""
+    entries = trainer.state.log_history
+
+    def series(name: str) -> dict[str, list[list[float]]]:
+        return {
+            kind: [[entry["step"], entry[f"{name}_{kind}"]] for entry in entries if f"{name}_{kind}" in entry]
+            for kind in STEP_KINDS
+        }
+
+    return {"kind_losses": series("loss"), "sigmas": series("sigma")}

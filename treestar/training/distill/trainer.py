@@ -22,7 +22,7 @@ from treestar.training.sft.data import NO_LOSS, TokenRow
 from treestar.training.sft.trainer import PolicyTrainer, taught_logits
 from treestar.training.trainer import finite
 
-__all__ = ["StepERTrainer", "history_of"]
+__all__ = ["StepERTrainer"]
 
 SIGMAS = "sigmas.pt"
 
@@ -146,16 +146,3 @@ def kinds_of_tokens(labels: torch.Tensor, kinds: torch.Tensor) -> torch.Tensor:
     """
     taught = labels[:, 1:] != NO_LOSS
     return kinds[:, None].expand(taught.shape)[taught]
-
-
-def history_of(trainer: Any) -> dict[str, Any]:
-    """The logged losses and sigmas by kind: `{"first": [[step, value], ...], ...}` each."""
-    entries = trainer.state.log_history
-
-    def series(name: str) -> dict[str, list[list[float]]]:
-        return {
-            kind: [[entry["step"], entry[f"{name}_{kind}"]] for entry in entries if f"{name}_{kind}" in entry]
-            for kind in STEP_KINDS
-        }
-
-    return {"kind_losses": series("loss"), "sigmas": series("sigma")}
