@@ -14,7 +14,17 @@ from transformers.trainer_callback import PrinterCallback
 
 from treestar.training.run import TrainingProgress, diverged
 
-__all__ = ["finite", "report_progress"]
+__all__ = ["Discreet", "finite", "report_progress"]
+
+
+class Discreet:
+    """A trainer of TRL that only trains."""
+
+    def create_model_card(self, *_: Any, **__: Any) -> None:
+        """Do not write a model card: training.json describes the training."""
+
+    def _send_telemetry(self) -> None:
+        """Do not send telemetry to TRL's developers."""
 
 
 def report_progress(trainer: Any, on_progress: Callable[[TrainingProgress], None]) -> None:

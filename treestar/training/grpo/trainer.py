@@ -28,7 +28,7 @@ from treestar.training.grpo.figures import figures_of
 from treestar.training.grpo.groups import advantages, has_contrast
 from treestar.training.grpo.rollouts import Rollout
 from treestar.training.grpo.sampling import Sampled
-from treestar.training.trainer import finite
+from treestar.training.trainer import Discreet, finite
 from treestar.types import TreestarError
 
 __all__ = ["PolicyGRPOTrainer", "Sample", "without_padding"]
@@ -48,7 +48,7 @@ Sample = Callable[[Sequence[int], PassRates, str], Sampled]
 """Samples groups of the problems with these indices; the text determines all random draws."""
 
 
-class PolicyGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
+class PolicyGRPOTrainer(Discreet, GRPOTrainer):  # type: ignore[misc]
     """Trains `model` in place.
 
     Args:
@@ -169,12 +169,6 @@ class PolicyGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         found = read_json(Path(checkpoint) / STATE)
         self.rates = PassRates(found["tried"], found["solved"])
         self.without_contrast = found["without_contrast"]
-
-    def create_model_card(self, *_: Any, **__: Any) -> None:
-        """Do not write a model card: training.json describes the training."""
-
-    def _send_telemetry(self) -> None:
-        """Do not send telemetry to TRL's developers."""
 
 
 def without_padding(rows: dict[str, Any]) -> dict[str, Any]:

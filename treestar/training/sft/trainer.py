@@ -21,14 +21,14 @@ from treestar.training.order import SimilarLengths, draws_for, epoch_of
 from treestar.training.renaming import moved_names
 from treestar.training.run import TrainingProgress
 from treestar.training.sft.data import NO_LOSS, TokenRow
-from treestar.training.trainer import finite, report_progress
+from treestar.training.trainer import Discreet, finite, report_progress
 
 __all__ = ["PolicyTrainer", "taught_logits"]
 
 TOKENS = datasets.Sequence(datasets.Value("int32"))
 
 
-class PolicyTrainer(SFTTrainer):  # type: ignore[misc]
+class PolicyTrainer(Discreet, SFTTrainer):  # type: ignore[misc]
     """Trains `model` on `rows`, in place.
 
     Args:
@@ -111,12 +111,6 @@ class PolicyTrainer(SFTTrainer):  # type: ignore[misc]
         """Whether the loss is the cross-entropy of the tokens alone: the user may want another of TRL's losses, and a
         mixture of experts has a part for its router."""
         return self.args.loss_type == "nll" and self.label_smoother is None and not self.aux_loss_enabled
-
-    def create_model_card(self, *_: Any, **__: Any) -> None:
-        """Do not write a model card: training.json describes the training."""
-
-    def _send_telemetry(self) -> None:
-        """Do not send telemetry to TRL's developers."""
 
 
 def summed_loss(model: Any, labels: torch.Tensor, **inputs: Any) -> torch.Tensor:
