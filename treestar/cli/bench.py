@@ -33,6 +33,7 @@ from treestar.cli.components import (
 )
 from treestar.cli.models import fetch_base
 from treestar.cli.options import CLUSTER, MODELS, RETRIEVAL, GroupedCommand, with_config_options
+from treestar.cli.progress import resumable
 from treestar.components import DEFAULT_SCORER, scorer_name
 from treestar.policy.models import DEFAULT_POLICY, Dtype
 from treestar.retrieval.config import RetrievalConfig
@@ -190,10 +191,8 @@ def run(
         async with open_workers(opening, concurrency, cluster, remark) as workers:
             return await measure(out, config, sets, workers, resume, console)
 
-    try:
+    with resumable(out):
         settings = asyncio.run(work())
-    except KeyboardInterrupt:
-        raise TreestarError(f"interrupted; run the same command with --resume to continue: {out}") from None
     conclude(out, config, settings, console)
 
 

@@ -13,10 +13,9 @@ from rich.console import Console
 
 from treestar.cli.components import SCORER_FLAGS, ScorerKindName
 from treestar.cli.options import MODELS, finite
-from treestar.cli.progress import LiveBar, is_tenth, quiet_transformers
+from treestar.cli.progress import LiveBar, is_tenth, quiet_transformers, resumable
 from treestar.policy.models import Dtype
 from treestar.ppm.public import ScorerKind
-from treestar.types import TreestarError
 
 if TYPE_CHECKING:
     from treestar.benchmarks.solutions import Solution
@@ -171,11 +170,8 @@ def measure(
         if not console.is_terminal and is_tenth(done, total):
             bar.say(f"{done:,} of {total:,} solutions")
 
-    try:
-        with bar:
-            asyncio.run(value_solutions(out, loaded, solutions, concurrency, on_done))
-    except KeyboardInterrupt:
-        raise TreestarError(f"interrupted; run the same command with --resume to continue: {out}") from None
+    with resumable(out), bar:
+        asyncio.run(value_solutions(out, loaded, solutions, concurrency, on_done))
     results = {"benchmark": benchmark, "scorer": loaded.name, **compute(read_values(out))}
     with writing(out):
         write_json(out / "results.json", results)

@@ -12,7 +12,6 @@ from treestar.cli.components import Concurrency, RayAddress, ray_config
 from treestar.cli.models import fetch_base
 from treestar.cli.options import CLUSTER, with_config_options
 from treestar.selfevolve import preset_names
-from treestar.types import TreestarError
 from treestar.workers import RayConfig
 
 if TYPE_CHECKING:
@@ -50,17 +49,14 @@ def evolve(
     if out is None:
         raise typer.BadParameter("give --out, the folder for the job's data, models and reports")
     from treestar.cli.evolve_progress import EvolutionProgress
-    from treestar.cli.progress import quiet_transformers
+    from treestar.cli.progress import quiet_transformers, resumable
     from treestar.selfevolve.rounds import evolve as run_job
 
     quiet_transformers()
     fetch_base(chosen.bootstrap, chosen.base)
     console = Console(stderr=True, soft_wrap=True)
-    try:
-        with EvolutionProgress(console) as progress:
-            run_job(chosen, out, resume=resume, concurrency=concurrency, ray=cluster, progress=progress)
-    except KeyboardInterrupt:
-        raise TreestarError(f"interrupted; run the same command with --resume to continue: {out}") from None
+    with resumable(out), EvolutionProgress(console) as progress:
+        run_job(chosen, out, resume=resume, concurrency=concurrency, ray=cluster, progress=progress)
     console.print(f"written: {out}", highlight=False, markup=False)
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-__all__ = ["LiveBar", "is_tenth", "quiet_transformers"]
+from treestar.types import TreestarError
+
+__all__ = ["LiveBar", "is_tenth", "quiet_transformers", "resumable"]
 
 LiveBarT = TypeVar("LiveBarT", bound="LiveBar")
 
@@ -67,6 +72,15 @@ class LiveBar:
 def is_tenth(done: int, total: int) -> bool:
     """Whether to print a line when no bar is shown: ten times on the way to `total`."""
     return done * 10 // total > (done - 1) * 10 // total
+
+
+@contextmanager
+def resumable(out: Path, place: str = "") -> Iterator[None]:
+    """Say how to continue what is in the folder `out` if Ctrl-C interrupts it. Raises TreestarError."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise TreestarError(f"interrupted; run the same command with --resume to continue{place}: {out}") from None
 
 
 def quiet_transformers() -> None:

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from treestar.cli.models import fetch_base
 from treestar.cli.options import MODELS, GroupedCommand, config_from_options, with_config_options
-from treestar.cli.progress import LiveBar, quiet_transformers
+from treestar.cli.progress import LiveBar, quiet_transformers, resumable
 from treestar.cli.training_progress import TrainingDisplay
 from treestar.cli.tree_files import TREES_HELP, TreesOption, read_all
 from treestar.policy.models import DEFAULT_POLICY
@@ -236,14 +236,10 @@ def training_display(display_class: Callable[[Console], DisplayT], out: Path) ->
         TreestarError: the user interrupted what was done inside; the message says how to continue.
     """
     quiet_transformers()
-    try:
-        with display_class(Console(stderr=True, soft_wrap=True, quiet=not is_main_process())) as display:
-            yield display
-            display.say(f"written: {out}")
-    except KeyboardInterrupt:
-        raise TreestarError(
-            f"interrupted; run the same command with --resume to continue from the last checkpoint: {out}"
-        ) from None
+    console = Console(stderr=True, soft_wrap=True, quiet=not is_main_process())
+    with resumable(out, " from the last checkpoint"), display_class(console) as display:
+        yield display
+        display.say(f"written: {out}")
 
 
 def stored_rows(paths: Sequence[Path]) -> list[SFTRow]:
