@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "ENDS",
+    "NORMAL",
     "RESAMPLES",
     "McNemar",
     "Values",
@@ -29,6 +31,11 @@ RESAMPLES = 10_000
 CHUNK, CHUNK_DRAWS = 500, 25_000_000
 """Resamples held in memory at the same time, and the draws that these may have together."""
 
+NORMAL = 1.96
+"""Standard errors on each side of a 95% interval."""
+ENDS = ((1.0 - 0.95) / 2.0, 1.0 - (1.0 - 0.95) / 2.0)
+"""The quantiles at which a 95% interval ends."""
+
 Values = NDArray[np.float64]
 
 
@@ -38,13 +45,10 @@ def standard_error(values: Sequence[float] | Values) -> float:
     return float(array.std(ddof=1) / np.sqrt(len(array))) if len(array) > 1 else 0.0
 
 
-def binomial_interval(successes: int, trials: int, z: float = 1.96) -> tuple[float, float]:
-    """The ends of Wilson's score interval for a probability, from a count of successes (Wilson 1927).
+def binomial_interval(successes: int, trials: int) -> tuple[float, float]:
+    """The ends of Wilson's 95% score interval for a probability, from a count of successes (Wilson 1927).
 
     Unlike the normal interval it stays within [0, 1] and is not empty at 0 and at 1. Without trials it is (0, 1).
-
-    Args:
-        z: standard errors on each side; 1.96 for 95%.
 
     Raises:
         ValueError: the counts are negative, or there are more successes than trials.
@@ -53,7 +57,7 @@ def binomial_interval(successes: int, trials: int, z: float = 1.96) -> tuple[flo
         raise ValueError(f"{successes} of {trials} is not a count of successes")
     if trials == 0:
         return 0.0, 1.0
-    rate, spread = successes / trials, z * z / trials
+    rate, spread = successes / trials, NORMAL * NORMAL / trials
     center = (rate + spread / 2) / (1 + spread)
     margin = sqrt(spread * (rate * (1 - rate) + spread / 4)) / (1 + spread)
     # At 0 and 1 the ends are exact; arithmetic would leave them a rounding error away.
@@ -61,13 +65,12 @@ def binomial_interval(successes: int, trials: int, z: float = 1.96) -> tuple[flo
     return low, 1.0 if successes == trials else min(1.0, center + margin)
 
 
-def bootstrap_intervals(values: Values, seed: int = 0, level: float = 0.95) -> Values:
-    """Percentile bootstrap intervals of the means of several metrics over the same problems (Efron 1979).
+def bootstrap_intervals(values: Values, seed: int = 0) -> Values:
+    """95% percentile bootstrap intervals of the means of several metrics over the same problems (Efron 1979).
 
     Args:
         values: shape (problems, metrics); each resample draws whole rows.
         seed: random seed of the resampling.
-        level: fraction of resampled means inside the interval.
 
     Returns:
         Shape (metrics, 2): lower and upper ends.
@@ -87,8 +90,7 @@ def bootstrap_intervals(values: Values, seed: int = 0, level: float = 0.95) -> V
         draws = rng.integers(problems, size=(size, problems)) + problems * np.arange(size)[:, None]
         counts = np.bincount(draws.ravel(), minlength=size * problems).reshape(size, problems)
         means[start : start + size] = counts @ values / problems
-    tail = (1.0 - level) / 2.0
-    ends: Values = np.quantile(means, [tail, 1.0 - tail], axis=0).T
+    ends: Values = np.quantile(means, ENDS, axis=0).T
     return ends
 
 
@@ -144,12 +146,10 @@ def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> McNemar:
     return McNemar(only_first, only_second, min(1.0, 2 * tail / 2**total))
 
 
-def expected_calibration_error(
-    confidences: Sequence[float] | Values, right: Sequence[bool] | Values, bins: int = 10
-) -> float:
-    """Mean gap between accuracy and confidence over bins of equal width, weighted by bin size (Guo et al. 2017, eq.
+def expected_calibration_error(confidences: Sequence[float] | Values, right: Sequence[bool] | Values) -> float:
+    """Mean gap between accuracy and confidence over ten bins of equal width, weighted by bin size (Guo et al. 2017, eq.
     3). In [0, 1]; 0 is best. A confidence on a bin edge belongs to the bin below it."""
     sure, outcome = np.asarray(confidences, dtype=float), np.asarray(right, dtype=float)
-    places = np.clip(np.ceil(sure * bins).astype(int) - 1, 0, bins - 1)
-    gaps = np.bincount(places, weights=outcome - sure, minlength=bins)
+    places = np.clip(np.ceil(sure * 10).astype(int) - 1, 0, 9)
+    gaps = np.bincount(places, weights=outcome - sure)
     return float(np.abs(gaps).sum() / len(sure))

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from treestar.statistics import ENDS
+
 __all__ = [
     "NO_ERROR",
     "FirstErrorResult",
@@ -85,9 +87,9 @@ def first_error_result(predicted: Sequence[int], labels: Sequence[int]) -> First
 
 
 def first_error_intervals(
-    predicted: Sequence[int], labels: Sequence[int], seed: int = 0, level: float = 0.95
+    predicted: Sequence[int], labels: Sequence[int], seed: int = 0
 ) -> dict[str, tuple[float, float]]:
-    """Percentile bootstrap intervals of `error_accuracy`, `correct_accuracy` and `f1`; whole solutions are resampled,
+    """95% bootstrap intervals of `error_accuracy`, `correct_accuracy` and `f1`; whole solutions are resampled,
     those with an error and those without one apart, because the set fixes how many there are of each.
 
     Raises:
@@ -98,9 +100,8 @@ def first_error_intervals(
     errors = resampled(rng, found.erroneous, found.error_accuracy)
     others = resampled(rng, found.correct, found.correct_accuracy)
     means = harmonic_means(errors, others)
-    tail = (1.0 - level) / 2.0
     ends = {
-        name: np.quantile(values, [tail, 1.0 - tail])
+        name: np.quantile(values, ENDS)
         for name, values in (("error_accuracy", errors), ("correct_accuracy", others), ("f1", means))
     }
     return {name: (float(low), float(high)) for name, (low, high) in ends.items()}

@@ -22,9 +22,6 @@ __all__ = ["HeldOut", "Outcome", "evaluate", "summary"]
 HeldOut: TypeAlias = Mapping[str, Sequence[Problem]]
 """Problems by cell: a family and level, or a data set."""
 
-NORMAL = 1.96
-"""Standard errors on each side of a 95% interval."""
-
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -99,7 +96,7 @@ def summary(outcomes: Sequence[Outcome], samples: int) -> dict[str, float]:
 def margins(values: Sequence[float]) -> tuple[float, float]:
     """How far the ends of a cell's 95% interval are below and above its mean: normal, or Wilson's where all values are
     0 or all are 1, of which the standard error would be 0."""
-    from treestar.statistics import binomial_interval, standard_error
+    from treestar.statistics import NORMAL, binomial_interval, standard_error
 
     total = sum(values)
     if total in (0, len(values)):
