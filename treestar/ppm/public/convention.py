@@ -13,12 +13,23 @@ from typing import Any, ClassVar
 
 from treestar.ppm.public.aggregate import Aggregate
 from treestar.ppm.public.checkpoint import Checkpoint
+from treestar.ppm.public.heads import token_pair
 from treestar.ppm.public.kinds import ScorerKind
 from treestar.ppm.public.texts import special_texts, without_marks
 from treestar.ppm.reading import Head
 from treestar.types import TreestarError, first_line
 
-__all__ = ["Convention", "MarkedText", "Message", "conversation", "ids_of", "last_id", "marked_at", "rendered"]
+__all__ = [
+    "Convention",
+    "MarkedText",
+    "Message",
+    "TokenPairConvention",
+    "conversation",
+    "ids_of",
+    "last_id",
+    "marked_at",
+    "rendered",
+]
 
 Message = dict[str, str]
 
@@ -105,6 +116,17 @@ class Convention(ABC):
             f"scorer {self.checkpoint.name!r}: its tokenizer has no single token for {text!r}, which a model of the "
             f"kind {self.kind} needs: give its own tokenizer, or another kind with --scorer-kind"
         )
+
+
+class TokenPairConvention(Convention):
+    """That of causal models whose score is the probability of the token `right` as the next one, against `wrong`; a
+    subclass sets their ids."""
+
+    right: int
+    wrong: int
+
+    def head(self, backbone: Any) -> Head:
+        return token_pair(self.checkpoint, backbone, self.right, self.wrong)
 
 
 def ids_of(tokenizer: Any, text: str, special: bool = False) -> list[int]:

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from treestar.ppm.public.checkpoint import Checkpoint
-from treestar.ppm.public.convention import MarkedText, ids_of, last_id, marked_at
+from treestar.ppm.public.convention import MarkedText, TokenPairConvention, ids_of, last_id, marked_at
 from treestar.ppm.public.kinds import ScorerKind
 from treestar.ppm.public.texts import numbered
-from treestar.ppm.public.token_pair import TokenPairConvention
 
 __all__ = ["MathShepherd"]
 

@@ -12,9 +12,8 @@ from typing import ClassVar
 
 from treestar.ppm.public.aggregate import Aggregate
 from treestar.ppm.public.checkpoint import Checkpoint
-from treestar.ppm.public.convention import MarkedText, Message, ids_of, rendered
+from treestar.ppm.public.convention import MarkedText, Message, TokenPairConvention, ids_of, rendered
 from treestar.ppm.public.kinds import ScorerKind
-from treestar.ppm.public.token_pair import TokenPairConvention
 
 __all__ = ["RLHFlowORM", "RLHFlowPRM"]
 

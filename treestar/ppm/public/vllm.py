@@ -18,11 +18,10 @@ from treestar.policy.models import Dtype, loading
 from treestar.ppm.public.aggregate import Aggregate
 from treestar.ppm.public.checkpoint import Checkpoint
 from treestar.ppm.public.choose import CONVENTIONS
-from treestar.ppm.public.convention import Convention
+from treestar.ppm.public.convention import Convention, TokenPairConvention
 from treestar.ppm.public.kinds import ScorerKind
 from treestar.ppm.public.qwen_math_prm import QwenMathPRM
 from treestar.ppm.public.scorer import PublicScorer
-from treestar.ppm.public.token_pair import TokenPairConvention
 from treestar.ppm.public.whole_answers import RewardModel
 from treestar.types import TreestarError
 

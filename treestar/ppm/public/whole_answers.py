@@ -8,11 +8,10 @@ from typing import Any, ClassVar
 
 from treestar.ppm.public.aggregate import probability_of_reward
 from treestar.ppm.public.checkpoint import Checkpoint
-from treestar.ppm.public.convention import Convention, MarkedText, conversation, ids_of, rendered
+from treestar.ppm.public.convention import Convention, MarkedText, TokenPairConvention, conversation, ids_of, rendered
 from treestar.ppm.public.heads import classifier
 from treestar.ppm.public.kinds import ScorerKind
 from treestar.ppm.public.qwen_math_prm import LAYERS, SYSTEM, two_layer_head
-from treestar.ppm.public.token_pair import TokenPairConvention
 from treestar.ppm.reading import Head
 from treestar.types import TreestarError
 
