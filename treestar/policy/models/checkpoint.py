@@ -15,7 +15,7 @@ from tempfile import mkdtemp
 from typing import Any
 
 from treestar.policy.models.adapter import base_of, is_adapter, merged
-from treestar.policy.models.cache import cache_folder
+from treestar.policy.models.fetchable import cache_folder
 from treestar.policy.models.gguf_file import is_gguf
 from treestar.policy.models.tokenizer import load_tokenizer
 

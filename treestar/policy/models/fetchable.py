@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from treestar.policy.models.cache import cache_folder
-
-__all__ = ["FETCHABLE", "Fetchable", "fetched_folder"]
+__all__ = ["FETCHABLE", "Fetchable", "cache_folder", "fetched_folder"]
 
 
 @dataclass(frozen=True)
@@ -64,3 +63,12 @@ FETCHABLE: Mapping[str, Fetchable] = {SMOLLM2_135M.name: SMOLLM2_135M}
 def fetched_folder(name: str) -> Path:
     """Where the model of that name is once it has been fetched; the folder appears only when it is complete."""
     return cache_folder() / "models" / name
+
+
+def cache_folder() -> Path:
+    """TREESTAR_CACHE, otherwise `treestar` in XDG_CACHE_HOME, otherwise `~/.cache/treestar`; it need not exist."""
+    own = os.environ.get("TREESTAR_CACHE")
+    if own:
+        return Path(own).expanduser()
+    shared = os.environ.get("XDG_CACHE_HOME")
+    return (Path(shared) if shared else Path.home() / ".cache") / "treestar"
