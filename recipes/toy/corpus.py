@@ -14,8 +14,7 @@ from random import Random
 from typing import Any
 
 from recipes.toy.teachers import teach
-from treestar.benchmarks.gym import iter_problems
-from treestar.benchmarks.rewording import reworded
+from treestar.benchmarks.gym import iter_problems, reworded
 from treestar.policy.formats import ANSWER, END_OF_ANSWER, END_OF_CODE, END_OF_OUTPUT, END_OF_STEP, OPENING, OUTPUT
 from treestar.policy.formats.binding import NAME_COUNT, bind_numbers
 

@@ -21,6 +21,7 @@ __all__ = [
     "Split",
     "iter_problems",
     "make_problems",
+    "reworded",
     "split_of",
 ]
 
@@ -34,6 +35,9 @@ INSTRUCTION = re.compile(
     r"|Return only the angle as your answer\."
     r"|Do not give the units in your answer\.)\s*"
 )
+WORDINGS = ("Calculate {}.", "What is {}?", "Compute {}.", "Evaluate: {}.", "Solve {}.")
+"""Ways to ask for the value of an expression. The levels here use only the first; users also try the others."""
+
 LEG_PREFIX = "Your task is to count how many legs there are in total when given a list of animals.\n\nNow, how"
 
 
@@ -109,3 +113,11 @@ def tidy(question: str) -> str:
     """A question without instructions for formatting the answer."""
     question = question.replace(LEG_PREFIX, "How")
     return INSTRUCTION.sub("", question).strip()
+
+
+def reworded(question: str, random: Random) -> str:
+    """`question` in another of WORDINGS, if it has the first."""
+    begin, end = WORDINGS[0].split("{}")
+    if not question.startswith(begin):
+        return question
+    return random.choice(WORDINGS[1:]).format(question.removeprefix(begin).removesuffix(end))

@@ -8,9 +8,8 @@ from pathlib import Path
 from random import Random
 
 from treestar.benchmarks.datasets import from_hub, load_problems, read_jsonl
-from treestar.benchmarks.gym import make_problems
+from treestar.benchmarks.gym import make_problems, reworded
 from treestar.benchmarks.gym_levels import LEVELS
-from treestar.benchmarks.rewording import reworded
 from treestar.selfevolve.job import DataSource, GymSource, HeldOutProblems, ProblemsConfig
 from treestar.types import Problem, TreestarError
 
