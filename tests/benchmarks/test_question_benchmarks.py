@@ -135,7 +135,7 @@ def test_a_run_reports_em_f1_acc_and_recall_by_step(data_set: ProblemSet, tmp_pa
     [found] = [row["found"][0] for row in map(json.loads, rows.splitlines()) if row["doc"]["id"] == "two"][:1]
     assert {"Ada Kolb", "Telmar"} <= {title for titles in found for title in titles}
     assert '"paragraphs"' not in rows, "the data set's paragraphs are not repeated"
-    add_session(tmp_path / "run", "x", 0.0, 2, [1.0, 3.0, 2.0])
+    add_session(tmp_path / "run", "x", 0.0, [1.0, 3.0, 2.0])
     assert json.loads((tmp_path / "run" / "provenance.json").read_text())[0]["latency_seconds"]["median"] == 2.0
 
 

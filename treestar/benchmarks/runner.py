@@ -178,7 +178,7 @@ async def run_tasks(
         await workers.run(tasks, keep)
 
 
-def add_session(out: Path, command: str, started: float, problems: int, seconds: Sequence[float] = ()) -> None:
+def add_session(out: Path, command: str, started: float, seconds: Sequence[float]) -> None:
     """Append a finished session of this run to provenance.json. Raises TreestarError if it cannot be written.
 
     Args:
@@ -189,7 +189,7 @@ def add_session(out: Path, command: str, started: float, problems: int, seconds:
     session = {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "command": command,
-        "problems": problems,
+        "problems": len(seconds),
         "total_evaluation_time_seconds": round(time.perf_counter() - started, 1),
         "latency_seconds": {name: round(q, 3) for name, q in percentiles(seconds).items()},
         "machine": machine(),

@@ -229,7 +229,7 @@ async def measure(
             await run_benchmark(out, config, sets, workers, on_row)
     finally:
         if seconds:  # not where another process is at work
-            add_session(out, shlex.join(["treestar", *sys.argv[1:]]), started, len(seconds), seconds)
+            add_session(out, shlex.join(["treestar", *sys.argv[1:]]), started, seconds)
     return settings
 
 

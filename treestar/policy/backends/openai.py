@@ -61,6 +61,9 @@ BARE_SERVER = re.compile(
 )
 """A server's address without `http://` behind a model's name. (`@` also occurs in names of models.)"""
 
+DESCRIBING_SECONDS = 3.0
+"""How long a server that is only to be described may take to answer."""
+
 NOTHING = Generated("", False, 0, 0.0)
 """A step of which nothing has been written yet."""
 
@@ -327,20 +330,13 @@ def load_openai_policy(
     return OpenAIPolicy(model, url, chosen, config, tokenizer)
 
 
-def describe_server(
-    name: str,
-    step_format: FormatName | None = None,
-    step_separator: str | None = None,
-    patience_seconds: float = 3.0,
-) -> str:
+def describe_server(name: str, step_format: FormatName) -> str:
     """How the server of the policy `name` is asked for steps, in one sentence, after asking it what it can do.
 
     Raises:
         TreestarError: as `load_openai_policy`, or the server refuses the model or the key, or does not answer.
     """
-    policy = load_openai_policy(
-        name, step_format, RemoteServerConfig(patience_seconds=patience_seconds), step_separator
-    )
+    policy = load_openai_policy(name, step_format, RemoteServerConfig(patience_seconds=DESCRIBING_SECONDS))
 
     async def described() -> str:
         try:

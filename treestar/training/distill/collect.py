@@ -73,7 +73,6 @@ async def collect(
     min_f1: float | None = None,
     max_steps: int = 5,
     concurrency: int = 16,
-    on_row: Callable[[Row], None] = lambda _: None,
 ) -> Collected:
     """Ask the teacher every question that `folder` has no row of.
 
@@ -81,7 +80,6 @@ async def collect(
         components_of: the teacher with what answers its queries, for a question.
         min_f1: keep answers with at least this F1, in (0, 1]; None: only those that match exactly.
         max_steps: sentences after which the teacher is stopped.
-        on_row: called with each new row.
 
     Raises:
         TreestarError: the teacher failed permanently, answered nothing or nothing right, or `folder` cannot be written.
@@ -97,7 +95,6 @@ async def collect(
 
         def keep(_: Problem, row: Row) -> None:
             table.append(row)
-            on_row(row)
 
         unasked = [each for each in problems if (each.id, each.question) not in table]
         await LocalWorkers(Worker(work, {}), concurrency).run(unasked, keep)
