@@ -36,6 +36,13 @@ __all__ = [
     "search_config",
 ]
 
+
+
+def of_model(help_text: str) -> Any:
+    """An option about a model, whose help text says its default."""
+    return typer.Option(help=help_text, show_default=False, rich_help_panel=MODELS)
+
+
 PolicyName = Annotated[
     str,
     typer.Option(
@@ -46,19 +53,11 @@ PolicyName = Annotated[
 ]
 StepFormatName = Annotated[
     FormatName | None,
-    typer.Option(
-        help="How the model writes its steps. [default: recognized from its files; see `treestar doctor --policy`]",
-        show_default=False,
-        rich_help_panel=MODELS,
-    ),
+    of_model("How the model writes its steps. [default: recognized from its files; see `treestar doctor --policy`]"),
 ]
 StepSeparator = Annotated[
     str | None,
-    typer.Option(
-        help="For formats of prose, the text that ends a step, such as '## Step'. [default: a blank line]",
-        show_default=False,
-        rich_help_panel=MODELS,
-    ),
+    of_model("For formats of prose, the text that ends a step, such as '## Step'. [default: a blank line]"),
 ]
 SCORER_FLAGS = ("--scorer", "--ppm")
 """The option for a scorer, and its older name."""
@@ -74,20 +73,11 @@ ScorerName = Annotated[
     ),
 ]
 ScorerKindName = Annotated[
-    ScorerKind | None,
-    typer.Option(
-        help="The convention that the scorer follows. [default: recognized from its files]",
-        show_default=False,
-        rich_help_panel=MODELS,
-    ),
+    ScorerKind | None, of_model("The convention that the scorer follows. [default: recognized from its files]")
 ]
 AggregateName = Annotated[
     Aggregate | None,
-    typer.Option(
-        help="How a public reward model's scores of the steps become one. [default: the model's own way]",
-        show_default=False,
-        rich_help_panel=MODELS,
-    ),
+    of_model("How a public reward model's scores of the steps become one. [default: the model's own way]"),
 ]
 Concurrency = Annotated[
     int,
