@@ -111,17 +111,10 @@ class Round:
         self.folder = run.folder(number)
         self.done: dict[str, Report] = {}
         """The records of the finished phases: `report`, `seconds` and `generated_tokens`."""
-        self.trees = self.table(TREES, "search")
-        self.selected = self.table(SFT, "selection")
-        self.pairs = self.table(PAIRS, "selection")
-        self.measured = self.table(EVALUATION, "evaluation")
-
-    def table(self, schema: Schema, phase: str) -> Table:
-        """The round's table; if it has lost rows, the phase that makes them is done again."""
-        table = Table(self.folder / schema.name, schema, self.run.progress.say)
-        if table.damaged:
-            record_path(self.folder, phase).unlink(missing_ok=True)
-        return table
+        self.trees = open_table(run, number, TREES, "search")
+        self.selected = open_table(run, number, SFT, "selection")
+        self.pairs = open_table(run, number, PAIRS, "selection")
+        self.measured = open_table(run, number, EVALUATION, "evaluation")
 
     def __enter__(self) -> Round:
         return self
@@ -290,9 +283,7 @@ def measure_bootstrap(run: RunningJob) -> None:
     if run.job.evaluation is None:
         return
     models = Models(run.job.bootstrap, None)
-    with Table(run.folder(0) / EVALUATION.name, EVALUATION, run.progress.say) as table:
-        if table.damaged:
-            record_path(run.folder(0), "evaluation").unlink(missing_ok=True)
+    with open_table(run, 0, EVALUATION, "evaluation") as table:
         done = recorded(
             run, 0, "evaluation", lambda: measure_models(run, 0, table, {"greedy": models, "search": models}), table
         )
@@ -353,6 +344,14 @@ def recorded(run: RunningJob, number: int, name: str, work: Callable[[], Report]
         write_json(path, done)
     run.progress.on_phase(place, report, seconds)
     return done
+
+
+def open_table(run: RunningJob, number: int, schema: Schema, phase: str) -> Table:
+    """A table of a round; if it has lost rows, the phase that makes them is done again."""
+    table = Table(run.folder(number) / schema.name, schema, run.progress.say)
+    if table.damaged:
+        record_path(run.folder(number), phase).unlink(missing_ok=True)
+    return table
 
 
 def record_path(folder: Path, phase: str) -> Path:

@@ -132,8 +132,7 @@ def evaluation_problems(config: HeldOutProblems | None) -> Mapping[str, Sequence
         return found
     for cell in config.cells:
         name = f"{cell.family}/{cell.level}"
-        with_cell = make_gym_problems(cell.family, cell.level, config.split, config.problems, EVALUATION_SEED)
-        found[name] = with_cell
+        found[name] = make_gym_problems(cell.family, cell.level, config.split, config.problems, EVALUATION_SEED)
     for name in config.sets:
         problems = load_problems(name, limit=config.problems).problems
         found[name] = [problem_of_set(problem, name, name) for problem in problems]
