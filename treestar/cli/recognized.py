@@ -7,7 +7,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from treestar.policy.backends.openai import OPENAI_PREFIX, describe_server
-from treestar.policy.formats import FormatName, StepFormat, missing_bos
+from treestar.policy.backends.prompt_tokens import prompt_tokens
+from treestar.policy.formats import FormatName, StepFormat
 from treestar.policy.formats.prose import ProseFormat
 from treestar.policy.load import PolicyFiles, read_policy_files, read_step_format
 from treestar.types import Problem, State, TreestarError
@@ -69,10 +70,9 @@ def context(found: PolicyFiles) -> int:
 
 
 def begins(found: PolicyFiles, chosen: StepFormat) -> str:
-    ids = found.tokenizer(chosen.prompt(EXAMPLE), add_special_tokens=False, verbose=False)["input_ids"]
-    bos = missing_bos(found.tokenizer, ids)
-    first = found.tokenizer.convert_ids_to_tokens([*bos, *ids][:1])
-    return f"{len(bos) + len(ids)} tokens, the first is {first[0]}" if first else "empty"
+    ids = prompt_tokens(found.tokenizer, chosen, EXAMPLE)
+    first = found.tokenizer.convert_ids_to_tokens(ids[:1])
+    return f"{len(ids)} tokens, the first is {first[0]}" if first else "empty"
 
 
 def asked(policy: str, chosen: StepFormat) -> str:
