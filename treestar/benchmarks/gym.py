@@ -17,13 +17,7 @@ from treestar.benchmarks.gym_levels import LEVELS, cells
 from treestar.extras import needs_extra
 from treestar.types import Problem
 
-__all__ = [
-    "Split",
-    "iter_problems",
-    "make_problems",
-    "reworded",
-    "split_of",
-]
+__all__ = ["Split", "iter_problems", "make_problems", "reworded", "split_of"]
 
 Split = Literal["train", "validation", "test"]
 

@@ -10,13 +10,7 @@ from typing import Any
 from treestar.benchmarks.matrix import SAMPLING_STRATEGIES, BenchmarkConfig, Cell, matrix
 from treestar.benchmarks.results import level_order
 
-__all__ = [
-    "file_names",
-    "percent",
-    "render_report",
-    "summary_lines",
-    "table",
-]
+__all__ = ["file_names", "percent", "render_report", "summary_lines", "table"]
 
 Results = Mapping[str, Any]
 

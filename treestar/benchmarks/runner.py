@@ -37,10 +37,7 @@ __all__ = ["CONFIG", "SAMPLES", "Progress", "add_session", "begin_run", "run_ben
 
 CONFIG, SAMPLES, PROVENANCE = "config.json", "samples.jsonl", "provenance.json"
 
-JUDGED_BY = (
-    *("entry_point", "tests", "public_tests", "time_limit", "memory_limit"),
-    *("answer_aliases", "paragraphs"),
-)
+JUDGED_BY = (*("entry_point", "tests", "public_tests", "time_limit", "memory_limit"), *("answer_aliases", "paragraphs"))
 """Fields of a problem on which its figures depend, besides the question and the gold answer."""
 
 Progress = Callable[[BenchmarkTask, Row], None]

@@ -9,15 +9,7 @@ from typing import Any
 from treestar.benchmarks.step_values import Valued
 from treestar.types import TreestarError
 
-__all__ = [
-    "RULES",
-    "by_subset",
-    "cost_sentence",
-    "mean_cost",
-    "ordered",
-    "thresholds_by_rule",
-    "with_interval",
-]
+__all__ = ["RULES", "by_subset", "cost_sentence", "mean_cost", "ordered", "thresholds_by_rule", "with_interval"]
 
 NEUTRAL = 0.0
 """The threshold at which a step is as probably right as wrong: a judge's own verdict."""

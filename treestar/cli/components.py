@@ -37,7 +37,6 @@ __all__ = [
 ]
 
 
-
 def of_model(help_text: str) -> Any:
     """An option about a model, whose help text says its default."""
     return typer.Option(help=help_text, show_default=False, rich_help_panel=MODELS)
@@ -56,8 +55,7 @@ StepFormatName = Annotated[
     of_model("How the model writes its steps. [default: recognized from its files; see `treestar doctor --policy`]"),
 ]
 StepSeparator = Annotated[
-    str | None,
-    of_model("For formats of prose, the text that ends a step, such as '## Step'. [default: a blank line]"),
+    str | None, of_model("For formats of prose, the text that ends a step, such as '## Step'. [default: a blank line]")
 ]
 SCORER_FLAGS = ("--scorer", "--ppm")
 """The option for a scorer, and its older name."""

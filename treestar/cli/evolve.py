@@ -30,8 +30,7 @@ def evolve(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for all data, models and reports.")] = None,
     resume: Annotated[
-        bool,
-        typer.Option("--resume", help="Continue the job in --out; the job file or preset can then be omitted."),
+        bool, typer.Option("--resume", help="Continue the job in --out; the job file or preset can then be omitted.")
     ] = False,
     show: Annotated[bool, typer.Option("--show", help="Print the job with all its fields, and exit.")] = False,
     concurrency: Concurrency = 64,

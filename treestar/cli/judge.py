@@ -45,9 +45,7 @@ def segment(
     step_format: StepFormatName = None,
     segmenter: Annotated[
         str,
-        typer.Option(
-            help="`rules`, which needs no model, or the model that marks the chunks: a name as for --policy.",
-        ),
+        typer.Option(help="`rules`, which needs no model, or the model that marks the chunks: a name as for --policy."),
     ] = "rules",
     limit: Limit = 1000,
     isolation: IsolationLevel = "full",

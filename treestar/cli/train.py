@@ -58,7 +58,7 @@ SFTArguments = Annotated[
     Path | None,
     typer.Option(
         help="YAML or JSON file with more fields of trl.SFTConfig, such as fsdp; its field `lora` holds fields of "
-        "peft.LoraConfig.",
+        "peft.LoraConfig."
     ),
 ]
 
@@ -74,7 +74,7 @@ def sft(
         list[Path] | None,
         typer.Option(
             help="Training rows selected by `treestar evolve`: OUT/round-K/sft, or a Parquet file in it; can be "
-            "repeated.",
+            "repeated."
         ),
     ] = None,
     base: Annotated[
@@ -142,7 +142,7 @@ def ppm(
         Path | None,
         typer.Option(
             help="YAML or JSON file with more fields of transformers.TrainingArguments, such as fsdp; its field `lora` "
-            "holds fields of peft.LoraConfig.",
+            "holds fields of peft.LoraConfig."
         ),
     ] = None,
     options: dict[str, Any] = {},  # noqa: B006  # filled by with_config_options, never changed

@@ -33,7 +33,7 @@ def judge(
         Path | None,
         typer.Option(
             help="A JSON Lines file with analyses to learn first (`problem_id`, `solution`, `chunk`, `reply`), for a "
-            "base that cannot follow the form of a judgment.",
+            "base that cannot follow the form of a judgment."
         ),
     ] = None,
     settings: Annotated[

@@ -12,11 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from treestar.concurrency import gather_all
-from treestar.policy.backends.openai import (
-    OPENAI_PREFIX,
-    OVERFLOW,
-    parse_openai_name,
-)
+from treestar.policy.backends.openai import OPENAI_PREFIX, OVERFLOW, parse_openai_name
 from treestar.policy.backends.remote_server import Refusal, RemoteServer, RemoteServerConfig, UnusableAnswer
 from treestar.policy.formats import StepFormat, step_format_named
 from treestar.policy.models import model_config, shipped_path

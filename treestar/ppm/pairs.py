@@ -22,16 +22,7 @@ from treestar.ppm.trees import Outcomes, SkippedTree, outcomes, skip_reason
 from treestar.search import Node, Tree
 from treestar.types import Problem, State
 
-__all__ = [
-    "Pair",
-    "PairCounts",
-    "PairSource",
-    "StateKey",
-    "make_pairs",
-    "mean_q",
-    "pairs_of_tree",
-    "state_key",
-]
+__all__ = ["Pair", "PairCounts", "PairSource", "StateKey", "make_pairs", "mean_q", "pairs_of_tree", "state_key"]
 
 PairSource = Literal["step", "answer"]
 """The kind of comparison: two steps after the same steps, or two whole trajectories."""

@@ -13,14 +13,7 @@ from treestar.benchmarks.gym_levels import LEVELS
 from treestar.selfevolve.job import DataSource, GymSource, HeldOutProblems, ProblemsConfig
 from treestar.types import Problem, TreestarError
 
-__all__ = [
-    "TrainingProblems",
-    "cell_of",
-    "evaluation_problems",
-    "problem_of_set",
-    "sources_named",
-    "training_problems",
-]
+__all__ = ["TrainingProblems", "cell_of", "evaluation_problems", "problem_of_set", "sources_named", "training_problems"]
 
 TRAINING_SEED = 1000
 """reasoning-gym's set number for training problems is this plus the job's seed, so that they differ from the problems

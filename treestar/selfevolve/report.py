@@ -158,10 +158,7 @@ def coverage_section(reports: Sequence[RoundReport]) -> list[str]:
         "## Coverage of the training problems (the paper's Table 2)",
         "A problem is solved if a search of this round found a trajectory with the right answer that stood every "
         "check, and easy, medium or hard by the share of its finished trajectories that are right.",
-        table(
-            ["", "searched with", "problems", "solved", *DIFFICULTIES, "solved for the first time", "so far"],
-            rows,
-        ),
+        table(["", "searched with", "problems", "solved", *DIFFICULTIES, "solved for the first time", "so far"], rows),
         table(["solved, by cell", *map(round_name, searched)], by_cell),
         escalation_table(searched),
     ]

@@ -27,11 +27,7 @@ RoundReport = Mapping[str, Any]
 
 DIFFICULTIES = ("easy", "medium", "hard", "unsolved")
 
-MEASURES = {
-    "greedy": "policy without search",
-    "ppm_fixed_policy": "PPM, policy of round 1",
-    "search": "full system",
-}
+MEASURES = {"greedy": "policy without search", "ppm_fixed_policy": "PPM, policy of round 1", "search": "full system"}
 """The evaluation measures of a round's models: the paper's tables 3, 4 and 6."""
 
 

@@ -123,9 +123,7 @@ class SearchStream(StreamingResponse):
 
     def __init__(self, search: ServedSearch, events: AsyncIterator[str]) -> None:
         super().__init__(
-            events,
-            media_type="text/event-stream",
-            headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
+            events, media_type="text/event-stream", headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
         )
         self.search = search
 

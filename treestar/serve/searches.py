@@ -14,11 +14,7 @@ from treestar.serve.errors import RequestError
 from treestar.serve.request import SearchRequest
 from treestar.solver import Solver
 
-__all__ = [
-    "Searches",
-    "ServedSearch",
-    "closing_error",
-]
+__all__ = ["Searches", "ServedSearch", "closing_error"]
 
 log = logging.getLogger("treestar.serve")
 

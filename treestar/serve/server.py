@@ -36,11 +36,7 @@ class Server(uvicorn.Server):
         self.closing: asyncio.Task[None] | None = None
         app = make_app(self.searches, api_key, config.keep_alive_seconds, config.allowed_origins)
         settings = uvicorn.Config(
-            app,
-            lifespan="off",
-            log_level="warning",
-            access_log=False,
-            timeout_graceful_shutdown=LAST_WORDS_SECONDS,
+            app, lifespan="off", log_level="warning", access_log=False, timeout_graceful_shutdown=LAST_WORDS_SECONDS
         )
         super().__init__(settings)
 

@@ -24,14 +24,7 @@ from treestar.policy.backends.openai_thinking import forced_completion, native_b
 from treestar.policy.backends.openai_ways import Completions, Way, WayName
 from treestar.policy.backends.remote_server import Refusal, RemoteServer, RemoteServerConfig
 from treestar.policy.backends.sampling import refuse_distinct, request_seed
-from treestar.policy.formats import (
-    FormatName,
-    Message,
-    StepFormat,
-    family_named,
-    step_format_for,
-    step_format_named,
-)
+from treestar.policy.formats import FormatName, Message, StepFormat, family_named, step_format_for, step_format_named
 from treestar.policy.language_model import LanguageModelPolicy
 from treestar.policy.models import (
     load_config,
@@ -56,9 +49,7 @@ __all__ = [
 
 OPENAI_PREFIX = "openai:"
 
-BARE_SERVER = re.compile(
-    r"@((?:localhost|\d+(?:\.\d+){3})(?:[:/].*)?|[\w.-]+:\d{2,5}(?:/.*)?)$",
-)
+BARE_SERVER = re.compile(r"@((?:localhost|\d+(?:\.\d+){3})(?:[:/].*)?|[\w.-]+:\d{2,5}(?:/.*)?)$")
 """A server's address without `http://` behind a model's name. (`@` also occurs in names of models.)"""
 
 DESCRIBING_SECONDS = 3.0

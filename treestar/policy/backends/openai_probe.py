@@ -34,12 +34,7 @@ Ask = Callable[[str, dict[str, Any]], Awaitable[Completion]]
 """(path, fields) -> the server's answer; raises Refusal."""
 
 COUNT = "1 2 3 4 5 6 7"
-PROBE: dict[str, Any] = {
-    "max_tokens": 6,
-    "temperature": 0.0,
-    "stop": ["9"],
-    "include_stop_str_in_output": True,
-}
+PROBE: dict[str, Any] = {"max_tokens": 6, "temperature": 0.0, "stop": ["9"], "include_stop_str_in_output": True}
 """Too few tokens to reach 8 when starting over, and enough to reach 9 when continuing."""
 
 COUNTING = "Count from 1 to 20 in one line: only the numbers, with blanks between them."
@@ -159,10 +154,7 @@ async def probe_continuing(
     Raises:
         Refusal: not because of the reply.
     """
-    messages = [
-        {"role": "user", "content": COUNTING},
-        {"role": "assistant", "content": COUNT, **message_fields},
-    ]
+    messages = [{"role": "user", "content": COUNTING}, {"role": "assistant", "content": COUNT, **message_fields}]
     try:
         completion = await ask("/chat/completions", {**PROBE, **fields, "messages": messages})
     except Refusal as refusal:

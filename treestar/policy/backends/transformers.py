@@ -13,10 +13,7 @@ from treestar.policy.models import text_config
 from treestar.policy.models.output_layer import read_positions_at_once
 from treestar.types import Sampling
 
-__all__ = [
-    "TransformersPolicy",
-    "context_length",
-]
+__all__ = ["TransformersPolicy", "context_length"]
 
 
 class TransformersPolicy(LocalPolicy):

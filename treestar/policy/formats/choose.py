@@ -93,11 +93,7 @@ def same_steps(one: str, other: str) -> bool:
 
 
 def step_format_for(
-    config: Any,
-    tokenizer: Any,
-    wanted: FormatName | None = None,
-    generation: Any = None,
-    separator: str | None = None,
+    config: Any, tokenizer: Any, wanted: FormatName | None = None, generation: Any = None, separator: str | None = None
 ) -> StepFormat:
     """The step format that a model writes.
 

@@ -72,11 +72,7 @@ models that can do both have a variable `thinking` (V3.1)."""
 
 FAMILIES = (
     Family(
-        name="gpt-oss",
-        format="thinking",
-        sampling={"temperature": 1.0},
-        templates=r"<\|channel\|>",
-        names=r"gpt-oss",
+        name="gpt-oss", format="thinking", sampling={"temperature": 1.0}, templates=r"<\|channel\|>", names=r"gpt-oss"
     ),
     Family(
         name="qwen2.5-math",
@@ -135,18 +131,8 @@ FAMILIES = (
         templates=r"<start_of_turn>",
         names=r"gemma",
     ),
-    Family(
-        name="smollm3",
-        format="thinking",
-        sampling=THINKING,
-        templates=r"Reasoning Mode",
-        names=r"smollm3",
-    ),
-    Family(
-        name="smollm2",
-        templates=r"named SmolLM, trained by Hugging Face",
-        names=r"smollm2",
-    ),
+    Family(name="smollm3", format="thinking", sampling=THINKING, templates=r"Reasoning Mode", names=r"smollm3"),
+    Family(name="smollm2", templates=r"named SmolLM, trained by Hugging Face", names=r"smollm2"),
     Family(name="mistral", sampling={"temperature": 0.7}, templates=r"\[INST\]", names=r"mistral|mathstral|mixtral"),
 )
 """In order of recognition: a special one before the general one."""

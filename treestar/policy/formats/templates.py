@@ -54,11 +54,7 @@ def render(tokenizer: Any, options: dict[str, Any], messages: list[Message]) -> 
         try:
             text = str(
                 tokenizer.apply_chat_template(
-                    attempt,
-                    tokenize=False,
-                    add_generation_prompt=True,
-                    strftime_now=FIXED_DATE.strftime,
-                    **options,
+                    attempt, tokenize=False, add_generation_prompt=True, strftime_now=FIXED_DATE.strftime, **options
                 )
             )
         except Exception as error:  # a template may raise anything

@@ -50,11 +50,7 @@ def step_texts(step_format: RetrievalFormat, trajectory: State, kinds: Collectio
 
 
 def prepare_steps(
-    trajectories: Iterable[State],
-    tokenizer: Any,
-    step_format: StepFormat,
-    max_length: int,
-    kinds: Collection[StepKind],
+    trajectories: Iterable[State], tokenizer: Any, step_format: StepFormat, max_length: int, kinds: Collection[StepKind]
 ) -> SFTData:
     """The rows of all trajectories as tokens; one with a row of more than `max_length` is left out and counted.
 

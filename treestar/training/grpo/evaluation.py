@@ -37,11 +37,7 @@ class Outcome:
 
 
 async def evaluate(
-    problems: Sequence[tuple[str, Problem]],
-    samples: int,
-    config: GRPOConfig,
-    usual: Components,
-    own: Components,
+    problems: Sequence[tuple[str, Problem]], samples: int, config: GRPOConfig, usual: Components, own: Components
 ) -> list[Outcome]:
     """Answer each (cell, problem) greedily, as the finished policy would, and `samples` times as it samples to learn.
 

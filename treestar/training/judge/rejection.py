@@ -87,11 +87,7 @@ def check_origin(folder: Path, model: str, config: JudgeTrainingConfig) -> None:
 
 
 async def sample(
-    problems: Sequence[Problem],
-    model: str,
-    template: Callable[..., str],
-    table: Table,
-    config: JudgeTrainingConfig,
+    problems: Sequence[Problem], model: str, template: Callable[..., str], table: Table, config: JudgeTrainingConfig
 ) -> None:
     policy = load_policy(model)
     sampling = Sampling(config.grpo.temperature, 1.0, config.grpo.max_tokens)

@@ -18,16 +18,7 @@ from treestar.types import State
 if TYPE_CHECKING:
     import torch
 
-__all__ = [
-    "LOSSES",
-    "Loss",
-    "Objective",
-    "Term",
-    "loss_of",
-    "outcome_terms",
-    "pair_terms",
-    "q_terms",
-]
+__all__ = ["LOSSES", "Loss", "Objective", "Term", "loss_of", "outcome_terms", "pair_terms", "q_terms"]
 
 Objective = Literal["pairs", "orm", "q_regression"]
 """Preference pairs; outcomes of whole trajectories; Q of every visited node."""

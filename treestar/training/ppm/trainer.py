@@ -69,11 +69,7 @@ class PPMTrainer(Trainer):  # type: ignore[misc]
         return collate(move_names(batch, self.names, draws_for(index, self)), self.ppm.tokenizer.pad_token_id)
 
     def compute_loss(
-        self,
-        model: Any,
-        inputs: dict[str, Any],
-        return_outputs: bool = False,
-        num_items_in_batch: Any = None,
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> torch.Tensor:
         """The weighted sum of the terms' losses. Raises TreestarError if it is not a finite number."""
         losses = self.loss(term_logits(self.ppm, inputs, model), inputs["targets"])
