@@ -84,17 +84,15 @@ def prepare(
     pairs, counts = make_pairs(trees, skipped, config.minimum_margin)
     aside = held_out_problems(pairs, config)
     kept = [tree for tree in trees if tree.problem.question not in aside]
-    encoder = Encoder(ppm)
-    batches = make_batches(
-        encoder.encode(terms_of(config.objective, kept, pairs, aside)), config.batch_tokens, config.seed
-    )
+    terms, too_long = encoded(ppm, terms_of(config.objective, kept, pairs, aside))
+    batches = make_batches(terms, config.batch_tokens, config.seed)
     if not batches:
         raise TreestarError(
             f"no training data: {counts}. Pairs need trees in which some answers are right and some wrong: "
             "search problems that the policy sometimes solves, with `--gold`, more rollouts or a higher temperature"
         )
-    held_out = encoder.encode(pair_terms(pair for pair in pairs if pair.problem.question in aside))
-    return TrainingData(batches, make_batches(held_out, config.batch_tokens, config.seed), counts, encoder.too_long)
+    held_out, more = encoded(ppm, pair_terms(pair for pair in pairs if pair.problem.question in aside))
+    return TrainingData(batches, make_batches(held_out, config.batch_tokens, config.seed), counts, too_long + more)
 
 
 def held_out_problems(pairs: Iterable[Pair], config: PPMTrainingConfig) -> set[str]:
@@ -131,22 +129,14 @@ def terms_of(objective: Objective, trees: Iterable[Tree], pairs: Iterable[Pair],
     return [term for tree in trees if skip_reason(tree) != "unjudged" for term in of_tree(tree)]
 
 
-class Encoder:
-    """Turns the states of terms into tokens, and counts the terms that exceed the model's context."""
-
-    def __init__(self, ppm: PPM) -> None:
-        self.ppm = ppm
-        self.context = context_length(ppm.model.config, ppm.tokenizer)
-        self.too_long = 0
-
-    def encode(self, terms: Iterable[Term]) -> list[TokenTerm]:
-        encoded = []
-        for term in terms:
-            states = tuple(
-                [tuple(encode(self.ppm.tokenizer, self.ppm.step_format, state).ids) for state in term.states]
-            )
-            if max(map(len, states)) <= self.context:
-                encoded.append(TokenTerm(term.states[0].problem.question, states, term.target, term.weight))
-            else:
-                self.too_long += 1
-        return encoded
+def encoded(ppm: PPM, terms: Iterable[Term]) -> tuple[list[TokenTerm], int]:
+    """The terms with their states as tokens, and the number of those left out because they exceed the context."""
+    context = context_length(ppm.model.config, ppm.tokenizer)
+    found, too_long = [], 0
+    for term in terms:
+        states = tuple([tuple(encode(ppm.tokenizer, ppm.step_format, state).ids) for state in term.states])
+        if max(map(len, states)) <= context:
+            found.append(TokenTerm(term.states[0].problem.question, states, term.target, term.weight))
+        else:
+            too_long += 1
+    return found, too_long
