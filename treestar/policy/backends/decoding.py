@@ -50,8 +50,8 @@ class Continuation:
     """Of the new tokens, if the sampling asks for them."""
     row: int = -1
     """Its row in the batch."""
-    shared: Prompt | None = None
-    """Its prompt in the batch."""
+    shared: Prompt = field(init=False, repr=False)
+    """Its prompt in the batch, once it has joined it."""
 
     @property
     def known(self) -> int:
@@ -108,7 +108,6 @@ class DecodingBatch(Generic[ContinuationT]):
 
     def fork(self, row: ContinuationT, twin: ContinuationT) -> None:
         """Add `twin`, which has the same tokens as `row`. The step just made has read all of them."""
-        assert row.shared is not None
         assert self.of_rows is not None
         self.add(twin, row.shared)
         self.of_rows = with_room(self.of_rows, len(self.rows), row.known + 1, self.of_rows[:, :, 0])
@@ -124,7 +123,6 @@ class DecodingBatch(Generic[ContinuationT]):
                 self.of_rows[:, :, leaving.row, :, :columns] = self.of_rows[:, :, last.row, :, :columns]
             self.rows[leaving.row] = last
             last.row = leaving.row
-        assert leaving.shared is not None
         leaving.shared.rows -= 1
         if leaving.shared.rows == 0:
             self.forget(leaving.shared)
@@ -140,7 +138,6 @@ class DecodingBatch(Generic[ContinuationT]):
 
     def known(self, row: ContinuationT) -> torch.Tensor:
         """Keys and values of all its tokens but the last, shape (layers, 2, heads, tokens, head dimension)."""
-        assert row.shared is not None
         assert self.of_prompts is not None
         prompt = self.of_prompts[:, :, row.shared.place, :, : row.prompt]
         if row.known == 0:
@@ -176,7 +173,6 @@ class DecodingBatch(Generic[ContinuationT]):
         slots = [0] * len(self.prompts)
         places, slot_of = [], []
         for row in self.rows:
-            assert row.shared is not None
             places.append(row.shared.place)
             slot_of.append(slots[row.shared.place])
             slots[row.shared.place] += 1

@@ -72,7 +72,7 @@ class CandidateRow(Continuation):
     def twin(self) -> CandidateRow:
         """A beginning with the same tokens."""
         tokens, log_probabilities = list(self.tokens), list(self.log_probabilities)
-        return replace(self, tokens=tokens, log_probabilities=log_probabilities, row=-1, shared=None)
+        return replace(self, tokens=tokens, log_probabilities=log_probabilities, row=-1)
 
     def follow(self, branch: Branch) -> None:
         """Continue with a branch's token."""
