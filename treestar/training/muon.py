@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["MuonWithAdamW", "muon_with_adamw"]
+__all__ = ["MuonWithAdamW"]
 
 OTHER_RATE = 0.5
 """AdamW's learning rate for embeddings, norms and heads, as a fraction of Muon's."""
@@ -65,9 +65,3 @@ def ends_of(model: Any) -> list[Any]:
     """The modules before and after a transformer's layers: embeddings and heads."""
     head = model.get_output_embeddings() or getattr(model, "score", None)
     return [each for each in (model.get_input_embeddings(), head) if each is not None]
-
-
-def muon_with_adamw() -> type[MuonWithAdamW]:
-    """The form in which transformers' Trainer accepts an optimizer that needs the whole model: a function that returns
-    a callable of the model and keyword arguments."""
-    return MuonWithAdamW

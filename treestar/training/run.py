@@ -178,9 +178,10 @@ def optimizer_of(config: OptimizationConfig, arguments: Mapping[str, Any]) -> tu
     without_effect = [name for name in OF_OTHER_OPTIMIZERS if name in arguments]
     if without_effect:
         raise ValueError(f"{', '.join(without_effect)} would have no effect with the optimizer {config.optimizer}")
-    from treestar.training.muon import muon_with_adamw
+    from treestar.training.muon import MuonWithAdamW
 
-    return muon_with_adamw, {"learning_rate": arguments["learning_rate"]}
+    # A function that returns a callable of the model: the form of an optimizer that needs all of it.
+    return lambda: MuonWithAdamW, {"learning_rate": arguments["learning_rate"]}
 
 
 def check_package(name: str) -> None:
