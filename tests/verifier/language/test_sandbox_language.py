@@ -188,6 +188,13 @@ def test_large_integers_print(executor: SandboxExecutor) -> None:
     assert run(executor, raised).output == "5001 0\n"
 
 
+def test_integers_of_many_thousand_digits_are_read_divided_and_printed(executor: SandboxExecutor) -> None:
+    """Python 3.12 and newer do this in a module that they import when it is first needed."""
+    assert run(executor, "print(sum(int(digit) for digit in str(2**100000)))").output == "135178\n"
+    assert run(executor, "print(int('7' * 20000) % 97)").output == "79\n"
+    assert run(executor, "print(3**40000 // 7**10000 % 1000)").output == f"{3**40000 // 7**10000 % 1000}\n"
+
+
 # --- errors ----------------------------------------------------------------------------------------------------------
 
 

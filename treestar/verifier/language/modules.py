@@ -112,7 +112,10 @@ EXCLUDED = words(
     "sympy.core.multidimensional sympy.polys.polyconfig sympy.polys.ring_series numpy.random.mtrand"
 )
 """Submodules of permitted packages that import, call or configure things based on strings."""
-HELPERS = words("_strptime unicodedata numpy._core._methods numpy._core._internal encodings.idna")
+HELPERS = (
+    *words("_strptime unicodedata numpy._core._methods numpy._core._internal encodings.idna"),
+    *words("_pylong" if sys.version_info >= (3, 12) else ""),  # it converts and divides integers of thousands of digits
+)
 """Modules that the interpreter or numpy import lazily."""
 UNWANTED = re.compile(
     r"\.(tests|benchmarks|testing|backend|compatibility|trace|(hyperexpand|meijerint)_doc|\w+_wrapper|(sample|gen)_\w+)$"
