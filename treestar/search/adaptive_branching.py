@@ -12,7 +12,7 @@ scores. A rollout continues to a terminal node; a trajectory without an answer c
 
 from __future__ import annotations
 
-from math import inf
+from math import fsum, inf
 from random import Random
 
 from treestar.search.config import AdaptiveBranchingConfig
@@ -50,9 +50,9 @@ def choose_child(search: Search[AdaptiveBranchingConfig], node: Node) -> Node | 
         return None
     prior, rng = search.config.beta_prior, Random(search.tree.choice_seed(node, search.stats.rollouts))
     draws = sum(child.multiplicity for child in node.children)
-    of_children = sum(child.multiplicity * own_value(child) for child in node.children)
+    of_children = fsum(child.multiplicity * own_value(child) for child in node.children)
     visits_below = sum(child.visits - 1 for child in open_children)
-    below = sum(child.value_sum - own_value(child) for child in open_children)
+    below = fsum(child.value_sum - own_value(child) for child in open_children)
     if draw_value(rng, prior, draws, of_children) >= draw_value(rng, prior, visits_below, below):
         return None
     return max(open_children, key=lambda child: draw_value(rng, prior, child.visits, child.value_sum))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from math import exp
+from math import exp, fsum
 from typing import Literal
 
 from treestar.search.tree import Node
@@ -155,7 +155,7 @@ def sampled_mass(node: Node) -> float:
     mass = 1.0
     while (parent := node.parent) is not None:
         if parent.children_mass is None:
-            parent.children_mass = sum([child.mass for child in parent.children])
+            parent.children_mass = fsum([child.mass for child in parent.children])
         mass *= node.mass / parent.children_mass
         node = parent
     return mass
@@ -165,7 +165,7 @@ def mean_log_probability(node: Node) -> float:
     """Log-probability of the trajectory that ends at `node`, divided by its tokens; <= 0."""
     steps = [each.step for each in node.path() if each.step is not None]
     tokens = sum([step.tokens for step in steps])
-    return sum([step.log_probability for step in steps]) / max(tokens, 1)
+    return fsum([step.log_probability for step in steps]) / max(tokens, 1)
 
 
 def trajectory_score(node: Node) -> float | None:
@@ -178,7 +178,7 @@ def trajectory_score(node: Node) -> float | None:
     if node.scores_path:
         return node.score
     scores = [each.score for each in node.path() if each.score is not None]
-    return sum(scores) if scores else None
+    return fsum(scores) if scores else None
 
 
 def trajectory_value(node: Node) -> float | None:
@@ -233,7 +233,7 @@ def decide(groups: AnswerGroups, choice: Weighting) -> Decision | None:
         chosen = max(places, key=lambda place: max(map(trajectory_quality, groups.groups[place].members)))
     else:
         chosen = max(places, key=weights.__getitem__)
-    total = sum(weights)
+    total = fsum(weights)
     shares = [weight / total for weight in weights]
     others = [(groups.groups[place].answer, shares[place]) for place in places if place != chosen]
     others.sort(key=lambda each: -each[1])
@@ -242,5 +242,5 @@ def decide(groups: AnswerGroups, choice: Weighting) -> Decision | None:
 
 def answer_weights(groups: AnswerGroups, choice: Weighting) -> list[float]:
     """The weight of each group's trajectories; their number where all weights are so small that they round to 0."""
-    weights = [sum([trajectory_weight(node, choice) for node in group.members]) for group in groups.groups]
+    weights = [fsum([trajectory_weight(node, choice) for node in group.members]) for group in groups.groups]
     return weights if any(weights) else [float(len(group.members)) for group in groups.groups]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import exp
+from math import exp, fsum
 from threading import Event
 from typing import Generic, TypeVar
 
@@ -279,7 +279,7 @@ class Search(Generic[ConfigT_co]):
             raise uncounted_tokens(self.components.policy.name)
         growth = Growth(leaf, [None] * len(steps), [])
         if distinct:
-            leaf.seen = max(leaf.seen, sum(map(probability, steps)))
+            leaf.seen = max(leaf.seen, fsum(map(probability, steps)))
         for candidate in expansion.candidates:
             self.stats.cut_off += len(candidate.places) * (candidate.failure == "truncated")
             if candidate.failure is not None and not keep_failures:
@@ -294,7 +294,7 @@ class Search(Generic[ConfigT_co]):
             if distinct:
                 # A child that is drawn again stands for the same texts and possibly more.
                 child.multiplicity = max(child.multiplicity, len(candidate.places))
-                child.probability = max(child.probability or 0.0, sum(probability(steps[i]) for i in candidate.places))
+                child.probability = max(child.probability or 0.0, fsum(probability(steps[i]) for i in candidate.places))
                 leaf.children_mass = None
             for place in candidate.places:
                 growth.draws[place] = child
@@ -356,7 +356,7 @@ def probability(step: Step) -> float:
 def share_priors(node: Node) -> None:
     """Set the priors of a node's children, which add up to 1."""
     weights = [prior_weight(child, child.step) for child in node.children if child.step]
-    total = sum(weights)
+    total = fsum(weights)
     for child, weight in zip(node.children, weights, strict=True):
         child.prior = weight / total
 
