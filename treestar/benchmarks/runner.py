@@ -16,7 +16,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -184,7 +184,7 @@ def add_session(out: Path, command: str, started: float, seconds: Sequence[float
     path = out / PROVENANCE
     sessions = read_json(path) if path.exists() else []
     session = {
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": command,
         "problems": len(seconds),
         "total_evaluation_time_seconds": round(time.perf_counter() - started, 1),

@@ -189,7 +189,7 @@ class ActorWorkers(Generic[TaskT, ResultT]):
         from ray.exceptions import RayError
 
         if is_open:
-            with suppress(RayError, asyncio.TimeoutError):
+            with suppress(RayError, TimeoutError):
                 for each in await asyncio.wait_for(actor.close.remote(), CLOSE_SECONDS):
                     self.remark(each)
         ray.kill(actor)
@@ -216,7 +216,7 @@ async def open_actors(
     try:
         try:
             await asyncio.wait_for(workers.unless_failed(workers.opened), config.actor_start_seconds)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             raise TreestarError(
                 f"no actor could start within {config.actor_start_seconds:,.0f} s: each needs {config.actor_cpus:g} "
                 f"CPUs and {gpus:g} GPUs of one node, and the cluster has {ray.cluster_resources()}"

@@ -182,8 +182,7 @@ CONSTRUCTS = {
     "from . import a": "an import may not be relative",
     "from ..a import b": "an import may not be relative",
 }
-if sys.version_info >= (3, 11):
-    CONSTRUCTS["try: pass\nexcept* ValueError: pass"] = "this construct may not be used: try star"
+CONSTRUCTS["try: pass\nexcept* ValueError: pass"] = "this construct may not be used: try star"
 if sys.version_info >= (3, 12):
     CONSTRUCTS["type A = int"] = "this construct may not be used: type alias"
     CONSTRUCTS["def g[T](a): pass"] = "this construct may not be used: type var"

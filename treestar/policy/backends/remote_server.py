@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -187,7 +187,7 @@ class RemoteServer:
         except APIConnectionError as error:
             reason = error.__cause__ or error
             raise Failure("connection failed", self.clean(str(reason) or type(reason).__name__)) from None
-        except asyncio.TimeoutError:
+        except TimeoutError:
             raise Failure("timeout", f"no complete answer in {timeout:g} s") from None
         except ValueError as error:  # UnusableAnswer, or not JSON
             raise Failure("unusable answer", self.clean(str(error))) from None
@@ -251,7 +251,7 @@ def retry_after(header: str | None) -> float:
     with suppress(ValueError):
         return max(float(header), 0.0)
     with suppress(ValueError, TypeError):
-        return max((parsedate_to_datetime(header) - datetime.now(timezone.utc)).total_seconds(), 0.0)
+        return max((parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds(), 0.0)
     return 0.0
 
 

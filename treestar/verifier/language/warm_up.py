@@ -18,8 +18,7 @@ def load_libraries(restricted: bool) -> None:
     `restricted`: also remove their dangerous features.
     """
     warnings.simplefilter("ignore")
-    if hasattr(sys, "set_int_max_str_digits"):
-        sys.set_int_max_str_digits(0)  # digit sums of large powers are common questions; the deadline bounds their cost
+    sys.set_int_max_str_digits(0)  # digit sums of large powers are common questions; the deadline bounds their cost
     prepare_modules()
     if restricted:
         harden_enum()

@@ -51,7 +51,7 @@ class Channel:
             sent = self.socket.send(data)
             if sent < len(data):
                 await asyncio.wait_for(self.loop.sock_sendall(self.socket, data[sent:]), seconds)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             raise TimeoutError from None
         except OSError as error:
             raise ChannelClosed(str(error)) from error

@@ -88,7 +88,7 @@ class Connection:
         waiter = asyncio.wrap_future(self.ready)
         try:
             return await asyncio.wait_for(asyncio.shield(waiter), self.config.start_seconds)
-        except (asyncio.TimeoutError, TimeoutError):
+        except TimeoutError:
             raise TreestarError(
                 f"The sandbox did not start within {self.config.start_seconds:g} seconds. "
                 "Set SandboxConfig.start_seconds higher if this machine is slow or busy."
