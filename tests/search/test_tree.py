@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import io
 import json
 import math
+import pickle
 import re
+from collections.abc import Callable
 from itertools import permutations
 from pathlib import Path
 
@@ -59,6 +62,22 @@ def test_graphml_can_always_be_written(tree: Tree) -> None:
     back = networkx.read_graphml(stream, node_type=int)
     assert set(back.nodes) == set(range(len(tree.nodes)))
     assert [back.nodes[node.index]["visits"] for node in tree.nodes] == [node.visits for node in tree.nodes]
+
+
+@pytest.mark.parametrize("copied", [lambda tree: pickle.loads(pickle.dumps(tree)), copy.deepcopy])
+def test_a_tree_of_any_depth_can_be_copied_and_sent_to_another_process(copied: Callable[[Tree], Tree]) -> None:
+    """A thought can have a thousand steps, and Python recurses along references."""
+    tree = Tree(Problem("How long is a thought?"), "greedy", {}, 0)
+    node = tree.add_root(Execution())
+    for number in range(2000):
+        node = tree.add_child(node, Step(f"step {number}", token_ids=(number,)), Execution())
+    sibling = tree.add_child(tree.root, Step("another way"), Execution())
+    again = copied(tree)
+    assert again.to_json() == tree.to_json()
+    assert [each.index for each in again.root.children] == [1, sibling.index]
+    assert again.state(again.nodes[2000]) == tree.state(node)
+    assert again.nodes[2000].step.token_ids == (1999,)  # type: ignore[union-attr]
+    assert again.draw_seed(again.root) == tree.draw_seed(tree.root)
 
 
 def test_a_searched_tree_as_a_graph_carries_every_statistic(tmp_path: Path) -> None:

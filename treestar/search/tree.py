@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -116,6 +116,10 @@ class Node:
         return nodes
 
 
+KEPT = [each.name for each in fields(Node) if each.name not in ("parent", "children")]
+"""The fields of a node that do not refer to other nodes."""
+
+
 @dataclass(slots=True, eq=False)
 class Tree:
     """All nodes of one search, with the problem, settings and seed that produced them."""
@@ -131,6 +135,25 @@ class Tree:
 
     def __post_init__(self) -> None:
         self.key = blake2b(f"{self.seed}\0{self.problem.question}".encode("utf-8", "surrogatepass")).digest()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All fields, with the nodes as a flat list: pickle and copy recurse along references, and a tree of thoughts
+        can be a thousand nodes deep."""
+        flat = [
+            (None if node.parent is None else node.parent.index, {name: getattr(node, name) for name in KEPT})
+            for node in self.nodes
+        ]
+        return {each.name: getattr(self, each.name) for each in fields(self)} | {"nodes": flat}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
+        flat, self.nodes = state["nodes"], []
+        for parent, values in flat:
+            node = Node(parent=None if parent is None else self.nodes[parent], **values)
+            self.nodes.append(node)
+            if node.parent is not None:
+                node.parent.children.append(node)
 
     @property
     def root(self) -> Node:
@@ -198,8 +221,8 @@ class Tree:
             KeyError, TypeError: `data` is not such an object.
         """
         tree = cls(Problem(**data["problem"]), data["strategy"], current_names(data["config"]), data["seed"])
-        for fields in data["nodes"]:
-            add_node_from_json(tree, fields)
+        for each in data["nodes"]:
+            add_node_from_json(tree, each)
         return tree
 
     def save(self, path: str | Path) -> None:
