@@ -66,6 +66,18 @@ def test_a_result_that_is_read_back_is_judged_by_the_gold_answer_of_today(tmp_pa
     assert [each.problem for each in read] == now
 
 
+@pytest.mark.parametrize(
+    "text", ['[{"question": "question 1"}]', '{"id": "p0", "question": "question 0"}', "What I found out."]
+)
+def test_a_file_of_something_else_is_never_overwritten(text: str, tmp_path: Path) -> None:
+    """A last line without a line break is what a killed run leaves, and also what json.dump writes."""
+    out = tmp_path / "problems.json"
+    out.write_text(text)
+    with scripted_solver() as solver, pytest.raises(TreestarError, match="is not a treestar result: choose another"):
+        solver.solve_many(PROBLEMS, out)
+    assert out.read_text() == text
+
+
 def test_a_run_that_was_cut_off_goes_on_where_it_stopped(tmp_path: Path) -> None:
     out = tmp_path / "results.jsonl"
     with scripted_solver() as solver:

@@ -6,6 +6,7 @@ the settings of its run, and a file with other settings is rejected.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +14,17 @@ from typing import Any
 
 from treestar.config.renamed import current_names
 from treestar.search import SearchConfig, SearchResult
-from treestar.storage.lines import read_lines
+from treestar.storage.lines import partial_line, read_lines
 from treestar.storage.settings import check_same_settings
 from treestar.types import Problem, TreestarError, Verifier
 
 __all__ = ["ResultKey", "append_result", "result_key", "results_of", "settings_of", "with_problem"]
+
+KIND = "a treestar result"
+"""What a line is, for error messages."""
+
+BEGINNING = b'{"id": '
+"""How every line begins."""
 
 ResultKey = tuple[str, str]
 """A problem's id and question."""
@@ -39,7 +46,8 @@ def iter_results(path: Path, settings: dict[str, Any]) -> Iterator[SearchResult]
     """The finished results in `path`, one in memory at a time; none if it does not exist, or keeps nothing (a pipe).
 
     Raises:
-        TreestarError: the file cannot be read, a line is not a result, or it was made with other settings.
+        TreestarError: the file cannot be read, a line is not a result, or it was made with other settings; or it ends
+            in the middle of a line that no killed run has left, and that the next one would remove.
     """
 
     def parse(line: dict[str, Any]) -> SearchResult:
@@ -49,7 +57,20 @@ def iter_results(path: Path, settings: dict[str, Any]) -> Iterator[SearchResult]
         return result
 
     if path.is_file():  # reading /dev/full, or a pipe, would not end
-        yield from read_lines(path, parse, "a treestar result")
+        yield from read_lines(path, parse, KIND)
+        if not may_be_cut_off(partial_line(path)):
+            raise TreestarError(f"{path} ends with a line that is not {KIND}: choose another file")
+
+
+def may_be_cut_off(rest: bytes) -> bool:
+    """Whether a run that was killed can have left `rest` after the last line break: the beginning of a result."""
+    if not rest.startswith(BEGINNING[: len(rest)]):
+        return False
+    try:
+        json.loads(rest)
+    except ValueError:
+        return True
+    return False
 
 
 def results_of(problems: Sequence[Problem], path: Path, settings: dict[str, Any]) -> dict[int, SearchResult]:

@@ -18,7 +18,17 @@ from typing import IO, Any, NamedTuple, TypeVar
 from treestar.storage.files import writing
 from treestar.types import TreestarError
 
-__all__ = ["Row", "append_line", "appending", "iter_lines", "open_lines", "read_lines", "read_rows", "text_lines"]
+__all__ = [
+    "Row",
+    "append_line",
+    "appending",
+    "iter_lines",
+    "open_lines",
+    "partial_line",
+    "read_lines",
+    "read_rows",
+    "text_lines",
+]
 
 T = TypeVar("T")
 
@@ -156,15 +166,26 @@ def read_text(path: Path) -> str:
         raise TreestarError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
+def partial_line(path: Path) -> bytes:
+    """What follows the last line break of a file; `appending` removes it. Raises OSError."""
+    with path.open("rb") as file:
+        file.seek(end_of_lines(file))
+        return file.read()
+
+
 def cut_partial_line(path: Path) -> None:
     with path.open("rb+") as file:
-        end = file.seek(0, os.SEEK_END)
-        while end > 0:
-            start = max(0, end - BLOCK)
-            file.seek(start)
-            found = file.read(end - start).rfind(b"\n")
-            if found >= 0:
-                file.truncate(start + found + 1)
-                return
-            end = start
-        file.truncate(0)
+        file.truncate(end_of_lines(file))
+
+
+def end_of_lines(file: IO[bytes]) -> int:
+    """Where the last complete line of `file` ends."""
+    end = file.seek(0, os.SEEK_END)
+    while end > 0:
+        start = max(0, end - BLOCK)
+        file.seek(start)
+        found = file.read(end - start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0
