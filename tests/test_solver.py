@@ -12,6 +12,8 @@ import textwrap
 import threading
 from concurrent.futures import CancelledError
 from dataclasses import replace
+from multiprocessing import Pipe, get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -229,6 +231,37 @@ def test_a_solver_that_cannot_answer_says_so_instead_of_waiting_forever() -> Non
     solver.close()
     with pytest.raises(RuntimeError, match="this Solver is closed"):
         solver.solve("question 1")
+
+
+def test_what_is_no_list_of_problems_is_refused_by_its_type() -> None:
+    """A text is a list of its letters."""
+    with scripted_solver() as solver:
+        for one in ("2+2?", PROBLEMS[0]):
+            with pytest.raises(TypeError, match="problems must be a list, not one problem"):
+                solver.solve_many(one)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match=r"a problem is a text or a treestar\.Problem, not a dict: {'question'"):
+            solver.solve({"question": "2+2?"})  # type: ignore[arg-type]
+
+
+def test_a_forked_process_is_told_to_make_its_own_solver() -> None:
+    """As in a pool of processes: the thread that searches is only in the process that made the solver."""
+
+    def ask(said: Connection) -> None:
+        with solver:
+            try:
+                solver.solve("question 1")
+            except RuntimeError as error:
+                said.send(str(error))
+
+    here, there = Pipe()
+    with scripted_solver() as solver:
+        child = get_context("fork").Process(target=ask, args=(there,), daemon=True)
+        child.start()
+        assert here.poll(60)
+        assert "make one in each process" in here.recv()
+        child.join(60)
+        assert child.exitcode == 0
+        assert solver.solve("question 1").stopped == "finished"
 
 
 class WaitingPolicy(ScriptedPolicy):

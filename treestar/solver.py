@@ -34,7 +34,7 @@ from treestar.components import (
 from treestar.policy import FormatName
 from treestar.policy.models import DEFAULT_POLICY
 from treestar.ppm.public import Aggregate, ScorerKind
-from treestar.problems import as_problem
+from treestar.problems import as_problems
 from treestar.results_file import append_result, results_of, settings_of, with_problem
 from treestar.search import Budget, Components, MCTSConfig, SearchConfig, SearchResult, SearchStats, Tree, search_one
 from treestar.search.config import TreeSearchConfig
@@ -199,22 +199,20 @@ class Solver:
             One result for each problem, in the order given.
 
         Raises:
-            ValueError: a question is empty or too long (`as_problem`), a gold answer is neither text nor number,
-                or the solver cannot spend a total.
+            TypeError, ValueError: `problems` has something else than questions that can be asked (`as_problem`), or the
+                solver cannot spend a total.
             TreestarError: `total` is less than one step for each problem, the policy or the sandbox failed permanently,
                 a problem was being searched when actors died too often, or `out` cannot be read or written. On a
                 cluster the solver can then only be closed.
         """
-        wanted = [as_problem(problem, index) for index, problem in enumerate(problems)]
-        results: dict[int, SearchResult] = {}
+        wanted = as_problems(problems)
         path = None if difficulty is None else Path(difficulty)
         settings = {**self.settings(), **set_settings(total, path, wanted)}
-        if out is not None:
-            results = results_of(wanted, Path(out), settings)
-            for place in sorted(results):
-                verifier = self.parts_of(wanted[place]).verifier if self.workers is None else None
-                results[place] = self.wait_for(with_problem(results[place], wanted[place], verifier))
-                on_result(results[place])
+        results = {} if out is None else results_of(wanted, Path(out), settings)
+        for place in sorted(results):
+            verifier = self.parts_of(wanted[place]).verifier if self.workers is None else None
+            results[place] = self.wait_for(with_problem(results[place], wanted[place], verifier))
+            on_result(results[place])
         missing = [SolveTask(place, each, trees) for place, each in enumerate(wanted) if place not in results]
         with nullcontext(lambda _: None) if out is None else appending(Path(out)) as append:
 
@@ -305,11 +303,13 @@ class Solver:
             self.on_remark(each)
 
     def submit(self, work: Coroutine[Any, Any, ResultT]) -> Future[ResultT]:
-        """Run `work` on the solver's event loop. Raises RuntimeError if it is closed, or would wait for itself."""
-        if self.loop.is_closed() or threading.current_thread() is self.thread:
+        """Run `work` on the solver's event loop. Raises RuntimeError if it would not end, or is closed."""
+        closed, within = self.loop.is_closed(), threading.current_thread() is self.thread
+        if closed or within or not self.thread.is_alive():
             work.close()
-            within = "on_progress and on_result cannot use the Solver that calls them"
-            raise RuntimeError("this Solver is closed: make another one" if self.loop.is_closed() else within)
+            elsewhere = "this Solver belongs to another process: make one in each process"
+            reason = "on_progress and on_result cannot use the Solver that calls them" if within else elsewhere
+            raise RuntimeError("this Solver is closed: make another one" if closed else reason)
         return asyncio.run_coroutine_threadsafe(work, self.loop)
 
     def wait_or_stop(self, work: Coroutine[Any, Any, ResultT], stop: Event) -> ResultT:
@@ -346,7 +346,7 @@ class Solver:
     def close(self) -> None:
         """End the sandbox, the grader, the models' engines and connections (on a cluster the actors), and the solver's
         thread. What other threads are solving is cancelled. Closing a closed solver does nothing."""
-        if self.loop.is_closed():
+        if self.loop.is_closed() or not self.thread.is_alive():  # the thread is not in a forked process
             return
         ended = self.submit(self.end())  # first, because the solver's own thread cannot wait for its end
         try:
