@@ -88,7 +88,10 @@ def test_own_problems_can_be_an_array_and_compressed(tmp_path: Path) -> None:
     assert [(each.id, each.question, each.answer) for each in found.problems] == [("1", "a", "1")]
     assert (found.original, found.without_answer) == (2, 1)
     path.write_text('[{"question": "a", "answer": 1}, {"answer": 1}]')
-    with pytest.raises(TreestarError, match=r"own\.jsonl\.gz, item 2: not an object with a text `question`"):
+    with pytest.raises(
+        TreestarError,
+        match=r"own\.jsonl\.gz, item 2: no text `question`, `problem` or `prompt` among its fields \(answer\)",
+    ):
         load_problems(f"jsonl:{path}")
 
 
@@ -138,6 +141,22 @@ def test_the_hub_s_fields_are_understood(row: dict, question: str, answer: str, 
     problem = problem_from_hub(row, "some/set", 0)
     assert (problem.question, problem.answer, dict(problem.metadata)) == (question, answer, metadata)
     assert problem.kind == ("code" if "entry_point" in row else "math")
+    line = problem_from_line(json.dumps(row), 0)
+    assert (line.question, line.answer, line.kind) == (question, answer, problem.kind)
+
+
+@pytest.mark.parametrize(
+    ("row", "gold"),
+    [
+        ({"solution": r"so $\boxed{5}$."}, "5"),
+        ({"solution": "2 and 3 are 5.\n#### 5"}, "5"),
+        ({"solution": "Start with 3 and count up by 2."}, None),
+        ({"solution": ["so", "5"]}, None),
+        ({"answer": "", "final_answer": "5"}, "5"),
+    ],
+)
+def test_a_solution_is_a_gold_answer_where_it_states_one(row: dict[str, object], gold: str | None) -> None:
+    assert problem_from_line(json.dumps({"question": "q", **row}), 1).answer == gold
 
 
 @pytest.mark.parametrize(
@@ -176,7 +195,9 @@ def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path: Path) -> None:
 
 
 def test_unknown_fields_are_said() -> None:
-    with pytest.raises(TreestarError, match="no text field question"):
+    with pytest.raises(
+        TreestarError, match="row 0: no text `question`, `problem` or `prompt` among its fields \\(input\\)"
+    ):
         problem_from_hub({"input": "q"}, "some/set", 0)
 
 

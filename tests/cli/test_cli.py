@@ -115,7 +115,12 @@ def test_a_broken_line_is_named_and_the_others_are_solved(treestar, tmp_path: Pa
     )
     ran = treestar("solve", "--file", str(file), "--out", str(out), "--json", *QUICK)
     assert ran.code == 1
-    for fault in ("line 2: not JSON", "line 3: not an object", "line 4: problem 'c': the question is empty", "line 5"):
+    for fault in (
+        "line 2: not JSON",
+        "line 3: no text `question`",
+        "line 4: problem 'c': the question is empty",
+        "line 5",
+    ):
         assert fault in ran.said
     assert "line 6: half a character" in ran.said
     assert [json.loads(line)["id"] for line in ran.out.splitlines()] == ["a"]
@@ -197,7 +202,16 @@ def test_the_problems_of_an_array_that_are_none_are_named_and_the_others_kept(tm
     file.write_text(json.dumps([{"question": "What is 3 + 4?"}, "What?", {"question": "2?", "id": 9}], indent=2))
     problems, faults = read_problems(file)
     assert [(problem.id, problem.question) for problem in problems] == [("1", "What is 3 + 4?"), ("9", "2?")]
-    assert faults == [f"{file}, item 2: not an object with a text `question`"]
+    assert faults == [f"{file}, item 2: not an object with a `question`"]
+
+
+def test_a_file_of_another_kind_is_said_in_a_sentence(treestar, tmp_path: Path) -> None:
+    file = tmp_path / "questions.txt"
+    file.write_text("What is 3 + 4?\n" * 1000)
+    ran = treestar("solve", "--file", str(file))
+    assert (ran.code, ran.out, ran.said.count("questions.txt")) == (1, "", 1)
+    assert "questions.txt, line 1: not JSON" in ran.said
+    assert "and the 999 after it are no problems either: put a JSON object with a `question` on each line" in ran.said
 
 
 def test_a_file_without_problems_is_said_in_a_sentence(treestar, tmp_path: Path) -> None:

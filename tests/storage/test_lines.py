@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import resource
 import subprocess
@@ -134,3 +135,20 @@ def test_a_users_file_can_be_a_pipe(tmp_path: Path) -> None:
     os.mkfifo(path)
     with subprocess.Popen([sys.executable, "-c", f"open({str(path)!r}, 'wb').write(b'[1]')"]):
         assert read_rows(path) == [(1, "item 1", "1")]
+
+
+def test_a_table_s_rows_are_objects_named_by_its_first_row(tmp_path: Path) -> None:
+    text = '\ufeffid,question,answer\r\nx,"One, or\r\ntwo?",2\r\n\r\ny,Three?,\r\n'
+    path = tmp_path / "table.csv"
+    path.write_text(text, encoding="utf-8", newline="")
+    wanted = [
+        (1, "row 1", {"id": "x", "question": "One, or\ntwo?", "answer": "2"}),
+        (2, "row 2", {"id": "y", "question": "Three?"}),
+    ]
+    assert [(row.number, row.where, json.loads(row.text)) for row in read_rows(path)] == wanted
+    packed = tmp_path / "table.TSV.gz"
+    packed.write_bytes(gzip.compress(b"question\tanswer\nOne, or two?\t2\n"))
+    assert [json.loads(row.text) for row in read_rows(packed)] == [{"question": "One, or two?", "answer": "2"}]
+    path.write_text("question,answer\nOne, or two?,2\n")
+    with pytest.raises(TreestarError, match=r"table\.csv, line 2, is no row of a table \(more cells than columns"):
+        read_rows(path)

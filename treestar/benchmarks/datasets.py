@@ -2,11 +2,11 @@
 
     gsm8k, math500, ...     a named set: its JSON Lines file in a data folder, otherwise from the Hugging Face hub
     rg:FAMILY[:LEVEL]       reasoning-gym problems of the test split; by default of every level
-    jsonl:PATH              a file of JSON Lines or of one array, also compressed with gzip: `question`, `answer` (a
-                            text, a number, or a list of these), and optionally `id`, `level`, `subject`; with `tests`
-                            instead of `answer`, a problem that asks for a program (`program_tests`), and with
-                            `paragraphs` (each a `title` and a `text`, and whether it is `supporting`), a question about
-                            facts
+    jsonl:PATH              a file of JSON Lines, of one array or of a table, also compressed with gzip: `question`,
+                            `answer` (a text, a number, or a list of these), and optionally `id`, `level`, `subject`,
+                            or the fields of sets on the hub; with `tests` instead of `answer`, a problem that asks for
+                            a program (`program_tests`), and with `paragraphs` (each a `title` and a `text`, and whether
+                            it is `supporting`), a question about facts
     hf:NAME[:CONFIG][@SPLIT]  a data set on the hub, or a folder in its layout; the default split is `test`
 
 Every named set has a count, and a different number of problems is an error: otherwise an accuracy on half of a test
@@ -31,6 +31,7 @@ from treestar.extras import needs_extra
 from treestar.storage.lines import read_rows
 from treestar.types import Problem, TreestarError, first_line
 from treestar.verifier import extract_answer
+from treestar.verifier.grading.extraction import states_answer
 from treestar.verifier.grading.program_tests import are_tests, called_function, public_tests_of, tests_of
 
 __all__ = [
@@ -50,6 +51,11 @@ GYM_SEED = 4
 """Set number for reasoning-gym. Test questions are kept out of training by the split, not by this seed."""
 
 FIELDS = {"id", "question", "answer"}
+
+QUESTION_NAMES = ("question", "problem", "prompt", "Question", "Problem", "Prompt", "text")
+ANSWER_NAMES = ("answer", "Answer", "final_answer")
+SOLUTION_NAMES = ("solution", "Solution")
+"""What data sets call a question, its gold answer, and a solution that states the answer."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +185,7 @@ def gym_problems(cell: str, limit: int | None) -> list[Problem]:
 
 
 def read_jsonl(path: Path, kind: Literal["math", "qa"] = "math") -> list[Problem]:
-    """The problems in a file of JSON Lines or of one array; `kind` is that of problems that do not show theirs.
+    """The problems in a file of JSON Lines, one array or a table; `kind` is that of problems that do not show theirs.
 
     Raises TreestarError if it cannot be read or one of its values is not a problem.
     """
@@ -203,14 +209,16 @@ def problem_from_line(line: str, number: int, kind: Literal["math", "qa"] = "mat
         raise ValueError("JSON that is nested too deeply") from error
     except UnicodeEncodeError as error:  # no tokenizer reads it, and no file can hold it
         raise ValueError("half a character: an escape such as \\ud83d without its other half") from error
-    if not isinstance(data, dict) or not isinstance(data.get("question"), str):
-        raise ValueError("not an object with a text `question`")
-    return problem_from_fields(data, number, kind)
+    if not isinstance(data, dict):
+        raise ValueError("not an object with a `question`")
+    if isinstance(data.get("question"), str):
+        return problem_from_fields(data, number, kind)
+    return problem_from_row(data, number)
 
 
 def problem_from_fields(data: Mapping[str, Any], number: int, kind: Literal["math", "qa"] = "math") -> Problem:
     """The problem with these fields, which are those of a line. Raises ValueError with the reason."""
-    tests, answer = data.get("tests"), data.get("answer")
+    tests, answer = data.get("tests"), first(data, ANSWER_NAMES)
     if kind == "qa" or data.get("kind") == "qa" or isinstance(data.get("paragraphs"), list):
         return question_from_line(data, number)
     is_code = are_tests(tests) or (isinstance(tests, str) and isinstance(data.get("entry_point"), str))
@@ -218,7 +226,7 @@ def problem_from_fields(data: Mapping[str, Any], number: int, kind: Literal["mat
         answer = ""  # its tests say what is right
     problem = Problem(
         question=data["question"],
-        answer=answer if is_code and isinstance(answer, str) else gold_answer(answer, None) or None,
+        answer=answer if is_code and isinstance(answer, str) else gold_answer(answer, text_solution(data)) or None,
         id=id_of(data, number),
         kind="code" if is_code else "math",
         metadata={name: value for name, value in data.items() if name not in FIELDS},
@@ -294,46 +302,57 @@ def hub_rows(repository: str, config: str | None, split: str) -> Iterable[Mappin
 
 
 def problem_from_hub(row: Mapping[str, Any], repository: str, number: int) -> Problem:
-    """One row of a hub data set as a problem, for all known field names. Raises TreestarError."""
-
-    def first(*names: str) -> Any:
-        return next((row[name] for name in names if row.get(name) is not None), None)
-
+    """One row of a hub data set as a problem. Raises TreestarError."""
     try:
-        if (fields := fields_of_line(row)) is not None:
-            return problem_from_fields(fields, number)
+        fields = fields_of_line(row)
+        return problem_from_row(row, number) if fields is None else problem_from_fields(fields, number)
     except ValueError as error:
         raise TreestarError(f"data set {repository!r}, row {number}: {error}") from error
-    question = first("question", "problem", "prompt", "Question", "Problem", "Prompt", "text")
+
+
+def problem_from_row(row: Mapping[str, Any], number: int) -> Problem:
+    """A problem whose fields have any of the names that data sets on the hub give them. Raises ValueError with the
+    reason."""
+    question = first(row, QUESTION_NAMES)
     if not isinstance(question, str):
-        raise TreestarError(f"data set {repository!r} has no text field question, problem or prompt: {sorted(row)}")
+        raise ValueError(f"no text `question`, `problem` or `prompt` among its fields ({', '.join(map(str, row))})")
     if isinstance(row.get("Body"), str):  # SVAMP stores the story separately from the question
         question = f"{row['Body'].rstrip(' .')}. {question}"
-    metadata = {"subject": first("subject", "type", "domain"), "level": first("level", "difficulty")}
+    metadata = {"subject": first(row, ("subject", "type", "domain")), "level": first(row, ("level", "difficulty"))}
     if isinstance(metadata["level"], str):
         metadata["level"] = metadata["level"].removeprefix("Level ")
     if isinstance(metadata["subject"], list):
         metadata["subject"] = ", ".join(map(str, metadata["subject"]))
-    asserts = row.get("test_list")
+    asserts = [each for each in row.get("test_list") or () if isinstance(each, str)]
     if "entry_point" in row:
-        metadata |= {"entry_point": row["entry_point"], "tests": first("tests", "test")}
+        metadata |= {"entry_point": row["entry_point"], "tests": first(row, ("tests", "test"))}
     elif asserts:
         question = f"{question.strip()}\nYour code should pass these tests:\n\n{chr(10).join(asserts)}\n"
         metadata |= {"entry_point": called_function(asserts), "tests": with_setup(row, asserts)}
     kind: Literal["math", "code"] = "code" if metadata.get("tests") is not None else "math"
-    try:
-        answer = gold_answer(
-            first("answer", "Answer", "final_answer", "canonical_solution", "code"), first("solution", "Solution")
-        )
-    except ValueError as error:
-        raise TreestarError(f"data set {repository!r}, row {number}: {error}") from error
-    return Problem(
+    answer = gold_answer(first(row, (*ANSWER_NAMES, "canonical_solution", "code")), first(row, SOLUTION_NAMES))
+    name = first(row, ("id", "unique_id", "task_id", "ID", "Id"))
+    problem = Problem(
         question=question,
         answer="" if answer is None and kind == "code" else answer,  # its tests say what is right
-        id=str(first("id", "unique_id", "task_id", "ID", "Id") or number),
+        id=str(number if name is None else name),
         kind=kind,
         metadata={name: value for name, value in metadata.items() if value is not None},
     )
+    if kind == "code":
+        check_tests(problem)
+    return problem
+
+
+def first(row: Mapping[str, Any], names: Iterable[str]) -> Any:
+    """The value of the first of these fields that says something; None if there is none."""
+    return next((row[name] for name in names if not is_missing(row.get(name))), None)
+
+
+def text_solution(row: Mapping[str, Any]) -> str | None:
+    """The solution of a row, if it is a text."""
+    solution = first(row, SOLUTION_NAMES)
+    return solution if isinstance(solution, str) else None
 
 
 def with_setup(row: Mapping[str, Any], asserts: Sequence[str]) -> list[str]:
@@ -343,14 +362,14 @@ def with_setup(row: Mapping[str, Any], asserts: Sequence[str]) -> list[str]:
 
 
 def gold_answer(answer: Any, solution: Any) -> str | None:
-    """The gold answer: the joined parts of a list, the text after GSM8K's `####`, or the boxed answer of a solution.
+    """The gold answer: the joined parts of a list, the text after GSM8K's `####`, or the answer that a solution states.
 
     Raises ValueError if it is neither a text, a number nor a list of these, or the solution is not a text.
     """
     if is_missing(answer):
         if not is_missing(solution) and not isinstance(solution, str):
             raise ValueError(f"there is no `answer`, and `solution` must be a text, not {type(solution).__name__}")
-        return None if is_missing(solution) else extract_answer(solution)
+        return extract_answer(solution) if not is_missing(solution) and states_answer(solution) else None
     if isinstance(answer, list | tuple):
         if not answer or not all(isinstance(part, str | int | float) for part in answer):
             raise ValueError("a list as `answer` must have texts or numbers, and at least one")

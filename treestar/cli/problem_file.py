@@ -1,4 +1,4 @@
-"""Reads problems from JSON Lines or an array. An invalid one is reported by its place; the others are kept."""
+"""Reads problems from JSON Lines, an array or a table. An invalid one is reported by its place; the others are kept."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from treestar.types import Problem, TreestarError
 __all__ = ["read_problems"]
 
 
+WANTED = "put a JSON object with a `question` on each line, or give a table with that column as .csv"
+
+
 def read_problems(path: Path) -> tuple[list[Problem], list[str]]:
     """The problems in `path` (fields: `question`, optionally `id` and `answer`), and an error message for each invalid
-    one. A problem without an id gets its line number, or its place in the array.
+    one. A problem without an id gets its line number, or its place in the array or table.
 
     Raises:
-        TreestarError: the file cannot be read, or is empty.
+        TreestarError: the file cannot be read, or has no problem.
     """
     problems: list[Problem] = []
     faults: list[str] = []
@@ -26,6 +29,7 @@ def read_problems(path: Path) -> tuple[list[Problem], list[str]]:
             problems.append(as_problem(problem_from_line(row.text, row.number), row.number))
         except ValueError as error:
             faults.append(f"{path}, {row.where}: {error}")
-    if not problems and not faults:
-        raise TreestarError(f"{path} has no problem: put a JSON object with a `question` on each line")
+    if not problems:
+        others = f", and the {len(faults) - 1} after it are no problems either" if len(faults) > 1 else ""
+        raise TreestarError(f"{faults[0]}{others}: {WANTED}" if faults else f"{path} has no problem: {WANTED}")
     return problems, faults

@@ -54,7 +54,8 @@ __all__ = ["solve"]
 def solve(
     question: Annotated[str | None, typer.Argument(help="The question; or give --file or --examples.")] = None,
     file: Annotated[
-        Path | None, typer.Option(help="JSON Lines or an array with `question`, and optionally `answer` and `id`.")
+        Path | None,
+        typer.Option(help="JSON Lines, an array or a table (.csv) with `question`, and optionally `answer`, `id`."),
     ] = None,
     examples: Annotated[bool, typer.Option("--examples", help="Solve a handful of built-in problems.")] = False,
     out: Annotated[

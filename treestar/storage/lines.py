@@ -1,10 +1,12 @@
 """Append-only files of lines, such as JSON Lines. A line is complete once its line break is on disk. A last line
 without one was left by a killed process: readers stop before it, and the next writer removes it. Files that a user has
-written (`text_lines`, `read_rows`) need no line break at the end, and can be compressed with gzip.
+written (`text_lines`, `read_rows`) need no line break at the end, and can be compressed with gzip; rows can also be
+those of a table (CSV).
 """
 
 from __future__ import annotations
 
+import csv
 import gzip
 import io
 import json
@@ -36,6 +38,8 @@ BLOCK = 65_536
 """Bytes read at a time while looking for the last line break."""
 GZIP = b"\x1f\x8b"
 """The first bytes of a file compressed with gzip."""
+TABLES = {".csv": ",", ".tsv": "\t"}
+"""The endings of the names of tables, and what separates their cells."""
 
 
 class Row(NamedTuple):
@@ -124,17 +128,35 @@ def text_lines(path: Path) -> list[str]:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The values in a user's file: one in each line of JSON Lines that is not blank, or those of one JSON array.
+    """The values in a user's file: one in each line of JSON Lines that is not blank, those of one JSON array, or an
+    object for each row of a table, whose first row names the columns (.csv, .tsv).
 
     Raises:
-        TreestarError: the file cannot be read, or is an array that is not JSON.
+        TreestarError: the file cannot be read, or is an array that is not JSON or a table with a row that is none.
     """
     text = read_text(path)
+    separator = TABLES.get(Path(path.name.removesuffix(".gz")).suffix.lower())
+    if separator is not None:
+        return table_rows(text, separator, path)
     values = array_values(text, path) if text.lstrip().startswith("[") else None
     if values is not None:
         return [Row(number, f"item {number}", json.dumps(value)) for number, value in enumerate(values, start=1)]
     lines = enumerate(text.split("\n"), start=1)
     return [Row(number, f"line {number}", line) for number, line in lines if line.strip()]
+
+
+def table_rows(text: str, separator: str, path: Path) -> list[Row]:
+    """The rows of a table; empty cells are left out. Raises TreestarError if it is none."""
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
+    rows = []
+    try:
+        for number, cells in enumerate(reader, start=1):
+            if None in cells:
+                raise csv.Error("more cells than columns: put quotes around texts with commas")
+            rows.append(Row(number, f"row {number}", json.dumps({name: cell for name, cell in cells.items() if cell})))
+    except csv.Error as error:
+        raise TreestarError(f"{path}, line {reader.line_num}, is no row of a table ({error})") from error
+    return rows
 
 
 def array_values(text: str, path: Path) -> list[Any] | None:
