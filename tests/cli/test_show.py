@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 from rich.console import Console
-from support.scripted import components
+from support.scripted import ScriptedPolicy, components
 
 from treestar.cli.show import SearchDisplay, result_view
-from treestar.search import MajorityConfig, SearchResult, TrajectoryStep, search_one
-from treestar.types import Problem, State, Step
+from treestar.search import MajorityConfig, MCTSConfig, SearchConfig, SearchResult, TrajectoryStep, search_one
+from treestar.types import ContextOverflow, Problem, Proposal, State, Step
 
 
 def voted(answers: str, gold: str | None = None) -> SearchResult:
@@ -62,6 +62,30 @@ def test_candidates_that_a_limit_cut_off_are_counted() -> None:
     steps = [Step("first", ending="truncated"), Step("second", ending="truncated"), Step("a", "", "answer", "a")]
     searching = search_one(Problem("?"), MajorityConfig(samples=3), components(lambda *_: steps))
     assert "2 candidates cut off at the token limit" in shown(asyncio.run(searching))
+
+
+class Small(ScriptedPolicy):
+    async def propose(self, *request: object) -> Proposal:
+        raise ContextOverflow("too long")
+
+
+@pytest.mark.parametrize(
+    ("steps", "reason"),
+    [
+        ([Step("raise 1", "raise 1"), Step("raise 2", "raise 2")], "2 candidates failed or stated no answer · "),
+        ([Step("on"), Step("and on")], "2 paths ended at --max-depth or the model's context · "),
+        (None, "1 path ended at --max-depth or the model's context · "),
+    ],
+)
+@pytest.mark.parametrize("config", [MajorityConfig(samples=2, max_depth=1), MCTSConfig(children=2, max_depth=1)])
+def test_a_search_without_an_answer_says_what_became_of_its_candidates(
+    steps: list[Step] | None, reason: str, config: SearchConfig
+) -> None:
+    parts = components(lambda *_: steps or [])
+    parts = parts if steps else replace(parts, policy=Small(lambda *_: []))
+    result = asyncio.run(search_one(Problem("?"), config, parts))
+    assert result.answer is None
+    assert reason in " ".join(shown(result).split())
 
 
 def test_the_summary_counts_answers_apart_from_problems() -> None:

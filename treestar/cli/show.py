@@ -14,7 +14,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from treestar.search import Search, SearchConfig, SearchResult, TrajectoryStep
+from treestar.search import Search, SearchConfig, SearchResult, SearchStats, TrajectoryStep
 
 __all__ = ["SearchDisplay", "code_view", "result_view"]
 
@@ -71,6 +71,7 @@ def verdict(result: SearchResult) -> Text:
         f"{counted(stats.nodes, 'node')} · {counted(stats.executions, 'execution')} · "
         f"{counted(stats.generated_tokens, 'token')} · "
         + (f"{counted(stats.cut_off, 'candidate')} cut off at the token limit · " if stats.cut_off else "")
+        + (no_answer_reasons(stats) if result.answer is None else "")
         + (f"{stats.rejected_tokens} of them rejected · " if stats.rejected_tokens else "")
         + (f"{stats.judged_tokens} by the judge · " if stats.judged_tokens else "")
         + (f"{stats.scored_tokens} read by the PPM · " if stats.scored_tokens else "")
@@ -78,6 +79,13 @@ def verdict(result: SearchResult) -> Text:
         style="dim",
     )
     return line
+
+
+def no_answer_reasons(stats: SearchStats) -> str:
+    """What kept trajectories from an answer, besides the token limit."""
+    failed = f"{counted(stats.failed, 'candidate')} failed or stated no answer · " if stats.failed else ""
+    too_long = f"{counted(stats.too_long, 'path')} ended at --max-depth or the model's context · "
+    return failed + (too_long if stats.too_long else "")
 
 
 def counted(number: int, noun: str) -> str:
@@ -111,6 +119,7 @@ class SearchDisplay:
         self.live = Live(console=console, get_renderable=self.view, refresh_per_second=8, transient=True)
 
     def __enter__(self) -> SearchDisplay:
+        self.started = time.perf_counter()  # not before the model was loaded
         self.live.start()
         return self
 

@@ -281,7 +281,7 @@ class Search(Generic[ConfigT_co]):
         if distinct:
             leaf.seen = max(leaf.seen, fsum(map(probability, steps)))
         for candidate in expansion.candidates:
-            self.stats.cut_off += len(candidate.places) * (candidate.failure == "truncated")
+            self.stats.count_end(candidate.failure, len(candidate.places))
             if candidate.failure is not None and not keep_failures:
                 continue
             child = candidate.known
@@ -305,6 +305,7 @@ class Search(Generic[ConfigT_co]):
         share_priors(leaf)
         if not leaf.children:
             leaf.terminal = "context" if expansion.overflow else "dead_end"
+            self.stats.count_end(leaf.terminal)
         if leaf.open_children:
             reopen(leaf)
         elif not leaf.closed:
@@ -319,6 +320,7 @@ class Search(Generic[ConfigT_co]):
         child.terminal = candidate.failure or ("answer" if candidate.answer is not None else None)
         if child.terminal is None and child.depth >= self.max_depth:
             child.terminal = "max_depth"
+            self.stats.count_end(child.terminal)
         child.closed = child.terminal is not None
         leaf.open_children += not child.closed
         return child

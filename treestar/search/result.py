@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from treestar.search.tree import Tree
+from treestar.search.tree import TerminalReason, Tree
 from treestar.types import Problem
 
 __all__ = ["SearchResult", "SearchStats", "TrajectoryStep"]
@@ -30,11 +30,21 @@ class SearchStats:
     """Those of `generated_tokens` that are in steps which `chunk_reset` discarded."""
     cut_off: int = 0
     """Candidates that a token limit cut off, so that they have no answer."""
+    failed: int = 0
+    """Candidates whose code failed, or that ended their trajectory without stating an answer."""
+    too_long: int = 0
+    """Trajectories that reached `max_depth` steps, or the end of the policy's context, before an answer."""
     executed_seconds: float = 0.0
     discarded: int = 0
     """Trajectories that were chosen and then discarded, because they gave other results when run again."""
     seconds: float = 0.0
     """Wall time from the search's start to its end; searches that run at the same time share the machine."""
+
+    def count_end(self, reason: TerminalReason | None, times: int = 1) -> None:
+        """Count candidates or trajectories that ended for this reason, if it is one to have no answer."""
+        self.cut_off += times * (reason == "truncated")
+        self.failed += times * (reason == "error")
+        self.too_long += times * (reason in ("max_depth", "context"))
 
     @property
     def spent_tokens(self) -> int:
