@@ -95,3 +95,33 @@ def test_a_last_paragraph_with_a_blank_line_in_a_formula_is_complete() -> None:
     reply = "So\n$$\n2 \\cdot 7\n\n= 14\n$$\nand it is \\boxed{14}."
     step = policy.step(state, Generated(reply, True, 9, -1.0))
     assert (step.ending, step.answer) == ("answer", "14")
+
+
+CODE = "# Now print the final answer\nprint(result)\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{CODE}<output>2.5<end_of_output>\n<answer>The result is 2.5.",
+        f"{CODE}<output>2.5\n<answer>The result is \\boxed{{2.5}}<end_of_answer>",
+        f"<code>{CODE}</code>\n<output>2.5",
+        CODE,
+        f"```python\n{CODE}```",
+    ],
+)
+def test_a_program_without_its_tag_is_run_whatever_output_the_model_makes_up(text: str) -> None:
+    """As SmolLM2 often writes. The last formula of the program was taken for the answer."""
+    state = State(Problem("?"), (Step("result = 5 * 4", "result = 5 * 4"),), (Execution(),))
+    step = CHAT.parse(state, text, ended=True)
+    assert (step.ending, step.code.strip(), step.answer) == ("code", CODE.strip(), None)
+    assert "2.5" not in step.text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["The answer is \\boxed{14}.", "It is 14:\n```python\nprint(14)\n```", "14", "result = 14", "print 14 <output>"],
+)
+def test_words_are_no_program(text: str) -> None:
+    step = CHAT.parse(EMPTY, text, ended=True)
+    assert (step.ending, step.code) == ("answer", "")

@@ -75,6 +75,8 @@ class ChatFormat(RStarFormat):
         return cut_at_ending(text)[1] is None and step_end(text.lstrip("\n"), PARAGRAPH) is None
 
     def parse(self, state: State, text: str, ended: bool) -> Step:
+        if not code_is_complete(state) and not writes_prose(state):
+            text = with_missing_tag(text, ended)
         _, ending = cut_at_ending(text)
         if ending is not None or code_is_complete(state):
             step = super().parse(state, text, ended)
@@ -85,6 +87,21 @@ class ChatFormat(RStarFormat):
         if ended and is_all:
             return Step(paragraph, ending="answer", answer=extract_answer(trajectory_text(state) + paragraph))
         return Step(paragraph, ending="step" if end < len(text) or text.endswith(PARAGRAPH) else "truncated")
+
+
+def with_missing_tag(text: str, ended: bool) -> str:
+    """`text` up to the output that the model makes up without having ended its code first, or all of it if it is a
+    program with which the reply has ended: with the tag that the model left out."""
+    before, output, _ = text.partition(OUTPUT)
+    if cut_at_ending(before)[1] is None and (output or ended) and is_program(before):
+        return before + END_OF_CODE
+    return text
+
+
+def is_program(text: str) -> bool:
+    """Whether `text` is a program that prints something, and no reply in words with a program in it."""
+    code, words = code_in(text), BLOCK.sub("", CODE_TAG.sub("", text)).strip()
+    return "print(" in code and is_python(code) and (not words or not BLOCK.search(text))
 
 
 def writes_prose(state: State) -> bool:
