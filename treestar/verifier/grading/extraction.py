@@ -2,9 +2,9 @@ r"""Finds the final answer in a text by a model or a data set: "what does this r
 
 The rules, in the order in which they apply:
 
-1.  Calculator notes (`<<48/2=24>>`), drawings, everything up to the end of a thought (`</think>`), and everything from
-    a closing remark or an end token on, and offers to the user at the end ("Would you like me to explain step 2?") are
-    left out. Dollar signs of money are told from those of formulas.
+1.  Calculator notes (`<<48/2=24>>`), drawings, fenced programs, everything up to the end of a thought (`</think>`),
+    and everything from a closing remark or an end token on, and offers to the user at the end ("Would you like me to
+    explain step 2?") are left out. Dollar signs of money are told from those of formulas.
 2.  What follows a further question ("Problem: ...") after a stated answer is left out: base models invent questions.
 3.  The last statement of an answer counts: a `\boxed{...}` with balanced braces, or what follows "answer is",
     "answer:", "####", "<answer>" or the same in another language. Boxes in one sentence form a list, unless a word
@@ -47,6 +47,7 @@ from treestar.verifier.grading.phrases import (
     last_match,
     translated_marks,
     without_pictures,
+    without_programs,
 )
 from treestar.verifier.grading.prose import tidied_prose
 from treestar.verifier.grading.remarks import without_offers, without_remarks
@@ -72,7 +73,7 @@ STARTS_WITH_ANSWER = re.compile(
 )
 ENDS_WITH_ANSWER = re.compile(r"\b(?:is|are|equals|was)\b\s*:?|=\s*")
 REASON = re.compile(
-    r"(?<=\S)(?<!\bwell)(?:[,;]?\s+(?:since|because|as(?!\s+well)|not|rather\s+than"
+    r"(?<=\S)(?<!\bwell)(?<!\bis)(?<!\bare)(?<!\bwas)(?<!\bdo)(?<!\bdoes)(?:[,;]?\s+(?:since|because|as(?!\s+well)|not|rather\s+than"
     r"|or\s+(?:approximately|about|roughly|around))\b"
     r"|\s+\((?!(?:and|or(?!\s+(?:approximately|about|roughly|around)))\b)"
     r"(?![^()]*\b(?:mod|modulo|base|binary|octal|hex\w*|sin|cos|tan|log|exp)\b)"
@@ -151,7 +152,7 @@ def states_answer(text: str) -> bool:
 
 def readable(text: str) -> str:
     """The part of a reply that can state its answer, with one kind of marks and without notes (rule 1)."""
-    text = without_pictures(translated_marks(text[-LONGEST_SCAN:]))
+    text = without_programs(without_pictures(translated_marks(text[-LONGEST_SCAN:])))
     if "<" in text or "[/THINK]" in text:
         text = CALCULATION.sub("", text)
         thought = last_match(THOUGHT_END, text)
