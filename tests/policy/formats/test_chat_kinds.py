@@ -106,6 +106,7 @@ CODE = "# Now print the final answer\nprint(result)\n"
         f"{CODE}<output>2.5<end_of_output>\n<answer>The result is 2.5.",
         f"{CODE}<output>2.5\n<answer>The result is \\boxed{{2.5}}<end_of_answer>",
         f"<code>{CODE}</code>\n<output>2.5",
+        f"{CODE}<end_of_answer>",
         CODE,
         f"```python\n{CODE}```",
     ],

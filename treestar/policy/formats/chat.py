@@ -90,12 +90,12 @@ class ChatFormat(RStarFormat):
 
 
 def with_missing_tag(text: str, ended: bool) -> str:
-    """`text` up to the output that the model makes up without having ended its code first, or all of it if it is a
-    program with which the reply has ended: with the tag that the model left out."""
+    """A program that the model did not end as one, with the tag that it left out: it makes up an output, ends its
+    reply, or ends the program as an answer. Any other `text` unchanged."""
     before, output, _ = text.partition(OUTPUT)
-    if cut_at_ending(before)[1] is None and (output or ended) and is_program(before):
-        return before + END_OF_CODE
-    return text
+    body, ending = cut_at_ending(before)
+    left_out = ending == "answer" or (ending is None and (output or ended))
+    return body + END_OF_CODE if left_out and is_program(body) else text
 
 
 def is_program(text: str) -> bool:
