@@ -69,6 +69,26 @@ def test_training_arguments_that_trl_does_not_know_are_refused_before_the_job_be
     assert not (tmp_path / JOB).exists()
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        (
+            "gym:\n    - {family: chain_sum, level: easy, problems: 4}",
+            "data: [{name: 'jsonl:/no/such', label: a}]",
+            "/no/su",
+        ),
+        ("policy: toy-bootstrap", "policy: toy-botstrap", "did you mean 'toy-bootstrap'"),
+    ],
+)
+def test_what_a_job_names_and_is_not_there_leaves_the_folder_to_a_corrected_job(
+    old: str, new: str, sentence: str, tmp_path: Path
+) -> None:
+    assert old in SMALL
+    with pytest.raises(TreestarError, match=sentence):
+        run_grpo_job(job_from_yaml(GRPOJob, SMALL.replace(old, new), "job"), tmp_path)
+    assert not (tmp_path / JOB).exists()
+
+
 @pytest.mark.slow
 def test_a_job_leaves_a_policy_a_curve_and_a_report(tmp_path: Path) -> None:
     path, out = tmp_path / "job.yaml", tmp_path / "out"

@@ -95,6 +95,26 @@ def test_training_arguments_that_trl_does_not_know_are_refused_before_anything_i
     assert not (tmp_path / "out" / "job.yaml").exists()
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        (
+            "gym:\n    - {family: chain_sum, level: mid, problems: 8}",
+            "data: [{name: 'jsonl:/no/such', label: a}]",
+            "/no/su",
+        ),
+        ("policy: toy-bootstrap", "policy: toy-botstrap", "did you mean 'toy-bootstrap'"),
+    ],
+)
+def test_what_a_job_names_and_is_not_there_leaves_the_folder_to_a_corrected_job(
+    old: str, new: str, sentence: str, tmp_path: Path
+) -> None:
+    assert old in SMALL
+    with pytest.raises(TreestarError, match=sentence):
+        run_judge_job(small_job(**{old: new}), tmp_path / "out")
+    assert not (tmp_path / "out" / "job.yaml").exists()
+
+
 def test_problems_are_named_on_the_command_line() -> None:
     found = sources_named(["rg:chain_sum", "rg:gcd:easy", "jsonl:mine.jsonl", "hf:a/b@train"], 30)
     assert [(each.family, each.level, each.problems) for each in found.gym] == [
@@ -140,6 +160,8 @@ def test_a_job_leaves_labeled_chunks_a_judge_and_a_report(tmp_path: Path) -> Non
     assert found["judge"]["data"]["rows"] > 0
     assert any(line.startswith("annotation: ") for line in said)
     assert run_judge_job(load_judge_job(out / "job.yaml"), out, resume=True) == found, "nothing is done again"
+    (out / "report.json").write_text("{")
+    assert run_judge_job(load_judge_job(out / "job.yaml"), out, resume=True) == found, "each stage finds its own"
 
 
 def test_a_policy_is_taught_chunks_before_its_chunks_are_labeled(tmp_path: Path) -> None:

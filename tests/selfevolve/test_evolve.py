@@ -180,6 +180,18 @@ def test_a_finished_job_does_nothing_again(job: Job, whole: dict[str, object], f
     assert {file: file.stat().st_mtime_ns for file in (folder / "whole").rglob("*.parquet")} == before
 
 
+def test_a_damaged_or_missing_report_is_written_again(job: Job, whole: dict[str, object], folder: Path) -> None:
+    out = folder / "whole"
+    report, text, picture = out / "round-1" / "report.json", out / "report.md", out / "progress.png"
+    before = text.read_text()
+    report.write_text("{")
+    picture.unlink()
+    assert "round" not in run_on(job, out)
+    assert content_of(out) == whole
+    assert text.read_text() == before
+    assert picture.exists()
+
+
 def test_a_full_disk_is_one_sentence_and_leaves_a_job_that_goes_on(
     job: Job, whole: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -244,6 +256,30 @@ def test_what_a_training_will_not_accept_is_refused_before_anything_is_searched(
 ) -> None:
     with pytest.raises(TreestarError, match=sentence):
         evolve(replace(job, **changes), tmp_path, backends=scripted_backends())
+    assert not (tmp_path / "job.yaml").exists()
+
+
+def test_problems_that_are_not_there_leave_the_folder_to_a_corrected_job(job: Job, tmp_path: Path) -> None:
+    out, problems = tmp_path / "out", tmp_path / "problems.jsonl"
+    named = job_from_yaml(Job, re.sub(r"jsonl:\S*/problems\.jsonl", f"jsonl:{problems}", job_as_yaml(job)), "the job")
+    for content, sentence in (
+        (None, "No such file"),
+        ("", "round 1 has no problems to search: 0 training problems"),
+        ('{"question": "measured 1?"}\n', "left out 0 duplicates and 1 that are used for evaluation"),
+    ):
+        if content is not None:
+            problems.write_text(content)
+        with pytest.raises(TreestarError, match=sentence):
+            evolve(named, out, backends=scripted_backends())
+        assert not (out / "job.yaml").exists()
+    evolve(replace(job, rounds=job.rounds[:1]), out, backends=scripted_backends())
+
+
+def test_a_round_without_problems_is_refused_before_the_first_one_is_searched(job: Job, tmp_path: Path) -> None:
+    [source] = job.problems.data
+    of_first = replace(job, problems=replace(job.problems, data=(replace(source, to_round=1),)))
+    with pytest.raises(TreestarError, match="round 2 has no problems to search"):
+        evolve(of_first, tmp_path, backends=scripted_backends())
     assert not (tmp_path / "job.yaml").exists()
 
 

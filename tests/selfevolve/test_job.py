@@ -16,7 +16,7 @@ from treestar.benchmarks.gym import split_of
 from treestar.config.job_files import job_as_yaml, job_from_yaml
 from treestar.selfevolve.bound.exploration import ExplorationConfig
 from treestar.selfevolve.job import Job, begun_job, load_as, load_job, preset_names, preset_path
-from treestar.selfevolve.job_folder import begin_job
+from treestar.selfevolve.job_folder import begin_job, check_begun
 from treestar.selfevolve.problems import TrainingProblems, cell_of, evaluation_problems, training_problems
 from treestar.selfevolve.trainings import ppm_base_of
 from treestar.types import Problem, TreestarError
@@ -229,4 +229,5 @@ def test_a_job_by_old_names_is_said_once_and_an_old_jobs_folder_is_read_without_
         assert job_from_yaml(Job, before, "job") == job
     (tmp_path / "job.yaml").write_text(before)
     assert begun_job(tmp_path) == job
-    begin_job(job, tmp_path, resume=True, can_grow="rounds")
+    check_begun(job, tmp_path, resume=True, can_grow="rounds")
+    begin_job(job, tmp_path)

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from treestar.components import ComponentsConfig
+from treestar.policy.load import read_step_format
 from treestar.reinforcement.judge_job import JudgeJob
 from treestar.reinforcement.judge_stages import annotate_problems, segment_problems
 from treestar.reinforcement.report import reporting, write_report
-from treestar.selfevolve.job_folder import begin_job
+from treestar.selfevolve.job_folder import begin_job, check_begun
 from treestar.selfevolve.problems import training_problems
 from treestar.selfevolve.selection import read_sft_rows
 from treestar.storage.files import locked, read_json, write_json, writing
@@ -75,13 +76,17 @@ def run_judge_job(
     alone = process_count() == 1
     with locked(out) if alone else nullcontext():
         if is_main_process():
-            begin_job(job, out, resume)
-        if not alone and not has_data(out):
+            check_begun(job, out, resume)
+        has_data = "annotation" in stages_of(out)
+        if not alone and not has_data:
             raise TreestarError(
                 f"{out} has no labeled chunks yet: run the job in one process until its training begins, then start it "
                 "with several and --resume"
             )
-        return run_stages(job, out, concurrency, listener)
+        problems = [] if has_data else problems_of(job, listener)
+        if is_main_process():
+            begin_job(job, out)
+        return run_stages(job, problems, out, concurrency, listener)
 
 
 def check_trainings(job: JudgeJob) -> None:
@@ -94,12 +99,27 @@ def check_trainings(job: JudgeJob) -> None:
     check_accepted("grpo", "training.grpo.training_arguments", grpo.training_arguments, grpo.lora)
 
 
-def has_data(out: Path) -> bool:
-    return (out / STAGES).exists() and "annotation" in read_json(out / STAGES)
+def stages_of(out: Path) -> dict[str, Any]:
+    """What each finished stage has found. Without the file, or where it is damaged, no stage is known to be finished:
+    then each finds its own data and model again."""
+    try:
+        return dict(read_json(out / STAGES))
+    except (OSError, ValueError, TypeError):
+        return {}
 
 
-def run_stages(job: JudgeJob, out: Path, concurrency: int, listener: JudgeListener) -> dict[str, Any]:
-    found: dict[str, Any] = read_json(out / STAGES) if (out / STAGES).exists() else {}
+def problems_of(job: JudgeJob, listener: JudgeListener) -> list[Problem]:
+    """The problems to sample solutions of. Raises TreestarError if their policy or they cannot be found."""
+    read_step_format(job.policy, job.step_format)
+    sources = training_problems(job.problems, job.annotation.seed, (), kinds=("math", "code", "qa"))
+    listener.say(f"{sources}")
+    return sources.of_round(1)
+
+
+def run_stages(
+    job: JudgeJob, problems: Sequence[Problem], out: Path, concurrency: int, listener: JudgeListener
+) -> dict[str, Any]:
+    found = stages_of(out)
 
     def stage(name: str, work: Callable[[], dict[str, Any]]) -> None:
         if name in found:
@@ -109,11 +129,6 @@ def run_stages(job: JudgeJob, out: Path, concurrency: int, listener: JudgeListen
             with writing(out):
                 write_json(out / STAGES, found)
 
-    problems: list[Problem] = []
-    if "annotation" not in found:
-        sources = training_problems(job.problems, job.annotation.seed, (), kinds=("math", "code", "qa"))
-        listener.say(f"{sources}")
-        problems = sources.of_round(1)
     policy = ComponentsConfig(policy=job.policy, step_format=job.step_format)
     if job.segmentation is not None:
         stage("segmentation", lambda: segmentation_stage(job, policy, problems, out, concurrency, listener))

@@ -14,9 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from treestar.policy.load import read_step_format
 from treestar.reinforcement.job import GRPOJob
 from treestar.reinforcement.report import reporting, write_report
-from treestar.selfevolve.job_folder import begin_job
+from treestar.selfevolve.job_folder import begin_job, check_begun
 from treestar.selfevolve.problems import evaluation_problems, training_problems
 from treestar.training.accepted import check_accepted
 from treestar.training.grpo.progress import GRPOProgress
@@ -54,11 +55,13 @@ def run_grpo_job(
     out, training = Path(out).resolve(), job.training
     check_accepted("grpo", "training.training_arguments", training.training_arguments, training.lora)
     if is_main_process():
-        begin_job(job, out, resume)
+        check_begun(job, out, resume)
+    read_step_format(job.policy, training.step_format)
     held_out = evaluation_problems(job.evaluation)
     measured = [problem for each in held_out.values() for problem in each]
     found = training_problems(job.problems, training.seed, measured, kinds=("math", "code"))
     if is_main_process():
+        begin_job(job, out)
         say(f"{found}; {len(measured):,} to measure with")
 
     result = train_grpo(

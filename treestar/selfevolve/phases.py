@@ -363,17 +363,26 @@ def write_round_report(run: RunningJob, number: int, done: Mapping[str, Report],
     costs = {name: {key: phase[key] for key in ("seconds", "generated_tokens")} for name, phase in done.items()}
     report = json.loads(json.dumps({"round": number, **found, "phases": costs}))
     path = run.folder(number) / REPORT
-    if not path.exists() or read_json(path) != report:
+    if written_report(path) != report:
         with writing(path):
             write_json(path, report)
 
 
+def written_report(path: Path) -> Report | None:
+    """A round's report.json; None without it, or where it is damaged."""
+    try:
+        return dict(read_json(path))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
 def write_job_report(run: RunningJob) -> None:
     """Write report.md and progress.png from the reports of all rounds so far, unless they are up to date."""
-    from treestar.selfevolve.report import write_report
+    from treestar.selfevolve.report import PICTURE, TEXT, write_report
 
     files = sorted(run.out.glob(f"round-*/{REPORT}"))
-    text = run.out / "report.md"
-    if not text.exists() or any(file.stat().st_mtime_ns > text.stat().st_mtime_ns for file in files):
+    written = [run.out / name for name in (TEXT, PICTURE)]
+    newest = max(file.stat().st_mtime_ns for file in files)
+    if not all(file.exists() and file.stat().st_mtime_ns >= newest for file in written):
         with writing(run.out):
-            write_report([read_json(file) for file in files], run.out)
+            write_report([report for file in files if (report := written_report(file)) is not None], run.out)

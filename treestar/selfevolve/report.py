@@ -26,7 +26,10 @@ from treestar.selfevolve.round_reports import (
 )
 from treestar.storage.files import write_text
 
-__all__ = ["render_report", "write_report"]
+__all__ = ["PICTURE", "TEXT", "render_report", "write_report"]
+
+TEXT, PICTURE = "report.md", "progress.png"
+"""The files of a job's report."""
 
 TABLES = {
     "greedy": ("Policy without search (the paper's Table 3)", "Greedy accuracy of each round's new policy."),
@@ -48,7 +51,7 @@ def write_report(reports: Iterable[RoundReport], folder: Path) -> list[Path]:
         OSError: a file cannot be written.
     """
     reports = in_order(reports)
-    text, picture = folder / "report.md", folder / "progress.png"
+    text, picture = folder / TEXT, folder / PICTURE
     write_text(text, render_report(reports, drawn(partial(draw_progress, reports), picture)))
     return [each for each in (text, picture) if each.exists()]
 

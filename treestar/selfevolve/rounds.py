@@ -22,7 +22,7 @@ from pathlib import Path
 from treestar.policy.formats import same_steps
 from treestar.selfevolve.backends import Backends, local_backends
 from treestar.selfevolve.job import Job
-from treestar.selfevolve.job_folder import JOB, begin_job
+from treestar.selfevolve.job_folder import JOB, begin_job, check_begun
 from treestar.selfevolve.listener import EvolutionListener
 from treestar.selfevolve.phases import Models, Round, RunningJob, measure_bootstrap, write_job_report
 from treestar.selfevolve.problems import evaluation_problems, training_problems
@@ -69,11 +69,15 @@ def evolve(
         if not (out / JOB).exists():
             check_formats(job, out, backends)
             check_trainings(job)
-        begin_job(job, out, resume, can_grow="rounds")
+        check_begun(job, out, resume, can_grow="rounds")
         measured = evaluation_problems(job.evaluation)
         training = training_problems(
             job.problems, job.seed, [problem for each in measured.values() for problem in each]
         )
+        for number in range(1, len(job.rounds) + 1):
+            if not training.of_round(number):
+                raise TreestarError(f"round {number} has no problems to search: {training}")
+        begin_job(job, out)
         progress.say(str(training))
         run = RunningJob(job, out, training, measured, concurrency, backends, ray, progress, lock)
         measure_bootstrap(run)
