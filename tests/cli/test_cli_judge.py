@@ -10,6 +10,7 @@ from support.instruct_server import InstructServer
 from support.judging import annotated, save_long_tiny_model, walks
 
 from treestar.judge.config import AnnotationConfig
+from treestar.storage.files import locked
 
 pytest.importorskip("reasoning_gym")
 
@@ -29,6 +30,28 @@ def test_chunks_of_the_shipped_policy_are_labeled_and_labeled_anew(treestar, tmp
     ended = treestar(*command[:-1], 3)
     assert ended.code == 1
     assert "other settings (trajectories)" in ended.said
+    with locked(out):
+        ended = treestar(*command)
+    assert (ended.code, f"{out} is in use by another job, process" in ended.said) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("command", "hint"),
+    [
+        ("annotate", "interrupted; to continue, run the same command: "),
+        ("segment", "to continue, run the same command: "),
+    ],
+)
+def test_what_is_said_after_ctrl_c_can_be_done(
+    treestar, command: str, hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"treestar.reinforcement.judge_stages.{command}_problems", interrupted)
+    ended = treestar("judge", command, "rg:gcd", "--limit", 3, "--out", tmp_path / "out")
+    assert ended.code == 1
+    assert f"{hint}{tmp_path / 'out'}" in ended.said
 
 
 FIRST, SECOND = "We add 3 and 4 to get the number of all pens.", "Next, none is taken away, so it stays that."

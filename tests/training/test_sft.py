@@ -117,6 +117,23 @@ def test_a_base_without_padding_or_generation_settings_stays_so(base: str, tmp_p
     assert (before.format.name, after.format.name) == ("rstar", "rstar")
 
 
+def test_two_trainings_in_one_folder_are_refused(base: str, tmp_path: Path) -> None:
+    """The second one begins while the first has no checkpoint yet, and after it was finished."""
+
+    def train_another(_: Any) -> None:
+        with pytest.raises(TreestarError, match=r"is in use by another job, process \d+ on"):
+            train_policy(rows, base, out, config, resume=True)
+
+    def train_first(_: Any) -> None:
+        train_policy(rows, base, tmp_path / "late", config)
+
+    rows, out, config = [sum_row(1)], tmp_path / "out", SFTTrainingConfig(**QUICK)
+    train_policy(rows, base, out, config, on_progress=train_another)
+    assert {path.name for path in out.iterdir()} == FILES | {"training.json"}
+    with pytest.raises(TreestarError, match="late already contains a model"):
+        train_policy(rows, base, tmp_path / "late", config, on_data=train_first)
+
+
 class Killed(Exception):
     pass
 

@@ -33,6 +33,9 @@ ProblemNames = Annotated[
         show_default=False,
     ),
 ]
+CONTINUED = "to continue, run the same command"
+"""What to do after Ctrl-C."""
+
 Limit = Annotated[int, typer.Option(help="Maximum number of problems from each source.", min=1)]
 
 
@@ -60,7 +63,7 @@ def segment(
     from treestar.reinforcement.judge_stages import segment_problems
 
     fetch_base(policy, segmenter)
-    with training_display(JudgeDisplay, out) as display:
+    with training_display(JudgeDisplay, out, CONTINUED) as display:
         found = segment_problems(
             named(problems, limit, config.seed, display),
             models(policy, step_format, isolation),
@@ -94,7 +97,7 @@ def annotate(
     from treestar.reinforcement.judge_stages import annotate_problems
 
     fetch_base(policy)
-    with training_display(JudgeDisplay, out) as display:
+    with training_display(JudgeDisplay, out, CONTINUED) as display:
         found = annotate_problems(
             named(problems, limit, config.seed, display),
             models(policy, step_format, isolation),
@@ -134,7 +137,7 @@ def run(
     from treestar.reinforcement.judge_run import JudgeListener, run_judge_job
 
     fetch_base(chosen.policy, *([] if chosen.base is None else [chosen.base]))
-    with training_display(JudgeDisplay, out) as display:
+    with training_display(JudgeDisplay, out, f"{CONTINUED} with --resume") as display:
         listener = JudgeListener(display.say, display.on_fine_tuning, display.on_reinforcement, display.on_row)
         run_judge_job(chosen, out, resume=resume, concurrency=concurrency, listener=listener)
 

@@ -75,12 +75,12 @@ def is_tenth(done: int, total: int) -> bool:
 
 
 @contextmanager
-def resumable(out: Path, place: str = "") -> Iterator[None]:
+def resumable(out: Path, how: str = "run the same command with --resume to continue") -> Iterator[None]:
     """Say how to continue what is in the folder `out` if Ctrl-C interrupts it. Raises TreestarError."""
     try:
         yield
     except KeyboardInterrupt:
-        raise TreestarError(f"interrupted; run the same command with --resume to continue{place}: {out}") from None
+        raise TreestarError(f"interrupted; {how}: {out}") from None
 
 
 def quiet_transformers() -> None:

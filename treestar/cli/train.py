@@ -229,15 +229,22 @@ def run_training(out: Path, work: Callable[[TrainingDisplay], dict[str, Any]]) -
 
 
 @contextmanager
-def training_display(display_class: Callable[[Console], DisplayT], out: Path) -> Iterator[DisplayT]:
+def training_display(
+    display_class: Callable[[Console], DisplayT],
+    out: Path,
+    how: str = "run the same command with --resume to continue from the last checkpoint",
+) -> Iterator[DisplayT]:
     """A display of what is written into `out`, which shows nothing except in the main process.
+
+    Args:
+        how: how to continue what was interrupted.
 
     Raises:
         TreestarError: the user interrupted what was done inside; the message says how to continue.
     """
     quiet_transformers()
     console = Console(stderr=True, soft_wrap=True, quiet=not is_main_process())
-    with resumable(out, " from the last checkpoint"), display_class(console) as display:
+    with resumable(out, how), display_class(console) as display:
         yield display
         display.say(f"written: {out}")
 

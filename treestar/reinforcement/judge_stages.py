@@ -14,6 +14,7 @@ from treestar.judge.config import AnnotationConfig, SegmentationConfig
 from treestar.judge.scorer import replying
 from treestar.judge.segment import Segmented, Segmenter, by_model, by_rules, segment
 from treestar.policy import load_policy
+from treestar.storage.files import locked
 from treestar.storage.table import Row
 from treestar.types import Closable, Problem
 
@@ -46,7 +47,8 @@ def annotate_problems(
             of_kind = components_by_kind(parts, guided=False)
             return await annotate(problems, of_kind, folder, config, about(models), concurrency, on_row, say)
 
-    return asyncio.run(run())
+    with locked(folder):
+        return asyncio.run(run())
 
 
 def segment_problems(
@@ -75,7 +77,8 @@ def segment_problems(
             names = about(models) | {"segmenter": segmenter}
             return await segment(problems, of_kind, marking, folder, config, names, concurrency, on_row, say)
 
-    return asyncio.run(run())
+    with locked(folder):
+        return asyncio.run(run())
 
 
 def loaded_segmenter(name: str, config: SegmentationConfig, opened: AsyncExitStack) -> Segmenter:

@@ -13,9 +13,19 @@ from typing import Any
 
 from treestar.types import TreestarError
 
-__all__ = ["locked", "move_into_place", "noticing_full_disk", "read_json", "write_json", "write_text", "writing"]
+__all__ = [
+    "LOCK",
+    "locked",
+    "move_into_place",
+    "noticing_full_disk",
+    "read_json",
+    "write_json",
+    "write_text",
+    "writing",
+]
 
 LOCK = "lock"
+"""The file of a folder's lock."""
 
 
 @contextmanager

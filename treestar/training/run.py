@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Literal
 
 from treestar.config.checks import check_choice, check_number, check_whole
 from treestar.extras import needs_extra
-from treestar.storage.files import noticing_full_disk, read_json, write_json
+from treestar.storage.files import LOCK, locked, noticing_full_disk, read_json, write_json
 from treestar.storage.settings import check_same_settings
 from treestar.types import TreestarError
 
@@ -220,17 +220,17 @@ def train(
         The whole report, in every process.
 
     Raises:
-        TreestarError: `out` contains another run, or training diverged.
+        TreestarError: `out` contains another run or is in use by one, or training diverged.
     """
     report["settings"]["processes"] = process_count()
-    checkpoint = last_checkpoint(out)
-    if checkpoint is not None:
-        check_same_run(out, report, data)
-    trainer = make_trainer()
-    if is_main_process():
-        write_json(out / REPORT, report)
-    started = time.perf_counter()
-    with noticing_full_disk(out):
+    with held_alone(out), noticing_full_disk(out):
+        checkpoint = last_checkpoint(out)
+        if checkpoint is not None:
+            check_same_run(out, report, data)
+        trainer = make_trainer()
+        if is_main_process():
+            write_json(out / REPORT, report)
+        started = time.perf_counter()
         trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
         seconds = time.perf_counter() - started
         save_whole_model(trainer, out / "finished")
@@ -248,6 +248,19 @@ def train(
     return gathered(report)
 
 
+@contextmanager
+def held_alone(out: Path) -> Iterator[None]:
+    """Keep other trainings out of the folder. Raises TreestarError if one is in it, or has finished since it was
+    checked."""
+    if not is_main_process():
+        yield
+        return
+    with locked(out):
+        check_unfinished(out)
+        yield
+        (out / LOCK).unlink()  # the folder is now a model, which others copy
+
+
 def process_count() -> int:
     """The number of processes that train together, as set by their launcher."""
     return int(os.environ.get("WORLD_SIZE", "1"))
@@ -260,8 +273,7 @@ def is_main_process() -> bool:
 
 def check_folder(out: Path, resume: bool) -> None:
     """Raise TreestarError if `out` cannot be written, or contains something that must not be overwritten."""
-    if (out / "config.json").exists():
-        raise TreestarError(f"{out} already contains a model: give another folder")
+    check_unfinished(out)
     if not resume and last_checkpoint(out) is not None:
         raise TreestarError(f"{out} contains an unfinished training: continue it with --resume, or give another folder")
     try:
@@ -269,6 +281,12 @@ def check_folder(out: Path, resume: bool) -> None:
         (out / REPORT).open("a").close()
     except OSError as error:
         raise TreestarError(f"{out} cannot be written: {error.strerror or error}") from error
+
+
+def check_unfinished(out: Path) -> None:
+    """Raise TreestarError if `out` has a finished model."""
+    if (out / "config.json").exists():
+        raise TreestarError(f"{out} already contains a model: give another folder")
 
 
 def check_training(out: Path, resume: bool) -> None:
