@@ -66,7 +66,7 @@ def test_problems_without_a_gold_answer_are_left_out_and_counted(tmp_path: Path)
         ("jsonl:nothing.jsonl", "No such file"),
         ("rg:knitting", "the families and levels are"),
         ("rg:gcd:impossible", "the families and levels are"),
-        ("hf:nobody/nothing", "without a network, give --data-dir"),
+        ("hf:nobody/nothing", "without a network, give the set's JSON Lines file as jsonl:PATH"),
     ],
 )
 def test_what_cannot_be_had_is_said(name: str, sentence: str, tmp_path: Path) -> None:

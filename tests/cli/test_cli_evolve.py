@@ -62,6 +62,17 @@ def test_a_preset_can_be_shown_and_is_a_job(treestar) -> None:
     assert job_from_yaml(Job, shown, "shown") == load_job(preset_path("toy"))
 
 
+def test_a_preset_whose_models_and_questions_have_to_be_made_says_how(
+    treestar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, _, said = treestar("--preset", "word-problems", "--out", "out")
+    assert code == 1
+    assert "policy 'runs/word-problems/policy': there is no such folder" in said
+    assert "have to be made first, in a checkout of treestar, by the bootstrap of recipes/word_problems" in said
+    assert not (tmp_path / "out" / "job.yaml").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [

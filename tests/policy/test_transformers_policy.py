@@ -273,7 +273,11 @@ def test_loading_a_folder_finds_what_its_confidence_means(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("name", "sentence"),
-    [("./no-such-folder", "there is no such folder"), ("no-such-owner/no-such-model", "cannot be loaded")],
+    [
+        ("./no-such-folder", "there is no such folder"),
+        ("no/such/folder", "there is no such folder, and an id on the hub has one slash"),
+        ("no-such-owner/no-such-model", "cannot be loaded"),
+    ],
 )
 def test_a_missing_model_is_one_sentence(name: str, sentence: str) -> None:
     with pytest.raises(TreestarError, match=sentence) as caught:

@@ -295,8 +295,9 @@ def hub_rows(repository: str, config: str | None, split: str) -> Iterable[Mappin
         rows: Iterable[Mapping[str, Any]] = datasets.load_dataset(repository, config, split=split)
     except Exception as error:  # the hub client, pyarrow and fsspec raise exceptions of any kind
         raise TreestarError(
-            f"data set {repository!r} cannot be loaded: {first_line(error)} (without a network, give --data-dir FOLDER "
-            "with the set's JSON Lines file, or a folder in the hub's layout as hf:./FOLDER)"
+            f"data set {repository!r} cannot be loaded: {first_line(error)} (without a network, give the set's JSON "
+            "Lines file as jsonl:PATH, its folder with --data-dir where the command has that, or a folder in the hub's "
+            "layout as hf:./FOLDER)"
         ) from error
     return rows
 

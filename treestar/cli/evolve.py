@@ -12,6 +12,7 @@ from treestar.cli.components import Concurrency, RayAddress, ray_config
 from treestar.cli.models import fetch_base
 from treestar.cli.options import CLUSTER, with_config_options
 from treestar.selfevolve import preset_names
+from treestar.types import TreestarError
 from treestar.workers import RayConfig
 
 if TYPE_CHECKING:
@@ -49,13 +50,20 @@ def evolve(
         raise typer.BadParameter("give --out, the folder for the job's data, models and reports")
     from treestar.cli.evolve_progress import EvolutionProgress
     from treestar.cli.progress import quiet_transformers, resumable
+    from treestar.selfevolve.job import preset_note
+    from treestar.selfevolve.job_folder import JOB
     from treestar.selfevolve.rounds import evolve as run_job
 
     quiet_transformers()
     fetch_base(chosen.bootstrap, chosen.base)
     console = Console(stderr=True, soft_wrap=True)
-    with resumable(out), EvolutionProgress(console) as progress:
-        run_job(chosen, out, resume=resume, concurrency=concurrency, ray=cluster, progress=progress)
+    try:
+        with resumable(out), EvolutionProgress(console) as progress:
+            run_job(chosen, out, resume=resume, concurrency=concurrency, ray=cluster, progress=progress)
+    except TreestarError as error:
+        if preset is None or (out / JOB).exists():
+            raise
+        raise TreestarError(f"{error}. About the preset {preset}: {preset_note(preset)}") from error
     console.print(f"written: {out}", highlight=False, markup=False)
 
 

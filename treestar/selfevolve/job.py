@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -53,6 +54,7 @@ __all__ = [
     "load_as",
     "load_job",
     "preset_names",
+    "preset_note",
     "preset_path",
 ]
 
@@ -347,6 +349,12 @@ def preset_path(name: str) -> Path:
     if name not in preset_names():
         raise TreestarError(unknown_name("preset", name, preset_names()))
     return PRESETS / f"{name}.yaml"
+
+
+def preset_note(name: str) -> str:
+    """What the comment at the top of a preset's file says about it."""
+    lines = preset_path(name).read_text(encoding="utf-8").splitlines()
+    return " ".join(line.removeprefix("#").strip() for line in takewhile(lambda line: line.startswith("#"), lines))
 
 
 def check_cell(config: GymSource | EvaluationCell) -> None:

@@ -147,6 +147,8 @@ def model_path(kind: ModelKind, name: str) -> str:
             raise TreestarError(f"{kind} {name!r}: there is no such folder")
         if ":" in name:
             raise TreestarError(f"{kind} {name!r}: {name.partition(':')[0]}: is not a backend; give {WANTED[kind]}")
+        if name.count("/") > 1:
+            raise TreestarError(f"{kind} {name!r}: there is no such folder, and an id on the hub has one slash")
         if meant := similar_name(kind, name):
             raise TreestarError(f"there is no {kind} {name!r}: did you mean {meant!r}? If not, give {WANTED[kind]}")
         return name
