@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,23 @@ def test_a_base_without_padding_or_generation_settings_stays_so(base: str, tmp_p
     config = json.loads((out / "config.json").read_text())
     assert (config["pad_token_id"], config["treestar_format"]) == (None, "rstar")
     assert (before.format.name, after.format.name) == ("rstar", "rstar")
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.pt"])
+def test_a_damaged_checkpoint_is_one_sentence_and_can_be_deleted(base: str, tmp_path: Path, name: str) -> None:
+    def kill(progress: Any) -> None:
+        if progress.step == 3:
+            raise Killed
+
+    rows, config = [sum_row(number) for number in range(6)], SFTTrainingConfig(**QUICK, save_steps=2)
+    with pytest.raises(Killed):
+        train_policy(rows, base, tmp_path, config, on_progress=kill)
+    file = tmp_path / "checkpoint-2" / name
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(TreestarError, match=r"checkpoint-2 cannot be continued from: .*\. If it is damaged, delete it"):
+        train_policy(rows, base, tmp_path, config, resume=True)
+    shutil.rmtree(tmp_path / "checkpoint-2")
+    assert train_policy(rows, base, tmp_path, config, resume=True)["resumed_from"] is None
 
 
 def test_two_trainings_in_one_folder_are_refused(base: str, tmp_path: Path) -> None:

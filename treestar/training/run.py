@@ -21,7 +21,7 @@ from treestar.config.checks import check_choice, check_number, check_whole
 from treestar.extras import needs_extra
 from treestar.storage.files import LOCK, locked, noticing_full_disk, read_json, write_json
 from treestar.storage.settings import check_same_settings
-from treestar.types import TreestarError
+from treestar.types import TreestarError, first_line
 
 __all__ = [
     "REPORT",
@@ -231,7 +231,8 @@ def train(
         if is_main_process():
             write_json(out / REPORT, report)
         started = time.perf_counter()
-        trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
+        with continuing(trainer, checkpoint):
+            trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
         seconds = time.perf_counter() - started
         save_whole_model(trainer, out / "finished")
         if is_main_process():
@@ -246,6 +247,32 @@ def train(
             write_json(out / REPORT, report)
             publish(out / "finished", out)
     return gathered(report)
+
+
+@contextmanager
+def continuing(trainer: Any, checkpoint: Path | None) -> Iterator[None]:
+    """Raises TreestarError instead of what a checkpoint that cannot be read raises before the first step."""
+    from transformers import TrainerCallback
+
+    class FirstStep(TrainerCallback):  # type: ignore[misc]  # transformers has no types
+        begun = False
+
+        def on_step_begin(self, *_: Any, **__: Any) -> None:
+            self.begun = True
+
+    step = FirstStep()
+    trainer.add_callback(step)
+    try:
+        yield
+    except TreestarError:
+        raise
+    except Exception as error:  # torch and safetensors raise anything
+        if checkpoint is None or step.begun:
+            raise
+        raise TreestarError(
+            f"{checkpoint} cannot be continued from: {first_line(error)}. If it is damaged, delete it to begin the "
+            "training again"
+        ) from error
 
 
 @contextmanager
