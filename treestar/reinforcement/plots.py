@@ -42,6 +42,7 @@ def draw_curve(points: Sequence[Point], log: Log, path: str | Path) -> None:
     draw_length_and_entropy(panels[1][1], log)
     for axes in panels.flat:
         axes.set_xlabel("step")
+        axes.xaxis.get_major_locator().set_params(integer=True)
     save_png(figure, path)
 
 
