@@ -130,7 +130,11 @@ class Round:
     def search(self) -> Report:
         """Search this round's problems: terminal-guided, or with the PPM of the previous round."""
         if self.config.mode == "ppm" and self.before.ppm is None:
-            raise TreestarError(f"round {self.number} needs a PPM to search, but no earlier round trained one")
+            raise TreestarError(
+                f"round {self.number} needs a PPM to search, but no earlier round found preference pairs to train one: "
+                "give problems that the policy sometimes solves and sometimes not, or more children or a higher "
+                "temperature in the rounds before"
+            )
         run = self.run
         search = RoundSearch(self.number, self.config, self.job.selection, self.job.seed)
         opening = partial(
