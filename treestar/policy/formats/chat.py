@@ -114,7 +114,7 @@ def code_in(step: str) -> str:
     step = CODE_TAG.sub("", step)
     blocks = [(block["language"], block["code"]) for block in BLOCK.finditer(step)]
     python = [code for language, code in blocks if PYTHON.match(language)]
-    fenced = python or [code for language, code in blocks if not language]
+    fenced = python or [code for language, code in blocks if code and not language]
     if fenced:
         return "\n".join(map(dedent, fenced))
     return with_prose_as_comments(BLOCK.sub("", step).strip("\n"))
@@ -136,15 +136,16 @@ def is_python(code: str) -> bool:
     return True
 
 
-CODE_TAG = re.compile(r"</?code>[ \t]*\n?", re.IGNORECASE)
+CODE_TAG = re.compile(r"(?:</?(?:code|python|tool_code)>|\[/?python\]|<\|python_tag\|>)[ \t]*\n?", re.IGNORECASE)
+"""What CodeLlama, Gemma, Llama and others put around code."""
 BLOCK = re.compile(
-    r"^[ \t]*(?P<fence>`{3,}|~{3,})[ \t]*(?P<language>[^\s`]*)[^\n`]*\n(?P<code>.*?)\n?"
-    r"(?:^[ \t]*(?P=fence)[ \t]*$|\Z)",
+    r"^[ \t]*(?P<fence>`{3,}|~{3,})[ \t]*(?P<language>[^\s`]*)[^\n`]*(?:\n|\Z)(?P<code>.*?)\n?"
+    r"(?:(?:^[ \t]*|(?<=[\w)\]]))(?P=fence)(?:<\w+>)?[ \t]*$|\Z)",
     re.MULTILINE | re.DOTALL,
 )
 """A block of code; one that the step's end cut off counts."""
-PYTHON = re.compile(r"\{?\.?i?py", re.IGNORECASE)
-"""How a block's language begins if it is Python: `python`, `py`, `Python3`, `{.python}`."""
+PYTHON = re.compile(r"\{?\.?(?:i?py|sympy|(?:tool_)?code)", re.IGNORECASE)
+"""How a block's language begins if it is Python: `python`, `py`, `Python3`, `{.python}`, `tool_code`."""
 PROSE = re.compile(r"^[-*>]*[ \t]*(?:\*\*)?[A-Z][\w'’]*,? \w.*", re.MULTILINE)
 """A line of words. Python has no two words in a row of which the first is capitalized."""
 
