@@ -97,7 +97,22 @@ REPLIES = [
     ("So the answer is 4.\n\nExercise 5. Find z.\nThe answer is 6.", "4"),
     ("Answer: 3\n\nHuman: next one\nAnswer: 9", "3"),
     ("Mark your solution with \\boxed . The sum is 12, so the result is $12$.", "12"),
-    ("\\boxed{\\frac{11}{2^{20}}.", "\\frac{11}{2^{20}"),
+    ("\\boxed{\\frac{11}{2^{20}}.", "\\frac{11}{2^{20}}"),
+    ("The values are $x = \\boxed{2}$ and $y = \\boxed{3}$.", "2, 3"),
+    ("The answer is \\boxed{5}, not \\boxed{6}.", "5"),
+    ("Instead of \\boxed{6}, the answer is \\boxed{5}.", "5"),
+    ("first \\boxed{3}, final \\boxed{4}", "4"),
+    ("Exact: \\boxed{\\sqrt{2}}, numerically \\boxed{\\approx 1.41421}", "\\sqrt{2}"),
+    ("The answer is 5.\n\nQ2: What is 2+2? The answer is 4.", "5"),
+    ('```json\n{"reasoning": "2+3 is 5", "final_answer": "5"}\n```', "5"),
+    ("So it is .5", ".5"),
+    ("so x \\le 3.", "x \\le 3"),
+    ("Therefore, x \\in [2, 5].", "x \\in [2, 5]"),
+    ("故选：C", "C"),
+    ("উত্তর: ১২", "12"),
+    ("The answer: D, it makes no sense for it to be A or B", "D"),
+    ("I would pick B — a safe choice.", "B"),
+    ("I think it's A good idea: 7 of them.", "7"),
 ]
 """Money, bare formulas, corrected and empty boxes, later statements, further questions, thoughts, other languages."""
 

@@ -28,7 +28,7 @@ TOKEN = re.compile(
         (?:[eE][-+]?\d+(?![\w.]))?
         |\.\d+)
     |(?P<ordinal>(?<=\d)(?:st|nd|rd|th)(?![A-Za-z]))
-    |(?P<word>Interval\.[LR]?open|[^\W\d_]+)
+    |(?P<word>Interval\.[LR]?open|[\u3040-\u9fff]+|[^\W\d_\u3040-\u9fff]+)
     |(?P<open>[(\[{])
     |(?P<close>[)\]}])
     |(?P<punctuation>[.,;?"“”])
@@ -55,7 +55,8 @@ RELATION = re.compile(r"(?<![<>!:=])=(?!=)")
 LABEL = re.compile(r"\s*(?:\\?[A-Za-z]+(?:_\{?\w+\}?)?'*(?:\([A-Za-z0-9, ]*\))?|\|[A-Z]{1,3}\|)\s*")
 LETTERS = re.compile(r"(?<![A-Za-z\\])(?!(?:pi|sqrt|e|i|log|ln|sin|cos|tan|exp)(?![A-Za-z]))[A-Za-z]+")
 TIMES = re.compile(r"(?<=\d)\s?[xX]\s?(?=\d)")
-LEADING = re.compile(r"\s*(?:[=:*/^_!%)\]}>≤≥≠×÷·&,;.]|<=|>=|<)+\s*")
+LEADING = re.compile(r"\s*(?:[=:*/^_!%)\]}>≤≥≠×÷·&,;]|\.(?!\d)|<=|>=|<)+\s*")
+RELATION_COMMAND = re.compile(r"\\(?:[lg]eq?(?:slant)?|neq?|[lg]t|in|equiv|approx|to)(?![a-zA-Z])")
 TRAILING_SIGNS = "-+*/^=<>≤≥≠±×÷·−_:&([{√,;."
 TRAILING_COMMANDS = ("\\times", "\\cdot", "\\div", "\\pm", "\\le", "\\ge", "\\frac", "\\sqrt")
 SAYS_SOMETHING = re.compile(r"\d|\\(?:frac|sqrt|pi|infty|emptyset|varnothing|mathbb|binom)|[π∞¼-¾⅐-⅞√]")
@@ -195,11 +196,15 @@ def beside_operator(tokens: list[Token], place: int) -> bool:
             continue
         if neighbor.kind == "space":
             neighbor = token_at(tokens, place + 2 * step)
-            if neighbor is not None and neighbor.kind == "operator" and neighbor.text not in ":|'!":
+            if neighbor is not None and neighbor.text not in ":|'!" and is_operator(neighbor):
                 return True
         elif neighbor.kind in ("operator", "open", "close", "number", "command") and neighbor.text not in ":'":
             return True
     return False
+
+
+def is_operator(token: Token) -> bool:
+    return token.kind == "operator" or RELATION_COMMAND.fullmatch(token.text) is not None
 
 
 def token_at(tokens: list[Token], place: int) -> Token | None:

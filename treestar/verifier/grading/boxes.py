@@ -14,6 +14,10 @@ BOX = re.compile(r"\\{1,2}(?:boxed|fbox)\s*\{")
 BRACE = re.compile(r"\\\\|\\[{}]|[{}]")
 SEPARATOR = re.compile(r"\b(?:and|or)\b|[,;]|和|或|と")
 SENTENCE_END = re.compile(r"\.\$?\s|\n\n")
+NAMED = re.compile(r"(?:\\[\[(]|\$|\s)\s*[A-Za-z](?:_\{?\w\}?)?\s*=\s*$")
+"""Before a box: the name of its value."""
+REJECTED = re.compile(r"\b(?:not|(?:cannot|can['’]t)\s+be|instead\s+of|rather\s+than)\s*[\\($]*\s*$", re.IGNORECASE)
+"""Before a box: it is not the answer."""
 RESPECTIVELY = re.compile(r"[\\)$\],\s]{0,6}respectively\b")
 """After two equal boxes: they are the values of two things."""
 LONGEST_PLACEHOLDER = 60
@@ -74,12 +78,13 @@ def joined_boxes(text: str, boxes: list[Box]) -> str:
 
     A box that corrects or restates the one before it is not part of a list with it.
     """
+    boxes = [box for box in boxes if REJECTED.search(text[max(0, box.start - 20) : box.start]) is None] or boxes
     kept = [boxes[-1]]
     for box in reversed(boxes[:-1]):
-        between = text[box.end : kept[-1].start]
+        between = NAMED.sub("", text[box.end : kept[-1].start])
         if len(between) >= 70 or SENTENCE_END.search(between) is not None:
             break
-        if APPROXIMATION.search(between) is not None and len(kept) == 1:
+        if APPROXIMATION.search(between + kept[-1].content[:8]) is not None and len(kept) == 1:
             kept = [box]
             continue
         repeated = box.content == kept[-1].content and RESPECTIVELY.match(text, kept[-1].end) is None

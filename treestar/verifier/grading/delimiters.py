@@ -24,7 +24,7 @@ MATH = re.compile(
 DOLLARS = re.compile(r"\\.|\$\$?", re.DOTALL)
 UPRIGHT = re.compile(r"\\[a-zA-Z]+\s*\{[^{}\\]*\}")
 WORD = re.compile(r"(?<![\\\w.])[^\W\d_]{2,}(?![\w{(])")
-LIST_WORDS = ("and", "or")
+LIST_WORDS = ("and", "or", "oo")
 INNER_DOLLARS = re.compile(r"[^$]*[^$\s]\$\s*(?P<separator>,|;|and|or)\s*\$[^$]+")
 LONGEST_FORMULA = 4000
 """In characters; an inline formula that is longer would be prose between two prices."""

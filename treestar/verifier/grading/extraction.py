@@ -36,6 +36,7 @@ from treestar.verifier.grading.delimiters import (
 )
 from treestar.verifier.grading.formulas import last_formula, leading_formula, without_restatement
 from treestar.verifier.grading.phrases import (
+    ANSWER_FIELD,
     ANSWER_PHRASE,
     CALCULATION,
     CLOSING_REMARK,
@@ -75,6 +76,7 @@ ENDS_WITH_ANSWER = re.compile(r"\b(?:is|are|equals|was)\b\s*:?|=\s*")
 REASON = re.compile(
     r"(?<=\S)(?<!\bwell)(?<!\bis)(?<!\bare)(?<!\bwas)(?<!\bdo)(?<!\bdoes)(?:[,;]?\s+(?:since|because|as(?!\s+well)|not|rather\s+than"
     r"|or\s+(?:approximately|about|roughly|around))\b"
+    r"|(?:(?<=^[A-J])|(?<=^\([A-J]\)))(?:,\s+(?=[a-z]{2})|\s+[-–—]\s|\s+(?:non|nicht|no|pas)\b)"
     r"|\s+\((?!(?:and|or(?!\s+(?:approximately|about|roughly|around)))\b)"
     r"(?![^()]*\b(?:mod|modulo|base|binary|octal|hex\w*|sin|cos|tan|log|exp)\b)"
     r"(?=[^()]*(?:≈|\\approx|(?<![\\\w.])[^\W\d_]{3,}(?![\w{(]))))"
@@ -153,6 +155,9 @@ def states_answer(text: str) -> bool:
 def readable(text: str) -> str:
     """The part of a reply that can state its answer, with one kind of marks and without notes (rule 1)."""
     text = without_programs(without_pictures(translated_marks(text[-LONGEST_SCAN:])))
+    field = last_match(ANSWER_FIELD, text)
+    if field is not None:
+        text = field["number"] or field["text"].replace("\\\\", "\\")
     if "<" in text or "[/THINK]" in text:
         text = CALCULATION.sub("", text)
         thought = last_match(THOUGHT_END, text)
@@ -181,7 +186,10 @@ def answer_in(text: str) -> str | None:
         if stated:
             return stated
     if boxes:
-        return joined_boxes(text, boxes) or None
+        content = joined_boxes(text, boxes)
+        said = last_match(ANSWER_PHRASE, content)
+        stated = None if said is None else stated_by(content[said.end() :].strip(" {}"), said[0], strict=True)
+        return stated or content or None
     chosen = chosen_option(text) or verbal_answer(text)
     if chosen:
         return chosen
@@ -207,7 +215,7 @@ def unclosed_box(text: str) -> str | None:
     """The content of a box that the text ends with although a brace in it is never closed."""
     box = last_match(BOX, text)
     bare = text.rstrip(AFTER_BOX)
-    return bare[box.end() : -1].strip() or None if box is not None and bare.endswith("}") else None
+    return bare[box.end() :].strip() or None if box is not None and bare.endswith("}") else None
 
 
 def until_further_question(text: str) -> str:

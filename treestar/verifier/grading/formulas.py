@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
-from treestar.verifier.grading.bare_math import LABEL, SAYS_SOMETHING, computes, math_runs
+from treestar.verifier.grading.bare_math import LABEL, SAYS_SOMETHING, Run, computes, math_runs
 from treestar.verifier.grading.chains import chain_value, equation_value, is_equation
 from treestar.verifier.grading.delimiters import MATH, formula_of
 from treestar.verifier.grading.phrases import last_match
@@ -81,29 +80,21 @@ VALUE = re.compile(
 )
 
 
-class Span(NamedTuple):
-    """A formula and its place in the text."""
-
-    start: int
-    end: int
-    text: str
-
-
-def formulas_in(text: str) -> list[Span]:
+def formulas_in(text: str) -> list[Run]:
     """The formulas of `text` in order, with or without delimiters; the numbers if it has no formulas."""
-    spans = [Span(match.start(), match.end(), formula_of(match).strip()) for match in MATH.finditer(text)]
+    spans = [Run(match.start(), match.end(), formula_of(match).strip()) for match in MATH.finditer(text)]
     pieces, position = [], 0
     for start, end, _ in spans:
         pieces += [text[position:start], "\n\n" if end - start == 2 else "\n" * (end - start)]
         position = end
     masked = "".join([*pieces, text[position:]])
-    spans += [Span(run.start, run.end, run.text) for run in math_runs(masked)]
+    spans += math_runs(masked)
     if not spans:
-        spans = [Span(m.start(), m.end(), m[0].strip()) for m in PLAIN_NUMBER.finditer(masked) if m[0].strip()]
+        spans = [Run(m.start(), m.end(), m[0].strip()) for m in PLAIN_NUMBER.finditer(masked) if m[0].strip()]
     return sorted(span for span in spans if not is_power_of_unit(text, span))
 
 
-def is_power_of_unit(text: str, span: Span) -> bool:
+def is_power_of_unit(text: str, span: Run) -> bool:
     """Whether a formula is only the exponent of the word before it: `cm$^2$`."""
     return span.text.startswith("^") and span.start > 0 and text[span.start - 1].isalpha()
 
@@ -135,7 +126,7 @@ def last_formula(text: str) -> str | None:
     return value_in(text, start, listed_until(text, spans))
 
 
-def listed_until(text: str, spans: list[Span]) -> list[Span]:
+def listed_until(text: str, spans: list[Run]) -> list[Run]:
     """The last of `spans` and those before it that are parts of the same list."""
     first = len(spans) - 1
     while first and are_listed(text, spans[first - 1], spans[first]):
@@ -143,7 +134,7 @@ def listed_until(text: str, spans: list[Span]) -> list[Span]:
     return spans[first:]
 
 
-def value_in(text: str, start: int, parts: list[Span]) -> str:
+def value_in(text: str, start: int, parts: list[Run]) -> str:
     """What the parts of a list say together, or the last of them if it follows from the others: `-1` of
     "$a = 1$ and $b = -2$, and $a + b = -1$"."""
     last = parts[-1]
@@ -153,11 +144,11 @@ def value_in(text: str, start: int, parts: list[Span]) -> str:
     return equation_value(chain_value(last.text), said)
 
 
-def is_named(part: Span) -> bool:
+def is_named(part: Run) -> bool:
     return LABEL.fullmatch(part.text.partition("=")[0]) is not None
 
 
-def sought_formula(text: str, start: int, spans: list[Span]) -> str | None:
+def sought_formula(text: str, start: int, spans: list[Run]) -> str | None:
     """The formulas that the sentence from `start` on counts or says to be sought; None if it does neither."""
     for place in range(len(spans) - 1, -1, -1):
         span = spans[place]
@@ -177,7 +168,7 @@ def sought_formula(text: str, start: int, spans: list[Span]) -> str | None:
     return None
 
 
-def without_names(text: str, start: int, spans: list[Span]) -> list[Span]:
+def without_names(text: str, start: int, spans: list[Run]) -> list[Run]:
     """`spans` without the bare names at their end, if the sentence from `start` on has a value before them."""
     kept = list(spans)
     while kept and kept[-1].start >= start and not says_value(kept[-1]):
@@ -189,7 +180,7 @@ def without_names(text: str, start: int, spans: list[Span]) -> list[Span]:
     return kept
 
 
-def says_value(span: Span) -> bool:
+def says_value(span: Run) -> bool:
     """Whether a formula is more than a name: `AB`, `S_{12}` and `f(x)` are names."""
     return VALUE.search(DECORATION.sub("", span.text)) is not None
 
@@ -224,7 +215,7 @@ def leading_formula(text: str) -> str | None:
     return ", ".join(part.text for part in parts)
 
 
-def is_restated(text: str, span: Span, following: Span) -> bool:
+def is_restated(text: str, span: Run, following: Run) -> bool:
     """Whether the second of two formulas says in percent what the first one says: `1/2, or 50%`."""
     in_percent = ["%" in text[part.start : part.end + 2] for part in (span, following)]
     gap = text[span.end : following.start]
@@ -233,7 +224,7 @@ def is_restated(text: str, span: Span, following: Span) -> bool:
     return not computes(text[span.start : span.end].strip("$"))
 
 
-def are_listed(text: str, span: Span, following: Span) -> bool:
+def are_listed(text: str, span: Run, following: Run) -> bool:
     """Whether two formulas are parts of one list; two calculations are not, because the second uses the first."""
     gap = text[span.end : following.start]
     if not gap.strip() or len(gap) > LONGEST_SEPARATOR or BETWEEN_PARTS.fullmatch(gap) is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 __all__ = [
+    "ANSWER_FIELD",
     "ANSWER_PHRASE",
     "APPROXIMATION",
     "CALCULATION",
@@ -23,7 +24,7 @@ __all__ = [
 ]
 
 IS = r"(?:\s+is\b\s*:?|\s*:|\s*=)"
-ENGLISH = rf"\b(?:final\s+)?(?:answer|result|ans)\b(?:\*\*|__)?(?:\s+(?:to|for|of)\s[^.\n$]{{0,80}}?)?{IS}"
+ENGLISH = rf"\b(?:final[\s_]+)?(?:answer|result|ans)\b(?:\*\*|__)?(?:\s+(?:to|for|of)\s[^.\n$]{{0,80}}?)?{IS}"
 CHOICE = r"\bcorrect\s+(?:option|choice)\s*(?:is\b\s*:?|:)(?=\s*(?:\*\*|__)?\(?(?-i:[A-J])\b)"
 ROMANCE = (
     r"\b(?:respuesta|réponse|resposta|risposta|r[eé]sultat|resultado|risultato|soluci[oó]n|solução|soluzione)"
@@ -37,7 +38,10 @@ SLAVIC = (
     r"\b(?:ответом|ответ|результат|відповідь|odpowiedź|odpověď|отговор)"
     r"(?:\s+(?:равен|есть|является|это|to|je|е)\b\s*:?|\s*[:=]|\s+[-—–])"
 )
-CHINESE = r"(?:最终|最後|最终的|正确)?(?:答案|答覆|结果|結果|得数)(?:应该|應該|应|应当)?(?:是|为|為|等于|:)\s*:?|答\s*:"
+CHINESE = (
+    r"(?:最终|最後|最终的|正确)?(?:答案|答覆|结果|結果|得数)(?:应该|應該|应|应当)?(?:是|为|為|等于|:)\s*:?|答\s*:"
+    r"|故?选\s*:?\s*(?=[A-J])"
+)
 JAPANESE = r"(?:最終的な)?(?:答え|解答|正解|答)(?:は|:)\s*[、:]?"
 KOREAN = r"(?:정답|답변|답)\s*(?:은|:)\s*"
 OTHERS = (
@@ -45,6 +49,10 @@ OTHERS = (
     r"|(?:คำตอบ)\s*(?:คือ|:)?|(?:উত্তর)\s*(?:হল|হলো|:|=)?|(?:उत्तर)\s*(?:है|:)?|(?:సమాధానం)\s*:?"
     r"|(?:الإجابة|الجواب)\s*(?:هي|هو|:)"
 )
+ANSWER_FIELD = re.compile(
+    r"""(['"])(?:final[_ ]?)?answer\1\s*:\s*(?:(['"])(?P<text>(?:[^"'\\\n]|\\.)*)\2|(?P<number>-?[\d.]+))\s*[,}]"""
+)
+"""The answer of a reply in JSON: `{"answer": 5}`."""
 HASHES = r"(?m:^|(?<=\s))####(?!#)\s*"
 TAG = r"<answer>\s*"
 
@@ -72,7 +80,7 @@ THOUGHT_END = re.compile(
 
 FURTHER_QUESTION = re.compile(
     r"^[ \t]*(?:#{1,3}\s*|\*\*)?(?:(?:new|next|another|similar)\s+)?"
-    r"(?:problem|question|exercise|task|example|instruction|user|human|q)(?:(?:\s+\d{1,3})?\s*(?::|\*\*)|\s+\d{1,3}\.\s)"
+    r"(?:problem|question|exercise|task|example|instruction|user|human|q)(?:(?:\s*\d{1,3})?\s*(?::|\*\*)|\s+\d{1,3}\.\s)"
     r"|^#{1,4}[ \t]*(?:problem|question|exercise)(?:\s+\d{1,3})?[ \t]*$"
     r"|^[ \t]*(?:#{1,3}\s*|\*\*)?(?:pregunta|problema|frage|aufgabe|exercice|problème|вопрос|задача)(?:\s+\d{1,3})?\s*:"
     r"|^[ \t]*(?:问题|題目|题目|問題|问)\s*\d{0,3}\s*:",
@@ -84,11 +92,11 @@ CORRECTION = re.compile(
     r"\b(?:wait|actually|no|not|instead|rather|correct(?:ion|ed|ing|ly)?|sorry|oops|hmm+|mistake|mistaken|wrong|error"
     r"|check|checking|rechecking|recheck|verify|verifying|but|however|again|should\s+be|i\.?\s?e\b|that\s+is|which\s+(?:is|equals)"
     r"|equivalent(?:ly)?|equals?|simpl(?:y|if\w+)|reduc\w+|in\s+other\s+words|so|therefore|thus|hence|then|revis\w+|meaning"
-    r"|nein|non|нет|perdón)\b|=|\\Rightarrow|\\implies|⇒|→|不对|不是|应该",
+    r"|final|nein|non|нет|perdón)\b|=|\\Rightarrow|\\implies|⇒|→|不对|不是|应该",
     re.IGNORECASE,
 )
 """Between two boxes: the second one replaces the first, or says the same in other words."""
-APPROXIMATION = re.compile(r"≈|\\approx|\bapproximately\b|\babout\b|\broughly\b", re.IGNORECASE)
+APPROXIMATION = re.compile(r"≈|\\approx|\b(?:approximately|about|roughly|numerically)\b", re.IGNORECASE)
 """Between two boxes: the first one is the exact answer."""
 
 PLACEHOLDER = re.compile(
@@ -116,13 +124,15 @@ OTHER_SCRIPT = re.compile(
 )
 """A letter of a script that formulas do not use."""
 
+ZEROS = (0xFF10, 0x0660, 0x06F0, 0x0966, 0x09E6, 0x0C66, 0x0E50)
+"""The zeros of full-width, Arabic, Persian, Devanagari, Bengali, Telugu and Thai digits."""
 MARKS = str.maketrans(
     {
         "：": ": ", "，": ", ", "。": ". ", "；": "; ", "（": "(", "）": ")", "【": "[", "】": "]",
         "！": "! ", "？": "? ",
         "、": ", ", "।": ". ", "＝": "=", "％": "%", "＄": "$", "＋": "+", "／": "/", "．": ".",
         "＜": "<", "＞": ">", "～": "~",
-        **{chr(0xFF10 + digit): str(digit) for digit in range(10)},
+        **{chr(zero + digit): str(digit) for zero in ZEROS for digit in range(10)},
         "\u200b": "", "\ufeff": "", "\ufe0f": "", "\u200d": "", "\u00a0": " ", "\u202f": " ", "\u2009": " ",
     }
 )  # fmt: skip
@@ -130,7 +140,7 @@ PICTURES = re.compile("[\u2600-\u27bf\U0001f000-\U0001faff]+")
 
 
 def translated_marks(text: str) -> str:
-    """`text` with East Asian punctuation and digits in their ASCII forms, and without pictures such as check marks."""
+    """`text` with foreign punctuation and digits in their ASCII forms, and without pictures such as check marks."""
     if text.isascii():
         return text
     return PICTURES.sub(" ", text.translate(MARKS))

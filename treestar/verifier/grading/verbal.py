@@ -18,6 +18,7 @@ LETTER = r"(?:\*\*)?\(?(?P<letter>[A-J])\)?(?:\*\*)?"
 CHOSEN = re.compile(
     rf"\b(?i:option|choice|answer)\s+{LETTER}[^.\n]{{0,40}}?\s+(?:is|must\s+be)\s+(?:the\s+)?(?:only\s+)?(?:correct|right|best)\b"
     r"|(?<![\w)])\((?P<bracketed>[A-J])\)\s+(?:is|must\s+be)\s+(?:the\s+)?(?:only\s+)?(?:correct|right|best)\b"
+    r"|\bI\s+(?:would\s+|will\s+)?(?:pick|choose|select|go\s+with|think\s+it(?:['’]s|\s+is))\s+\(?(?P<picked>[A-J])\)?(?=[.,;!*]|\s+[-–—]|\s+(?:because|since|as)\b|\s*$)"
 )
 UNDECIDED = re.compile(r"\b(?:if|whether|unless|not)\b[^.,;\n]*$", re.IGNORECASE)
 OPTION = re.compile(r"\(?[A-HJ][.):]\s+\S.*|\(?[A-HJ]\)?[.:]?")
@@ -75,7 +76,7 @@ def chosen_option(text: str) -> str | None:
     """The letter of `option C is correct`, the last such statement in `text`; None without one."""
     for match in reversed(list(CHOSEN.finditer(text, max(0, len(text) - LONGEST_END)))):
         if UNDECIDED.search(text, max(0, match.start() - LONGEST_OPTION), match.start()) is None:
-            return match["letter"] or match["bracketed"]
+            return match["letter"] or match["bracketed"] or match["picked"]
     return None
 
 
