@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from treestar.verifier.grading.expressions import constant_ratio, expressions_equal, written_number
 from treestar.verifier.grading.extraction import stated_answer, without_delimiters
-from treestar.verifier.grading.form_reading import read_form
+from treestar.verifier.grading.form_reading import TRIGONOMETRY, read_form
 from treestar.verifier.grading.forms import (
     Based,
     Clock,
@@ -149,17 +149,12 @@ def same_scalar(one: Form, other: Form) -> bool:
         in_radians = expressions_equal(f"\\frac{{\\pi\\cdot({one.latex})}}{{180}}", other.latex)
         if in_radians or other.unit in RADIANS:
             return in_radians
+    if "^{\\circ}" in one.latex and "^{\\circ}" not in other.latex and not TRIGONOMETRY.search(one.latex):
+        return expressions_equal(one.latex.replace("^{\\circ}", ""), other.latex)
     glued = None if one.unit or other.unit else split_glued_unit(one.latex)
     if glued is not None and written_number(other.latex) is not None:
         return expressions_equal(glued, other.latex)
-    if decimal_comma(one.latex, other.latex):
-        return True
     return expressions_equal(one.latex, other.latex)
-
-
-def decimal_comma(one: str, other: str) -> bool:
-    match = re.fullmatch(r"(-?\d+),(\d+)", one)
-    return match is not None and expressions_equal(f"{match[1]}.{match[2]}", other)
 
 
 def same_relation(one: Form, other: Form) -> bool:
@@ -178,12 +173,11 @@ def same_relation(one: Form, other: Form) -> bool:
 
 def is_calculation(equation: Relation) -> bool:
     """Whether an equation computes its last side: `\\binom{5}{2} = 10`. It has no unknowns, and it is no `3 = 2`."""
-    *steps, value = map(without_unit, equation.operands)
-    numbers = [written_number(side) for side in steps]
-    result = written_number(value)
-    if any(number is not None and (result is None or number.value != result.value) for number in numbers):
+    *steps, value = equation.operands
+    if set(equation.operators) != {"="} or not all(is_constant(without_unit(step)) for step in steps):
         return False
-    return set(equation.operators) == {"="} and all(map(is_constant, steps))
+    numbers = [step for step in steps if written_number(without_unit(step)) is not None]
+    return all(same_form(read_form(number), read_form(value)) for number in numbers)
 
 
 def without_unit(latex: str) -> str:
@@ -256,7 +250,8 @@ def same_listing(one: Form, other: Form) -> bool:
             return True
         return len(one.items) == 1 and not isinstance(other, Group | SetOperation) and same_form(one.items[0], other)
     first, second = shared_label(one.items), shared_label(other.items)
-    if one.is_set and other.is_set:
+    points = all(isinstance(item, Group) for item in (*first, *second))
+    if points or (one.is_set and other.is_set):
         first, second = distinct(first), distinct(second)
     if differently_labelled(first) != differently_labelled(second):
         return pairwise(first, second)

@@ -27,7 +27,7 @@ from treestar.verifier.grading.normalize import matching_brackets, words_of
 from treestar.verifier.grading.spoken_forms import SPOKEN_ANSWERS
 from treestar.verifier.grading.units import read_compound, read_unit
 
-__all__ = ["read_form"]
+__all__ = ["TRIGONOMETRY", "read_form"]
 
 LONGEST_SPOKEN = 60
 """In characters; longer texts are not a set in words such as "all real numbers"."""
@@ -48,6 +48,10 @@ WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{4,}|(?<![\\A-Za-z])(?:is|if|are|the|
 TRIGONOMETRY = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
 DATE = re.compile(r"\d{4}([-/])\d{1,2}\1\d{1,2}|\d{1,2}([-/])\d{1,2}\2\d{4}")
 """Not a difference or a quotient of three numbers."""
+BUILDER = re.compile(
+    r"\\?\{\s*[a-zA-Z]\s*(?:\\in\s*\\mathbb\{R\}\s*)?(?:\||:|\\colon)\s*(?P<condition>[^|].*?)\s*\\?\}", re.DOTALL
+)
+"""A set of the numbers that satisfy a condition."""
 ENVIRONMENT = re.compile(r"\\(?:begin|end)\{[a-z]+\}")
 UPRIGHT = re.compile(r"\\text\{([^{}]*)\}")
 
@@ -176,7 +180,7 @@ def read_listing(text: str) -> Form | None:
     forms = [read_form(part) for part in parts]
     if separator == ";" and are_tuples(forms):
         return Listing(tuple(forms))
-    return Listing(tuple(flattened(forms)), decimal=with_point(text))
+    return Listing(tuple(solutions(flattened(forms))), decimal=with_point(text))
 
 
 def without_thousands(text: str) -> str:
@@ -208,6 +212,15 @@ def flattened(forms: list[Form]) -> list[Form]:
     for form in forms:
         flat.extend(form.items if isinstance(form, Listing) and not form.is_set else [form])
     return flat
+
+
+def solutions(forms: list[Form]) -> list[Form]:
+    """The solutions of a system in a list that names its unknowns repeatedly, `x=1, y=2, x=3, y=4`; else `forms`."""
+    names = [form.operands[0] if isinstance(form, Relation) and form.is_equation else "" for form in forms]
+    size = names.index(names[0], 1) if names[0] in names[1:] else 0
+    if size < 2 or len(forms) % size or "" in names or names != names[:size] * (len(forms) // size):
+        return forms
+    return [Listing(tuple(forms[start : start + size])) for start in range(0, len(forms), size)]
 
 
 def read_relation(text: str) -> Form | None:
@@ -263,16 +276,18 @@ def read_conditions(text: str) -> Form | None:
 def read_braces(text: str) -> Form | None:
     if text in ("\\emptyset", "\\phi"):
         return Listing((), is_set=True) if text == "\\emptyset" else None
-    if text.startswith("\\{") and text.endswith("\\}") and matching_brackets(text).get(0) == len(text) - 2:
+    escaped = text.startswith("\\{") and text.endswith("\\}") and matching_brackets(text).get(0) == len(text) - 2
+    plain_ones = text.startswith("{") and text.endswith("}") and is_closed_by_last(text)
+    builder = BUILDER.fullmatch(text) if escaped or plain_ones else None
+    if builder is not None:
+        return read_form(builder["condition"])
+    if escaped:
         inner = text[2:-2].strip()
         if not inner:
             return Listing((), is_set=True)
-        builder = re.fullmatch(r"\s*[a-zA-Z]\s*(?:\\in\s*\\mathbb\{R\}\s*)?(?:\||:|\\colon)\s*(?P<condition>.+)", inner)
-        if builder is not None:
-            return read_form(builder["condition"])
         form = read_form(inner)
         return Listing(form.items if isinstance(form, Listing) and not form.is_set else (form,), is_set=True)
-    if text.startswith("{") and text.endswith("}") and is_closed_by_last(text):
+    if plain_ones:
         plain = read_form(text[1:-1]) if text[1:-1].strip() else None
         return replace(plain, decimal="") if isinstance(plain, Listing) else plain
     return None

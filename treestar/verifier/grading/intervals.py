@@ -191,7 +191,7 @@ def pieces_of_listing(form: Listing) -> RealSet | None:
     if not relations(form):
         ends = [end_of(item.latex) if isinstance(item, Scalar) else None for item in form.items]
         points = [point(end) for end in ends if isinstance(end, Fraction)]
-        return union(points) if form.is_set and len(points) == len(ends) else None
+        return union(points) if len(points) == len(ends) else None
     sets = [pieces_of(item) for item in form.items]
     known = [each for each in sets if each is not None]
     if len(known) < len(sets):

@@ -72,8 +72,8 @@ CONTINUES = r"[+*/^_=<>!']|-\s|\\(?:cdot|times|div|cup|cap|setminus|le|ge|ne|in|
 """What continues a formula makes the letter before it a variable, not a choice: `(A) + 1`, `A^{-1}`."""
 VALUE = rf"(?P<rest>(?!{CONTINUES})\S.*)"
 CHOICES = (
-    re.compile(r"\\text\{\s*\(?(?P<letter>[A-H])\)?[.:]?\s*\}(?P<rest>)"),
-    re.compile(r"\(?(?P<letter>[A-H])\)?[.:]?(?P<rest>)"),
+    re.compile(r"(?P<upright>\\text\{\s*)?\(?(?P<letter>[A-H])\)?[.:]?(?(upright)\s*\})(?P<rest>)"),
+    re.compile(r"\((?P<letter>[a-h])\)(?P<rest>)"),
     re.compile(rf"\\text\{{\s*\((?P<letter>[A-H])\)[.:]?\s*\}}\s*{VALUE}", re.DOTALL),
     re.compile(rf"\\text\{{\s*(?P<letter>[A-H])[).:]\s*\}}\s*{VALUE}", re.DOTALL),
     re.compile(rf"\((?P<letter>[A-H])\)[.:]?\s+{VALUE}", re.DOTALL),

@@ -67,15 +67,14 @@ LAYOUT_RULES = (
     rule(
         r"\\(?:displaystyle|textstyle|scriptstyle|limits|nolimits|left\.|right\.)(?![a-zA-Z])", " ", "layout", mark="\\"
     ),
-    rule(r"\\(?:left|right|[bB]igg?[lrm]?)(?![a-zA-Z])\s*", "", "sizes of brackets", mark="\\"),
+    rule(r"\\[bB]igg?[lrm]?(?![a-zA-Z])\s*", "", "sizes of brackets", mark="\\"),
     rule(r"\\\\\[-?[\d.]+\s*(?:pt|em|ex|mm|cm)\]", r"\\\\ ", "extra space between rows of a matrix", mark="\\\\["),
     rule(
-        r"\\begin\{(?:array|[pbBvV]?smallmatrix)\}(?:\{[^{}]*\})?",
-        r"\\begin{matrix}",
+        r"\\(begin|end)\{(?:array|[pbBvV]?smallmatrix)\}(?:(?<=n\{array\})\{[^{}]*\})?",
+        r"\\\1{matrix}",
         "one kind of table",
         mark="\\begin",
     ),
-    rule(r"\\end\{(?:array|[pbBvV]?smallmatrix)\}", r"\\end{matrix}", "one kind of table", mark="\\end"),
     rule(
         r"\\[hv](?:space|phantom)\*?\{[^{}]*\}|\\!\s*|\\phantom\{[^{}]*\}",
         "",
@@ -84,9 +83,6 @@ LAYOUT_RULES = (
     ),
     rule(r"(?<=\d)\s*\{\s*,\s*\}\s*(?=\d)|(?<=\d),\\[,;: ](?=\d{3})", ",", "thousands separators kept together"),
     rule(
-        r"\\q?quad(?![a-zA-Z])\s*(?=;)|(?<=;)\s*\\q?quad(?![a-zA-Z])", " ", "wide space beside a separator", mark="\\q"
-    ),
-    rule(
         r"\\q?quad(?![a-zA-Z])\s*(?=\\(?:text|mbox|mathrm)|[.,;]|$|\\q?quad)",
         " ",
         "wide space before a unit or word",
@@ -94,6 +90,11 @@ LAYOUT_RULES = (
     ),
     rule(r"[,;]?\s*\\q?quad(?![a-zA-Z])", ", ", "wide space between the parts of a list", mark="quad"),
     rule(r"(?<!\\)\\[,;: >]|(?<!\\)~", " ", "spacing commands"),
+    rule(r"\\(?:text|page)?color\s*(?:\[\w*\])?\{[^{}]*\}|\\underline(?![a-zA-Z])", "", "emphasis", mark="\\"),
+    rule(r"(?<!\\)&\s*(?==)|(?<==)\s*&", "", "alignment at an equals sign", mark="&"),
+    rule(r"\\(?:mathbb|Bbb)\s*([A-Z])(?![a-zA-Z])", r"\\mathbb{\1}", "sets of numbers", mark="bb"),
+    rule(r"\\([RZNQ])(?![a-zA-Z])", r"\\mathbb{\1}", "sets of numbers", mark="\\"),
+    rule(r"(?<![a-zA-Z\\])([a-zA-Z])\{(\([^{}()]*\))\}", r"\1\2", "functions as sympy prints them", mark="{("),
     rule(r"\\(?:dfrac|tfrac|cfrac)(?![a-zA-Z])", r"\\frac", "sizes of fractions", mark="frac"),
     rule(r"\\[dt]binom(?![a-zA-Z])", r"\\binom", "sizes of binomials", mark="binom"),
     rule(r"\\(?P<font>" + FONTS + r")\s*\{(?P<content>[^{}]*)\}", font, "fonts; bold letters are letters", mark="\\"),
@@ -101,9 +102,9 @@ LAYOUT_RULES = (
 )
 
 WORD_RULES = (
-    rule(r"(?:\\(?:wedge|land)(?![a-zA-Z])|∧)", r"\\land ", "a logical and", mark="\\"),
     rule(r",?\s*\\text\{\s*,?\s*(?:and|or)\s*,?\s*\}\s*,?", ", ", "a list may say and/or", mark="\\text"),
     rule(r",?\s*(?<![a-zA-Z\\{])(?:and|or)(?![a-zA-Z])\s*,?", ", ", "a list may say and/or"),
+    rule(r"\s*(?:和|或者?|と)\s*|(?<=\d)\s+(?:und|oder|et|ou|y|и|или)\s+(?=[-\d\\])", ", ", "the same elsewhere"),
     rule(r",(?:\s*,)+", ",", "commas in a row", mark=","),
     rule(r"\\text\{\s*(?:percentage|percent|per cent|pct)\.?\s*\}", r"\\%", "percent in words", mark="\\text"),
     rule(r"(?<![a-zA-Z\\])(?:percentage|percent|per cent|pct)(?![a-zA-Z])\.?", r"\\%", "percent in words", mark="p"),
@@ -123,8 +124,8 @@ WORD_RULES = (
 )
 
 QUANTIFIER = (
-    r",?\s*(?:\\text\{\s*for (?:all|every|any)(?: real(?: numbers?)?)?\s*\}|\\forall|for (?:all|every|any))"
-    r"\s*[a-z]\s*\\in\s*\\mathbb\{R\}\s*\.?$"
+    r",?\s*(?:\\forall|(?:\\text\{\s*)?for (?:all|every|any)(?:\s+real)?"
+    r"(?:\s+(?:numbers?|constants?|values of))?)\s*\}?\s*[a-zA-Z]\s*\}?\s*(?:\\in\s*\\mathbb\{R\})?\s*\.?$"
 )
 SYMBOL_RULES = (
     rule(QUANTIFIER, "", "a function of a real variable is the default", mark="for"),
@@ -141,11 +142,13 @@ SYMBOL_RULES = (
     rule(r"(?<=[\])}])\s*[Uu]\s*(?=[\[(\\])", r" \\cup ", "a letter U between intervals"),
     rule(r"\\var(?=phi|theta|epsilon|rho|sigma)", r"\\", "variant letters", mark="\\var"),
     rule(r"\\ast(?![a-zA-Z])|\*", r" \\cdot ", "programming's product"),
-    rule(r"\\[lr][vV]ert(?![a-zA-Z])|\\mid(?![a-zA-Z])|\\vert(?![a-zA-Z])", "|", "one kind of bar", mark="\\"),
+    rule(r"\\(?:[lr][vV]|v)ert|\\mid(?![a-zA-Z])", "|", "one kind of bar", mark="\\"),
     rule(r"(?<![a-zA-Z\\])[aA]bs\(([^()]*)\)", r"|\1|", "programming's absolute value", mark="bs("),
     rule(r"(?<![a-zA-Z\\])(arc)?(sin|cos|tan|ln|log)(?=[xyt](?![a-zA-Z]))", r"\\\1\2 ", "a function run into its x"),
     rule(r"(?<![a-zA-Z\\])(?:" + NAMES + r")(?![a-zA-Z])", lambda m: f"\\{m[0]} ", "functions without backslash"),
     rule(r"(?<![a-zA-Z\\])(min|max)(?=\s*(?:\(|\\?\{|_))", r"\\\1 ", "functions without backslash", mark="m"),
+    rule(r"(?<![a-zA-Z\\])cbrt(?=\()", r"\\sqrt[3]", "the cube root of programs", mark="cbrt"),
+    rule(r"(?<=\\in)\s*([RZNQ])(?![a-zA-Z_(])", r" \\mathbb{\1}", "a bare letter of a set of numbers", mark="\\in"),
     rule(r"\{([^{}]*)\\choose(?![a-zA-Z])([^{}]*)\}", r"\\binom{\1}{\2}", "the old binomial", mark="\\choose"),
     rule(r"(?<![a-zA-Z\\])C_\{?(\d{1,4})\}?\^\{?(\d{1,4})\}?", r"\\binom{\1}{\2}", "combinations", mark="C_"),
     rule(r"\{?\}?[_^]\{?(\d{1,4})\}?\s*C\s*_\{?(\d{1,4})\}?", r"\\binom{\1}{\2}", "combinations", mark="C"),
@@ -171,7 +174,6 @@ ORDER_RULES = (
         r"\\(?:a|ar|arc)(sin|cos|tan|cot|sec|csc)h(?![a-zA-Z])", r"\\ar\1h ", "inverse hyperbolic functions", mark="h"
     ),
     rule(r"\\(?:a|ar)(sin|cos|tan|cot|sec|csc)(?![a-zA-Z])", r"\\arc\1 ", "inverse functions", mark="\\a"),
-    rule(r"\\(?:arg(?=sinh|cosh|tanh))", r"\\ar", "inverse hyperbolic functions", mark="\\arg"),
 )
 
 SET_RULES = (
@@ -195,6 +197,11 @@ CONDITION_RULES = (
 )
 
 LABEL_RULES = (
+    rule(
+        r"^(?:\\text\{\s*(?:about|approximately|around|exactly|roughly)\s*\}|(?:about|approximately|around|exactly|roughly)\s)\s*(?=[-\d.\\])",
+        "",
+        "how exact an answer is",
+    ),
     rule(
         r"^(?:\\text\{\s*)?([A-Za-z][A-Za-z' ]*[A-Za-z]{2}[A-Za-z' ]*?)"
         r"\s*:?\s*(?:(?<=:)\s*\}|\}\s*:|:)\s+(?=[-+]?\s*[\d.$\\(\[{√π])(?=[^:]*$)",
@@ -239,7 +246,9 @@ NUMBER_RULES = (
         mark=".",
     ),
     rule(
-        r"(?<![\d.,])\d{1,3}(?: \d{3})+(?![\d/])", lambda m: m[0].replace(" ", ""), "spaces between thousands", mark=" "
+        r"(?<![\d.,])\d{1,3}(?:(?: \d{3})+|(?:\.\d{3}){2,}|(?:'\d{3})+)(?![\d/])",
+        lambda m: re.sub(r"[ .']", "", m[0]),
+        "marks between thousands",
     ),
     rule(r"(?<![\d.^{])(\d+)\s+(\d+)/(\d+)(?![\d.])", r"\1\\frac{\2}{\3}", "mixed numbers", mark="/"),
     rule(r"(?<![a-zA-Z\d.])(\d+\.?\d*|\.\d+)[eE]([-+]?\d{1,4})(?![\d.])", r"\1\\cdot 10^{\2}", "float notation"),
@@ -261,7 +270,7 @@ TABLES = (
     ),
     (re.compile(r"and|&"), CONDITION_RULES),
     (None, LABEL_RULES),
-    (re.compile(r"[a-z%,∧^]"), WORD_RULES),
+    (re.compile(r"[a-z%,∧^和或とи]"), WORD_RULES),
     (re.compile(r"[^\d\s.,]"), SYMBOL_RULES),
     (re.compile(r"\{"), SET_RULES),
     (None, NUMBER_RULES),

@@ -11,6 +11,10 @@ __all__ = ["PRINTED_RULES"]
 ARGUMENT = r"((?:[^(),\[\]]|\([^()]*\))+)"
 """One argument of a call, with at most one call inside it."""
 SOLUTION = r"[A-Za-z]\w*: [^{}:<>=,]*"
+RELATIONS = {
+    "Eq": "=", "Equality": "=", "Ne": "\\ne ", "Unequality": "\\ne ", "Le": "\\le ", "LessThan": "\\le ", "Ge": "\\ge ",
+    "GreaterThan": "\\ge ", "Lt": "<", "StrictLessThan": "<", "Gt": ">", "StrictGreaterThan": ">",
+}  # fmt: skip
 NAME = r"(?<![A-Za-z\\])"
 
 
@@ -21,12 +25,12 @@ def interval(match: re.Match[str]) -> str:
     return f"{opening}{low},{high}{closing}"
 
 
-def union(match: re.Match[str]) -> str:
-    return re.sub(r"(?<=[\])}])\s*,", r" \\cup", match[1])
+def relation(match: re.Match[str]) -> str:
+    return f"{match[2]}{RELATIONS[match[1]]}{match[3]}"
 
 
-def intersection(match: re.Match[str]) -> str:
-    return re.sub(r"(?<=[\])}])\s*,", r" \\cap", match[1])
+def operation(match: re.Match[str]) -> str:
+    return re.sub(r"(?<=[\])}])\s*,", r" \\cup" if match[1] == "Union" else r" \\cap", match[2])
 
 
 def named_set(match: re.Match[str]) -> str:
@@ -34,7 +38,7 @@ def named_set(match: re.Match[str]) -> str:
 
 
 def equations(match: re.Match[str]) -> str:
-    return match[1].replace(":", "=")
+    return match[1].replace("}, {", "; ").replace(":", "=")
 
 
 def unquoted(match: re.Match[str]) -> str:
@@ -68,7 +72,6 @@ PRINTED_RULES = (
         mark=".",
     ),
     rule(rf"{NAME}(?:np|numpy)\.(?=array|matrix|True_|False_|pi|inf|nan)", "", "names of NumPy", mark="."),
-    rule(rf"{NAME}(True|False)_(?![A-Za-z])", r"\1", "names of NumPy", mark="_"),
     rule(r",\s*(?:dtype|device|shape)=[\w.'<>:]+(?=\s*[,)])", "", "types of arrays", mark="="),
     rule(
         rf"\[\s*{NUMBER_IN_ROW}(?:\s+{NUMBER_IN_ROW})+\s*\]",
@@ -77,12 +80,6 @@ PRINTED_RULES = (
         mark="[",
     ),
     rule(r"\]\s+(?=\[)", "], ", "rows as NumPy prints them", mark="]"),
-    rule(
-        r"(?<=\[)\s*(-?\d+)\.(?=\s*[,\]])|(?<=[,(])\s*(-?\d+)\.(?=\s*[,)\]])",
-        lambda m: m[1] or m[2],
-        "floats without decimals",
-        mark=".",
-    ),
     rule(rf"{NAME}(?:Decimal|mpf)\(['\"]({NUMBER_IN_ROW})['\"]\)", r"\1", "exact decimals", mark="("),
     rule(
         rf"{NAME}mpc\(real=['\"]({NUMBER_IN_ROW})['\"], imag=['\"]({NUMBER_IN_ROW})['\"]\)",
@@ -101,13 +98,12 @@ PRINTED_RULES = (
     ),
     rule(rf"{NAME}And\(([^()]*(?:\([^()]*\)[^()]*)*)\)", both, "conditions of sympy", mark="And("),
     rule(rf"{NAME}Or\(([^()]*(?:\([^()]*\)[^()]*)*)\)", r"\1", "conditions of sympy", mark="Or("),
-    rule(r"\)\s*\|\s*\((?=[^()|]*[<>=])", "), (", "conditions of sympy: or", mark="|"),
+    rule(
+        r"\(([^()<>]+<=?) *(\w+)\) & \(\2( *<=?[^()<>]+)\)", r"(\1 \2\3)", "conditions of sympy: between", mark=") & ("
+    ),
+    rule(r"\)\s*\|\s*\((?=\(?[^()|]*[<>=])", "), (", "conditions of sympy: or", mark="|"),
     rule(r"(?<=\))\s*&\s*(?=\([^()&]*[<>=])", r" \\land ", "conditions of sympy: and", mark="&"),
-    rule(rf"{NAME}(?:Ne|Unequality)\({ARGUMENT},{ARGUMENT}\)", r"\1\\ne \2", "relations of sympy", mark="("),
-    rule(rf"{NAME}(?:Le|LessThan)\({ARGUMENT},{ARGUMENT}\)", r"\1\\le \2", "relations of sympy", mark="("),
-    rule(rf"{NAME}(?:Ge|GreaterThan)\({ARGUMENT},{ARGUMENT}\)", r"\1\\ge \2", "relations of sympy", mark="("),
-    rule(rf"{NAME}(?:Lt|StrictLessThan)\({ARGUMENT},{ARGUMENT}\)", r"\1<\2", "relations of sympy", mark="("),
-    rule(rf"{NAME}(?:Gt|StrictGreaterThan)\({ARGUMENT},{ARGUMENT}\)", r"\1>\2", "relations of sympy", mark="("),
+    rule(rf"{NAME}({'|'.join(RELATIONS)})\({ARGUMENT},{ARGUMENT}\)", relation, "relations of sympy", mark="("),
     rule(
         rf"{NAME}(?:Poly|Integer|Float|simplify|nsimplify)\({ARGUMENT}(?:,[^()]*)?\)",
         r"\1",
@@ -117,7 +113,7 @@ PRINTED_RULES = (
     rule(rf"{NAME}Symbol\(['\"](\w+)['\"]\)", r"\1", "wrappers of sympy", mark="Symbol("),
     rule(rf"{NAME}(?:Fraction|Rational)\({ARGUMENT},{ARGUMENT}\)", r"\\frac{\1}{\2}", "exact fractions", mark="("),
     rule(
-        rf"{NAME}(?:Mutable|Immutable)?(?:Dense)?(?:Matrix|array)\((\[.*\])\)",
+        rf"{NAME}(?:Mutable|Immutable)?(?:Dense)?(?:[Mm]atrix|array)\((\[.*\])\)",
         r"\1",
         "nested lists of numbers",
         mark="(",
@@ -135,11 +131,14 @@ PRINTED_RULES = (
         "sets of sympy",
         mark="Complement",
     ),
-    rule(rf"{NAME}Union\((.*)\)$", union, "sets of sympy", mark="Union"),
-    rule(rf"{NAME}Intersection\((.*)\)$", intersection, "sets of sympy", mark="Intersection"),
+    rule(rf"{NAME}(Union|Intersection)\((.*)\)$", operation, "sets of sympy", mark="("),
     rule(rf"{NAME}(?:EmptySet(?:\(\))?|set\(\))", r"\\emptyset ", "the empty set", mark="et("),
-    rule(rf"{NAME}Eq\({ARGUMENT},{ARGUMENT}\)", r"\1=\2", "equations of sympy", mark="Eq("),
-    rule(rf"(?<![\\A-Za-z])\{{({SOLUTION}(?:, {SOLUTION})*)\}}", equations, "solutions of sympy", mark=": "),
+    rule(
+        rf"(?<![\\A-Za-z])\[?\{{({SOLUTION}(?:(?:, |\}}, \{{){SOLUTION})*)\}}\]?",
+        equations,
+        "solutions of sympy",
+        mark=": ",
+    ),
     rule(rf"{NAME}binomial\({ARGUMENT},{ARGUMENT}\)", r"\\binom{\1}{\2}", "functions of sympy", mark="binomial"),
     rule(rf"{NAME}factorial\({ARGUMENT}\)", r"(\1)!", "functions of sympy", mark="factorial"),
     rule(rf"{NAME}a(?=(?:sin|cos|tan)\()", "arc", "functions of sympy", mark="a"),

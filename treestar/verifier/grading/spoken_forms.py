@@ -62,20 +62,19 @@ SPOKEN_RULES = (
         "",
         "ordinal numbers",
     ),
+    rule(r"\s*\\text\{\s*\(?mod\s*(?P<modulus>\w{1,12})\)?\s*\}", modulus, "one way to write a modulus", mark="mod"),
     rule(
         rf"\s*\(\s*(?:\\[pb]?mod|\\text\{{\s*mod\s*\}}|mod)\s*(?P<modulus>{NUMBER})\s*\)",
         modulus,
         "one way to write a modulus",
         mark="mod",
     ),
-    rule(r"\s*\\text\{\s*\(?mod\s*(?P<modulus>\w{1,12})\)?\s*\}", modulus, "one way to write a modulus", mark="mod"),
     rule(
         rf"(?<=\\equiv)(?P<rest>[^\\]*?)\s*(?:\\b?mod|(?<![a-zA-Z\\])mod)\s*(?P<modulus>{NUMBER})$",
         lambda m: m["rest"] + modulus(m),
         "one way to write a modulus",
         mark="\\equiv",
     ),
-    rule(r"\s*\\pmod\s*(\d|[a-zA-Z](?![a-zA-Z]))", r" \\pmod{\1}", "one way to write a modulus", mark="\\pmod"),
     rule(r"^\s*[a-zA-Z]\s*\\equiv(?=.*\\pmod)", "", "a name before a residue", mark="\\pmod"),
     rule(
         r"^(\d+)\s*(?:\\text\{\s*)?(?:R|r|remainder|rem\.?)(?:\s+of)?(?:\s*\})?\s*(\d+)$",

@@ -57,6 +57,7 @@ def trees_equal(one: Tree, other: Tree, decimals: bool) -> bool | None:
 
 def equal_at_points(one: Tree, other: Tree, symbols: Sequence[str], decimals: bool) -> bool | None:
     agreed = meaningless = 0
+    too_large = False
     counted = limit_symbols(one) | limit_symbols(other)
     steps = bool(symbols) and bool({"floor", "ceil", "mod"} & (kinds_of(one) | kinds_of(other)))
     tried = [*points(symbols), *(whole_points(symbols) if steps else ())]
@@ -65,7 +66,13 @@ def equal_at_points(one: Tree, other: Tree, symbols: Sequence[str], decimals: bo
         for shift, symbol in enumerate(sorted(counted)):
             values[symbol] = Fraction(COUNTS[place % len(COUNTS)] + shift)
         first, second = Evaluation(values, DIGITS), Evaluation(values, DIGITS)
-        a, b = first.value(one), second.value(other)
+        try:
+            a, b = first.value(one), second.value(other)
+        except TooLarge:
+            if not symbols:
+                raise
+            too_large = True
+            continue
         if a is None or b is None:
             meaningless += first.divided_by_zero and second.divided_by_zero
             if not symbols and (a is None) != (b is None):
@@ -87,7 +94,9 @@ def equal_at_points(one: Tree, other: Tree, symbols: Sequence[str], decimals: bo
         return False
     if meaningless == len(tried):
         return False  # What divides by zero everywhere is no number: it only equals what is written the same.
-    return True if agreed >= FEWEST_POINTS else None
+    if agreed >= FEWEST_POINTS:
+        return True
+    return False if too_large else None
 
 
 def limit_symbols(tree: Tree) -> frozenset[str]:

@@ -111,7 +111,7 @@ class Parser:
             return tree
         if tree[0] == "sum":
             raise Unreadable
-        return ("call", "mod", tree, self.term())
+        return ("call", "mod", tree, self.signed(self.term))
 
     def expression(self) -> Tree:
         self.depth += 1

@@ -76,7 +76,8 @@ UNITS: dict[str, Unit] = {
 CURRENCY = {"$": "dollar", "€": "euro", "£": "gbp", "¥": "yen", "₹": "rupee", "₩": "won", "₽": "rouble"}
 CHANGES_MEANING = re.compile(
     r"\b(?:not|no|none|less|more|least|most|otherwise|if|when|where|for|except|than|only|every|all|each of|base|mod|"
-    r"to|is|are|integers?|multiples?(?=\s+of)|primes?|real|complex|imaginary|million|billion|thousand|hundred|dozen)\b",
+    r"to|is|are|integers?|multiples?(?=\s+of)|primes?|real|complex|imaginary|million|billion|thousand|hundred|dozen|"
+    r"plus|minus|times(?=\s+(?!as\b)\w)|half|halves|thirds|squared|cubed|factorial)\b",
     re.IGNORECASE,
 )
 """Words after a number that are not units, because they change the meaning of the answer."""
@@ -191,29 +192,13 @@ def read_unit(text: str) -> tuple[str, str]:
     return text, ""
 
 
-COUNTED = {
-    *(
-        "ant",
-        "bag",
-        "bed",
-        "bee",
-        "box",
-        "boy",
-        "bus",
-        "can",
-        "car",
-        "cat",
-        "cow",
-        "cup",
-        "dog",
-        "egg",
-        "hat",
-        "hen",
-        "jar",
-    ),
-    *("key", "kid", "men", "mug", "pan", "pen", "pie", "pig", "pot", "row", "tie", "van"),
-}
+COUNTED = (
+    "ant", "bag", "bed", "bee", "box", "boy", "bus", "can", "car", "cat", "cow", "cup", "dog", "egg", "hat", "hen",
+    "jar", "key", "kid", "men", "mug", "pan", "pen", "pie", "pig", "pot", "row", "tie", "van",
+)  # fmt: skip
 """Nouns of three letters; others could be a product of variables."""
+SHORT_WORD = re.compile(r"[aeiou]")
+"""What a word beside a longer one has: `12 red balls`."""
 
 
 def looks_like_words(unit: str, spaced: bool) -> bool:
@@ -227,9 +212,7 @@ def looks_like_words(unit: str, spaced: bool) -> bool:
         if word.lower() in COUNTED or (len(word) >= 4 and re.search(r"[aeiouyà-ÿ]", word.lower()))
     ]
     short = [word.lower() for word in words if word not in long]
-    return (
-        spaced and bool(long) and all(word in UNITS or word in ("of", "in", "per", "a", "an", "the") for word in short)
-    )
+    return spaced and bool(long) and all(word in UNITS or word == "per" or SHORT_WORD.search(word) for word in short)
 
 
 def split_letter_unit(text: str, wanted: str) -> tuple[str, str]:
