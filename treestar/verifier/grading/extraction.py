@@ -155,20 +155,30 @@ def states_answer(text: str) -> bool:
 def readable(text: str) -> str:
     """The part of a reply that can state its answer, with one kind of marks and without notes (rule 1)."""
     text = without_programs(without_pictures(translated_marks(text[-LONGEST_SCAN:])))
-    field = last_match(ANSWER_FIELD, text)
-    if field is not None:
-        text = field["number"] or field["text"].replace("\\\\", "\\")
     if "<" in text or "[/THINK]" in text:
         text = CALCULATION.sub("", text)
         thought = last_match(THOUGHT_END, text)
         if thought is not None and text[thought.end() :].strip():
             text = text[thought.end() :]
+    text = with_field_as_phrase(text)
     remark = CLOSING_REMARK.search(text)
     if remark is not None and text[: remark.start()].strip(" .\n"):
         text = text[: remark.start()].rstrip()
     text = without_offers(text)
     text = without_empty_boxes(BARE_BOX.sub(r"\1{\2}", text) if "\\boxed" in text else text)
     return tidied_prose(with_escaped_currency(text, [(box.start, box.end) for box in boxes_in(text)]))
+
+
+def with_field_as_phrase(text: str) -> str:
+    """A reply in JSON as its answer in words, `Answer: 5`; any other `text`, or one that states an answer later on,
+    unchanged."""
+    field = last_match(ANSWER_FIELD, text)
+    if field is None:
+        return text
+    end = max(field.end(), text.find("}", field.end()))
+    if ANSWER_PHRASE.search(text, end) or boxes_in(text[end:]):
+        return text
+    return "Answer: " + (field["number"] or field["text"].replace("\\\\", "\\"))
 
 
 def answer_in(text: str) -> str | None:
