@@ -47,6 +47,14 @@ SEARCH = MCTSConfig(
     max_step_tokens=64,
     max_generated_tokens=800,
 )
+PHASES = {
+    "search": ("problems", "solved", "by_cell", "rollouts", "generated_tokens"),
+    "selection": ("trajectories", "rows", "pairs"),
+    "sft": ("steps", "tokens"),
+    "ppm": ("steps", "tokens", "pair_accuracy"),
+}
+"""What is recorded of each phase."""
+
 PPM_STEPS = 30
 """Optimizer steps of a PPM: on two cores there is no time for more."""
 
@@ -143,7 +151,6 @@ def measured_policies(folder: Path) -> list[tuple[str, str]]:
 
 def record(folder: Path) -> None:
     right = {name: right_answers(folder / "measured" / name) for name, _ in measured_policies(folder)}
-    reports = [read_json(file) for file in sorted((folder / "job").glob("round-*/report.json"))]
     figures: dict[str, Any] = {
         "columns": "percent of greedy answers that are right; after minus before with its 95% interval, over questions",
         "minus the policy before the first round": {
@@ -157,13 +164,23 @@ def record(folder: Path) -> None:
             for number in right
             if number != "0"
         },
-        "rounds": [
-            {name: report[name] for name in ("round", "mode", "search", "selection", "sft", "ppm_training", "phases")}
-            for report in reports
-        ],
+        "rounds": {
+            number: phases_of(folder / "job" / f"round-{number}" / "phases") for number in right if number != "0"
+        },
     }
     command = "python bench/word_problems_rounds.py record FOLDER"
     write_record(HERE / "results" / "word_problems_rounds.json", figures, seed=0, command=command)
+
+
+def phases_of(folder: Path) -> dict[str, Any]:
+    """The counts of a round's finished phases, with their seconds."""
+    found = {}
+    for name, wanted in PHASES.items():
+        if (folder / f"{name}.json").exists():
+            done = read_json(folder / f"{name}.json")
+            counts = {each: done["report"][each] for each in wanted}
+            found[name] = counts | {"seconds": round(done["seconds"])}
+    return found
 
 
 def of_all_sets(by_set: dict[str, list[float]]) -> list[float]:

@@ -140,7 +140,7 @@ def test_weights_that_are_no_numbers_are_a_sentence(tmp_path: Path) -> None:
     broken["model.norm.weight"][0] = math.nan
     save_file(broken, base / "model.safetensors", {"format": "pt"})
     config = GRPOConfig(**{**SMALL, "max_tokens": 8}, steps=1)
-    with pytest.raises(TreestarError, match="the loss at step 1 is nan"):
+    with pytest.raises(TreestarError, match="probabilities that are not numbers"):
         train_grpo(sums(4), str(base), tmp_path / "out", config)
 
 
