@@ -211,7 +211,7 @@ def test_a_file_of_another_kind_is_said_in_a_sentence(treestar, tmp_path: Path) 
     ran = treestar("solve", "--file", str(file))
     assert (ran.code, ran.out, ran.said.count("questions.txt")) == (1, "", 1)
     assert "questions.txt, line 1: not JSON" in ran.said
-    assert "and the 999 after it are no problems either: put a JSON object with a `question` on each line" in ran.said
+    assert "and the 999 after it are not problems either: put a JSON object with a `question` on each line" in ran.said
 
 
 def test_a_file_without_problems_is_said_in_a_sentence(treestar, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Nodes at which distinct candidates are drawn several times: what is drawn again is not drawn anew."""
+"""Nodes at which distinct candidates are drawn several times: what is drawn again is not a new child."""
 
 from __future__ import annotations
 

@@ -150,5 +150,5 @@ def test_a_table_s_rows_are_objects_named_by_its_first_row(tmp_path: Path) -> No
     packed.write_bytes(gzip.compress(b"question\tanswer\nOne, or two?\t2\n"))
     assert [json.loads(row.text) for row in read_rows(packed)] == [{"question": "One, or two?", "answer": "2"}]
     path.write_text("question,answer\nOne, or two?,2\n")
-    with pytest.raises(TreestarError, match=r"table\.csv, line 2, is no row of a table \(more cells than columns"):
+    with pytest.raises(TreestarError, match=r"table\.csv, line 2, is not a row of a table \(more cells than columns"):
         read_rows(path)

@@ -30,6 +30,6 @@ def read_problems(path: Path) -> tuple[list[Problem], list[str]]:
         except ValueError as error:
             faults.append(f"{path}, {row.where}: {error}")
     if not problems:
-        others = f", and the {len(faults) - 1} after it are no problems either" if len(faults) > 1 else ""
+        others = f", and the {len(faults) - 1} after it are not problems either" if len(faults) > 1 else ""
         raise TreestarError(f"{faults[0]}{others}: {WANTED}" if faults else f"{path} has no problem: {WANTED}")
     return problems, faults

@@ -132,7 +132,7 @@ def read_rows(path: Path) -> list[Row]:
     object for each row of a table, whose first row names the columns (.csv, .tsv).
 
     Raises:
-        TreestarError: the file cannot be read, or is an array that is not JSON or a table with a row that is none.
+        TreestarError: the file cannot be read, is an array that is not JSON, or a table with an invalid row.
     """
     text = read_text(path)
     separator = TABLES.get(Path(path.name.removesuffix(".gz")).suffix.lower())
@@ -155,7 +155,7 @@ def table_rows(text: str, separator: str, path: Path) -> list[Row]:
                 raise csv.Error("more cells than columns: put quotes around texts with commas")
             rows.append(Row(number, f"row {number}", json.dumps({name: cell for name, cell in cells.items() if cell})))
     except csv.Error as error:
-        raise TreestarError(f"{path}, line {reader.line_num}, is no row of a table ({error})") from error
+        raise TreestarError(f"{path}, line {reader.line_num}, is not a row of a table ({error})") from error
     return rows
 
 

@@ -99,7 +99,7 @@ def with_missing_tag(text: str, ended: bool) -> str:
 
 
 def is_program(text: str) -> bool:
-    """Whether `text` is a program that prints something, and no reply in words with a program in it."""
+    """Whether `text` is a program that prints something, and not a reply in words with a program in it."""
     code, words = code_in(text), BLOCK.sub("", CODE_TAG.sub("", text)).strip()
     return "print(" in code and is_python(code) and (not words or not BLOCK.search(text))
 

@@ -66,7 +66,7 @@ class RetrievalFormat(ProseFormat):
         return self.template(self.messages(state))
 
     def step_end(self, text: str) -> int | None:
-        """The end of the first line, but of the next one if that line only announces the answer: it is no query."""
+        """The end of the first line, but of the next one if that line only announces the answer: it is not a query."""
         end = super().step_end(text)
         if end is None or not ANNOUNCED.search(text[:end]):
             return end

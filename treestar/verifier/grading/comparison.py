@@ -172,7 +172,7 @@ def same_relation(one: Form, other: Form) -> bool:
 
 
 def is_calculation(equation: Relation) -> bool:
-    """Whether an equation computes its last side: `\\binom{5}{2} = 10`. It has no unknowns, and it is no `3 = 2`."""
+    """Whether an equation computes its last side: `\\binom{5}{2} = 10`. It has no unknowns, and it is not `3 = 2`."""
     *steps, value = equation.operands
     if set(equation.operators) != {"="} or not all(is_constant(without_unit(step)) for step in steps):
         return False

@@ -150,7 +150,7 @@ PICTURES_IN_CODE = (("[asy]", "[/asy]"), ("\\begin{tikzpicture}", "\\end{tikzpic
 
 
 def without_pictures(text: str) -> str:
-    """`text` without the code of drawings, whose coordinates are no answers."""
+    """`text` without the code of drawings, whose coordinates are not answers."""
     for opening, closing in PICTURES_IN_CODE:
         before, *drawn = text.split(opening)
         text = before + "".join(part.partition(closing)[2] if closing in part else opening + part for part in drawn)
@@ -167,8 +167,8 @@ PROGRAM_LINE = re.compile(r"^[ \t]*(?:(?:def|class|import|from|return|while|for)
 
 
 def without_programs(text: str) -> str:
-    """`text` without its fenced programs, whose texts and numbers are no answers, and without the fences around what is
-    no program, such as an output; `text` itself if it has nothing else."""
+    """`text` without its fenced programs, whose texts and numbers are not answers, and without the fences around
+    anything else, such as an output; `text` itself if it has nothing else."""
     kept: list[str] = []
     opened, end = None, 0
     for fence in FENCE.finditer(text):

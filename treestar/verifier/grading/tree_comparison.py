@@ -93,7 +93,7 @@ def equal_at_points(one: Tree, other: Tree, symbols: Sequence[str], decimals: bo
             continue
         return False
     if meaningless == len(tried):
-        return False  # What divides by zero everywhere is no number: it only equals what is written the same.
+        return False  # What divides by zero everywhere is not a number: it only equals what is written the same.
     if agreed >= FEWEST_POINTS:
         return True
     return False if too_large else None
