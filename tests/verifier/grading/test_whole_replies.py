@@ -107,6 +107,7 @@ REPLIES = [
     ('```json\n{"reasoning": "2+3 is 5", "final_answer": "5"}\n```', "5"),
     ('{"answer": 5, "reasoning": "3 + 4 minus 2, so the result is 5 and the answer is not 7"}', "5"),
     ('So {"answer": 5} would be wrong. The answer is 6.', "6"),
+    ('The answer is\n```5```\nas in\n```python title="x"\nprint(f"The answer is {x}")\n```', "5"),
     ('<think>I reply with {"answer": 1}, as asked.</think>\nThe answer is 2.', "2"),
     ("So it is .5", ".5"),
     ("so x \\le 3.", "x \\le 3"),

@@ -34,6 +34,7 @@ from treestar.verifier.grading.delimiters import (
     without_delimiters,
     without_inner_dollars,
 )
+from treestar.verifier.grading.fences import without_programs
 from treestar.verifier.grading.formulas import last_formula, leading_formula, without_restatement
 from treestar.verifier.grading.phrases import (
     ANSWER_FIELD,
@@ -48,7 +49,6 @@ from treestar.verifier.grading.phrases import (
     last_match,
     translated_marks,
     without_pictures,
-    without_programs,
 )
 from treestar.verifier.grading.prose import tidied_prose
 from treestar.verifier.grading.remarks import without_offers, without_remarks

@@ -20,7 +20,6 @@ __all__ = [
     "last_match",
     "translated_marks",
     "without_pictures",
-    "without_programs",
 ]
 
 IS = r"(?:\s+is\b\s*:?|\s*:|\s*=)"
@@ -155,37 +154,6 @@ def without_pictures(text: str) -> str:
         before, *drawn = text.split(opening)
         text = before + "".join(part.partition(closing)[2] if closing in part else opening + part for part in drawn)
     return text
-
-
-FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+#.{}-]*)[ \t]*$", re.MULTILINE)
-"""A line that opens or closes a block: the fence, and the language."""
-PROGRAMS = re.compile(
-    r"\{?\.?(?:i?py\w*|c|cpp|c\+\+|c#|java|javascript|js|r|julia|matlab|rust|go|ruby|bash|sh|sql)\}?", re.IGNORECASE
-)
-"""The languages of programs."""
-PROGRAM_LINE = re.compile(r"^[ \t]*(?:(?:def|class|import|from|return|while|for)\s\w|print\s?\()", re.MULTILINE)
-
-
-def without_programs(text: str) -> str:
-    """`text` without its fenced programs, whose texts and numbers are not answers, and without the fences around
-    anything else, such as an output; `text` itself if it has nothing else."""
-    kept: list[str] = []
-    opened, end = None, 0
-    for fence in FENCE.finditer(text):
-        if opened is None:
-            kept.append(text[end : fence.start()])
-            opened, end = fence, fence.start()
-        elif fence[1].startswith(opened[1]) and not fence[2]:
-            inside = text[opened.end() : fence.start()]
-            kept.append("" if is_program(opened[2], inside) else inside)
-            opened, end = None, fence.end()
-    kept.append(text[end:])
-    left = "".join(kept)
-    return left if left.strip() else text
-
-
-def is_program(language: str, code: str) -> bool:
-    return PROGRAMS.fullmatch(language) is not None or (not language and PROGRAM_LINE.search(code) is not None)
 
 
 def last_match(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:

@@ -13,11 +13,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from treestar.types import Problem
+from treestar.verifier.grading.fences import Block, fenced_blocks
 from treestar.verifier.grading.program_tests import entry_point_of
 
 __all__ = ["continues_question", "program_in"]
 
-FENCE = re.compile(r"^([ \t]*)(`{3,}|~{3,})[ \t]*([\w+#.-]*)[^\n]*$", re.MULTILINE)
 PYTHON = frozenset({"python", "python3", "py", "py3", "python2", ""})
 DEFINITION = re.compile(r"^(?:async[ \t]+def|def|class|import|from|@)(?!\w)", re.MULTILINE)
 """How a line begins that defines or imports something."""
@@ -229,30 +229,20 @@ def fenced(text: str) -> tuple[list[str], str]:
 
     Blocks that name no language count as Python; those indented as in a list lose that indentation.
     """
-    blocks, outside = [], []
-    opened: re.Match[str] | None = None
-    last = 0
-    for match in FENCE.finditer(text):
-        if opened is None:
-            outside.append(text[last : match.start()])
-            opened = match
-        elif match[2].startswith(opened[2]) and not match[3]:
-            blocks.append((opened, text[last : match.start()]))
-            opened = None
-        else:
-            continue
-        last = match.end() + 1
-    if opened is None:
-        outside.append(text[last:])
-    else:
-        blocks.append((opened, text[last:]))
-    python = [without_indent(block, opening[1]) for opening, block in blocks if opening[3].lower() in PYTHON]
-    others = [without_indent(block, opening[1]) for opening, block in blocks if opening[3].lower() not in PYTHON]
+    outside, end = [], 0
+    blocks = fenced_blocks(text)
+    for block in blocks:
+        outside.append(text[end : block.start])
+        end = block.end + 1
+    outside.append(text[end:])
+    python = [without_indent(block) for block in blocks if block.language.lower() in PYTHON]
+    others = [without_indent(block) for block in blocks if block.language.lower() not in PYTHON]
     return python or [each for each in others if DEFINITION.search(each)], "".join(outside)
 
 
-def without_indent(block: str, indent: str) -> str:
-    return "\n".join(line.removeprefix(indent) for line in block.split("\n")) if indent else block
+def without_indent(block: Block) -> str:
+    lines = block.text.split("\n")
+    return "\n".join(line.removeprefix(block.indent) for line in lines) if block.indent else block.text
 
 
 def parsed(text: str) -> ast.Module | None:
