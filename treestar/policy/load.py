@@ -60,12 +60,14 @@ def load_policy(
         return load_openai_policy(name, step_format, RemoteServerConfig(concurrency=max_batch), step_separator)
     if name.startswith(VLLM_PREFIX):
         return load_vllm_policy(name, step_format, max_batch, dtype, step_separator)
+    from treestar.policy.models.packed_linear import pack_linear_layers
+
     device = device_for(device)
     path = policy_path(name)
     with loading("policy", name):
         config = load_config(path)
         tokenizer = load_tokenizer(path)
-        model = load_causal_model(path, dtype=dtype or dtype_for(device)).to(device)
+        model = pack_linear_layers(load_causal_model(path, dtype=dtype or dtype_for(device)).to(device))
     chosen = step_format_for(config, tokenizer, step_format, model.generation_config, step_separator)
     return calibrated(TransformersPolicy(model, tokenizer, chosen, name, max_batch), config)
 

@@ -78,7 +78,11 @@ def load_scorer(
         )
     if kind == OWN_KIND:
         check_own(name, kind, aggregate)
-        return TransformersScorer(load_ppm(model, device, dtype), name, max_batch)
+        from treestar.policy.models.packed_linear import pack_linear_layers
+
+        ppm = load_ppm(model, device, dtype)
+        pack_linear_layers(ppm.model.base_model)
+        return TransformersScorer(ppm, name, max_batch)
     return load_public_scorer(checkpoint, kind, reference, device, max_batch, dtype, aggregate)
 
 

@@ -98,6 +98,8 @@ def load_backbone(checkpoint: Checkpoint, device: str, dtype: Dtype | None) -> A
     """
     from transformers import AutoConfig, AutoModel
 
+    from treestar.policy.models.packed_linear import pack_linear_layers
+
     config = AutoConfig.from_pretrained(checkpoint.path, trust_remote_code=False)
     with without_warnings():  # the head is not part of this model
         model, info = AutoModel.from_pretrained(
@@ -116,4 +118,4 @@ def load_backbone(checkpoint: Checkpoint, device: str, dtype: Dtype | None) -> A
             f"scorer {checkpoint.name!r} is a {type(model).__name__}, which does not read from left to right: scores "
             "of steps need a causal (decoder) model"
         )
-    return model.to(device).eval()
+    return pack_linear_layers(model.to(device).eval())

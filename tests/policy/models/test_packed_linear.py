@@ -1,0 +1,63 @@
+"""Packed linear layers: the same products as torch's own, in every shape that a model asks for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import AutoModelForCausalLM
+
+from tests.support.tiny_model import saved_tiny_model
+from treestar.policy import load_policy
+from treestar.policy.models import load_causal_model
+from treestar.policy.models.packed_linear import PackedLinear, pack_linear_layers
+from treestar.ppm.load import load_scorer
+from treestar.ppm.model import ppm_from_policy
+
+SIZES = st.integers(1, 70)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return saved_tiny_model(tmp_path_factory.mktemp("model"))
+
+
+def packed_layers(model: Any) -> list[PackedLinear]:
+    return [module for module in model.modules() if isinstance(module, PackedLinear)]
+
+
+@given(rows=st.integers(0, 40), columns=SIZES, inputs=SIZES, outputs=SIZES, bias=st.booleans(), strided=st.booleans())
+def test_a_packed_layer_computes_what_the_layer_did(
+    rows: int, columns: int, inputs: int, outputs: int, bias: bool, strided: bool
+) -> None:
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(inputs, outputs, bias=bias)
+    given_rows = torch.randn(rows, 2 * columns, inputs)[:, ::2] if strided else torch.randn(rows, columns, inputs)
+    with torch.inference_mode():
+        expected, found = layer(given_rows), PackedLinear(layer)(given_rows)
+    assert found.shape == expected.shape
+    assert torch.allclose(found, expected, atol=1e-5)
+
+
+def test_a_packed_model_has_the_logits_and_the_weights_that_it_had(folder: Path, tmp_path: Path) -> None:
+    plain, packed = load_causal_model(str(folder)).eval(), pack_linear_layers(load_causal_model(str(folder)).eval())
+    assert packed_layers(packed)
+    assert not any(type(module) is torch.nn.Linear for module in packed.modules())
+    ids = torch.arange(3, 33).reshape(2, 15)
+    with torch.inference_mode():
+        assert torch.allclose(plain(ids).logits, packed(ids).logits, atol=1e-5)
+    packed.save_pretrained(tmp_path)
+    again = AutoModelForCausalLM.from_pretrained(tmp_path).state_dict()
+    assert all(torch.equal(weight, again[name]) for name, weight in plain.state_dict().items())
+
+
+def test_policies_and_scorers_in_float32_are_packed_and_others_are_not(folder: Path, tmp_path: Path) -> None:
+    ppm_from_policy(str(folder)).save(tmp_path)
+    for dtype, expected in (("float32", True), ("bfloat16", False)):
+        policy: Any = load_policy(str(folder), "rstar", device="cpu", dtype=dtype)  # type: ignore[arg-type]
+        scorer: Any = load_scorer(str(tmp_path), device="cpu", dtype=dtype)  # type: ignore[arg-type]
+        assert bool(packed_layers(policy.model)) == bool(packed_layers(scorer.ppm.model)) == expected
