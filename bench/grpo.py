@@ -38,8 +38,8 @@ from treestar.selfevolve.job import EvaluationCell, GymSource, ProblemsConfig
 from treestar.selfevolve.job_folder import JOB
 from treestar.storage.files import read_json
 from treestar.storage.record import write_record
+from treestar.training.checkpoints import last_checkpoint
 from treestar.training.grpo.config import GRPOConfig
-from treestar.training.run import last_checkpoint
 
 RESULTS = Path(__file__).parent / "results"
 

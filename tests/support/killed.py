@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from treestar.training.run import last_checkpoint
+from treestar.training.checkpoints import last_checkpoint
 
 __all__ = ["kill_after_a_checkpoint"]
 

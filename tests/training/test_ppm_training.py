@@ -18,13 +18,14 @@ from treestar.ppm.encoding import encode
 from treestar.ppm.model import PPM, load_ppm, ppm_from_policy
 from treestar.ppm.pairs import make_pairs
 from treestar.search import Node, Tree
+from treestar.training.checkpoints import last_checkpoint
 from treestar.training.muon import MuonWithAdamW
 from treestar.training.ppm.batches import collate, term_logits
 from treestar.training.ppm.config import PPMTrainingConfig
 from treestar.training.ppm.data import prepare
 from treestar.training.ppm.objectives import LOSSES, Objective, loss_of, outcome_terms, q_terms
 from treestar.training.ppm.train import train_ppm
-from treestar.training.run import Optimizer, last_checkpoint
+from treestar.training.run import Optimizer
 from treestar.types import State, TreestarError
 
 QUICK = {"learning_rate": 3e-3, "batch_tokens": 512, "epochs": 2.0, "held_out": 0.25}

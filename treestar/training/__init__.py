@@ -10,9 +10,10 @@ A new training is a folder next to these, with the same files:
     trainer.py   a subclass of `transformers.Trainer` (or of one of TRL's) that computes the loss
     train.py     one function that checks `out`, prepares the data, and calls `run.train`
 
-They share the modules in this folder: `run` (settings, the output folder, how an interrupted run is resumed), `trainer`
-(progress reports, a loss that must be finite), `base_policy` (the policy that a training starts from), `order` (orders
-and draws that a resumed run repeats), `muon` (an optimizer), and `launch` (starting a training in several processes).
+They share the modules in this folder: `run` (settings, the output folder), `checkpoints` (what an interrupted run is
+resumed from), `trainer` (progress reports, a loss that must be finite), `base_policy` (the policy that a training
+starts from), `order` (orders and draws that a resumed run repeats), `muon` (an optimizer), and `launch` (starting a
+training in several processes).
 The command is a function in `cli/train.py`.
 """
 

@@ -21,7 +21,8 @@ from treestar.config.checks import check_choice, check_number, check_whole
 from treestar.extras import needs_extra
 from treestar.storage.files import LOCK, locked, noticing_full_disk, read_json, write_json
 from treestar.storage.settings import check_same_settings
-from treestar.types import TreestarError, first_line
+from treestar.training.checkpoints import check_complete, continuing, last_checkpoint, tell_unfinished
+from treestar.types import TreestarError
 
 __all__ = [
     "REPORT",
@@ -34,7 +35,6 @@ __all__ = [
     "check_training",
     "diverged",
     "is_main_process",
-    "last_checkpoint",
     "making_trainer",
     "optimization_arguments",
     "optimizer_of",
@@ -220,13 +220,17 @@ def train(
         The whole report, in every process.
 
     Raises:
-        TreestarError: `out` contains another run or is in use by one, or training diverged.
+        TreestarError: `out` contains another run or is in use by one, its last checkpoint is incomplete or damaged, or
+            training diverged.
     """
     report["settings"]["processes"] = process_count()
     with held_alone(out), noticing_full_disk(out):
         checkpoint = last_checkpoint(out)
+        if is_main_process():
+            tell_unfinished(out, checkpoint)
         if checkpoint is not None:
             check_same_run(out, report, data)
+            check_complete(checkpoint, process_count())
         trainer = make_trainer()
         if is_main_process():
             write_json(out / REPORT, report)
@@ -247,32 +251,6 @@ def train(
             write_json(out / REPORT, report)
             publish(out / "finished", out)
     return gathered(report)
-
-
-@contextmanager
-def continuing(trainer: Any, checkpoint: Path | None) -> Iterator[None]:
-    """Raises TreestarError instead of what a checkpoint that cannot be read raises before the first step."""
-    from transformers import TrainerCallback
-
-    class FirstStep(TrainerCallback):  # type: ignore[misc]  # transformers has no types
-        begun = False
-
-        def on_step_begin(self, *_: Any, **__: Any) -> None:
-            self.begun = True
-
-    step = FirstStep()
-    trainer.add_callback(step)
-    try:
-        yield
-    except TreestarError:
-        raise
-    except Exception as error:  # torch and safetensors raise anything
-        if checkpoint is None or step.begun:
-            raise
-        raise TreestarError(
-            f"{checkpoint} cannot be continued from: {first_line(error)}. If it is damaged, delete it to begin the "
-            "training again"
-        ) from error
 
 
 @contextmanager
@@ -320,20 +298,6 @@ def check_training(out: Path, resume: bool) -> None:
     """Raise TreestarError if TRL is missing, or `out` contains something that must not be overwritten."""
     check_package("trl")
     check_folder(out, resume)
-
-
-def last_checkpoint(out: Path) -> Path | None:
-    """The newest complete checkpoint: the trainer writes its state last, and can be killed before."""
-    whole = [state.parent for state in out.glob("checkpoint-*/trainer_state.json") if is_json(state)]
-    return max(whole, key=lambda folder: int(folder.name.rpartition("-")[2]), default=None)
-
-
-def is_json(file: Path) -> bool:
-    try:
-        json.loads(file.read_text(encoding="utf-8"))
-    except ValueError:
-        return False
-    return True
 
 
 def check_same_run(out: Path, report: Mapping[str, Any], data: str) -> None:
