@@ -29,7 +29,7 @@ from treestar.storage.table import Row
 from treestar.training.accepted import check_accepted
 from treestar.training.judge.data import read_analyses, read_examples
 from treestar.training.judge.train import Listener, train_judge
-from treestar.training.run import REPORT, is_main_process, process_count
+from treestar.training.run import finished_report, is_main_process, process_count
 from treestar.training.sft.train import train_policy
 from treestar.types import Problem, TreestarError
 
@@ -161,7 +161,7 @@ def policy_stage(job: JudgeJob, out: Path, listener: JudgeListener) -> dict[str,
     assert job.segmentation is not None
     folder = out / "policy"
     if (folder / "config.json").exists():  # killed after the model was written
-        return trained(read_json(folder / REPORT))
+        return trained(finished_report(folder))
     rows = sorted(read_sft_rows(out / "segmentation" / "chunked"), key=lambda row: row.problem_id)
     config = replace(job.segmentation.training, step_format="chunk")
     report = train_policy(
@@ -193,7 +193,7 @@ def annotation_stage(
 def judge_stage(job: JudgeJob, base: str, out: Path, listener: JudgeListener) -> dict[str, Any]:
     folder = out / "judge"
     if (folder / "config.json").exists():  # killed after the judge was written
-        return trained(read_json(folder / REPORT))
+        return trained(finished_report(folder))
     analyses = None if job.analyses is None else read_analyses(Path(job.analyses).expanduser())
     examples = read_examples([out / "annotation"], job.training.labels)
     report = train_with_report(

@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
 
 from treestar.config.values import config_to_values
 from treestar.ppm.pairs import make_pairs
-from treestar.selfevolve.backends import Backends
-from treestar.selfevolve.job import Job, Measure, load_as
+from treestar.selfevolve.job import Measure
 from treestar.selfevolve.judged import judged_tokens, step_scores
-from treestar.selfevolve.listener import EvolutionListener
-from treestar.selfevolve.problems import TrainingProblems
 from treestar.selfevolve.round_evaluation import (
     EVALUATION,
     evaluation_report,
@@ -27,6 +19,7 @@ from treestar.selfevolve.round_evaluation import (
     open_measuring_worker,
     unmeasured,
 )
+from treestar.selfevolve.running import Models, Report, RunningJob, open_table, recorded
 from treestar.selfevolve.search_phase import (
     TREES,
     RoundSearch,
@@ -37,62 +30,14 @@ from treestar.selfevolve.search_phase import (
     trees_of,
 )
 from treestar.selfevolve.selection import PAIRS, SFT, TrajectoryKey, pair_rows, select
-from treestar.selfevolve.trainings import Kind, base_of, policy_of, round_folder, train
-from treestar.storage.files import noticing_full_disk, read_json, write_json, writing
-from treestar.storage.table import Row, Schema, Table
-from treestar.types import Problem, TreestarError
-from treestar.workers import Opening, RayConfig, Workers, open_workers
+from treestar.selfevolve.trainings import base_of, policy_of
+from treestar.storage.files import read_json, write_json, writing
+from treestar.storage.table import Row, Table
+from treestar.types import TreestarError
 
-__all__ = ["Models", "Round", "RunningJob", "measure_bootstrap", "write_job_report"]
+__all__ = ["Round", "measure_bootstrap", "write_job_report"]
 
 REPORT = "report.json"
-
-Report = dict[str, Any]
-TaskT = TypeVar("TaskT")
-
-
-@dataclass(frozen=True)
-class Models:
-    """The models of a search."""
-
-    policy: str
-    """A name that `load_policy` accepts."""
-    ppm: str | None
-    """A name that `load_scorer` accepts; None without a PPM."""
-
-
-@dataclass(frozen=True)
-class RunningJob:
-    """A job in its folder, with the data that all rounds share."""
-
-    job: Job
-    out: Path
-    training: TrainingProblems
-    measured: Mapping[str, Sequence[Problem]]
-    """The evaluation problems, by cell."""
-    concurrency: int
-    backends: Backends
-    ray: RayConfig | None
-    """The cluster that searches; None for this process."""
-    progress: EvolutionListener
-    lock: int
-    """The file descriptor of the folder's lock."""
-
-    def folder(self, number: int) -> Path:
-        return round_folder(self.out, number)
-
-    def loaded(self, models: Models) -> tuple[str, str | None]:
-        """The names by which policy and PPM are loaded."""
-        ppm = None if models.ppm is None else load_as(self.job, models.ppm, self.out)
-        return load_as(self.job, models.policy, self.out), ppm
-
-    def open_workers(self, opening: Opening[TaskT, Row]) -> AbstractAsyncContextManager[Workers[TaskT, Row]]:
-        return open_workers(opening, self.concurrency, self.ray, self.progress.say)
-
-    def name_in_job(self, model: str | None) -> str | None:
-        """A model's name in reports; a model trained by this job is named by its path in the job's folder."""
-        own = model is not None and Path(model).is_relative_to(self.out)
-        return os.path.relpath(model, self.out) if own and model is not None else model
 
 
 class Round:
@@ -160,7 +105,9 @@ class Round:
     def select(self) -> Report:
         """Select the trajectories to train a policy on, and the pairs to train a PPM on."""
         wanted = None if self.job.sft is None else self.job.sft.step_format
-        step_format = self.run.backends.step_format(base_of(self.job, self.run.out, self.number), wanted)
+        base = base_of(self.job, self.run.out, self.number)
+        self.run.restore(base)
+        step_format = self.run.backends.step_format(base, wanted)
         difficulties = difficulties_of(self.trees, self.job.selection)
         selection = select(
             self.number,
@@ -209,7 +156,7 @@ class Round:
                 f"round {self.number} has no training data: none of its problems is solved. Start with "
                 "problems that the policy sometimes solves, or use more rollouts"
             )
-        return self.train("policy")
+        return self.run.train("policy", self.number)
 
     def train_ppm(self) -> Report:
         """Train a PPM on trees of this round, starting from this round's policy."""
@@ -217,11 +164,7 @@ class Round:
             return {"skipped": "no PPM in this job"}
         if not self.done["selection"]["report"]["pairs"]:
             return {"skipped": "no preference pairs, so no PPM"}
-        return self.train("ppm")
-
-    def train(self, kind: Kind) -> Report:
-        run = self.run
-        return dict(train(kind, run.job, run.out, self.number, run.backends, run.lock, run.progress.on_step))
+        return self.run.train("ppm", self.number)
 
     def evaluate(self) -> Report:
         """Evaluate the new policy without search and with the new PPM, and that PPM with the policy of round 1."""
@@ -313,53 +256,6 @@ def measure_models(run: RunningJob, number: int, table: Table, wanted: Mapping[M
             asyncio.run(work(name, models))
     table.seal()
     return evaluation_report(table)
-
-
-def recorded(run: RunningJob, number: int, name: str, work: Callable[[], Report], spending: Table | None) -> Report:
-    """Run `work` and record its result, unless it is already recorded.
-
-    Args:
-        spending: a table whose rows contain the cost of the phase, including earlier runs of the job.
-
-    Returns:
-        `report`: the result of `work`; `seconds` and `generated_tokens`: the cost of the phase.
-
-    Raises:
-        TreestarError: as `work` does, or the disk is full.
-    """
-    path = record_path(run.folder(number), name)
-    try:
-        return dict(read_json(path))
-    except (OSError, ValueError):
-        pass
-    place = f"round {number} {name}"
-    run.progress.begin(place, None)
-    started = time.perf_counter()
-    with noticing_full_disk(run.out):
-        report = work()
-    seconds, tokens = time.perf_counter() - started, 0
-    if spending is not None:
-        spent = list(spending.rows(["wall_seconds", "generated_tokens"]))
-        seconds = max(seconds, sum(row["wall_seconds"] for row in spent))
-        tokens = sum(row["generated_tokens"] for row in spent)
-    done = {"report": report, "seconds": seconds, "generated_tokens": tokens}
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, done)
-    run.progress.on_phase(place, report, seconds)
-    return done
-
-
-def open_table(run: RunningJob, number: int, schema: Schema, phase: str) -> Table:
-    """A table of a round; if it has lost rows, the phase that makes them is done again."""
-    table = Table(run.folder(number) / schema.name, schema, run.progress.say)
-    if table.damaged:
-        record_path(run.folder(number), phase).unlink(missing_ok=True)
-    return table
-
-
-def record_path(folder: Path, phase: str) -> Path:
-    return folder / "phases" / f"{phase}.json"
 
 
 def write_round_report(run: RunningJob, number: int, done: Mapping[str, Report], found: Report) -> None:

@@ -24,8 +24,9 @@ from treestar.selfevolve.backends import Backends, local_backends
 from treestar.selfevolve.job import Job
 from treestar.selfevolve.job_folder import JOB, begin_job, check_begun
 from treestar.selfevolve.listener import EvolutionListener
-from treestar.selfevolve.phases import Models, Round, RunningJob, measure_bootstrap, write_job_report
+from treestar.selfevolve.phases import Round, measure_bootstrap, write_job_report
 from treestar.selfevolve.problems import evaluation_problems, training_problems
+from treestar.selfevolve.running import Models, RunningJob
 from treestar.selfevolve.trainings import base_of
 from treestar.storage.files import locked
 from treestar.training.accepted import check_accepted
@@ -67,6 +68,7 @@ def evolve(
     backends = backends or local_backends(job.bootstrap, job.step_format)
     with locked(out) as lock:
         if not (out / JOB).exists():
+            check_empty(out)
             check_formats(job, out, backends)
             check_trainings(job)
         check_begun(job, out, resume, can_grow="rounds")
@@ -85,6 +87,7 @@ def evolve(
         for number in range(1, len(job.rounds) + 1):
             models = run_round(run, number, models)
             write_job_report(run)
+        run.restore(models.policy, models.ppm)
 
 
 def run_round(run: RunningJob, number: int, models: Models) -> Models:
@@ -97,6 +100,15 @@ def run_round(run: RunningJob, number: int, models: Models) -> Models:
         round_.phase("evaluation", round_.evaluate, round_.measured)
         round_.write_report()
         return round_.trained
+
+
+def check_empty(out: Path) -> None:
+    """Raise TreestarError if `out` has rounds, but not the job that they are of."""
+    if any(out.glob("round-*/phases")):
+        raise TreestarError(
+            f"{out} has the rounds of a job, but {JOB}, which says of which, is missing: put it back, or give another "
+            "folder"
+        )
 
 
 def check_formats(job: Job, out: Path, backends: Backends) -> None:

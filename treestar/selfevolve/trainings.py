@@ -15,10 +15,9 @@ from treestar.selfevolve.backends import Backends, local_backends
 from treestar.selfevolve.job import Job, begun_job
 from treestar.selfevolve.search_phase import trees_of
 from treestar.selfevolve.selection import SFT, sft_rows
-from treestar.storage.files import read_json
 from treestar.storage.table import Table
 from treestar.training.launch import launch
-from treestar.training.run import TrainingProgress
+from treestar.training.run import TrainingProgress, finished_report
 from treestar.types import TreestarError
 
 __all__ = ["Kind", "base_of", "policy_of", "round_folder", "train"]
@@ -45,7 +44,7 @@ def train(kind: Kind, job: Job, out: Path, number: int, backends: Backends, lock
             launch(job.launcher, __spec__.name, [str(out), str(number), kind], held=[lock])
         else:
             train_here(kind, job, out, number, backends, say)
-    return read_json(folder / "training.json")
+    return finished_report(folder)
 
 
 def train_here(kind: Kind, job: Job, out: Path, number: int, backends: Backends, say: OnProgress) -> None:

@@ -34,6 +34,7 @@ __all__ = [
     "check_package",
     "check_training",
     "diverged",
+    "finished_report",
     "is_main_process",
     "making_trainer",
     "optimization_arguments",
@@ -313,6 +314,17 @@ def check_same_run(out: Path, report: Mapping[str, Any], data: str) -> None:
         ) from error
     check_same_settings(out, before, now)
     check_same_settings(out, {data: fingerprint}, {data: report["fingerprint"]}, f"use the same {data}")
+
+
+def finished_report(folder: Path) -> dict[str, Any]:
+    """The report in the folder of a finished model. Raises TreestarError if it is missing or damaged."""
+    try:
+        return dict(read_json(folder / REPORT))
+    except (OSError, ValueError, TypeError) as error:
+        raise TreestarError(
+            f"{folder / REPORT} is missing or damaged, so nothing says how this model was trained: put it back, or "
+            f"delete {folder} to train it again"
+        ) from error
 
 
 def save_whole_model(trainer: Any, folder: Path) -> None:

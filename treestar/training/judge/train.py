@@ -17,7 +17,6 @@ from typing import Any
 
 from treestar.judge.load import ANALYSIS_KEY
 from treestar.policy.backends.transformers import context_length
-from treestar.storage.files import read_json
 from treestar.storage.settings import check_same_settings
 from treestar.training.base_policy import Base, load_base
 from treestar.training.grpo.evaluation import HeldOut
@@ -37,7 +36,7 @@ from treestar.training.judge.data import (
 from treestar.training.judge.discriminative import SCORED_AS, discriminative_rows, write_template
 from treestar.training.judge.rejection import REPLIES, right_replies
 from treestar.training.judge.verdicts import NothingRuns, SameVerdict, VerdictFormat
-from treestar.training.run import REPORT, TrainingProgress, check_folder, check_training, is_main_process
+from treestar.training.run import TrainingProgress, check_folder, check_training, finished_report, is_main_process
 from treestar.training.sft.data import SFTData, TokenRow, reply_row
 from treestar.training.sft.train import longest_row, train_on
 from treestar.types import TreestarError
@@ -142,7 +141,7 @@ def start_cold(
     folder = out / COLD_START
     data = fitting(base, reply_rows(Prompts(base, config.analysis), replies), config)
     if (folder / "config.json").exists():
-        done = read_json(folder / REPORT)
+        done = finished_report(folder)
         now = json.loads(json.dumps({"base": base.name, **asdict(config.sft)}))
         check_same_settings(folder, {name: done["settings"].get(name) for name in now}, now)
         analyses = {"analyses": done["fingerprint"]}, {"analyses": data.fingerprint}
