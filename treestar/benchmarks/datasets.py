@@ -4,7 +4,8 @@
     rg:FAMILY[:LEVEL]       reasoning-gym problems of the test split; by default of every level
     jsonl:PATH              a file of JSON Lines, of one array or of a table, also compressed with gzip: `question`,
                             `answer` (a text, a number, or a list of these), and optionally `id`, `level`, `subject`,
-                            or the fields of sets on the hub; with `tests` instead of `answer`, a problem that asks for
+                            or the fields of sets on the hub; with `choices`, a question that lists them and is answered
+                            by a letter (`choices`); with `tests` instead of `answer`, a problem that asks for
                             a program (`program_tests`), and with `paragraphs` (each a `title` and a `text`, and whether
                             it is `supporting`), a question about facts
     hf:NAME[:CONFIG][@SPLIT]  a data set on the hub, or a folder in its layout; the default split is `test`
@@ -23,6 +24,7 @@ from math import isnan
 from pathlib import Path
 from typing import Any, Literal
 
+from treestar.benchmarks.choices import with_choices_shown
 from treestar.benchmarks.gym import make_problems
 from treestar.benchmarks.gym_levels import LEVELS
 from treestar.benchmarks.hub_questions import fields_of_line
@@ -211,6 +213,7 @@ def problem_from_line(line: str, number: int, kind: Literal["math", "qa"] = "mat
         raise ValueError("half a character: an escape such as \\ud83d without its other half") from error
     if not isinstance(data, dict):
         raise ValueError("not an object with a `question`")
+    data = with_choices_shown(data, QUESTION_NAMES)
     if isinstance(data.get("question"), str):
         return problem_from_fields(data, number, kind)
     return problem_from_row(data, number)
@@ -305,6 +308,7 @@ def hub_rows(repository: str, config: str | None, split: str) -> Iterable[Mappin
 def problem_from_hub(row: Mapping[str, Any], repository: str, number: int) -> Problem:
     """One row of a hub data set as a problem. Raises TreestarError."""
     try:
+        row = with_choices_shown(row, QUESTION_NAMES)
         fields = fields_of_line(row)
         return problem_from_row(row, number) if fields is None else problem_from_fields(fields, number)
     except ValueError as error:
