@@ -138,6 +138,8 @@ def test_boxes_are_found_outermost_first_with_balanced_braces() -> None:
         "(A b. " * 30_000 + ")",
         "$n$ for " * 25_000,
         "$x = " + "(" * 3_900 + "= 1$",
+        "one plus two times " * 5_000,
+        "1 plus 1 minus " * 6_000,
     ],
 )
 def test_extraction_takes_no_longer_than_the_text_is_long(text: str) -> None:
@@ -156,3 +158,32 @@ def test_no_text_makes_extraction_raise(text: str) -> None:
 @given(st.text(alphabet="abc123+-{}\\$ ", max_size=30))
 def test_a_balanced_box_is_found_whatever_stands_before_it(text: str) -> None:
     assert boxed_contents(f"{text}\n\\boxed{{42}}")[-1:] == ["42"] or "\\boxed" in text or text.endswith("\\")
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("7 minus four.", "7 - 4"),
+        ("seven minus four", "7 - 4"),
+        ("The answer is 7 plus 4.", "7 + 4"),
+        ("The final answer is 7 times two.", "7 * 2"),
+        ("So she has **twenty-one minus 4 plus two**.", "21 - 4 + 2"),
+        ("Twenty divided by 4", "20 / 4"),
+        ("7 - four", "7 - 4"),
+        ("She pays $7 minus four.", "$7 - 4"),
+        ("It is minus four plus 3.", "- 4 + 3"),
+        ("7 minus four is 3.", "3"),
+        ("2 plus 2 is 4, minus one is 3.", "3"),
+        ("He came 3 times two days ago.", "3"),
+        ("2 - one red and one blue", "2"),
+        ("The answer is 7, minus four.", "7"),
+        ("The answer is 12 times.", "12 times"),
+        ("7 minus four thirds", "7"),
+        ("two hundred five minus 3.", "3"),
+        ("20% minus 5%", "5%"),
+        ("He has 12 plus two times the number of sodas.", "12"),
+    ],
+)
+def test_a_calculation_in_words_is_read_as_a_whole(text: str, answer: str) -> None:
+    """Where all of it is numbers that are read: not of larger ones."""
+    assert extract_answer(text) == answer

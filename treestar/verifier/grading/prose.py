@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from treestar.verifier.grading.phrases import FURTHER_QUESTION
+from treestar.verifier.grading.spoken_calculations import with_symbols
 
 __all__ = ["tidied_prose"]
 
@@ -22,11 +23,12 @@ FORMULA = re.compile(r"\$[^$\n]+\$")
 
 def tidied_prose(text: str) -> str:
     """`text` with its values as plain formulas: `**$10**` is `$10`, `negative 5` is `-5`, `7 p.m.` is `7 pm`,
-    and a probability of `1 in 6` is `1/6`."""
+    `7 minus four` is `7 - 4`, and a probability of `1 in 6` is `1/6`."""
     if "*" in text or "__" in text:
         text = without_emphasis(text)
     text = HALF_DAY.sub(lambda match: f" {match[1].lower()}m", text)
     text = NEGATIVE.sub(lambda match: "$-" if match[1] == "$" else f"-{match[1] or ''}", text)
+    text = with_symbols(text)
     text = RATIO.sub(lambda match: BETWEEN_TERMS.sub(":", match[0]), text)
     text = SHARE.sub(r"\1\2/", text)
     return BULLETS.sub(lambda match: " " + ", ".join(FORMULA.findall(match[1])) + "\n", text)
