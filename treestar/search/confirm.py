@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from treestar.search.answer import AnswerGroups, Decision, Weighting, decide
 from treestar.search.expansion import Components, end_without_answer, prepared
+from treestar.search.proposed import answer_text
 from treestar.search.tree import Node
 from treestar.types import Execution, Problem
 
@@ -53,6 +54,6 @@ async def repeats(node: Node, problem: Problem, components: Components) -> bool:
             if (execution.output, execution.error) != (each.execution.output, each.execution.error):
                 return False
         assert node.step is not None
-        return components.policy.final_answer(node.step, execution) == node.answer
+        return answer_text(components.policy.final_answer(node.step, execution), components.policy) == node.answer
     finally:
         await interpreter.close()

@@ -17,6 +17,7 @@ from treestar.concurrency import gather_all
 from treestar.search.answer import AnswerGroups
 from treestar.search.budget import uncounted_tokens
 from treestar.search.config import SearchConfig, settled
+from treestar.search.proposed import answer_text, checked_proposal
 from treestar.search.result import SearchStats
 from treestar.search.same_steps import merge_duplicates, step_key
 from treestar.search.scores import checked_values
@@ -188,11 +189,9 @@ class Search(Generic[ConfigT_co]):
             leaf.times_drawn += 1
             sampling = replace(sampling, min_share=sampling.min_share**leaf.times_drawn)
         try:
-            proposal = await policy.propose(tree.state(leaf), n, sampling, seed)
+            proposal = checked_proposal(await policy.propose(tree.state(leaf), n, sampling, seed), n, policy)
         except ContextOverflow:
             return Expansion(Proposal(()), [], overflow=True)
-        if len(proposal.steps) > n:
-            proposal = replace(proposal, steps=proposal.steps[:n])
         if not merge:
             candidates = [Candidate(step, [i], await self.execute(step, leaf)) for i, step in enumerate(proposal.steps)]
         else:
@@ -236,7 +235,8 @@ class Search(Generic[ConfigT_co]):
             return "truncated", None
         if execution.error is not None:
             return (None if self.goes_on_after(step) else "error"), None
-        answer = self.components.policy.final_answer(step, execution)
+        policy = self.components.policy
+        answer = answer_text(policy.final_answer(step, execution), policy)
         return ("error" if answer == "" else None), answer or None
 
     async def score(self, nodes: Sequence[Node]) -> None:
