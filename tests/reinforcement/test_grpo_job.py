@@ -78,9 +78,10 @@ def test_training_arguments_that_trl_does_not_know_are_refused_before_the_job_be
             "/no/su",
         ),
         ("policy: toy-bootstrap", "policy: toy-botstrap", "did you mean 'toy-bootstrap'"),
+        ("{steps: 1,", "{steps: 1, step_format: retrieval,", "retrieval cannot be reinforced, because paragraphs"),
     ],
 )
-def test_what_a_job_names_and_is_not_there_leaves_the_folder_to_a_corrected_job(
+def test_what_a_job_names_and_cannot_be_used_leaves_the_folder_to_a_corrected_job(
     old: str, new: str, sentence: str, tmp_path: Path
 ) -> None:
     assert old in SMALL
@@ -95,7 +96,7 @@ def test_a_job_leaves_a_policy_a_curve_and_a_report(tmp_path: Path) -> None:
     path.write_text(SMALL)
     job, said = load_grpo_job(path), []
     report = run_grpo_job(job, out, say=said.append)
-    assert said == ["4 training problems; left out 0 duplicates and 0 that are measured with; 2 to measure with"]
+    assert said == ["4 training problems; left out 0 duplicates and 0 that are used for evaluation; 2 to measure with"]
     assert load_policy(str(out)).format.name == load_policy("toy-bootstrap").format.name
     assert report["settings"]["rewards"] == {"correct": 1.0, "executed": 0.1}
     text = (out / "report.md").read_text()

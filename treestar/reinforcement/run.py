@@ -21,7 +21,7 @@ from treestar.selfevolve.job_folder import begin_job, check_begun
 from treestar.selfevolve.problems import evaluation_problems, training_problems
 from treestar.training.accepted import check_accepted
 from treestar.training.grpo.progress import GRPOProgress
-from treestar.training.grpo.train import train_grpo
+from treestar.training.grpo.train import check_extends_prompt, train_grpo
 from treestar.training.run import is_main_process
 
 __all__ = ["run_grpo_job"]
@@ -56,10 +56,10 @@ def run_grpo_job(
     check_accepted("grpo", "training.training_arguments", training.training_arguments, training.lora)
     if is_main_process():
         check_begun(job, out, resume)
-    read_step_format(job.policy, training.step_format)
+    check_extends_prompt(read_step_format(job.policy, training.step_format))
     held_out = evaluation_problems(job.evaluation)
     measured = [problem for each in held_out.values() for problem in each]
-    found = training_problems(job.problems, training.seed, measured, kinds=("math", "code"))
+    found = training_problems(job.problems, training.seed, measured, kinds=("math", "code", "qa"))
     if is_main_process():
         begin_job(job, out)
         say(f"{found}; {len(measured):,} to measure with")

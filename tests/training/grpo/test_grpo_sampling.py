@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from support.grpo_rollouts import Script, ScriptedModel, answering, scripted, sums
+from support.questions import QUESTIONS
 from support.sft_rows import sum_row
 from support.tiny_model import tiny_model
 
@@ -221,6 +222,21 @@ def test_the_greedy_answer_to_a_problem_with_tests_is_judged_by_them() -> None:
             evaluate([("code", problem)], 2, GRPOConfig(), replace(own, policy=own.policy.policy), own)
         )
         assert (outcome.greedy, outcome.solved) == (right, 2 * right)
+
+
+def test_answers_to_questions_about_facts_are_compared_and_rewarded_as_in_squad() -> None:
+    question, f1 = QUESTIONS[0], "treestar.verifier:question_reward"
+    assert question.metadata["answer_aliases"] == ["Mayor Brandt"]
+    answers = ["the mayor Brandt", "Brandt", "Nora Lind"]
+    parts = parts_of(lambda _, index: f"She was born in Telmar. So the answer is: {answers[index]}.", "cot")
+    [group] = LOOP.run_until_complete(sample_groups([question], 3, GRPOConfig(), parts, 0))
+    assert [each.correct for each in group] == [True, False, False]
+    give_rewards(group, reward_functions(GRPOConfig(rewards={"correct": 1.0, f1: 1.0})), {"correct": 1.0, f1: 1.0})
+    assert [each.rewards["correct"] for each in group] == [1, 0, 0]
+    assert [each.rewards[f1] for each in group] == pytest.approx([1, 2 / 3, 0])
+    usual = replace(parts, policy=parts.policy.policy)
+    [outcome] = LOOP.run_until_complete(evaluate([("questions", question)], 3, GRPOConfig(), usual, parts))
+    assert (outcome.greedy, outcome.solved) == (True, 1)
 
 
 def test_groups_without_contrast_are_replaced_as_often_as_allowed() -> None:

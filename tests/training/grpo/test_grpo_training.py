@@ -151,6 +151,8 @@ def test_bad_input_is_a_sentence(tmp_path: Path) -> None:
         train_grpo([Problem("?", id="x")], BASE, tmp_path)
     with pytest.raises(TreestarError, match="evaluate_every must be 1 or more steps, not 0"):
         train_grpo(sums(4), BASE, tmp_path, held_out={"sums": sums(1)}, evaluate_every=0)
+    with pytest.raises(TreestarError, match="the step format retrieval cannot be reinforced"):
+        train_grpo(sums(4), BASE, tmp_path, GRPOConfig(step_format="retrieval"))
     config = GRPOConfig(problems_per_step=3, group_size=3, updates=2)
     with pytest.raises(TreestarError, match="3 problems with 3 trajectories each cannot be divided"):
         train_grpo(sums(4), BASE, tmp_path / "a", config)

@@ -9,8 +9,9 @@ from typing import Any
 
 from treestar.training.grpo.config import GRPOConfig
 from treestar.training.grpo.rollouts import Rollout
-from treestar.types import TreestarError
+from treestar.types import Problem, TreestarError
 from treestar.verifier import rewards
+from treestar.verifier.grading.questions import gold_answers
 
 __all__ = ["RewardFunction", "give_rewards", "reward_functions"]
 
@@ -72,7 +73,7 @@ def columns_of(rollouts: Sequence[Rollout]) -> dict[str, list[Any]]:
         "completion_ids": [rollout.completion_ids for rollout in rollouts],
         "trajectories": [rollout.trajectory for rollout in rollouts],
         "answers": [rollout.answer for rollout in rollouts],
-        "solution": [rollout.problem.answer for rollout in rollouts],
+        "solution": [solution_of(rollout.problem) for rollout in rollouts],
         "verdicts": [rollout.correct for rollout in rollouts],
         "has_reasoning": [rollout.has_reasoning for rollout in rollouts],
         "executed_steps": [rollout.executed_steps for rollout in rollouts],
@@ -81,3 +82,8 @@ def columns_of(rollouts: Sequence[Rollout]) -> dict[str, list[Any]]:
         "ended": [rollout.ended for rollout in rollouts],
         "group": [rollout.problem.id or rollout.problem.question for rollout in rollouts],
     }
+
+
+def solution_of(problem: Problem) -> str | list[str] | None:
+    """The gold answer; of a question about facts, all answers that are right."""
+    return gold_answers(problem) if problem.kind == "qa" else problem.answer

@@ -20,6 +20,8 @@ from treestar.seeds import seed_of
 from treestar.training.grpo.config import GRPOConfig
 from treestar.training.grpo.policy import OwnTokensPolicy, TrajectoryTokens, trajectory_tokens
 from treestar.types import Problem, State
+from treestar.verifier import AnswerVerifier
+from treestar.verifier.grading.questions import QuestionVerifier
 from treestar.verifier.grading.unit_tests import UnitTestVerifier
 
 __all__ = ["Rollout", "parts_for", "sample_groups"]
@@ -128,8 +130,11 @@ def up_to_last_own(tokens: TrajectoryTokens, tokenizer: Any) -> TrajectoryTokens
 
 
 def parts_for(problem: Problem, components: Components) -> Components:
-    """The components for a problem: one that asks for a program gets one, judged by its unit tests."""
-    if problem.kind != "code":
-        return components
-    verifier = UnitTestVerifier(components.executor)
-    return replace(components, policy=writing_programs(components.policy), verifier=verifier)
+    """The components for a problem: one that asks for a program gets one, judged by its unit tests, and the answer to a
+    question about facts is compared as in SQuAD."""
+    if problem.kind == "code":
+        verifier = UnitTestVerifier(components.executor)
+        return replace(components, policy=writing_programs(components.policy), verifier=verifier)
+    if problem.kind == "qa" and isinstance(components.verifier, AnswerVerifier):
+        return replace(components, verifier=QuestionVerifier())
+    return components

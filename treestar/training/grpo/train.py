@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from treestar.policy.backends.transformers import TransformersPolicy
+from treestar.policy.formats import StepFormat
 from treestar.policy.models import text_config
 from treestar.search.expansion import Components
 from treestar.training.base_policy import Base, load_base, load_model, lora_config, write_policy
@@ -40,7 +41,7 @@ from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
 if TYPE_CHECKING:
     from treestar.training.grpo.trainer import PolicyGRPOTrainer
 
-__all__ = ["train_grpo", "train_grpo_on"]
+__all__ = ["check_extends_prompt", "train_grpo", "train_grpo_on"]
 
 SAMPLINGS_PER_CHECKPOINT = 10
 
@@ -86,8 +87,10 @@ def train_grpo(
     if evaluate_every < 1:
         raise TreestarError(f"evaluate_every must be 1 or more steps, not {evaluate_every}")
     check_training(out, resume)
+    base = load_base(policy, config.step_format)
+    check_extends_prompt(base.step_format)
     return train_grpo_on(
-        load_base(policy, config.step_format),
+        base,
         problems,
         out,
         config,
@@ -172,6 +175,16 @@ def check_problems(problems: Sequence[Problem]) -> None:
     for problem in problems:
         if problem.answer is None and problem.kind != "code":
             raise TreestarError(f"problem {problem.id!r} has no gold answer, so no trajectory of it can be rewarded")
+
+
+def check_extends_prompt(step_format: StepFormat) -> None:
+    """Raise TreestarError if a step changes what the policy read before it: then the tokens of earlier steps could not
+    be learned under what was before them when they were drawn."""
+    if step_format.name == "retrieval":
+        raise TreestarError(
+            "policies of the step format retrieval cannot be reinforced, because paragraphs that a step finds are put "
+            "before earlier steps: choose another step_format, or distill a teacher with `treestar train steper`"
+        )
 
 
 def fingerprint(problems: Sequence[Problem], held_out: HeldOut) -> str:
