@@ -82,7 +82,8 @@ def load_components(config: ComponentsConfig, opened: AsyncExitStack) -> Compone
         opened: closes the components, in reverse order. If loading fails, it contains those loaded before.
 
     Raises:
-        TreestarError: a model does not exist or cannot be read, or how a scorer scores is given without its name.
+        TreestarError: a model does not exist or cannot be read, how a scorer scores is given without its name, or the
+            policy's steps are queries and the executor is a sandbox.
     """
 
     def keep(part: PartT) -> PartT:
@@ -102,9 +103,20 @@ def load_components(config: ComponentsConfig, opened: AsyncExitStack) -> Compone
         )
     if isinstance(policy, str):
         policy = keep(load_policy(policy, config.step_format, dtype=config.dtype, step_separator=config.step_separator))
+    if isinstance(config.executor, SandboxConfig):
+        check_runs_code(policy)
     if isinstance(scorer, str):
         scorer = keep(load_named_scorer(scorer, config.dtype, config.scorer_kind, config.aggregate))
     return Components(policy, executor, verifier, scorer)
+
+
+def check_runs_code(policy: Policy) -> None:
+    """Raises TreestarError if the steps of `policy` are queries, which a sandbox would run as code."""
+    if isinstance(policy, LanguageModelPolicy) and policy.format.name == "retrieval":
+        raise TreestarError(
+            f"the steps of policy {policy.name} are queries, and nothing is given to look them up in: name it with "
+            "--retriever of `treestar bench`, or in Python give a RetrievalExecutor as `executor`"
+        )
 
 
 def load_named_scorer(

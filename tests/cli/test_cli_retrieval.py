@@ -91,12 +91,23 @@ def test_a_student_is_distilled_and_measured(treestar, data_set: str, base: Path
         (("--steps", "2"), "--steps is for retrieval: also give --retriever"),
         (("--paragraphs", "2"), "--paragraphs is for retrieval: also give --retriever"),
         (("--retriever", "bm25", "--paragraphs", "0"), "--paragraphs must be a whole number"),
+        (("--retriever", "wiki", "--setting", "distractor"), "--setting must be left out unless the retriever is bm25"),
     ],
 )
 def test_options_that_do_not_fit_are_named(treestar, data_set: str, tmp_path: Path, options, message: str) -> None:
     code, _, said = treestar("bench", data_set, "--out", tmp_path / "run", *options)
     assert code == 2
     assert message in " ".join(said.split())
+
+
+@pytest.mark.parametrize("command", ["solve", "bench"])
+def test_a_policy_whose_steps_are_queries_needs_a_retriever(
+    treestar, data_set: str, base: Path, tmp_path: Path, command: str
+) -> None:
+    asked = ("solve", "Who governs Telmar?") if command == "solve" else ("bench", data_set, "--out", tmp_path / "run")
+    code, _, said = treestar(*asked, "--policy", base, "--step-format", "retrieval", "--strategy", "greedy")
+    assert code == 1
+    assert "are queries, and nothing is given to look them up in" in " ".join(said.split())
 
 
 def test_several_processes_need_the_trajectories_first(

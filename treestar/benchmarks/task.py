@@ -20,6 +20,7 @@ from treestar.policy.models import Dtype
 from treestar.ppm.public import Aggregate, ScorerKind
 from treestar.search import Components, SearchResult, search_one
 from treestar.types import Problem, Scorer, State
+from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
 from treestar.workers import Worker
 
 __all__ = ["BenchmarkTask", "benchmark_worker", "open_benchmark_worker"]
@@ -61,7 +62,13 @@ async def open_benchmark_worker(
     """
     loaded = load(policy, step_format, dtype, step_separator)
     config = ComponentsConfig(
-        policy=loaded, scorer=ppm, scorer_kind=scorer_kind, aggregate=aggregate, dtype=dtype_of(loaded)
+        policy=loaded,
+        scorer=ppm,
+        scorer_kind=scorer_kind,
+        aggregate=aggregate,
+        # As an object, it may go with a policy whose steps are queries: `passages` answer them.
+        executor=SandboxConfig() if passages is None else SandboxExecutor(),
+        dtype=dtype_of(loaded),
     )
     async with open_components(config) as components:
         about = described(loaded, components.scorer)

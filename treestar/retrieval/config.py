@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from treestar.config.checks import check_choice, check_whole
+from treestar.config.checks import check_choice, check_left_out, check_whole
 
 __all__ = ["RetrievalConfig"]
 
@@ -27,3 +27,5 @@ class RetrievalConfig:
         """Raises ValueError that names the field, the value and what is allowed."""
         check_choice(self, "setting")
         check_whole(self, "paragraphs", "max_paragraphs")
+        if self.retriever != "bm25":
+            check_left_out(self, "the retriever is bm25", "setting")
