@@ -297,15 +297,23 @@ def test_every_strategy_is_measured_with_a_ppm(tmp_path: Path) -> None:
 
 
 def test_strategies_that_stop_when_the_vote_is_decided_are_cells_of_their_own(tmp_path: Path) -> None:
-    wanted = config(strategies=("majority", "adaptive_consistency", "esc"))
+    wanted = config(strategies=("majority", "adaptive_consistency", "esc"), samples=20)
     results = run(tmp_path, wanted)
     assert set(results["results"]) == {"own/sampling/t=1", "own/adaptive_consistency/t=1", "own/esc/t=1"}
     for row in iter_rows(tmp_path / "samples.jsonl"):
         if "sampling" not in row["cell"]:
             assert row["stopped"] in ("decided", "finished")
-            assert len(row["resps"]) == row["stats"]["rollouts"] <= 40
+            assert len(row["resps"]) == row["stats"]["rollouts"] <= wanted.samples
     assert any(row["stopped"] == "decided" for row in iter_rows(tmp_path / "samples.jsonl"))
     assert draw_plots(results, wanted, tmp_path / "plots")
+
+
+@pytest.mark.parametrize("strategy", UNTIL_DECIDED)
+def test_a_vote_that_stops_early_is_compared_with_one_of_as_many_samples(strategy: str) -> None:
+    [cell, sampling] = matrix(config(strategies=(strategy, "majority"), samples=7))
+    assert cell.config.samples == sampling.config.samples == 7
+    [budgeted, _] = matrix(config(strategies=(strategy, "majority"), samples=7, budget_tokens=(400,)))
+    assert budgeted.config.samples == type(budgeted.config)().samples, "the budget is to end it"
 
 
 def test_the_ppm_s_score_of_every_trajectory_is_in_the_samples(tmp_path: Path) -> None:

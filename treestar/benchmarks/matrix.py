@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 from treestar.config.names import unknown_name
 from treestar.config.renamed import current_names, warn_of_renaming
 from treestar.search import STRATEGIES, GreedyConfig, MajorityConfig, SearchConfig
-from treestar.search.config import TreeSearchConfig
+from treestar.search.config import TreeSearchConfig, WindowsConfig
 
 __all__ = ["SAMPLING_STRATEGIES", "BenchmarkConfig", "Cell", "Method", "matrix"]
 
@@ -58,7 +58,8 @@ class BenchmarkConfig:
     strategies: tuple[str, ...] = ("greedy", "majority", "best_of_n", "mcts")
     """The strategies to compare."""
     samples: int = 16
-    """n: independent trajectories per problem, from which pass@k, consensus@k and best-of-k are computed."""
+    """n: independent trajectories per problem, from which pass@k, consensus@k and best-of-k are computed. Strategies
+    that stop when the vote is decided sample at most as many; with a token budget, as many as their own default."""
     k: tuple[int, ...] = (1, 4, 16)
     """Values of k for pass@k, consensus@k, best-of-k and weighted vote@k; at most `samples`."""
     temperatures: tuple[float, ...] = (1.0,)
@@ -193,11 +194,17 @@ def cells_of(config: BenchmarkConfig, dataset: str, method: Method, thinking: in
                 cells.append(Cell(dataset, method, temperature, None, seed, search, thinking))
                 continue
             for budget in config.budget_tokens or (None,):
-                limits = {} if budget is None else WITHOUT_LIMIT.get(method, {})
+                limits = dict(WITHOUT_LIMIT.get(method, {})) if budget is not None else limits_of(config, method)
                 settings = {"temperature": temperature, "max_generated_tokens": budget, **limits, **given}
                 search = CONFIG_OF[method](**settings)
                 cells.append(Cell(dataset, method, temperature, budget, seed, search, thinking))
     return cells
+
+
+def limits_of(config: BenchmarkConfig, method: Method) -> dict[str, Any]:
+    """The settings that limit a search without a token budget. What a vote saves that stops when it is decided is told
+    by comparison with a vote of `samples`."""
+    return {"samples": config.samples} if issubclass(CONFIG_OF[method], WindowsConfig) else {}
 
 
 def field_names(method: Method) -> set[str]:

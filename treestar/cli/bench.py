@@ -85,7 +85,12 @@ def run(
     strategy: Annotated[
         str, typer.Option(help=f"Comma-separated strategies: {', '.join(STRATEGIES)}.")
     ] = "greedy,majority,best_of_n,mcts",
-    samples: Annotated[int, typer.Option(help="Independent trajectories per problem.")] = 16,
+    samples: Annotated[
+        int,
+        typer.Option(
+            help="Independent trajectories per problem; at most as many where sampling stops when the vote is decided."
+        ),
+    ] = 16,
     k: Annotated[str, typer.Option(help="Comma-separated k of pass@k, consensus@k and best-of-k.")] = "1,4,16",
     temperature: Annotated[
         str | None,
