@@ -335,6 +335,48 @@ OFFERS = [
 """What is said to the user at the end of a reply."""
 
 
-@pytest.mark.parametrize(("text", "answer"), [*REPLIES, *STATEMENTS, *AFTERWARDS, *QUANTITIES, *VERDICTS, *OFFERS])
+EVERYDAY = [
+    ("The sum is **3 ½**.", "3 ½"),
+    ("You need 1 ⅞ cups of sugar (about 2 cups).", "1 ⅞"),
+    ("1.200,50 € × 12 = 14.406,00 €", "14.406,00"),
+    ("So 37°C = **98.6°F**.", "98.6°F"),
+    ("The film ends at 9:05 PM, which is 21:05 in 24-hour time.", "21:05"),
+    ("Mixing 12 liters with 15 gives 12 + 15 = 27-liter mixtures.", "27"),
+    ("Now the jacket costs €60 instead of €80.", "€60"),
+    ("To pay it off in 2 years instead of 5, she pays 150 more.", "150"),
+    ("The price rose by 12.5%, from $80 to $90.", "12.5%"),
+    ("She needs 17 days (16 full days and part of the 17th day).", "17"),
+    ("You can buy 3 pens.\n\n(3 × $3.50 = $10.50, leaving you with $1.50.)", "3"),
+    ("90 minutes before 1:15 AM is 11:45 PM.", "11:45 PM"),
+    ("What is left is 5/8 or 0.625.", "5/8"),
+    ("The roots are 5 or 0.625.", "5, 0.625"),
+    ("The final answer is 12 + 26 = 38.", "38"),
+    ("The answer is negative three.", "negative three"),
+    ("You pay **$9.84** in total for the 3 items.", "$9.84"),
+    ("The car needs **21 liters** for a distance of 350 km.", "21"),
+    ("The **2 pens** cost $7.", "$7"),
+    ("He eats **2 pears** and she eats 3, so 5 in all.", "5"),
+    ("So she can jog 10 x 5 = 50 miles for 5 days.", "50"),
+    ("She earns $20 + $5 = $25 for selling 14 peaches.", "$25"),
+    ("To reach it, she must add 20 + 5 = 25 to get 60 / 5 = 12.", "12"),
+    ("She has 5 * 5 = 25 pens, with 4 left.", "4"),
+    ("The probability of rolling a 4 is 1 out of 6, or about 16.67%.", "1/6"),
+    ("In 10 days it will be **Thursday**.", "Thursday"),
+    ("10 days from Monday is Thursday.", "Thursday"),
+    ("It is Monday. The bus leaves at 5 on Thursday.", "5"),
+    ("We compare (A) 0.5 and (B) 0.667. The largest is (B).", "(B)"),
+    ("The largest is **(B) 2/3**.", "(B) 2/3"),
+    ("The primes below 8 are:\n\n- 2\n- 3\n- 5\n- 7", "2, 3, 5, 7"),
+    ("Emma has five apples left.", "five"),
+    ("The probability is one half.", "one half"),
+    ("There are no apples left.", "0"),
+    ("That is one of the reasons.", None),
+]
+"""Replies to everyday questions: mixed numbers, European amounts, emphasis, contrasts, brackets, days."""
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"), [*REPLIES, *STATEMENTS, *AFTERWARDS, *QUANTITIES, *VERDICTS, *OFFERS, *EVERYDAY]
+)
 def test_a_reply_answers_what_its_rules_say(text: str, answer: str | None) -> None:
     assert extract_answer(text) == answer

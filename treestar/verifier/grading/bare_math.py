@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from treestar.verifier.grading.phrases import OTHER_SCRIPT
 
-__all__ = ["LABEL", "SAYS_SOMETHING", "Run", "computes", "math_runs"]
+__all__ = ["LABEL", "SAYS_SOMETHING", "Run", "computes", "math_runs", "value_of"]
 
 LONGEST_TAIL = 6000
 """In characters: only the end of a longer text is read for formulas, because the answer is there."""
@@ -24,11 +24,12 @@ TOKEN = re.compile(
     |(?P<money>\\?[$€£¥₹])
     |(?P<escape>\\.)
     |(?P<number>
-        (?:\d{1,3}(?:,\d{3})+(?![\d,])|\d{1,3}(?:\ \d{3})+(?![\d,/])|\d+,\d+(?![\d,])|\d+)(?:\.\d+)?
+        \d{1,3}(?:\.\d{3})+,\d{1,2}(?![\d,])
+        |(?:\d{1,3}(?:,\d{3})+(?![\d,])|\d{1,3}(?:\ \d{3})+(?![\d,/])|\d+,\d+(?![\d,])|\d+)(?:\.\d+)?
         (?:[eE][-+]?\d+(?![\w.]))?
         |\.\d+)
     |(?P<ordinal>(?<=\d)(?:st|nd|rd|th)(?![A-Za-z]))
-    |(?P<word>Interval\.[LR]?open|[\u3040-\u9fff]+|[^\W\d_\u3040-\u9fff]+)
+    |(?P<word>Interval\.[LR]?open|[\u3040-\u9fff]+|[^\W\d_\u3040-\u9fff¼-¾⅐-⅞]+)
     |(?P<open>[(\[{])
     |(?P<close>[)\]}])
     |(?P<punctuation>[.,;?"“”])
@@ -54,6 +55,7 @@ MULTIPLIERS = frozenset(["hundred", "thousand", "million", "billion", "trillion"
 RELATION = re.compile(r"(?<![<>!:=])=(?!=)")
 LABEL = re.compile(r"\s*(?:\\?[A-Za-z]+(?:_\{?\w+\}?)?'*(?:\([A-Za-z0-9, ]*\))?|\|[A-Z]{1,3}\|)\s*")
 LETTERS = re.compile(r"(?<![A-Za-z\\])(?!(?:pi|sqrt|e|i|log|ln|sin|cos|tan|exp)(?![A-Za-z]))[A-Za-z]+")
+DEGREES = re.compile(r"(?<=°)\s?[CFK](?![A-Za-z])")
 TIMES = re.compile(r"(?<=\d)\s?[xX]\s?(?=\d)")
 LEADING = re.compile(r"\s*(?:[=:*/^_!%)\]}>≤≥≠×÷·&,;]|\.(?!\d)|<=|>=|<)+\s*")
 RELATION_COMMAND = re.compile(r"\\(?:[lg]eq?(?:slant)?|neq?|[lg]t|in|equiv|approx|to)(?![a-zA-Z])")
@@ -315,7 +317,7 @@ def value_of(written: str) -> str:
 
 def is_arithmetic(written: str) -> bool:
     """Whether a formula has no letters but those of units, and an x between two numbers, which multiplies them."""
-    return LETTERS.search(SPACED_UNIT.sub("", TIMES.sub("*", written))) is None
+    return LETTERS.search(SPACED_UNIT.sub("", DEGREES.sub("", TIMES.sub("*", written)))) is None
 
 
 def computes(written: str) -> bool:

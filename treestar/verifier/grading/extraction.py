@@ -25,6 +25,9 @@ import string
 from itertools import islice
 from typing import NamedTuple
 
+from treestar.verifier.grading.asked import NOTHING_ASKED, Asked, read_question
+from treestar.verifier.grading.asked_answers import asked_answer
+from treestar.verifier.grading.bare_math import computes, value_of
 from treestar.verifier.grading.boxes import BOX, boxed_contents, boxes_in, joined_boxes, without_empty_boxes
 from treestar.verifier.grading.chains import chain_value
 from treestar.verifier.grading.delimiters import (
@@ -35,7 +38,7 @@ from treestar.verifier.grading.delimiters import (
     without_inner_dollars,
 )
 from treestar.verifier.grading.fences import without_programs
-from treestar.verifier.grading.formulas import last_formula, leading_formula, without_restatement
+from treestar.verifier.grading.formulas import CONCLUDES, last_formula, leading_formula, without_restatement
 from treestar.verifier.grading.phrases import (
     ANSWER_FIELD,
     ANSWER_PHRASE,
@@ -51,9 +54,15 @@ from treestar.verifier.grading.phrases import (
     without_pictures,
 )
 from treestar.verifier.grading.prose import tidied_prose
-from treestar.verifier.grading.remarks import without_offers, without_remarks
+from treestar.verifier.grading.remarks import last_sentence_start, without_offers, without_remarks
 from treestar.verifier.grading.units import read_compound
-from treestar.verifier.grading.verbal import chosen_option, last_words, leading_verdict, verbal_answer
+from treestar.verifier.grading.verbal import (
+    VALUE_STATED,
+    chosen_option,
+    last_words,
+    leading_verdict,
+    verbal_answer,
+)
 from treestar.verifier.grading.wrapping import unwrapped
 
 __all__ = ["Statement", "boxed_contents", "extract_answer", "stated_answer", "states_answer", "without_delimiters"]
@@ -125,6 +134,12 @@ WHOLE_SENTENCE = re.compile(r"[^\W\d_a-z][^.\\]*\d[^.\\]*\.")
 """A capital letter, a number and a full stop."""
 
 
+BOLD_VALUE = re.compile(
+    r"(?<=\w\s)\*\*(?=\\?[-−+$€£¥]{0,2}\s?(?:\d|[¼-¾⅐-⅞]))(?!\d+[.)]\s)[^*\n=:]{1,40}(?<!:)\*\*(?![\w*])(?!\s*[-+*/×÷−=(])"
+)
+"""A value in bold that does not begin its sentence."""
+
+
 class Statement(NamedTuple):
     """The answer in a text."""
 
@@ -133,12 +148,15 @@ class Statement(NamedTuple):
     """Whether it is just the last formula of a text that does not state which formula is the answer."""
 
 
-def extract_answer(text: str) -> str | None:
+def extract_answer(text: str, question: str = "") -> str | None:
     r"""The final answer in `text`, or None if there is none. This module's documentation has the rules.
+
+    Args:
+        question: what `text` replies to, if known; it tells a given number from an answer where the reply states none.
 
     `\boxed{4}` gives `4`, "The roots are $2$ and $3$." gives `2, 3`, "so x = 2*sqrt(3)" gives `2*sqrt(3)`.
     """
-    answer = answer_in(readable(text))
+    answer = answer_in(readable(text), read_question(question) if question else NOTHING_ASKED)
     if answer is None:
         return last_words(without_offers(text))
     if "\\$" in text:
@@ -166,7 +184,22 @@ def readable(text: str) -> str:
         text = text[: remark.start()].rstrip()
     text = without_offers(text)
     text = without_empty_boxes(BARE_BOX.sub(r"\1{\2}", text) if "\\boxed" in text else text)
+    if "**" in text and not boxes_in(text) and ANSWER_PHRASE.search(text) is None:
+        text = until_emphasis(text)
     return tidied_prose(with_escaped_currency(text, [(box.start, box.end) for box in boxes_in(text)]))
+
+
+def until_emphasis(text: str) -> str:
+    """`text` up to the only value in bold in its last sentence, if other numbers follow: `It needs **21 liters** for
+    350 km`."""
+    end = without_remarks(text)
+    values = list(BOLD_VALUE.finditer(end, last_sentence_start(end)))
+    if len(values) != 1:
+        return text
+    rest = end[values[0].end() :]
+    if not re.search(r"[\d½]", rest) or CONCLUDES.search(rest) or VALUE_STATED.search(rest):
+        return text
+    return end[: values[0].end()]
 
 
 def with_field_as_phrase(text: str) -> str:
@@ -181,7 +214,7 @@ def with_field_as_phrase(text: str) -> str:
     return "Answer: " + (field["number"] or field["text"].replace("\\\\", "\\"))
 
 
-def answer_in(text: str) -> str | None:
+def answer_in(text: str, asked: Asked = NOTHING_ASKED) -> str | None:
     text = until_further_question(text)
     boxes = boxes_in(text)
     unclosed = None if boxes else unclosed_box(text)
@@ -200,11 +233,11 @@ def answer_in(text: str) -> str | None:
         said = last_match(ANSWER_PHRASE, content)
         stated = None if said is None else stated_by(content[said.end() :].strip(" {}"), said[0], strict=True)
         return stated or content or None
-    chosen = chosen_option(text) or verbal_answer(text)
+    chosen = chosen_option(text) or verbal_answer(text) or asked_answer(text, asked)
     if chosen:
         return chosen
     text = RESIDUE.sub(r" \\pmod{\1}", without_remarks(text))
-    return final_result(text, phrases) or last_formula(text)
+    return final_result(text, phrases) or last_formula(text, asked)
 
 
 def final_result(text: str, phrases: list[re.Match[str]]) -> str | None:
@@ -287,7 +320,7 @@ def whole_or_last(statement: str) -> str | None:
         return exact
     bare = only_formulas(exact)
     if bare is not None:
-        return chain_value(bare)
+        return value_of(bare).removesuffix(".") if computes(bare) else chain_value(bare)
     formula = leading_formula(statement) if begins else last_formula(statement)
     return formula if formula is not None else exact or None
 

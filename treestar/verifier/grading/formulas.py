@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 
+from treestar.verifier.grading.asked import NOTHING_ASKED, Asked, is_given
 from treestar.verifier.grading.bare_math import LABEL, SAYS_SOMETHING, Run, computes, math_runs
 from treestar.verifier.grading.chains import chain_value, equation_value, is_equation
 from treestar.verifier.grading.delimiters import MATH, formula_of
 from treestar.verifier.grading.phrases import last_match
+from treestar.verifier.grading.plain_numbers import plain_numbers_equal, read_plain_number
 from treestar.verifier.grading.remarks import last_sentence_start
 from treestar.verifier.grading.units import read_compound
 
-__all__ = ["last_formula", "leading_formula", "without_restatement"]
+__all__ = ["CONCLUDES", "last_formula", "leading_formula", "without_restatement"]
 
 LONGEST_SEPARATOR = 12
 """In characters, between two parts of a list."""
@@ -59,7 +61,7 @@ IS_SOUGHT = re.compile(
 )
 """After a number that a clause begins with: "is the largest", "workers are needed"."""
 CONCLUDES = re.compile(
-    r"\b(?:so|final|thus|therefore|hence|giving|gives?|leaving|leaves?|makes?|making|then|which\s+(?:is|equals|means))\b|="
+    r"\b(?:so|final|thus|therefore|hence|giving|gives?|meaning|leaving|leaves?|makes?|making|then|which\s+(?:is|equals|means))\b|="
     r"|\b(?:and|but)\s+(?:he|she|it|they|we|each|every|one|the)\b|(?:[,;]|\b(?:and|plus))\s+(?:x|\d[\d.,]*)\s+(?!for\b|in\b|on\b|of\b)[a-z]{2}",
     re.IGNORECASE,
 )
@@ -73,6 +75,26 @@ SAID = re.compile(
 EQUATION = re.compile(
     r"\b(?:equations?|lines?|planes?|curves?|circles?|relation|constraint|condition|satisf\w+)\b", re.IGNORECASE
 )
+SAYS_MORE = (
+    r"(?!(?:about|around|nearly|exactly|only|just|most|least|which|that|we|it|he|she|they|is|are|was|be|have|has|get"
+    r"|equal)\b)"
+)
+CIRCUMSTANCE = re.compile(
+    r"\b(?:(?:in|for|at|from|on|with|over|after|before|within|during|per|every|across|among|(?<=s\s)of|using"
+    rf"|to\s+(?!the|a|an|this){SAYS_MORE}[a-z]+|would\s+[a-z]+)\s+(?:{SAYS_MORE}[^\W\d_]+\s+){{0,3}}|than\s+|half\s+of\s+)\\?[$€£]?$"
+    r"|^\s*of\s+(?:(?:the|his|her|all|these)\s+){0,2}$|,\s+(?:who|while|whereas)\s+(?:[^\W\d_]+\s+){0,3}$",
+    re.IGNORECASE,
+)
+"""Before a number that says when, where, with what or for what something holds."""
+AMOUNT_ONLY = re.compile(r"\\?[$€£]?\s?[-−]?[\d.,/:½¼¾]+\s?(?:\\?%|[^\W\d_]{1,9}(?:/[a-z]+)?)?")
+"""A number, perhaps with a unit."""
+OFFSET = re.compile(r"\s+(?:minutes?|hours?|days?|weeks?|months?|years?)\s+(?:after|before|later|earlier)\b")
+"""After a number that says how far another time is."""
+TOTAL = re.compile(r"\s+(?:[^\W\d_]+\s+)?(?:left|remain\w*|extra|altogether|in\s+total)\b")
+"""After a number that is said to be what is left or the total."""
+OTHER_KIND = re.compile(r"\\\$|[€£%]")
+ATTRIBUTE = re.compile(r"-[a-z]{3,}")
+"""After the number of an adjective."""
 IN_PERCENT = re.compile(r"(?:%|percent\b)[\s.$)]*$")
 DECORATION = re.compile(r"_(?:\{[^{}]*\}|\w)|\^\s*(?:\w|\{\w\})")
 VALUE = re.compile(
@@ -99,11 +121,12 @@ def is_power_of_unit(text: str, span: Run) -> bool:
     return span.text.startswith("^") and span.start > 0 and text[span.start - 1].isalpha()
 
 
-def last_formula(text: str) -> str | None:
+def last_formula(text: str, asked: Asked = NOTHING_ASKED) -> str | None:
     """The last formula, number or amount in two units, with those right before it that belong to the same list.
 
     In its last sentence, a number that the sentence counts, or says to be sought, comes before the later ones, and a
-    value before the names after it: `7` of "there are 7 values of $n$ below 20".
+    value before the names after it: `7` of "there are 7 values of $n$ below 20". What the question gives, or what comes
+    after a calculation, only in a circumstance, is left out: `60` of "60 * 5 = 300 miles in 5 days".
     """
     spans = formulas_in(text)
     if not spans:
@@ -115,7 +138,11 @@ def last_formula(text: str) -> str | None:
     sought = sought_formula(text, start, spans)
     if sought is not None:
         return sought
-    spans = without_names(text, start, spans)
+    spans = without_names(text, start, without_attributes(text, start, spans))
+    spans = without_circumstances(text, start, spans, asked)
+    counted = counted_formula(text, start, spans, asked)
+    if counted is not None:
+        return counted.text
     gap = text[spans[-2].end : spans[-1].start][: LONGEST_GAP + 1] if len(spans) > 1 else ""
     if len(gap) <= LONGEST_GAP and ROUNDED.fullmatch(gap):
         spans.pop()
@@ -180,6 +207,61 @@ def without_names(text: str, start: int, spans: list[Run]) -> list[Run]:
     return kept
 
 
+def without_attributes(text: str, start: int, spans: list[Run]) -> list[Run]:
+    """`spans` without the numbers of adjectives at their end, `24-hour`, if the sentence from `start` on has others."""
+    kept = list(spans)
+    while len(kept) > 1 and kept[-2].start >= start and ATTRIBUTE.match(text, kept[-1].end):
+        if is_calculation(text, kept[-1]):
+            break
+        kept.pop()
+    return kept
+
+
+def is_calculation(text: str, span: Run) -> bool:
+    """Whether a formula is a calculation with its result."""
+    return computes(text[span.start : span.end].strip("$"))
+
+
+def without_circumstances(text: str, start: int, spans: list[Run], asked: Asked) -> list[Run]:
+    """`spans` without those at their end that only say for what a value before them in the sentence holds."""
+    kept = list(spans)
+    while len(kept) > 1 and kept[-2].start >= start:
+        last, before = kept[-1], kept[-2]
+        lead = text[max(before.end, last.start - LONGEST_LEAD) : last.start]
+        if (
+            not (CIRCUMSTANCE.search(lead) or OFFSET.match(text, last.end))
+            or CONCLUDES.search(text[before.end : last.start])
+            or TOTAL.match(text, last.end)
+        ):
+            break
+        if not AMOUNT_ONLY.fullmatch(last.text):
+            break
+        others = [span for span in kept[:-1] if span.start >= start]
+        known = is_given(last.text, asked) and not all(is_given(span.text, asked) for span in others)
+        if not known and not is_calculation(text, before):
+            break
+        kept.pop()
+    return kept
+
+
+def counted_formula(text: str, start: int, spans: list[Run], asked: Asked) -> Run | None:
+    """The only formula of the sentence from `start` on before the noun that "how many" asks for, unless the last one
+    may count the same: it is an amount of something else."""
+    if not asked.noun or len(spans) < 2:
+        return None
+    noun = re.compile(rf"\s*(?:[^\W\d_]+\s+){{0,2}}?{re.escape(asked.noun)}[a-z]{{0,3}}\b", re.IGNORECASE)
+    last = spans[-1]
+    is_other = OTHER_KIND.search(text[max(0, last.start - 2) : last.start + 2]) or CIRCUMSTANCE.search(
+        text[max(spans[-2].end, last.start - LONGEST_LEAD) : last.start]
+    )
+    if noun.match(text, last.end) or not is_other or is_calculation(text, last):
+        return None
+    found = [
+        span for span in spans if span.start >= start and noun.match(text, span.end) and not is_given(span.text, asked)
+    ]
+    return found[0] if len(found) == 1 else None
+
+
 def says_value(span: Run) -> bool:
     """Whether a formula is more than a name: `AB`, `S_{12}` and `f(x)` are names."""
     return VALUE.search(DECORATION.sub("", span.text)) is not None
@@ -216,12 +298,17 @@ def leading_formula(text: str) -> str | None:
 
 
 def is_restated(text: str, span: Run, following: Run) -> bool:
-    """Whether the second of two formulas says in percent what the first one says: `1/2, or 50%`."""
+    """Whether the second of two formulas says in percent or as a decimal what the first one says: `1/2, or 50%`."""
     in_percent = ["%" in text[part.start : part.end + 2] for part in (span, following)]
     gap = text[span.end : following.start]
-    if in_percent != [False, True] or len(gap) > LONGEST_SEPARATOR or gap.strip(" \n,(") != "or":
+    if len(gap) > LONGEST_SEPARATOR or gap.strip(" \n,(") != "or":
         return False
-    return not computes(text[span.start : span.end].strip("$"))
+    numbers = [read_plain_number(part.text.lstrip("\\$€£")) for part in (span, following)]
+    if numbers[0] is not None and numbers[1] is not None and not any(in_percent):
+        return plain_numbers_equal(numbers[0], numbers[1])
+    if in_percent != [False, True]:
+        return False
+    return not is_calculation(text, span)
 
 
 def are_listed(text: str, span: Run, following: Run) -> bool:
@@ -229,7 +316,7 @@ def are_listed(text: str, span: Run, following: Run) -> bool:
     gap = text[span.end : following.start]
     if not gap.strip() or len(gap) > LONGEST_SEPARATOR or BETWEEN_PARTS.fullmatch(gap) is None:
         return False
-    return not any(computes(text[part.start : part.end].strip("$")) for part in (span, following))
+    return not any(is_calculation(text, part) for part in (span, following))
 
 
 def compound_amount(text: str) -> str | None:

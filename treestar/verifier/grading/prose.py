@@ -15,10 +15,12 @@ NEGATIVE = re.compile(r"(?<![\w-])negative\s+(\\?\$)?(?=\.?\d|\\[dt]?frac|\\sqrt
 RATIO = re.compile(r"\bratio\b[^.:\n]{0,80}?\d(?:\d|\s(?::|to)\s(?=\d))+", re.IGNORECASE)
 BETWEEN_TERMS = re.compile(r"\s(?::|to)\s")
 SHARE = re.compile(
-    r"\b(probability|chance|likelihood)(\s[^.:\n\d]{0,80}?\d+)\s(?:out\s+of|in)\s(?=\d+\b(?!\.\d))", re.IGNORECASE
+    r"\b(probability|chance|likelihood)(\s[^.:\n\d]{0,80}?\d+|\s[^.:\n]{0,80}?\b\d+(?=\sout\s))\s(?:out\s+of|in)\s(?=\d+\b(?!\.\d))",
+    re.IGNORECASE,
 )
-BULLETS = re.compile(r"(?<=\bare:)\s*\n((?:[ \t]*(?:[-*•]|\d[.)])[ \t]+\$[^$\n]{1,80}\$[.,;]?[ \t]*(?:\n|\Z)){2,})")
-FORMULA = re.compile(r"\$[^$\n]+\$")
+ITEM = r"[ \t]*(?:[-*•]|\d[.)])[ \t]+(\$[^$\n]{1,80}\$|-?\d[\d.,/]{0,20}(?<=\d))[.,;]?[ \t]*(?:\n|\Z)"
+BULLETS = re.compile(rf"(?<=\bare:)\s*\n((?:{ITEM}){{2,}})")
+ITEMS = re.compile(ITEM)
 
 
 def tidied_prose(text: str) -> str:
@@ -31,7 +33,7 @@ def tidied_prose(text: str) -> str:
     text = with_symbols(text)
     text = RATIO.sub(lambda match: BETWEEN_TERMS.sub(":", match[0]), text)
     text = SHARE.sub(r"\1\2/", text)
-    return BULLETS.sub(lambda match: " " + ", ".join(FORMULA.findall(match[1])) + "\n", text)
+    return BULLETS.sub(lambda match: " " + ", ".join(ITEMS.findall(match[1])) + "\n", text)
 
 
 def without_emphasis(text: str) -> str:

@@ -61,7 +61,7 @@ OFFER = re.compile(
 RULED_OFF = re.compile(r"\n[\s*_-]*\Z")
 """The line between a reply and an offer."""
 STATEMENT = re.compile(r"\\boxed|####|<answer>", re.IGNORECASE)
-IN_BRACKETS = re.compile(r"\((?=[A-Z][^()\n]*\s[a-z])")
+IN_BRACKETS = re.compile(r"\((?=[A-Z\d$€£][^()\n]*\s[a-z])")
 CONFIRMS = re.compile(
     r"\b(?:match(?:es)?|correct|right|holds?|checks\s+out|consistent|satisf\w+|true|works|expected|required|given)\b",
     re.IGNORECASE,
@@ -87,6 +87,13 @@ CLAUSE = re.compile(
     r"|\s+\((?:since|because|when|if|for|where|attained|at)\s)(?P<rest>[^,\n]*)$",
     re.IGNORECASE,
 )
+CONTRAST = re.compile(
+    r"(?<=[\w%)])(?:,?\s+(?:instead\s+of|rather\s+than|as\s+opposed\s+to|compared\s+(?:to|with)|(?:up|down)\s+from)\s"
+    r"|,\s+from\s+(?=\S+\s+to\s+\S+$)|\s+\((?!(?:and|or)\b)(?![^()]*(?:=|\b(?:mod|modulo|base|binary|octal|hex\w*|gives?|makes?)\b))"
+    r"(?=[^()]*(?<![\\\w.])[^\W\d_]{3,}(?![\w{(])[^()]*$))(?P<rest>(?:[^,\n]|,(?=\d))*)$",
+    re.IGNORECASE,
+)
+"""A contrast, or words in brackets, after a value: `60` of "60 instead of 80", `17` of "17 days (16 full ones)"."""
 PAID = re.compile(
     r"(?<=\d)\s+for\s+(?:(?:the|his|her|their|all|these|those|its)\s+)*\d+\s+[a-z]+[^\d,=$]*$", re.IGNORECASE
 )
@@ -97,11 +104,13 @@ DURATION = re.compile(
 )
 TAKES = re.compile(r"\b(?:takes?|took|needs?|requires?)\b", re.IGNORECASE)
 CONCLUDES = re.compile(
-    r"(?!^)\b(?:total|so|thus|therefore|hence|makes|giving|gives|leaving|leaves|then)\b|=[^=]*=", re.IGNORECASE
+    r"(?!^)\b(?:total|so|thus|therefore|hence|makes|giving|gives|leaving|leaves|then|(?:he|she|it|they|we|you|I)\s+(?:has|have|keeps?|gets?)(?=\s+\W?\d))\b|=[^=]*=",
+    re.IGNORECASE,
 )
 """In a clause: it states a value of its own."""
 PREDICATE = re.compile(r"\b(?:is|are|was|were|be|equals?|becomes?)\b", re.IGNORECASE)
 CLAUSE_START = re.compile(r"[,;:]|\b(?:and|but|so|thus|hence|therefore|that|which)\b", re.IGNORECASE)
+BARE_AMOUNT = re.compile(r"\W*\d[\d.,/:]*(?:\s+[^\W\d_]+){0,2}\s*")
 VALUE = re.compile(r"\d|\\[a-zA-Z]")
 STATES = re.compile(
     rf"{PREDICATE.pattern}|=|\b(?:has|have|had|costs?|takes?|gets?|needs?|left)\b|^\W*[\d\\]", re.IGNORECASE
@@ -185,6 +194,9 @@ def without_clause(text: str) -> str:
     """`text` without the clause at the end of its last sentence: `x is 5` of "x is 5 when y is 3"."""
     start = last_sentence_start(text)
     sentence = text[start:].rstrip(" .*)")
+    contrast = CONTRAST.search(sentence)
+    if contrast is not None and FORMULA.search(sentence, 0, contrast.start()) and FORMULA.search(contrast["rest"]):
+        return text[:start] + sentence[: contrast.start()]
     if BEGINS_WITH_CLAUSE.match(sentence):
         return text
     for pattern in (CLAUSE, PAID, DURATION):
@@ -207,6 +219,8 @@ def continues(head: str, rest: str) -> bool:
     "The maximum of x + y when y > 0 is 8", "A is largest for k = 16". A clause has one predicate of its own at most."""
     begun = CLAUSE_START.split(head)[-1]
     predicates = len(PREDICATE.findall(rest))
+    if predicates and BARE_AMOUNT.fullmatch(begun):
+        return True  # 90 minutes before noon is 10:30 AM
     if predicates > 1 or (predicates == 1 and STATES.search(begun) is None):
         return True
     predicate = last_match(PREDICATE, begun)

@@ -6,7 +6,7 @@ import re
 
 from treestar.verifier.grading.rewriting import rule
 
-__all__ = ["NUMBERS", "SPOKEN_ANSWERS", "SPOKEN_RULES", "declared_integer", "with_letter"]
+__all__ = ["COUNT_WORDS", "NUMBERS", "SPOKEN_ANSWERS", "SPOKEN_RULES", "declared_integer", "with_letter"]
 
 BASES = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
 BASE = rf"(?P<base>\d{{1,2}}|{'|'.join(BASES)})"
@@ -92,6 +92,7 @@ SHARES = {
     "half": (1, 2), "one-half": (1, 2), "one-third": (1, 3), "two-thirds": (2, 3), "one-quarter": (1, 4),
     "one-fourth": (1, 4), "three-quarters": (3, 4), "three-fourths": (3, 4),
 }  # fmt: skip
+COUNT_WORDS = (*ONES, *TENS, "half", "third", "thirds", "quarter", "quarters")
 NUMBERS = {
     **{word: str(number) for number, word in enumerate(ONES)},
     **{word: str(10 * tens) for tens, word in enumerate(TENS, start=2)},
@@ -103,6 +104,7 @@ NUMBERS = {
     **{words: f"\\frac{{{top}}}{{{bottom}}}" for words, (top, bottom) in SHARES.items()},
     "onehundred": "100",
 }
+NUMBERS |= {f"{sign}{word}": f"-{value}" for sign in ("negative", "minus") for word, value in NUMBERS.items()}
 NO_SOLUTION = (
     "nosolution nosolutions norealsolution norealsolutions nosolutionsexist nosolutionexists thereisnosolution "
     "therearenosolutions thereisnorealsolution therearenorealsolutions norealsolutionsexist norealsolutionexists "

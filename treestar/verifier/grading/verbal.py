@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 
 from treestar.verifier.grading.remarks import CONCLUSION, CONFIRMS, last_sentence_start
+from treestar.verifier.grading.spoken_forms import COUNT_WORDS
 from treestar.verifier.grading.wrapping import unwrapped
 
-__all__ = ["chosen_option", "last_words", "leading_verdict", "same_verdict", "verbal_answer"]
+__all__ = ["VALUE_STATED", "chosen_option", "last_words", "leading_verdict", "same_verdict", "verbal_answer"]
 
 LONGEST_END = 1000
 """In characters: only the end of a longer text is read."""
@@ -63,11 +64,29 @@ DATED = re.compile(
     r"(?:,?\s+\d{4})?)(?:\*\*)?[.!]?$"
 )
 """A sentence that says on which day something is."""
+ON_A_DAY = re.compile(
+    rf"\b(?:is|be|was|falls)\s+(?:(?:on|an?)\s+)?(?:\*\*)?(?P<day>{WEEKDAY})(?:\*\*)?(?:\s+in\s+\d+\s+\w+)?\s*[.!]?$"
+)
+"""A sentence that says which day of the week something is."""
+IS_OPTION = re.compile(
+    r"\b(?:is|be|are)\s+(?P<option>\([A-J]\)(?:\s+[-\d$\\€£]?[\w./%]{0,20}[\w%](?:\s+[a-z]+){0,3})?)\s*[.!]?$"
+)
+"""A sentence that says which option something is: "the largest is (B) 2/3"."""
 HEADING = re.compile(r"(?:final\s+)?(?:answer|solution|step|conclusion|note|explanation|result)\b|.*:$", re.IGNORECASE)
 BOLD = re.compile(r"(?:\*\*|__)(?P<words>[^*_\n]{1,60})(?:\*\*|__)")
 NAMED_OPTION = re.compile(r"\b(?i:option|choice)\s+\(?(?P<words>[A-J])\)?\s*[.!]?\s*$")
 NOTHING = re.compile(
     r"\b(?P<words>infinitely\s+many(?:\s+\w+)?|does\s+not\s+exist|(?:is|are)\s+undefined)\s*[.!]?\s*$", re.IGNORECASE
+)
+COUNT = "|".join(COUNT_WORDS)
+COUNTED = re.compile(
+    rf"(?:^|\b(?:is|are|was|were|be|has|have|had|gets?|leaves?|needs?|costs?|takes?|took|equals?|makes?|remains?)\s)"
+    rf"(?:(?:exactly|only|just|about|approximately|still|now)\s+)*(?P<words>(?:{COUNT})(?:[-\s](?:{COUNT}))?)(?!\s+of\b)(?=\s+[^\W\d_]|\W*$)",
+    re.IGNORECASE,
+)
+"""A number in words that a sentence says something to be, or begins with."""
+NOTHING_LEFT = re.compile(
+    r"\b(?:is|are|has|have|had|be|will\s+have)\s+no\s+(?:[a-z]+\s+){1,3}(?:left|remaining|remain)\b", re.IGNORECASE
 )
 DAY = re.compile(rf"\b(?P<words>{WEEKDAY})\s*[.!]?\s*$")
 
@@ -107,6 +126,9 @@ def verbal_answer(text: str) -> str | None:
     if dated is not None:
         return dated["date"]
     sentence = re.split(r"(?<=[.!?])\s+", line)[-1]
+    said = ON_A_DAY.search(sentence) or IS_OPTION.search(sentence)
+    if said is not None:
+        return said[1]
     none = NO_SOLUTION.search(sentence)
     if none is not None:
         return none["none"].lower()
@@ -138,11 +160,13 @@ def opening_verdict(text: str) -> str | None:
 
 
 def last_words(text: str) -> str | None:
-    """What the last line of a `text` without numbers and formulas says: the only words in bold, an option, that there
-    is nothing, or a day of the week; else None."""
+    """What the last line of a `text` without digits and formulas says: the only words in bold, an option, that there
+    is nothing, a day of the week, or a number in words; else None."""
     line = text.rstrip().rpartition("\n")[2][-LONGEST_END:]
     bold = BOLD.findall(line)
     if len(bold) == 1 and not HEADING.match(bold[0].strip()):
         return str(bold[0]).strip().removesuffix(".") or None
-    found = next(filter(None, (each.search(line) for each in (NAMED_OPTION, NOTHING, DAY))), None)
+    if NOTHING_LEFT.search(line):
+        return "0"
+    found = next(filter(None, (each.search(line) for each in (NAMED_OPTION, NOTHING, DAY, COUNTED))), None)
     return None if found is None else re.sub(r"^(?:is|are)\s+", "", found["words"])

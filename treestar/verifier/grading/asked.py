@@ -1,0 +1,116 @@
+"""What a question tells about its answer: the numbers that it gives, what it counts, its options, two values at once.
+
+A reply that does not state its answer often ends in a sentence with several numbers. Those that the question gives are
+rarely the answer, `350` of "It needs 21 liters for 350 km", and the number before the noun that "how many" asks for
+usually is.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from treestar.verifier.grading.phrases import last_match
+from treestar.verifier.grading.spoken_forms import COUNT_WORDS
+
+__all__ = ["NOTHING_ASKED", "Asked", "claim_words", "is_given", "read_question"]
+
+LONGEST_QUESTION = 20_000
+"""In characters; only the end of a longer one is read."""
+WORD_NUMBERS = {word: str(number) for number, word in enumerate(COUNT_WORDS[:20])}
+NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?|[¼-¾⅐-⅞]")
+NUMBER_WORD = re.compile(rf"\b(?:{'|'.join(WORD_NUMBERS)})\b", re.IGNORECASE)
+VERB = (
+    r"(?:do|does|did|is|are|was|were|am|be|will|would|can|could|should|shall|must|may|might|has|have|had|there|in|on|at|of"
+    r"|per|for|to|from|with|if|when|left|remain\w*|total|altogether|he|she|it|they|we|you|I|each|every)"
+)
+HOW_MANY = re.compile(
+    rf"\bhow\s+many\s+(?:more\s+|fewer\s+|less\s+|whole\s+|full\s+|total\s+)?(?!{VERB}\b)(?P<noun>[^\W\d_]{{3,}}(?:\s+(?!{VERB}\b)[^\W\d_]{{3,}}){{0,2}}?)"
+    rf"(?=\s+{VERB}\b|\s+[A-Z]|\s*[?.,\n]|\s*$)",
+    re.IGNORECASE,
+)
+OPTION = re.compile(r"(?<![\w.])\(?(?P<letter>[A-J])[.):](?=\s*\S)")
+FEWEST_OPTIONS = 2
+PAIR = re.compile(
+    r"\b(?:find|compute|calculate|determine|give|state|what(?:\s+(?:is|are|will\s+be)|['’]s))\s+(?:both\s+)?(?:the|its|their|his|her)\s+"
+    r"(?P<one>[^\W\d_]{3,})\s+and\s+(?:(?:the|its|their|his|her)\s+)?(?P<other>[^\W\d_]{3,})\b",
+    re.IGNORECASE,
+)
+YES_OR_NO = re.compile(
+    r"(?:^|[.!?:\n])[\s*]*(?:is|are|was|were|do|does|did|can|could|will|would|has|have|should)\s+"
+    r"(?P<claim>(?![^?]*\b(?:or|how|what|which|who|when)\b)[^?\n]{3,150})\?",
+    re.IGNORECASE,
+)
+CLAIM_WORD = re.compile(r"[^\W\d_]{3,}|\d[\d./,]*(?<=\d)")
+NO_CLAIM = frozenset(["the", "this", "that", "these", "those", "its", "his", "her", "their"])
+
+
+class Asked(NamedTuple):
+    """What a question tells about its answer."""
+
+    given: frozenset[str] = frozenset()
+    """Its numbers, in one spelling."""
+    noun: str = ""
+    """What it counts, without the ending of a plural; "" if it counts nothing."""
+    options: str = ""
+    """The letters of its options."""
+    pair: tuple[str, ...] = ()
+    """The names of the two values that it asks for: "its area and perimeter"."""
+    claim: frozenset[str] = frozenset()
+    """The words and numbers of what it asks to confirm or deny: "Is 91 a prime number?"."""
+
+
+NOTHING_ASKED = Asked()
+"""What is known without a question."""
+
+
+def read_question(question: str) -> Asked:
+    """What `question` tells about its answer."""
+    question = question[-LONGEST_QUESTION:]
+    nouns = [match["noun"] for match in HOW_MANY.finditer(question)]
+    pair = last_match(PAIR, question)
+    claim = last_match(YES_OR_NO, question)
+    return Asked(
+        given=numbers_in(question),
+        noun=stem(nouns[0].split()[-1]) if len(nouns) == 1 else "",
+        options=options_in(question),
+        pair=() if pair is None else (pair["one"].lower(), pair["other"].lower()),
+        claim=frozenset() if claim is None else frozenset(claim_words(claim["claim"])) - NO_CLAIM,
+    )
+
+
+def claim_words(text: str) -> list[str]:
+    return CLAIM_WORD.findall(text.lower())
+
+
+def numbers_in(text: str) -> frozenset[str]:
+    digits = NUMBER.findall(text)
+    words = [WORD_NUMBERS[word.lower()] for word in NUMBER_WORD.findall(text)]
+    return frozenset(map(spelled, [*digits, *words]))
+
+
+def spelled(number: str) -> str:
+    plain = number.replace(",", "")
+    return plain.rstrip("0").rstrip(".") if "." in plain else plain
+
+
+def stem(noun: str) -> str:
+    noun = noun.lower()
+    if noun.endswith("ies"):
+        return noun[:-3]
+    return noun.removesuffix("s").removesuffix("e") if len(noun) > 3 else noun
+
+
+def options_in(question: str) -> str:
+    """The letters A, B, ... that mark options in `question`, as far as they come one after another."""
+    letters = ""
+    for match in OPTION.finditer(question):
+        if ord(match["letter"]) == ord("A") + len(letters):
+            letters += match["letter"]
+    return letters if len(letters) >= FEWEST_OPTIONS else ""
+
+
+def is_given(value: str, asked: Asked) -> bool:
+    """Whether the question gives all numbers of a formula."""
+    numbers = numbers_in(value)
+    return bool(numbers) and numbers <= asked.given
