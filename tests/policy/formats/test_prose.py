@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from treestar.policy.formats import INSTRUCT, CotFormat, Message, StepFormat, ThinkingFormat, TirFormat, plain_template
+from treestar.policy.formats.chat import ChatFormat
+from treestar.policy.formats.rstar import RStarFormat
 from treestar.policy.formats.step_format import reply_parts, trajectory_text
 from treestar.types import Execution, Problem, State, Step
 
@@ -68,6 +70,14 @@ def test_a_box_before_the_end_ends_nothing() -> None:
         COT, "First, \\boxed{3+4=7} is the inner sum.\n\nDoubling gives 14.\n\nThe final answer is \\boxed{14}."
     )
     assert [step.answer for step in steps] == [None, None, "14"]
+
+
+@pytest.mark.parametrize("step_format", [COT, TIR, THINKING, ChatFormat(template), RStarFormat()])
+def test_a_number_that_the_question_gives_is_told_from_the_answer(step_format: StepFormat) -> None:
+    trip = Problem("How long does it take to travel 240 km at 60 km/h?")
+    begun = State(trip, (Step("print(240 / 60)", ending="code"),), (Execution("4.0"),))
+    state = begun if isinstance(step_format, RStarFormat) else State(trip)
+    assert step_format.parse(state, "It takes 4 hours to travel 240 km at 60 km/h.", ended=True).answer == "4"
 
 
 def test_the_answer_is_read_from_the_whole_reply() -> None:

@@ -85,7 +85,8 @@ class ChatFormat(RStarFormat):
         end = step_end(text, PARAGRAPH) or len(text)
         paragraph, is_all = text[:end].rstrip(), not text[end:].strip()
         if ended and is_all:
-            return Step(paragraph, ending="answer", answer=extract_answer(trajectory_text(state) + paragraph))
+            reply = trajectory_text(state) + paragraph
+            return Step(paragraph, ending="answer", answer=extract_answer(reply, state.problem.question))
         return Step(paragraph, ending="step" if end < len(text) or text.endswith(PARAGRAPH) else "truncated")
 
 

@@ -226,7 +226,7 @@ class ProseFormat(StepFormat):
         if self.template is plain_template:
             begins = [match.start() for match in INVENTED.finditer(reply) if match.start() > 0]
             reply = reply[: begins[0]] if begins else reply
-        return stated_question_answer(reply) if problem.kind == "qa" else extract_answer(reply)
+        return stated_question_answer(reply) if problem.kind == "qa" else extract_answer(reply, problem.question)
 
 
 def is_asked(state: State) -> bool:

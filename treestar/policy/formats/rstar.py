@@ -29,5 +29,5 @@ class RStarFormat(StepFormat):
         if ending is None:
             ending = "answer" if ended else "truncated"
         if code_is_complete(state) or ending == "answer":
-            return answer_step(body, "truncated" if ending == "truncated" else "answer")
+            return answer_step(state.problem, body, "truncated" if ending == "truncated" else "answer")
         return Step(body, code=body if ending != "truncated" else "", ending=ending)

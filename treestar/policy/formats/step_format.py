@@ -228,9 +228,9 @@ def cut_at_ending(text: str) -> tuple[str, StepEnding | None]:
     return text[:place].rstrip(), ending
 
 
-def answer_step(text: str, ending: StepEnding) -> Step:
+def answer_step(problem: Problem, text: str, ending: StepEnding) -> Step:
     body = text.split(ANSWER)[-1].strip()
-    return Step(body, ending=ending, answer=extract_answer(body) if ending == "answer" else None)
+    return Step(body, ending=ending, answer=extract_answer(body, problem.question) if ending == "answer" else None)
 
 
 def has_comment(step: Step) -> bool:
