@@ -41,7 +41,7 @@ def processbench(data: Path, part: str, gold: dict[str, str]) -> dict[str, Any]:
         wanted = gold.get(row["question"].strip())
         if wanted is None:
             continue
-        found = extract_answer("\n\n".join(row["steps"]))
+        found = extract_answer("\n\n".join(row["steps"]), row["question"])
         right = found is not None and equivalent(found, wanted)
         counted += 1
         accepted += right and not row["final_answer_correct"]
@@ -59,7 +59,7 @@ def without_boxes(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
             plain = plain.replace(f"\\boxed{{{content}}}", content)
         if wanted is None or "\\boxed" in plain:
             continue
-        found = extract_answer(plain)
+        found = extract_answer(plain, row["question"])
         counted += 1
         if found is None or not equivalent(found, wanted):
             examples.append({"read": found, "gold": wanted, "end": plain[-120:]})

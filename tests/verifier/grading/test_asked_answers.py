@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from treestar.verifier import equivalent, extract_answer
+from treestar.verifier.grading.asked import read_question
 
 CAR = "A car uses 6 liters per 100 km. How many liters does it need for 350 km?"
 AGE = "I was born in 1987. How old am I in 2024?"
@@ -82,3 +83,21 @@ def test_two_values_are_read_where_two_are_asked_for(text: str, answer: str) -> 
 @pytest.mark.parametrize("question", ["A) " * 20_000 + "?", "is " * 20_000 + "?", "how many " * 20_000, "(" * 50_000])
 def test_a_hostile_question_takes_no_longer_than_it_is_long(question: str) -> None:
     assert extract_answer("So 5 apples.", question) == "5"
+
+
+@pytest.mark.parametrize(
+    ("question", "options"),
+    [
+        ("Which is it?\nA. 3\nB. 4\nC. 5", "ABC"),
+        ("Choose: A) 3 B) 4 C) 5", "ABC"),
+        ("Which is it? $\\bullet$ A. $22$\n\n$\\bullet$ B. $24$", "AB"),
+        ("Some students are in group A. The others, as many, are in group B. What is the ratio?", ""),
+    ],
+)
+def test_options_are_letters_that_mark_something(question: str, options: str) -> None:
+    assert read_question(question).options == options
+
+
+def test_a_question_that_goes_on_to_ask_for_a_number_has_that_as_its_answer() -> None:
+    question = "Is it possible to buy pens with $12? If so, how many pens at $3 each?"
+    assert extract_answer("It is possible to buy 4 pens with $12.", question) == "4"

@@ -29,7 +29,11 @@ HOW_MANY = re.compile(
     rf"(?=\s+{VERB}\b|\s+[A-Z]|\s*[?.,\n]|\s*$)",
     re.IGNORECASE,
 )
-OPTION = re.compile(r"(?<![\w.])\(?(?P<letter>[A-J])[.):](?=\s*\S)")
+OPTION = re.compile(
+    r"(?:(?<![\w.])\(?(?P<closed>[A-J])\)"
+    r"|(?:^|(?<=[\n:;,.?!]))(?:[ \t*$•-]|\\[a-z]{1,9}){0,8}(?<!\w)(?P<marked>[A-J])[.:])(?=\s*\S)"
+)
+"""`B)` anywhere; `B.` only where something begins, not in "those of group B. The ratio"."""
 FEWEST_OPTIONS = 2
 PAIR = re.compile(
     r"\b(?:find|compute|calculate|determine|give|state|what(?:\s+(?:is|are|will\s+be)|['’]s))\s+(?:both\s+)?(?:the|its|their|his|her)\s+"
@@ -75,7 +79,9 @@ def read_question(question: str) -> Asked:
         noun=stem(nouns[0].split()[-1]) if len(nouns) == 1 else "",
         options=options_in(question),
         pair=() if pair is None else (pair["one"].lower(), pair["other"].lower()),
-        claim=frozenset() if claim is None else frozenset(claim_words(claim["claim"])) - NO_CLAIM,
+        claim=frozenset()
+        if claim is None or "?" in question[claim.end() :]
+        else frozenset(claim_words(claim["claim"])) - NO_CLAIM,
     )
 
 
@@ -105,8 +111,9 @@ def options_in(question: str) -> str:
     """The letters A, B, ... that mark options in `question`, as far as they come one after another."""
     letters = ""
     for match in OPTION.finditer(question):
-        if ord(match["letter"]) == ord("A") + len(letters):
-            letters += match["letter"]
+        letter = match["closed"] or match["marked"]
+        if ord(letter) == ord("A") + len(letters):
+            letters += letter
     return letters if len(letters) >= FEWEST_OPTIONS else ""
 
 

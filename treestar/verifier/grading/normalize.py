@@ -37,7 +37,7 @@ CHARACTERS = str.maketrans(
 @lru_cache(maxsize=512)
 def canonical(text: str) -> str:
     """`text` (math without dollar signs) in the dialect that the rest of the grader reads."""
-    text = FULL_STOP.sub("", re.sub(r"\s+", " ", plain_characters(text)))
+    text = with_closed_braces(FULL_STOP.sub("", re.sub(r"\s+", " ", plain_characters(text))))
     if "matrix}" not in text and "array}" not in text and "cases}" not in text:
         text = re.sub(r"\\\\(?=[a-zA-Z{}\[\]()])", r"\\", text)  # Backslashes that were escaped twice.
     for needed, rules in TABLES:
@@ -50,6 +50,12 @@ def canonical(text: str) -> str:
     return without_outer_punctuation(text)
 
 
+def with_closed_braces(text: str) -> str:
+    r"""`text` with the braces closed that its end leaves open, as a reading of `\boxed{\frac{1}{2}` does."""
+    return text + "}" * sum(1 if brace == "{" else -1 for brace in BRACES.findall(text))
+
+
+BRACES = re.compile(r"(?<!\\)[{}]")
 FULL_STOP = re.compile(r"(?<=[^.\s])\s*\.\s*$")
 WHITE_SPACE = re.compile(r"\s")
 AFTER_COMMAND = re.compile(r"(\\[a-zA-Z]+) (?=[a-zA-Z])")
