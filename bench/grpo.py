@@ -14,7 +14,8 @@
 - `resample_on_correct`: as `continue`, and right trajectories with few failed steps are preferred (GRPO-RoC).
 
 `record` collects the curves of all runs in FOLDER, finished or not: greedy accuracy by cell at each evaluation, beside
-the rounds of self-evolution (`toy_evolution.json`) with the tokens that their searches had generated until then.
+the rounds of self-evolution (`toy_evolution.json`) with the tokens that their searches had generated until then. Other
+runs that the record already has stay in it.
 
 Writes bench/results/grpo.json.
 """
@@ -162,7 +163,8 @@ def main() -> None:
         run(given.folder, given.variant, given.seed, given.steps)
         return
     runs = {out.name: found for out in sorted(given.folder.iterdir()) if (out / JOB).exists() and (found := curve(out))}
-    figures = {"runs": runs, "self_evolution": self_evolution()}
+    earlier = read_json(RESULTS / "grpo.json")["figures"]["runs"]
+    figures = {"runs": {**earlier, **runs}, "self_evolution": self_evolution()}
     write_record(RESULTS / "grpo.json", figures, seed=given.seed, command="python bench/grpo.py record FOLDER")
 
 
