@@ -46,7 +46,8 @@ def pack_linear_layers(model: Any) -> Any:
 
     Only for inference. An output layer that shares the weights of the embeddings gets packed ones of its own.
     """
-    if model.device.type != "cpu" or model.dtype != torch.float32 or not torch._C._has_mkldnn:
+    has_onednn = hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    if model.device.type != "cpu" or model.dtype != torch.float32 or not has_onednn:
         return model
     for module in list(model.modules()):
         for name, child in module.named_children():

@@ -11,13 +11,13 @@ import re
 from typing import NamedTuple
 
 from treestar.verifier.grading.phrases import last_match
-from treestar.verifier.grading.spoken_forms import COUNT_WORDS
+from treestar.verifier.grading.spoken_forms import ONES
 
 __all__ = ["NOTHING_ASKED", "Asked", "claim_words", "is_given", "read_question"]
 
 LONGEST_QUESTION = 20_000
 """In characters; only the end of a longer one is read."""
-WORD_NUMBERS = {word: str(number) for number, word in enumerate(COUNT_WORDS[:20])}
+WORD_NUMBERS = {word: str(number) for number, word in enumerate(ONES)}
 NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?|[¼-¾⅐-⅞]")
 NUMBER_WORD = re.compile(rf"\b(?:{'|'.join(WORD_NUMBERS)})\b", re.IGNORECASE)
 VERB = (

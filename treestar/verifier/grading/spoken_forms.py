@@ -6,7 +6,7 @@ import re
 
 from treestar.verifier.grading.rewriting import rule
 
-__all__ = ["COUNT_WORDS", "NUMBERS", "SPOKEN_ANSWERS", "SPOKEN_RULES", "declared_integer", "with_letter"]
+__all__ = ["COUNT_WORDS", "NUMBERS", "ONES", "SPOKEN_ANSWERS", "SPOKEN_RULES", "declared_integer", "with_letter"]
 
 BASES = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
 BASE = rf"(?P<base>\d{{1,2}}|{'|'.join(BASES)})"
