@@ -7,7 +7,7 @@ from dataclasses import replace
 from treestar.policy.language_model import LanguageModelPolicy
 from treestar.policy.wrapped import WrappedPolicy
 from treestar.types import Policy, Proposal, Sampling, State, Step
-from treestar.verifier.grading.unit_tests import UnitTestVerifier
+from treestar.verifier.programs.unit_tests import UnitTestVerifier
 
 __all__ = ["TestedPolicy", "writing_programs"]
 

@@ -18,7 +18,7 @@ from treestar.policy.models import (
     policy_path,
 )
 from treestar.policy.models.adapter import is_adapter, merged
-from treestar.policy.models.loading import ADAPTER_CONFIG
+from treestar.policy.models.loading import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from treestar.storage.files import read_json, write_json
 from treestar.types import TreestarError
 
@@ -108,7 +108,7 @@ def write_policy(base: Base, folder: Path) -> None:
 def keep_adapter(base: str, config: Any, trained: Path, folder: Path) -> None:
     """Copy the adapter in the folder `trained`, with the model's config, and name its base as the user named it."""
     folder.mkdir()
-    shutil.copy(trained / "adapter_model.safetensors", folder)
+    shutil.copy(trained / ADAPTER_WEIGHTS, folder)
     settings = read_json(trained / ADAPTER_CONFIG)
     write_json(folder / ADAPTER_CONFIG, {**settings, "base_model_name_or_path": base})
     config.save_pretrained(folder)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from tests.support.tiny_model import saved_tiny_model
 from treestar.policy import load_policy
 from treestar.policy.load import read_step_format
 from treestar.policy.models import folder_for_other_libraries, load_causal_model, load_config, load_tokenizer
+from treestar.policy.models.adapter import merged, merged_by_peft
+from treestar.policy.models.loading import ADAPTER_WEIGHTS
+from treestar.policy.models.low_rank import is_plain
 from treestar.ppm.load import load_scorer
 from treestar.ppm.model import load_ppm, ppm_from_policy
 from treestar.types import TreestarError
@@ -126,3 +131,44 @@ def test_a_base_that_is_not_there_is_named(adapter: tuple[Path, Any], tmp_path: 
         (tmp_path / "adapter_config.json").write_text(json.dumps(settings | {"base_model_name_or_path": name}))
         with pytest.raises(TreestarError, match=message):
             load_policy(str(tmp_path), device="cpu")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("stored", [torch.float32, torch.float8_e4m3fn])
+def test_a_plain_adapter_is_merged_as_peft_merges_it(
+    base: Path, adapter: tuple[Path, Any], tmp_path: Path, dtype: torch.dtype, stored: torch.dtype
+) -> None:
+    folder = shutil.copytree(adapter[0], tmp_path / "adapter")
+    weights = load_file(folder / ADAPTER_WEIGHTS)
+    save_file({name: weight.to(stored) for name, weight in weights.items()}, folder / ADAPTER_WEIGHTS)
+    model = load_causal_model(str(base), dtype=dtype)
+    assert is_plain(model, str(folder))
+    expected = merged_by_peft(load_causal_model(str(base), dtype=dtype), str(folder)).state_dict()
+    found = merged(model, str(folder)).state_dict()
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"use_rslora": True},
+        {"init_lora_weights": "pissa"},
+        {"use_dora": True},
+        {"rank_pattern": {"q_proj": 4}},
+        {"alpha_pattern": {"q_proj": 4}},
+        {"target_modules": ["q_proj", "lm_head"]},
+        {"target_modules": ["embed_tokens"]},
+        {"modules_to_save": ["lm_head"]},
+    ],
+)
+def test_what_a_variation_of_lora_does_is_left_to_peft(base: Path, tmp_path: Path, settings: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    config = peft.LoraConfig(**{"r": 2, "target_modules": ["q_proj"], "init_lora_weights": False, **settings})
+    adapted = peft.get_peft_model(load_causal_model(str(base)), config).eval()
+    adapted.save_pretrained(tmp_path)
+    assert not is_plain(load_causal_model(str(base)), str(tmp_path))
+    ids = torch.arange(20)[None]
+    assert torch.allclose(
+        merged(load_causal_model(str(base)), str(tmp_path)).eval()(ids).logits, adapted(ids).logits, atol=1e-3
+    )

@@ -17,8 +17,8 @@ from treestar.policy.formats.step_format import PARAGRAPH, FormatName, Message
 from treestar.policy.formats.templates import ChatTemplate
 from treestar.policy.formats.thinking import after_thought
 from treestar.types import Problem, State, Step
-from treestar.verifier.grading.program_tests import entry_point_of
-from treestar.verifier.grading.programs import continues_question, program_in
+from treestar.verifier.programs.proposed import continues_question, program_in
+from treestar.verifier.programs.tests import entry_point_of
 
 __all__ = ["CodeFormat"]
 

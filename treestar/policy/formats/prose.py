@@ -16,7 +16,7 @@ from treestar.policy.formats.step_format import PARAGRAPH, Message, Piece, StepF
 from treestar.policy.formats.templates import ChatTemplate, plain_template
 from treestar.types import Execution, Problem, Recommended, State, Step
 from treestar.verifier import extract_answer
-from treestar.verifier.grading.extraction import states_answer
+from treestar.verifier.extraction.replies import states_answer
 from treestar.verifier.grading.questions import stated_question_answer
 
 __all__ = ["FENCE", "STEP_BY_STEP", "ProseFormat", "end_of", "is_asked", "is_in_code", "repeats_paragraphs", "step_end"]

@@ -7,7 +7,7 @@ import re
 from treestar.policy.formats.prose import ProseFormat
 from treestar.policy.formats.step_format import FormatName
 from treestar.types import Execution, Problem, State, Step
-from treestar.verifier.grading.phrases import THOUGHT_END
+from treestar.verifier.extraction.phrases import THOUGHT_END
 
 __all__ = ["ThinkingFormat", "after_thought"]
 

@@ -6,15 +6,14 @@ nothing else knows the difference.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from treestar.policy.models.fetchable import FETCHABLE, fetched_folder
-from treestar.policy.models.loading import ADAPTER_CONFIG, policy_path, shipped_path
+from treestar.policy.models.loading import ADAPTER_CONFIG, adapter_settings, policy_path, shipped_path
 from treestar.types import TreestarError
 
-__all__ = ["base_of", "base_to_fetch", "fetchable_base", "is_adapter", "merged"]
+__all__ = ["base_of", "base_to_fetch", "fetchable_base", "is_adapter", "merged", "merged_by_peft"]
 
 
 def is_adapter(path: str) -> bool:
@@ -37,8 +36,7 @@ def base_of(path: str) -> str:
 
 
 def base_name(path: str) -> str | None:
-    settings = json.loads((Path(path) / ADAPTER_CONFIG).read_text(encoding="utf-8"))
-    found: str | None = settings.get("base_model_name_or_path")
+    found: str | None = adapter_settings(path).get("base_model_name_or_path")
     return found
 
 
@@ -61,6 +59,16 @@ def base_to_fetch(policy: str) -> str | None:
 def merged(model: Any, path: str) -> Any:
     """`model`, the base, with the adapter at `path` added to its weights. A policy's adapter also fits a model with
     another head, which becomes a PPM."""
+    from treestar.policy.models.low_rank import add_products, is_plain
+
+    if not is_plain(model, path):
+        return merged_by_peft(model, path)
+    add_products(model, path)
+    return model
+
+
+def merged_by_peft(model: Any, path: str) -> Any:
+    """As `merged`, for every kind of adapter that peft knows."""
     from peft import PeftConfig, PeftModel
 
     config = PeftConfig.from_pretrained(path)

@@ -17,6 +17,7 @@ from typing import Any
 from treestar.policy.models.adapter import base_of, is_adapter, merged
 from treestar.policy.models.fetchable import cache_folder
 from treestar.policy.models.gguf_file import is_gguf
+from treestar.policy.models.loading import ADAPTER_WEIGHTS
 from treestar.policy.models.tokenizer import load_tokenizer
 
 __all__ = [
@@ -92,7 +93,7 @@ def trained_weights(path: str) -> list[str]:
     """The weights that the adapter at `path` holds whole, such as a head, by their names in the model."""
     from safetensors import safe_open
 
-    with safe_open(Path(path) / "adapter_model.safetensors", framework="pt") as file:
+    with safe_open(Path(path) / ADAPTER_WEIGHTS, framework="pt") as file:
         return [name.removeprefix("base_model.model.") for name in file.keys() if ".lora_" not in name]  # noqa: SIM118
 
 
@@ -105,7 +106,7 @@ def folder_for_other_libraries(path: str, dtype: str) -> str:
     """
     if not is_gguf(path) and not is_adapter(path):
         return path
-    file = (Path(path) / "adapter_model.safetensors" if is_adapter(path) else Path(path)).resolve()
+    file = (Path(path) / ADAPTER_WEIGHTS if is_adapter(path) else Path(path)).resolve()
     state = file.stat()
     key = blake2b(repr((str(file), state.st_size, state.st_mtime_ns, dtype)).encode(), digest_size=8).hexdigest()
     folder = cache_folder() / "converted" / f"{file.stem}-{key}"

@@ -21,6 +21,7 @@ from treestar.types import TreestarError, first_line
 
 __all__ = [
     "ADAPTER_CONFIG",
+    "ADAPTER_WEIGHTS",
     "DEFAULT_POLICY",
     "OFFLINE_POLICY",
     "SCORERS_OF_POLICIES",
@@ -28,6 +29,7 @@ __all__ = [
     "SHIPPED_NAMES",
     "Dtype",
     "ModelKind",
+    "adapter_settings",
     "device_for",
     "dtype_for",
     "loading",
@@ -41,6 +43,8 @@ __all__ = [
 
 ADAPTER_CONFIG = "adapter_config.json"
 """The file that makes a folder a LoRA adapter (see `adapter.py`)."""
+
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 
@@ -174,6 +178,12 @@ def model_config(folder: Path) -> dict[str, Any]:
     """The config.json in a folder; empty if there is no such file, as for a hub id."""
     file = folder / "config.json"
     found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return found
+
+
+def adapter_settings(path: str) -> dict[str, Any]:
+    """peft's settings of the adapter at `path`."""
+    found: dict[str, Any] = json.loads((Path(path) / ADAPTER_CONFIG).read_text(encoding="utf-8"))
     return found
 
 
