@@ -21,7 +21,7 @@ from typing import Any
 
 from treestar.storage.record import write_record
 from treestar.verifier import equivalent
-from treestar.verifier.grading.extraction import boxed_contents, extract_answer
+from treestar.verifier.extraction.replies import boxed_contents, extract_answer
 
 RESULTS = Path(__file__).parent / "results"
 GOLD = ("gsm8k_test", "math_test", "math_train12k", "math500", "olympiadbench", "omni_math")

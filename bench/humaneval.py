@@ -28,7 +28,7 @@ from treestar.policy import load_policy
 from treestar.search import GreedyConfig, MajorityConfig, SearchConfig, SearchResult, search_one
 from treestar.storage.lines import appending, read_lines
 from treestar.types import Problem
-from treestar.verifier.grading.unit_tests import UnitTestVerifier
+from treestar.verifier.programs.unit_tests import UnitTestVerifier
 
 ROOT = Path(__file__).resolve().parents[1]
 SETS = ROOT.parent / "shared" / "data" / "sets"

@@ -78,6 +78,24 @@ def test_imports_point_downwards(path: Path) -> None:
         assert imported in KNOWS_ONLY.get(room, {imported}), f"{room} must not know {imported}"
 
 
+INSIDE_VERIFIER: dict[str, set[str]] = {
+    "notation": set(),
+    "extraction": {"notation"},
+    "programs": {"notation", "extraction"},
+    "grading": {"notation", "extraction"},
+    "language": set(),
+    "sandbox": {"language"},
+}
+"""Which of its folders each folder of `verifier/` imports."""
+
+
+@pytest.mark.parametrize("room", INSIDE_VERIFIER)
+def test_inside_the_verifier_imports_point_downwards(room: str) -> None:
+    for path in (PACKAGE / "verifier" / room).rglob("*.py"):
+        found = set(re.findall(r"(?:from|import) treestar\.verifier\.(\w+)", path.read_text(encoding="utf-8")))
+        assert found - {room} <= INSIDE_VERIFIER[room], f"{path.name} imports {found}"
+
+
 def test_the_check_sees_an_upward_import(tmp_path: Path) -> None:
     source = tmp_path / "bad.py"
     source.write_text("def f():\n    from treestar.search import mcts\n")

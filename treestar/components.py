@@ -24,7 +24,7 @@ from treestar.search import Components, SearchConfig
 from treestar.types import Closable, Executor, Policy, Problem, Reporting, Scorer, TreestarError, Verifier
 from treestar.verifier import AnswerVerifier
 from treestar.verifier.grading.questions import QuestionVerifier
-from treestar.verifier.grading.unit_tests import UnitTestVerifier
+from treestar.verifier.programs.unit_tests import UnitTestVerifier
 from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
 
 __all__ = [

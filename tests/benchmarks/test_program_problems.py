@@ -22,8 +22,8 @@ from treestar.policy.formats import Message, step_format_named
 from treestar.search import Components, GreedyConfig, MCTSConfig
 from treestar.types import Problem, Proposal, Sampling, State
 from treestar.verifier import AnswerVerifier
-from treestar.verifier.grading.program_tests import public_tests_of
-from treestar.verifier.grading.unit_tests import UnitTestVerifier
+from treestar.verifier.programs.tests import public_tests_of
+from treestar.verifier.programs.unit_tests import UnitTestVerifier
 from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
 from treestar.workers import LocalWorkers
 

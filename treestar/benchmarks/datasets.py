@@ -6,8 +6,8 @@
                             `answer` (a text, a number, or a list of these), and optionally `id`, `level`, `subject`,
                             or the fields of sets on the hub; with `choices`, a question that lists them and is answered
                             by a letter (`choices`); with `tests` instead of `answer`, a problem that asks for
-                            a program (`program_tests`), and with `paragraphs` (each a `title` and a `text`, and whether
-                            it is `supporting`), a question about facts
+                            a program (`verifier/programs/tests.py`), and with `paragraphs` (each a `title` and a
+                            `text`, and whether it is `supporting`), a question about facts
     hf:NAME[:CONFIG][@SPLIT]  a data set on the hub, or a folder in its layout; the default split is `test`
 
 Every named set has a count, and a different number of problems is an error: otherwise an accuracy on half of a test
@@ -33,8 +33,8 @@ from treestar.extras import needs_extra
 from treestar.storage.lines import read_rows
 from treestar.types import Problem, TreestarError, first_line
 from treestar.verifier import extract_answer
-from treestar.verifier.grading.extraction import states_answer
-from treestar.verifier.grading.program_tests import are_tests, called_function, public_tests_of, tests_of
+from treestar.verifier.extraction.replies import states_answer
+from treestar.verifier.programs.tests import are_tests, called_function, public_tests_of, tests_of
 
 __all__ = [
     "NAMED_SETS",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from treestar.verifier.grading.program_tests import are_tests
+from treestar.verifier.programs.tests import are_tests
 
 __all__ = ["fields_of_line"]
 

@@ -20,7 +20,7 @@ from treestar.search import AnswerGroups, Node, SearchResult, Tree
 from treestar.search.answer import mean_log_probability, trajectory_score
 from treestar.storage.lines import read_lines
 from treestar.types import Problem, Verifier
-from treestar.verifier.grading.unit_tests import candidate_program
+from treestar.verifier.programs.unit_tests import candidate_program
 
 __all__ = [
     "End",

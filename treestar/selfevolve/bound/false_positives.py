@@ -11,7 +11,7 @@ from math import floor
 
 from treestar.policy.formats import BoundFormat
 from treestar.types import Execution, Executor, Interpreter, Problem, State, Verifier
-from treestar.verifier.grading.plain_numbers import read_plain_number
+from treestar.verifier.notation.plain_numbers import read_plain_number
 
 __all__ = ["Resample", "is_false_positive"]
 

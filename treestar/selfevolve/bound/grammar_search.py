@@ -21,7 +21,7 @@ from treestar.selfevolve.bound.arithmetic import Formula, formula
 from treestar.selfevolve.bound.false_positives import Resample
 from treestar.selfevolve.bound.grammar import Draft, Scope, drafts, scope_of
 from treestar.types import Problem, State
-from treestar.verifier.grading.plain_numbers import read_plain_number
+from treestar.verifier.notation.plain_numbers import read_plain_number
 
 __all__ = ["Program", "right_programs"]
 

@@ -22,7 +22,7 @@ from treestar.training.grpo.policy import OwnTokensPolicy, TrajectoryTokens, tra
 from treestar.types import Problem, State
 from treestar.verifier import AnswerVerifier
 from treestar.verifier.grading.questions import QuestionVerifier
-from treestar.verifier.grading.unit_tests import UnitTestVerifier
+from treestar.verifier.programs.unit_tests import UnitTestVerifier
 
 __all__ = ["Rollout", "parts_for", "sample_groups"]
 

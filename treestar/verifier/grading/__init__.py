@@ -1,0 +1,1 @@
+"""Do two answers mean the same? Start at `answers.py`; `questions.py` compares answers to questions about facts."""

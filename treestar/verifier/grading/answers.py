@@ -14,9 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
 from treestar.types import Problem
-from treestar.verifier.grading.extraction import extract_answer
+from treestar.verifier.extraction.replies import extract_answer
 from treestar.verifier.grading.grading_process import GradingPool
-from treestar.verifier.grading.plain_numbers import plain_numbers_equal, read_plain_number
+from treestar.verifier.notation.plain_numbers import plain_numbers_equal, read_plain_number
 
 __all__ = ["AnswerVerifier", "equivalent", "extract_answer", "prepare"]
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from treestar.verifier.extraction.phrases import translated_marks
+from treestar.verifier.extraction.replies import stated_answer, without_delimiters
+from treestar.verifier.extraction.verbal import same_verdict
 from treestar.verifier.grading.expressions import constant_ratio, expressions_equal, written_number
-from treestar.verifier.grading.extraction import stated_answer, without_delimiters
 from treestar.verifier.grading.form_reading import TRIGONOMETRY, read_form
 from treestar.verifier.grading.forms import (
     Based,
@@ -26,15 +28,13 @@ from treestar.verifier.grading.forms import (
     Words,
 )
 from treestar.verifier.grading.intervals import same_set
-from treestar.verifier.grading.labels import is_function_label, is_label, read_choice
-from treestar.verifier.grading.normalize import canonical, squeeze, words_of
-from treestar.verifier.grading.phrases import translated_marks
 from treestar.verifier.grading.roundings import roundings_differ, states_rounding
-from treestar.verifier.grading.spoken_forms import declared_integer, with_letter
 from treestar.verifier.grading.tree_structure import symbols_of
 from treestar.verifier.grading.trees import parse
-from treestar.verifier.grading.units import known_unit, split_glued_unit, split_letter_unit
-from treestar.verifier.grading.verbal import same_verdict
+from treestar.verifier.notation.canonical import canonical, squeeze, words_of
+from treestar.verifier.notation.labels import is_function_label, is_label, read_choice
+from treestar.verifier.notation.spoken_forms import declared_integer, with_letter
+from treestar.verifier.notation.units import known_unit, split_glued_unit, split_letter_unit
 
 __all__ = ["answers_equal"]
 

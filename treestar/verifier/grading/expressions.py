@@ -12,14 +12,14 @@ import re
 from fractions import Fraction
 from functools import lru_cache
 
-from treestar.verifier.grading.normalize import squeeze
-from treestar.verifier.grading.plain_numbers import PlainNumber, is_rounding_of, plain_numbers_equal, read_plain_number
 from treestar.verifier.grading.symbolic import equal_by_sympy, ratio_by_sympy
 from treestar.verifier.grading.tree_comparison import constant_ratio_of, constant_value, trees_equal
 from treestar.verifier.grading.tree_structure import symbols_of
 from treestar.verifier.grading.tree_tokens import Tree
 from treestar.verifier.grading.trees import parse
 from treestar.verifier.grading.values import UnknownValue
+from treestar.verifier.notation.canonical import squeeze
+from treestar.verifier.notation.plain_numbers import PlainNumber, is_rounding_of, plain_numbers_equal, read_plain_number
 
 __all__ = ["constant_ratio", "expressions_equal", "written_number"]
 

@@ -22,10 +22,10 @@ from treestar.verifier.grading.forms import (
     Table,
     Words,
 )
-from treestar.verifier.grading.labels import is_label
-from treestar.verifier.grading.normalize import matching_brackets, words_of
-from treestar.verifier.grading.spoken_forms import SPOKEN_ANSWERS
-from treestar.verifier.grading.units import read_compound, read_unit
+from treestar.verifier.notation.canonical import matching_brackets, words_of
+from treestar.verifier.notation.labels import is_label
+from treestar.verifier.notation.spoken_forms import SPOKEN_ANSWERS
+from treestar.verifier.notation.units import read_compound, read_unit
 
 __all__ = ["TRIGONOMETRY", "read_form"]
 

@@ -10,8 +10,6 @@ from typing import Any
 from treestar.verifier.grading.expressions import expressions_equal
 from treestar.verifier.grading.form_reading import read_form
 from treestar.verifier.grading.forms import Form, Group, Listing, Relation, Scalar, SetOperation
-from treestar.verifier.grading.labels import is_label
-from treestar.verifier.grading.normalize import squeeze
 from treestar.verifier.grading.real_sets import (
     REALS,
     End,
@@ -28,6 +26,8 @@ from treestar.verifier.grading.tree_comparison import constant_value
 from treestar.verifier.grading.tree_structure import symbols_of
 from treestar.verifier.grading.trees import parse
 from treestar.verifier.grading.values import UnknownValue
+from treestar.verifier.notation.canonical import squeeze
+from treestar.verifier.notation.labels import is_label
 
 __all__ = ["same_set"]
 

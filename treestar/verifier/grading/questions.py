@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from treestar.types import Problem
-from treestar.verifier.grading.phrases import last_match
+from treestar.verifier.extraction.phrases import last_match
 
 __all__ = [
     "ANSWER_MARK",

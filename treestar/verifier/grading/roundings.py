@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from treestar.verifier.grading.expressions import written_number
-from treestar.verifier.grading.plain_numbers import PlainNumber
+from treestar.verifier.notation.plain_numbers import PlainNumber
 
 __all__ = ["roundings_differ", "states_rounding"]
 

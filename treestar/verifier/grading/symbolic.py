@@ -13,9 +13,9 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
-from treestar.verifier.grading.normalize import squeeze
-from treestar.verifier.grading.plain_numbers import PlainNumber, is_rounding_of, read_plain_number
 from treestar.verifier.grading.tree_comparison import FEWEST_POINTS, points, whole_points
+from treestar.verifier.notation.canonical import squeeze
+from treestar.verifier.notation.plain_numbers import PlainNumber, is_rounding_of, read_plain_number
 
 __all__ = ["SymbolicNeeded", "equal_by_sympy", "parse_expression", "ratio_by_sympy", "require_sympy"]
 

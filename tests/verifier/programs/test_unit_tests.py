@@ -10,7 +10,7 @@ from support.paths import SHARED, needs_shared
 
 from treestar.benchmarks.datasets import load_problems
 from treestar.types import Execution, Problem, TreestarError
-from treestar.verifier.grading.unit_tests import UnitTestVerifier, candidate_program
+from treestar.verifier.programs.unit_tests import UnitTestVerifier, candidate_program
 from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
 
 ADD = Problem(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from treestar.verifier.grading.normalize import squeeze
+from treestar.verifier.notation.canonical import squeeze
 
 __all__ = ["Choice", "is_function_label", "is_label", "read_choice"]
 

@@ -11,8 +11,8 @@ import re
 import unicodedata
 from functools import lru_cache
 
-from treestar.verifier.grading.notations import TABLES
-from treestar.verifier.grading.rewriting import rewritten
+from treestar.verifier.notation.canonical_rules import TABLES
+from treestar.verifier.notation.rewriting import rewritten
 
 __all__ = ["canonical", "matching_brackets", "squeeze", "words_of"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from treestar.verifier.grading.spoken_forms import NUMBERS
+from treestar.verifier.notation.spoken_forms import NUMBERS
 
 __all__ = ["with_symbols"]
 

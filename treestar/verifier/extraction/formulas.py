@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 
-from treestar.verifier.grading.asked import NOTHING_ASKED, Asked, is_given
-from treestar.verifier.grading.bare_math import LABEL, SAYS_SOMETHING, Run, computes, math_runs
-from treestar.verifier.grading.chains import chain_value, equation_value, is_equation
-from treestar.verifier.grading.delimiters import MATH, formula_of
-from treestar.verifier.grading.phrases import last_match
-from treestar.verifier.grading.plain_numbers import plain_numbers_equal, read_plain_number
-from treestar.verifier.grading.remarks import last_sentence_start
-from treestar.verifier.grading.units import read_compound
+from treestar.verifier.extraction.asked import NOTHING_ASKED, Asked, is_given
+from treestar.verifier.extraction.bare_math import LABEL, SAYS_SOMETHING, Run, computes, math_runs
+from treestar.verifier.extraction.chains import chain_value, equation_value, is_equation
+from treestar.verifier.extraction.delimiters import MATH, formula_of
+from treestar.verifier.extraction.phrases import last_match
+from treestar.verifier.extraction.remarks import last_sentence_start
+from treestar.verifier.notation.plain_numbers import plain_numbers_equal, read_plain_number
+from treestar.verifier.notation.units import read_compound
 
 __all__ = ["CONCLUDES", "last_formula", "leading_formula", "without_restatement"]
 

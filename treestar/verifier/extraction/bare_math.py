@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from treestar.verifier.grading.phrases import OTHER_SCRIPT
+from treestar.verifier.extraction.phrases import OTHER_SCRIPT
 
 __all__ = ["LABEL", "SAYS_SOMETHING", "Run", "computes", "math_runs", "value_of"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from treestar.verifier.grading.rewriting import rule
+from treestar.verifier.notation.rewriting import rule
 
 __all__ = ["COUNT_WORDS", "NUMBERS", "ONES", "SPOKEN_ANSWERS", "SPOKEN_RULES", "declared_integer", "with_letter"]
 

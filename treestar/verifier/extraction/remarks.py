@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from treestar.verifier.grading.phrases import last_match
+from treestar.verifier.extraction.phrases import last_match
 
 __all__ = ["CONCLUSION", "CONFIRMS", "last_sentence_start", "without_offers", "without_remarks"]
 

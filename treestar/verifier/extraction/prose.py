@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from treestar.verifier.grading.phrases import FURTHER_QUESTION
-from treestar.verifier.grading.spoken_calculations import with_symbols
+from treestar.verifier.extraction.phrases import FURTHER_QUESTION
+from treestar.verifier.extraction.spoken_calculations import with_symbols
 
 __all__ = ["tidied_prose"]
 

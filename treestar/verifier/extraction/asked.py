@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from treestar.verifier.grading.phrases import last_match
-from treestar.verifier.grading.spoken_forms import ONES
+from treestar.verifier.extraction.phrases import last_match
+from treestar.verifier.notation.spoken_forms import ONES
 
 __all__ = ["NOTHING_ASKED", "Asked", "claim_words", "is_given", "read_question"]
 

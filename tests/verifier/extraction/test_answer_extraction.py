@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from treestar.verifier import extract_answer
-from treestar.verifier.grading.extraction import boxed_contents
+from treestar.verifier.extraction.replies import boxed_contents
 
 
 @pytest.mark.parametrize(

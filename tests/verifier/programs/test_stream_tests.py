@@ -12,7 +12,7 @@ from support.scripted import ScriptedExecutor
 
 from treestar.benchmarks.datasets import load_problems
 from treestar.types import Execution, Problem, TreestarError
-from treestar.verifier.grading.unit_tests import UnitTestVerifier
+from treestar.verifier.programs.unit_tests import UnitTestVerifier
 from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
 
 TEN = DATA / "programs" / "ten_problems.jsonl"

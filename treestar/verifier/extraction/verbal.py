@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from treestar.verifier.grading.remarks import CONCLUSION, CONFIRMS, last_sentence_start
-from treestar.verifier.grading.spoken_forms import COUNT_WORDS
-from treestar.verifier.grading.wrapping import unwrapped
+from treestar.verifier.extraction.remarks import CONCLUSION, CONFIRMS, last_sentence_start
+from treestar.verifier.extraction.wrapping import unwrapped
+from treestar.verifier.notation.spoken_forms import COUNT_WORDS
 
 __all__ = ["VALUE_STATED", "chosen_option", "last_words", "leading_verdict", "same_verdict", "verbal_answer"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from treestar.verifier import equivalent, extract_answer
-from treestar.verifier.grading.asked import read_question
+from treestar.verifier.extraction.asked import read_question
 
 CAR = "A car uses 6 liters per 100 km. How many liters does it need for 350 km?"
 AGE = "I was born in 1987. How old am I in 2024?"

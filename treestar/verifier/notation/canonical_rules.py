@@ -1,13 +1,13 @@
-"""The tables of rules that rewrite the notations of an answer into the dialect of `normalize`."""
+"""The tables of rules that rewrite the notations of an answer into the dialect of `canonical`."""
 
 from __future__ import annotations
 
 import re
 from fractions import Fraction
 
-from treestar.verifier.grading.printed_forms import PRINTED_RULES
-from treestar.verifier.grading.rewriting import rule
-from treestar.verifier.grading.spoken_forms import SPOKEN_RULES
+from treestar.verifier.notation.printed_forms import PRINTED_RULES
+from treestar.verifier.notation.rewriting import rule
+from treestar.verifier.notation.spoken_forms import SPOKEN_RULES
 
 __all__ = ["TABLES"]
 

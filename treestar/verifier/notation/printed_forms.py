@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from treestar.verifier.grading.rewriting import rule
+from treestar.verifier.notation.rewriting import rule
 
 __all__ = ["PRINTED_RULES"]
 

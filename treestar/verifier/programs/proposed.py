@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from treestar.types import Problem
-from treestar.verifier.grading.fences import Block, fenced_blocks
-from treestar.verifier.grading.program_tests import entry_point_of
+from treestar.verifier.extraction.fences import Block, fenced_blocks
+from treestar.verifier.programs.tests import entry_point_of
 
 __all__ = ["continues_question", "program_in"]
 

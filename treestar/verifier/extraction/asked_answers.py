@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from treestar.verifier.grading.asked import Asked, claim_words
-from treestar.verifier.grading.formulas import last_formula
-from treestar.verifier.grading.phrases import last_match
-from treestar.verifier.grading.remarks import last_sentence_start
+from treestar.verifier.extraction.asked import Asked, claim_words
+from treestar.verifier.extraction.formulas import last_formula
+from treestar.verifier.extraction.phrases import last_match
+from treestar.verifier.extraction.remarks import last_sentence_start
 
 __all__ = ["asked_answer"]
 

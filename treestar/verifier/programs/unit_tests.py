@@ -11,7 +11,8 @@ import secrets
 from dataclasses import replace
 
 from treestar.types import Execution, Executor, Problem, ProgramRunner, TreestarError
-from treestar.verifier.grading.program_tests import (
+from treestar.verifier.programs.proposed import program_in
+from treestar.verifier.programs.tests import (
     MIB,
     FunctionTests,
     ProgramTests,
@@ -21,7 +22,6 @@ from treestar.verifier.grading.program_tests import (
     same_output,
     tests_of,
 )
-from treestar.verifier.grading.programs import program_in
 
 __all__ = ["UnitTestVerifier", "candidate_program"]
 
@@ -30,7 +30,7 @@ LONGEST_SHOWN = 200
 
 
 class UnitTestVerifier:
-    """Implements `Verifier` for problems with tests (see `program_tests`)."""
+    """Implements `Verifier` for problems with tests (see `tests`)."""
 
     def __init__(self, executor: Executor) -> None:
         self.executor = executor

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from treestar.verifier.grading.bare_math import LABEL
+from treestar.verifier.extraction.bare_math import LABEL
 
 __all__ = ["chain_value", "equation_value", "is_equation"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from treestar.verifier.grading.delimiters import with_escaped_currency, without_delimiters, without_inner_dollars
-from treestar.verifier.grading.phrases import APPROXIMATION, CORRECTION, PLACEHOLDER
+from treestar.verifier.extraction.delimiters import with_escaped_currency, without_delimiters, without_inner_dollars
+from treestar.verifier.extraction.phrases import APPROXIMATION, CORRECTION, PLACEHOLDER
 
 __all__ = ["BOX", "Box", "boxed_contents", "boxes_in", "joined_boxes", "without_empty_boxes"]
 

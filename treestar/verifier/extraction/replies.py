@@ -25,21 +25,21 @@ import string
 from itertools import islice
 from typing import NamedTuple
 
-from treestar.verifier.grading.asked import NOTHING_ASKED, Asked, read_question
-from treestar.verifier.grading.asked_answers import asked_answer
-from treestar.verifier.grading.bare_math import computes, value_of
-from treestar.verifier.grading.boxes import BOX, boxed_contents, boxes_in, joined_boxes, without_empty_boxes
-from treestar.verifier.grading.chains import chain_value
-from treestar.verifier.grading.delimiters import (
+from treestar.verifier.extraction.asked import NOTHING_ASKED, Asked, read_question
+from treestar.verifier.extraction.asked_answers import asked_answer
+from treestar.verifier.extraction.bare_math import computes, value_of
+from treestar.verifier.extraction.boxes import BOX, boxed_contents, boxes_in, joined_boxes, without_empty_boxes
+from treestar.verifier.extraction.chains import chain_value
+from treestar.verifier.extraction.delimiters import (
     MATH,
     plain_words,
     with_escaped_currency,
     without_delimiters,
     without_inner_dollars,
 )
-from treestar.verifier.grading.fences import without_programs
-from treestar.verifier.grading.formulas import CONCLUDES, last_formula, leading_formula, without_restatement
-from treestar.verifier.grading.phrases import (
+from treestar.verifier.extraction.fences import without_programs
+from treestar.verifier.extraction.formulas import CONCLUDES, last_formula, leading_formula, without_restatement
+from treestar.verifier.extraction.phrases import (
     ANSWER_FIELD,
     ANSWER_PHRASE,
     CALCULATION,
@@ -53,17 +53,17 @@ from treestar.verifier.grading.phrases import (
     translated_marks,
     without_pictures,
 )
-from treestar.verifier.grading.prose import tidied_prose
-from treestar.verifier.grading.remarks import last_sentence_start, without_offers, without_remarks
-from treestar.verifier.grading.units import read_compound
-from treestar.verifier.grading.verbal import (
+from treestar.verifier.extraction.prose import tidied_prose
+from treestar.verifier.extraction.remarks import last_sentence_start, without_offers, without_remarks
+from treestar.verifier.extraction.verbal import (
     VALUE_STATED,
     chosen_option,
     last_words,
     leading_verdict,
     verbal_answer,
 )
-from treestar.verifier.grading.wrapping import unwrapped
+from treestar.verifier.extraction.wrapping import unwrapped
+from treestar.verifier.notation.units import read_compound
 
 __all__ = ["Statement", "boxed_contents", "extract_answer", "stated_answer", "states_answer", "without_delimiters"]
 

@@ -1,0 +1,1 @@
+"""What does a reply answer? Start at `replies.py`."""
