@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from support.tiny_model import save_tiny_model, tiny_model
 
 from treestar.config.calibration import Calibration
 from treestar.policy import RStarFormat, TransformersPolicy, load_policy
-from treestar.policy.backends.decoding import Continuation, DecodingBatch
+from treestar.policy.backends.decoding import Continuation, DecodingBatch, with_room
 from treestar.policy.backends.sampling import choose_tokens, uniforms
 from treestar.policy.backends.shared_attention import share_prompts
 from treestar.types import ContextOverflow, Problem, Proposal, Sampling, State, Step, TreestarError
@@ -291,3 +293,48 @@ def test_a_damaged_model_is_one_sentence(tmp_path: Path) -> None:
     (folder / "model.safetensors").write_bytes(b"not weights")
     with pytest.raises(TreestarError, match="cannot be loaded"):
         load_policy(str(folder))
+
+
+def test_long_prompts_are_continued_fewer_at_a_time(
+    policy: TransformersPolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests = [(state, 3, SAMPLING, seed) for seed, state in enumerate(STATES * 3)]
+    expected = propose(policy, *requests)
+    policy.forget()
+    generator, longest = policy.generator, max(len(policy.prompt_tokens(state)) for state in STATES)
+    monkeypatch.setattr(generator, "most_tokens", 2 * longest + 6 * SAMPLING.max_tokens)
+    whole = DecodingBatch.step
+    rows: list[int] = []
+    sizes: list[int] = []
+
+    def observed(batch: DecodingBatch) -> torch.Tensor:
+        columns = max(prompt.length for prompt in batch.prompts)
+        rows.append(len(batch.rows))
+        sizes.append(len(batch.prompts) * columns + len(batch.rows) * SAMPLING.max_tokens)
+        return whole(batch)
+
+    monkeypatch.setattr(DecodingBatch, "step", observed)
+    assert [texts(each) for each in propose(policy, *requests)] == [texts(each) for each in expected]
+    assert max(sizes) <= generator.most_tokens
+    assert max(rows) > 3, "as many as fit are continued together"
+
+    rows.clear()
+    monkeypatch.setattr(generator, "most_tokens", 1)
+    assert texts(propose(policy, requests[0])[0]) == texts(expected[0])
+    assert max(rows) == 1
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 40)), min_size=1, max_size=12))
+def test_room_is_kept_for_what_is_needed_and_not_for_much_more(needs: list[tuple[int, int]]) -> None:
+    like = torch.zeros(2, 2, 3, 1, 4)
+    kept: torch.Tensor | None = None
+    filled = (0, 0)
+    for rows, columns in needs:
+        kept = with_room(kept, rows, columns, like)
+        assert kept.shape[2] >= rows
+        assert kept.shape[4] >= columns
+        assert kept.shape[2] * kept.shape[4] <= 4 * rows * columns
+        common = kept[:, :, : min(rows, filled[0]), :, : min(columns, filled[1])]
+        assert bool((common == 1).all())
+        kept[:, :, :rows, :, :columns] = 1
+        filled = rows, columns

@@ -7,13 +7,13 @@ and these are read once, however many of the sequences need them.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Container, Hashable, Iterable, Sequence
+from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from treestar.policy.backends.prefix_cache import PrefixCache, read, window_of
+from treestar.policy.backends.prefix_cache import COLUMNS_AT_ONCE, PrefixCache, read, window_of
 
 if TYPE_CHECKING:
     import torch
@@ -48,6 +48,11 @@ class TransformersReader:
 
     def raw_values(self, rows: Sequence[list[int]], positions: Sequence[list[int]]) -> list[tuple[list[float], int]]:
         """See `Reader.raw_values`."""
+        return [each for part in parts_of(rows) for each in self.raw_values_together(rows[part], positions[part])]
+
+    def raw_values_together(
+        self, rows: Sequence[list[int]], positions: Sequence[list[int]]
+    ) -> list[tuple[list[float], int]]:
         import torch
 
         forward = partial(last_hidden_state, self.backbone)
@@ -63,6 +68,17 @@ class TransformersReader:
             found.append((values[: len(places)], len(row) - sequence.reused))
             values = values[len(places) :]
         return found
+
+
+def parts_of(rows: Sequence[list[int]]) -> Iterator[slice]:
+    """Which rows can be read together: what is read of them stays in memory until all of them have been."""
+    first = tokens = 0
+    for place, row in enumerate(rows):
+        if place > first and tokens + len(row) > COLUMNS_AT_ONCE:
+            yield slice(first, place)
+            first, tokens = place, 0
+        tokens += len(row)
+    yield slice(first, len(rows))
 
 
 def last_hidden_state(backbone: Any, **inputs: Any) -> Any:

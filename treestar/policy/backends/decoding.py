@@ -19,7 +19,7 @@ from treestar.policy.backends.sampling import choose_tokens, confidences
 from treestar.policy.backends.shared_attention import SharedPrompts
 from treestar.types import Sampling
 
-__all__ = ["Continuation", "DecodingBatch", "choose_next"]
+__all__ = ["Continuation", "DecodingBatch", "choose_next", "with_room"]
 
 
 @dataclass(slots=True, eq=False)
@@ -95,9 +95,10 @@ class DecodingBatch(Generic[ContinuationT]):
             keys_values: of the prompt, shape (layers, 2, heads, tokens, head dimension).
         """
         prompt = Prompt(len(self.prompts), keys_values.shape[3])
-        self.of_prompts = with_room(self.of_prompts, prompt.place + 1, prompt.length, keys_values)
-        self.of_prompts[:, :, prompt.place, :, : prompt.length] = keys_values
         self.prompts.append(prompt)
+        columns = max(each.length for each in self.prompts)
+        self.of_prompts = with_room(self.of_prompts, len(self.prompts), columns, keys_values)
+        self.of_prompts[:, :, prompt.place, :, : prompt.length] = keys_values
         for row in rows:
             self.add(row, prompt)
 
@@ -110,7 +111,8 @@ class DecodingBatch(Generic[ContinuationT]):
         """Add `twin`, which has the same tokens as `row`. The step just made has read all of them."""
         assert self.of_rows is not None
         self.add(twin, row.shared)
-        self.of_rows = with_room(self.of_rows, len(self.rows), row.known + 1, self.of_rows[:, :, 0])
+        columns = max(each.known for each in self.rows) + 1
+        self.of_rows = with_room(self.of_rows, len(self.rows), columns, self.of_rows[:, :, 0])
         self.of_rows[:, :, twin.row, :, : row.known + 1] = self.of_rows[:, :, row.row, :, : row.known + 1]
 
     def leave(self, leaving: ContinuationT) -> None:
@@ -188,19 +190,32 @@ class DecodingBatch(Generic[ContinuationT]):
         )
 
 
+MOST_ROOM = 4
+"""How many times as much room as is needed is kept."""
+
+
 def with_room(old: torch.Tensor | None, rows: int, columns: int, like: torch.Tensor) -> torch.Tensor:
-    """`old`, or a larger copy with room for that many rows and columns. It grows by half of what is needed, so that
-    copying stays rare. `like`: (layers, 2, heads, any, head dimension)."""
-    if old is not None and old.shape[2] >= rows and old.shape[4] >= columns:
+    """`old`, or a copy of its first `rows` and `columns` if it has too little room for them, or far too much. A copy
+    that is larger has room for half as much again, so that copying stays rare. `like`: (layers, 2, heads, any, head
+    dimension)."""
+    if old is None:
+        return room_for(rows, columns, like)
+    old_rows, old_columns = old.shape[2], old.shape[4]
+    if rows <= old_rows and columns <= old_columns and old_rows * old_columns <= MOST_ROOM * rows * columns:
         return old
-    layers, two, heads, _, dimension = like.shape
-    if old is not None:
-        rows = max(rows + rows // 2, old.shape[2]) if rows > old.shape[2] else old.shape[2]
-        columns = max(columns + columns // 2, old.shape[4]) if columns > old.shape[4] else old.shape[4]
-    new = like.new_zeros(layers, two, rows, heads, columns, dimension)
-    if old is not None:
-        new[:, :, : old.shape[2], :, : old.shape[4]] = old
+    new = room_for(
+        rows + rows // 2 if rows > old_rows else min(old_rows, rows + rows // 2),
+        columns + columns // 2 if columns > old_columns else min(old_columns, columns + columns // 2),
+        like,
+    )
+    kept_rows, kept_columns = min(rows, old_rows), min(columns, old_columns)
+    new[:, :, :kept_rows, :, :kept_columns] = old[:, :, :kept_rows, :, :kept_columns]
     return new
+
+
+def room_for(rows: int, columns: int, like: torch.Tensor) -> torch.Tensor:
+    layers, two, heads, _, dimension = like.shape
+    return like.new_zeros(layers, two, rows, heads, columns, dimension)
 
 
 class BatchLayer(CacheLayerMixin):  # type: ignore[misc]  # transformers is not typed

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from treestar.policy.backends.batch_memory import tokens_that_fit
 from treestar.policy.backends.decoding import Continuation, DecodingBatch, choose_next
 from treestar.policy.backends.distinct import Beam, Branch, NextTokens, extend, next_tokens
 from treestar.policy.backends.generated import Generated, Generation
@@ -28,6 +29,9 @@ __all__ = ["Generator", "Request"]
 
 LINGER_SECONDS = 0.004
 """How long an idle model waits for more requests while they keep arriving; one forward pass takes longer."""
+
+RESERVED_TOKENS = 256
+"""New tokens for which a continuation that joins has to find room, if it may have as many; few have more."""
 
 JOIN_SHARE = 8
 """New continuations join a running batch once they are at least a JOIN_SHARE-th of it: reading their prompts costs a
@@ -87,8 +91,8 @@ class Generator:
     Args:
         model: a causal language model as `from_pretrained` gives it.
         end_tokens: tokens that end a sequence.
-        max_batch: maximum number of sequences in the batch; those of a request for distinct ones are counted as they
-            branch, and may exceed it.
+        max_batch: maximum number of sequences in the batch, fewer if their prompts are long (`tokens_that_fit`); those
+            of a request for distinct ones are counted as they branch, and may exceed it.
         prefix_cache_bytes: memory for keys and values of prefixes that may be needed again.
     """
 
@@ -100,6 +104,8 @@ class Generator:
         self.name = name
         self.end_tokens = end_tokens
         self.max_batch = max_batch
+        self.most_tokens = tokens_that_fit(model)
+        """Of all prompts and continuations in the batch, padding included."""
         self.prefixes = PrefixCache(prefix_cache_bytes)
         self.batch: DecodingBatch[CandidateRow] = DecodingBatch(model)
         self.joining: list[CandidateRow] = []
@@ -169,10 +175,26 @@ class Generator:
         """The longest-waiting candidates that should join now."""
         with self.lock:
             self.waiting = deque(candidate for candidate in self.waiting if not candidate.request.done.done())
-            room = min(self.max_batch - len(self.batch.rows), len(self.waiting))
+            room = self.room()
             if room * JOIN_SHARE < len(self.batch.rows):
                 return []
             return [self.waiting.popleft() for _ in range(room)]
+
+    def room(self) -> int:
+        """How many of the waiting candidates can join: as many as the batch may have and as fit into memory, but at
+        least one if the batch is empty."""
+        rows, most = len(self.batch.rows), min(self.max_batch - len(self.batch.rows), len(self.waiting))
+        prompts: set[Request] = set()
+        longest = max((prompt.length for prompt in self.batch.prompts), default=0)
+        reserved = max((reserved_tokens(row) for row in self.batch.rows), default=0)
+        for count in range(most):
+            candidate = self.waiting[count]
+            prompts.add(candidate.request)
+            longest, reserved = max(longest, candidate.prompt), max(reserved, reserved_tokens(candidate))
+            of_prompts = (len(self.batch.prompts) + len(prompts)) * longest
+            if rows + count > 0 and of_prompts + (rows + count + 1) * reserved > self.most_tokens:
+                return count
+        return most
 
     def join(self, candidates: Sequence[CandidateRow]) -> None:
         """Read the prompts, give every candidate its first token, and let it join the batch."""
@@ -354,6 +376,11 @@ class Generator:
     def clear(self) -> None:
         self.joining = []
         self.batch = DecodingBatch(self.model)
+
+
+def reserved_tokens(row: CandidateRow) -> int:
+    """For how many new tokens a continuation has room at least."""
+    return max(len(row.tokens) - row.prompt, min(row.sampling.max_tokens, RESERVED_TOKENS))
 
 
 def by_request(rows: Iterable[CandidateRow]) -> list[list[CandidateRow]]:

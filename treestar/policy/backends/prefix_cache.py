@@ -19,13 +19,16 @@ from treestar.policy.models import text_config
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["BLOCK", "PrefixCache", "ReadSequence", "read", "window_of"]
+__all__ = ["BLOCK", "COLUMNS_AT_ONCE", "PrefixCache", "ReadSequence", "read", "window_of"]
 
 BLOCK = 8
 """Tokens per block. A step of a small model has about 15 tokens, so larger blocks would lose much of it."""
 
 TOKENS_AT_ONCE = 8192
 """Maximum tokens in one forward pass of `read`; bounds its memory."""
+
+COLUMNS_AT_ONCE = 2 * TOKENS_AT_ONCE
+"""Maximum tokens of one forward pass and of what it finds in the cache together."""
 
 
 class PrefixCache:
@@ -151,30 +154,30 @@ def read(
     cache.read_tokens += sum(unread)
     cache.reused_tokens += sum(map(len, sequences)) - sum(unread)
     by_length = sorted(range(len(sequences)), key=unread.__getitem__)
-    # All are gathered before any is stored: storing may overwrite a block that was matched.
-    batches = list(batches_of(by_length, unread))
+    batches = list(batches_of(by_length, unread, [BLOCK * len(match) for match in matches]))
     if window is not None:
         batches = [part for rows in batches for part in without_gaps(rows, sequences, unread, window)]
-    prefixes = [
-        cache.gather([matches[row] for row in rows]) if any(matches[r] for r in rows) else None for rows in batches
-    ]
-    for rows, prefix in zip(batches, prefixes, strict=True):
-        known = [BLOCK * len(matches[row]) for row in rows]
+    for rows in batches:
         columns = None if positions is None else [positions[row] for row in rows]
-        outcome = read_batch(forward, [sequences[row] for row in rows], known, prefix, device, columns)
+        of_rows = [sequences[row] for row in rows], [matches[row] for row in rows]
+        outcome = read_batch(forward, *of_rows, cache, device, columns)
         found.update(zip(rows, outcome, strict=True))
+    # Only now, because storing may overwrite a block that was matched.
     for row, sequence in enumerate(sequences):
         cache.store(sequence, found[row].keys_values)
     return [found[row] for row in range(len(sequences))]
 
 
-def batches_of(rows: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]:
-    """`rows`, sorted by their length, in groups of at most TOKENS_AT_ONCE tokens, padding included."""
+def batches_of(rows: Sequence[int], unread: Sequence[int], known: Sequence[int]) -> Iterator[list[int]]:
+    """`rows`, sorted by how much of them is unread, in groups of at most TOKENS_AT_ONCE tokens to read and
+    COLUMNS_AT_ONCE in all, padding included."""
     group: list[int] = []
+    width = 0
     for row in rows:
-        if group and (len(group) + 1) * lengths[row] > TOKENS_AT_ONCE:
+        count, width = len(group) + 1, max(width, known[row])
+        if group and (count * unread[row] > TOKENS_AT_ONCE or count * (width + unread[row]) > COLUMNS_AT_ONCE):
             yield group
-            group = []
+            group, width = [], known[row]
         group.append(row)
     if group:
         yield group
@@ -198,8 +201,8 @@ def without_gaps(
 def read_batch(
     forward: Callable[..., Any],
     sequences: Sequence[Sequence[int]],
-    known: Sequence[int],
-    prefix: torch.Tensor | None,
+    matches: Sequence[Sequence[int]],
+    cache: PrefixCache,
     device: torch.device,
     wanted: Sequence[Sequence[int]] | None,
 ) -> list[ReadSequence]:
@@ -208,6 +211,8 @@ def read_batch(
     import torch
     from transformers.cache_utils import Cache, DynamicLayer
 
+    known = [BLOCK * len(match) for match in matches]
+    prefix = cache.gather(matches) if any(known) else None
     width = 0 if prefix is None else prefix.shape[4]
     longest = max(len(sequence) - length for sequence, length in zip(sequences, known, strict=True))
     ids = torch.zeros(len(sequences), longest, dtype=torch.long)
@@ -226,6 +231,7 @@ def read_batch(
         layer.keys, layer.values = keys, values
         layers.append(layer)
     past = Cache(layers=layers) if layers else Cache(layer_class_to_replicate=DynamicLayer)
+    del prefix, layers  # each layer replaces its part by a longer copy
     with torch.inference_mode():
         output = forward(
             input_ids=ids.to(device),
@@ -234,6 +240,7 @@ def read_batch(
             past_key_values=past,
         )
         keys_values = torch.stack([torch.stack([layer.keys, layer.values]) for layer in past.layers])
+        del past
         found = []
         for row, (sequence, length) in enumerate(zip(sequences, known, strict=True)):
             shift = longest - len(sequence)  # from a token's place to its column of the output
