@@ -9,6 +9,7 @@ import pytest
 
 from treestar.storage.files import read_json, write_json, write_text
 from treestar.storage.settings import begin_folder, check_same_settings
+from treestar.storage.table import Schema, Table
 from treestar.types import TreestarError
 
 
@@ -62,6 +63,21 @@ def test_a_folder_is_continued_with_the_settings_it_was_begun_with(tmp_path: Pat
         path.write_text(damaged)
         with pytest.raises(TreestarError, match=r"settings\.json is damaged, so .* cannot be continued"):
             begin_folder(path, {"seed": 0}, can_change=["found"])
+
+
+@pytest.mark.parametrize("place", ["", "rows"])
+def test_data_without_the_settings_that_made_it_is_not_continued(place: str, tmp_path: Path) -> None:
+    folder = tmp_path / "new"
+    folder.mkdir()
+    (folder / "settings.json.partial").write_text("killed while this was written")
+    begin_folder(folder / "settings.json", {"seed": 0})
+    with Table(folder / place, Schema("rows", {"name": "string"}, ("name",))) as table:
+        table.append({"name": "a"})
+    begin_folder(folder / "settings.json", {"seed": 0})
+    (folder / "settings.json").unlink()
+    with pytest.raises(TreestarError, match=r"settings\.json is missing, so nothing says with which settings"):
+        begin_folder(folder / "settings.json", {"seed": 1})
+    assert not (folder / "settings.json").exists()
 
 
 def test_a_name_that_is_no_unicode_is_kept(tmp_path: Path) -> None:

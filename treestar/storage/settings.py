@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from treestar.storage.files import read_json, write_json, writing
+from treestar.storage.tree_files import table_name
 from treestar.types import Recommended, TreestarError
 
 __all__ = ["begin_folder", "check_same_settings", "read_settings"]
@@ -28,7 +29,8 @@ def begin_folder(path: Path, settings: Mapping[str, Any], can_change: Collection
         can_change: those that may differ; the file then has the new ones.
 
     Raises:
-        TreestarError: the folder was made with other settings, its file is damaged, or it cannot be written.
+        TreestarError: the folder was made with other settings, its file is damaged, or missing beside data that some
+            settings have made, or it cannot be written.
     """
     with writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -36,7 +38,17 @@ def begin_folder(path: Path, settings: Mapping[str, Any], can_change: Collection
             before = {name: value for name, value in read_settings(path).items() if name not in can_change}
             wanted = {name: value for name, value in settings.items() if name not in can_change}
             check_same_settings(path.parent, before, wanted)
+        elif has_table(path.parent):
+            raise TreestarError(
+                f"{path} is missing, so nothing says with which settings the data in {path.parent} was made: put the "
+                "file back, or give another folder"
+            )
         write_json(path, settings)
+
+
+def has_table(folder: Path) -> bool:
+    """Whether `folder` is a table, or has one."""
+    return any(table_name(each) is not None for each in (folder, *folder.iterdir()))
 
 
 def read_settings(path: Path) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from treestar.training.base_policy import load_base
 from treestar.training.grpo.progress import GRPOProgress
 from treestar.training.judge.config import JudgeGRPOConfig, JudgeTrainingConfig
 from treestar.training.judge.data import Analyses, Example, Prompts
-from treestar.training.judge.rejection import REPLIES, right_replies
+from treestar.training.judge.rejection import REPLIES, check_origin, right_replies
 from treestar.training.judge.train import COLD_START, Listener, train_judge
 from treestar.training.sft.config import SFTTrainingConfig
 from treestar.types import TreestarError
@@ -131,6 +131,8 @@ def test_a_stopped_training_goes_on_from_its_checkpoint(base: str, tmp_path: Pat
 def test_stored_replies_are_imitated_and_not_sampled_again(base: str, tmp_path: Path) -> None:
     out = tmp_path / "judge"
     prompts = Prompts(load_base(base, None), analysis=True)
+    config = settings("rejection", replies_kept=2, held_out=0.0)
+    check_origin(out / "replies", base, config)
     with Table(out / "replies", REPLIES) as table:
         for each in EXAMPLES:
             message = prompts.message(each.state)
@@ -138,7 +140,6 @@ def test_stored_replies_are_imitated_and_not_sampled_again(base: str, tmp_path: 
             row = {"chunk": "", "message": message, "sampled": 4, "right": 3 * each.label, "replies": replies}
             table.append(row)
     said: list[str] = []
-    config = settings("rejection", replies_kept=2, held_out=0.0)
     report = train_judge(EXAMPLES, base, out, config, resume=True, listener=Listener(say=said.append))
     assert "36 of 96 sampled replies are right" in said
     assert report["data"]["rows"] == 2 * 12, "two of the three right ones of each, and none of the others is right"

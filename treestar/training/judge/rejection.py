@@ -16,7 +16,7 @@ from treestar.training.run import is_main_process, process_count
 from treestar.types import Closable, ContextOverflow, Problem, Sampling, State, TreestarError
 from treestar.workers import LocalWorkers, Worker
 
-__all__ = ["REPLIES", "right_replies"]
+__all__ = ["REPLIES", "check_origin", "right_replies"]
 
 REPLIES = Schema(
     "replies",
