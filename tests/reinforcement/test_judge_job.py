@@ -13,6 +13,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from shutil import rmtree
 
 import pytest
 
@@ -150,6 +151,25 @@ def test_a_job_trains_on_the_chunks_that_an_earlier_run_has_labeled(tmp_path: Pa
     assert run_judge_job(load_judge_job(out / "job.yaml"), out, resume=True) == found, "nothing is done again"
 
 
+def test_a_stage_whose_folder_is_lost_is_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, said = tmp_path / "out", []
+    base = save_long_tiny_model(tmp_path / "base")
+    labeled = asyncio.run(annotated(out / "annotation", walks(6), AnnotationConfig(responses=8, completions=4)))
+    (out / "report.json").write_text(json.dumps({"annotation": labeled.to_json()}))
+    job = small_job(**{"annotation:": f"base: {base}\nannotation:"})
+    found = run_judge_job(job, out)
+    rmtree(out / "judge")
+    listener = JudgeListener(say=said.append)
+    assert run_judge_job(job, out, resume=True, listener=listener) == found
+    assert f"{out / 'judge'} is missing or damaged: this stage is done again" in said
+    assert (out / "judge" / "config.json").exists()
+    [shard] = (out / "annotation" / "chunks").glob("*.parquet")
+    shard.write_bytes(shard.read_bytes()[:-9])
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(TreestarError, match="does not have all its data: run the job in one process"):
+        run_judge_job(job, out, resume=True)
+
+
 @pytest.mark.slow
 def test_a_job_leaves_labeled_chunks_a_judge_and_a_report(tmp_path: Path) -> None:
     out, said = tmp_path / "out", []
@@ -162,6 +182,10 @@ def test_a_job_leaves_labeled_chunks_a_judge_and_a_report(tmp_path: Path) -> Non
     assert run_judge_job(load_judge_job(out / "job.yaml"), out, resume=True) == found, "nothing is done again"
     (out / "report.json").write_text("{")
     assert run_judge_job(load_judge_job(out / "job.yaml"), out, resume=True) == found, "each stage finds its own"
+    rows = list(read_chunks(out / "annotation"))
+    rmtree(out / "annotation")
+    assert run_judge_job(load_judge_job(out / "job.yaml"), out, resume=True) == found
+    assert list(read_chunks(out / "annotation")) == rows, "the same data is made again"
 
 
 def test_a_policy_is_taught_chunks_before_its_chunks_are_labeled(tmp_path: Path) -> None:

@@ -17,6 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from treestar.components import ComponentsConfig
+from treestar.judge.annotate import CHUNKS
+from treestar.judge.responses import RESPONSES
+from treestar.judge.segment import CHUNKED
 from treestar.policy.load import read_step_format
 from treestar.reinforcement.judge_job import JudgeJob
 from treestar.reinforcement.judge_stages import annotate_problems, segment_problems
@@ -25,7 +28,7 @@ from treestar.selfevolve.job_folder import begin_job, check_begun
 from treestar.selfevolve.problems import training_problems
 from treestar.selfevolve.selection import read_sft_rows
 from treestar.storage.files import locked, read_json, write_json, writing
-from treestar.storage.table import Row
+from treestar.storage.table import Row, is_whole
 from treestar.training.accepted import check_accepted
 from treestar.training.judge.data import read_analyses, read_examples
 from treestar.training.judge.train import Listener, train_judge
@@ -37,6 +40,9 @@ __all__ = ["JudgeListener", "run_judge_job", "train_with_report"]
 
 STAGES = "report.json"
 """The file with what each finished stage has found."""
+
+TABLES = {"segmentation": (RESPONSES, CHUNKED), "annotation": (RESPONSES, CHUNKS)}
+"""The data of a stage. The others leave a model."""
 
 
 @dataclass(frozen=True)
@@ -77,16 +83,17 @@ def run_judge_job(
     with locked(out) if alone else nullcontext():
         if is_main_process():
             check_begun(job, out, resume)
-        has_data = "annotation" in stages_of(out)
+        found = finished_stages(out, listener)
+        has_data = "annotation" in found and (job.segmentation is None or "segmentation" in found)
         if not alone and not has_data:
             raise TreestarError(
-                f"{out} has no labeled chunks yet: run the job in one process until its training begins, then start it "
-                "with several and --resume"
+                f"{out} does not have all its data: run the job in one process until its training begins, then start "
+                "it with several and --resume"
             )
         problems = [] if has_data else problems_of(job, listener)
         if is_main_process():
             begin_job(job, out)
-        return run_stages(job, problems, out, concurrency, listener)
+        return run_stages(job, problems, found, out, concurrency, listener)
 
 
 def check_trainings(job: JudgeJob) -> None:
@@ -99,13 +106,27 @@ def check_trainings(job: JudgeJob) -> None:
     check_accepted("grpo", "training.grpo.training_arguments", grpo.training_arguments, grpo.lora)
 
 
-def stages_of(out: Path) -> dict[str, Any]:
-    """What each finished stage has found. Without the file, or where it is damaged, no stage is known to be finished:
-    then each finds its own data and model again."""
+def finished_stages(out: Path, listener: JudgeListener) -> dict[str, Any]:
+    """What each finished stage has found; one whose data or model is no longer there is done again. Without the file,
+    or where it is damaged, no stage is known to be finished: then each finds its own data and model again."""
     try:
-        return dict(read_json(out / STAGES))
+        found = dict(read_json(out / STAGES))
     except (OSError, ValueError, TypeError):
         return {}
+    for name in [name for name in found if not is_there(out, name)]:
+        listener.say(f"{out / name} is missing or damaged: this stage is done again")
+        del found[name]
+    return found
+
+
+def is_there(out: Path, stage: str) -> bool:
+    """Whether a stage's data or model is whole."""
+    tables = TABLES.get(stage)
+    return (
+        (out / stage / "config.json").exists()
+        if tables is None
+        else all(is_whole(out / stage / each.name) for each in tables)
+    )
 
 
 def problems_of(job: JudgeJob, listener: JudgeListener) -> list[Problem]:
@@ -117,9 +138,14 @@ def problems_of(job: JudgeJob, listener: JudgeListener) -> list[Problem]:
 
 
 def run_stages(
-    job: JudgeJob, problems: Sequence[Problem], out: Path, concurrency: int, listener: JudgeListener
+    job: JudgeJob,
+    problems: Sequence[Problem],
+    found: dict[str, Any],
+    out: Path,
+    concurrency: int,
+    listener: JudgeListener,
 ) -> dict[str, Any]:
-    found = stages_of(out)
+    """Do the stages that are not in `found`, and add what they find."""
 
     def stage(name: str, work: Callable[[], dict[str, Any]]) -> None:
         if name in found:

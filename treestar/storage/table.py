@@ -23,7 +23,18 @@ from treestar.extras import needs_extra
 from treestar.storage.files import move_into_place, read_json, write_json, writing
 from treestar.storage.lines import append_line, iter_lines, open_lines
 
-__all__ = ["JOURNAL", "MANIFEST", "Row", "Schema", "Table", "checksum", "shard_rows", "timed_appending", "valid_text"]
+__all__ = [
+    "JOURNAL",
+    "MANIFEST",
+    "Row",
+    "Schema",
+    "Table",
+    "checksum",
+    "is_whole",
+    "shard_rows",
+    "timed_appending",
+    "valid_text",
+]
 
 Row = dict[str, Any]
 
@@ -229,6 +240,15 @@ class Table:
                 self.keys.add(key)
                 rows.append(row)
         return rows
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether `folder` is a table with every shard in its manifest, undamaged. Nothing on disk is changed."""
+    try:
+        shards = dict(read_json(folder / MANIFEST)["shards"])
+        return all(checksum(folder / name) == shard["sha256"] for name, shard in shards.items())
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def shard_rows(shard: Path, columns: list[str], added: Mapping[str, Any] = {}) -> Iterator[Row]:
