@@ -111,9 +111,25 @@ def test_a_policy_whose_steps_are_queries_needs_a_retriever(
 
 
 def test_several_processes_need_the_trajectories_first(
-    treestar, data_set: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    treestar, data_set: str, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    code, _, said = treestar("train", "steper", data_set, "--teacher", "scripted", "--out", tmp_path / "student")
-    assert code == 1
-    assert "no complete trajectories: run the same command in one process first" in " ".join(said.split())
+    command = ("train", "steper", data_set, "--teacher", "scripted", "--out", tmp_path / "student", "--base", base)
+
+    def said_by_several(*options: object) -> str:
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        code, _, said = treestar(*command, *options)
+        assert code == 1
+        monkeypatch.delenv("WORLD_SIZE")
+        return " ".join(said.split())
+
+    missing = "no complete trajectories: run the same command in one process first"
+    assert missing in said_by_several()
+    folder = tmp_path / "student-trajectories"
+    assert treestar(*command, "--limit", "1", "--epochs", "1", "--batch-size", "8", "--out", tmp_path / "one",
+                    "--trajectories", folder)[0] == 0  # fmt: skip
+    assert missing in said_by_several(), "the second question has not been asked"
+    assert "made with other settings (min_f1)" in said_by_several("--limit", "1", "--min-f1", "0.5")
+    [shard] = folder.glob("*.parquet")
+    shard.write_bytes(shard.read_bytes()[:-9])
+    assert missing in said_by_several("--limit", "1")
+    assert shard.exists(), "several processes only read"

@@ -112,8 +112,19 @@ def test_every_question_is_stored_once_with_what_became_of_it(tmp_path: Path) ->
     assert asked == ["two", "three", "unknown"], "nothing is asked again, and nothing without a gold answer"
     assert found == Collected(4, {"kept": 2, "wrong": 0, "unanswered": 1, "no_gold": 1}, {2: 1, 3: 1})
     assert str(found) == "2 of 4 trajectories kept (1 unanswered, 1 no gold)"
-    assert [len(state.steps) for state in read_trajectories(tmp_path / "t")] == [2, 3]
+    assert [len(state.steps) for state in read_trajectories(tmp_path / "t")] == [3, 2]
     assert [len(state.steps) for state in read_trajectories(tmp_path / "t", [QUESTIONS[1]])] == [3]
+
+
+def test_a_question_that_is_given_twice_is_one_row_wherever_the_run_was_killed(tmp_path: Path) -> None:
+    odd = replace(QUESTIONS[0], id="odd", question="Who governs Telmar \ud800?")
+    twice = [*QUESTIONS, odd, *QUESTIONS, odd]
+    for folder, parts in (("once", [twice]), ("killed", [[QUESTIONS[1]], [odd], twice])):
+        for problems in parts:
+            asyncio.run(collect(problems, lambda _: question_parts(), tmp_path / folder))
+    once, killed = (list(read_trajectories(tmp_path / name, twice)) for name in ("once", "killed"))
+    assert len(once) == 3
+    assert once == killed, "the order is not that in which the teacher was asked"
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from treestar.types import TreestarError
 if TYPE_CHECKING:
     from treestar.benchmarks.datasets import ProblemSet
     from treestar.benchmarks.passages import Passages
+    from treestar.types import Problem
 
 __all__ = ["steper"]
 
@@ -106,14 +107,23 @@ def steper(
 
     def work(display: TrainingDisplay) -> dict[str, Any]:
         check_accepted("sft", "training arguments", config.training_arguments, config.lora)
-        questions = passages_for([load_problems(name, data_dir, limit) for name in datasets], retrieval)
-        display.say(
-            collected(datasets, questions, teacher, retrieval, folder, min_f1, teacher_steps, concurrency)
+        sets, passages, left_out = passages_for([load_problems(name, data_dir, limit) for name in datasets], retrieval)
+        problems = [problem for each in sets for problem in each.problems]
+        settings = {
+            "teacher": teacher,
+            "retrieval": asdict(retrieval),
+            "min_f1": min_f1,
+            "steps": teacher_steps,
+            "sets": datasets,
+        }
+        said = (
+            collected(sets, passages, settings, folder, concurrency)
             if process_count() == 1
-            else already_collected(folder)
+            else already_collected(problems, settings, folder)
         )
+        display.say(f"{said}; {left_out:,} questions without paragraphs were left out" if left_out else said)
         report = train_steper(
-            read_trajectories(folder, [problem for each in questions[0] for problem in each.problems]),
+            read_trajectories(folder, problems),
             base,
             out,
             config,
@@ -132,28 +142,20 @@ def steper(
 
 
 def collected(
-    datasets: list[str],
-    questions: tuple[list[ProblemSet], Passages, int],
-    teacher: str,
-    retrieval: RetrievalConfig,
-    folder: Path,
-    min_f1: float | None,
-    steps: int,
-    concurrency: int,
+    sets: list[ProblemSet], passages: Passages, settings: dict[str, Any], folder: Path, concurrency: int
 ) -> str:
-    """Ask the teacher what is not in `folder` yet; returns the counts as a sentence. `questions` are as `passages_for`
-    returns them. Raises TreestarError also if another process is asking for the same folder."""
+    """Ask the teacher what is not in `folder` yet; returns the counts as a sentence. Raises TreestarError also if
+    another process is asking for the same folder."""
     from treestar.policy import load_policy
     from treestar.search import Components
     from treestar.storage.files import locked, write_json
     from treestar.storage.settings import begin_folder
     from treestar.training.distill.collect import collect
     from treestar.training.distill.teacher import SCRIPTED, ScriptedTeacher
-    from treestar.types import Closable, Policy, Problem
+    from treestar.types import Closable, Policy
     from treestar.verifier.grading.questions import QuestionVerifier
 
-    sets, passages, left_out = questions
-    settings = {"teacher": teacher, "retrieval": asdict(retrieval), "min_f1": min_f1, "steps": steps, "sets": datasets}
+    teacher = settings["teacher"]
     set_of = {id(problem): each.name for each in sets for problem in each.problems}
 
     async def run() -> str:
@@ -171,23 +173,23 @@ def collected(
                 return Components(policy(), executor_of(set_of[id(problem)], problem), QuestionVerifier())
 
             problems = [problem for each in sets for problem in each.problems]
-            found = await collect(problems, components_of, folder, min_f1, steps, concurrency)
+            found = await collect(problems, components_of, folder, settings["min_f1"], settings["steps"], concurrency)
             write_json(folder / SETTINGS, {**settings, "found": found.to_json()})
-            return f"{found}{f'; {left_out:,} questions without paragraphs were left out' if left_out else ''}"
+            return str(found)
 
     with locked(folder):
         begin_folder(folder / SETTINGS, settings, can_change=["found"])
         return asyncio.run(run())
 
 
-def already_collected(folder: Path) -> str:
-    """The counts as a sentence. Raises TreestarError if the teacher has not been asked everything."""
-    from treestar.storage.files import read_json
+def already_collected(problems: list[Problem], settings: dict[str, Any], folder: Path) -> str:
+    """The counts as a sentence. Raises TreestarError if the teacher has not been asked everything with these
+    settings."""
+    from treestar.storage.settings import check_same_settings, read_settings
+    from treestar.training.distill.collect import incomplete, stored
 
-    try:
-        found = read_json(folder / SETTINGS)["found"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise TreestarError(
-            f"{folder} has no complete trajectories: run the same command in one process first, which asks the teacher"
-        ) from error
-    return f"{found['verdicts']['kept']:,} of {found['questions']:,} trajectories kept"
+    if not (folder / SETTINGS).exists():
+        raise incomplete(folder)
+    before = read_settings(folder / SETTINGS)
+    check_same_settings(folder, {name: before[name] for name in before if name != "found"}, settings)
+    return str(stored(folder, problems))

@@ -21,7 +21,7 @@ from treestar.storage.lines import iter_lines
 from treestar.storage.table import JOURNAL, MANIFEST, Row, checksum, shard_rows
 from treestar.types import TreestarError
 
-__all__ = ["table_name", "tree_files", "tree_texts"]
+__all__ = ["table_name", "tree_files", "tree_texts", "whole_rows"]
 
 TABLE = "trees"
 """The name of the tables whose rows are trees. A job's other tables contain data made from them."""

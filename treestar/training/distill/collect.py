@@ -16,12 +16,13 @@ from typing import Any, Literal, get_args
 
 from treestar.search import Components, GreedyConfig, SearchResult, search_one
 from treestar.storage.states import state_from_json, state_to_json
-from treestar.storage.table import Row, Schema, Table
+from treestar.storage.table import Row, Schema, Table, valid_text
+from treestar.storage.tree_files import whole_rows
 from treestar.types import Problem, State, TreestarError
 from treestar.verifier.grading.questions import answer_f1, best_over_golds, exactly_matches, gold_answers
 from treestar.workers import LocalWorkers, Worker
 
-__all__ = ["TRAJECTORIES", "Collected", "Verdict", "collect", "read_trajectories"]
+__all__ = ["TRAJECTORIES", "Collected", "Verdict", "collect", "incomplete", "read_trajectories", "stored"]
 
 Verdict = Literal["kept", "wrong", "unanswered", "no_gold"]
 """What became of a question: its trajectory is trained on; the answer is wrong; there is none; the question has no gold
@@ -96,18 +97,48 @@ async def collect(
         def keep(_: Problem, row: Row) -> None:
             table.append(row)
 
-        unasked = [each for each in problems if (each.id, each.question) not in table]
+        distinct = {key_of(each): each for each in problems}
+        unasked = [each for key, each in distinct.items() if key not in table]
         await LocalWorkers(Worker(work, {}), concurrency).run(unasked, keep)
         table.seal()
-        wanted = {(each.id, each.question) for each in problems}
-        rows = [
-            row
-            for row in table.rows(["problem_id", "question", "verdict", "steps"])
-            if (row["problem_id"], row["question"]) in wanted
-        ]
-    found = summary(rows)
+    found = stored(folder, problems)
     check_some_kept(found)
     return found
+
+
+def stored(folder: Path, problems: Sequence[Problem]) -> Collected:
+    """What became of the problems according to `folder`, which is only read. Raises TreestarError if it does not have a
+    row of each."""
+    rows = rows_of(folder, problems, ["verdict", "steps"])
+    if len(rows) < len(set(map(key_of, problems))):
+        raise incomplete(folder)
+    return summary(rows)
+
+
+def incomplete(folder: Path) -> TreestarError:
+    return TreestarError(
+        f"{folder} has no complete trajectories: run the same command in one process first, which asks the teacher"
+    )
+
+
+def rows_of(folder: Path, problems: Iterable[Problem] | None, columns: Sequence[str]) -> list[Row]:
+    """Some columns of the rows of these problems or of all, in an order that does not depend on who was finished first.
+    Nothing on disk is changed, so several processes can read at the same time. Raises TreestarError."""
+    wanted = None if problems is None else set(map(key_of, problems))
+    rows: list[Row] = []
+    try:
+        for shard in folder.glob("[!_]*.parquet"):
+            rows += whole_rows(shard, [*TRAJECTORIES.key, *columns])
+    except (OSError, ValueError) as error:
+        raise incomplete(folder) from error
+    return sorted(
+        (row for row in rows if wanted is None or TRAJECTORIES.key_of(row) in wanted), key=TRAJECTORIES.key_of
+    )
+
+
+def key_of(problem: Problem) -> tuple[str, str]:
+    """The key of a problem's row."""
+    return valid_text(problem.id), valid_text(problem.question)
 
 
 def row_of(problem: Problem, result: SearchResult | None, min_f1: float | None) -> Row:
@@ -168,8 +199,6 @@ def check_some_kept(found: Collected) -> None:
 
 def read_trajectories(folder: Path, problems: Iterable[Problem] | None = None) -> Iterator[State]:
     """The kept trajectories in a folder that `collect` wrote, of these problems or of all. Raises TreestarError."""
-    wanted = None if problems is None else {(each.id, each.question) for each in problems}
-    with Table(folder, TRAJECTORIES) as table:
-        for row in table.rows(["problem_id", "question", "verdict", "trajectory"]):
-            if row["verdict"] == "kept" and (wanted is None or (row["problem_id"], row["question"]) in wanted):
-                yield state_from_json(row["trajectory"])
+    for row in rows_of(folder, problems, ["verdict", "trajectory"]):
+        if row["verdict"] == "kept":
+            yield state_from_json(row["trajectory"])
