@@ -14,6 +14,7 @@ from support.tiny_model import tiny_model
 
 from treestar.retrieval import BM25Retriever, Paragraph, build_index, open_index, pooled_paragraphs
 from treestar.retrieval.dense import DenseRetriever
+from treestar.storage.files import locked
 from treestar.types import TreestarError
 
 PARAGRAPHS = pooled_paragraphs(QUESTIONS)
@@ -76,15 +77,40 @@ def test_an_unfinished_index_and_an_empty_corpus_are_one_sentence(tmp_path: Path
         build_index([], tmp_path / "other")
 
 
+@pytest.mark.parametrize("kept", [0, -9, None])
 @pytest.mark.parametrize(
     "name", ["index.json", "paragraphs.jsonl", "offsets.npy", "scores/data.csc.index.npy", "scores/vocab.index.json"]
 )
-def test_a_file_that_was_copied_in_part_is_one_sentence(tmp_path: Path, name: str) -> None:
+def test_a_file_that_is_empty_cut_off_or_missing_is_named_in_one_sentence(
+    tmp_path: Path, name: str, kept: int | None
+) -> None:
     build_index(PARAGRAPHS, tmp_path / "index")
     file = tmp_path / "index" / name
-    file.write_bytes(file.read_bytes()[:-9])
-    with pytest.raises(TreestarError, match=r"cannot be read \(.*make it again in another folder"):
+    if kept is not None:
+        file.write_bytes(file.read_bytes()[:kept])
+        sentence = rf"cannot be read \({name} .*make it again in another folder"
+    else:
+        file.unlink()
+        sentence = "no complete index: make one" if name == "index.json" else rf"No such file.*{name}.*make it again"
+    with pytest.raises(TreestarError, match=sentence):
         open_index(tmp_path / "index")
+
+
+def test_an_index_that_does_not_know_its_sizes_is_read_or_refused(tmp_path: Path) -> None:
+    build_index(PARAGRAPHS, tmp_path / "index")
+    about = tmp_path / "index" / "index.json"
+    about.write_text('{"kind": "bm25", "encoder": null}')
+    assert open_index(tmp_path / "index").search("Bridge Nine", 1)
+    (tmp_path / "index" / "offsets.npy").write_bytes(b"")
+    with pytest.raises(TreestarError, match="cannot be read"):
+        open_index(tmp_path / "index")
+
+
+def test_one_process_at_a_time_writes_into_a_folder(tmp_path: Path) -> None:
+    with locked(tmp_path / "index"), pytest.raises(TreestarError, match="is in use by another job, process"):
+        build_index(PARAGRAPHS, tmp_path / "index")
+    assert not (tmp_path / "index" / "paragraphs.jsonl").exists()
+    build_index(PARAGRAPHS, tmp_path / "index")
 
 
 def test_scores_of_another_corpus_are_refused(tmp_path: Path) -> None:
@@ -92,6 +118,9 @@ def test_scores_of_another_corpus_are_refused(tmp_path: Path) -> None:
     build_index(PARAGRAPHS[1:], tmp_path / "other")
     for file in (tmp_path / "other" / "scores").iterdir():
         (tmp_path / "index" / "scores" / file.name).write_bytes(file.read_bytes())
+    with pytest.raises(TreestarError, match=r"cannot be read \(scores/"):
+        open_index(tmp_path / "index")
+    (tmp_path / "index" / "index.json").write_text('{"kind": "bm25", "encoder": null}')
     with pytest.raises(TreestarError, match="it is of 7 paragraphs, not of 8"):
         open_index(tmp_path / "index")
 

@@ -3,14 +3,14 @@
 FOLDER/paragraphs.jsonl   one paragraph per line; read one by one where they lie
 FOLDER/offsets.npy        where each line begins
 FOLDER/scores/            the retriever's own files
-FOLDER/index.json         kind and encoder; written last, so a folder with it is complete
+FOLDER/index.json         kind, encoder, and the sizes of the files; written last, so a folder with it is complete
 """
 
 from __future__ import annotations
 
 import json
 import mmap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
@@ -18,7 +18,7 @@ from treestar.retrieval.bm25 import BM25Retriever
 from treestar.retrieval.corpus import Paragraph, distinct
 from treestar.retrieval.dense import DenseRetriever
 from treestar.retrieval.retriever import Retriever
-from treestar.storage.files import read_json, write_json, writing
+from treestar.storage.files import locked, read_json, write_json, writing
 from treestar.types import TreestarError
 
 __all__ = ["StoredParagraphs", "build_index", "open_index"]
@@ -62,18 +62,26 @@ def build_index(paragraphs: Iterable[Paragraph], folder: Path, encoder: str | No
         encoder: a sentence-transformers model for dense retrieval; None for BM25.
 
     Raises:
-        TreestarError: the corpus is empty, `folder` already has an index or cannot be written, or a package is missing.
+        TreestarError: the corpus is empty, `folder` already has an index, is in use or cannot be written, or a package
+            is missing.
     """
-    if (folder / ABOUT).exists():
-        raise TreestarError(f"{folder} already contains an index: give another folder")
-    corpus = distinct(paragraphs)
-    retriever = BM25Retriever(corpus) if encoder is None else DenseRetriever(corpus, encoder)
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        write_paragraphs(corpus, folder)
-        retriever.save(folder / SCORES)
-        write_json(folder / ABOUT, {"kind": "bm25" if encoder is None else "dense", "encoder": encoder})
+    with locked(folder):
+        if (folder / ABOUT).exists():
+            raise TreestarError(f"{folder} already contains an index: give another folder")
+        corpus = distinct(paragraphs)
+        retriever = BM25Retriever(corpus) if encoder is None else DenseRetriever(corpus, encoder)
+        with writing(folder):
+            write_paragraphs(corpus, folder)
+            retriever.save(folder / SCORES)
+            kind = "bm25" if encoder is None else "dense"
+            write_json(folder / ABOUT, {"kind": kind, "encoder": encoder, "bytes": sizes(folder)})
     return retriever
+
+
+def sizes(folder: Path) -> dict[str, int]:
+    """The number of bytes of each file of an index, by its path in `folder`."""
+    files = [folder / PARAGRAPHS, folder / OFFSETS, *sorted((folder / SCORES).iterdir())]
+    return {file.relative_to(folder).as_posix(): file.stat().st_size for file in files}
 
 
 def write_paragraphs(corpus: Sequence[Paragraph], folder: Path) -> None:
@@ -97,13 +105,31 @@ def open_index(folder: Path) -> Retriever:
             f"{folder} has no complete index: make one with `treestar retrieval index CORPUS --out {folder}`"
         )
     try:
-        about: dict[str, Any] = read_json(folder / ABOUT)
+        about = read_about(folder)
+        check_sizes(folder, about.get("bytes", {}))
         paragraphs = StoredParagraphs(folder)
         if about["kind"] == "bm25":
             return BM25Retriever.load(folder / SCORES, paragraphs)
         return DenseRetriever.load(folder / SCORES, paragraphs, about["encoder"])
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise TreestarError(
             f"the index in {folder} cannot be read ({error}): make it again in another folder with `treestar retrieval "
             "index CORPUS --out FOLDER`"
         ) from error
+
+
+def read_about(folder: Path) -> dict[str, Any]:
+    """The content of index.json. Raises OSError or ValueError."""
+    try:
+        return dict(read_json(folder / ABOUT))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{ABOUT} is damaged: {error}") from error
+
+
+def check_sizes(folder: Path, expected: Mapping[str, int]) -> None:
+    """Raise OSError or ValueError that names a file that is missing or not whole. The first indexes did not store how
+    large their files are."""
+    for name, size in expected.items():
+        found = (folder / name).stat().st_size
+        if found != size:
+            raise ValueError(f"{name} has {found:,} of {size:,} bytes")
