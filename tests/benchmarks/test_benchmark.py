@@ -18,7 +18,7 @@ from treestar.benchmarks.datasets import ProblemSet
 from treestar.benchmarks.matrix import BenchmarkConfig, matrix
 from treestar.benchmarks.plots import draw_plots
 from treestar.benchmarks.report import render_report
-from treestar.benchmarks.runner import begin_run, run_benchmark
+from treestar.benchmarks.runner import add_session, begin_run, run_benchmark
 from treestar.benchmarks.samples import Row, iter_rows, make_row
 from treestar.benchmarks.task import open_benchmark_worker
 from treestar.search import STRATEGIES, MajorityConfig, search_one
@@ -192,6 +192,23 @@ def test_samples_without_their_configuration_are_refused(tmp_path: Path) -> None
         run(tmp_path, config(strategies=("greedy",)))
     with pytest.raises(TreestarError, match=r"config\.json is damaged, so .* cannot be continued"):
         run(tmp_path, config(strategies=("greedy",)), resume=True)
+
+
+def test_a_run_whose_sessions_are_damaged_says_what_to_do_before_it_begins(tmp_path: Path) -> None:
+    run(tmp_path, config())
+    provenance = tmp_path / "provenance.json"
+    for damaged in ("", "[{", "3"):
+        provenance.write_text(damaged)
+        with pytest.raises(TreestarError, match=r"provenance\.json is damaged: put it back, or delete it"):
+            run(tmp_path, config(), resume=True)
+        with pytest.raises(TreestarError, match=r"provenance\.json is damaged"):
+            add_session(tmp_path, "treestar bench", 0.0, [1.0])
+        assert provenance.read_text() == damaged
+    provenance.unlink()
+    run(tmp_path, config(), resume=True)
+    add_session(tmp_path, "treestar bench", 0.0, [1.0])
+    add_session(tmp_path, "treestar bench", 0.0, [2.0])
+    assert len(json.loads(provenance.read_text())) == 2
 
 
 def test_a_run_is_not_continued_with_other_tests_of_the_same_questions(tmp_path: Path) -> None:

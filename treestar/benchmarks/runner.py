@@ -54,8 +54,8 @@ def begin_run(
         resume: continue the run in `out`, if any.
 
     Raises:
-        TreestarError: `out` contains a run and `resume` is false, the run has another configuration or none, or `out`
-            cannot be written.
+        TreestarError: `out` contains a run and `resume` is false, the run has another configuration or none, its
+            provenance.json is damaged, or `out` cannot be written.
     """
     settings: dict[str, Any] = {
         "config": config.to_json(),
@@ -84,6 +84,7 @@ def begin_run(
             check_same_settings(out, begun, settings)
         except (KeyError, TypeError, AttributeError) as error:
             raise TreestarError(f"{path} is not the file of a benchmark run: {error}") from error
+        read_sessions(out / PROVENANCE)
     with writing(path):
         out.mkdir(parents=True, exist_ok=True)
         write_json(path, settings)
@@ -182,7 +183,6 @@ def add_session(out: Path, command: str, started: float, seconds: Sequence[float
         seconds: how long each problem took, from its first request to its answer.
     """
     path = out / PROVENANCE
-    sessions = read_json(path) if path.exists() else []
     session = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": command,
@@ -193,7 +193,17 @@ def add_session(out: Path, command: str, started: float, seconds: Sequence[float
         "versions": versions(),
     }
     with writing(path):
-        write_json(path, [*sessions, session])
+        write_json(path, [*read_sessions(path), session])
+
+
+def read_sessions(path: Path) -> list[Any]:
+    """The earlier sessions of a run. Raises TreestarError if their file is damaged."""
+    try:
+        return list(read_json(path)) if path.exists() else []
+    except (OSError, ValueError, TypeError) as error:
+        raise TreestarError(
+            f"{path} is damaged: put it back, or delete it, which loses only the times of earlier sessions"
+        ) from error
 
 
 def percentiles(seconds: Sequence[float]) -> dict[str, float]:
