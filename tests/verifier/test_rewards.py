@@ -27,6 +27,17 @@ def test_a_reply_is_rewarded_for_the_answer_that_a_search_reads_in_it() -> None:
     assert accuracy_metric(Doc(["(2, 3)"]), ModelResponse(replies)) == 1.0
 
 
+def test_a_number_that_the_question_gives_is_no_answer() -> None:
+    text, question = "It needs 21 liters for 350 km", "It takes 6 liters per 100 km. How many liters for 350 km?"
+    logged: dict[str, list[Any]] = {}
+    for known in (question, [{"role": "system", "content": "Be brief."}, {"role": "user", "content": question}]):
+        found = accuracy_reward([reply(text)] * 2, ["21", "350"], logged.__setitem__, [known] * 2)
+        assert found == [1.0, 0.0]
+    assert logged["answer"] == ["21", "21"]
+    assert accuracy_metric(Doc(["21"], question), ModelResponse([text])) == 1.0
+    assert accuracy_metric(Doc(["350"], question), ModelResponse([text])) == 0.0
+
+
 def test_the_other_columns_are_ignored_and_answers_are_logged() -> None:
     logged: dict[str, list[Any]] = {}
     accuracy_reward(["The answer is 7."], ["7"], log_extra=logged.__setitem__, prompts=["?"], trainer_state=None)
@@ -41,6 +52,7 @@ def test_as_many_gold_answers_as_replies_are_needed() -> None:
 @dataclass
 class Doc:
     golds: list[str]
+    query: str = ""
 
     def get_golds(self) -> list[str]:
         return self.golds

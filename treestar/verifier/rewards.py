@@ -130,6 +130,7 @@ def accuracy_reward(
     completions: Sequence[Completion],
     solution: Sequence[str | None],
     log_extra: Callable[[str, list[Any]], None] | None = None,
+    prompts: Sequence[Completion] | None = None,
     **kwargs: Any,  # noqa: ARG001
 ) -> list[float | None]:
     r"""1.0 for each reply whose answer is equivalent to its gold answer, else 0.0; a reward function for TRL.
@@ -141,31 +142,35 @@ def accuracy_reward(
         completions: the replies, as TRL passes them: texts, or lists of messages.
         solution: a gold answer for each reply, bare or in a worked solution that states it.
         log_extra: takes a column of the completions table, as TRL passes it.
+        prompts: the question of each reply, in the same form. With it, only the answer that a search would read in the
+            reply counts.
         kwargs: the other columns of the data set; not read.
 
     Returns:
         One reward for each reply; None, which TRL leaves out, where there is no gold answer.
 
     Raises:
-        ValueError: there are not as many gold answers as replies.
+        ValueError: there are not as many gold answers or questions as replies.
     """
     replies = [text_of(completion) for completion in completions]
+    questions = [""] * len(replies) if prompts is None else [text_of(prompt) for prompt in prompts]
     rewards = [
-        None if gold is None or not gold.strip() else float(answers(reply, gold))
-        for reply, gold in zip(replies, solution, strict=True)
+        None if gold is None or not gold.strip() else float(answers(reply, gold, question))
+        for reply, gold, question in zip(replies, solution, questions, strict=True)
     ]
     if log_extra is not None:
         log_extra("solution", list(solution))
-        log_extra("answer", [extract_answer(reply) or "" for reply in replies])
+        log_extra("answer", [extract_answer(*each) or "" for each in zip(replies, questions, strict=True)])
     return rewards
 
 
-def answers(reply: str, gold: str) -> bool:
-    """Whether `reply` is equivalent to the gold answer, or the answer in it is, as a search would read it."""
-    if equivalent(gold, reply):
+def answers(reply: str, gold: str, question: str) -> bool:
+    """Whether the answer in `reply` is equivalent to the gold answer, as a search would read it; without the question,
+    also whether the reply as a whole is."""
+    answer = extract_answer(reply, question)
+    if answer is not None and equivalent(gold, answer):
         return True
-    answer = extract_answer(reply)
-    return answer is not None and answer != reply and equivalent(gold, answer)
+    return (answer is None or not question) and answer != reply and equivalent(gold, reply)
 
 
 def question_reward(
@@ -209,6 +214,9 @@ def text_of(completion: Completion) -> str:
 class Document(Protocol):
     """What this metric reads of a `Doc` of lighteval."""
 
+    @property
+    def query(self) -> str: ...
+
     def get_golds(self) -> list[str]: ...
 
 
@@ -229,4 +237,4 @@ def accuracy_metric(doc: Document, model_response: Response, **kwargs: Any) -> f
         kwargs: other arguments of lighteval; not read.
     """
     replies = model_response.final_text
-    return float(bool(replies) and any(answers(replies[0], gold) for gold in doc.get_golds()))
+    return float(bool(replies) and any(answers(replies[0], gold, doc.query) for gold in doc.get_golds()))
