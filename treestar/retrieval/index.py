@@ -65,10 +65,10 @@ def build_index(paragraphs: Iterable[Paragraph], folder: Path, encoder: str | No
         TreestarError: the corpus is empty, `folder` already has an index, is in use or cannot be written, or a package
             is missing.
     """
+    corpus = distinct(paragraphs)  # before there is a folder, because it may not be readable
     with locked(folder):
         if (folder / ABOUT).exists():
             raise TreestarError(f"{folder} already contains an index: give another folder")
-        corpus = distinct(paragraphs)
         retriever = BM25Retriever(corpus) if encoder is None else DenseRetriever(corpus, encoder)
         with writing(folder):
             write_paragraphs(corpus, folder)

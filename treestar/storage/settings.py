@@ -40,8 +40,8 @@ def begin_folder(path: Path, settings: Mapping[str, Any], can_change: Collection
             check_same_settings(path.parent, before, wanted)
         elif has_table(path.parent):
             raise TreestarError(
-                f"{path} is missing, so nothing says with which settings the data in {path.parent} was made: put the "
-                "file back, or give another folder"
+                f"{path} is missing, so nothing says with which settings the data beside it was made: put the file "
+                f"back, delete {path.parent}, or give another folder"
             )
         write_json(path, settings)
 
