@@ -206,6 +206,15 @@ def test_a_judge_is_known_by_its_settings_its_files_or_its_kind(tmp_path: Path) 
     assert isinstance(load_named_scorer(str(tmp_path / "other"), scorer_kind="judge"), JudgeScorer)
 
 
+@pytest.mark.parametrize(("settings", "kind"), [("?judge_votes=8", None), ("", "judge")])
+def test_a_discriminative_judge_is_not_asked_for_verdicts(tmp_path: Path, settings: str, kind: str | None) -> None:
+    (tmp_path / "config.json").write_text('{"treestar_scorer_kind": "rlhflow-prm"}')
+    with pytest.raises(
+        TreestarError, match=r"was trained as a scorer of the kind rlhflow-prm, .*: give its name without"
+    ):
+        load_named_scorer(f"{tmp_path}{settings}", scorer_kind=kind)
+
+
 def test_an_untrained_model_gives_no_verdict_and_its_tokens_count(tmp_path: Path) -> None:
     model, _ = tiny_model(2048)
     tokenizer = byte_tokenizer()

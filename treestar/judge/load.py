@@ -11,6 +11,8 @@ from treestar.policy import load_policy
 from treestar.policy.backends.vllm_engine import VLLM_PREFIX, parse_vllm_name
 from treestar.policy.models import Dtype, model_config, shipped_path
 from treestar.ppm.public.aggregate import Aggregate
+from treestar.ppm.public.choose import KIND_KEY
+from treestar.types import TreestarError
 
 __all__ = ["ANALYSIS_KEY", "is_judge", "load_judge"]
 
@@ -34,11 +36,18 @@ def load_judge(
         aggregate: see `JudgeScorer`.
 
     Raises:
-        TreestarError: the model does not exist or cannot be read, or a setting is wrong.
+        TreestarError: the model does not exist or cannot be read, was trained to give scores instead of verdicts, or a
+            setting is wrong.
     """
     model, settings = split_judge_name(name)
+    config = config_of(model)
+    if KIND_KEY in config and ANALYSIS_KEY not in config:
+        raise TreestarError(
+            f"{model} was trained as a scorer of the kind {config[KIND_KEY]}, which gives scores and is not asked for "
+            "verdicts: give its name without a judge's settings, and no scorer kind"
+        )
     if settings.analysis is None:
-        settings = replace(settings, analysis=bool(config_of(model).get(ANALYSIS_KEY, True)))
+        settings = replace(settings, analysis=bool(config.get(ANALYSIS_KEY, True)))
     return JudgeScorer(load_policy(model, device=device, max_batch=max_batch, dtype=dtype), settings, aggregate)
 
 
