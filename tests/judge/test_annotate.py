@@ -51,6 +51,21 @@ def test_chunks_are_stored_with_their_value_their_count_and_their_label(tmp_path
     assert found.to_json()["positive_share"] == found.positive / found.chunks
 
 
+def test_lost_chunks_are_noticed_and_made_again(tmp_path: Path) -> None:
+    asyncio.run(annotated(tmp_path, walks(6), CONFIG))
+    rows = rows_in(tmp_path)
+    [shard] = (tmp_path / "chunks").glob("*.parquet")
+    for lose in (shard.unlink, lambda: shard.write_bytes(shard.read_bytes()[:-9])):
+        lose()
+        for _ in range(2):
+            with pytest.raises(
+                TreestarError, match="chunks has lost rows, because one of its files is missing or damaged"
+            ):
+                rows_in(tmp_path)
+        asyncio.run(annotated(tmp_path, walks(6), CONFIG))
+        assert rows_in(tmp_path) == rows
+
+
 def test_it_is_ordinary_parquet(tmp_path: Path) -> None:
     asyncio.run(annotated(tmp_path, walks(3), CONFIG))
     from pyarrow.parquet import read_table

@@ -56,6 +56,14 @@ def test_what_is_kept_is_training_data_of_the_chunk_format(tmp_path: Path) -> No
         prepare(rows, tokenizer, step_format_named("cot"), 4096)
 
 
+def test_a_table_that_has_lost_rows_is_not_trained_on(tmp_path: Path) -> None:
+    segmented(tmp_path)
+    [shard] = (tmp_path / "chunked").glob("*.parquet")
+    shard.rename(shard.with_name("00001.parquet"))
+    with pytest.raises(TreestarError, match=r"chunked has lost rows.*: run the command that wrote it again"):
+        read_sft_rows(tmp_path / "chunked")
+
+
 def test_nothing_is_sampled_or_cut_twice(tmp_path: Path) -> None:
     first = segmented(tmp_path, count=3)
     policy = ScriptedPolicy(solving)

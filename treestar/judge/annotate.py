@@ -27,7 +27,7 @@ from treestar.seeds import seed_of
 from treestar.storage.files import writing
 from treestar.storage.settings import begin_folder
 from treestar.storage.states import state_to_json
-from treestar.storage.table import Row, Schema, Table
+from treestar.storage.table import Row, Schema, Table, check_undamaged
 from treestar.types import Problem, State, TreestarError
 from treestar.workers import LocalWorkers, Worker
 
@@ -258,11 +258,12 @@ def read_chunks(folder: Path, config: LabelConfig | None = None) -> Iterator[Row
         config: label by this rule, from the stored values; None: the labels as stored.
 
     Raises:
-        TreestarError: there are none.
+        TreestarError: there are none, or some are lost.
     """
     table_folder = folder / CHUNKS.name
     if not table_folder.is_dir():
         raise TreestarError(f"{folder} has no labeled chunks: give a folder written by `treestar judge annotate`")
+    check_undamaged(table_folder)
     with Table(table_folder, CHUNKS) as table:
         rows = sorted(table.rows(), key=CHUNKS.key_of)
     for row in rows:

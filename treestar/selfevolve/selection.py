@@ -24,7 +24,7 @@ from treestar.seeds import lot_of
 from treestar.selfevolve.job import Copies, SelectionConfig
 from treestar.selfevolve.problems import cell_of
 from treestar.storage.states import state_from_json, state_from_values, state_to_json
-from treestar.storage.table import Row, Schema
+from treestar.storage.table import Row, Schema, check_undamaged
 from treestar.training.ppm.dataset import COLUMNS, row_of
 from treestar.training.sft.data import SFTRow
 from treestar.types import State, TreestarError
@@ -264,8 +264,9 @@ def read_sft_rows(path: Path) -> list[SFTRow]:
     """The training rows in a table `sft` of a self-evolution job: its folder, or a Parquet file.
 
     Raises:
-        TreestarError: the table does not exist or cannot be read.
+        TreestarError: the table does not exist, has lost rows or cannot be read.
     """
+    check_undamaged(path)
     files = [path] if path.is_file() else sorted(path.glob("[!_]*.parquet"))
     if not files:
         raise TreestarError(

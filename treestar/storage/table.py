@@ -22,6 +22,7 @@ from typing import IO, Any
 from treestar.extras import needs_extra
 from treestar.storage.files import move_into_place, read_json, write_json, writing
 from treestar.storage.lines import append_line, iter_lines, open_lines
+from treestar.types import TreestarError
 
 __all__ = [
     "JOURNAL",
@@ -29,6 +30,7 @@ __all__ = [
     "Row",
     "Schema",
     "Table",
+    "check_undamaged",
     "checksum",
     "is_whole",
     "shard_rows",
@@ -249,6 +251,15 @@ def is_whole(folder: Path) -> bool:
         return all(checksum(folder / name) == shard["sha256"] for name, shard in shards.items())
     except (OSError, ValueError, KeyError, TypeError):
         return False
+
+
+def check_undamaged(folder: Path) -> None:
+    """Raise TreestarError if a table in `folder` has lost rows. Nothing on disk is changed."""
+    if (folder / MANIFEST).exists() and not is_whole(folder):
+        raise TreestarError(
+            f"{folder} has lost rows, because one of its files is missing or damaged: run the command that wrote it "
+            "again to get them back"
+        )
 
 
 def shard_rows(shard: Path, columns: list[str], added: Mapping[str, Any] = {}) -> Iterator[Row]:
