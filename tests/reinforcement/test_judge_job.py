@@ -208,7 +208,7 @@ annotation: {responses: 6, completions: 4, trajectories: 2}
 training:
   mode: grpo
   balance: false
-  held_out: 0.2
+  held_out: 0.3
   evaluate_every: 2
   grpo: {steps: 3, problems_per_step: 2, updates: 1, max_tokens: 16, dynamic_sampling: 0, save_steps: 1, warmup: 0.0}
 """
