@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from support.tiny_model import tiny_model
 
 from treestar.policy import RStarFormat, TransformersPolicy, load_policy
-from treestar.policy.backends.prefix_cache import BLOCK, PrefixCache, read, window_of
+from treestar.policy.backends.prefix_cache import BLOCK, PrefixCache, batches_of, parts_of, read, window_of
 from treestar.policy.backends.transformers import context_length
 from treestar.types import Execution, Problem, Proposal, Sampling, State, Step
 
@@ -85,8 +85,9 @@ def model_forward(model: Any) -> Any:
     return lambda **inputs: model(**inputs, use_cache=True).logits
 
 
+@pytest.mark.parametrize("columns", [1, 150, 10_000])
 @pytest.mark.parametrize("window", [None, 40, 96])
-def test_outputs_at_positions_and_windows_of_attention(window: int | None) -> None:
+def test_outputs_at_positions_and_windows_of_attention(window: int | None, columns: int) -> None:
     """Outputs that are wanted within a known part are read again; a window that a row's masked columns would use up
     changes nothing."""
     from transformers import MistralConfig, MistralForCausalLM
@@ -105,7 +106,7 @@ def test_outputs_at_positions_and_windows_of_attention(window: int | None) -> No
     ]
     for stage in stages:
         sequences, positions = [ids for ids, _ in stage], [places for _, places in stage]
-        found = read(model_forward(model), sequences, cache, model.device, positions, window)
+        found = read(model_forward(model), sequences, cache, model.device, columns, positions, window)
         for ids, places, outcome in zip(sequences, positions, found, strict=True):
             with torch.inference_mode():
                 plain = model(torch.tensor([ids])).logits[0]
@@ -113,8 +114,9 @@ def test_outputs_at_positions_and_windows_of_attention(window: int | None) -> No
             assert outcome.reused <= places[0]
 
 
+@pytest.mark.parametrize("columns", [1, 150, 10_000])
 @pytest.mark.parametrize("cache_bytes", [2**22, 0], ids=["cached", "without room"])
-def test_a_sequence_read_in_parts_reads_as_a_whole(cache_bytes: int) -> None:
+def test_a_sequence_read_in_parts_reads_as_a_whole(cache_bytes: int, columns: int) -> None:
     """Rows of different known and unknown lengths in one pass give the logits of a plain pass over each."""
     model, _ = tiny_model()
     cache = PrefixCache(cache_bytes)
@@ -122,9 +124,8 @@ def test_a_sequence_read_in_parts_reads_as_a_whole(cache_bytes: int) -> None:
     long = torch.randint(5, 60, (90,), generator=generator).tolist()
     stages = [[long[:30]], [long[:61], long[:33], long[5:50]], [long, long[:62], long[5:52], long[:3]]]
     for sequences in stages:
-        for sequence, outcome in zip(
-            sequences, read(model_forward(model), sequences, cache, model.device), strict=True
-        ):
+        found = read(model_forward(model), sequences, cache, model.device, columns)
+        for sequence, outcome in zip(sequences, found, strict=True):
             with torch.inference_mode():
                 plain = model(torch.tensor([sequence]), use_cache=True)
             assert torch.allclose(outcome.output, plain.logits[0, -1], atol=1e-4)
@@ -205,3 +206,19 @@ def test_siblings_and_children_read_only_what_is_new_and_say_the_same() -> None:
     shared = prompts[0] // BLOCK * BLOCK + (prompts[1] - 1) // BLOCK * BLOCK
     assert warm.generator.prefixes.reused_tokens == shared
     assert warm.generator.prefixes.read_tokens == sum(prompts) - shared
+
+
+@given(st.lists(st.integers(1, 50), max_size=20), st.integers(1, 120), st.data())
+def test_what_is_read_together_fits(lengths: list[int], columns: int, data: st.DataObject) -> None:
+    sequences = [[0] * length for length in lengths]
+    parts = list(parts_of(sequences, columns))
+    assert [sequence for part in parts for sequence in sequences[part]] == sequences
+    assert all(sum(map(len, sequences[part])) <= columns or part.stop - part.start == 1 for part in parts)
+
+    known = [data.draw(st.integers(0, 60)) for _ in lengths]
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    groups = list(batches_of(order, lengths, known, columns))
+    assert [row for group in groups for row in group] == order
+    for group in groups:
+        widest = max(known[row] for row in group) + max(lengths[row] for row in group)
+        assert len(group) * widest <= columns or len(group) == 1

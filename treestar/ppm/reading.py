@@ -7,13 +7,14 @@ and these are read once, however many of the sequences need them.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from treestar.policy.backends.prefix_cache import COLUMNS_AT_ONCE, PrefixCache, read, window_of
+from treestar.policy.backends.batch_memory import columns_at_once
+from treestar.policy.backends.prefix_cache import PrefixCache, parts_of, read, window_of
 
 if TYPE_CHECKING:
     import torch
@@ -48,7 +49,8 @@ class TransformersReader:
 
     def raw_values(self, rows: Sequence[list[int]], positions: Sequence[list[int]]) -> list[tuple[list[float], int]]:
         """See `Reader.raw_values`."""
-        return [each for part in parts_of(rows) for each in self.raw_values_together(rows[part], positions[part])]
+        parts = parts_of(rows, columns_at_once(self.backbone))
+        return [each for part in parts for each in self.raw_values_together(rows[part], positions[part])]
 
     def raw_values_together(
         self, rows: Sequence[list[int]], positions: Sequence[list[int]]
@@ -56,8 +58,8 @@ class TransformersReader:
         import torch
 
         forward = partial(last_hidden_state, self.backbone)
-        window = window_of(self.backbone.config)
-        sequences = read(forward, rows, self.prefixes, self.backbone.device, positions, window)
+        window, columns = window_of(self.backbone.config), columns_at_once(self.backbone)
+        sequences = read(forward, rows, self.prefixes, self.backbone.device, columns, positions, window)
         # The token after the last one is unknown; no head that needs it is read there.
         following = [[*row, 0][place + 1] for row, places in zip(rows, positions, strict=True) for place in places]
         with torch.inference_mode():
@@ -68,17 +70,6 @@ class TransformersReader:
             found.append((values[: len(places)], len(row) - sequence.reused))
             values = values[len(places) :]
         return found
-
-
-def parts_of(rows: Sequence[list[int]]) -> Iterator[slice]:
-    """Which rows can be read together: what is read of them stays in memory until all of them have been."""
-    first = tokens = 0
-    for place, row in enumerate(rows):
-        if place > first and tokens + len(row) > COLUMNS_AT_ONCE:
-            yield slice(first, place)
-            first, tokens = place, 0
-        tokens += len(row)
-    yield slice(first, len(rows))
 
 
 def last_hidden_state(backbone: Any, **inputs: Any) -> Any:

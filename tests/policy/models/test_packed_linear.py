@@ -55,6 +55,17 @@ def test_a_packed_model_has_the_logits_and_the_weights_that_it_had(folder: Path,
     assert all(torch.equal(weight, again[name]) for name, weight in plain.state_dict().items())
 
 
+def test_a_packed_model_does_not_keep_its_file_in_memory(tmp_path: Path) -> None:
+    def is_mapped() -> bool:
+        return str(tmp_path) in Path("/proc/self/maps").read_text()
+
+    model = load_causal_model(str(saved_tiny_model(tmp_path)))
+    assert is_mapped()
+    model = pack_linear_layers(model)
+    assert not is_mapped()
+    assert packed_layers(model)
+
+
 def test_policies_and_scorers_in_float32_are_packed_and_others_are_not(folder: Path, tmp_path: Path) -> None:
     ppm_from_policy(str(folder)).save(tmp_path)
     for dtype, expected in (("float32", True), ("bfloat16", False)):

@@ -13,11 +13,13 @@ import torch
 
 from treestar.policy.models import text_config
 
-__all__ = ["tokens_that_fit"]
+__all__ = ["columns_at_once", "tokens_that_fit"]
 
 SHARE_OF_MAIN_MEMORY = 1 / 16
 """Copying and growing take several times as much for a moment, a PPM needs room, too, and so do other programs."""
 SHARE_OF_GPU_MEMORY = 1 / 8
+SHARE_TO_READ = 1 / 4
+"""Of the tokens that fit: how many are read together, with what is known of their sequences."""
 
 
 def tokens_that_fit(model: Any) -> int:
@@ -27,6 +29,11 @@ def tokens_that_fit(model: Any) -> int:
     else:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * SHARE_OF_MAIN_MEMORY
     return int(memory / bytes_per_token(model))
+
+
+def columns_at_once(model: Any) -> int:
+    """The tokens of sequences that are read together, also of their parts in the prefix cache."""
+    return int(tokens_that_fit(model) * SHARE_TO_READ)
 
 
 def bytes_per_token(model: Any) -> int:

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from treestar.policy.backends.batch_memory import tokens_that_fit
+from treestar.policy.backends.batch_memory import columns_at_once, tokens_that_fit
 from treestar.policy.backends.decoding import Continuation, DecodingBatch, choose_next
 from treestar.policy.backends.distinct import Beam, Branch, NextTokens, extend, next_tokens
 from treestar.policy.backends.generated import Generated, Generation
-from treestar.policy.backends.prefix_cache import PrefixCache, read, window_of
+from treestar.policy.backends.prefix_cache import PrefixCache, parts_of, read, window_of
 from treestar.policy.backends.sampling import uniforms
 from treestar.types import Sampling, TokenLogProbability, TreestarError
 
@@ -201,10 +201,11 @@ class Generator:
         by_prompt: dict[tuple[int, ...], list[CandidateRow]] = {}
         for candidate in candidates:
             by_prompt.setdefault(tuple(candidate.request.prompt), []).append(candidate)
-        window = window_of(self.model.config)
-        sequences = read(self.forward, list(by_prompt), self.prefixes, self.model.device, window=window)
-        for same, sequence in zip(by_prompt.values(), sequences, strict=True):
-            self.batch.join(self.begin(same, sequence.output[None]), sequence.keys_values)
+        prompts, window, columns = list(by_prompt), window_of(self.model.config), columns_at_once(self.model)
+        for part in parts_of(prompts, columns):
+            sequences = read(self.forward, prompts[part], self.prefixes, self.model.device, columns, window=window)
+            for prompt, sequence in zip(prompts[part], sequences, strict=True):
+                self.batch.join(self.begin(by_prompt[prompt], sequence.output[None]), sequence.keys_values)
 
     def begin(self, candidates: Sequence[CandidateRow], logits: torch.Tensor) -> list[CandidateRow]:
         """Give candidates of one prompt their first tokens; beginnings of distinct continuations branch into several.

@@ -19,16 +19,13 @@ from treestar.policy.models import text_config
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["BLOCK", "COLUMNS_AT_ONCE", "PrefixCache", "ReadSequence", "read", "window_of"]
+__all__ = ["BLOCK", "PrefixCache", "ReadSequence", "batches_of", "parts_of", "read", "window_of"]
 
 BLOCK = 8
 """Tokens per block. A step of a small model has about 15 tokens, so larger blocks would lose much of it."""
 
 TOKENS_AT_ONCE = 8192
 """Maximum tokens in one forward pass of `read`; bounds its memory."""
-
-COLUMNS_AT_ONCE = 2 * TOKENS_AT_ONCE
-"""Maximum tokens of one forward pass and of what it finds in the cache together."""
 
 
 class PrefixCache:
@@ -130,6 +127,7 @@ def read(
     sequences: Sequence[Sequence[int]],
     cache: PrefixCache,
     device: torch.device,
+    columns: int,
     positions: Sequence[Sequence[int]] | None = None,
     window: int | None = None,
 ) -> list[ReadSequence]:
@@ -139,6 +137,8 @@ def read(
         forward: the model, called with `input_ids`, `attention_mask`, `position_ids` and `past_key_values`; returns a
             tensor of shape (rows, columns, ...), of which the last column is kept, or those of `positions`.
         device: the model's.
+        columns: maximum tokens of sequences that go through the model together, with those in the cache
+            (`columns_at_once`).
         positions: for each sequence the indices of the tokens whose outputs are wanted, ascending and at least one. A
             sequence is read from the first of them, even if more of it is in the cache.
         window: how many tokens back some of the model's layers see (`window_of`); None if all see everything. Such
@@ -154,13 +154,13 @@ def read(
     cache.read_tokens += sum(unread)
     cache.reused_tokens += sum(map(len, sequences)) - sum(unread)
     by_length = sorted(range(len(sequences)), key=unread.__getitem__)
-    batches = list(batches_of(by_length, unread, [BLOCK * len(match) for match in matches]))
+    batches = list(batches_of(by_length, unread, [BLOCK * len(match) for match in matches], columns))
     if window is not None:
         batches = [part for rows in batches for part in without_gaps(rows, sequences, unread, window)]
     for rows in batches:
-        columns = None if positions is None else [positions[row] for row in rows]
+        asked = None if positions is None else [positions[row] for row in rows]
         of_rows = [sequences[row] for row in rows], [matches[row] for row in rows]
-        outcome = read_batch(forward, *of_rows, cache, device, columns)
+        outcome = read_batch(forward, *of_rows, cache, device, asked)
         found.update(zip(rows, outcome, strict=True))
     # Only now, because storing may overwrite a block that was matched.
     for row, sequence in enumerate(sequences):
@@ -168,14 +168,25 @@ def read(
     return [found[row] for row in range(len(sequences))]
 
 
-def batches_of(rows: Sequence[int], unread: Sequence[int], known: Sequence[int]) -> Iterator[list[int]]:
-    """`rows`, sorted by how much of them is unread, in groups of at most TOKENS_AT_ONCE tokens to read and
-    COLUMNS_AT_ONCE in all, padding included."""
+def parts_of(sequences: Sequence[Sequence[int]], columns: int) -> Iterator[slice]:
+    """Consecutive sequences to `read` in one call, which keeps what it reads of them until it has read all."""
+    first = tokens = 0
+    for place, sequence in enumerate(sequences):
+        if place > first and tokens + len(sequence) > columns:
+            yield slice(first, place)
+            first, tokens = place, 0
+        tokens += len(sequence)
+    yield slice(first, len(sequences))
+
+
+def batches_of(rows: Sequence[int], unread: Sequence[int], known: Sequence[int], columns: int) -> Iterator[list[int]]:
+    """`rows`, sorted by how much of them is unread, in groups of at most TOKENS_AT_ONCE tokens to read and `columns` in
+    all, padding included."""
     group: list[int] = []
     width = 0
     for row in rows:
         count, width = len(group) + 1, max(width, known[row])
-        if group and (count * unread[row] > TOKENS_AT_ONCE or count * (width + unread[row]) > COLUMNS_AT_ONCE):
+        if group and (count * unread[row] > TOKENS_AT_ONCE or count * (width + unread[row]) > columns):
             yield group
             group, width = [], known[row]
         group.append(row)

@@ -53,4 +53,6 @@ def pack_linear_layers(model: Any) -> Any:
         for name, child in module.named_children():
             if type(child) is torch.nn.Linear and child.weight.dtype == torch.float32:
                 setattr(module, name, PackedLinear(child))
+    for parameter in model.parameters():
+        parameter.data = parameter.data.clone()  # a view of the file would keep all of it in memory
     return model
