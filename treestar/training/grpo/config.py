@@ -124,6 +124,10 @@ class GRPOConfig(OptimizationConfig):
     patience: int = 20
     """Stop with an error after this many samplings in a row without any contrast."""
 
+    vllm: Mapping[str, Any] | None = None
+    """Fields of vLLM's `AsyncEngineArgs`, such as `gpu_memory_utilization`: vLLM samples and evaluates, and gets the
+    trained weights before each time. An empty mapping is enough for that; null: transformers samples."""
+
     step_format: FormatName | None = None
     """The step format that the policy writes in; by default its own."""
     lora: Mapping[str, Any] | None = None

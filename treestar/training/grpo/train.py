@@ -7,13 +7,14 @@ process passes the same arguments, samples its share of the problems, and the ma
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from treestar.policy.backends.local import LocalPolicy
 from treestar.policy.backends.transformers import TransformersPolicy
 from treestar.policy.formats import StepFormat
 from treestar.policy.models import text_config
@@ -26,6 +27,7 @@ from treestar.training.grpo.policy import OwnTokensPolicy
 from treestar.training.grpo.progress import GRPOProgress
 from treestar.training.grpo.reward_functions import reward_functions
 from treestar.training.grpo.sampling import Sampled, sample_for_step
+from treestar.training.grpo.vllm import check_vllm, vllm_policy
 from treestar.training.run import (
     check_training,
     making_trainer,
@@ -122,6 +124,7 @@ def train_grpo_on(
         executor: runs the steps, and is closed at the end.
         verifier: decides which trajectories are right; closed too, where it can be.
     """
+    check_vllm(config)
     settings = {"policy": base.name, "evaluation": [evaluate_every, evaluation_samples], **asdict(config)}
     counts = {"problems": len(problems), "held_out": sum(map(len, held_out.values()))}
     report = {"settings": settings, "fingerprint": fingerprint(problems, held_out), "data": counts}
@@ -136,18 +139,16 @@ def train_grpo_on(
 
         def make_trainer() -> PolicyGRPOTrainer:
             trainer = trainer_of(base, len(problems), out, config)
-            writer = TransformersPolicy(
-                trainer.model, base.tokenizer, base.step_format, base.name, prefix_cache_bytes=PREFIX_CACHE_BYTES
-            )
+            writer, renew = opened.enter_context(sampling_policy(trainer.model, base, config))
             own = Components(OwnTokensPolicy(writer, config.max_tokens), executor, verifier)
             usual = Components(writer, executor, verifier)
 
             def sample(chosen: Sequence[int], rates: PassRates, key: str) -> Sampled:
-                writer.forget()
+                renew()
                 return loop.run_until_complete(sample_for_step(chosen, problems, config, own, functions, rates, key))
 
             def answers() -> list[Outcome]:
-                writer.forget()
+                renew()
                 process = trainer.accelerator.process_index
                 share = [(cell, each) for cell, found in held_out.items() for each in found][process :: process_count()]
                 return loop.run_until_complete(evaluate(share, evaluation_samples, config, usual, own))
@@ -166,6 +167,19 @@ def train_grpo_on(
             return {"tokens": round(sum(entry.get("tokens/generated", 0) for entry in log)), "log": log}
 
         return train(make_trainer, out, report, "problems", finish)
+
+
+@contextmanager
+def sampling_policy(model: Any, base: Base, config: GRPOConfig) -> Iterator[tuple[LocalPolicy, Callable[[], None]]]:
+    """The policy that samples, and what must be called whenever the weights of `model` have changed."""
+    if config.vllm is not None:
+        with vllm_policy(model, base, config.vllm) as found:
+            yield found
+        return
+    policy = TransformersPolicy(
+        model, base.tokenizer, base.step_format, base.name, prefix_cache_bytes=PREFIX_CACHE_BYTES
+    )
+    yield policy, policy.forget
 
 
 def check_problems(problems: Sequence[Problem]) -> None:
