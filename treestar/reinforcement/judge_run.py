@@ -30,6 +30,7 @@ from treestar.selfevolve.selection import read_sft_rows
 from treestar.storage.files import locked, read_json, write_json, writing
 from treestar.storage.table import Row, is_whole
 from treestar.training.accepted import check_accepted
+from treestar.training.grpo.vllm import check_vllm
 from treestar.training.judge.data import read_analyses, read_examples
 from treestar.training.judge.train import Listener, train_judge
 from treestar.training.run import finished_report, is_main_process, process_count
@@ -97,13 +98,14 @@ def run_judge_job(
 
 
 def check_trainings(job: JudgeJob) -> None:
-    """Raise TreestarError if the libraries that train would not accept what the job gives them."""
+    """Raise TreestarError if the libraries that train are missing, or would not accept what the job gives them."""
     if job.segmentation is not None:
         first = job.segmentation.training
         check_accepted("sft", "segmentation.training.training_arguments", first.training_arguments, first.lora)
     sft, grpo = job.training.sft, job.training.grpo
     check_accepted("sft", "training.sft.training_arguments", sft.training_arguments, sft.lora)
     check_accepted("grpo", "training.grpo.training_arguments", grpo.training_arguments, grpo.lora)
+    check_vllm(grpo)
 
 
 def finished_stages(out: Path, listener: JudgeListener) -> dict[str, Any]:
