@@ -176,7 +176,8 @@ def parts_of(sequences: Sequence[Sequence[int]], columns: int) -> Iterator[slice
             yield slice(first, place)
             first, tokens = place, 0
         tokens += len(sequence)
-    yield slice(first, len(sequences))
+    if sequences:
+        yield slice(first, len(sequences))
 
 
 def batches_of(rows: Sequence[int], unread: Sequence[int], known: Sequence[int], columns: int) -> Iterator[list[int]]:
@@ -209,6 +210,19 @@ def without_gaps(
     return [rows] if columns <= window else [[row] for row in rows]
 
 
+def layers_of(prefix: torch.Tensor) -> list[Any]:
+    """Known keys and values, shape (layers, 2, rows, ...), as transformers' cache wants them."""
+    from transformers.cache_utils import DynamicLayer
+
+    layers = []
+    for keys, values in prefix:
+        layer = DynamicLayer()
+        layer.lazy_initialization(keys, values)
+        layer.keys, layer.values = keys, values
+        layers.append(layer)
+    return layers
+
+
 def read_batch(
     forward: Callable[..., Any],
     sequences: Sequence[Sequence[int]],
@@ -235,14 +249,8 @@ def read_batch(
         mask[row, :length] = 1
         mask[row, width + longest - unread :] = 1
         positions[row, longest - unread :] = torch.arange(length, len(sequence))
-    layers = []
-    for keys, values in () if prefix is None else prefix:
-        layer = DynamicLayer()
-        layer.lazy_initialization(keys, values)
-        layer.keys, layer.values = keys, values
-        layers.append(layer)
-    past = Cache(layers=layers) if layers else Cache(layer_class_to_replicate=DynamicLayer)
-    del prefix, layers  # each layer replaces its part by a longer copy
+    past = Cache(layer_class_to_replicate=DynamicLayer) if prefix is None else Cache(layers=layers_of(prefix))
+    del prefix  # each layer replaces its part by a longer copy
     with torch.inference_mode():
         output = forward(
             input_ids=ids.to(device),
