@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.tiny_model import save_tiny_model, tiny_model
 
@@ -324,16 +324,17 @@ def test_long_prompts_are_continued_fewer_at_a_time(
     assert max(rows) == 1
 
 
-@given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 40)), min_size=1, max_size=12))
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 150), st.integers(1, 150)), min_size=1, max_size=8))
 def test_room_is_kept_for_what_is_needed_and_not_for_much_more(needs: list[tuple[int, int]]) -> None:
-    like = torch.zeros(2, 2, 3, 1, 4)
+    like = torch.zeros(1, 2, 1, 1, 1)
     kept: torch.Tensor | None = None
     filled = (0, 0)
     for rows, columns in needs:
         kept = with_room(kept, rows, columns, like)
         assert kept.shape[2] >= rows
         assert kept.shape[4] >= columns
-        assert kept.shape[2] * kept.shape[4] <= 4 * rows * columns
+        assert kept.shape[2] * kept.shape[4] <= max(8192, 4 * rows * columns)
         common = kept[:, :, : min(rows, filled[0]), :, : min(columns, filled[1])]
         assert bool((common == 1).all())
         kept[:, :, :rows, :, :columns] = 1

@@ -192,6 +192,8 @@ class DecodingBatch(Generic[ContinuationT]):
 
 MOST_ROOM = 4
 """How many times as much room as is needed is kept."""
+KEPT_TOKENS = 8192
+"""Room for so many is kept in any case: small batches come and go."""
 
 
 def with_room(old: torch.Tensor | None, rows: int, columns: int, like: torch.Tensor) -> torch.Tensor:
@@ -201,7 +203,8 @@ def with_room(old: torch.Tensor | None, rows: int, columns: int, like: torch.Ten
     if old is None:
         return room_for(rows, columns, like)
     old_rows, old_columns = old.shape[2], old.shape[4]
-    if rows <= old_rows and columns <= old_columns and old_rows * old_columns <= MOST_ROOM * rows * columns:
+    kept = max(KEPT_TOKENS, MOST_ROOM * rows * columns)
+    if rows <= old_rows and columns <= old_columns and old_rows * old_columns <= kept:
         return old
     new = room_for(
         rows + rows // 2 if rows > old_rows else min(old_rows, rows + rows // 2),
