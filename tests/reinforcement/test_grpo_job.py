@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 pytest.importorskip("reasoning_gym")
 
@@ -39,9 +40,13 @@ def test_a_job_is_written_and_read_back() -> None:
 def test_the_guides_jobs_are_jobs() -> None:
     guide = (Path(__file__).parents[2] / "docs" / "guides" / "grpo.md").read_text()
     texts = re.findall(r"^```yaml\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
-    assert len(texts) == 2
-    for text in texts:
-        job = job_from_yaml(GRPOJob, text, "the guide's job")
+    values = [yaml.safe_load(text) for text in texts]
+    jobs = [each for each in values if "policy" in each]
+    [addition] = [each for each in values if "policy" not in each]
+    assert len(jobs) == 2
+    jobs.append({**jobs[0], "training": {**jobs[0]["training"], **addition["training"]}})
+    for each in jobs:
+        job = job_from_yaml(GRPOJob, yaml.safe_dump(each), "the guide's job")
         assert job.training.problems_per_step * job.training.group_size % job.training.batch_size == 0
 
 
