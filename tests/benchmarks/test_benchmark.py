@@ -14,15 +14,13 @@ import pytest
 from support.scripted import components, random_script
 from support.scripted_benchmark import LEVELS, MODEL, config, problem_set, run, scripted_workers
 
-from treestar.benchmarks.datasets import ProblemSet
 from treestar.benchmarks.matrix import BenchmarkConfig, matrix
 from treestar.benchmarks.plots import draw_plots
 from treestar.benchmarks.report import render_report
-from treestar.benchmarks.runner import add_session, begin_run, run_benchmark
+from treestar.benchmarks.runner import begin_run, run_benchmark
 from treestar.benchmarks.samples import Row, iter_rows, make_row
 from treestar.benchmarks.task import open_benchmark_worker
 from treestar.search import STRATEGIES, MajorityConfig, search_one
-from treestar.storage.files import locked, write_json
 from treestar.types import Problem, State, Step, TreestarError
 from treestar.verifier import AnswerVerifier
 
@@ -152,11 +150,6 @@ def test_samples_that_a_limit_cuts_off_are_wrong_answers(tmp_path: Path) -> None
     assert found["pass@1,none"] == pytest.approx(sum(sum(row["right"]) for row in rows) / 36, abs=1e-6)
 
 
-def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
-    with locked(tmp_path), pytest.raises(TreestarError, match="is in use by another job"):
-        run(tmp_path, config())
-
-
 def test_a_share_of_all_or_none_has_an_interval(tmp_path: Path) -> None:
     results = run(tmp_path, config(), answer_share=0.0)["results"]
     greedy, sampled = results["own/greedy"], results["own/sampling/t=1"]
@@ -173,60 +166,6 @@ def test_failed_trajectories_and_unfinished_ones_are_wrong_answers(tmp_path: Pat
         assert set(own) == {0.0}
 
 
-@pytest.mark.parametrize(
-    ("change", "named"),
-    [({"samples": 7}, "config.samples"), ({"seeds": 2}, "config.seeds"), ({"search": {}}, "config.search")],
-)
-def test_a_folder_with_another_configuration_is_refused(tmp_path: Path, change: dict[str, Any], named: str) -> None:
-    run(tmp_path, config())
-    with pytest.raises(TreestarError, match="give --resume"):
-        run(tmp_path, config())
-    with pytest.raises(TreestarError, match=named):
-        run(tmp_path, config(**change), resume=True)
-
-
-def test_samples_without_their_configuration_are_refused(tmp_path: Path) -> None:
-    run(tmp_path, config())
-    (tmp_path / "config.json").unlink()
-    with pytest.raises(TreestarError, match="give --resume"):
-        run(tmp_path, config(strategies=("greedy",)))
-    with pytest.raises(TreestarError, match=r"config\.json is damaged, so .* cannot be continued"):
-        run(tmp_path, config(strategies=("greedy",)), resume=True)
-
-
-def test_a_run_whose_sessions_are_damaged_says_what_to_do_before_it_begins(tmp_path: Path) -> None:
-    run(tmp_path, config())
-    provenance = tmp_path / "provenance.json"
-    for damaged in ("", "[{", "3"):
-        provenance.write_text(damaged)
-        with pytest.raises(TreestarError, match=r"provenance\.json is damaged: put it back, or delete it"):
-            run(tmp_path, config(), resume=True)
-        with pytest.raises(TreestarError, match=r"provenance\.json is damaged"):
-            add_session(tmp_path, "treestar bench", 0.0, [1.0])
-        assert provenance.read_text() == damaged
-    provenance.unlink()
-    run(tmp_path, config(), resume=True)
-    add_session(tmp_path, "treestar bench", 0.0, [1.0])
-    add_session(tmp_path, "treestar bench", 0.0, [2.0])
-    assert len(json.loads(provenance.read_text())) == 2
-
-
-def test_a_run_is_not_continued_with_other_tests_of_the_same_questions(tmp_path: Path) -> None:
-    def begin(tests: list[str], resume: bool = True) -> dict[str, Any]:
-        problem = Problem("Double a number.", "", "double", "code", {"entry_point": "f", "tests": tests})
-        wanted = config(strategies=("greedy",))
-        return begin_run(tmp_path, wanted, [ProblemSet("own", (problem,), 1, 0)], MODEL, resume)
-
-    begun = begin(["assert f(2) == 4"], resume=False)
-    (tmp_path / "samples.jsonl").touch()
-    begin(["assert f(2) == 4"])
-    with pytest.raises(TreestarError, match=r"sets\.own\.judged_by"):
-        begin(["assert f(2) == 5"])
-    del begun["sets"]["own"]["judged_by"]  # as an older version wrote it
-    write_json(tmp_path / "config.json", begun)
-    begin(["assert f(2) == 5"])
-
-
 def test_a_run_says_what_separates_its_steps() -> None:
     async def about(separator: str | None) -> dict[str, Any]:
         async with open_benchmark_worker("toy", "cot", None, None, separator) as worker:
@@ -234,14 +173,6 @@ def test_a_run_says_what_separates_its_steps() -> None:
 
     assert asyncio.run(about("\n"))["step_separator"] == "\n"
     assert "step_separator" not in asyncio.run(about(None)), "as in older files"
-
-
-def test_a_line_that_is_no_sample_is_named(tmp_path: Path) -> None:
-    run(tmp_path, config())
-    with (tmp_path / "samples.jsonl").open("a") as file:
-        file.write("{}\n")
-    with pytest.raises(TreestarError, match="line 19, is not a sample"):
-        run(tmp_path, config(), resume=True)
 
 
 @pytest.mark.parametrize(

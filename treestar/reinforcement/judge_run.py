@@ -123,12 +123,9 @@ def finished_stages(out: Path, listener: JudgeListener) -> dict[str, Any]:
 
 def is_there(out: Path, stage: str) -> bool:
     """Whether a stage's data or model is whole."""
-    tables = TABLES.get(stage)
-    return (
-        (out / stage / "config.json").exists()
-        if tables is None
-        else all(is_whole(out / stage / each.name) for each in tables)
-    )
+    if stage not in TABLES:
+        return (out / stage / "config.json").exists()
+    return all(is_whole(out / stage / table.name) for table in TABLES[stage])
 
 
 def problems_of(job: JudgeJob, listener: JudgeListener) -> list[Problem]:
