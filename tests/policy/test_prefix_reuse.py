@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 from support.tiny_model import tiny_model
 
 from treestar.policy import RStarFormat, TransformersPolicy, load_policy
-from treestar.policy.backends.prefix_cache import BLOCK, PrefixCache, batches_of, parts_of, read, window_of
+from treestar.policy.backends.prefix_cache import (
+    BLOCK,
+    TOKENS_OF_A_PASS,
+    PrefixCache,
+    batches_of,
+    parts_of,
+    read,
+    window_of,
+)
 from treestar.policy.backends.transformers import context_length
 from treestar.types import Execution, Problem, Proposal, Sampling, State, Step
 
@@ -220,5 +228,12 @@ def test_what_is_read_together_fits(lengths: list[int], columns: int, data: st.D
     groups = list(batches_of(order, lengths, known, columns))
     assert [row for group in groups for row in group] == order
     for group in groups:
+        padding = sum(lengths[group[-1]] - lengths[row] for row in group)
+        assert padding <= TOKENS_OF_A_PASS * len(group)
         widest = max(known[row] for row in group) + max(lengths[row] for row in group)
         assert len(group) * widest <= columns or len(group) == 1
+
+
+def test_a_long_sequence_does_not_pad_many_short_ones() -> None:
+    unread = [10] * 20 + [200, 210]
+    assert list(batches_of(range(22), unread, [0] * 22, 10**6)) == [list(range(20)), [20, 21]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from types import SimpleNamespace
 
 import pytest
@@ -22,6 +23,7 @@ WIDTH = 8
     shared_heads=st.sampled_from([1, 2]),
     softcap=st.sampled_from([None, 5.0]),
     window=st.sampled_from([None, 1, 3, 8]),
+    split=st.integers(0, 3),
     seed=st.integers(0, 1000),
 )
 def test_a_prompt_read_once_is_a_prompt_read_by_every_row(
@@ -30,6 +32,7 @@ def test_a_prompt_read_once_is_a_prompt_read_by_every_row(
     shared_heads: int,
     softcap: float | None,
     window: int | None,
+    split: int,
     seed: int,
 ) -> None:
     generator = torch.Generator().manual_seed(seed)
@@ -45,10 +48,21 @@ def test_a_prompt_read_once_is_a_prompt_read_by_every_row(
     query = random(len(rows), heads * shared_heads, 1, WIDTH)
     known = torch.tensor([known for _, known in rows])
     mask = (torch.arange(columns) <= known[:, None])[:, None, None]
-    lengths = torch.tensor(prompts)
-    shared = SharedPrompts(
-        of_prompts, torch.arange(max(prompts)) < lengths[:, None], places, slots, int(slots.max()) + 1
-    )
+
+    def part(first: int, last: int) -> SharedPrompts:
+        chosen = (places >= first) & (places < last)
+        lengths, longest = torch.tensor(prompts[first:last]), max(prompts[first:last])
+        return SharedPrompts(
+            chosen.nonzero()[:, 0],
+            of_prompts[:, :, first:last, :, :longest],
+            torch.arange(longest) < lengths[:, None],
+            places[chosen] - first,
+            slots[chosen],
+            int(slots.max()) + 1,
+        )
+
+    bounds = sorted({0, min(split, len(prompts)), len(prompts)})
+    shared = [part(first, last) for first, last in itertools.pairwise(bounds)]
     more = {"softcap": softcap, "sliding_window": window}
     found, _ = attention(SimpleNamespace(layer_idx=1), query, keys, values, mask, shared_prompts=shared, **more)
     for row, place in enumerate(places):

@@ -169,25 +169,62 @@ class DecodingBatch(Generic[ContinuationT]):
         logits: torch.Tensor = output.logits[:, -1]
         return logits
 
-    def shared_prompts(self) -> SharedPrompts:
-        """The prompts as attention sees them."""
+    def shared_prompts(self) -> list[SharedPrompts]:
+        """The prompts as attention sees them, in one or two parts."""
+        many = self.bring_forward()
+        parts = [self.prompts[:many], self.prompts[many:]] if many else [self.prompts]
+        return [self.read_together(prompts) for prompts in parts]
+
+    def bring_forward(self) -> int:
+        """Move the prompts that many rows continue to the front, and return their number: 0 if all prompts are better
+        read together."""
+        many = number_with_many_rows([prompt.rows for prompt in self.prompts])
+        front = sorted(self.prompts, key=lambda prompt: prompt.rows, reverse=True)[:many]
+        late = [prompt for prompt in front if prompt.place >= many]
+        early = [prompt for prompt in self.prompts[:many] if prompt not in front]
+        if late:
+            assert self.of_prompts is not None
+            old, new = ([prompt.place for prompt in prompts] for prompts in (late + early, early + late))
+            self.of_prompts[:, :, new] = self.of_prompts[:, :, old]
+            for prompt, place in zip(late + early, new, strict=True):
+                self.prompts[place], prompt.place = prompt, place
+        return many
+
+    def read_together(self, prompts: Sequence[Prompt]) -> SharedPrompts:
+        """Neighboring prompts, padded to the longest and to as many rows as one of them has."""
         assert self.of_prompts is not None
-        slots = [0] * len(self.prompts)
-        places, slot_of = [], []
+        first, columns = prompts[0].place, max(prompt.length for prompt in prompts)
+        slots = [0] * len(prompts)
+        rows, places, slot_of = [], [], []
         for row in self.rows:
-            places.append(row.shared.place)
-            slot_of.append(slots[row.shared.place])
-            slots[row.shared.place] += 1
-        columns = max(prompt.length for prompt in self.prompts)
+            place = row.shared.place - first
+            if 0 <= place < len(prompts):
+                rows.append(row.row)
+                places.append(place)
+                slot_of.append(slots[place])
+                slots[place] += 1
         device = self.of_prompts.device
-        lengths = torch.tensor([prompt.length for prompt in self.prompts], device=device)
+        lengths = torch.tensor([prompt.length for prompt in prompts], device=device)
         return SharedPrompts(
-            self.of_prompts[:, :, : len(self.prompts), :, :columns],
+            torch.tensor(rows, device=device) if len(rows) < len(self.rows) else slice(None),
+            self.of_prompts[:, :, first : first + len(prompts), :, :columns],
             torch.arange(columns, device=device) < lengths[:, None],
             torch.tensor(places, device=device),
             torch.tensor(slot_of, device=device),
             max(slots),
         )
+
+
+def number_with_many_rows(rows: Sequence[int]) -> int:
+    """How many of the prompts with so many rows are better read apart from the others.
+
+    Prompts that are read together are padded to as many rows as one of them has. Two parts cost more calls, so they
+    have to save half of what is computed.
+    """
+    falling = sorted(rows, reverse=True)
+    padded = [many * falling[0] + (len(rows) - many) * falling[many] for many in range(len(rows))]
+    least = min(padded)
+    return padded.index(least) if 2 * least <= padded[0] else 0
 
 
 MOST_ROOM = 4

@@ -27,6 +27,9 @@ BLOCK = 8
 TOKENS_AT_ONCE = 8192
 """Maximum tokens in one forward pass of `read`; bounds its memory."""
 
+TOKENS_OF_A_PASS = 64
+"""A further forward pass takes as long as reading about so many tokens on a CPU: more padding than this is avoided."""
+
 
 class PrefixCache:
     """The most recently used blocks, as many as fit into `max_bytes`."""
@@ -182,12 +185,14 @@ def parts_of(sequences: Sequence[Sequence[int]], columns: int) -> Iterator[slice
 
 def batches_of(rows: Sequence[int], unread: Sequence[int], known: Sequence[int], columns: int) -> Iterator[list[int]]:
     """`rows`, sorted by how much of them is unread, in groups of at most TOKENS_AT_ONCE tokens to read and `columns` in
-    all, padding included."""
+    all, padding included. A row that would add much padding to the shorter ones before it begins the next group."""
     group: list[int] = []
     width = 0
     for row in rows:
         count, width = len(group) + 1, max(width, known[row])
-        if group and (count * unread[row] > TOKENS_AT_ONCE or count * (width + unread[row]) > columns):
+        added_padding = (count - 1) * (unread[row] - unread[group[-1]]) if group else 0
+        is_full = count * unread[row] > TOKENS_AT_ONCE or count * (width + unread[row]) > columns
+        if group and (is_full or added_padding > TOKENS_OF_A_PASS):
             yield group
             group, width = [], known[row]
         group.append(row)

@@ -6,6 +6,7 @@ candidates of a state share all but their own few tokens (the idea of cascade at
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,8 +28,10 @@ LAYERS = ("full_attention", "sliding_attention", "chunked_attention")
 
 @dataclass(frozen=True, slots=True)
 class SharedPrompts:
-    """The prompts of a decoding batch, and which of them each row continues."""
+    """Prompts of a decoding batch that are read together, and which of them each row continues."""
 
+    rows: torch.Tensor | slice
+    """The rows of the batch that continue these prompts."""
     keys_values: torch.Tensor
     """Shape (layers, 2, prompts, heads, columns, head dimension)."""
     mask: torch.Tensor
@@ -55,7 +58,7 @@ class SharedPrompts:
 
 
 def share_prompts(model: Any, name: str) -> None:
-    """Have `model` take `shared_prompts`, a `SharedPrompts`, among its arguments; without it, nothing changes.
+    """Have `model` take `shared_prompts`, several `SharedPrompts`, among its arguments; without it, nothing changes.
 
     Raises:
         TreestarError: the model has its own attention implementation, attention sinks (gpt-oss), which would be lost,
@@ -86,12 +89,12 @@ def attention(
     attention_mask: torch.Tensor | None,
     scaling: float | None = None,
     dropout: float = 0.0,
-    shared_prompts: SharedPrompts | None = None,
+    shared_prompts: Sequence[SharedPrompts] | None = None,
     **arguments: Any,
 ) -> tuple[torch.Tensor, None]:
-    """transformers' attention interface. With `shared_prompts`, every row has one query, which sees its prompt and the
-    part of `key` that the mask, shape (rows, 1, 1, columns), exposes; of these, in a layer with a `sliding_window` the
-    last tokens.
+    """transformers' attention interface. With `shared_prompts`, which have every row once, a row has one query. It sees
+    its prompt and the part of `key` that the mask, shape (rows, 1, 1, columns), exposes; of these, in a layer with a
+    `sliding_window` the last tokens.
 
     Returns:
         Shape (rows, queries, heads, head dimension).
@@ -102,22 +105,26 @@ def attention(
         )
         return output, None
     assert attention_mask is not None
-    prompt_keys, prompt_values = shared_prompts.keys_values[module.layer_idx]
     rows, heads, _, dimension = query.shape
     # Heads that share keys and values are next to each other.
     query = query.reshape(rows, key.shape[1], -1, dimension) * (dimension**-0.5 if scaling is None else scaling)
-    of_prompt = shared_prompts.by_row(products(shared_prompts.by_prompt(query), prompt_keys))
-    logits = torch.cat([of_prompt, products(query, key)], dim=-1)
-    if arguments.get("softcap") is not None:
-        logits = arguments["softcap"] * torch.tanh(logits / arguments["softcap"])
-    visible = torch.cat([shared_prompts.mask[shared_prompts.places][:, None, None], attention_mask], dim=-1)
-    window = arguments.get("sliding_window")
-    if window is not None:
-        visible &= visible.flip(-1).cumsum(-1).flip(-1) <= window  # columns are in order, some between them unused
-    weights = logits.masked_fill(~visible, -torch.inf).softmax(-1, dtype=torch.float32).to(query.dtype)
-    columns = prompt_keys.shape[2]
-    of_prompt = shared_prompts.by_row(shared_prompts.by_prompt(weights[..., :columns]) @ prompt_values)
-    output = of_prompt + weights[..., columns:] @ value
+    own_logits = products(query, key)
+    output, own_weights = torch.empty_like(query), torch.empty_like(own_logits)
+    for part in shared_prompts:
+        keys, values = part.keys_values[module.layer_idx]
+        of_prompt = part.by_row(products(part.by_prompt(query[part.rows]), keys))
+        logits = torch.cat([of_prompt, own_logits[part.rows]], dim=-1)
+        if arguments.get("softcap") is not None:
+            logits = arguments["softcap"] * torch.tanh(logits / arguments["softcap"])
+        visible = torch.cat([part.mask[part.places][:, None, None], attention_mask[part.rows]], dim=-1)
+        window = arguments.get("sliding_window")
+        if window is not None:
+            visible &= visible.flip(-1).cumsum(-1).flip(-1) <= window  # columns are in order, some between them unused
+        weights = logits.masked_fill(~visible, -torch.inf).softmax(-1, dtype=torch.float32).to(query.dtype)
+        columns = keys.shape[2]
+        output[part.rows] = part.by_row(part.by_prompt(weights[..., :columns]) @ values)
+        own_weights[part.rows] = weights[..., columns:]
+    output += own_weights @ value
     return output.reshape(rows, 1, heads, dimension), None
 
 
