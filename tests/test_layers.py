@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "treestar"
 
 LAYERS = [
-    {"types", "statistics", "seeds", "concurrency"},
+    {"types", "statistics", "seeds", "concurrency", "machine"},
     {"extras"},
     {"config", "storage", "plotting", "problems"},
     {"workers"},
@@ -39,8 +39,8 @@ LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 
 KNOWS_ONLY = {
     "search": {"types", "concurrency", "config", "storage", "search"},
-    "policy": {"types", "extras", "concurrency", "config", "verifier", "policy"},
-    "verifier": {"types", "config", "verifier"},
+    "policy": {"types", "extras", "concurrency", "machine", "config", "verifier", "policy"},
+    "verifier": {"types", "machine", "config", "verifier"},
     "workers": {"types", "extras", "concurrency", "config", "workers"},
 }
 

@@ -6,11 +6,11 @@ prompts of which one is long take 10 GB for a model of 135 million parameters.
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import torch
 
+from treestar.machine import available_memory
 from treestar.policy.models import text_config
 
 __all__ = ["columns_at_once", "tokens_that_fit"]
@@ -27,7 +27,7 @@ def tokens_that_fit(model: Any) -> int:
     if model.device.type == "cuda":
         memory = torch.cuda.get_device_properties(model.device).total_memory * SHARE_OF_GPU_MEMORY
     else:
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * SHARE_OF_MAIN_MEMORY
+        memory = available_memory() * SHARE_OF_MAIN_MEMORY
     return int(memory / bytes_per_token(model))
 
 

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from typing import Literal
 
 from treestar.config.checks import check_choice, check_number, check_whole
+from treestar.machine import available_cores, available_memory
 
 __all__ = ["Isolation", "SandboxConfig"]
 
 Isolation = Literal["full", "process"]
 
 
-def available_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def affordable_workers() -> int:
-    """The number of workers that fit in half of this machine's memory at 128 MiB each, which is ample for one tree."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return max(1, min(256, memory // 2 // (128 * 2**20)))
+    """The number of workers that fit in half of the memory at 128 MiB each, which is ample for one tree."""
+    return max(1, min(256, available_memory() // 2 // (128 * 2**20)))
 
 
 @dataclass(frozen=True)
