@@ -41,6 +41,9 @@ class Whole(Plain):
     def final_answer(self, step: Step, execution: treestar.Execution) -> str | None:
         return "5"
 
+    def only_answer_left(self, state: treestar.State) -> bool:
+        return False
+
     async def close(self) -> None:
         self.closed = True
 

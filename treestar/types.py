@@ -269,6 +269,11 @@ class Policy(ABC):
         default `step.answer`."""
         return step.answer
 
+    def only_answer_left(self, state: State) -> bool:
+        """Whether the next step only states what the steps have found, so that one candidate says as much as many. By
+        default never."""
+        return False
+
     @abstractmethod
     async def propose(self, state: State, n: int, sampling: Sampling, seed: int) -> Proposal:
         """Draw `n` candidate next steps for `state`.
@@ -282,7 +287,7 @@ class Policy(ABC):
         """
 
 
-READ_MEMBERS = ("name", "step_format", "recommended", "preamble", "display", "final_answer")
+READ_MEMBERS = ("name", "step_format", "recommended", "preamble", "display", "final_answer", "only_answer_left")
 """What a search reads of a policy besides `propose`."""
 
 

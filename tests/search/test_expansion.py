@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import pytest
 from support.scripted import ScriptedPolicy, components
 
-from treestar.search import MCTSConfig, search_one
+from treestar.search import BeamSearchConfig, MajorityConfig, MCTSConfig, SearchConfig, search_one
+from treestar.search.answer import sampled_mass
 from treestar.types import Problem, Proposal, Sampling, State, Step, TreestarError
 
 
@@ -67,3 +68,48 @@ def test_where_all_masses_round_to_0_trajectories_are_counted() -> None:
     config = MCTSConfig(max_rollouts=1, max_depth=600, children=4)
     result = asyncio.run(search_one(Problem("which?"), config, components(deep)))
     assert (result.answer, result.confidence, result.other_answers) == ("2", 0.75, (("1", 0.25),))
+
+
+@dataclass
+class PrintingPolicy(ScriptedPolicy):
+    """Two programs, after which the answer is stated, as the released rStar-Math models do."""
+
+    statements: list[tuple[int, float]] = field(default_factory=list)
+    """For each request of a statement the number of candidates, and the temperature."""
+
+    def only_answer_left(self, state: State) -> bool:
+        return bool(state.steps)
+
+    async def propose(self, state: State, n: int, sampling: Sampling, seed: int) -> Proposal:
+        if not state.steps:
+            texts = [f"print({i % 2})" for i in range(n)]
+            return Proposal(tuple(Step(text, text, "code", tokens=5) for text in texts), 1, 5 * n)
+        self.statements.append((n, sampling.temperature))
+        answer = state.steps[0].text[6]
+        return Proposal((Step(f"It is {answer}.", ending="answer", answer=answer, tokens=3),) * n, 1, 3 * n)
+
+
+@pytest.mark.parametrize(
+    ("config", "statements"),
+    [
+        (MCTSConfig(max_rollouts=4, children=4, temperature=0.9), [(1, 0.0)] * 2),
+        (BeamSearchConfig(beam_width=2, children=2, temperature=0.9), [(1, 0.0)] * 2),
+        (MajorityConfig(samples=2, temperature=0.9), [(1, 0.9)] * 2),
+    ],
+)
+def test_what_was_printed_is_stated_once(config: SearchConfig, statements: list[tuple[int, float]]) -> None:
+    policy = PrintingPolicy(lambda state, n, seed: [])
+    parts = replace(components(policy.script, lambda state: 0.5), policy=policy)
+    result = asyncio.run(search_one(Problem("which?"), config, parts))
+    assert policy.statements == statements
+    programs = result.tree.root.children
+    assert {node.children[0].answer for node in programs} == {"0", "1"}
+    assert {sampled_mass(node.children[0]) for node in programs} == {0.5}
+    assert result.stats.generated_tokens == 5 * sum(node.multiplicity for node in programs) + 3 * len(statements)
+
+
+def test_where_distinct_candidates_are_drawn_their_probability_tells_how_many_are_left() -> None:
+    policy = PrintingPolicy(lambda state, n, seed: [])
+    parts = replace(components(policy.script), policy=policy)
+    asyncio.run(search_one(Problem("which?"), MCTSConfig(max_rollouts=2, children=4, distinct=True), parts))
+    assert all(n >= 4 and temperature > 0 for n, temperature in policy.statements)

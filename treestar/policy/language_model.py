@@ -5,7 +5,7 @@ from __future__ import annotations
 from copy import copy
 
 from treestar.policy.formats import StepFormat
-from treestar.types import Execution, Policy, Problem, Step
+from treestar.types import Execution, Policy, Problem, State, Step
 
 __all__ = ["LanguageModelPolicy"]
 
@@ -40,3 +40,6 @@ class LanguageModelPolicy(Policy):
 
     def final_answer(self, step: Step, execution: Execution) -> str | None:
         return self.format.final_answer(step, execution)
+
+    def only_answer_left(self, state: State) -> bool:
+        return self.format.only_answer_left(state)

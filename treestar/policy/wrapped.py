@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from treestar.types import Execution, Policy, Problem, Step
+from treestar.types import Execution, Policy, Problem, State, Step
 
 __all__ = ["WrappedPolicy"]
 
@@ -26,3 +26,6 @@ class WrappedPolicy(Policy):
 
     def final_answer(self, step: Step, execution: Execution) -> str | None:
         return self.policy.final_answer(step, execution)
+
+    def only_answer_left(self, state: State) -> bool:
+        return self.policy.only_answer_left(state)

@@ -189,7 +189,12 @@ class Search(Generic[ConfigT_co]):
             leaf.times_drawn += 1
             sampling = replace(sampling, min_share=sampling.min_share**leaf.times_drawn)
         try:
-            proposal = checked_proposal(await policy.propose(tree.state(leaf), n, sampling, seed), n, policy)
+            if n > 1 and self.one_is_enough(leaf):
+                most_probable = await policy.propose(tree.state(leaf), 1, replace(sampling, temperature=0.0), seed)
+                proposal = replace(most_probable, steps=most_probable.steps * n)
+            else:
+                proposal = await policy.propose(tree.state(leaf), n, sampling, seed)
+            proposal = checked_proposal(proposal, n, policy)
         except ContextOverflow:
             return Expansion(Proposal(()), [], overflow=True)
         if not merge:
@@ -199,6 +204,10 @@ class Search(Generic[ConfigT_co]):
         for candidate in candidates:
             candidate.failure, candidate.answer = self.outcome(candidate.step, candidate.execution)
         return Expansion(proposal, candidates)
+
+    def one_is_enough(self, node: Node) -> bool:
+        """Whether the most probable candidate at `node` stands for all. Of distinct ones, there is hardly another."""
+        return not self.sampling.distinct and self.components.policy.only_answer_left(self.tree.state(node))
 
     async def merge_and_run(self, leaf: Node, steps: Sequence[Step]) -> list[Candidate]:
         kind = self.tree.problem.kind

@@ -75,7 +75,7 @@ def widen(search: Search[MCTSConfig]) -> bool:
     if threshold is None or search.components.scorer is None:
         return False
     for node in search.tree.nodes:
-        if node.children and unseen_probability(node) > threshold:
+        if node.children and unseen_probability(node) > threshold and not search.one_is_enough(node):
             node.widening = True
             reopen(node)
     return not search.tree.root.closed

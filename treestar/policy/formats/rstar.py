@@ -31,3 +31,6 @@ class RStarFormat(StepFormat):
         if code_is_complete(state) or ending == "answer":
             return answer_step(state.problem, body, "truncated" if ending == "truncated" else "answer")
         return Step(body, code=body if ending != "truncated" else "", ending=ending)
+
+    def only_answer_left(self, state: State) -> bool:
+        return code_is_complete(state)

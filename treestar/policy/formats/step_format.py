@@ -155,6 +155,10 @@ class StepFormat(ABC):
         """The answer that ends the trajectory, "" where the step ends it without one, None where it continues."""
         return (step.answer or "") if step.ending == "answer" else None
 
+    def only_answer_left(self, state: State) -> bool:
+        """Whether the next step only states what the code has printed; by default never."""
+        return False
+
     def has_reasoning(self, trajectory: State) -> bool:
         """Whether the policy gives reasons, and not only code and an answer; by default in a comment of its code, or in
         a line of prose before the last step."""
