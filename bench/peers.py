@@ -130,11 +130,15 @@ async def score(search: Search[SamplingConfig], nodes: Sequence[Node]) -> None:
 
 
 async def sample_step(search: Search[SamplingConfig], node: Node) -> Node:
-    """The child that one sampled step leads to, or `node` itself if no step can follow."""
+    """The child that one sampled step leads to, or `node` itself if no step can follow. After a whole program also the
+    statement of its answer, which peers need not draw again and again either."""
     [growth] = await search.expand({node: 1}, merge=True, keep_failures=True)
     await score(search, growth.new)
     await search.finish(growth.new)
-    return next((child for child in growth.draws if child is not None), node)
+    child = next((child for child in growth.draws if child is not None), node)
+    if child.terminal is not None or not search.one_is_enough(child):
+        return child
+    return child.children[0] if child.children else await sample_step(search, child)
 
 
 async def complete_best(search: Search[SamplingConfig]) -> None:
