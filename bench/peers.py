@@ -34,6 +34,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import cycle
 from threading import Event
 from typing import Any
 
@@ -215,7 +216,8 @@ class StepModels(AbstractLanguageModel, AbstractProcessRewardModel):
         leaves = [self.node_of[text] for text in texts]
         grown = await self.search.expand(Counter(leaves), merge=True, keep_failures=True)
         await score(self.search, [child for growth in grown for child in growth.new])
-        drawn = {growth.leaf: iter(growth.draws) for growth in grown}
+        # One statement of what was printed stands for all that were asked for.
+        drawn = {growth.leaf: cycle(growth.draws) for growth in grown}
         return [self.reply(text, leaf, next(drawn[leaf], None)) for text, leaf in zip(texts, leaves, strict=True)]
 
     def reply(self, text: str, leaf: Node, child: Node | None) -> dict[str, str]:

@@ -93,6 +93,7 @@ class PrintingPolicy(ScriptedPolicy):
     ("config", "statements"),
     [
         (MCTSConfig(max_rollouts=4, children=4, temperature=0.9), [(1, 0.0)] * 2),
+        (MCTSConfig(max_rollouts=4, children=4, temperature=0.9, distinct=True), [(1, 0.0)] * 2),
         (BeamSearchConfig(beam_width=2, children=2, temperature=0.9), [(1, 0.0)] * 2),
         (MajorityConfig(samples=2, temperature=0.9), [(1, 0.9)] * 2),
     ],
@@ -106,10 +107,3 @@ def test_what_was_printed_is_stated_once(config: SearchConfig, statements: list[
     assert {node.children[0].answer for node in programs} == {"0", "1"}
     assert {sampled_mass(node.children[0]) for node in programs} == {0.5}
     assert result.stats.generated_tokens == 5 * sum(node.multiplicity for node in programs) + 3 * len(statements)
-
-
-def test_where_distinct_candidates_are_drawn_their_probability_tells_how_many_are_left() -> None:
-    policy = PrintingPolicy(lambda state, n, seed: [])
-    parts = replace(components(policy.script), policy=policy)
-    asyncio.run(search_one(Problem("which?"), MCTSConfig(max_rollouts=2, children=4, distinct=True), parts))
-    assert all(n >= 4 and temperature > 0 for n, temperature in policy.statements)

@@ -181,6 +181,8 @@ class Search(Generic[ConfigT_co]):
     async def propose_and_run(self, leaf: Node, n: int, merge: bool) -> Expansion:
         policy, tree, sampling = self.components.policy, self.tree, self.sampling
         seed = tree.draw_seed(leaf)
+        if n > 1 and self.one_is_enough(leaf):
+            n, sampling = 1, replace(sampling, temperature=0.0, distinct=False)
         leaf.drawn += n
         if sampling.distinct:
             # Without replacement, drawing n more means drawing the earlier ones again and n others. Each time, less
@@ -189,12 +191,7 @@ class Search(Generic[ConfigT_co]):
             leaf.times_drawn += 1
             sampling = replace(sampling, min_share=sampling.min_share**leaf.times_drawn)
         try:
-            if n > 1 and self.one_is_enough(leaf):
-                most_probable = await policy.propose(tree.state(leaf), 1, replace(sampling, temperature=0.0), seed)
-                proposal = replace(most_probable, steps=most_probable.steps * n)
-            else:
-                proposal = await policy.propose(tree.state(leaf), n, sampling, seed)
-            proposal = checked_proposal(proposal, n, policy)
+            proposal = checked_proposal(await policy.propose(tree.state(leaf), n, sampling, seed), n, policy)
         except ContextOverflow:
             return Expansion(Proposal(()), [], overflow=True)
         if not merge:
@@ -206,8 +203,8 @@ class Search(Generic[ConfigT_co]):
         return Expansion(proposal, candidates)
 
     def one_is_enough(self, node: Node) -> bool:
-        """Whether the most probable candidate at `node` stands for all. Of distinct ones, there is hardly another."""
-        return not self.sampling.distinct and self.components.policy.only_answer_left(self.tree.state(node))
+        """Whether the most probable candidate at `node` says as much as several."""
+        return self.components.policy.only_answer_left(self.tree.state(node))
 
     async def merge_and_run(self, leaf: Node, steps: Sequence[Step]) -> list[Candidate]:
         kind = self.tree.problem.kind
