@@ -363,9 +363,9 @@ class MCTSConfig(TreeSearchConfig):
     """Concurrent rollouts in one tree; 1 is sequential MCTS."""
     virtual_loss: int = 1
     """Visits of value -1 that a running rollout temporarily adds to the nodes of its path."""
-    widen_above: float | None = 0.05
+    widen_above: float | None = 0.06
     """With a PPM: when the tree is exhausted, sample `children` more candidates at every node where the next one is new
-    with at least this probability. If unset, the search ends there."""
+    with at least this probability; after eight equal candidates that is .056. If unset, the search ends there."""
     early_stop: bool = True
     """Stop when the leading answer can no longer be overtaken; applies only to `weighted` without a PPM. Turn it off to
     make training data."""
