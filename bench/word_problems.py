@@ -7,9 +7,10 @@
 FOLDER holds the test sets: svamp.jsonl, gsm8k_test.jsonl and others. `run` is one `treestar bench` in DIR, which
 continues after an interruption; every strategy but greedy may generate the same number of tokens for a problem. The
 everyday questions are those to develop with and, as `everyday_check`, those that were written without knowing what is
-taught, both in recipes/word_problems; of ASDiv the numeric problems are asked that are not in ASDiv-A, whose questions
-the training set has. `record` writes bench/results/NAME.json; with `--samples`, a run of `weighted_vote` over the same
-questions with as many tokens, also the searches minus majority, best of n and weighted vote.
+taught, both in recipes/word_problems; of ASDiv the problems are asked whose answer is one number and that are not in
+ASDiv-A, whose questions the training set has. `record` writes bench/results/NAME.json; with `--samples`, a run of
+`weighted_vote` over the same questions with as many tokens, also the searches minus majority, best of n and weighted
+vote.
 """
 
 from __future__ import annotations
@@ -55,11 +56,18 @@ def write_sets(names: list[str], data: Path, folder: Path, problems: int, seed: 
             (folder / f"{name}.jsonl").write_bytes((RECIPE / f"{name}.jsonl").read_bytes())
             continue
         lines = (data / FILES[name]).read_text(encoding="utf-8").splitlines()
-        rows = [row for row in map(json.loads, lines) if row.get("numeric", True) and not row.get("asdiv_a")]
+        rows = [row for row in map(json.loads, lines) if is_asked(row)]
         drawn = Random(seed).sample(rows, min(problems, len(rows)))
         kept = [{key: row[key] for key in ("id", "question", "answer")} for row in drawn]
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
     return [folder / f"{name}.jsonl" for name in names]
+
+
+def is_asked(row: dict[str, Any]) -> bool:
+    """Whether the question asks for one number, and is not one of ASDiv-A. Of a ratio (9:10), a time and several values
+    (11; 24) ASDiv's `answer` is only the first number."""
+    several = {":", ";"}.intersection(row.get("answer_with_unit", ""))
+    return row.get("numeric", True) and not row.get("asdiv_a") and not several
 
 
 def run(arguments: argparse.Namespace) -> None:
