@@ -244,8 +244,7 @@ class Policy(ABC):
     """The name of the step format in which it writes, which trees record; "" if it has none."""
 
     shows_errors: bool = False
-    """Whether it is shown why a step's code failed. The trajectory then continues after such a step, in the interpreter
-    state before it; by default it ends there."""
+    """Whether it is shown why a step's code failed. The trajectory then goes on, in the interpreter state before it."""
 
     calibrations: Mapping[str, Callable[[float], float]] = MappingProxyType({})
     """By the name of a search strategy the function from an answer's share of the weight that its search found to the
@@ -265,13 +264,11 @@ class Policy(ABC):
         return text
 
     def final_answer(self, step: Step, execution: Execution) -> str | None:
-        """The answer if `step` ends the trajectory, "" if it ends without one, or None if the trajectory continues. By
-        default `step.answer`."""
+        """The answer if `step` ends the trajectory, "" if without one, None if it goes on; by default `step.answer`."""
         return step.answer
 
     def only_answer_left(self, state: State) -> bool:
-        """Whether the next step only states what the steps have found, so that one candidate says as much as many. By
-        default never."""
+        """Whether the next step only states what was found, so that one candidate is enough; by default never."""
         return False
 
     @abstractmethod
@@ -302,8 +299,7 @@ class CompletedPolicy(Policy):
                 setattr(self, member, getattr(source, member))
 
     async def propose(self, state: State, n: int, sampling: Sampling, seed: int) -> Proposal:
-        proposal: Proposal = await self.source.propose(state, n, sampling, seed)
-        return proposal
+        return cast(Proposal, await self.source.propose(state, n, sampling, seed))
 
 
 def as_policy(policy: Any) -> Policy:

@@ -23,9 +23,10 @@ from treestar.allocation.gain import Gain
 from treestar.allocation.rounds import Turn, check_total, next_round
 from treestar.search import Budget, Components, Search, SearchConfig, SearchResult, SearchStats
 from treestar.search.baselines import grow_trajectories
+from treestar.search.closing import reopen
 from treestar.search.config import SamplesConfig, settled
 from treestar.search.engine import Progress, finish, grown, new_search
-from treestar.search.expansion import reopen, share_priors
+from treestar.search.expansion import share_priors
 from treestar.search.tree import add_node_from_json, node_to_json
 from treestar.types import Problem
 from treestar.workers import LocalWorkers, Worker

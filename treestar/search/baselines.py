@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
+from treestar.search.closing import end_without_answer
 from treestar.search.config import GreedyConfig, SamplesConfig, WindowsConfig
-from treestar.search.expansion import Search, end_without_answer
+from treestar.search.expansion import Search
 from treestar.search.tree import Node
 
 __all__ = ["greedy", "grow_trajectories", "sample", "unchanged_sampling"]

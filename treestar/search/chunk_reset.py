@@ -12,8 +12,9 @@ from collections import Counter
 from dataclasses import dataclass
 from math import inf
 
+from treestar.search.closing import end_without_answer
 from treestar.search.config import ChunkResetConfig
-from treestar.search.expansion import Search, end_without_answer
+from treestar.search.expansion import Search
 from treestar.search.tree import Node
 
 __all__ = ["chunk_reset"]

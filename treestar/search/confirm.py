@@ -7,7 +7,8 @@ that escaped from its step. What a trajectory prints must come from that traject
 from __future__ import annotations
 
 from treestar.search.answer import AnswerGroups, Decision, Weighting, decide
-from treestar.search.expansion import Components, end_without_answer, prepared
+from treestar.search.closing import end_without_answer
+from treestar.search.expansion import Components, prepared
 from treestar.search.proposed import answer_text
 from treestar.search.tree import Node
 from treestar.types import Execution, Problem

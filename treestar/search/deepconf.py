@@ -16,8 +16,9 @@ from math import ceil, isfinite
 
 from treestar.search.answer import Weighting, choose
 from treestar.search.baselines import grow_trajectories
+from treestar.search.closing import end_without_answer
 from treestar.search.config import DeepConfConfig
-from treestar.search.expansion import Search, end_without_answer
+from treestar.search.expansion import Search
 from treestar.search.tree import Node
 from treestar.types import TreestarError
 

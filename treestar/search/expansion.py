@@ -16,6 +16,7 @@ from typing import Generic, TypeVar
 from treestar.concurrency import gather_all
 from treestar.search.answer import AnswerGroups
 from treestar.search.budget import uncounted_tokens
+from treestar.search.closing import close, reopen
 from treestar.search.config import SearchConfig, settled
 from treestar.search.proposed import answer_text, checked_proposal
 from treestar.search.result import SearchStats
@@ -43,9 +44,7 @@ __all__ = [
     "Expansion",
     "Growth",
     "Search",
-    "end_without_answer",
     "prepared",
-    "reopen",
     "share_priors",
 ]
 
@@ -376,31 +375,3 @@ def prior_weight(child: Node, step: Step) -> float:
         return child.probability
     per_token = step.log_probability / step.tokens if step.tokens > 1 else step.log_probability
     return child.multiplicity * exp(per_token if per_token > -700.0 else -700.0)
-
-
-def end_without_answer(node: Node, reason: TerminalReason) -> None:
-    """Make `node` the end of a trajectory that does not count as an answer, whatever it states."""
-    node.terminal, node.answer, node.correct = reason, None, None
-    if not node.closed:
-        close(node)
-
-
-def close(node: Node) -> None:
-    """Close `node`, and every ancestor that then has no open child left."""
-    node.closed = True
-    while (parent := node.parent) is not None:
-        parent.open_children -= 1
-        if parent.open_children:
-            return
-        parent.closed = True
-        node = parent
-
-
-def reopen(node: Node) -> None:
-    """Reopen a closed `node`, and every ancestor that was closed with it."""
-    while node.closed:
-        node.closed = False
-        if node.parent is None:
-            return
-        node = node.parent
-        node.open_children += 1

@@ -9,8 +9,9 @@ from __future__ import annotations
 from math import inf
 
 from treestar.search.answer import trajectory_value
+from treestar.search.closing import reopen
 from treestar.search.config import MCTSConfig
-from treestar.search.expansion import Growth, Search, reopen
+from treestar.search.expansion import Growth, Search
 from treestar.search.selection import select_child
 from treestar.search.tree import Node
 
