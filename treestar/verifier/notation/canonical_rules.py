@@ -9,7 +9,7 @@ from treestar.verifier.notation.printed_forms import PRINTED_RULES
 from treestar.verifier.notation.rewriting import rule
 from treestar.verifier.notation.spoken_forms import SPOKEN_RULES
 
-__all__ = ["TABLES"]
+__all__ = ["RULES"]
 
 NAMES = (
     "a(?:rc|r)?(?:sin|cos|tan|cot|sec|csc)h?|arcsin|arccos|arctan|arccot|arcsec|arccsc|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|log|ln|exp|gcd|lcm|"
@@ -256,23 +256,17 @@ NUMBER_RULES = (
 )
 
 
-TABLES = (
-    (
-        re.compile(r"[A-Za-z0-9_]\(|\[|['\"]|\{.*:|\d[j.]|[EI]|\)\s*[|&]|,\s*\)|_|Reals|Integers|Naturals|Rationals"),
-        PRINTED_RULES,
-    ),
-    (re.compile(r"\{"), SET_RULES),
-    (re.compile(r"\\|~|\{\s*,"), LAYOUT_RULES),
-    (re.compile(r"\\|floor|ceil|mod"), ORDER_RULES),
-    (
-        re.compile(r"\\text|\\pmod|\\equiv|\\[lv]|[¢_\[\]R:]|mod|base|pounds|cent|\d(?:st|nd|rd|th|\^|\s*r)"),
-        SPOKEN_RULES,
-    ),
-    (re.compile(r"and|&"), CONDITION_RULES),
-    (None, LABEL_RULES),
-    (re.compile(r"[a-z%,∧^和或とи]"), WORD_RULES),
-    (re.compile(r"[^\d\s.,]"), SYMBOL_RULES),
-    (re.compile(r"\{"), SET_RULES),
-    (None, NUMBER_RULES),
+RULES = (
+    *PRINTED_RULES,
+    *SET_RULES,
+    *LAYOUT_RULES,
+    *ORDER_RULES,
+    *SPOKEN_RULES,
+    *CONDITION_RULES,
+    *LABEL_RULES,
+    *WORD_RULES,
+    *SYMBOL_RULES,
+    *SET_RULES,
+    *NUMBER_RULES,
 )
-"""The tables in the order in which they apply, each with what a text must contain to be changed by it."""
+"""All rules in the order in which they apply."""
