@@ -32,6 +32,9 @@ from treestar.verifier.notation.labels import is_label
 __all__ = ["same_set"]
 
 LESS, MORE = ("<", "\\le"), (">", "\\ge")
+MOST_NUMBERS = 1000
+"""Distance between the ends of a set whose integers are counted."""
+LEAST_NUMBER: dict[str, End] = {"\\mathbb{Z}": -math.inf, "\\mathbb{N}": Fraction(1)}
 FLIPPED = {">": "<", "\\ge": "\\le", "<": ">", "\\le": "\\ge"}
 
 
@@ -206,6 +209,11 @@ def pieces_of_listing(form: Listing) -> RealSet:
 
 
 def pieces_of_operation(form: SetOperation) -> RealSet:
+    counted = [squeeze(part.latex) if isinstance(part, Scalar) else "" for part in form.parts]
+    if set(form.operators) == {"\\cap"} and not LEAST_NUMBER.keys().isdisjoint(counted):
+        others = [pieces_of(part) for part, name in zip(form.parts, counted, strict=True) if name not in LEAST_NUMBER]
+        least = max(LEAST_NUMBER.get(name, -math.inf) for name in counted)
+        return whole_numbers_in(reduce(intersection, others, interval(least, math.inf, False, True)))
     result, *others = map(pieces_of, form.parts)
     for operator, each in zip(form.operators, others, strict=True):
         if operator == "\\cup":
@@ -215,13 +223,20 @@ def pieces_of_operation(form: SetOperation) -> RealSet:
     return result
 
 
+def whole_numbers_in(one: RealSet) -> RealSet:
+    if not one or one[-1].high - one[0].low > MOST_NUMBERS:
+        raise NotIntervals
+    numbers = range(math.ceil(one[0].low), math.floor(one[-1].high) + 1)
+    return intersection(one, union(point(Fraction(number)) for number in numbers))
+
+
 def solved(relation: Relation) -> RealSet:
     """The real solutions of a chain of inequalities in one unknown, as sympy finds them."""
     require_sympy()
     import sympy
 
     comparisons = {"<": sympy.Lt, "\\le": sympy.Le, ">": sympy.Gt, "\\ge": sympy.Ge, "\\ne": sympy.Ne}
-    operands = [parse_expression("x" if is_name(operand) else operand) for operand in relation.operands]
+    operands: list[Any] = [parse_expression(operand) for operand in relation.operands]
     if None in operands or not set(relation.operators) <= set(comparisons):
         raise NotIntervals
     symbols = set().union(*(operand.free_symbols for operand in operands))
