@@ -105,11 +105,7 @@ VALUE = re.compile(
 def formulas_in(text: str) -> list[Run]:
     """The formulas of `text` in order, with or without delimiters; the numbers if it has no formulas."""
     spans = [Run(match.start(), match.end(), formula_of(match).strip()) for match in MATH.finditer(text)]
-    pieces, position = [], 0
-    for start, end, _ in spans:
-        pieces += [text[position:start], "\n\n" if end - start == 2 else "\n" * (end - start)]
-        position = end
-    masked = "".join([*pieces, text[position:]])
+    masked = MATH.sub(lambda match: "\n" * len(match[0]), text)
     spans += math_runs(masked)
     if not spans:
         spans = [Run(m.start(), m.end(), m[0].strip()) for m in PLAIN_NUMBER.finditer(masked) if m[0].strip()]

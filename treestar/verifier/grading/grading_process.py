@@ -175,18 +175,15 @@ class GradingPool:
             worker.kill()
 
     def take(self) -> GradingProcess | None:
-        worker = self.idle_or_new()
-        if worker is None or worker.wait_until_ready():
-            return worker
-        self.drop(worker)
-        return None
-
-    def idle_or_new(self) -> GradingProcess | None:
         with self.lock:
             if self.owner != os.getpid():
                 # After a fork the pipes are shared with the parent: leave them to it.
                 self.idle, self.all, self.owner = [], set(), os.getpid()
-            return self.idle.pop() if self.idle else self.start()
+            worker = self.idle.pop() if self.idle else self.start()
+        if worker is None or worker.wait_until_ready():
+            return worker
+        self.drop(worker)
+        return None
 
     def start(self) -> GradingProcess | None:
         try:
