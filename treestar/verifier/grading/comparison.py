@@ -335,8 +335,8 @@ def same_table(one: Form, other: Form) -> bool:
     if isinstance(other, Group) and (len(rows) == 1 or all(len(row) == 1 for row in rows)):
         return pairwise([cell for row in rows for cell in row], other.items)
     if isinstance(other, Scalar):
-        rows = "\\\\".join("&".join(row) for row in one.rows)
-        return "matrix" in other.latex and expressions_equal(f"\\begin{{pmatrix}}{rows}\\end{{pmatrix}}", other.latex)
+        matrix = "\\\\".join("&".join(row) for row in one.rows)
+        return "matrix" in other.latex and expressions_equal(f"\\begin{{pmatrix}}{matrix}\\end{{pmatrix}}", other.latex)
     return False
 
 
