@@ -39,10 +39,6 @@ def repeating(match: re.Match[str]) -> str:
     return f"\\frac{{{value.numerator}}}{{{value.denominator}}}"
 
 
-def dotted_period(match: re.Match[str]) -> str:
-    return f"{match[1]}\\overline{{{match[2]}{match[3]}{match[4]}}}"
-
-
 def font(match: re.Match[str]) -> str:
     content = match["content"].strip()
     if content in ("$", "\\$"):
@@ -224,7 +220,10 @@ NUMBER_RULES = (
         "numbers in words",
     ),
     rule(
-        r"(\d*\.\d*)\\dot\{?(\d)\}?(\d*)\\dot\{?(\d)\}?", dotted_period, "dots mark the ends of a period", mark="\\dot"
+        r"(\d*\.\d*)\\dot\{?(\d)\}?(\d*)\\dot\{?(\d)\}?",
+        r"\1\\overline{\2\3\4}",
+        "dots mark the ends of a period",
+        mark="\\dot",
     ),
     rule(
         r"(?P<whole>\d*)\.(?P<fixed>\d*)\\(?:overline|bar|dot)\s*\{?(?P<period>\d+)\}?",

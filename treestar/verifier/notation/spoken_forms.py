@@ -64,7 +64,7 @@ SPOKEN_RULES = (
     rule(r"\\text\{\s*([0-9A-F]+)\s*\}(?=_)", r"\1", "upright digits", mark="_"),
     rule(
         r"_\s*\{\s*\\text\{\s*base\s*(?:\}\s*(\d{1,2})|(\d{1,2})\s*\})\s*\}",
-        lambda m: f"_{{{m[1] or m[2]}}}",
+        r"_{\1\2}",
         "a base in words",
         mark="base",
     ),
