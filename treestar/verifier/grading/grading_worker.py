@@ -31,14 +31,10 @@ PARENT_CHECK_SECONDS = 5.0
 """Interval in seconds at which an idle keeper checks that the engine is still running."""
 RECURSION_LIMIT = 2500
 """Deep enough for real answers, shallow enough that nested input raises before it overflows the C stack."""
-
-
 MOST_COMPARISONS = 5000
 """Comparisons of one child, because the grammar's and sympy's tables grow with use."""
-
-Reply = bool | str | None
-"""Whether two answers are equal; `"symbolic"` if only a worker with sympy can tell; None if the time ran out."""
-REPLIES: dict[bytes, Reply] = {b"1": True, b"0": False, b"s": "symbolic"}
+LONGEST_REPLY = 64
+"""In bytes."""
 
 
 class Child:
@@ -60,18 +56,18 @@ class Child:
                 os._exit(status)
         childs_end.close()
 
-    def ask(self, request: bytes, seconds: float) -> Reply:
-        """The child's verdict, or None if it timed out or died; the child is then unusable."""
+    def ask(self, request: bytes, seconds: float) -> bytes:
+        """The child's reply to a line of JSON, or nothing if it timed out or died; the child is then unusable."""
         deadline = time.monotonic() + seconds
         try:
             self.socket.settimeout(max(0.0, seconds))
             self.socket.sendall(request + b"\n")
             self.socket.settimeout(max(0.0, deadline - time.monotonic()))
-            reply = self.socket.recv(1)
+            reply = self.socket.recv(LONGEST_REPLY)
         except OSError:
-            return None
+            return b""
         self.answered += 1
-        return REPLIES.get(reply)
+        return reply
 
     def kill(self) -> None:
         with contextlib.suppress(OSError):
@@ -90,19 +86,19 @@ def compare_forever(keeper: socket.socket) -> None:
     for request in keeper.makefile("rb"):
         first, second = json.loads(request)[:2]
         try:
-            reply = b"1" if answers_equal(first, second) else b"0"
+            reply: bool | str = answers_equal(first, second)
         except SymbolicNeeded:
-            reply = b"s"
+            reply = "symbolic"
         except MemoryError:
             return  # The heap may be in any state, so let the keeper fork a clean child.
         except BaseException:
             # Not only Exception: math-verify's own timeout error derives from BaseException.
-            reply = b"0"
-        keeper.sendall(reply)
+            reply = False
+        keeper.sendall(json.dumps(reply).encode() + b"\n")
 
 
 def die_with_parent() -> None:
-    """Ask Linux to kill this process when the keeper dies; elsewhere the closed pipe ends it."""
+    """Ask Linux to kill this process when the keeper dies; elsewhere the closed socket ends it."""
     with contextlib.suppress(Exception):
         import ctypes
 
@@ -140,9 +136,9 @@ def main(descriptor: int, symbolic: bool) -> None:
     child = Child(engine)
     engine.sendall(b'"ready"\n')
     for request in requests_of(engine, parent):
-        verdict = child.ask(request, float(json.loads(request)[2]))
-        engine.sendall(json.dumps(verdict).encode() + b"\n")
-        if verdict is None or child.answered >= MOST_COMPARISONS:
+        reply = child.ask(request, float(json.loads(request)[2]))
+        engine.sendall(reply or b"null\n")
+        if not reply or child.answered >= MOST_COMPARISONS:
             child.kill()
             child = Child(engine)
     child.kill()
