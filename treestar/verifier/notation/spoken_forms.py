@@ -59,7 +59,7 @@ SPOKEN_RULES = (
     rule(r"\\pounds(?![a-zA-Z])\s*", "£", "one sign for pounds", mark="\\pounds"),
     rule(r"¢\s*(\d[\d.,]*)", r"\1¢", "the sign after the amount", mark="¢"),
     rule(r"\\?¢|(?<=\d)\s*\\(?:text)?cent(?![a-zA-Z])", r"\\text{ cents}", "cents in words"),
-    rule(r"\\(?:lor|vee)(?![a-zA-Z])", " or ", "a logical or", mark="\\"),
+    rule(r"\\(?:lor|vee)(?![a-zA-Z])", " or ", "a logical or"),
     rule(r"_\s*\{?\s*\((\d{1,2})\)\s*\}?", r"_{\1}", "a base in brackets", mark="_"),
     rule(r"\\text\{\s*([0-9A-F]+)\s*\}(?=_)", r"\1", "upright digits", mark="_"),
     rule(
