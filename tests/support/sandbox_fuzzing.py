@@ -23,7 +23,6 @@ from treestar.verifier.language.compiler import (
     METHOD_NAMES,
     OWN_MODULE,
     NotAllowed,
-    compile_freely,
     compile_step,
     words,
 )
@@ -308,7 +307,7 @@ def breach(source: str) -> str | None:
 
 def unguarded_breach(source: str) -> str | None:
     """Like `breach`, for code compiled without guards: checks that breaches are detected."""
-    return breach_of_code(compile_freely(source, "<step 0>"))
+    return breach_of_code(compile_step(source, "<step 0>", restricted=False))
 
 
 def breach_of_code(code: CodeType) -> str | None:

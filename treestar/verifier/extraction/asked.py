@@ -11,15 +11,14 @@ import re
 from typing import NamedTuple
 
 from treestar.verifier.extraction.phrases import last_match
-from treestar.verifier.notation.spoken_forms import ONES
+from treestar.verifier.notation.spoken_forms import NUMBERS, ONES
 
 __all__ = ["NOTHING_ASKED", "Asked", "claim_words", "is_given", "read_question"]
 
 LONGEST_QUESTION = 20_000
 """In characters; only the end of a longer one is read."""
-WORD_NUMBERS = {word: str(number) for number, word in enumerate(ONES)}
 NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?|[¼-¾⅐-⅞]")
-NUMBER_WORD = re.compile(rf"\b(?:{'|'.join(WORD_NUMBERS)})\b", re.IGNORECASE)
+NUMBER_WORD = re.compile(rf"\b(?:{'|'.join(ONES)})\b", re.IGNORECASE)
 VERB = (
     r"(?:do|does|did|is|are|was|were|am|be|will|would|can|could|should|shall|must|may|might|has|have|had|there|in|on|at|of"
     r"|per|for|to|from|with|if|when|left|remain\w*|total|altogether|he|she|it|they|we|you|I|each|every)"
@@ -91,7 +90,7 @@ def claim_words(text: str) -> list[str]:
 
 def numbers_in(text: str) -> frozenset[str]:
     digits = NUMBER.findall(text)
-    words = [WORD_NUMBERS[word.lower()] for word in NUMBER_WORD.findall(text)]
+    words = [NUMBERS[word.lower()] for word in NUMBER_WORD.findall(text)]
     return frozenset(map(spelled, [*digits, *words]))
 
 

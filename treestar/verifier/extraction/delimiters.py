@@ -9,7 +9,6 @@ from collections.abc import Sequence
 __all__ = [
     "MATH",
     "formula_of",
-    "has_words",
     "plain_words",
     "with_escaped_currency",
     "without_delimiters",
@@ -50,7 +49,7 @@ def with_escaped_currency(text: str, hidden: Sequence[tuple[int, int]] = ()) -> 
         starts = [start for start, _ in hidden]
         places = [bisect(starts, sign.start()) - 1 for sign in signs]
         signs = [sign for sign, at in zip(signs, places, strict=True) if at < 0 or sign.start() >= hidden[at][1]]
-    money: list[int] = []
+    money: set[int] = set()
     place = 0
     while place < len(signs):
         sign = signs[place]
@@ -61,13 +60,9 @@ def with_escaped_currency(text: str, hidden: Sequence[tuple[int, int]] = ()) -> 
             place += 2
             continue
         if len(sign[0]) == 1:
-            money.append(sign.start())
+            money.add(sign.start())
         place += 1
-    pieces, start = [], 0
-    for position in money:
-        pieces += [text[start:position], "\\"]
-        start = position
-    return "".join([*pieces, text[start:]])
+    return DOLLARS.sub(lambda sign: f"\\{sign[0]}" if sign.start() in money else sign[0], text)
 
 
 def opens_formula(text: str, start: int, end: int, after: int) -> bool:
@@ -81,17 +76,12 @@ def opens_formula(text: str, start: int, end: int, after: int) -> bool:
         return True
     if content[-1].isalpha() and ENDING.fullmatch(text, after):
         return True  # `$70 miles per hour$.`
-    words = len(plain_words(content)) if has_words(content) else 0
+    words = len(plain_words(content))
     if words >= 3 and "\\" not in content:
         return False
     # `$5 and $7`, `$3 x 2 = $6`: an amount, and another one after the second sign.
     another = AMOUNT_FOLLOWS.match(text, after) is not None
     return UNFINISHED.search(content) is None and not (another and (words or content != content.rstrip()))
-
-
-def has_words(text: str) -> bool:
-    """Whether `text` has a word of prose; cheaper than `plain_words`."""
-    return WORD.search(text) is not None
 
 
 def plain_words(text: str) -> list[str]:

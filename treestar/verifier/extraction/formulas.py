@@ -105,11 +105,7 @@ VALUE = re.compile(
 def formulas_in(text: str) -> list[Run]:
     """The formulas of `text` in order, with or without delimiters; the numbers if it has no formulas."""
     spans = [Run(match.start(), match.end(), formula_of(match).strip()) for match in MATH.finditer(text)]
-    pieces, position = [], 0
-    for start, end, _ in spans:
-        pieces += [text[position:start], "\n\n" if end - start == 2 else "\n" * (end - start)]
-        position = end
-    masked = "".join([*pieces, text[position:]])
+    masked = MATH.sub(lambda match: "\n" * len(match[0]), text)
     spans += math_runs(masked)
     if not spans:
         spans = [Run(m.start(), m.end(), m[0].strip()) for m in PLAIN_NUMBER.finditer(masked) if m[0].strip()]
@@ -161,6 +157,14 @@ def listed_until(text: str, spans: list[Run]) -> list[Run]:
     return spans[first:]
 
 
+def listed_from(text: str, spans: list[Run], first: int) -> list[Run]:
+    """The formula at `first` and those after it that are parts of the same list."""
+    end = first + 1
+    while end < len(spans) and are_listed(text, spans[end - 1], spans[end]):
+        end += 1
+    return spans[first:end]
+
+
 def value_in(text: str, start: int, parts: list[Run]) -> str:
     """What the parts of a list say together, or the last of them if it follows from the others: `-1` of
     "$a = 1$ and $b = -2$, and $a + b = -1$"."""
@@ -185,13 +189,11 @@ def sought_formula(text: str, start: int, spans: list[Run]) -> str | None:
         counted = COUNTED.search(before) is not None
         if not counted and not (BEGINS_CLAUSE.search(before) and IS_SOUGHT.match(text, span.end)):
             continue
-        end = place + 1
-        while end < len(spans) and are_listed(text, spans[end - 1], spans[end]):
-            end += 1
-        rest = MATH.sub("x", text[spans[end - 1].end :])
+        parts = listed_from(text, spans, place)
+        rest = MATH.sub("x", text[parts[-1].end :])
         if not says_value(span) or CONCLUDES.search(rest):
             return None
-        return value_in(text, start, spans[place:end])
+        return value_in(text, start, parts)
     return None
 
 
@@ -284,11 +286,7 @@ def leading_formula(text: str) -> str | None:
     spans = formulas_in(text)
     if len(spans) < 2 or compound_amount(text) is not None:
         return last_formula(text)
-    parts = [spans[0]]
-    for span in spans[1:]:
-        if not are_listed(text, parts[-1], span):
-            break
-        parts.append(span)
+    parts = listed_from(text, spans, 0)
     end = parts[-1].end
     before_last = text[spans[-2].end : spans[-1].start]
     is_value = "=" in text[spans[-1].start : spans[-1].end] or RESULT.search(before_last) is not None

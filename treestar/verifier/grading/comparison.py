@@ -7,7 +7,7 @@ answers that it can interpret completely. Runs only in the worker process.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from treestar.verifier.extraction.phrases import translated_marks
 from treestar.verifier.extraction.replies import stated_answer, without_delimiters
@@ -329,32 +329,25 @@ def same_group(one: Form, other: Form) -> bool:
 def same_table(one: Form, other: Form) -> bool:
     if not isinstance(one, Table):
         return False
-    if isinstance(other, Table):
-        if [len(row) for row in one.rows] != [len(row) for row in other.rows]:
-            return False
-        cells = zip([c for row in one.rows for c in row], [c for row in other.rows for c in row], strict=True)
-        return all(same_form(read_form(a), read_form(b)) for a, b in cells)
-    if isinstance(other, Group) and len(other.items) == len(one.rows) and are_rows(other):
-        return all(pairwise([read_form(cell) for cell in row], cells_of(item)) for row, item in rows_of(one, other))
-    if isinstance(other, Group) and (len(one.rows) == 1 or all(len(row) == 1 for row in one.rows)):
-        return pairwise([read_form(cell) for row in one.rows for cell in row], other.items)
+    rows, other_rows = rows_of(one), rows_of(other)
+    if other_rows:
+        return len(rows) == len(other_rows) and all(map(pairwise, rows, other_rows))
+    if isinstance(other, Group) and (len(rows) == 1 or all(len(row) == 1 for row in rows)):
+        return pairwise([cell for row in rows for cell in row], other.items)
     if isinstance(other, Scalar):
-        rows = "\\\\".join("&".join(row) for row in one.rows)
-        return "matrix" in other.latex and expressions_equal(f"\\begin{{pmatrix}}{rows}\\end{{pmatrix}}", other.latex)
+        matrix = "\\\\".join("&".join(row) for row in one.rows)
+        return "matrix" in other.latex and expressions_equal(f"\\begin{{pmatrix}}{matrix}\\end{{pmatrix}}", other.latex)
     return False
 
 
-def are_rows(group: Group) -> bool:
-    """Whether a group is a nested list, `[[1, 2], [3, 4]]`, as programs print matrices."""
-    return group.opening == "[" and all(isinstance(item, Group) and item.opening == "[" for item in group.items)
-
-
-def rows_of(table: Table, nested: Group) -> Iterator[tuple[tuple[str, ...], Form]]:
-    return zip(table.rows, nested.items, strict=True)
-
-
-def cells_of(row: Form) -> Sequence[Form]:
-    return row.items if isinstance(row, Group) else ()
+def rows_of(form: Form) -> list[Sequence[Form]]:
+    """The rows of a table or a nested list, `[[1, 2], [3, 4]]`, as programs print matrices; none for other forms."""
+    if isinstance(form, Table):
+        return [[read_form(cell) for cell in row] for row in form.rows]
+    if not isinstance(form, Group) or form.opening != "[":
+        return []
+    rows = [item.items for item in form.items if isinstance(item, Group) and item.opening == "["]
+    return [*rows] if len(rows) == len(form.items) else []
 
 
 def same_number_form(one: Form, other: Form) -> bool:

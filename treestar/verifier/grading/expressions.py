@@ -9,7 +9,6 @@ Runs only in a worker process.
 from __future__ import annotations
 
 import re
-from fractions import Fraction
 from functools import lru_cache
 
 from treestar.verifier.grading.symbolic import equal_by_sympy, ratio_by_sympy
@@ -19,15 +18,13 @@ from treestar.verifier.grading.tree_tokens import Tree
 from treestar.verifier.grading.trees import parse
 from treestar.verifier.grading.values import UnknownValue
 from treestar.verifier.notation.canonical import squeeze
-from treestar.verifier.notation.plain_numbers import PlainNumber, is_rounding_of, plain_numbers_equal, read_plain_number
+from treestar.verifier.notation.plain_numbers import PlainNumber, plain_numbers_equal, read_plain_number, states_value
 
 __all__ = ["constant_ratio", "expressions_equal", "written_number"]
 
 SCIENTIFIC = re.compile(r"(-?\d+(?:\.\d+)?)(?:\\times|\\cdot)10\^\{(-?\d{1,3})\}")
 BARE_LOGARITHM = re.compile(r"\\log(?![a-zA-Z])(?!\s*_)")
 DECIMALS = re.compile(r"\d\.\d")
-SAME_NUMBER = Fraction(1, 10**30)
-"""Relative difference between a decimal and the value of an expression that is all its digits."""
 
 
 def written_number(latex: str) -> PlainNumber | None:
@@ -69,16 +66,10 @@ def tree_verdict(
     for number, tree in ((one[1], other[0]), (other[1], one[0])):
         if number is not None and number.places is not None and not symbols_of(tree):
             try:
-                return rounds_to(number, constant_value(tree))
+                return states_value(number, constant_value(tree))
             except UnknownValue:
                 return None
     return trees_equal(one[0], other[0], decimals)
-
-
-def rounds_to(number: PlainNumber, exact: Fraction | None) -> bool:
-    if exact is None:
-        return False
-    return abs(exact - number.value) <= abs(exact) * SAME_NUMBER or is_rounding_of(number, exact)
 
 
 def constant_ratio(first: tuple[str, str], second: tuple[str, str]) -> float | None:

@@ -24,7 +24,7 @@ from treestar.verifier.grading.forms import (
 )
 from treestar.verifier.notation.canonical import matching_brackets, words_of
 from treestar.verifier.notation.labels import is_label
-from treestar.verifier.notation.spoken_forms import SPOKEN_ANSWERS
+from treestar.verifier.notation.spoken_forms import NUMBERS, SPOKEN_ANSWERS
 from treestar.verifier.notation.units import read_compound, read_unit
 
 __all__ = ["TRIGONOMETRY", "read_form"]
@@ -43,7 +43,6 @@ TIGHT_COMMA = re.compile(r",(?! )")
 TABLE = re.compile(r"\\begin\{[pbBvV]?matrix\}(?P<body>(?:(?!\\begin).)*)\\end\{(?P<kind>[pbBvV]?matrix)\}", re.DOTALL)
 CLOCK = re.compile(r"(\d{1,2})(?::(\d{2}))?\s*(?:\\text\{\s*)?([aApP]\.?\s?[mM]\.?)?\s*\}?")
 BASED = re.compile(r"\(?([0-9A-F]+)\)?_\{\s*(?:\\text\{)?\s*(\d{1,2}|[a-z]+)\s*\}?\s*\}")
-BASE_NAMES = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
 WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{4,}|(?<![\\A-Za-z])(?:is|if|are|the|not|for|all|has|no)(?![A-Za-z])")
 TRIGONOMETRY = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
 DATE = re.compile(r"\d{4}([-/])\d{1,2}\1\d{1,2}|\d{1,2}([-/])\d{1,2}\2\d{4}")
@@ -152,7 +151,8 @@ def read_based(text: str) -> Form | None:
     match = BASED.fullmatch(text)
     if match is None:
         return None
-    base = int(match[2]) if match[2].isdigit() else BASE_NAMES.get(match[2], 0)
+    written = NUMBERS.get(match[2], match[2])
+    base = int(written) if written.isdigit() else 0
     if not 2 <= base <= 36 or any(int(digit, 36) >= base for digit in match[1]):
         return None
     return Based(match[1], base)
@@ -164,14 +164,9 @@ def read_amounts(text: str) -> Form | None:
 
 
 def read_listing(text: str) -> Form | None:
-    if (
-        re.fullmatch(r"[-+]?\s*[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?(?:\s*\D.*)?", text)
-        and len(split(text, ",")) == text.count(",") + 1
-        and text.count(", ") == 0
-    ):
-        bare = re.match(r"[-+]?\s*[1-9]\d{0,2}(?:,\d{3})+(?!\d|,)", text)
-        if bare is not None and "," not in text[bare.end() :]:
-            return None
+    number = re.match(r"[-+]?\s*[1-9]\d{0,2}(?:,\d{3})+(?!\d|,)", text)
+    if number is not None and "," not in text[number.end() :]:
+        return None  # One number with separators of thousands: `1,234.5 cm`.
     separator = ";" if len(split(text, ";")) > 1 else ","
     parts = [part.strip() for part in split(without_thousands(text) if separator == "," else text, separator)]
     parts = [part for part in parts if part]

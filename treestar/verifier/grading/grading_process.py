@@ -1,9 +1,9 @@
 """The engine's side of the worker processes that compare answers symbolically.
 
 A worker is started as a fresh interpreter (never by forking this process, which may hold threads and a GPU), loads its
-libraries once, and answers each JSON line with one JSON line. Any thread may send requests. Nothing is unpickled on
-either side. A comparison that runs out of time is stopped inside the worker's process tree; a worker that does not
-report this is killed and replaced.
+libraries once, and answers each JSON line on its socket with one JSON line. Any thread may send requests. Nothing is
+unpickled on either side. A comparison that runs out of time is stopped inside the worker's process tree; a worker that
+does not report this is killed and replaced.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import atexit
 import contextlib
 import json
 import os
-import select
+import socket
 import subprocess
 import sys
 import threading
@@ -32,7 +32,7 @@ LONGEST_REPLY = 4096
 
 BOOTSTRAP = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from treestar.verifier.grading.grading_worker import main; main(symbolic=json.loads(sys.argv[2]))"
+    "from treestar.verifier.grading.grading_worker import main; main(int(sys.argv[2]), json.loads(sys.argv[3]))"
 )
 
 Verdict = bool | Literal["symbolic"] | None
@@ -44,35 +44,38 @@ class GradingProcess:
     """One worker. The pool ensures that only one thread uses it at a time."""
 
     def __init__(self, symbolic: bool) -> None:
-        self.buffer = b""
         self.ready = False
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", BOOTSTRAP, json.dumps(sys.path), json.dumps(symbolic)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            bufsize=0,
-            env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-        )
+        self.socket, worker_end = socket.socketpair()
+        self.replies = self.socket.makefile("rb")
+        with worker_end:
+            descriptor = worker_end.fileno()
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", BOOTSTRAP, json.dumps(sys.path), str(descriptor), json.dumps(symbolic)],
+                pass_fds=[descriptor],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+            )
 
     def wait_until_ready(self) -> bool:
         """Wait for the worker's imports, the first time. Returns False if it died or took too long."""
-        self.ready = self.ready or self.read_line(time.monotonic() + START_SECONDS) is not None
+        if not self.ready:
+            self.socket.settimeout(START_SECONDS)
+            with contextlib.suppress(OSError):
+                self.ready = bool(self.replies.readline(LONGEST_REPLY))
         return self.ready
 
     def ask(self, first: str, second: str, seconds: float) -> Verdict:
         """Compare two answers in at most `seconds` plus a grace period. None: no verdict; the worker may be dead."""
         request = json.dumps([first, second, seconds]).encode("ascii") + b"\n"
         deadline = time.monotonic() + seconds + GRACE_SECONDS
-        if not self.send(request, deadline):
-            self.kill()
-            return None
-        line = self.read_line(deadline)
         try:
-            reply = json.loads(line) if line is not None else None
-        except ValueError:
-            line = None
-        if line is None:
+            self.socket.settimeout(max(0.0, deadline - time.monotonic()))
+            self.socket.sendall(request)
+            self.socket.settimeout(max(0.0, deadline - time.monotonic()))
+            reply = json.loads(self.replies.readline(LONGEST_REPLY))
+        except (OSError, ValueError):
             self.kill()
             return None
         return reply if isinstance(reply, bool) or reply == "symbolic" else None
@@ -87,44 +90,8 @@ class GradingProcess:
         with contextlib.suppress(OSError):
             self.process.kill()
         self.process.wait()
-        for stream in (self.process.stdin, self.process.stdout):
-            if stream is not None:
-                with contextlib.suppress(OSError):
-                    stream.close()
-
-    def send(self, data: bytes, deadline: float) -> bool:
-        assert self.process.stdin is not None
-        descriptor = self.process.stdin.fileno()
-        view = memoryview(data)
-        while view:
-            if not select.select([], [descriptor], [], max(0.0, deadline - time.monotonic()))[1]:
-                return False
-            try:
-                # A pipe that select reports as writable accepts at least PIPE_BUF bytes without blocking.
-                written = os.write(descriptor, view[: select.PIPE_BUF])
-            except OSError:
-                return False
-            view = view[written:]
-        return True
-
-    def read_line(self, deadline: float) -> bytes | None:
-        assert self.process.stdout is not None
-        descriptor = self.process.stdout.fileno()
-        while b"\n" not in self.buffer:
-            left = deadline - time.monotonic()
-            if left <= 0 or len(self.buffer) > LONGEST_REPLY:
-                return None
-            if not select.select([descriptor], [], [], left)[0]:
-                return None
-            try:
-                chunk = os.read(descriptor, LONGEST_REPLY)
-            except OSError:
-                return None
-            if not chunk:
-                return None
-            self.buffer += chunk
-        line, self.buffer = self.buffer.split(b"\n", 1)
-        return line
+        self.replies.close()
+        self.socket.close()
 
 
 class GradingPool:
@@ -175,18 +142,15 @@ class GradingPool:
             worker.kill()
 
     def take(self) -> GradingProcess | None:
-        worker = self.idle_or_new()
+        with self.lock:
+            if self.owner != os.getpid():
+                # After a fork the sockets are shared with the parent: leave them to it.
+                self.idle, self.all, self.owner = [], set(), os.getpid()
+            worker = self.idle.pop() if self.idle else self.start()
         if worker is None or worker.wait_until_ready():
             return worker
         self.drop(worker)
         return None
-
-    def idle_or_new(self) -> GradingProcess | None:
-        with self.lock:
-            if self.owner != os.getpid():
-                # After a fork the pipes are shared with the parent: leave them to it.
-                self.idle, self.all, self.owner = [], set(), os.getpid()
-            return self.idle.pop() if self.idle else self.start()
 
     def start(self) -> GradingProcess | None:
         try:

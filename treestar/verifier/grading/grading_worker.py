@@ -6,8 +6,8 @@ the others load it first.
 There are two processes. The *keeper* reads requests from the engine, passes each to its child and waits for at most the
 allowed seconds. A child that exceeds them, crashes or runs out of memory is killed, and a new one is forked in a few
 milliseconds, because the imports are already done. The keeper has one thread and never computes anything itself, so
-forking it is safe. Both end with the engine: the keeper detects the end of its standard input or a changed parent, and
-the child is killed with the keeper.
+forking it is safe. Both end with the engine: the keeper detects the end of its socket or a changed parent, and the
+child is killed with the keeper.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ import json
 import os
 import select
 import signal
+import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator
 
 __all__ = ["main"]
 
@@ -30,108 +31,74 @@ PARENT_CHECK_SECONDS = 5.0
 """Interval in seconds at which an idle keeper checks that the engine is still running."""
 RECURSION_LIMIT = 2500
 """Deep enough for real answers, shallow enough that nested input raises before it overflows the C stack."""
-
-
 MOST_COMPARISONS = 5000
 """Comparisons of one child, because the grammar's and sympy's tables grow with use."""
-
-Reply = bool | str | None
-"""Whether two answers are equal; `"symbolic"` if only a worker with sympy can tell; None if the time ran out."""
-REPLIES: dict[bytes, Reply] = {b"1": True, b"0": False, b"s": "symbolic"}
+LONGEST_REPLY = 64
+"""In bytes."""
 
 
 class Child:
     """A forked process that compares one pair after another."""
 
-    def __init__(self, keepers_own: Sequence[int]) -> None:
-        """`keepers_own`: descriptors through which the keeper talks to the engine; the child must close them."""
+    def __init__(self, engine: socket.socket) -> None:
+        """`engine`: the socket through which the keeper talks to the engine; the child must close it."""
         self.answered = 0
-        request_read, self.request_write = os.pipe()
-        self.reply_read, reply_write = os.pipe()
+        self.socket, childs_end = socket.socketpair()
         self.process_id = os.fork()
         if self.process_id == 0:
-            os.close(self.request_write)
-            os.close(self.reply_read)
-            for descriptor in keepers_own:
-                os.close(descriptor)
+            self.socket.close()
+            engine.close()
             status = 1
             try:
-                compare_forever(request_read, reply_write)
+                compare_forever(childs_end)
                 status = 0
             finally:
                 os._exit(status)
-        os.close(request_read)
-        os.close(reply_write)
+        childs_end.close()
 
-    def ask(self, request: bytes, seconds: float) -> Reply:
-        """The child's verdict, or None if it timed out or died; the child is then unusable."""
+    def ask(self, request: bytes, seconds: float) -> bytes:
+        """The child's reply to a line of JSON, or nothing if it timed out or died; the child is then unusable."""
         deadline = time.monotonic() + seconds
         try:
-            os.write(self.request_write, len(request).to_bytes(8, "big"))
-            view = memoryview(request)
-            while view:
-                left = deadline - time.monotonic()
-                if left <= 0 or not select.select([], [self.request_write], [], left)[1]:
-                    return None
-                view = view[os.write(self.request_write, view[: select.PIPE_BUF]) :]
-            left = max(0.0, deadline - time.monotonic())
-            if not select.select([self.reply_read], [], [], left)[0]:
-                return None
-            reply = os.read(self.reply_read, 1)
+            self.socket.settimeout(max(0.0, seconds))
+            self.socket.sendall(request + b"\n")
+            self.socket.settimeout(max(0.0, deadline - time.monotonic()))
+            reply = self.socket.recv(LONGEST_REPLY)
         except OSError:
-            return None
+            return b""
         self.answered += 1
-        return REPLIES.get(reply)
+        return reply
 
     def kill(self) -> None:
         with contextlib.suppress(OSError):
             os.kill(self.process_id, signal.SIGKILL)
         with contextlib.suppress(OSError):
             os.waitpid(self.process_id, 0)
-        for descriptor in (self.request_write, self.reply_read):
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
+        self.socket.close()
 
 
-def compare_forever(request_read: int, reply_write: int) -> None:
+def compare_forever(keeper: socket.socket) -> None:
     from treestar.verifier.grading.comparison import answers_equal
     from treestar.verifier.grading.symbolic import SymbolicNeeded
 
     die_with_parent()
     limit_memory()
-    while True:
-        header = read_exactly(request_read, 8)
-        if header is None:
-            return
-        request = read_exactly(request_read, int.from_bytes(header, "big"))
-        if request is None:
-            return
+    for request in keeper.makefile("rb"):
         first, second = json.loads(request)[:2]
         try:
-            reply = b"1" if answers_equal(first, second) else b"0"
+            reply: bool | str = answers_equal(first, second)
         except SymbolicNeeded:
-            reply = b"s"
+            reply = "symbolic"
         except MemoryError:
             return  # The heap may be in any state, so let the keeper fork a clean child.
         except BaseException:
             # Not only Exception: math-verify's own timeout error derives from BaseException.
-            reply = b"0"
-        os.write(reply_write, reply)
-
-
-def read_exactly(descriptor: int, size: int) -> bytes | None:
-    parts: list[bytes] = []
-    while size:
-        chunk = os.read(descriptor, min(size, 1 << 16))
-        if not chunk:
-            return None
-        parts.append(chunk)
-        size -= len(chunk)
-    return b"".join(parts)
+            reply = False
+        keeper.sendall(json.dumps(reply).encode() + b"\n")
 
 
 def die_with_parent() -> None:
-    """Ask Linux to kill this process when the keeper dies; elsewhere the closed pipe ends it."""
+    """Ask Linux to kill this process when the keeper dies; elsewhere the closed socket ends it."""
     with contextlib.suppress(Exception):
         import ctypes
 
@@ -147,19 +114,18 @@ def limit_memory() -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def main(symbolic: bool) -> None:
-    """Serve requests `[first, second, seconds]`, one JSON line each, until standard input ends.
+def main(descriptor: int, symbolic: bool) -> None:
+    """Serve requests `[first, second, seconds]`, one JSON line each, until the engine is gone.
 
-    Writes `"ready"` once, then for each request `true`, `false`, `null` (no verdict in time) or, without sympy,
+    Sends `"ready"` once, then for each request `true`, `false`, `null` (no verdict in time) or, without sympy,
     `"symbolic"` (the comparison needs it).
 
     Args:
+        descriptor: of the socket to the engine.
         symbolic: load sympy first.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Only the engine handles Ctrl-C.
-    replies = os.dup(1)
-    os.dup2(2, 1)  # Output that a library prints must not be mistaken for a reply.
-    engine = os.getppid()
+    engine, parent = socket.socket(fileno=descriptor), os.getppid()
 
     from treestar.verifier.grading.warm_up import warm_up
 
@@ -167,24 +133,26 @@ def main(symbolic: bool) -> None:
     sys.setrecursionlimit(RECURSION_LIMIT)
     gc.collect()
     gc.freeze()
-    child = Child((0, replies))
-    os.write(replies, b'"ready"\n')
-    buffer = b""
-    while True:
-        while b"\n" not in buffer:
-            if not select.select([0], [], [], PARENT_CHECK_SECONDS)[0]:
-                if os.getppid() != engine:
-                    child.kill()
-                    return
-                continue
-            chunk = os.read(0, 1 << 16)
-            if not chunk:
-                child.kill()
-                return
-            buffer += chunk
-        line, buffer = buffer.split(b"\n", 1)
-        verdict = child.ask(line, float(json.loads(line)[2]))
-        os.write(replies, json.dumps(verdict).encode() + b"\n")
-        if verdict is None or child.answered >= MOST_COMPARISONS:
+    child = Child(engine)
+    engine.sendall(b'"ready"\n')
+    for request in requests_of(engine, parent):
+        reply = child.ask(request, float(json.loads(request)[2]))
+        engine.sendall(reply or b"null\n")
+        if not reply or child.answered >= MOST_COMPARISONS:
             child.kill()
-            child = Child((0, replies))
+            child = Child(engine)
+    child.kill()
+
+
+def requests_of(engine: socket.socket, parent: int) -> Iterator[bytes]:
+    """The lines that the engine, the process `parent`, sends, until it is gone."""
+    begun = b""
+    while True:
+        if select.select([engine], [], [], PARENT_CHECK_SECONDS)[0]:
+            received = engine.recv(1 << 16)
+            if not received:
+                return
+            *lines, begun = (begun + received).split(b"\n")
+            yield from lines
+        elif os.getppid() != parent:
+            return

@@ -21,7 +21,7 @@ from treestar.verifier.grading.real_sets import (
     same_sets,
     union,
 )
-from treestar.verifier.grading.symbolic import parse_expression, require_sympy
+from treestar.verifier.grading.symbolic import decimal_value, parse_expression, require_sympy
 from treestar.verifier.grading.tree_comparison import constant_value
 from treestar.verifier.grading.tree_structure import symbols_of
 from treestar.verifier.grading.trees import parse
@@ -31,12 +31,15 @@ from treestar.verifier.notation.labels import is_label
 
 __all__ = ["same_set"]
 
-CLOSE = 1e-9
-"""Absolute and relative tolerance between two finite ends of intervals."""
-
 LESS, MORE = ("<", "\\le"), (">", "\\ge")
+MOST_NUMBERS = 1000
+"""Distance between the ends of a set whose integers are counted."""
+LEAST_NUMBER: dict[str, End] = {"\\mathbb{Z}": -math.inf, "\\mathbb{N}": Fraction(1)}
 FLIPPED = {">": "<", "\\ge": "\\le", "<": ">", "\\le": "\\ge"}
-NAMED_SETS = {"\\mathbb{R}": "Reals", "\\mathbb{Z}": "Integers", "\\mathbb{N}": "Naturals", "\\mathbb{Q}": "Rationals"}
+
+
+class NotIntervals(Exception):
+    """A form is not a union of intervals between numbers, as far as can be told."""
 
 
 def same_set(one: Form, other: Form) -> bool:
@@ -48,17 +51,15 @@ def same_set(one: Form, other: Form) -> bool:
         return same_bounds(one_bounds, other_bounds) and same_unknown(one, other)
     if not same_unknown(one, other) or any(map(has_equation, (one, other))):
         return False
-    pieces, other_pieces = pieces_of(one), pieces_of(other)
-    if pieces is not None and other_pieces is not None:
-        return same_sets(pieces, other_pieces)
-    require_sympy()
-    first, second = set_of(one), set_of(other)
-    return first is not None and second is not None and same_sympy_sets(first, second)
+    try:
+        return same_sets(pieces_of(one), pieces_of(other))
+    except NotIntervals:
+        return False
 
 
 def is_written_as_set(form: Form) -> bool:
     if isinstance(form, Scalar):
-        return squeeze(form.latex) in NAMED_SETS
+        return squeeze(form.latex) == "\\mathbb{R}"
     return isinstance(form, Relation | SetOperation) or relations(form)
 
 
@@ -143,78 +144,78 @@ def end_of(latex: str) -> End | None:
         return None
 
 
-def pieces_of(form: Form) -> RealSet | None:
-    """`form` as a union of intervals between numbers; None for any other set."""
-    if isinstance(form, Scalar):
-        return REALS if squeeze(form.latex) == "\\mathbb{R}" else None
+def pieces_of(form: Form) -> RealSet:
+    """`form` as a union of intervals between numbers. Raises NotIntervals, like the functions below."""
+    if isinstance(form, Relation) and form.operators == ("\\in",):
+        return pieces_of(read_form(form.operands[1]))
+    if isinstance(form, Scalar) and squeeze(form.latex) == "\\mathbb{R}":
+        return REALS
     bounds = bounds_of(form)
     if bounds is not None:
         low, high = end_of(bounds[0]), end_of(bounds[1])
-        return None if low is None or high is None else interval(low, high, bounds[2], bounds[3]) or None
+        found = None if low is None or high is None else interval(low, high, bounds[2], bounds[3])
+        if found or (found == () and isinstance(form, Relation)):  # `(2,1)` is not an empty interval, but a point
+            return found
     if isinstance(form, Relation):
         return pieces_of_relation(form)
     if isinstance(form, Listing):
         return pieces_of_listing(form)
     if isinstance(form, SetOperation):
         return pieces_of_operation(form)
-    return None
+    raise NotIntervals
 
 
-def pieces_of_relation(relation: Relation) -> RealSet | None:
-    r"""The solutions of `x \in A`, `x \ne a`, `|x| < a`."""
-    if relation.operators == ("\\in",):
-        return pieces_of(read_form(relation.operands[1]))
-    sides = zip(relation.operands, relation.operators, relation.operands[1:], strict=False)
-    links = [pieces_of_link(left, right, operator) for left, operator, right in sides]
-    known = [link for link in links if link is not None]
-    return reduce(intersection, known) if known and len(known) == len(links) else None
+def pieces_of_relation(relation: Relation) -> RealSet:
+    r"""The solutions of `x \ne a`, `|x| < a`, `x^2 < a`."""
+    links = zip(relation.operands, relation.operators, relation.operands[1:], strict=False)
+    try:
+        return reduce(intersection, [pieces_of_link(left, right, operator) for left, operator, right in links])
+    except NotIntervals:
+        return solved(relation)
 
 
-def pieces_of_link(left: str, right: str, operator: str) -> RealSet | None:
+def pieces_of_link(left: str, right: str, operator: str) -> RealSet:
     r"""The solutions of `x \ne a`, `|x| < a`, `a < |x|`."""
     if operator in FLIPPED and end_of(left) is not None:
         left, right, operator = right, left, FLIPPED[operator]
     end = end_of(right)
     if not isinstance(end, Fraction):
-        return None
-    if operator == "\\ne":
-        return complement(point(end)) if is_name(left) else None
+        raise NotIntervals
+    if operator == "\\ne" and is_name(left):
+        return complement(point(end))
     if operator not in FLIPPED or not (left.startswith("|") and left.endswith("|") and is_name(left[1:-1].strip())):
-        return None
+        raise NotIntervals
     strict = operator in ("<", ">")
     if operator in LESS:
         return interval(-end, end, strict, strict)
     return complement(interval(-end, end, not strict, not strict))
 
 
-def pieces_of_listing(form: Listing) -> RealSet | None:
+def pieces_of_listing(form: Listing) -> RealSet:
     if not relations(form):
         ends = [end_of(item.latex) if isinstance(item, Scalar) else None for item in form.items]
         points = [point(end) for end in ends if isinstance(end, Fraction)]
-        return union(points) if len(points) == len(ends) else None
-    sets = [pieces_of(item) for item in form.items]
-    known = [each for each in sets if each is not None]
-    if len(known) < len(sets):
-        return None
-    removing = [isinstance(item, Relation) and item.operators == ("\\ne",) for item in form.items]
-    kept = [each for each, removes in zip(known, removing, strict=True) if not removes]
+        if len(points) < len(ends):
+            raise NotIntervals
+        return union(points)
+    excluding = [isinstance(item, Relation) and item.operators == ("\\ne",) for item in form.items]
+    kept = [pieces_of(item) for item, excludes in zip(form.items, excluding, strict=True) if not excludes]
+    holes = [pieces_of(item) for item, excludes in zip(form.items, excluding, strict=True) if excludes]
     result = union(kept) if kept else REALS
     if form.all_hold and kept:
         # "x < -1 and x > 1" names two ranges: read as a condition, it would hold nowhere.
         result = reduce(intersection, kept) or result
-    for each, removes in zip(known, removing, strict=True):
-        if removes:
-            result = intersection(result, each)
-    return result
+    return reduce(intersection, holes, result)
 
 
-def pieces_of_operation(form: SetOperation) -> RealSet | None:
-    sets = [pieces_of(part) for part in form.parts]
-    known = [each for each in sets if each is not None]
-    if len(known) < len(sets):
-        return None
-    result = known[0]
-    for operator, each in zip(form.operators, known[1:], strict=True):
+def pieces_of_operation(form: SetOperation) -> RealSet:
+    counted = [squeeze(part.latex) if isinstance(part, Scalar) else "" for part in form.parts]
+    if set(form.operators) == {"\\cap"} and not LEAST_NUMBER.keys().isdisjoint(counted):
+        others = [pieces_of(part) for part, name in zip(form.parts, counted, strict=True) if name not in LEAST_NUMBER]
+        least = max(LEAST_NUMBER.get(name, -math.inf) for name in counted)
+        return whole_numbers_in(reduce(intersection, others, interval(least, math.inf, False, True)))
+    result, *others = map(pieces_of, form.parts)
+    for operator, each in zip(form.operators, others, strict=True):
         if operator == "\\cup":
             result = union([result, each])
         else:
@@ -222,130 +223,54 @@ def pieces_of_operation(form: SetOperation) -> RealSet | None:
     return result
 
 
-def set_of(form: Form) -> Any | None:
-    """`form` as a sympy set of real numbers, or None."""
+def whole_numbers_in(one: RealSet) -> RealSet:
+    if not one or one[-1].high - one[0].low > MOST_NUMBERS:
+        raise NotIntervals
+    numbers = range(math.ceil(one[0].low), math.floor(one[-1].high) + 1)
+    return intersection(one, union(point(Fraction(number)) for number in numbers))
+
+
+def solved(relation: Relation) -> RealSet:
+    """The real solutions of a chain of inequalities in one unknown, as sympy finds them."""
+    require_sympy()
     import sympy
 
-    if isinstance(form, Scalar):
-        name = NAMED_SETS.get(squeeze(form.latex))
-        return getattr(sympy.S, name) if name else None
-    if isinstance(form, Group):
-        bounds = bounds_of(form)
-        ends = [parse_expression(end) for end in bounds[:2]] if bounds is not None else [None]
-        if bounds is None or any(end is None or not end.is_extended_real for end in ends):
-            return None
-        interval = sympy.Interval(ends[0], ends[1], bounds[2], bounds[3])
-        return None if interval.is_empty else interval
-    if isinstance(form, Listing):
-        return listed_set(form)
-    if isinstance(form, SetOperation):
-        return combined_set(form)
-    if isinstance(form, Relation):
-        return solution_set(form)
-    return None
-
-
-def listed_set(form: Listing) -> Any | None:
-    """A finite set, or relations joined by "and" or "or": a union, from which `\\ne` removes points."""
-    import sympy
-
-    if not relations(form):
-        values = [parse_expression(item.latex) if isinstance(item, Scalar) else None for item in form.items]
-        return sympy.FiniteSet(*values) if form.is_set and all(value is not None for value in values) else None
-    kept: list[Any] = []
-    removed: list[Any] = []
-    for item in form.items:
-        assert isinstance(item, Relation)
-        solutions = solution_set(item)
-        if solutions is None:
-            return None
-        (removed if item.operators == ("\\ne",) else kept).append(solutions)
-    union = sympy.Union(*kept) if kept else sympy.S.Reals
-    together = sympy.Intersection(*kept) if form.all_hold and kept else union
-    # "x < -1 and x > 1" names two ranges: read as a condition, it would hold nowhere.
-    return sympy.Intersection(union if together.is_empty else together, *removed)
-
-
-def combined_set(form: SetOperation) -> Any | None:
-    import sympy
-
-    sets = [set_of(part) for part in form.parts]
-    if any(each is None for each in sets):
-        return None
-    result = sets[0]
-    for operator, each in zip(form.operators, sets[1:], strict=True):
-        combine = {"\\cup": sympy.Union, "\\cap": sympy.Intersection, "\\setminus": sympy.Complement}[operator]
-        result = combine(result, each)
-    return result
-
-
-def solution_set(relation: Relation) -> Any | None:
-    """The real solutions of a chain of (in)equalities in one unknown."""
-    import sympy
-
-    if relation.operators == ("\\in",):
-        return set_of(read_form(relation.operands[1]))
-    bounds = bounds_of(relation)
-    if bounds is not None:
-        ends = [parse_expression(end) for end in bounds[:2]]
-        if all(end is not None and end.is_extended_real for end in ends):
-            return sympy.Interval(ends[0], ends[1], bounds[2], bounds[3])
     comparisons = {"<": sympy.Lt, "\\le": sympy.Le, ">": sympy.Gt, "\\ge": sympy.Ge, "\\ne": sympy.Ne}
-    if not set(relation.operators) <= set(comparisons):
-        return None
-    unknown = sympy.Symbol("unknown", real=True)
-    operands = [parse_expression("x" if is_name(operand) else operand) for operand in relation.operands]
-    if any(operand is None for operand in operands):
-        return None
-    symbols = set().union(*(operand.free_symbols for operand in operands if operand is not None))
+    operands: list[Any] = [parse_expression(operand) for operand in relation.operands]
+    if None in operands or not set(relation.operators) <= set(comparisons):
+        raise NotIntervals
+    symbols = set().union(*(operand.free_symbols for operand in operands))
     if len(symbols) != 1:
-        return None
-    symbol = symbols.pop()
-    sides = [operand.subs(symbol, unknown) for operand in operands if operand is not None]
+        raise NotIntervals
+    symbol, unknown = symbols.pop(), sympy.Symbol("unknown", real=True)
+    sides = [operand.subs(symbol, unknown) for operand in operands]
     links = zip(sides, relation.operators, sides[1:], strict=False)
-    return conjunction([comparisons[operator](left, right) for left, operator, right in links])
+    return reduce(intersection, [solutions_of(comparisons[operator](left, right)) for left, operator, right in links])
 
 
-def conjunction(conditions: list[Any]) -> Any | None:
-    """The set where all conditions hold; None if sympy cannot decide."""
+def solutions_of(condition: Any) -> RealSet:
+    """Where a condition of sympy holds."""
     import sympy
 
-    sets = []
-    for condition in conditions:
-        if condition in (True, False):
-            sets.append(sympy.S.Reals if condition else sympy.S.EmptySet)
-            continue
-        try:
-            sets.append(condition.as_set())
-        except (NotImplementedError, AttributeError, TypeError, ValueError):
-            return None
-    return sympy.Intersection(*sets)
+    if condition in (True, False):
+        return REALS if condition else ()
+    try:
+        solutions = condition.as_set()
+    except (NotImplementedError, AttributeError, TypeError, ValueError):
+        raise NotIntervals from None
+    pieces: list[RealSet] = []
+    for piece in solutions.args if isinstance(solutions, sympy.Union) else [solutions]:
+        if isinstance(piece, sympy.Interval):
+            pieces.append(interval(number(piece.start), number(piece.end), piece.left_open, piece.right_open))
+        elif isinstance(piece, sympy.FiniteSet):
+            pieces += [interval(number(value), number(value), False, False) for value in piece]
+        elif not piece.is_empty:
+            raise NotIntervals
+    return union(pieces)
 
 
-def same_sympy_sets(one: Any, other: Any) -> bool:
-    if one == other:
-        return True
-    difference = one.symmetric_difference(other)
-    if difference.is_empty:
-        return True
-    return same_pieces(one, other)
-
-
-def same_pieces(one: Any, other: Any) -> bool:
-    """Whether two sets are unions of intervals whose ends are equal within the tolerance."""
-    import sympy
-
-    first, second = (list(each.args) if isinstance(each, sympy.Union) else [each] for each in (one, other))
-    if len(first) != len(second) or not all(isinstance(piece, sympy.Interval) for piece in (*first, *second)):
-        return False
-    first, second = (sorted(pieces, key=lambda piece: float(piece.start)) for pieces in (first, second))
-    return all(
-        (a.left_open, a.right_open) == (b.left_open, b.right_open) and close(a.start, b.start) and close(a.end, b.end)
-        for a, b in zip(first, second, strict=True)
-    )
-
-
-def close(one: Any, other: Any) -> bool:
-    if one == other:
-        return True
-    return bool(one.is_finite and other.is_finite) and math.isclose(one, other, rel_tol=CLOSE, abs_tol=CLOSE)
+def number(value: Any) -> End:
+    exact = math.copysign(math.inf, value) if value.is_infinite else decimal_value(value)
+    if exact is None:
+        raise NotIntervals
+    return exact

@@ -15,9 +15,9 @@ from typing import Any
 
 from treestar.verifier.grading.tree_comparison import FEWEST_POINTS, points, whole_points
 from treestar.verifier.notation.canonical import squeeze
-from treestar.verifier.notation.plain_numbers import PlainNumber, is_rounding_of, read_plain_number
+from treestar.verifier.notation.plain_numbers import read_plain_number, states_value
 
-__all__ = ["SymbolicNeeded", "equal_by_sympy", "parse_expression", "ratio_by_sympy", "require_sympy"]
+__all__ = ["SymbolicNeeded", "decimal_value", "equal_by_sympy", "parse_expression", "ratio_by_sympy", "require_sympy"]
 
 LONGEST_EXPRESSION = 1500
 """Maximum characters of LaTeX; realistic answers have fewer, and the grammar is slow."""
@@ -65,7 +65,7 @@ def equal_by_sympy(first: str, second: str, decimals: bool) -> bool:
     for latex, expression in ((first, other), (second, one)):
         number = read_plain_number(squeeze(latex))
         if number is not None and number.places is not None and not expression.free_symbols:
-            return rounds_to(number, expression)
+            return states_value(number, decimal_value(expression))
     return same_value(one, other, NEARLY_SAME if decimals else SAME)
 
 
@@ -76,14 +76,12 @@ def is_readable(latex: str) -> bool:
     return all(int(exponent) <= LARGEST_LITERAL_EXPONENT for exponent in EXPONENT.findall(latex))
 
 
-def rounds_to(number: PlainNumber, expression: Any) -> bool:
+def decimal_value(expression: Any) -> Fraction | None:
+    """The real value of a constant to `DIGITS` digits; None if it has none."""
     import sympy
 
     value = sympy.N(expression, DIGITS, maxn=400)
-    if not value.is_Float:
-        return bool(value == sympy.Rational(number.value.numerator, number.value.denominator))
-    exact = Fraction(str(sympy.Rational(value)))
-    return abs(exact - number.value) <= abs(exact) * Fraction(1, 10**30) or is_rounding_of(number, exact)
+    return Fraction(str(sympy.Rational(value))) if value.is_Float or value.is_Rational else None
 
 
 @lru_cache(maxsize=512)

@@ -6,9 +6,11 @@ A value is a `Fraction`, an mpmath number, `INFINITE` or `MINUS_INFINITE`, or No
 from __future__ import annotations
 
 import math
+import operator
 import zlib
 from collections.abc import Mapping
 from fractions import Fraction
+from functools import reduce
 from typing import Any
 
 import mpmath
@@ -172,31 +174,26 @@ def small_enough(value: Value) -> Value:
 
 
 def total(values: list[Value]) -> Value:
-    exact = Fraction(0)
-    rest: Any = None
-    for value in values:
-        if isinstance(value, Fraction):
-            exact = exact + value if exact else value
-        else:
-            finite(value)
-            rest = value if rest is None else rest + value
-    if rest is None:
-        return small_enough(exact)
-    return rest + approximate(exact) if exact else rest
+    exact, others = separated(values)
+    known = sum(exact, Fraction(0))
+    if not others:
+        return small_enough(known)
+    rest = reduce(operator.add, others)
+    return rest + approximate(known) if known else rest
 
 
 def product(values: list[Value]) -> Value:
-    exact = Fraction(1)
-    rest: Any = None
-    for value in values:
-        if isinstance(value, Fraction):
-            exact = exact * value
-        else:
-            finite(value)
-            rest = value if rest is None else rest * value
-    if rest is None:
-        return small_enough(exact)
-    return rest * approximate(exact) if exact else Fraction(0)
+    exact, others = separated(values)
+    known = math.prod(exact, start=Fraction(1))
+    if not others:
+        return small_enough(known)
+    return reduce(operator.mul, others) * approximate(known) if known else Fraction(0)
+
+
+def separated(values: list[Value]) -> tuple[list[Fraction], list[Any]]:
+    """The rational numbers among finite values, and the others."""
+    exact = [value for value in values if isinstance(value, Fraction)]
+    return exact, [finite(value) for value in values if not isinstance(value, Fraction)]
 
 
 def negative(value: Value) -> Value:

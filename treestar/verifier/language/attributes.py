@@ -187,7 +187,7 @@ def check_looked_into(value: Any, name: str) -> None:
 def check_private(value: Any, name: str) -> None:
     if name in {"__name__", "__doc__"} or (name in METHOD_NAMES and isinstance(value, super)):
         return
-    if name in NAMED_TUPLE_ATTRIBUTES and (isinstance(value, tuple) or is_class(value, tuple)):
+    if name in NAMED_TUPLE_ATTRIBUTES and issubclass(value if isinstance(value, type) else type(value), tuple):
         return
     if (not name.startswith("__") or name in METHOD_NAMES) and is_own(value, name):
         return
@@ -231,10 +231,6 @@ def is_own(value: Any, name: str) -> bool:
 def home_of(value: Any) -> Any:
     """The module that defines the class or function `value`, or the class of `value`."""
     return value.__module__ if isinstance(value, DEFINITIONS) else type(value).__module__
-
-
-def is_class(value: Any, parent: type) -> bool:
-    return isinstance(value, type) and issubclass(value, parent)
 
 
 def guarded_write(value: Any) -> Any:

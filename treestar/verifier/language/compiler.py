@@ -26,8 +26,6 @@ __all__ = [
     "OWN_MODULE",
     "NotAllowed",
     "compile_expression",
-    "compile_freely",
-    "compile_program",
     "compile_step",
     "is_reserved",
     "words",
@@ -75,34 +73,26 @@ class NotAllowed(Exception):
         self.line = line
 
 
-def compile_step(source: str, filename: str) -> CodeType:
-    """Compile one step's code for a namespace with the builtins of `guards.step_builtins`.
+def compile_step(source: str, filename: str, restricted: bool = True, shown: bool = True) -> CodeType:
+    """Compile one step's code, or a whole program, for a namespace with the builtins of `guards.step_builtins`.
 
-    The value of a final expression statement is passed to `_show_`, as in a notebook.
+    Args:
+        restricted: whether it is in the language of steps; if False, all of Python is allowed, without guards.
+        shown: whether the value of a final expression statement is passed to `_show_`, as in a notebook.
 
     Raises:
         NotAllowed: the code uses a refused construct or name; `line` is its line number.
         SyntaxError, ValueError, RecursionError, MemoryError: the code is not valid Python, or nested too deeply.
     """
-    return compile_tree(source, filename, "exec", restricted=True)
-
-
-def compile_freely(source: str, filename: str) -> CodeType:
-    """Like `compile_step`, but all of Python is allowed and no guards are inserted."""
-    return compile_tree(source, filename, "exec", restricted=False)
-
-
-def compile_program(source: str, filename: str, restricted: bool) -> CodeType:
-    """Compile a whole program, whose last expression is not displayed. Raises like `compile_step`."""
-    return compile_tree(source, filename, "exec", restricted, shown=False)
+    return compile_tree(source, filename, "exec", restricted, shown)
 
 
 def compile_expression(source: str) -> CodeType:
     """Compile one expression under the same rules. Raises like `compile_step`."""
-    return compile_tree(source.strip(), "<expression>", "eval", restricted=True)
+    return compile_tree(source.strip(), "<expression>", "eval", restricted=True, shown=False)
 
 
-def compile_tree(source: str, filename: str, mode: str, restricted: bool, shown: bool = True) -> CodeType:
+def compile_tree(source: str, filename: str, mode: str, restricted: bool, shown: bool) -> CodeType:
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(VISIT_DEPTH)
     try:

@@ -27,7 +27,7 @@ from treestar.verifier.language.compiler import NotAllowed, compile_expression, 
 from treestar.verifier.language.modules import add_to_library, import_module, import_star, missing_attribute
 from treestar.verifier.language.patterns import matched
 
-__all__ = ["Output", "member", "show_function", "step_builtins"]
+__all__ = ["Output", "import_guards", "show_function", "step_builtins"]
 
 PLAIN_BUILTINS = words(
     "all any ascii bin bytearray bytes classmethod dict enumerate filter float format frozenset int iter list map max "
@@ -72,14 +72,18 @@ class Output:
 # --- builtins --------------------------------------------------------------------------------------------------------
 
 
-def import_for_step(name: str) -> ModuleType:
-    import_module(name)
-    return import_module(name.partition(".")[0])
+def import_guards(load: Callable[[str], ModuleType]) -> dict[str, Callable[..., Any]]:
+    """The guards that import statements call, for a `load` that returns the module of a dotted name."""
 
+    def load_root(name: str) -> ModuleType:
+        load(name)
+        return load(name.partition(".")[0])
 
-def import_from(name: str, *keys: str) -> list[Any]:
-    module = import_module(name)
-    return [member(module, key) for key in keys]
+    def load_members(name: str, *keys: str) -> list[Any]:
+        module = load(name)
+        return [member(module, key) for key in keys]
+
+    return {"_import_": load_root, "_import_submodule_": load, "_import_from_": load_members}
 
 
 def member(module: ModuleType, key: str) -> Any:
@@ -110,10 +114,6 @@ IN_PLACE: dict[str, Callable[[Any, Any], Any]] = {
     "^=": operator.ixor,
     "&=": operator.iand,
 }
-
-
-def in_place(symbol: str, left: Any, right: Any) -> Any:
-    return IN_PLACE[symbol](left, right)
 
 
 def refused(name: str) -> Callable[..., Any]:
@@ -182,11 +182,9 @@ def step_builtins(output: Output, namespace: Callable[[], dict[str, Any]]) -> di
         "_write_": guarded_write,
         "_write_attribute_": guarded_attribute_write,
         "_match_": lambda subject, pattern: matched(subject, pattern, guarded_getattr),
-        "_inplace_": in_place,
+        "_inplace_": lambda symbol, left, right: IN_PLACE[symbol](left, right),
         "_show_": show_function(output),
-        "_import_": import_for_step,
-        "_import_submodule_": import_module,
-        "_import_from_": import_from,
+        **import_guards(import_module),
         "_import_star_": lambda name: namespace().update(import_star(name)),
     }
     add_to_library([made, *made.values()])

@@ -107,6 +107,7 @@ SUBMODULES = (
     *(f"sympy.{name}" for name in SYMPY_PACKAGES),
     *(f"numpy.{name}" for name in NUMPY_PACKAGES),
 )
+PARENTS = frozenset(name.rpartition(".")[0] for name in SUBMODULES)
 EXCLUDED = words(
     "sympy.core.backend sympy.core.cache sympy.core.core sympy.core.decorators sympy.core.facts "
     "sympy.core.multidimensional sympy.polys.polyconfig sympy.polys.ring_series numpy.random.mtrand"
@@ -201,7 +202,8 @@ def import_star(name: str) -> dict[str, Any]:
     """The names that `from name import *` defines, with their values. Raises like `import_module`."""
     module = import_module(name)
     if name not in stars:
-        exported = exported_names(name)
+        real = sys.modules[name]
+        exported = frozenset(getattr(real, "__all__", [key for key in dir(real) if not key.startswith("_")]))
         stars[name] = {key: value for key, value in vars(module).items() if key in exported}
     handed_out.update(value.__name__ for value in stars[name].values() if isinstance(value, ModuleType))
     return stars[name]
@@ -221,12 +223,7 @@ def permitted(name: str) -> bool:
         return True
     if name in EXCLUDED or any(part.startswith("_") for part in name.split(".")):
         return False
-    return any(name == package or name.startswith(package + ".") for package in SUBMODULES) or name in parents()
-
-
-@functools.lru_cache(maxsize=1)
-def parents() -> frozenset[str]:
-    return frozenset(name.rpartition(".")[0] for name in SUBMODULES)
+    return name in PARENTS or any(name == package or name.startswith(package + ".") for package in SUBMODULES)
 
 
 def facade_of(name: str) -> ModuleType:
@@ -276,16 +273,8 @@ def belongs(name: str, real: ModuleType, key: str) -> bool:
     if not isinstance(origin, str):
         return False
     origin = origin.removeprefix("_")  # the C half of decimal is _decimal
-    return (origin == root or origin.startswith(root + ".")) and origin_permitted(origin)
-
-
-def origin_permitted(origin: str) -> bool:
-    return not origin.startswith("sympy.") or permitted(origin)
-
-
-def exported_names(name: str) -> frozenset[str]:
-    real = sys.modules[name]
-    return frozenset(getattr(real, "__all__", [key for key in dir(real) if not key.startswith("_")]))
+    of_library = origin == root or origin.startswith(root + ".")
+    return of_library and (not origin.startswith("sympy.") or permitted(origin))
 
 
 # --- replacements: the same function without its unsafe or unrepeatable part -----------------------------------------

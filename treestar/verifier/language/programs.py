@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 from treestar.verifier.language.compiler import NotAllowed
-from treestar.verifier.language.guards import Output, member
+from treestar.verifier.language.guards import Output, import_guards
 from treestar.verifier.language.modules import Facade, import_module, import_star
 
 __all__ = ["StandardInput", "ended_well", "program_builtins", "replaced_streams"]
@@ -140,13 +140,6 @@ def program_builtins(
     def import_part(name: str) -> ModuleType:
         return module if name == "sys" else import_module(name)
 
-    def import_root(name: str) -> ModuleType:
-        import_part(name)
-        return import_part(name.partition(".")[0])
-
-    def import_from(name: str, *keys: str) -> list[Any]:
-        return [member(import_part(name), key) for key in keys]
-
     def import_all(name: str) -> None:
         namespace().update(vars(module) if name == "sys" else import_star(name))
 
@@ -157,9 +150,7 @@ def program_builtins(
         "open": open,
         "exit": end_program,
         "quit": end_program,
-        "_import_": import_root,
-        "_import_submodule_": import_part,
-        "_import_from_": import_from,
+        **import_guards(import_part),
         "_import_star_": import_all,
     }
 

@@ -11,7 +11,7 @@ import re
 import unicodedata
 from functools import lru_cache
 
-from treestar.verifier.notation.canonical_rules import TABLES
+from treestar.verifier.notation.canonical_rules import RULES
 from treestar.verifier.notation.rewriting import rewritten
 
 __all__ = ["canonical", "matching_brackets", "squeeze", "words_of"]
@@ -40,10 +40,7 @@ def canonical(text: str) -> str:
     text = with_closed_braces(FULL_STOP.sub("", re.sub(r"\s+", " ", plain_characters(text))))
     if "matrix}" not in text and "array}" not in text and "cases}" not in text:
         text = re.sub(r"\\\\(?=[a-zA-Z{}\[\]()])", r"\\", text)  # Backslashes that were escaped twice.
-    for needed, rules in TABLES:
-        if needed is None or needed.search(text):
-            text = rewritten(text, rules)
-    text = brace_arguments(text)
+    text = brace_arguments(rewritten(text, RULES))
     if "_" in text and "^" in text:
         text = SUBSCRIPT_LAST.sub(r"\2\1", text)
     text = re.sub(r"\s+", " ", text).strip()

@@ -9,7 +9,7 @@ from treestar.verifier.notation.printed_forms import PRINTED_RULES
 from treestar.verifier.notation.rewriting import rule
 from treestar.verifier.notation.spoken_forms import SPOKEN_RULES
 
-__all__ = ["TABLES"]
+__all__ = ["RULES"]
 
 NAMES = (
     "a(?:rc|r)?(?:sin|cos|tan|cot|sec|csc)h?|arcsin|arccos|arctan|arccot|arcsec|arccsc|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|log|ln|exp|gcd|lcm|"
@@ -39,10 +39,6 @@ def repeating(match: re.Match[str]) -> str:
     return f"\\frac{{{value.numerator}}}{{{value.denominator}}}"
 
 
-def dotted_period(match: re.Match[str]) -> str:
-    return f"{match[1]}\\overline{{{match[2]}{match[3]}{match[4]}}}"
-
-
 def font(match: re.Match[str]) -> str:
     content = match["content"].strip()
     if content in ("$", "\\$"):
@@ -58,16 +54,12 @@ def font(match: re.Match[str]) -> str:
 
 
 LAYOUT_RULES = (
-    rule(
-        r"\\m?(?:left|right|middle)(?=[^a-zA-Z]|\\|$|[lr]br(?:ace|ack)|[lr]group)", "", "sizes of brackets", mark="\\"
-    ),
-    rule(r"\\[lr](?:br(?:ace|ack)|group)", lambda m: BRACKETS[m[0]], "one kind of bracket", mark="\\"),
+    rule(r"\\m?(?:left|right|middle)(?=[^a-zA-Z]|\\|$|[lr]br(?:ace|ack)|[lr]group)", "", "sizes of brackets"),
+    rule(r"\\[lr](?:br(?:ace|ack)|group)", lambda m: BRACKETS[m[0]], "one kind of bracket"),
     rule(r"\\([ul])([lr])corner(?![a-zA-Z])", lambda m: CORNERS[m[0]], "corners for rounding", mark="corner"),
-    rule(r"\\(?:begin|end)\{" + ENVIRONMENTS + r"\}", " ", "display environments carry no meaning", mark="\\"),
-    rule(
-        r"\\(?:displaystyle|textstyle|scriptstyle|limits|nolimits|left\.|right\.)(?![a-zA-Z])", " ", "layout", mark="\\"
-    ),
-    rule(r"\\[bB]igg?[lrm]?(?![a-zA-Z])\s*", "", "sizes of brackets", mark="\\"),
+    rule(r"\\(?:begin|end)\{" + ENVIRONMENTS + r"\}", " ", "display environments carry no meaning"),
+    rule(r"\\(?:displaystyle|textstyle|scriptstyle|limits|nolimits|left\.|right\.)(?![a-zA-Z])", " ", "layout"),
+    rule(r"\\[bB]igg?[lrm]?(?![a-zA-Z])\s*", "", "sizes of brackets"),
     rule(r"\\\\\[-?[\d.]+\s*(?:pt|em|ex|mm|cm)\]", r"\\\\ ", "extra space between rows of a matrix", mark="\\\\["),
     rule(
         r"\\(begin|end)\{(?:array|[pbBvV]?smallmatrix)\}(?:(?<=n\{array\})\{[^{}]*\})?",
@@ -75,12 +67,7 @@ LAYOUT_RULES = (
         "one kind of table",
         mark="\\begin",
     ),
-    rule(
-        r"\\[hv](?:space|phantom)\*?\{[^{}]*\}|\\!\s*|\\phantom\{[^{}]*\}",
-        "",
-        "space without width or content",
-        mark="\\",
-    ),
+    rule(r"\\[hv](?:space|phantom)\*?\{[^{}]*\}|\\!\s*|\\phantom\{[^{}]*\}", "", "space without width or content"),
     rule(r"(?<=\d)\s*\{\s*,\s*\}\s*(?=\d)|(?<=\d),\\[,;: ](?=\d{3})", ",", "thousands separators kept together"),
     rule(
         r"\\q?quad(?![a-zA-Z])\s*(?=\\(?:text|mbox|mathrm)|[.,;]|$|\\q?quad)",
@@ -90,14 +77,14 @@ LAYOUT_RULES = (
     ),
     rule(r"[,;]?\s*\\q?quad(?![a-zA-Z])", ", ", "wide space between the parts of a list", mark="quad"),
     rule(r"(?<!\\)\\[,;: >]|(?<!\\)~", " ", "spacing commands"),
-    rule(r"\\(?:text|page)?color\s*(?:\[\w*\])?\{[^{}]*\}|\\underline(?![a-zA-Z])", "", "emphasis", mark="\\"),
+    rule(r"\\(?:text|page)?color\s*(?:\[\w*\])?\{[^{}]*\}|\\underline(?![a-zA-Z])", "", "emphasis"),
     rule(r"(?<!\\)&\s*(?==)|(?<==)\s*&", "", "alignment at an equals sign", mark="&"),
     rule(r"\\(?:mathbb|Bbb)\s*([A-Z])(?![a-zA-Z])", r"\\mathbb{\1}", "sets of numbers", mark="bb"),
-    rule(r"\\([RZNQ])(?![a-zA-Z])", r"\\mathbb{\1}", "sets of numbers", mark="\\"),
+    rule(r"\\([RZNQ])(?![a-zA-Z])", r"\\mathbb{\1}", "sets of numbers"),
     rule(r"(?<![a-zA-Z\\])([a-zA-Z])\{(\([^{}()]*\))\}", r"\1\2", "functions as sympy prints them", mark="{("),
     rule(r"\\(?:dfrac|tfrac|cfrac)(?![a-zA-Z])", r"\\frac", "sizes of fractions", mark="frac"),
     rule(r"\\[dt]binom(?![a-zA-Z])", r"\\binom", "sizes of binomials", mark="binom"),
-    rule(r"\\(?P<font>" + FONTS + r")\s*\{(?P<content>[^{}]*)\}", font, "fonts; bold letters are letters", mark="\\"),
+    rule(r"\\(?P<font>" + FONTS + r")\s*\{(?P<content>[^{}]*)\}", font, "fonts; bold letters are letters"),
     rule(r"\{\\(?:rm|bf|it|sf)\s+([^{}]*)\}", r"\\text{\1}", "old-style fonts", mark="{\\"),
 )
 
@@ -109,12 +96,7 @@ WORD_RULES = (
     rule(r"\\text\{\s*(?:percentage|percent|per cent|pct)\.?\s*\}", r"\\%", "percent in words", mark="\\text"),
     rule(r"(?<![a-zA-Z\\])(?:percentage|percent|per cent|pct)(?![a-zA-Z])\.?", r"\\%", "percent in words", mark="p"),
     rule(r"(?<!\\)%", r"\\%", "a percent sign starts a comment only in LaTeX sources", mark="%"),
-    rule(
-        r"\^\s*\{?\s*\\(?:circ|degree)(?![a-zA-Z])\s*\}?|\\degree(?![a-zA-Z])",
-        r"^{\\circ}",
-        "one degree sign",
-        mark="\\",
-    ),
+    rule(r"\^\s*\{?\s*\\(?:circ|degree)(?![a-zA-Z])\s*\}?|\\degree(?![a-zA-Z])", r"^{\\circ}", "one degree sign"),
     rule(
         r"\\text\{\s*(?:degrees?|deg\.?)\s*\}|(?<=\d)\s*(?:degrees?|deg)(?![a-zA-Z])",
         r"^{\\circ}",
@@ -136,13 +118,13 @@ SYMBOL_RULES = (
     rule(r"\\lt(?![a-zA-Z])", "<", "one name per relation", mark="\\lt"),
     rule(r"\\gt(?![a-zA-Z])", ">", "one name per relation", mark="\\gt"),
     rule(r"\\(?:colon\s*=|coloneqq)|:=", "=", "a definition is an equation"),
-    rule(r"\\(?:varnothing|O)(?![a-zA-Z])", r"\\emptyset ", "one empty set", mark="\\"),
+    rule(r"\\(?:varnothing|O)(?![a-zA-Z])", r"\\emptyset ", "one empty set"),
     rule(r"\\(?:infin|infinity)(?![a-zA-Z])|(?<![a-zA-Z\\])(?:infinity|inf|oo)(?![a-zA-Z])", r"\\infty ", "infinity"),
     rule(r"\+\s*\\infty", r"\\infty", "infinity without a sign is positive", mark="\\infty"),
     rule(r"(?<=[\])}])\s*[Uu]\s*(?=[\[(\\])", r" \\cup ", "a letter U between intervals"),
     rule(r"\\var(?=phi|theta|epsilon|rho|sigma)", r"\\", "variant letters", mark="\\var"),
     rule(r"\\ast(?![a-zA-Z])|\*", r" \\cdot ", "programming's product"),
-    rule(r"\\(?:[lr][vV]|v)ert|\\mid(?![a-zA-Z])", "|", "one kind of bar", mark="\\"),
+    rule(r"\\(?:[lr][vV]|v)ert|\\mid(?![a-zA-Z])", "|", "one kind of bar"),
     rule(r"(?<![a-zA-Z\\])[aA]bs\(([^()]*)\)", r"|\1|", "programming's absolute value", mark="bs("),
     rule(r"(?<![a-zA-Z\\])(arc)?(sin|cos|tan|ln|log)(?=[xyt](?![a-zA-Z]))", r"\\\1\2 ", "a function run into its x"),
     rule(r"(?<![a-zA-Z\\])(?:" + NAMES + r")(?![a-zA-Z])", lambda m: f"\\{m[0]} ", "functions without backslash"),
@@ -224,14 +206,12 @@ NUMBER_RULES = (
         "numbers in words",
     ),
     rule(
-        r"(\d*\.\d*)\\dot\{?(\d)\}?(\d*)\\dot\{?(\d)\}?", dotted_period, "dots mark the ends of a period", mark="\\dot"
+        r"(\d*\.\d*)\\dot\{?(\d)\}?(\d*)\\dot\{?(\d)\}?",
+        r"\1\\overline{\2\3\4}",
+        "dots mark the ends of a period",
+        mark="\\dot",
     ),
-    rule(
-        r"(?P<whole>\d*)\.(?P<fixed>\d*)\\(?:overline|bar|dot)\s*\{?(?P<period>\d+)\}?",
-        repeating,
-        "exact value",
-        mark="\\",
-    ),
+    rule(r"(?P<whole>\d*)\.(?P<fixed>\d*)\\(?:overline|bar|dot)\s*\{?(?P<period>\d+)\}?", repeating, "exact value"),
     rule(r"(?P<whole>\d*)\.(?P<fixed>\d*)\((?P<period>\d+)\)", repeating, "a period in brackets", mark="("),
     rule(
         r"(?P<whole>\d*)\.(?P<fixed>\d*?)(?P<period>\d{1,6})(?P=period){2,}(?P<begun>\d*)\s*(?:\.\.\.|\\[lc]?dots)",
@@ -256,23 +236,17 @@ NUMBER_RULES = (
 )
 
 
-TABLES = (
-    (
-        re.compile(r"[A-Za-z0-9_]\(|\[|['\"]|\{.*:|\d[j.]|[EI]|\)\s*[|&]|,\s*\)|_|Reals|Integers|Naturals|Rationals"),
-        PRINTED_RULES,
-    ),
-    (re.compile(r"\{"), SET_RULES),
-    (re.compile(r"\\|~|\{\s*,"), LAYOUT_RULES),
-    (re.compile(r"\\|floor|ceil|mod"), ORDER_RULES),
-    (
-        re.compile(r"\\text|\\pmod|\\equiv|\\[lv]|[¢_\[\]R:]|mod|base|pounds|cent|\d(?:st|nd|rd|th|\^|\s*r)"),
-        SPOKEN_RULES,
-    ),
-    (re.compile(r"and|&"), CONDITION_RULES),
-    (None, LABEL_RULES),
-    (re.compile(r"[a-z%,∧^和或とи]"), WORD_RULES),
-    (re.compile(r"[^\d\s.,]"), SYMBOL_RULES),
-    (re.compile(r"\{"), SET_RULES),
-    (None, NUMBER_RULES),
+RULES = (
+    *PRINTED_RULES,
+    *SET_RULES,
+    *LAYOUT_RULES,
+    *ORDER_RULES,
+    *SPOKEN_RULES,
+    *CONDITION_RULES,
+    *LABEL_RULES,
+    *WORD_RULES,
+    *SYMBOL_RULES,
+    *SET_RULES,
+    *NUMBER_RULES,
 )
-"""The tables in the order in which they apply, each with what a text must contain to be changed by it."""
+"""All rules in the order in which they apply."""

@@ -12,7 +12,7 @@ import re
 from fractions import Fraction
 from typing import NamedTuple
 
-__all__ = ["PlainNumber", "is_rounding_of", "plain_numbers_equal", "read_plain_number"]
+__all__ = ["PlainNumber", "plain_numbers_equal", "read_plain_number", "states_value"]
 
 LONGEST_NUMBER = 400
 """In characters; longer text is not parsed as a number."""
@@ -27,6 +27,9 @@ FLOAT_DIGITS = 15
 """Significant digits of a printed binary float; its last digits contain rounding errors."""
 FLOAT_TOLERANCE = Fraction(1, 10**12)
 """Relative tolerance for a printed binary float: 0.30000000000000004 is 0.3."""
+
+SAME_NUMBER = Fraction(1, 10**30)
+"""Relative difference between a decimal and the value of an expression that is all its digits."""
 
 NUMBER = re.compile(
     r"""(?P<sign>[-+]?)
@@ -96,6 +99,13 @@ def rounds_to(decimal: PlainNumber, other: PlainNumber) -> bool:
     if other.places is not None and decimal.digits < FLOAT_DIGITS and other.digits < fewest_digits:
         return False
     return is_rounding_of(decimal, other.value)
+
+
+def states_value(number: PlainNumber, exact: Fraction | None) -> bool:
+    """Whether `number` is all digits of the value `exact`, which is known to 40 digits, or a rounding of it."""
+    if exact is None:
+        return False
+    return abs(exact - number.value) <= abs(exact) * SAME_NUMBER or is_rounding_of(number, exact)
 
 
 def is_rounding_of(decimal: PlainNumber, value: Fraction) -> bool:

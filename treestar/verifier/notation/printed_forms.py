@@ -41,17 +41,9 @@ def equations(match: re.Match[str]) -> str:
     return match[1].replace("}, {", "; ").replace(":", "=")
 
 
-def unquoted(match: re.Match[str]) -> str:
-    return match[1] or match[2] or ""
-
-
 def numbers_with_commas(match: re.Match[str]) -> str:
     """The rows of an array as NumPy prints it, `[1. 2. 3.]`, with commas."""
     return re.sub(r"(?<=[\d.])\s+(?=[-+.\d])", ", ", match[0])
-
-
-def complex_number(match: re.Match[str]) -> str:
-    return f"{match[1]}+({match[2]})i"
 
 
 def both(match: re.Match[str]) -> str:
@@ -83,7 +75,7 @@ PRINTED_RULES = (
     rule(rf"{NAME}(?:Decimal|mpf)\(['\"]({NUMBER_IN_ROW})['\"]\)", r"\1", "exact decimals", mark="("),
     rule(
         rf"{NAME}mpc\(real=['\"]({NUMBER_IN_ROW})['\"], imag=['\"]({NUMBER_IN_ROW})['\"]\)",
-        complex_number,
+        r"\1+(\2)i",
         "complex",
         mark="mpc(",
     ),
@@ -149,5 +141,5 @@ PRINTED_RULES = (
         lambda m: m[0].replace("E", "e").replace("I", "i") if is_program(m.string) else m[0],
         "constants of sympy",
     ),
-    rule(r"^'([^']*)'$|^\"([^\"]*)\"$", unquoted, "quotes around a string"),
+    rule(r"^'([^']*)'$|^\"([^\"]*)\"$", r"\1\2", "quotes around a string"),
 )

@@ -8,14 +8,36 @@ from treestar.verifier.notation.rewriting import rule
 
 __all__ = ["COUNT_WORDS", "NUMBERS", "ONES", "SPOKEN_ANSWERS", "SPOKEN_RULES", "declared_integer", "with_letter"]
 
-BASES = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
-BASE = rf"(?P<base>\d{{1,2}}|{'|'.join(BASES)})"
+ONES = [
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+]  # fmt: skip
+TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+SHARES = {
+    "half": (1, 2), "one-half": (1, 2), "one-third": (1, 3), "two-thirds": (2, 3), "one-quarter": (1, 4),
+    "one-fourth": (1, 4), "three-quarters": (3, 4), "three-fourths": (3, 4),
+}  # fmt: skip
+COUNT_WORDS = (*ONES, *TENS, "half", "third", "thirds", "quarter", "quarters")
+NUMBERS = {
+    **{word: str(number) for number, word in enumerate(ONES)},
+    **{word: str(10 * tens) for tens, word in enumerate(TENS, start=2)},
+    **{
+        f"{word}-{one}": str(10 * tens + number)
+        for tens, word in enumerate(TENS, start=2)
+        for number, one in enumerate(ONES[1:10], start=1)
+    },
+    **{words: f"\\frac{{{top}}}{{{bottom}}}" for words, (top, bottom) in SHARES.items()},
+    "onehundred": "100",
+}
+NUMBERS |= {f"{sign}{word}": f"-{value}" for sign in ("negative", "minus") for word, value in NUMBERS.items()}
+
+BASE = rf"(?P<base>\d{{1,2}}|{'|'.join(ONES[2:11])})"
 ORDINAL = r"(?:st|nd|rd|th)"
 NUMBER = r"\\?\{?\w{1,12}\}?"
 
 
 def in_base(match: re.Match[str]) -> str:
-    return f"{match['digits']}_{{{BASES.get(match['base'], match['base'])}}}"
+    return f"{match['digits']}_{{{NUMBERS.get(match['base'], match['base'])}}}"
 
 
 def half_open(match: re.Match[str]) -> str:
@@ -37,12 +59,12 @@ SPOKEN_RULES = (
     rule(r"\\pounds(?![a-zA-Z])\s*", "£", "one sign for pounds", mark="\\pounds"),
     rule(r"¢\s*(\d[\d.,]*)", r"\1¢", "the sign after the amount", mark="¢"),
     rule(r"\\?¢|(?<=\d)\s*\\(?:text)?cent(?![a-zA-Z])", r"\\text{ cents}", "cents in words"),
-    rule(r"\\(?:lor|vee)(?![a-zA-Z])", " or ", "a logical or", mark="\\"),
+    rule(r"\\(?:lor|vee)(?![a-zA-Z])", " or ", "a logical or"),
     rule(r"_\s*\{?\s*\((\d{1,2})\)\s*\}?", r"_{\1}", "a base in brackets", mark="_"),
     rule(r"\\text\{\s*([0-9A-F]+)\s*\}(?=_)", r"\1", "upright digits", mark="_"),
     rule(
         r"_\s*\{\s*\\text\{\s*base\s*(?:\}\s*(\d{1,2})|(\d{1,2})\s*\})\s*\}",
-        lambda m: f"_{{{m[1] or m[2]}}}",
+        r"_{\1\2}",
         "a base in words",
         mark="base",
     ),
@@ -83,28 +105,6 @@ SPOKEN_RULES = (
     ),
 )
 
-ONES = [
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
-    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
-]  # fmt: skip
-TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
-SHARES = {
-    "half": (1, 2), "one-half": (1, 2), "one-third": (1, 3), "two-thirds": (2, 3), "one-quarter": (1, 4),
-    "one-fourth": (1, 4), "three-quarters": (3, 4), "three-fourths": (3, 4),
-}  # fmt: skip
-COUNT_WORDS = (*ONES, *TENS, "half", "third", "thirds", "quarter", "quarters")
-NUMBERS = {
-    **{word: str(number) for number, word in enumerate(ONES)},
-    **{word: str(10 * tens) for tens, word in enumerate(TENS, start=2)},
-    **{
-        f"{word}-{one}": str(10 * tens + number)
-        for tens, word in enumerate(TENS, start=2)
-        for number, one in enumerate(ONES[1:10], start=1)
-    },
-    **{words: f"\\frac{{{top}}}{{{bottom}}}" for words, (top, bottom) in SHARES.items()},
-    "onehundred": "100",
-}
-NUMBERS |= {f"{sign}{word}": f"-{value}" for sign in ("negative", "minus") for word, value in NUMBERS.items()}
 NO_SOLUTION = (
     "nosolution nosolutions norealsolution norealsolutions nosolutionsexist nosolutionexists thereisnosolution "
     "therearenosolutions thereisnorealsolution therearenorealsolutions norealsolutionsexist norealsolutionexists "

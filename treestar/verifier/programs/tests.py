@@ -18,7 +18,7 @@ import builtins
 import doctest
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -176,21 +176,14 @@ def examples(question: str) -> list[str]:
     return [
         f"assert (\n{each.source.strip()}\n) == ({each.want.strip()})"  # the source may end in a comment
         for each in found
-        if is_expression(each.source) and is_literal(each.want)
+        if can(ast.parse, each.source, mode="eval") and can(ast.literal_eval, each.want)
     ]
 
 
-def is_expression(source: str) -> bool:
+def can(parse: Callable[..., Any], text: str, **options: str) -> bool:
+    """Whether `parse` accepts `text`."""
     try:
-        ast.parse(source.strip(), mode="eval")
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return True
-
-
-def is_literal(text: str) -> bool:
-    try:
-        ast.literal_eval(text.strip())
+        parse(text.strip(), **options)
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
         return False
     return True

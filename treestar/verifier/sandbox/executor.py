@@ -216,7 +216,7 @@ class SandboxInterpreter:
             except ChannelClosed:
                 signal_number = await worker.end()
                 self.check_open()
-                if fresh and worker.zygote_lives():
+                if fresh and worker.connection.usable():
                     error = DEATHS.get(signal_number, "RuntimeError: the step's process ended early")
                     return Execution(error=error, seconds=time.monotonic() - worker.began)
             finally:

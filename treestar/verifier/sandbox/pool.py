@@ -54,7 +54,7 @@ class WorkerPool:
         """Kill workers that reported a result but continue computing: the step forged the result."""
         with self.lock:
             for worker, before in list(self.idle.items()):
-                now = worker.processor_seconds()
+                now = worker.connection.processor_seconds(worker.id)
                 if before is not None and now is not None and now - before > IDLE_SECONDS:
                     del self.idle[worker]
                     worker.kill()

@@ -143,14 +143,6 @@ class WorkerProcess:
         """Whether the running event loop is the one it was created on."""
         return self.channel.loop is asyncio.get_running_loop()
 
-    def processor_seconds(self) -> float | None:
-        """Processor time that the worker has used, in seconds, or None if unknown."""
-        return self.connection.processor_seconds(self.id)
-
-    def zygote_lives(self) -> bool:
-        """Whether the zygote that forked the worker still runs."""
-        return self.connection.usable()
-
 
 def checked(frame: Frame, config: SandboxConfig) -> Reply:
     """The reply in `frame`. Raises ChannelClosed if a field has the wrong type or size."""

@@ -10,74 +10,45 @@ from treestar.verifier.sandbox.jail.system import prctl
 
 __all__ = ["ALLOWED", "allow_only_listed_calls", "seccomp_supported"]
 
-X86_64 = {
-    "read": 0,
-    "write": 1,
-    "mmap": 9,
-    "mprotect": 10,
-    "munmap": 11,
-    "brk": 12,
-    "rt_sigaction": 13,
-    "rt_sigprocmask": 14,
-    "rt_sigreturn": 15,
-    "sched_yield": 24,
-    "mremap": 25,
-    "madvise": 28,
-    "getpid": 39,
-    "exit": 60,
-    "gettimeofday": 96,
-    "getrusage": 98,
-    "getuid": 102,
-    "getgid": 104,
-    "geteuid": 107,
-    "getegid": 108,
-    "getppid": 110,
-    "sigaltstack": 131,
-    "gettid": 186,
-    "time": 201,
-    "futex": 202,
-    "restart_syscall": 219,
-    "clock_gettime": 228,
-    "clock_getres": 229,
-    "exit_group": 231,
-    "getrandom": 318,
+CALLS: dict[str, tuple[int, int | None]] = {
+    "read": (0, 63),
+    "write": (1, 64),
+    "mmap": (9, 222),
+    "mprotect": (10, 226),
+    "munmap": (11, 215),
+    "brk": (12, 214),
+    "rt_sigaction": (13, 134),
+    "rt_sigprocmask": (14, 135),
+    "rt_sigreturn": (15, 139),
+    "sched_yield": (24, 124),
+    "mremap": (25, 216),
+    "madvise": (28, 233),
+    "getpid": (39, 172),
+    "exit": (60, 93),
+    "gettimeofday": (96, 169),
+    "getrusage": (98, 165),
+    "getuid": (102, 174),
+    "getgid": (104, 176),
+    "geteuid": (107, 175),
+    "getegid": (108, 177),
+    "getppid": (110, 173),
+    "sigaltstack": (131, 132),
+    "gettid": (186, 178),
+    "time": (201, None),
+    "futex": (202, 98),
+    "restart_syscall": (219, 128),
+    "clock_gettime": (228, 113),
+    "clock_getres": (229, 114),
+    "exit_group": (231, 94),
+    "getrandom": (318, 278),
 }
-AARCH64 = {
-    "read": 63,
-    "write": 64,
-    "exit": 93,
-    "exit_group": 94,
-    "futex": 98,
-    "clock_gettime": 113,
-    "clock_getres": 114,
-    "sched_yield": 124,
-    "restart_syscall": 128,
-    "sigaltstack": 132,
-    "rt_sigaction": 134,
-    "rt_sigprocmask": 135,
-    "rt_sigreturn": 139,
-    "getrusage": 165,
-    "gettimeofday": 169,
-    "getpid": 172,
-    "getppid": 173,
-    "getuid": 174,
-    "geteuid": 175,
-    "getgid": 176,
-    "getegid": 177,
-    "gettid": 178,
-    "brk": 214,
-    "munmap": 215,
-    "mremap": 216,
-    "mmap": 222,
-    "mprotect": 226,
-    "madvise": 233,
-    "getrandom": 278,
-}
-ARCHITECTURES = {"x86_64": (0xC000003E, X86_64), "aarch64": (0xC00000B7, AARCH64)}
-"""The audit constant of linux/audit.h and the numbers of the allowed calls, by machine."""
+"""The system calls that are allowed, with their numbers on x86_64 and aarch64; None where there is no such call.
 
-ALLOWED = frozenset(X86_64)
-"""Memory, the clock, signals to the process itself, and one socket. No other file, process, signal or socket calls."""
+Memory, the clock, signals to the process itself, and one socket. No other file, process, signal or socket calls.
+"""
+ALLOWED = frozenset(CALLS)
+ARCHITECTURES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
+"""The audit constant of linux/audit.h and the place of the numbers in `CALLS`, by machine."""
 
 ONLY_ON_DESCRIPTOR = ("read", "write")
 NEVER_EXECUTABLE = ("mmap", "mprotect")
@@ -117,7 +88,8 @@ def allow_only_listed_calls(descriptor: int) -> None:
     Raises:
         OSError: the kernel refuses.
     """
-    audit_constant, numbers = ARCHITECTURES[platform.machine()]
+    audit_constant, place = ARCHITECTURES[platform.machine()]
+    numbers = {name: number for name, by_machine in CALLS.items() if (number := by_machine[place]) is not None}
     instructions = filter_program(audit_constant, numbers, descriptor)
     program = Program(len(instructions), b"".join(instructions))
     prctl(PR_SET_SECCOMP, FILTER_MODE, ctypes.addressof(program))

@@ -12,6 +12,7 @@ import collections
 import copy
 import datetime
 import functools
+import operator
 import random
 import re
 from collections.abc import Callable
@@ -159,7 +160,8 @@ def fill_copy(copier: Copier, value: dict[Any, Any], copied: dict[Any, Any]) -> 
     return copied
 
 
-def copy_bytearray(copier: Copier, value: bytearray) -> bytearray:
+def copy_by_itself(copier: Copier, value: Any) -> Any:
+    """For types whose `copy` method gives a whole copy."""
     return copier.remember(value, value.copy())
 
 
@@ -174,21 +176,10 @@ def copy_set(copier: Copier, value: set[Any]) -> set[Any]:
     """A set's order depends on how it grew and shrank, so the copy is valid only if its internal layout is the same."""
     copy_frozenset(copier, value)  # type: ignore[arg-type]  # the same question
     wanted = set_layout(value)
-    for copied in (value.copy(), grown_anew(value)):
-        if set_layout(copied) == wanted and all(map(same, copied, value)):
+    for copied in (value.copy(), set(iter(value))):  # as it is, or grown again item by item
+        if set_layout(copied) == wanted and all(map(operator.is_, copied, value)):
             return copier.remember(value, copied)
     raise NotCopyable("this set's order depends on how it grew")
-
-
-def grown_anew(value: set[Any]) -> set[Any]:
-    copied: set[Any] = set()
-    for item in value:
-        copied.add(item)
-    return copied
-
-
-def same(first: Any, second: Any) -> bool:
-    return first is second
 
 
 class At:
@@ -293,10 +284,6 @@ def copy_matrix(copier: Copier, value: Any) -> Any:
     return copier.remember(value, value.copy())
 
 
-def copy_context(copier: Copier, value: Context) -> Context:
-    return copier.remember(value, value.copy())
-
-
 def copy_random(copier: Copier, value: random.Random) -> random.Random:
     copied = type(value)(0)
     copied.setstate(value.getstate())
@@ -338,7 +325,7 @@ COPIERS: dict[type, Callable[[Copier, Any], Any]] = {
     dict: copy_dict,
     set: copy_set,
     frozenset: copy_frozenset,
-    bytearray: copy_bytearray,
+    bytearray: copy_by_itself,
     collections.deque: copy_deque,
     collections.Counter: copy_dict,
     collections.OrderedDict: copy_dict,
@@ -352,7 +339,7 @@ COPIERS: dict[type, Callable[[Copier, Any], Any]] = {
     numpy.ndarray: copy_array,
     sympy.MutableDenseMatrix: copy_matrix,
     sympy.MutableSparseMatrix: copy_matrix,
-    Context: copy_context,
+    Context: copy_by_itself,
     random.Random: copy_random,
     SeededRandom: copy_random,
     numpy.random.PCG64: copy_bit_generator,

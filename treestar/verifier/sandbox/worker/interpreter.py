@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from types import CodeType, ModuleType
 from typing import Any
 
-from treestar.verifier.language.compiler import OWN_MODULE, compile_freely, compile_program, compile_step
+from treestar.verifier.language.compiler import OWN_MODULE, compile_step
 from treestar.verifier.language.guards import Output, show_function, step_builtins
 from treestar.verifier.language.modules import add_to_library, handed_out
 from treestar.verifier.language.programs import ended_well, program_builtins, replaced_streams
@@ -94,7 +94,7 @@ class Interpreter:
 
     def learn(self, number: int, parent: int | None, source: str) -> None:
         """Add run `number`, which happened in another process. Raises the errors of compiling `source`."""
-        self._nodes[number] = Node(parent, self._compile(source, number))
+        self._nodes[number] = Node(parent, compile_step(source, filename(number), self._restricted))
 
     def run(self, number: int, parent: int | None, source: str, on_replay: Callable[[int], None]) -> Outcome:
         """Run `source` in the state after run `parent`, as run `number`, which is kept if it succeeds.
@@ -109,7 +109,7 @@ class Interpreter:
             return Outcome("", "MemoryError", 0.0, doubtful=True)
         if failure is not None:
             return Outcome("", f"an earlier step failed when it was run again: {failure}", 0.0, doubtful=True)
-        outcome = self._run_new(number, parent, source, state)
+        outcome = self._run(source, filename(number), lambda code: self._execute_new(number, parent, code, state))
         if outcome.error is not None:
             del state
             gc.collect()  # generators of the dead namespace end now, not during another step
@@ -117,29 +117,19 @@ class Interpreter:
 
     def run_program(self, source: str, text: str) -> Outcome:
         """Run a whole program with the standard input `text` in a fresh namespace. Nothing of it is kept."""
-        self._output.clear()
         forget_wear()
-        started = time.perf_counter()
-        failure: BaseException | None
-        name = "<program>"
-        try:
-            code = compile_program(source, name, self._restricted)
-        except BaseException as refusal:  # as for a step
-            failure = refusal
-        else:
-            failure = self._execute_program(code, text)
-        seconds = time.perf_counter() - started
-        error = None if failure is None or ended_well(failure) else describe(failure, source, name)
-        output = without_addresses(self._output.text())
-        return Outcome(output, error, seconds, isinstance(failure, MemoryError), worn=worn_by() is not None)
+        return self._run(source, "<program>", lambda code: self._execute_program(code, text), shown=False)
 
     def _execute_program(self, code: CodeType, text: str) -> BaseException | None:
         state = self._first_state()
-        if not self._restricted:
+        if self._restricted:
+            made = program_builtins(self._builtins, self._output, lambda: self._namespace, text)
+            state.namespace["__builtins__"] = made
+            failure = self._execute(code, state)
+        else:
             with replaced_streams(text):
-                return self._execute(code, state)
-        state.namespace["__builtins__"] = program_builtins(self._builtins, self._output, lambda: self._namespace, text)
-        return self._execute(code, state)
+                failure = self._execute(code, state)
+        return None if ended_well(failure) else failure
 
     def _state_after(self, parent: int | None, on_replay: Callable[[int], None]) -> tuple[State, BaseException | None]:
         """An unshared copy of the state after `parent`, or the exception that stopped the repeated runs."""
@@ -156,20 +146,27 @@ class Interpreter:
         finally:
             on_replay(0)
 
-    def _run_new(self, number: int, parent: int | None, source: str, state: State) -> Outcome:
+    def _execute_new(self, number: int, parent: int | None, code: CodeType, state: State) -> BaseException | None:
+        failure = self._execute(code, state)
+        if failure is None:
+            self._nodes[number] = Node(parent, code, state)
+        return failure
+
+    def _run(
+        self, source: str, name: str, execute: Callable[[CodeType], BaseException | None], shown: bool = True
+    ) -> Outcome:
+        """Compile `source` and `execute` it, which returns what stopped it."""
         self._output.clear()
         started = time.perf_counter()
         failure: BaseException | None
         try:
-            code = self._compile(source, number)
+            code = compile_step(source, name, self._restricted, shown)
         except BaseException as refusal:  # from the parser or the language; hostile source can make them raise anything
             failure = refusal
         else:
-            failure = self._execute(code, state)
-        if failure is None:
-            self._nodes[number] = Node(parent, code, state)
+            failure = execute(code)
         seconds = time.perf_counter() - started
-        error = None if failure is None else describe(failure, source, filename(number))
+        error = None if failure is None else describe(failure, source, name)
         output = without_addresses(self._output.text())
         return Outcome(output, error, seconds, isinstance(failure, MemoryError), worn=worn_by() is not None)
 
@@ -221,9 +218,6 @@ class Interpreter:
         if "decimal" in state.modules:
             state.context = decimal.getcontext()
         return None
-
-    def _compile(self, source: str, number: int) -> CodeType:
-        return (compile_step if self._restricted else compile_freely)(source, filename(number))
 
     def _make_builtins(self) -> dict[str, Any]:
         if self._restricted:
