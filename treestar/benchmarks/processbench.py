@@ -9,8 +9,7 @@ from treestar.benchmarks.first_error import (
     NO_ERROR,
     best_threshold,
     first_error,
-    first_error_intervals,
-    first_error_result,
+    first_error_figures,
     harmonic_mean,
 )
 from treestar.benchmarks.solutions import PROCESSBENCH_SUBSETS
@@ -43,8 +42,7 @@ def measured(subsets: Mapping[str, Sequence[Valued]], threshold: float, left_out
     found: Results = {}
     for subset, own in subsets.items():
         predicted, labels = [first_error(each.values, threshold) for each in own], [each.label for each in own]
-        intervals = first_error_intervals(predicted, labels)
-        found[subset] = {**first_error_result(predicted, labels).to_json(), "intervals": intervals}
+        found[subset] = first_error_figures(predicted, labels)
     others = [found[subset]["f1"] for subset in subsets if subset != left_out]
     return {
         "subsets": found,
@@ -67,9 +65,8 @@ def at_random(solutions: Sequence[Valued]) -> Results:
 
 def always_correct(solutions: Sequence[Valued]) -> Results:
     """What accepting every step gives."""
-    labels = [each.label for each in solutions]
-    result = first_error_result([NO_ERROR] * len(labels), labels)
-    return {name: value for name, value in result.to_json().items() if name not in ("erroneous", "correct")}
+    figures = first_error_figures([NO_ERROR] * len(solutions), [each.label for each in solutions])
+    return {name: figures[name] for name in FIGURES}
 
 
 BASELINES = {"random": at_random, "always correct": always_correct}
