@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from treestar.cli.models import fetch_base
 from treestar.cli.options import MODELS, GroupedCommand, config_from_options, with_config_options
-from treestar.cli.progress import LiveBar, quiet_transformers, resumable
+from treestar.cli.progress import quiet_transformers, resumable
 from treestar.cli.training_progress import TrainingDisplay
 from treestar.cli.tree_files import TREES_HELP, TreesOption, read_all
 from treestar.policy.models import DEFAULT_POLICY
@@ -36,8 +36,6 @@ __all__ = [
     "train",
     "training_display",
 ]
-
-DisplayT = TypeVar("DisplayT", bound=LiveBar)
 
 SKIPPED_NAMED = 10
 """Maximum number of skipped trees to list; training.json lists all."""
@@ -197,13 +195,12 @@ def grpo(
         return
     if out is None:
         raise typer.BadParameter("give --out, the folder for the policy and the report")
-    from treestar.cli.grpo_progress import GRPODisplay
     from treestar.reinforcement.run import run_grpo_job
 
     fetch_base(chosen.policy)
 
-    with training_display(GRPODisplay, out) as display:
-        report = run_grpo_job(chosen, out, resume=resume, say=display.say, on_progress=display.on_progress)
+    with training_display(out) as display:
+        report = run_grpo_job(chosen, out, resume=resume, say=display.say, on_progress=display.on_reinforcement)
         display.on_report(report)
 
 
@@ -224,16 +221,14 @@ def job_file(job: Path | None, out: Path | None, resume: bool) -> Path:
 
 def run_training(out: Path, work: Callable[[TrainingDisplay], dict[str, Any]]) -> None:
     """Run `work`, which trains and returns its report, and show its progress in the main process."""
-    with training_display(TrainingDisplay, out) as display:
+    with training_display(out) as display:
         display.on_report(work(display))
 
 
 @contextmanager
 def training_display(
-    display_class: Callable[[Console], DisplayT],
-    out: Path,
-    how: str = "run the same command with --resume to continue from the last checkpoint",
-) -> Iterator[DisplayT]:
+    out: Path, how: str = "run the same command with --resume to continue from the last checkpoint"
+) -> Iterator[TrainingDisplay]:
     """A display of what is written into `out`, which shows nothing except in the main process.
 
     Args:
@@ -244,7 +239,7 @@ def training_display(
     """
     quiet_transformers()
     console = Console(stderr=True, soft_wrap=True, quiet=not is_main_process())
-    with resumable(out, how), display_class(console) as display:
+    with resumable(out, how), TrainingDisplay(console) as display:
         yield display
         display.say(f"written: {out}")
 

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from treestar.cli.judge_progress import JudgeDisplay
 from treestar.cli.models import fetch_base
 from treestar.cli.options import MODELS, config_from_options, with_config_options
 from treestar.cli.train import ResumeOption, training_display
@@ -57,8 +56,8 @@ def judge(
     from treestar.training.judge.train import Listener, train_judge
 
     fetch_base(base)
-    with training_display(JudgeDisplay, out) as display:
-        listener = Listener(display.say, display.on_fine_tuning, display.on_reinforcement)
+    with training_display(out) as display:
+        listener = Listener(display.say, display.on_progress, display.on_reinforcement)
         known = None if analyses is None else read_analyses(analyses)
         examples = read_examples(chunks, config.labels)
         report = train_with_report(
