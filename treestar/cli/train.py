@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from treestar.cli.components import TREES_HELP, TreesOption, read_all
 from treestar.cli.models import fetch_base
 from treestar.cli.options import MODELS, GroupedCommand, config_from_options, with_config_options
 from treestar.cli.progress import quiet_transformers, resumable
 from treestar.cli.training_progress import TrainingDisplay
-from treestar.cli.tree_files import TREES_HELP, TreesOption, read_all
 from treestar.policy.models import DEFAULT_POLICY
 from treestar.training import PPMTrainingConfig, SFTRow, SFTTrainingConfig
 from treestar.training.run import is_main_process

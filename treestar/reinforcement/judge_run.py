@@ -157,10 +157,9 @@ def run_stages(
     policy = ComponentsConfig(policy=job.policy, step_format=job.step_format)
     further = concurrency, listener.on_row, listener.say
     if (first := job.segmentation) is not None:
-        before = policy
         data_stage(
             "segmentation",
-            lambda folder: segment_problems(problems, before, first.segmenter, folder, first.alone(), *further),
+            lambda folder: segment_problems(problems, policy, first.segmenter, folder, first.alone(), *further),
         )
         stage("policy", lambda: policy_stage(job, out, listener))
         policy = ComponentsConfig(policy=str(out / "policy"))
