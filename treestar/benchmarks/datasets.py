@@ -40,11 +40,11 @@ __all__ = [
     "NAMED_SETS",
     "NamedSet",
     "ProblemSet",
-    "from_hub",
     "hub_rows",
     "load_problems",
     "problem_from_line",
     "read_jsonl",
+    "read_set",
 ]
 
 GYM_PROBLEMS = 100
@@ -125,22 +125,20 @@ def load_problems(name: str, data_dir: Path | None = None, limit: int | None = N
             problem has a gold answer or tests.
     """
     kind, _, rest = name.partition(":")
-    if kind == "rg":
-        found = gym_problems(rest, limit)
-        original = len(found)
-    else:
-        found = read_set(kind, rest, name, data_dir)
-        original = len(found)
-        found = found[:limit]
+    found = gym_problems(rest, limit) if kind == "rg" else read_set(name, data_dir)
+    original = len(found)
+    found = found[:limit]
     answered = tuple(problem for problem in found if problem.answer or problem.kind == "code")
     if not answered:
         raise TreestarError(f"data set {name!r} has no problem with a gold answer, so it cannot be used")
     return ProblemSet(name, answered, original, len(found) - len(answered))
 
 
-def read_set(kind: str, rest: str, name: str, data_dir: Path | None) -> list[Problem]:
+def read_set(name: str, data_dir: Path | None = None) -> list[Problem]:
+    """All problems of a file or a set that is not of reasoning-gym; as `load_problems`."""
+    kind, _, rest = name.partition(":")
     if kind == "jsonl":
-        return read_jsonl(Path(rest))
+        return read_jsonl(Path(rest).expanduser())
     if kind == "hf":
         path, _, split = rest.partition("@")
         repository, _, config = path.partition(":")
@@ -275,11 +273,6 @@ def id_of(data: Mapping[str, Any], number: int) -> str:
 
 
 def from_hub(repository: str, config: str | None, split: str) -> list[Problem]:
-    """The problems of a data set on the Hugging Face hub, or of a folder in the hub's layout.
-
-    Raises:
-        TreestarError: the library is not installed, the set cannot be loaded, or its fields are unknown.
-    """
     return [problem_from_hub(row, repository, number) for number, row in enumerate(hub_rows(repository, config, split))]
 
 

@@ -10,7 +10,7 @@ import typer
 from treestar.cli.components import Concurrency, IsolationLevel, PolicyName, StepFormatName
 from treestar.cli.models import fetch_base
 from treestar.cli.options import GroupedCommand, config_from_options, with_config_options
-from treestar.cli.train import ResumeJob, ShowJob, job_file, training_display
+from treestar.cli.train import ResumeJob, ShowJob, folder_of, job_file, training_display
 from treestar.cli.training_progress import TrainingDisplay
 from treestar.components import ComponentsConfig
 from treestar.judge.config import AnnotationConfig, SegmentationConfig
@@ -125,22 +125,17 @@ def run(
 
     Once the chunks are labeled, start it with `torchrun` or `accelerate launch` to train on several devices.
     """
-    from treestar.config.job_files import job_as_yaml
     from treestar.reinforcement.judge_job import load_judge_job
 
     chosen = load_judge_job(job_file(job, out, resume))
-    if show:
-        print(job_as_yaml(chosen), end="")
-        return
-    if out is None:
-        raise typer.BadParameter("give --out, the folder for the job's data and models")
+    folder = folder_of(chosen, out, show)
     from treestar.reinforcement.judge_run import run_judge_job
     from treestar.training.judge.train import Listener
 
     fetch_base(chosen.policy, *([] if chosen.base is None else [chosen.base]))
-    with training_display(out, f"{CONTINUED} with --resume") as display:
+    with training_display(folder, f"{CONTINUED} with --resume") as display:
         listener = Listener(display.say, display.on_progress, display.on_reinforcement, display.on_row)
-        run_judge_job(chosen, out, resume=resume, concurrency=concurrency, listener=listener)
+        run_judge_job(chosen, folder, resume=resume, concurrency=concurrency, listener=listener)
 
 
 def named(names: list[str], limit: int, seed: int, display: TrainingDisplay) -> list[Problem]:

@@ -29,6 +29,7 @@ __all__ = [
     "SFTArguments",
     "ShowJob",
     "difficulty",
+    "folder_of",
     "job_file",
     "lora_and_arguments",
     "ppm",
@@ -186,21 +187,15 @@ def grpo(
 
     Start it with `torchrun` or `accelerate launch` to train on several devices.
     """
-    from treestar.config.job_files import job_as_yaml
     from treestar.reinforcement.job import load_grpo_job
 
     chosen = load_grpo_job(job_file(job, out, resume))
-    if show:
-        print(job_as_yaml(chosen), end="")
-        return
-    if out is None:
-        raise typer.BadParameter("give --out, the folder for the policy and the report")
+    folder = folder_of(chosen, out, show)
     from treestar.reinforcement.run import run_grpo_job
 
     fetch_base(chosen.policy)
-
-    with training_display(out) as display:
-        report = run_grpo_job(chosen, out, resume=resume, say=display.say, on_progress=display.on_reinforcement)
+    with training_display(folder) as display:
+        report = run_grpo_job(chosen, folder, resume=resume, say=display.say, on_progress=display.on_reinforcement)
         display.on_report(report)
 
 
@@ -217,6 +212,22 @@ def job_file(job: Path | None, out: Path | None, resume: bool) -> Path:
     if resume and out is not None and (out / JOB).exists():
         return out / JOB
     raise typer.BadParameter("give a job file, or with --resume the folder of a job that has begun")
+
+
+def folder_of(job: object, out: Path | None, show: bool) -> Path:
+    """The folder `out`, to run the job in. With `show`, print the job instead and end the command.
+
+    Raises:
+        typer.BadParameter: there is no folder.
+    """
+    from treestar.config.job_files import job_as_yaml
+
+    if show:
+        print(job_as_yaml(job), end="")
+        raise typer.Exit
+    if out is None:
+        raise typer.BadParameter("give --out, the folder for data, models and reports")
+    return out
 
 
 def run_training(out: Path, work: Callable[[TrainingDisplay], dict[str, Any]]) -> None:
