@@ -104,14 +104,15 @@ def sft(
     config = config_from_options(
         SFTTrainingConfig, "treestar train sft", options | lora_and_arguments(training_arguments)
     )
+    from treestar.selfevolve.selection import read_sft_rows
     from treestar.training import train_policy
 
     fetch_base(base)
 
     def work(display: TrainingDisplay) -> dict[str, Any]:
-        found = [*stored_rows(rows or ()), *rows_of_trees(trees or (), trajectories, display)]
+        stored = [row for path in rows or () for row in read_sft_rows(path)]
         return train_policy(
-            found,
+            [*stored, *rows_of_trees(trees or (), trajectories, display)],
             base,
             out,
             config,
@@ -255,12 +256,6 @@ def training_display(
         display.say(f"written: {out}")
 
 
-def stored_rows(paths: Sequence[Path]) -> list[SFTRow]:
-    from treestar.selfevolve.selection import read_sft_rows
-
-    return [row for path in paths for row in read_sft_rows(path)]
-
-
 def rows_of_trees(paths: Sequence[Path], count: int, display: TrainingDisplay) -> list[SFTRow]:
     """The best correct trajectories of each problem in the trees of `paths`, at most `count` per problem."""
     from treestar.selfevolve.selection import best_trajectories
@@ -288,22 +283,22 @@ def say_data(data: TrainingData, display: TrainingDisplay) -> None:
 
 
 def lora_and_arguments(path: Path | None) -> dict[str, Any]:
-    """The fields `lora` and `training_arguments` of a configuration. Raises as `read_training_arguments`."""
-    further = {} if path is None else read_training_arguments(path)
-    return {"lora": further.pop("lora", None), "training_arguments": further}
+    """The fields `lora` and `training_arguments` of a configuration, which are one object in `path`.
 
-
-def read_training_arguments(path: Path) -> dict[str, Any]:
-    """The object in `path`. Raises TreestarError if it cannot be read or is not an object."""
+    Raises:
+        TreestarError: the file cannot be read or is not an object.
+    """
+    if path is None:
+        return {"lora": None, "training_arguments": {}}
     from treestar.config.strict_yaml import InvalidYAML, read_yaml
 
     try:
-        found = read_yaml(path.read_text(encoding="utf-8"))
+        further = read_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, InvalidYAML) as error:
         raise TreestarError(f"training arguments {path} cannot be read: {error}") from error
-    if not isinstance(found, dict):
+    if not isinstance(further, dict):
         raise TreestarError(f"training arguments {path} must be an object: names and values, as in `optim: adafactor`")
-    return found
+    return {"lora": further.pop("lora", None), "training_arguments": further}
 
 
 @train.command(cls=GroupedCommand, short_help="Learn how much additional samples help a problem.")

@@ -46,11 +46,7 @@ def judge(
 
     Start it with `torchrun` or `accelerate launch` to train on several devices.
     """
-    config = (
-        config_from_options(JudgeTrainingConfig, "treestar train judge", options)
-        if settings is None
-        else with_settings(settings, options)
-    )
+    config = with_settings(settings, options)
     from treestar.reinforcement.judge_run import train_with_report
     from treestar.training.judge.data import read_analyses, read_examples
     from treestar.training.judge.train import Listener, train_judge
@@ -68,8 +64,8 @@ def judge(
         display.on_report(report)
 
 
-def with_settings(path: Path, options: dict[str, Any]) -> JudgeTrainingConfig:
-    """The training in a YAML file; options come before its fields.
+def with_settings(path: Path | None, options: dict[str, Any]) -> JudgeTrainingConfig:
+    """The training in a YAML file, if there is one; options come before its fields.
 
     Raises:
         typer.BadParameter: an option's value is not allowed.
@@ -77,6 +73,6 @@ def with_settings(path: Path, options: dict[str, Any]) -> JudgeTrainingConfig:
     """
     from treestar.config.job_files import job_from_file
 
-    read = job_from_file(JudgeTrainingConfig, path)
+    read = JudgeTrainingConfig() if path is None else job_from_file(JudgeTrainingConfig, path)
     values = {each.name: getattr(read, each.name) for each in fields(read)}
     return config_from_options(JudgeTrainingConfig, "treestar train judge", {**values, **options})

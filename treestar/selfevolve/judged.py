@@ -36,7 +36,7 @@ async def step_scores(trees: Iterable[Tree], scorer: Scorer, folder: Path) -> di
     Raises:
         TreestarError: the scorer failed, or the folder cannot be written.
     """
-    known = dict(map(scored_from_json, read_rows(folder)))
+    known = {key: score for key, score, _ in read_scored(folder)}
     places = asyncio.Semaphore(AT_ONCE)
     try:
         with appending(folder / JUDGED) as append:
@@ -68,20 +68,16 @@ async def row_of(trajectory: Trajectory, scorer: Scorer) -> dict[str, Any]:
     }
 
 
-def read_rows(folder: Path) -> list[dict[str, Any]]:
+def read_scored(folder: Path) -> list[tuple[TrajectoryKey, float, int]]:
+    """The scored trajectories in `folder`: which, the score, and the tokens that the judge generated."""
     path = folder / JUDGED
-    return list(read_lines(path, checked, "a scored trajectory")) if path.exists() else []
+    return list(read_lines(path, scored_from_json, "a scored trajectory")) if path.exists() else []
 
 
-def checked(row: dict[str, Any]) -> dict[str, Any]:
-    scored_from_json(row)
-    return row
-
-
-def scored_from_json(row: dict[str, Any]) -> tuple[TrajectoryKey, float]:
-    return (row["problem_id"], row["seed"], row["node"]), float(row["score"])
+def scored_from_json(row: dict[str, Any]) -> tuple[TrajectoryKey, float, int]:
+    return (row["problem_id"], row["seed"], row["node"]), float(row["score"]), row["judged_tokens"]
 
 
 def judged_tokens(folder: Path) -> int:
     """The tokens that the judge generated for a round's selection."""
-    return sum(row["judged_tokens"] for row in read_rows(folder))
+    return sum(tokens for _, _, tokens in read_scored(folder))

@@ -251,7 +251,10 @@ def train(
             report |= finish(trainer, out / "finished")
             write_json(out / REPORT, report)
             publish(out / "finished", out)
-    return gathered(report)
+    from accelerate.utils import broadcast_object_list
+
+    [found] = broadcast_object_list([report])  # the main process's, once all have reached this point
+    return dict(found)
 
 
 @contextmanager
@@ -351,14 +354,6 @@ def publish(finished: Path, out: Path) -> None:
     finished.rmdir()
     for folder in out.glob("checkpoint-*"):
         shutil.rmtree(folder)
-
-
-def gathered(report: dict[str, Any]) -> dict[str, Any]:
-    """The main process's report, in every process, once all have reached this point."""
-    from accelerate.utils import broadcast_object_list
-
-    [found] = broadcast_object_list([report])
-    return dict(found)
 
 
 def diverged(what: str) -> TreestarError:
