@@ -10,7 +10,7 @@ from typing import Any
 from treestar.benchmarks.matrix import SAMPLING_STRATEGIES, BenchmarkConfig, Cell, matrix
 from treestar.benchmarks.results import level_order
 
-__all__ = ["file_names", "percent", "render_report", "summary_lines", "table"]
+__all__ = ["file_names", "in_percent", "percent", "render_report", "summary_lines", "table"]
 
 Results = Mapping[str, Any]
 
@@ -200,8 +200,12 @@ def short_name(results: Results, task: str, chosen: str) -> str:
 def percent(found: Results, key: str) -> str:
     """A metric in percent with its interval."""
     metric, _, chosen = key.partition(",")
-    low, high = found[f"{metric}_interval,{chosen}"]
-    return f"{100 * found[key]:.1f} ({100 * low:.1f} to {100 * high:.1f})"
+    return in_percent(found[key], *found[f"{metric}_interval,{chosen}"])
+
+
+def in_percent(value: float, low: float, high: float) -> str:
+    """A figure with its interval."""
+    return f"{100 * value:.1f} ({100 * low:.1f} to {100 * high:.1f})"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from treestar.benchmarks.report import table
+from treestar.benchmarks.report import in_percent, table
 from treestar.benchmarks.step_values import Valued
 from treestar.types import TreestarError
 
@@ -140,8 +140,7 @@ def cost_sentence(results: Mapping[str, Any]) -> str:
 
 
 def with_interval(found: Mapping[str, Any], name: str) -> str:
-    low, high = found["intervals"][name]
-    return f"{100 * found[name]:.1f} ({100 * low:.1f} to {100 * high:.1f})"
+    return in_percent(found[name], *found["intervals"][name])
 
 
 def ordered(found: Mapping[str, Any], order: Iterable[str]) -> list[tuple[str, Any]]:

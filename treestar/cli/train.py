@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -33,7 +33,6 @@ __all__ = [
     "job_file",
     "lora_and_arguments",
     "ppm",
-    "run_training",
     "train",
     "training_display",
 ]
@@ -108,10 +107,9 @@ def sft(
     from treestar.training import train_policy
 
     fetch_base(base)
-
-    def work(display: TrainingDisplay) -> dict[str, Any]:
+    with training_display(out) as display:
         stored = [row for path in rows or () for row in read_sft_rows(path)]
-        return train_policy(
+        report = train_policy(
             [*stored, *rows_of_trees(trees or (), trajectories, display)],
             base,
             out,
@@ -120,8 +118,7 @@ def sft(
             on_data=lambda data: display.say(str(data)),
             on_progress=display.on_progress,
         )
-
-    run_training(out, work)
+        display.on_report(report)
 
 
 @train.command(cls=GroupedCommand, short_help="Train a process preference model (PPM) on preference pairs.")
@@ -156,10 +153,9 @@ def ppm(
     from treestar.training import train_ppm
 
     fetch_base(policy)
-
-    def work(display: TrainingDisplay) -> dict[str, Any]:
+    with training_display(out) as display:
         found, skipped = read_all(trees)
-        return train_ppm(
+        report = train_ppm(
             found,
             policy,
             out,
@@ -170,8 +166,7 @@ def ppm(
             on_data=lambda data: say_data(data, display),
             on_progress=display.on_progress,
         )
-
-    run_training(out, work)
+        display.on_report(report)
 
 
 @train.command(cls=GroupedCommand, short_help="Train a policy from rewards (GRPO).")
@@ -229,12 +224,6 @@ def folder_of(job: object, out: Path | None, show: bool) -> Path:
     if out is None:
         raise typer.BadParameter("give --out, the folder for data, models and reports")
     return out
-
-
-def run_training(out: Path, work: Callable[[TrainingDisplay], dict[str, Any]]) -> None:
-    """Run `work`, which trains and returns its report, and show its progress in the main process."""
-    with training_display(out) as display:
-        display.on_report(work(display))
 
 
 @contextmanager
