@@ -11,7 +11,7 @@ from rich.console import Console
 from treestar.cli.components import Concurrency, RayAddress, ray_config
 from treestar.cli.models import fetch_base
 from treestar.cli.options import CLUSTER, with_config_options
-from treestar.cli.train import ShowJob, folder_of
+from treestar.cli.train import folder_of
 from treestar.selfevolve import preset_names
 from treestar.types import TreestarError
 from treestar.workers import RayConfig
@@ -34,7 +34,7 @@ def evolve(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the job in --out; the job file or preset can then be omitted.")
     ] = False,
-    show: ShowJob = False,
+    show: Annotated[bool, typer.Option("--show", help="Print the job with all its fields, and exit.")] = False,
     concurrency: Concurrency = 64,
     ray: RayAddress = None,
     options: dict[str, Any] = {},  # noqa: B006  # filled by with_config_options
