@@ -117,12 +117,11 @@ def measured(classes: Mapping[str, Sequence[Valued]], threshold: float, left_out
 def figures(counts: Array, intervals: bool = True) -> Results:
     """The figures of solutions with these counts, shape (solutions, 4)."""
     total = counts.sum(axis=0)
-    found = {name: values[()] for name, values in metrics(total).items()}
     result: Results = {
         "solutions": len(counts),
         "steps": float(total.sum()),
         "wrong_steps": float(total[2] + total[3]),
-        **{name: float(value) for name, value in found.items()},
+        **{name: float(value) for name, value in metrics(total).items()},
     }
     if intervals:
         draws = np.random.default_rng(0).multinomial(len(counts), np.full(len(counts), 1 / len(counts)), RESAMPLES)
