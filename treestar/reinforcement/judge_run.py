@@ -27,7 +27,7 @@ from treestar.reinforcement.report import reporting, write_report
 from treestar.selfevolve.job_folder import begin_job, check_begun
 from treestar.selfevolve.problems import training_problems
 from treestar.selfevolve.selection import read_sft_rows
-from treestar.storage.files import locked, read_json, write_json, writing
+from treestar.storage.files import locked, read_object, write_json, writing
 from treestar.storage.table import is_whole
 from treestar.training.accepted import check_accepted
 from treestar.training.grpo.vllm import check_vllm
@@ -103,10 +103,7 @@ def check_trainings(job: JudgeJob) -> None:
 def finished_stages(out: Path, listener: Listener) -> dict[str, Any]:
     """What each finished stage has found; one whose data or model is no longer there is done again. Without the file,
     or where it is damaged, no stage is known to be finished: then each finds its own data and model again."""
-    try:
-        found = dict(read_json(out / STAGES))
-    except (OSError, ValueError, TypeError):
-        return {}
+    found = read_object(out / STAGES) or {}
     for name in [name for name in found if not is_there(out, name)]:
         listener.say(f"{out / name} is missing or damaged: this stage is done again")
         del found[name]

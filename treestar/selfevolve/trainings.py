@@ -15,7 +15,7 @@ from treestar.selfevolve.backends import Backends, local_backends
 from treestar.selfevolve.job import Job, begun_job
 from treestar.selfevolve.search_phase import trees_of
 from treestar.selfevolve.selection import SFT, sft_rows
-from treestar.storage.files import read_json
+from treestar.storage.files import read_object
 from treestar.storage.table import Table
 from treestar.training.launch import launch
 from treestar.training.run import TrainingProgress, finished_report
@@ -96,10 +96,7 @@ def record_path(folder: Path, phase: str) -> Path:
 
 def read_record(path: Path) -> dict[str, Any] | None:
     """The record of a finished phase; None without one, or where it is damaged."""
-    try:
-        done = dict(read_json(path))
-    except (OSError, ValueError, TypeError):
-        return None
+    done = read_object(path) or {}
     return done if {"report", "seconds", "generated_tokens"} <= done.keys() else None
 
 
