@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Literal
 
 from treestar.config.checks import check_choice, check_number, check_whole
 from treestar.extras import needs_extra
-from treestar.storage.files import LOCK, locked, noticing_full_disk, read_object, write_json
+from treestar.storage.files import LOCK, locked, noticing_full_disk, read_object, write_json, writing
 from treestar.storage.settings import check_same_settings
 from treestar.training.checkpoints import check_complete, continuing, last_checkpoint, tell_unfinished
 from treestar.types import TreestarError
@@ -285,11 +285,9 @@ def check_folder(out: Path, resume: bool) -> None:
     check_unfinished(out)
     if not resume and last_checkpoint(out) is not None:
         raise TreestarError(f"{out} contains an unfinished training: continue it with --resume, or give another folder")
-    try:
+    with writing(out):
         out.mkdir(parents=True, exist_ok=True)
         (out / REPORT).open("a").close()
-    except OSError as error:
-        raise TreestarError(f"{out} cannot be written: {error.strerror or error}") from error
 
 
 def check_unfinished(out: Path) -> None:
