@@ -181,7 +181,8 @@ async def segment(
             table.append(row)
             on_row(row)
 
-        missing = (task for task in right_solutions(rows, config) if key_of(task) not in table)
+        right = right_solutions(rows, config)
+        missing = ((number, each) for number, each in right if (each.state.problem.id, number) not in table)
         await LocalWorkers(Worker(work, {}), concurrency).run(missing, keep)
         table.seal()
         found = summary(rows, [row for row in table.rows() if row["problem_id"] in wanted])
@@ -194,10 +195,6 @@ def right_solutions(rows: Iterable[Row], config: SegmentationConfig) -> Iterator
     for row in rows:
         right = [each for each in responses_of(row).solutions if each.right]
         yield from enumerate(right[: config.solutions])
-
-
-def key_of(task: tuple[int, Response]) -> tuple[str, int]:
-    return task[1].state.problem.id, task[0]
 
 
 async def chunked_row(number: int, response: Response, segmenter: Segmenter, seed: int) -> Row:
