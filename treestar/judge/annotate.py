@@ -128,14 +128,13 @@ async def annotate(
     """
     begin_folder(folder / SETTINGS, {**about, **asdict(config)}, RELABELED)
     relabel(folder, config)
-    await collect_responses(problems, components_of, folder / RESPONSES.name, config, concurrency, on_row, say)
-    wanted = {problem.id for problem in problems}
-    with Table(folder / RESPONSES.name, RESPONSES) as table:
-        rows = [row for row in table.rows() if row["problem_id"] in wanted]
+    sampled = folder / RESPONSES.name
+    rows = await collect_responses(problems, components_of, sampled, config, concurrency, on_row, say)
     fates = Counter(row["fate"] for row in rows)
     check_some_kept(fates)
     kept = (responses_of(row) for row in rows if row["fate"] == "kept")
     await annotate_responses(kept, components_of, folder / CHUNKS.name, config, concurrency, on_row, say)
+    wanted = {problem.id for problem in problems}
     chunks = [row for row in read_chunks(folder) if row["problem_id"] in wanted]
     return summary(fates, chunks, config, sum(row["generated_tokens"] for row in rows))
 

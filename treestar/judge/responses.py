@@ -82,8 +82,8 @@ async def collect_responses(
     concurrency: int = 16,
     on_row: Callable[[Row], None] = lambda _: None,
     say: Callable[[str], None] = lambda _: None,
-) -> None:
-    """Sample solutions of every problem that `folder` has no row of.
+) -> list[Row]:
+    """Sample solutions of every problem that `folder` has no row of; returns the rows of all of them.
 
     Args:
         problems: with distinct ids.
@@ -111,6 +111,8 @@ async def collect_responses(
         missing = [each for each in problems if (each.id,) not in table]
         await LocalWorkers(Worker(work, {}), concurrency).run(missing, keep)
         table.seal()
+        wanted = {problem.id for problem in problems}
+        return [row for row in table.rows() if row["problem_id"] in wanted]
 
 
 def check_questions(problems: Sequence[Problem], table: Table) -> None:

@@ -167,10 +167,9 @@ async def segment(
             policy writes code, or no solution is kept.
     """
     begin_folder(folder / SETTINGS, {**about, **asdict(config)})
-    await collect_responses(problems, components_of, folder / RESPONSES.name, config, concurrency, on_row, say)
+    sampled = folder / RESPONSES.name
+    rows = await collect_responses(problems, components_of, sampled, config, concurrency, on_row, say)
     wanted = {problem.id for problem in problems}
-    with Table(folder / RESPONSES.name, RESPONSES) as responses:
-        rows = [row for row in responses.rows() if row["problem_id"] in wanted]
     with Table(folder / CHUNKED.name, CHUNKED, say) as table:
 
         async def work(task: tuple[int, Response]) -> Row:
