@@ -7,8 +7,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import count
 from typing import Any
 
-from treestar.benchmarks.matrix import SAMPLING_STRATEGIES, BenchmarkConfig, Cell, matrix
+from treestar.benchmarks.matrix import BenchmarkConfig, Cell, matrix
 from treestar.benchmarks.results import level_order
+from treestar.benchmarks.scoring import is_own_answer
 
 __all__ = ["file_names", "in_percent", "percent", "render_report", "summary_lines", "table"]
 
@@ -184,8 +185,7 @@ def summary_lines(results: Results) -> list[str]:
 
 def own_filters(found: Results) -> list[str]:
     """The filters that give a strategy's own answer."""
-    filters = [key.removeprefix("acc,") for key in found if key.startswith("acc,")]
-    return [name for name in filters if name in ("none", *SAMPLING_STRATEGIES) or name.endswith("tokens")]
+    return [key.removeprefix("acc,") for key in found if key.startswith("acc,") and is_own_answer(key)]
 
 
 def system_name(task: str, chosen: str) -> str:

@@ -34,7 +34,7 @@ from treestar.benchmarks.samples import Row
 from treestar.search.answer import score_weight
 from treestar.verifier.grading.questions import answer_f1, best_over_golds, contains_answer, exactly_matches
 
-__all__ = ["Answer", "Metrics", "SpentTokens", "own_answer_right", "problem_metrics"]
+__all__ = ["Answer", "Metrics", "SpentTokens", "is_own_answer", "own_answer_right", "problem_metrics"]
 
 Metrics = dict[str, float]
 """`metric,filter` -> value."""
@@ -236,6 +236,11 @@ CHOOSE: Mapping[str, Callable[[Votes], Answer]] = {
     "weighted_vote": weighted_vote,
 }
 """The selection function of each of `SAMPLING_STRATEGIES`."""
+
+
+def is_own_answer(chosen: str) -> bool:
+    """Whether a filter gives a strategy's own answer, not one at some k."""
+    return "@" not in chosen or chosen.endswith("tokens")
 
 
 def own_answer_right(row: Row, config: BenchmarkConfig) -> bool:
