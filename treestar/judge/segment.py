@@ -31,7 +31,7 @@ from treestar.search.expansion import Components
 from treestar.seeds import seed_of
 from treestar.storage.settings import begin_folder
 from treestar.storage.states import state_to_json
-from treestar.storage.table import Row, Schema, Table
+from treestar.storage.table import Row, Schema, Table, appending_to
 from treestar.types import ContextOverflow, Execution, Policy, Problem, Sampling, State, Step, TreestarError
 from treestar.workers import LocalWorkers, Worker
 
@@ -176,13 +176,9 @@ async def segment(
             number, response = task
             return await chunked_row(number, response, segmenter, config.seed)
 
-        def keep(_: tuple[int, Response], row: Row) -> None:
-            table.append(row)
-            on_row(row)
-
         right = right_solutions(rows, config)
         missing = ((number, each) for number, each in right if (each.state.problem.id, number) not in table)
-        await LocalWorkers(Worker(work, {}), concurrency).run(missing, keep)
+        await LocalWorkers(Worker(work, {}), concurrency).run(missing, appending_to(table, on_row))
         table.seal()
         found = summary(rows, [row for row in table.rows() if row["problem_id"] in wanted])
     check_some_kept(found)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from treestar.policy import load_policy
 from treestar.storage.settings import begin_folder
-from treestar.storage.table import Row, Schema, Table
+from treestar.storage.table import Row, Schema, Table, appending_to
 from treestar.training.judge.config import JudgeTrainingConfig
 from treestar.training.judge.verdicts import VerdictFormat
 from treestar.training.run import is_main_process, process_count
@@ -107,11 +107,8 @@ async def sample(
             "replies": json.dumps(list(dict.fromkeys(right))),
         }
 
-    def keep(_: Problem, row: Row) -> None:
-        table.append(row)
-
     try:
-        await LocalWorkers(Worker(work, {}), config.grpo.concurrency).run(problems, keep)
+        await LocalWorkers(Worker(work, {}), config.grpo.concurrency).run(problems, appending_to(table))
     finally:
         if isinstance(policy, Closable):
             await policy.close()
