@@ -30,8 +30,8 @@ from typing import Any
 
 from rich.console import Console
 
-from treestar.cli.grpo_progress import GRPODisplay
 from treestar.cli.progress import quiet_transformers
+from treestar.cli.training_progress import TrainingDisplay
 from treestar.reinforcement import GRPOJob, run_grpo_job
 from treestar.reinforcement.curve import Log, curve_of
 from treestar.reinforcement.job import CurveConfig
@@ -105,9 +105,11 @@ def run(folder: Path, variant: str, seed: int, steps: int) -> None:
     if (out / "config.json").exists():
         return
     quiet_transformers()
-    with GRPODisplay(Console(stderr=True, soft_wrap=True)) as display:
+    with TrainingDisplay(Console(stderr=True, soft_wrap=True)) as display:
         resume = (out / JOB).exists()
-        run_grpo_job(job(variant, seed, steps), out, resume=resume, say=display.say, on_progress=display.on_progress)
+        run_grpo_job(
+            job(variant, seed, steps), out, resume=resume, say=display.say, on_progress=display.on_reinforcement
+        )
 
 
 def log_of(out: Path) -> Log:

@@ -33,8 +33,7 @@ from treestar.benchmarks.first_error import (
     NO_ERROR,
     best_threshold,
     first_error,
-    first_error_intervals,
-    first_error_result,
+    first_error_figures,
 )
 from treestar.components import ComponentsConfig, load_named_scorer, load_step_scorer, open_components
 from treestar.judge.annotate import LIMITS, read_chunks
@@ -274,9 +273,7 @@ def keep_record(figures: dict[str, Any], given: argparse.Namespace) -> None:
 
 
 def figures_of(predicted: Sequence[int], solutions: Sequence[Solved]) -> dict[str, Any]:
-    labels = [each.first_error for each in solutions]
-    intervals = first_error_intervals(predicted, labels)
-    return {**first_error_result(predicted, labels).to_json(), "intervals": intervals}
+    return first_error_figures(predicted, [each.first_error for each in solutions])
 
 
 def measured(out: Path, solutions: Sequence[Solved]) -> dict[str, Any]:

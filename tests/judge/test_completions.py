@@ -24,8 +24,8 @@ def letters(chunk: ValuedChunk) -> str:
 def test_every_boundary_has_its_completions_and_the_end_needs_none() -> None:
     found = valued(walked("aba", "yes"))
     assert [letters(each) for each in found] == ["a", "ab", "aba", "abaso yes"]
-    assert [each.estimate and each.estimate.completions for each in found] == [16, 16, 16, None]
-    assert [each.q for each in found[:3]] == [each.estimate.right / 16 for each in found[:3] if each.estimate]
+    assert [each.completions for each in found] == [16, 16, 16, 0]
+    assert [each.q for each in found[:3]] == [each.right / 16 for each in found[:3]]
     assert [each.before for each in found] == [0.5, *(each.q for each in found[:3])]
     assert found[3].q == 1.0
     assert valued(walked("aba", "no"))[3].q == 0.0
@@ -96,7 +96,7 @@ def test_a_step_whose_code_fails_ends_its_solution_with_the_value_zero() -> None
         broken.problem, (*broken.steps, failed), (*broken.executions, Execution(error="Exception: scripted"))
     )
     found = valued(broken)
-    assert (found[1].q, found[1].estimate) == (0.0, None)
+    assert (found[1].q, found[1].completions) == (0.0, 0)
 
 
 def test_a_solution_that_prints_something_else_when_run_again_is_left_out_from_there_on() -> None:
@@ -104,7 +104,7 @@ def test_a_solution_that_prints_something_else_when_run_again_is_left_out_from_t
     executions = (changed.executions[0], Execution(output="another"), *changed.executions[2:])
     found = valued(State(changed.problem, changed.steps, executions))
     assert [letters(each) for each in found] == ["a"]
-    assert found[0].estimate is not None
+    assert found[0].completions > 0
 
 
 def test_completions_that_end_at_a_limit_are_not_right() -> None:

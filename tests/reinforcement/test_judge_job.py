@@ -30,9 +30,9 @@ from treestar.judge.load import is_judge
 from treestar.policy.load import read_step_format
 from treestar.ppm.load import load_scorer
 from treestar.reinforcement import JudgeJob, load_judge_job, run_judge_job
-from treestar.reinforcement.judge_run import JudgeListener
 from treestar.selfevolve.problems import sources_named
 from treestar.training.judge.data import read_examples
+from treestar.training.judge.train import Listener
 from treestar.types import TreestarError
 
 SMALL = """
@@ -159,7 +159,7 @@ def test_a_stage_whose_folder_is_lost_is_done_again(tmp_path: Path, monkeypatch:
     job = small_job(**{"annotation:": f"base: {base}\nannotation:"})
     found = run_judge_job(job, out)
     rmtree(out / "judge")
-    listener = JudgeListener(say=said.append)
+    listener = Listener(say=said.append)
     assert run_judge_job(job, out, resume=True, listener=listener) == found
     assert f"{out / 'judge'} is missing or damaged: this stage is done again" in said
     assert (out / "judge" / "config.json").exists()
@@ -173,7 +173,7 @@ def test_a_stage_whose_folder_is_lost_is_done_again(tmp_path: Path, monkeypatch:
 @pytest.mark.slow
 def test_a_job_leaves_labeled_chunks_a_judge_and_a_report(tmp_path: Path) -> None:
     out, said = tmp_path / "out", []
-    found = run_judge_job(small_job(), out, listener=JudgeListener(say=said.append))
+    found = run_judge_job(small_job(), out, listener=Listener(say=said.append))
     assert list(found) == ["annotation", "judge"]
     assert json.loads((out / "report.json").read_text()) == found
     assert found["annotation"]["chunks"] == len(list(read_chunks(out / "annotation"))) > 0

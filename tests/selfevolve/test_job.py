@@ -209,10 +209,11 @@ def test_a_ppm_starts_from_the_policy_or_from_the_latest_ppm(tmp_path: Path) -> 
     new, further = job_from_yaml(Job, SMALL, "job"), job_from_yaml(Job, SMALL + "continue_ppm: true", "job")
     policy = str(tmp_path / "round-3" / "policy")
     assert ppm_base_of(further, tmp_path, 3) == policy
-    trained = tmp_path / "round-1" / "ppm"  # and none in round 2, which had no pairs
-    trained.mkdir(parents=True)
-    (trained / "config.json").touch()
-    assert ppm_base_of(further, tmp_path, 3) == str(trained)
+    for number, report in ((1, {}), (2, {"skipped": "no preference pairs, so no PPM"})):
+        record = tmp_path / f"round-{number}" / "phases" / "ppm.json"
+        record.parent.mkdir(parents=True)
+        record.write_text(json.dumps({"report": report, "seconds": 1.0, "generated_tokens": 0}))
+    assert ppm_base_of(further, tmp_path, 3) == str(tmp_path / "round-1" / "ppm")
     assert ppm_base_of(new, tmp_path, 3) == policy
 
 

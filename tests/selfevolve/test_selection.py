@@ -21,7 +21,6 @@ from support.scripted import ExactVerifier, ScriptedPolicy, components, random_s
 from treestar.policy.formats import BoundFormat, RStarFormat
 from treestar.ppm.trees import outcomes
 from treestar.search import Components, MCTSConfig, Tree, search_one
-from treestar.selfevolve.bound import BoundPrograms
 from treestar.selfevolve.job import Copies, SelectionConfig
 from treestar.selfevolve.selection import (
     Difficulty,
@@ -261,7 +260,7 @@ def other_numbers(problem: Problem, seed: int) -> Problem:
 async def vet_in_sandbox(tree: Tree) -> int:
     parts = Components(ScriptedPolicy(random_script()), SandboxExecutor(), ExactVerifier())
     try:
-        return await vet(tree, parts, SelectionConfig(), BoundPrograms(3, other_numbers))
+        return await vet(tree, parts, SelectionConfig(instances=3), other_numbers)
     finally:
         await parts.executor.close()
 

@@ -11,6 +11,7 @@ from treestar.benchmarks.matrix import BenchmarkConfig, matrix
 from treestar.benchmarks.results import TaskValues, compare_values, read_values
 from treestar.benchmarks.runner import CONFIG, SAMPLES
 from treestar.benchmarks.samples import iter_rows
+from treestar.benchmarks.scoring import is_own_answer
 from treestar.types import TreestarError
 
 __all__ = ["compare_runs", "read_config"]
@@ -49,7 +50,7 @@ def compare_runs(first: Path, second: Path, pair: tuple[str, str] | None = None)
     ones, others = accuracies(first), accuracies(second)
     pairs = [pair] if pair is not None else []
     if not pairs:
-        pairs = [(name, name) for name in ones if name in others and is_own_answer(name)]
+        pairs = [(name, name) for name in ones if name in others and is_own_answer(name.rpartition(",")[2])]
         if not pairs:
             raise TreestarError(
                 f"{first} and {second} have no answers in common; choose two with --pair. The first has "
@@ -64,12 +65,6 @@ def compare_runs(first: Path, second: Path, pair: tuple[str, str] | None = None)
         compared = compare_values(one_values, other_values, "acc", "acc")
         found.append({"first": one, "second": other, **compared})
     return found
-
-
-def is_own_answer(name: str) -> bool:
-    """Whether `TASK,FILTER` is a strategy's own answer, not one at some k."""
-    chosen = name.rpartition(",")[2]
-    return "@" not in chosen or chosen.endswith("tokens")
 
 
 def named(answers: dict[str, Answers], name: str, out: Path) -> Answers:

@@ -40,11 +40,11 @@ __all__ = [
     "NAMED_SETS",
     "NamedSet",
     "ProblemSet",
-    "from_hub",
     "hub_rows",
     "load_problems",
     "problem_from_line",
     "read_jsonl",
+    "read_set",
 ]
 
 GYM_PROBLEMS = 100
@@ -125,22 +125,20 @@ def load_problems(name: str, data_dir: Path | None = None, limit: int | None = N
             problem has a gold answer or tests.
     """
     kind, _, rest = name.partition(":")
-    if kind == "rg":
-        found = gym_problems(rest, limit)
-        original = len(found)
-    else:
-        found = read_set(kind, rest, name, data_dir)
-        original = len(found)
-        found = found[:limit]
+    found = gym_problems(rest, limit) if kind == "rg" else read_set(name, data_dir)
+    original = len(found)
+    found = found[:limit]
     answered = tuple(problem for problem in found if problem.answer or problem.kind == "code")
     if not answered:
         raise TreestarError(f"data set {name!r} has no problem with a gold answer, so it cannot be used")
     return ProblemSet(name, answered, original, len(found) - len(answered))
 
 
-def read_set(kind: str, rest: str, name: str, data_dir: Path | None) -> list[Problem]:
+def read_set(name: str, data_dir: Path | None = None) -> list[Problem]:
+    """All problems of a file or a set that is not of reasoning-gym; as `load_problems`."""
+    kind, _, rest = name.partition(":")
     if kind == "jsonl":
-        return read_jsonl(Path(rest))
+        return read_jsonl(Path(rest).expanduser())
     if kind == "hf":
         path, _, split = rest.partition("@")
         repository, _, config = path.partition(":")
@@ -221,15 +219,17 @@ def problem_from_line(line: str, number: int, kind: Literal["math", "qa"] = "mat
 
 def problem_from_fields(data: Mapping[str, Any], number: int, kind: Literal["math", "qa"] = "math") -> Problem:
     """The problem with these fields, which are those of a line. Raises ValueError with the reason."""
-    tests, answer = data.get("tests"), first(data, ANSWER_NAMES)
+    tests, answer, solution = data.get("tests"), first(data, ANSWER_NAMES), first(data, SOLUTION_NAMES)
     if kind == "qa" or data.get("kind") == "qa" or isinstance(data.get("paragraphs"), list):
         return question_from_line(data, number)
     is_code = are_tests(tests) or (isinstance(tests, str) and isinstance(data.get("entry_point"), str))
     if answer is None and is_code:
         answer = ""  # its tests say what is right
+    if not (is_code and isinstance(answer, str)):
+        answer = gold_answer(answer, solution if isinstance(solution, str) else None) or None
     problem = Problem(
         question=data["question"],
-        answer=answer if is_code and isinstance(answer, str) else gold_answer(answer, text_solution(data)) or None,
+        answer=answer,
         id=id_of(data, number),
         kind="code" if is_code else "math",
         metadata={name: value for name, value in data.items() if name not in FIELDS},
@@ -260,13 +260,11 @@ def question_from_line(data: Mapping[str, Any], number: int) -> Problem:
 
 def gold_phrases(given: Any) -> list[str]:
     """The answers in a field: one, or several in a list; what is missing is left out. Raises ValueError."""
-    phrases = [gold_phrase(each) for each in (given if isinstance(given, list) else [given])]
+    phrases = [
+        ("yes" if each else "no") if isinstance(each, bool) else gold_answer(each, None)
+        for each in (given if isinstance(given, list) else [given])
+    ]
     return [each for each in phrases if each]
-
-
-def gold_phrase(given: Any) -> str | None:
-    """The gold answer of a question; `true` and `false` are yes and no. Raises ValueError."""
-    return ("yes" if given else "no") if isinstance(given, bool) else gold_answer(given, None)
 
 
 def id_of(data: Mapping[str, Any], number: int) -> str:
@@ -275,11 +273,6 @@ def id_of(data: Mapping[str, Any], number: int) -> str:
 
 
 def from_hub(repository: str, config: str | None, split: str) -> list[Problem]:
-    """The problems of a data set on the Hugging Face hub, or of a folder in the hub's layout.
-
-    Raises:
-        TreestarError: the library is not installed, the set cannot be loaded, or its fields are unknown.
-    """
     return [problem_from_hub(row, repository, number) for number, row in enumerate(hub_rows(repository, config, split))]
 
 
@@ -352,12 +345,6 @@ def problem_from_row(row: Mapping[str, Any], number: int) -> Problem:
 def first(row: Mapping[str, Any], names: Iterable[str]) -> Any:
     """The value of the first of these fields that says something; None if there is none."""
     return next((row[name] for name in names if not is_missing(row.get(name))), None)
-
-
-def text_solution(row: Mapping[str, Any]) -> str | None:
-    """The solution of a row, if it is a text."""
-    solution = first(row, SOLUTION_NAMES)
-    return solution if isinstance(solution, str) else None
 
 
 def with_setup(row: Mapping[str, Any], asserts: Sequence[str]) -> list[str]:

@@ -7,7 +7,6 @@ exactly. The score is the harmonic mean (F1) of the accuracy on the solutions wi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -16,57 +15,21 @@ import numpy as np
 from treestar.statistics import ENDS
 
 __all__ = [
+    "ACCURACIES",
     "NO_ERROR",
-    "FirstErrorResult",
     "best_threshold",
     "first_error",
-    "first_error_intervals",
-    "first_error_result",
+    "first_error_figures",
     "harmonic_mean",
 ]
 
 NO_ERROR = -1
 """The label of a solution whose steps are all right."""
 
+ACCURACIES = ("error_accuracy", "correct_accuracy", "f1")
+"""The figures of predictions, see `first_error_figures`."""
+
 RESAMPLES = 2000
-
-
-@dataclass(frozen=True, slots=True)
-class FirstErrorResult:
-    """The outcome on a set of solutions."""
-
-    erroneous: int
-    """Solutions with an error."""
-    located: int
-    """Those of them whose first error was found exactly."""
-    correct: int
-    """Solutions without an error."""
-    accepted: int
-    """Those of them in which no error was seen."""
-
-    @property
-    def error_accuracy(self) -> float:
-        """`located` / `erroneous`, in [0, 1]; 0 without such solutions."""
-        return self.located / self.erroneous if self.erroneous else 0.0
-
-    @property
-    def correct_accuracy(self) -> float:
-        """`accepted` / `correct`, in [0, 1]; 0 without such solutions."""
-        return self.accepted / self.correct if self.correct else 0.0
-
-    @property
-    def f1(self) -> float:
-        """The harmonic mean of both accuracies, in [0, 1]."""
-        return harmonic_mean(self.error_accuracy, self.correct_accuracy)
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "erroneous": self.erroneous,
-            "correct": self.correct,
-            "error_accuracy": self.error_accuracy,
-            "correct_accuracy": self.correct_accuracy,
-            "f1": self.f1,
-        }
 
 
 def first_error(values: Sequence[float], threshold: float) -> int:
@@ -74,37 +37,29 @@ def first_error(values: Sequence[float], threshold: float) -> int:
     return next((index for index, value in enumerate(values) if value < threshold), NO_ERROR)
 
 
-def first_error_result(predicted: Sequence[int], labels: Sequence[int]) -> FirstErrorResult:
-    """The outcome of predictions, one for each label.
+def first_error_figures(predicted: Sequence[int], labels: Sequence[int]) -> dict[str, Any]:
+    """How good predictions are, one for each label.
+
+    Returns:
+        The numbers of `erroneous` and `correct` solutions; `error_accuracy`, the share of the erroneous whose first
+        error was found exactly, and `correct_accuracy`, that of the correct in which none was seen, each in [0, 1] and
+        0 without such solutions; `f1`, their harmonic mean; and `intervals`, the ends of 95% bootstrap intervals of
+        these three. Whole solutions are resampled, those with an error and those without one apart, because the set
+        fixes how many there are of each.
 
     Raises:
         ValueError: the lengths differ.
     """
     pairs = list(zip(predicted, labels, strict=True))
-    errors = [one == label for one, label in pairs if label != NO_ERROR]
-    others = [one == label for one, label in pairs if label == NO_ERROR]
-    return FirstErrorResult(len(errors), sum(errors), len(others), sum(others))
-
-
-def first_error_intervals(
-    predicted: Sequence[int], labels: Sequence[int], seed: int = 0
-) -> dict[str, tuple[float, float]]:
-    """95% bootstrap intervals of `error_accuracy`, `correct_accuracy` and `f1`; whole solutions are resampled,
-    those with an error and those without one apart, because the set fixes how many there are of each.
-
-    Raises:
-        ValueError: the lengths differ.
-    """
-    found = first_error_result(predicted, labels)
-    rng = np.random.default_rng(seed)
-    errors = resampled(rng, found.erroneous, found.error_accuracy)
-    others = resampled(rng, found.correct, found.correct_accuracy)
-    means = harmonic_means(errors, others)
-    ends = {
-        name: np.quantile(values, ENDS)
-        for name, values in (("error_accuracy", errors), ("correct_accuracy", others), ("f1", means))
-    }
-    return {name: (float(low), float(high)) for name, (low, high) in ends.items()}
+    located = [one == label for one, label in pairs if label != NO_ERROR]
+    accepted = [one == label for one, label in pairs if label == NO_ERROR]
+    shares = [sum(hits) / max(len(hits), 1) for hits in (located, accepted)]
+    figures = dict(zip(ACCURACIES, (*shares, harmonic_mean(*shares)), strict=True))
+    rng = np.random.default_rng(0)
+    errors, others = (resampled(rng, len(hits), share) for hits, share in zip((located, accepted), shares, strict=True))
+    drawn = (errors, others, harmonic_means(errors, others))
+    intervals = {name: tuple(map(float, np.quantile(each, ENDS))) for name, each in zip(ACCURACIES, drawn, strict=True)}
+    return {"erroneous": len(located), "correct": len(accepted), **figures, "intervals": intervals}
 
 
 def resampled(rng: np.random.Generator, count: int, share: float) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,9 @@ def draw_plots(results: Results, config: BenchmarkConfig, folder: Path) -> list[
     names = file_names(config.datasets)
     files: list[Path] = []
 
-    def save(figure: Any, name: str) -> None:
+    def save(name: str, draw: Callable[..., None], *of: Any, size: tuple[float, float] = SIZE) -> None:
+        figure = new_figure(*size)
+        draw(figure, *of)
         files.append(folder / f"{name}.png")
         save_png(figure, files[-1])
 
@@ -49,22 +51,16 @@ def draw_plots(results: Results, config: BenchmarkConfig, folder: Path) -> list[
         own = {task: cell for task, cell in tasks.items() if cell.dataset == dataset}
         thinking = [each for each in results.get("thinking", ()) if each["answer"].startswith(f"{dataset}/")]
         if thinking:
-            figure = new_figure(*SIZE)
-            draw_thinking(figure, thinking, dataset)
-            save(figure, f"{names[dataset]}-accuracy-by-thinking")
+            save(f"{names[dataset]}-accuracy-by-thinking", draw_thinking, thinking, dataset)
         elif any(cell.method == "sampling" for cell in own.values()):
             for temperature in config.temperatures:
-                figure = new_figure(*SIZE)
-                draw_accuracy_by_tokens(figure, results, own, config, dataset, temperature)
-                save(figure, f"{names[dataset]}-accuracy-by-tokens-t={temperature:g}")
+                name = f"{names[dataset]}-accuracy-by-tokens-t={temperature:g}"
+                save(name, draw_accuracy_by_tokens, results, own, config, dataset, temperature)
             if len(config.k) > 1:
-                figure = new_figure(*SIZE)
-                draw_pass_at_k(figure, results, own, config, dataset)
-                save(figure, f"{names[dataset]}-pass-at-k")
+                save(f"{names[dataset]}-pass-at-k", draw_pass_at_k, results, own, config, dataset)
     for group, levels in accuracy_by_level(results, tasks).items():
-        figure = new_figure(max(SIZE[0], 1.6 + 1.2 * len(levels)), SIZE[1] + 0.8)
-        draw_accuracy_by_level(figure, levels, group)
-        save(figure, f"{names.get(group, group)}-accuracy-by-level")
+        size = max(SIZE[0], 1.6 + 1.2 * len(levels)), SIZE[1] + 0.8
+        save(f"{names.get(group, group)}-accuracy-by-level", draw_accuracy_by_level, levels, group, size=size)
     return files
 
 
@@ -97,9 +93,8 @@ def draw_accuracy_by_tokens(
     marks = [each[0] for each in curves["pass@k"]]
     axes.set_xticks(marks, [f"{mark:,.0f}" for mark in marks])
     axes.set_xticks([], minor=True)
-    axes.set_xlabel("generated tokens per problem, a judge's included")
-    axes.set_ylabel("accuracy")
-    axes.set_title(f"{dataset}, temperature {temperature:g}")
+    title = f"{dataset}, temperature {temperature:g}"
+    axes.set(title=title, xlabel="generated tokens per problem, a judge's included", ylabel="accuracy")
     finish(axes)
 
 
@@ -109,9 +104,7 @@ def draw_thinking(figure: Any, summaries: list[dict[str, Any]], dataset: str) ->
     for place, each in enumerate(summaries):
         series = [(float(at["budget"]), at["accuracy"], *at["interval"]) for at in each["curve"]]
         draw_series(axes, series, each["answer"].removeprefix(f"{dataset}/"), place)
-    axes.set_xlabel("maximum thinking tokens")
-    axes.set_ylabel("accuracy")
-    axes.set_title(dataset)
+    axes.set(title=dataset, xlabel="maximum thinking tokens", ylabel="accuracy")
     finish(axes)
 
 
@@ -126,9 +119,7 @@ def draw_pass_at_k(
         draw_series(axes, series, f"temperature {cell.temperature:g}", place)
     axes.set_xscale("log", base=2)
     axes.set_xticks(sorted(config.k), [str(k) for k in sorted(config.k)])
-    axes.set_xlabel("k")
-    axes.set_ylabel("pass@k")
-    axes.set_title(dataset)
+    axes.set(title=dataset, xlabel="k", ylabel="pass@k")
     finish(axes)
 
 
@@ -169,8 +160,7 @@ def draw_accuracy_by_level(figure: Any, levels: Mapping[str, Mapping[str, Any]],
         )
     names = [f"{level}\nn={max(each['n'] for each in found.values())}" for level, found in levels.items()]
     axes.set_xticks(range(len(levels)), names, rotation=30 if len(levels) > 5 else 0, fontsize="small")
-    axes.set_ylabel("accuracy")
-    axes.set_title(f"{group} by level")
+    axes.set(title=f"{group} by level", ylabel="accuracy")
     finish(axes, legend=False)
     figure.legend(loc="outside lower center", ncols=3, fontsize="small", frameon=False)
 

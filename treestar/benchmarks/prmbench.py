@@ -13,17 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from treestar.benchmarks.report import table
 from treestar.benchmarks.solutions import PRMBENCH_CLASSES
-from treestar.benchmarks.step_report import (
-    RULES,
-    by_subset,
-    cost_sentence,
-    mean_cost,
-    ordered,
-    thresholds_by_rule,
-    with_interval,
-)
+from treestar.benchmarks.step_report import Results, label_of, ordered, report_of, results_of, with_interval
 from treestar.benchmarks.step_values import Valued
 
 __all__ = ["best_step_threshold", "prm_score", "prmbench_report", "prmbench_results", "prmbench_summary", "step_counts"]
@@ -32,7 +23,8 @@ RESAMPLES = 1000
 
 Array = NDArray[np.float64]
 
-Results = dict[str, Any]
+FIGURES = {"prm_score": "PRMScore", "f1_right": "F1 right", "f1_wrong": "F1 wrong", "accuracy": "accuracy of steps"}
+"""The figures of a report, and their names there."""
 
 
 def prm_score(counts: Array) -> Array:
@@ -108,49 +100,28 @@ def prmbench_results(valued: Sequence[Valued], chosen_on: str | None, threshold:
     Raises:
         TreestarError: there is no solution of the class `chosen_on`.
     """
-    classes = by_subset(valued)
-    thresholds = thresholds_by_rule(classes, chosen_on, threshold, best_step_threshold)
-    rules = {}
-    for rule, value in thresholds.items():
-        counts = {name: step_counts(own, value) for name, own in classes.items()}
-        left_out = chosen_on if rule == "chosen" else None
-        others = [own for name, own in counts.items() if name != left_out]
-        rules[rule] = {
-            "threshold": value,
-            "classes": {name: figures(own) for name, own in counts.items()},
-            "all": figures(np.concatenate(list(counts.values()))) if counts else None,
-            "others": figures(np.concatenate(others)) if left_out is not None and others else None,
-        }
+    return results_of(valued, chosen_on, threshold, best_step_threshold, measured, BASELINES)
+
+
+def measured(classes: Mapping[str, Sequence[Valued]], threshold: float, left_out: str | None) -> Results:
+    """The figures of each class at a threshold, of all steps, and of those of all classes but `left_out`."""
+    counts = {name: step_counts(own, threshold) for name, own in classes.items()}
+    others = [own for name, own in counts.items() if name != left_out]
     return {
-        "solutions": len(valued),
-        "chosen_on": chosen_on if "chosen" in thresholds else None,
-        "rules": rules,
-        "baselines": {
-            "random": {name: figures(coin(own), intervals=False) for name, own in classes.items()},
-            "always correct": {
-                name: figures(step_counts(own, -np.inf), intervals=False) for name, own in classes.items()
-            },
-        },
-        "cost": mean_cost(valued),
+        "classes": {name: figures(own) for name, own in counts.items()},
+        "all": figures(np.concatenate(list(counts.values()))) if counts else None,
+        "others": figures(np.concatenate(others)) if left_out is not None and others else None,
     }
-
-
-def coin(valued: Sequence[Valued]) -> Array:
-    """The expected counts of a coin for each step."""
-    counts = step_counts(valued, -np.inf)
-    right, wrong = counts[:, 0] / 2.0, counts[:, 3] / 2.0
-    return np.stack([right, right, wrong, wrong], axis=-1)
 
 
 def figures(counts: Array, intervals: bool = True) -> Results:
     """The figures of solutions with these counts, shape (solutions, 4)."""
     total = counts.sum(axis=0)
-    found = {name: values[()] for name, values in metrics(total).items()}
     result: Results = {
         "solutions": len(counts),
         "steps": float(total.sum()),
         "wrong_steps": float(total[2] + total[3]),
-        **{name: float(value) for name, value in found.items()},
+        **{name: float(value) for name, value in metrics(total).items()},
     }
     if intervals:
         draws = np.random.default_rng(0).multinomial(len(counts), np.full(len(counts), 1 / len(counts)), RESAMPLES)
@@ -172,42 +143,49 @@ def metrics(counts: Array) -> dict[str, Array]:
     }
 
 
+def at_random(valued: Sequence[Valued]) -> Results:
+    """What a coin for each step gives in expectation."""
+    counts = step_counts(valued, -np.inf)
+    right, wrong = counts[:, 0] / 2.0, counts[:, 3] / 2.0
+    return figures(np.stack([right, right, wrong, wrong], axis=-1), intervals=False)
+
+
+def always_correct(valued: Sequence[Valued]) -> Results:
+    """What accepting every step gives."""
+    return figures(step_counts(valued, -np.inf), intervals=False)
+
+
+BASELINES = {"random": at_random, "always correct": always_correct}
+
+
 def prmbench_report(results: Results, scorer: str) -> str:
     """The content of report.md."""
-    parts = [
-        f"# PRMBench of {scorer}",
+    about = (
         f"{results['solutions']:,} solutions. PRMScore is the mean of the F1 of right and of wrong steps. Percent, "
-        "with 95% bootstrap intervals over solutions. MS has no wrong steps, so only its accuracy says anything.",
-    ]
-    head = ["class", "", "solutions", "wrong steps", "PRMScore", "F1 right", "F1 wrong", "accuracy of steps"]
-    for rule, found in results["rules"].items():
-        rows = [
-            class_row(name + (" (chosen here)" if rule == "chosen" and name == results["chosen_on"] else ""), own, name)
-            for name, own in ordered(found["classes"], list(PRMBENCH_CLASSES))
-        ]
+        "with 95% bootstrap intervals over solutions. MS has no wrong steps, so only its accuracy says anything."
+    )
+
+    def rows_of(rule: str, found: Results) -> list[list[str]]:
+        classes = ordered(found["classes"], PRMBENCH_CLASSES)
+        rows = [class_row(label_of(name, rule, results), own, name) for name, own in classes]
         rows.append(class_row("all", found["all"]))
         if found["others"] is not None:
             rows.append(class_row(f"all without {results['chosen_on']}", found["others"]))
-        parts += [f"## {RULES[rule].format(found['threshold'])}", table(head, rows)]
-    rows = [
-        [name, each, *(f"{100 * own[key]:.1f}" for key in ("prm_score", "f1_right", "f1_wrong", "accuracy"))]
-        for name, found in results["baselines"].items()
-        for each, own in ordered(found, list(PRMBENCH_CLASSES))
-    ]
-    head = ["baseline", "class", "PRMScore", "F1 right", "F1 wrong", "accuracy of steps"]
-    parts += ["## Without a scorer", table(head, rows), cost_sentence(results)]
-    return "\n\n".join(parts) + "\n"
+        return rows
+
+    head = ["class", "", "solutions", "wrong steps", *FIGURES.values()]
+    return report_of(f"PRMBench of {scorer}", about, results, head, rows_of, FIGURES, PRMBENCH_CLASSES)
 
 
 def class_row(label: str, found: Mapping[str, Any], name: str = "") -> list[str]:
-    scores = [with_interval(dict(found), key) for key in ("prm_score", "f1_right", "f1_wrong")]
+    scores = [with_interval(found, key) for key in ("prm_score", "f1_right", "f1_wrong")]
     return [
         label,
         PRMBENCH_CLASSES.get(name, ""),
         f"{found['solutions']:,}",
         f"{found['wrong_steps']:,.0f}",
         *(scores if found["wrong_steps"] else [""] * len(scores)),
-        with_interval(dict(found), "accuracy"),
+        with_interval(found, "accuracy"),
     ]
 
 
@@ -217,7 +195,7 @@ def prmbench_summary(results: Results) -> list[str]:
     for rule, found in results["rules"].items():
         own = [
             f"{PRMBENCH_CLASSES[name]} {100 * each['prm_score']:.1f}"
-            for name, each in ordered(found["classes"], list(PRMBENCH_CLASSES))
+            for name, each in ordered(found["classes"], PRMBENCH_CLASSES)
             if each["wrong_steps"]
         ]
         of_all = 100 * found["all"]["prm_score"]

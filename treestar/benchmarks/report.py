@@ -7,10 +7,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import count
 from typing import Any
 
-from treestar.benchmarks.matrix import SAMPLING_STRATEGIES, BenchmarkConfig, Cell, matrix
+from treestar.benchmarks.matrix import BenchmarkConfig, Cell, matrix
 from treestar.benchmarks.results import level_order
+from treestar.benchmarks.scoring import is_own_answer
 
-__all__ = ["file_names", "percent", "render_report", "summary_lines", "table"]
+__all__ = ["file_names", "in_percent", "percent", "render_report", "summary_lines", "table"]
 
 Results = Mapping[str, Any]
 
@@ -184,8 +185,7 @@ def summary_lines(results: Results) -> list[str]:
 
 def own_filters(found: Results) -> list[str]:
     """The filters that give a strategy's own answer."""
-    filters = [key.removeprefix("acc,") for key in found if key.startswith("acc,")]
-    return [name for name in filters if name in ("none", *SAMPLING_STRATEGIES) or name.endswith("tokens")]
+    return [key.removeprefix("acc,") for key in found if key.startswith("acc,") and is_own_answer(key)]
 
 
 def system_name(task: str, chosen: str) -> str:
@@ -200,8 +200,12 @@ def short_name(results: Results, task: str, chosen: str) -> str:
 def percent(found: Results, key: str) -> str:
     """A metric in percent with its interval."""
     metric, _, chosen = key.partition(",")
-    low, high = found[f"{metric}_interval,{chosen}"]
-    return f"{100 * found[key]:.1f} ({100 * low:.1f} to {100 * high:.1f})"
+    return in_percent(found[key], *found[f"{metric}_interval,{chosen}"])
+
+
+def in_percent(value: float, low: float, high: float) -> str:
+    """A figure with its interval."""
+    return f"{100 * value:.1f} ({100 * low:.1f} to {100 * high:.1f})"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

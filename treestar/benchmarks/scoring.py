@@ -34,7 +34,7 @@ from treestar.benchmarks.samples import Row
 from treestar.search.answer import score_weight
 from treestar.verifier.grading.questions import answer_f1, best_over_golds, contains_answer, exactly_matches
 
-__all__ = ["Answer", "Metrics", "SpentTokens", "own_answer_right", "problem_metrics"]
+__all__ = ["Answer", "Metrics", "SpentTokens", "is_own_answer", "own_answer_right", "problem_metrics"]
 
 Metrics = dict[str, float]
 """`metric,filter` -> value."""
@@ -71,8 +71,11 @@ class Votes:
 
     @property
     def quality(self) -> list[float]:
-        """The PPM's scores, or the log-probabilities without a PPM; -inf for a sample without an answer."""
-        scores = self.scores.get("ppm", self.scores["log_probability"])
+        """The PPM's scores, or the log-probabilities without a PPM; see `of_answers`."""
+        return self.of_answers(self.scores.get("ppm", self.scores["log_probability"]))
+
+    def of_answers(self, scores: list[float]) -> list[float]:
+        """The scores, -inf for a sample without an answer."""
         return [-inf if group == NO_ANSWER else score for group, score in zip(self.groups, scores, strict=True)]
 
     @property
@@ -161,7 +164,7 @@ def sampling_metrics(row: Row, config: BenchmarkConfig, spent: SpentTokens) -> M
         limits[f"@{budget}tokens"] = budget
         if budget in spent:
             limits[f"@mcts:{budget}tokens"] = spent[budget]
-    for strategy in chosen_strategies(config):
+    for strategy in [each for each in SAMPLING_STRATEGIES if each in config.strategies]:
         # The majority does not need a PPM. The others score the samples that they select from.
         has_scores = strategy != "majority"
         for suffix, limit in limits.items():
@@ -178,11 +181,6 @@ def sampling_metrics(row: Row, config: BenchmarkConfig, spent: SpentTokens) -> M
     return metrics
 
 
-def chosen_strategies(config: BenchmarkConfig) -> list[str]:
-    """The compared strategies that select from samples."""
-    return [strategy for strategy in SAMPLING_STRATEGIES if strategy in config.strategies]
-
-
 def metrics_at_k(votes: Votes, k: int, tokens_a_sample: float, seed: int) -> Metrics:
     """The unbiased estimates for k samples."""
     consensus = consensus_at_k(votes.groups, votes.group_right, k)
@@ -193,9 +191,8 @@ def metrics_at_k(votes: Votes, k: int, tokens_a_sample: float, seed: int) -> Met
         f"generated_tokens,consensus@{k}": k * tokens_a_sample,
     }
     for scorer, scores in votes.scores.items():
-        answered = [-inf if group == NO_ANSWER else score for group, score in zip(votes.groups, scores, strict=True)]
         weights = [score_weight(score) for score in scores]
-        metrics[f"acc,best_of@{k}:{scorer}"] = best_of_k(answered, votes.right, k)
+        metrics[f"acc,best_of@{k}:{scorer}"] = best_of_k(votes.of_answers(scores), votes.right, k)
         metrics[f"acc,weighted@{k}:{scorer}"] = weighted_vote_at_k(votes.groups, votes.group_right, weights, k, seed)
     return metrics
 
@@ -239,6 +236,11 @@ CHOOSE: Mapping[str, Callable[[Votes], Answer]] = {
     "weighted_vote": weighted_vote,
 }
 """The selection function of each of `SAMPLING_STRATEGIES`."""
+
+
+def is_own_answer(chosen: str) -> bool:
+    """Whether a filter gives a strategy's own answer, not one at some k."""
+    return "@" not in chosen or chosen.endswith("tokens")
 
 
 def own_answer_right(row: Row, config: BenchmarkConfig) -> bool:

@@ -1,15 +1,19 @@
-"""What the benchmarks of single steps (ProcessBench, PRMBench) report alike: thresholds, parts of the set, costs."""
+"""What the benchmarks of single steps (ProcessBench, PRMBench) report alike: thresholds, parts of the set, baselines,
+costs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from treestar.benchmarks.report import in_percent, table
 from treestar.benchmarks.step_values import Valued
 from treestar.types import TreestarError
 
-__all__ = ["RULES", "by_subset", "cost_sentence", "mean_cost", "ordered", "thresholds_by_rule", "with_interval"]
+__all__ = ["Results", "label_of", "ordered", "report_of", "results_of", "with_interval"]
+
+Results = dict[str, Any]
 
 NEUTRAL = 0.0
 """The threshold at which a step is as probably right as wrong: a judge's own verdict."""
@@ -22,6 +26,36 @@ RULES = {
 """The headings of the ways to set the threshold."""
 
 
+def results_of(
+    valued: Sequence[Valued],
+    chosen_on: str | None,
+    threshold: float | None,
+    best: Callable[[Sequence[Valued]], float],
+    measured: Callable[[Mapping[str, Sequence[Valued]], float, str | None], Results],
+    baselines: Mapping[str, Callable[[Sequence[Valued]], Results]],
+) -> Results:
+    """The content of results.json.
+
+    Args:
+        chosen_on, threshold: as for `processbench.processbench_results`.
+        best: the threshold that suits solutions best.
+        measured: the figures of the parts at a threshold, and those without the part that it was chosen on.
+        baselines: the figures of one part without a scorer.
+    """
+    parts = by_subset(valued)
+    thresholds = thresholds_by_rule(parts, chosen_on, threshold, best)
+    return {
+        "solutions": len(valued),
+        "chosen_on": chosen_on if "chosen" in thresholds else None,
+        "rules": {
+            rule: {"threshold": value, **measured(parts, value, chosen_on if rule == "chosen" else None)}
+            for rule, value in thresholds.items()
+        },
+        "baselines": {name: {part: of(own) for part, own in parts.items()} for name, of in baselines.items()},
+        "cost": mean_cost(valued),
+    }
+
+
 def thresholds_by_rule(
     parts: Mapping[str, Sequence[Valued]],
     chosen_on: str | None,
@@ -32,8 +66,7 @@ def thresholds_by_rule(
 
     Args:
         parts: the solutions of each part of the set.
-        chosen_on, threshold: as for `processbench.processbench_results`.
-        best: the threshold that suits solutions best.
+        chosen_on, threshold, best: as for `results_of`.
 
     Raises:
         ValueError: `threshold` is not in [-1, 1].
@@ -66,6 +99,39 @@ def mean_cost(valued: Sequence[Valued]) -> dict[str, float]:
     return {name: fmean(getattr(each, name) for each in valued) if valued else 0.0 for name in names}
 
 
+def report_of(
+    title: str,
+    about: str,
+    results: Results,
+    head: Sequence[str],
+    rows_of: Callable[[str, Results], list[list[str]]],
+    figures: Mapping[str, str],
+    order: Iterable[str],
+) -> str:
+    """The content of report.md: a table for each rule, and the baselines.
+
+    Args:
+        head, rows_of: of the table of a rule, from its name and what was measured by it.
+        figures: those of a baseline, and their names.
+        order: of the parts.
+    """
+    parts = [f"# {title}", about]
+    for rule, found in results["rules"].items():
+        parts += [f"## {RULES[rule].format(found['threshold'])}", table(head, rows_of(rule, found))]
+    rows = [
+        [name, part, *(f"{100 * own[key]:.1f}" for key in figures)]
+        for name, found in results["baselines"].items()
+        for part, own in ordered(found, order)
+    ]
+    parts += ["## Without a scorer", table(["baseline", head[0], *figures.values()], rows), cost_sentence(results)]
+    return "\n\n".join(parts) + "\n"
+
+
+def label_of(part: str, rule: str, results: Results) -> str:
+    """The name of a part in the table of a rule."""
+    return part + (" (chosen here)" if rule == "chosen" and part == results["chosen_on"] else "")
+
+
 def cost_sentence(results: Mapping[str, Any]) -> str:
     """What a solution costs."""
     cost = results["cost"]
@@ -74,9 +140,8 @@ def cost_sentence(results: Mapping[str, Any]) -> str:
 
 
 def with_interval(found: Mapping[str, Any], name: str) -> str:
-    low, high = found["intervals"][name]
-    return f"{100 * found[name]:.1f} ({100 * low:.1f} to {100 * high:.1f})"
+    return in_percent(found[name], *found["intervals"][name])
 
 
-def ordered(found: Mapping[str, Any], order: Sequence[str]) -> list[tuple[str, Any]]:
+def ordered(found: Mapping[str, Any], order: Iterable[str]) -> list[tuple[str, Any]]:
     return [(name, found[name]) for name in order if name in found]

@@ -6,21 +6,21 @@ OUT/samples.jsonl   a line for each solution: its steps' values, what is known o
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 from treestar.benchmarks.first_error import NO_ERROR
 from treestar.benchmarks.solutions import Solution, states_of
-from treestar.concurrency import gather_all
 from treestar.storage.files import locked, write_json, writing
 from treestar.storage.lines import appending, read_lines
 from treestar.storage.settings import check_same_settings, read_settings
 from treestar.types import Closable, Scorer, TreestarError
+from treestar.workers import LocalWorkers, Worker
 
 __all__ = ["SAMPLES", "Valued", "begin_valuing", "read_values", "value_solutions"]
 
@@ -115,17 +115,16 @@ async def value_solutions(
     Raises:
         TreestarError: the scorer fails, or `out` cannot be written or is in use. Finished solutions stay.
     """
-    places = asyncio.Semaphore(concurrency)
     try:
         with locked(out), appending(out / SAMPLES) as append:
-            finished = {(each.subset, each.number) for each in read_values(out)}
 
-            async def work(solution: Solution) -> None:
-                async with places:
-                    append(await row_of(scorer, solution))
+            def keep(_: Solution, row: dict[str, Any]) -> None:
+                append(row)
                 on_done()
 
-            await gather_all(work(each) for each in solutions if (each.subset, each.number) not in finished)
+            finished = {(each.subset, each.number) for each in read_values(out)}
+            missing = [each for each in solutions if (each.subset, each.number) not in finished]
+            await LocalWorkers(Worker(partial(row_of, scorer), {}), concurrency).run(missing, keep)
     finally:
         if isinstance(scorer, Closable):
             await scorer.close()

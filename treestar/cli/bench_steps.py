@@ -71,9 +71,8 @@ def processbench(
 ) -> None:
     """Measure how well a scorer finds the first wrong step of solutions (ProcessBench): F1 for each subset."""
     from treestar.benchmarks.processbench import processbench_report, processbench_results, processbench_summary
-    from treestar.benchmarks.solutions import PROCESSBENCH_SUBSETS, load_processbench
+    from treestar.benchmarks.solutions import load_processbench
 
-    order = tuple(PROCESSBENCH_SUBSETS)
     wanted = chosen_parts(subsets)
     check_threshold_part(threshold_on, wanted, threshold)
     measure(
@@ -85,8 +84,8 @@ def processbench(
         (scorer, dtype, scorer_kind),
         concurrency,
         partial(processbench_results, chosen_on=threshold_on, threshold=threshold),
-        partial(processbench_report, order=order),
-        partial(processbench_summary, order=order),
+        processbench_report,
+        processbench_summary,
     )
 
 

@@ -1,9 +1,10 @@
-"""Options that several commands share: the models, the strategy, and how steps are run."""
+"""Options that several commands share: the models, the strategy, how steps are run, and trees."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,8 +20,13 @@ from treestar.search.engine import check_scorer
 from treestar.verifier.sandbox import Isolation
 from treestar.workers import RayConfig
 
+if TYPE_CHECKING:
+    from treestar.ppm.trees import SkippedTree
+    from treestar.search import Tree
+
 __all__ = [
     "SCORER_FLAGS",
+    "TREES_HELP",
     "AggregateName",
     "Concurrency",
     "IsolationLevel",
@@ -31,7 +37,9 @@ __all__ = [
     "StepFormatName",
     "StepSeparator",
     "StrategyName",
+    "TreesOption",
     "ray_config",
+    "read_all",
     "retrieval_config",
     "search_config",
 ]
@@ -104,6 +112,12 @@ IsolationLevel = Annotated[
     ),
 ]
 
+TREES_HELP = (
+    "A folder of trees (.json; .jsonl with one per line; .parquet, as in the folder of an evolve job), or such a file; "
+    "can be repeated."
+)
+TreesOption = Annotated[list[Path], typer.Option(help=TREES_HELP, rich_help_panel="Data and output")]
+
 
 def search_config(strategy: str, policy: str, scorer: str, options: Mapping[str, Any]) -> SearchConfig:
     """The strategy's configuration with the options that were given, of a search with that policy and scorer.
@@ -148,3 +162,12 @@ def retrieval_config(options: dict[str, Any]) -> RetrievalConfig | None:
     if own:
         raise typer.BadParameter(f"{flag(next(iter(own)))} is for retrieval: also give --retriever")
     return None
+
+
+def read_all(paths: Sequence[Path]) -> tuple[list[Tree], list[SkippedTree]]:
+    """All trees in `paths`, and the files or lines that could not be read."""
+    from treestar.ppm.trees import read_trees
+
+    folders = [read_trees(path) for path in paths]
+    trees = [tree for folder in folders for tree in folder]
+    return trees, [each for folder in folders for each in folder.skipped]

@@ -6,7 +6,6 @@ import asyncio
 import os
 import platform
 from collections.abc import Iterable
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Annotated, Literal
 
@@ -18,6 +17,7 @@ from treestar.cli.components import StepFormatName, StepSeparator
 from treestar.cli.recognized import show_policy
 from treestar.extras import install_command
 from treestar.policy.models import DEFAULT_POLICY, base_to_fetch
+from treestar.storage.record import versions as installed_versions
 from treestar.types import TreestarError
 from treestar.verifier import equivalent
 from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
@@ -81,14 +81,8 @@ def doctor(
 
 
 def versions() -> list[tuple[str, str]]:
-    return [("python", platform.python_version()), *((name, installed(name)) for name in PACKAGES)]
-
-
-def installed(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
+    found = installed_versions(PACKAGES)
+    return [(name, found.get(name, "not installed")) for name in ("python", *PACKAGES)]
 
 
 def devices() -> list[tuple[str, str]]:

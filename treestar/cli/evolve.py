@@ -11,6 +11,7 @@ from rich.console import Console
 from treestar.cli.components import Concurrency, RayAddress, ray_config
 from treestar.cli.models import fetch_base
 from treestar.cli.options import CLUSTER, with_config_options
+from treestar.cli.train import folder_of
 from treestar.selfevolve import preset_names
 from treestar.types import TreestarError
 from treestar.workers import RayConfig
@@ -39,15 +40,9 @@ def evolve(
     options: dict[str, Any] = {},  # noqa: B006  # filled by with_config_options
 ) -> None:
     """Improve a policy and its PPM over several rounds: search, select, train, evaluate (rStar-Math, section 3.4)."""
-    from treestar.config.job_files import job_as_yaml
-
     cluster = ray_config(ray, options)
     chosen = chosen_job(job, preset, out if resume else None)
-    if show:
-        print(job_as_yaml(chosen), end="")
-        return
-    if out is None:
-        raise typer.BadParameter("give --out, the folder for the job's data, models and reports")
+    folder = folder_of(chosen, out, show)
     from treestar.cli.evolve_progress import EvolutionProgress
     from treestar.cli.progress import quiet_transformers, resumable
     from treestar.selfevolve.job import preset_note
@@ -58,13 +53,13 @@ def evolve(
     fetch_base(chosen.bootstrap, chosen.base)
     console = Console(stderr=True, soft_wrap=True)
     try:
-        with resumable(out), EvolutionProgress(console) as progress:
-            run_job(chosen, out, resume=resume, concurrency=concurrency, ray=cluster, progress=progress)
+        with resumable(folder), EvolutionProgress(console) as progress:
+            run_job(chosen, folder, resume=resume, concurrency=concurrency, ray=cluster, progress=progress)
     except TreestarError as error:
-        if preset is None or (out / JOB).exists():
+        if preset is None or (folder / JOB).exists():
             raise
         raise TreestarError(f"{error}. About the preset {preset}: {preset_note(preset)}") from error
-    console.print(f"written: {out}", highlight=False, markup=False)
+    console.print(f"written: {folder}", highlight=False, markup=False)
 
 
 def chosen_job(job: Path | None, preset: str | None, resumed: Path | None) -> Job:

@@ -43,13 +43,6 @@ class Case(NamedTuple):
     """The verdict given in the file, if any."""
 
 
-class BrokenLine(NamedTuple):
-    """A line that is not a valid case, and the reason."""
-
-    number: int
-    reason: str
-
-
 def grade(
     gold: Annotated[str | None, typer.Argument(help="The correct answer.")] = None,
     prediction: Annotated[str | None, typer.Argument(help="The answer to grade.")] = None,
@@ -79,9 +72,11 @@ def grade(
 def grade_file(file: Path, as_json: bool, seconds: float) -> int:
     broken = labeled = correct = false_accepts = graded = 0
     try:
-        for case in read_cases(file):
-            if isinstance(case, BrokenLine):
-                print(f"{file}, line {case.number}: {case.reason}", file=sys.stderr)
+        for number, line in numbered_lines(file):
+            try:
+                case = read_case(number, line)
+            except ValueError as error:
+                print(f"{file}, line {number}: {error}", file=sys.stderr)
                 broken += 1
                 continue
             equal, elapsed = timed(case.gold, case.prediction, seconds)
@@ -105,23 +100,22 @@ def grade_file(file: Path, as_json: bool, seconds: float) -> int:
     return FAILED if broken or not graded else DONE
 
 
-def read_cases(file: Path) -> Iterator[Case | BrokenLine]:
+def numbered_lines(file: Path) -> Iterator[tuple[int, bytes]]:
     with file.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            if line.strip():
-                yield read_case(number, line)
+        yield from ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
 
 
-def read_case(number: int, line: bytes) -> Case | BrokenLine:
+def read_case(number: int, line: bytes) -> Case:
+    """The case in a line. Raises ValueError with the reason if it has none."""
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
-        return BrokenLine(number, f"not JSON: {error}")
+        raise ValueError(f"not JSON: {error}") from error
     if not isinstance(record, dict):
-        return BrokenLine(number, "not a JSON object")
+        raise ValueError("not a JSON object")
     gold, prediction = record.get("gold"), record.get("pred")
     if not isinstance(gold, str) or not isinstance(prediction, str):
-        return BrokenLine(number, 'needs the strings "gold" and "pred"')
+        raise ValueError('needs the strings "gold" and "pred"')
     label = record.get("equal")
     return Case(record.get("id", number), gold, prediction, label if isinstance(label, bool) else None)
 

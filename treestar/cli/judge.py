@@ -8,10 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from treestar.cli.components import Concurrency, IsolationLevel, PolicyName, StepFormatName
-from treestar.cli.judge_progress import JudgeDisplay
 from treestar.cli.models import fetch_base
 from treestar.cli.options import GroupedCommand, config_from_options, with_config_options
-from treestar.cli.train import ResumeJob, ShowJob, job_file, training_display
+from treestar.cli.train import ResumeJob, ShowJob, folder_of, job_file, training_display
+from treestar.cli.training_progress import TrainingDisplay
 from treestar.components import ComponentsConfig
 from treestar.judge.config import AnnotationConfig, SegmentationConfig
 from treestar.policy.models import DEFAULT_POLICY
@@ -63,7 +63,7 @@ def segment(
     from treestar.reinforcement.judge_stages import segment_problems
 
     fetch_base(policy, segmenter)
-    with training_display(JudgeDisplay, out, CONTINUED) as display:
+    with training_display(out, CONTINUED) as display:
         found = segment_problems(
             named(problems, limit, config.seed, display),
             models(policy, step_format, isolation),
@@ -97,7 +97,7 @@ def annotate(
     from treestar.reinforcement.judge_stages import annotate_problems
 
     fetch_base(policy)
-    with training_display(JudgeDisplay, out, CONTINUED) as display:
+    with training_display(out, CONTINUED) as display:
         found = annotate_problems(
             named(problems, limit, config.seed, display),
             models(policy, step_format, isolation),
@@ -125,24 +125,20 @@ def run(
 
     Once the chunks are labeled, start it with `torchrun` or `accelerate launch` to train on several devices.
     """
-    from treestar.config.job_files import job_as_yaml
     from treestar.reinforcement.judge_job import load_judge_job
 
     chosen = load_judge_job(job_file(job, out, resume))
-    if show:
-        print(job_as_yaml(chosen), end="")
-        return
-    if out is None:
-        raise typer.BadParameter("give --out, the folder for the job's data and models")
-    from treestar.reinforcement.judge_run import JudgeListener, run_judge_job
+    folder = folder_of(chosen, out, show)
+    from treestar.reinforcement.judge_run import run_judge_job
+    from treestar.training.judge.train import Listener
 
     fetch_base(chosen.policy, *([] if chosen.base is None else [chosen.base]))
-    with training_display(JudgeDisplay, out, f"{CONTINUED} with --resume") as display:
-        listener = JudgeListener(display.say, display.on_fine_tuning, display.on_reinforcement, display.on_row)
-        run_judge_job(chosen, out, resume=resume, concurrency=concurrency, listener=listener)
+    with training_display(folder, f"{CONTINUED} with --resume") as display:
+        listener = Listener(display.say, display.on_progress, display.on_reinforcement, display.on_row)
+        run_judge_job(chosen, folder, resume=resume, concurrency=concurrency, listener=listener)
 
 
-def named(names: list[str], limit: int, seed: int, display: JudgeDisplay) -> list[Problem]:
+def named(names: list[str], limit: int, seed: int, display: TrainingDisplay) -> list[Problem]:
     """The training problems with these names. Raises TreestarError."""
     from treestar.selfevolve.problems import sources_named, training_problems
 

@@ -125,7 +125,7 @@ def with_config_options(
                 if isinstance(about, OptionInfo):
                     about.rich_help_panel = about.rich_help_panel or own_group
         made = [option(name, config_class, classes, group, by_name) for name, config_class in by_name.items()]
-        hidden = [hidden_option(old, by_name[name], name) for old, name in old_names.items()]
+        hidden = [parameter(old, by_name[name], name, hidden=True) for old, name in old_names.items()]
 
         @wraps(command)
         def wrapped(**given: Any) -> ResultT:
@@ -162,12 +162,8 @@ def option(
     return parameter(name, config_class, name, help=help_text.strip(), show_default=False, rich_help_panel=panel)
 
 
-def hidden_option(old: str, config_class: type[Any], name: str) -> inspect.Parameter:
-    """The field under its old name."""
-    return parameter(old, config_class, name, hidden=True)
-
-
 def parameter(name: str, config_class: type[Any], field: str, **about: Any) -> inspect.Parameter:
+    """A field as an option of that name."""
     kind = field_types(config_class)[field]
     if get_origin(kind) is tuple:  # of any length: the option can be repeated
         kind = list[get_args(kind)[0]]  # type: ignore[misc]
@@ -179,13 +175,18 @@ def search_group(name: str) -> str:
     """The heading of a search setting: the strategies that have it."""
     if any(field.name == name for field in fields(Budget)):
         return BUDGET
-    have = {each: any(field.name == name for field in fields(config)) for each, (config, _) in STRATEGIES.items()}
-    without = [each for each in have if not have[each]]
+    have = fields_named(name)
+    without = [each for each in STRATEGIES if each not in have]
     if not without:
         return SEARCH
     if len(without) == 1:
         return f"{SEARCH} but {without[0]}"
-    return f"Search: {', '.join(each for each in have if have[each])}"
+    return f"Search: {', '.join(have)}"
+
+
+def fields_named(name: str) -> dict[str, Field[Any]]:
+    """The search setting of that name, of each strategy that has it."""
+    return {each: field for each, (config, _) in STRATEGIES.items() for field in fields(config) if field.name == name}
 
 
 def defaults_text(name: str, with_it: Collection[Field[Any]]) -> str:
@@ -193,9 +194,8 @@ def defaults_text(name: str, with_it: Collection[Field[Any]]) -> str:
     texts = {default_text(field) for field in with_it}
     if len(texts) == 1:
         return texts.pop()
-    own = {each: field for each, (config, _) in STRATEGIES.items() for field in fields(config) if field.name == name}
     users: dict[str, list[str]] = {}
-    for each, field in own.items():
+    for each, field in fields_named(name).items():
         users.setdefault(default_text(field), []).append(each)
     return ", ".join(f"{text} ({', '.join(each)})" for text, each in users.items())
 
@@ -219,12 +219,6 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def with_option(name: str) -> str:
-    """Which strategies have a search setting, as the end of a sentence; "" if none has it."""
-    have = [each for each, (config, _) in STRATEGIES.items() if any(field.name == name for field in fields(config))]
-    return f", but of {', '.join(have)}" if have else ""
-
-
 def taken(config_class: type[Any], options: dict[str, Any]) -> dict[str, Any]:
     """The options that are fields of `config_class`, which are removed from `options`."""
     return {field.name: options.pop(field.name) for field in fields(config_class) if field.name in options}
@@ -239,7 +233,8 @@ def config_from_options(config_class: type[ConfigT], user: str, options: Mapping
     known = {field.name for field in fields(cast(Any, config_class))}
     for name in options:
         if name not in known:
-            raise typer.BadParameter(f"{flag(name)} is not an option of {user}{with_option(name)}")
+            others = ", ".join(fields_named(name))
+            raise typer.BadParameter(f"{flag(name)} is not an option of {user}{f', but of {others}' if others else ''}")
     try:
         return config_class(**options)
     except ValueError as error:

@@ -13,11 +13,10 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from treestar.cli.components import SCORER_FLAGS, AggregateName, ScorerKindName
+from treestar.cli.components import SCORER_FLAGS, AggregateName, ScorerKindName, TreesOption, read_all
 from treestar.cli.options import MODELS, GroupedCommand
 from treestar.cli.progress import quiet_transformers
 from treestar.cli.train import ppm as train_ppm
-from treestar.cli.tree_files import TreesOption, read_all
 from treestar.training.run import is_main_process
 from treestar.types import Closable, State, TreestarError
 

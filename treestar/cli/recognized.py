@@ -10,7 +10,7 @@ from treestar.policy.backends.openai import OPENAI_PREFIX, describe_server
 from treestar.policy.backends.prompt_tokens import prompt_tokens
 from treestar.policy.formats import FormatName, StepFormat
 from treestar.policy.formats.prose import ProseFormat
-from treestar.policy.load import PolicyFiles, read_policy_files, read_step_format
+from treestar.policy.load import read_policy_files, read_step_format
 from treestar.types import Problem, State, TreestarError
 
 __all__ = ["show_policy"]
@@ -21,12 +21,16 @@ EXAMPLE = State(Problem("What is 12 + 7 * 3?"))
 def show_policy(console: Console, policy: str, step_format: FormatName | None, step_separator: str | None) -> None:
     """Print how the model `policy` is talked to. Raises TreestarError if it does not exist or cannot be read."""
     chosen = read_step_format(policy, step_format, step_separator)
+    is_served = policy.startswith(OPENAI_PREFIX)
     table = Table.grid(padding=(0, 3))
-    for name, found in (*recognized(chosen), *from_files(policy, chosen)):
+    for name, found in (*recognized(chosen), *(of_server(policy, chosen) if is_served else from_files(policy, chosen))):
         table.add_row(name, escape(found))
     console.print(table, highlight=False)
     console.print(f"\nthe prompt of {EXAMPLE.problem.question!r}, after which the model writes its first step:\n")
-    console.print(asked(policy, chosen), markup=False, highlight=False, soft_wrap=True)
+    prompt = chosen.prompt(EXAMPLE)
+    if is_served and (messages := chosen.messages(EXAMPLE)) is not None:  # the server applies the template itself
+        prompt = "\n".join(f"{each['role']}: {each['content']}" for each in messages)
+    console.print(prompt, markup=False, highlight=False, soft_wrap=True)
 
 
 def recognized(chosen: StepFormat) -> list[tuple[str, str]]:
@@ -48,36 +52,19 @@ def recognized(chosen: StepFormat) -> list[tuple[str, str]]:
     ]
 
 
-def from_files(policy: str, chosen: StepFormat) -> list[tuple[str, str]]:
-    """What follows from the model's files, or what a server answered."""
-    if policy.startswith(OPENAI_PREFIX):
-        return [("server", server(policy, chosen))]
-    found = read_policy_files(policy)
-    return [("context", f"{context(found):,} tokens"), ("prompt", begins(found, chosen))]
-
-
-def server(policy: str, chosen: StepFormat) -> str:
+def of_server(policy: str, chosen: StepFormat) -> list[tuple[str, str]]:
+    """What a server answered."""
     try:
-        return describe_server(policy, chosen.name)
+        return [("server", describe_server(policy, chosen.name))]
     except TreestarError as error:
-        return f"not asked: {error}"
+        return [("server", f"not asked: {error}")]
 
 
-def context(found: PolicyFiles) -> int:
+def from_files(policy: str, chosen: StepFormat) -> list[tuple[str, str]]:
+    """What follows from the model's files."""
     from treestar.policy.backends.transformers import context_length
 
-    return context_length(found.config, found.tokenizer)
-
-
-def begins(found: PolicyFiles, chosen: StepFormat) -> str:
+    found = read_policy_files(policy)
     ids = prompt_tokens(found.tokenizer, chosen, EXAMPLE)
-    first = found.tokenizer.convert_ids_to_tokens(ids[:1])
-    return f"{len(ids)} tokens, the first is {first[0]}" if first else "empty"
-
-
-def asked(policy: str, chosen: StepFormat) -> str:
-    """The prompt; for a chat server, which applies the template itself, the messages."""
-    messages = chosen.messages(EXAMPLE)
-    if policy.startswith(OPENAI_PREFIX) and messages is not None:
-        return "\n".join(f"{each['role']}: {each['content']}" for each in messages)
-    return chosen.prompt(EXAMPLE)
+    begin = f"{len(ids)} tokens, the first is {found.tokenizer.convert_ids_to_tokens(ids[0])}" if ids else "empty"
+    return [("context", f"{context_length(found.config, found.tokenizer):,} tokens"), ("prompt", begin)]

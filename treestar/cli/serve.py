@@ -92,15 +92,10 @@ def origins_of(given: Iterable[str]) -> tuple[str, ...]:
     """
     origins: list[str] = []
     for value in given:
-        if not value.lstrip().startswith("["):
-            origins.append(value)
-            continue
         try:
-            listed = json.loads(value)
-        except ValueError as error:
-            raise typer.BadParameter(
-                f"--allowed-origins takes an origin or a JSON list of them, not {value}"
-            ) from error
+            listed = json.loads(value) if value.lstrip().startswith("[") else [value]
+        except ValueError:
+            listed = [None]
         if not all(isinstance(each, str) for each in listed):
             raise typer.BadParameter(f"--allowed-origins takes an origin or a JSON list of them, not {value}")
         origins += listed

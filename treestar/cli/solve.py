@@ -35,8 +35,9 @@ from treestar.components import DEFAULT_SCORER
 from treestar.policy.models import DEFAULT_POLICY, problems_path
 from treestar.problems import as_problem
 from treestar.results_file import ResultKey, result_key
-from treestar.search import STRATEGIES, Budget, SearchConfig, SearchResult, Tree
+from treestar.search import STRATEGIES, Budget, SearchConfig, SearchResult
 from treestar.solver import Solver
+from treestar.storage.files import writing
 from treestar.types import Problem, TreestarError
 from treestar.verifier.sandbox import SandboxConfig
 from treestar.workers import RayConfig
@@ -122,7 +123,9 @@ def solve(
             return
         display.on_result(result)
         if result.tree is not None and save_tree is not None and replaces_tree(result, trees):
-            save(result.tree, trees[result_key(result.problem)])
+            path = trees[result_key(result.problem)]
+            with writing(path):
+                result.tree.save(path)
         read_back += save_tree is not None and result.tree is None
         if json_:
             print(json.dumps(result.to_json()), flush=True)
@@ -207,11 +210,9 @@ def problems_to_solve(question: str | None, file: Path) -> tuple[list[Problem], 
 
 def check_writable(out: Path | None) -> None:
     """Check before the search that `out` can be written. Raises TreestarError."""
-    try:
-        if out is not None:
+    if out is not None:
+        with writing(out):
             out.open("a", encoding="utf-8").close()
-    except OSError as error:
-        raise TreestarError(f"{error.filename} cannot be written: {error.strerror}") from error
 
 
 def tree_paths(problems: Sequence[Problem], path: Path) -> dict[ResultKey, Path]:
@@ -221,19 +222,10 @@ def tree_paths(problems: Sequence[Problem], path: Path) -> dict[ResultKey, Path]
     if len(problems) == 1 and not path.is_dir():
         check_writable(path)
         return {result_key(problems[0]): path}
-    try:
+    with writing(path):
         path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TreestarError(f"{error.filename} cannot be written: {error.strerror}") from error
     names: dict[str, ResultKey] = {}
     for place, problem in enumerate(problems):
         name = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in problem.id)
         names[f"{name}-{place}" if name in names else name] = result_key(problem)
     return {key: path / f"{name}.json" for name, key in names.items()}
-
-
-def save(tree: Tree, path: Path) -> None:
-    try:
-        tree.save(path)
-    except OSError as error:
-        raise TreestarError(f"the tree of problem {tree.problem.id!r} cannot be written: {error}") from error

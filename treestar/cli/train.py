@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
+from treestar.cli.components import TREES_HELP, TreesOption, read_all
 from treestar.cli.models import fetch_base
 from treestar.cli.options import MODELS, GroupedCommand, config_from_options, with_config_options
-from treestar.cli.progress import LiveBar, quiet_transformers, resumable
+from treestar.cli.progress import quiet_transformers, resumable
 from treestar.cli.training_progress import TrainingDisplay
-from treestar.cli.tree_files import TREES_HELP, TreesOption, read_all
 from treestar.policy.models import DEFAULT_POLICY
 from treestar.training import PPMTrainingConfig, SFTRow, SFTTrainingConfig
 from treestar.training.run import is_main_process
@@ -29,15 +29,13 @@ __all__ = [
     "SFTArguments",
     "ShowJob",
     "difficulty",
+    "folder_of",
     "job_file",
     "lora_and_arguments",
     "ppm",
-    "run_training",
     "train",
     "training_display",
 ]
-
-DisplayT = TypeVar("DisplayT", bound=LiveBar)
 
 SKIPPED_NAMED = 10
 """Maximum number of skipped trees to list; training.json lists all."""
@@ -105,14 +103,14 @@ def sft(
     config = config_from_options(
         SFTTrainingConfig, "treestar train sft", options | lora_and_arguments(training_arguments)
     )
+    from treestar.selfevolve.selection import read_sft_rows
     from treestar.training import train_policy
 
     fetch_base(base)
-
-    def work(display: TrainingDisplay) -> dict[str, Any]:
-        found = [*stored_rows(rows or ()), *rows_of_trees(trees or (), trajectories, display)]
-        return train_policy(
-            found,
+    with training_display(out) as display:
+        stored = [row for path in rows or () for row in read_sft_rows(path)]
+        report = train_policy(
+            [*stored, *rows_of_trees(trees or (), trajectories, display)],
             base,
             out,
             config,
@@ -120,8 +118,7 @@ def sft(
             on_data=lambda data: display.say(str(data)),
             on_progress=display.on_progress,
         )
-
-    run_training(out, work)
+        display.on_report(report)
 
 
 @train.command(cls=GroupedCommand, short_help="Train a process preference model (PPM) on preference pairs.")
@@ -156,10 +153,9 @@ def ppm(
     from treestar.training import train_ppm
 
     fetch_base(policy)
-
-    def work(display: TrainingDisplay) -> dict[str, Any]:
+    with training_display(out) as display:
         found, skipped = read_all(trees)
-        return train_ppm(
+        report = train_ppm(
             found,
             policy,
             out,
@@ -170,8 +166,7 @@ def ppm(
             on_data=lambda data: say_data(data, display),
             on_progress=display.on_progress,
         )
-
-    run_training(out, work)
+        display.on_report(report)
 
 
 @train.command(cls=GroupedCommand, short_help="Train a policy from rewards (GRPO).")
@@ -188,22 +183,15 @@ def grpo(
 
     Start it with `torchrun` or `accelerate launch` to train on several devices.
     """
-    from treestar.config.job_files import job_as_yaml
     from treestar.reinforcement.job import load_grpo_job
 
     chosen = load_grpo_job(job_file(job, out, resume))
-    if show:
-        print(job_as_yaml(chosen), end="")
-        return
-    if out is None:
-        raise typer.BadParameter("give --out, the folder for the policy and the report")
-    from treestar.cli.grpo_progress import GRPODisplay
+    folder = folder_of(chosen, out, show)
     from treestar.reinforcement.run import run_grpo_job
 
     fetch_base(chosen.policy)
-
-    with training_display(GRPODisplay, out) as display:
-        report = run_grpo_job(chosen, out, resume=resume, say=display.say, on_progress=display.on_progress)
+    with training_display(folder) as display:
+        report = run_grpo_job(chosen, folder, resume=resume, say=display.say, on_progress=display.on_reinforcement)
         display.on_report(report)
 
 
@@ -222,18 +210,26 @@ def job_file(job: Path | None, out: Path | None, resume: bool) -> Path:
     raise typer.BadParameter("give a job file, or with --resume the folder of a job that has begun")
 
 
-def run_training(out: Path, work: Callable[[TrainingDisplay], dict[str, Any]]) -> None:
-    """Run `work`, which trains and returns its report, and show its progress in the main process."""
-    with training_display(TrainingDisplay, out) as display:
-        display.on_report(work(display))
+def folder_of(job: object, out: Path | None, show: bool) -> Path:
+    """The folder `out`, to run the job in. With `show`, print the job instead and end the command.
+
+    Raises:
+        typer.BadParameter: there is no folder.
+    """
+    from treestar.config.job_files import job_as_yaml
+
+    if show:
+        print(job_as_yaml(job), end="")
+        raise typer.Exit
+    if out is None:
+        raise typer.BadParameter("give --out, the folder for data, models and reports")
+    return out
 
 
 @contextmanager
 def training_display(
-    display_class: Callable[[Console], DisplayT],
-    out: Path,
-    how: str = "run the same command with --resume to continue from the last checkpoint",
-) -> Iterator[DisplayT]:
+    out: Path, how: str = "run the same command with --resume to continue from the last checkpoint"
+) -> Iterator[TrainingDisplay]:
     """A display of what is written into `out`, which shows nothing except in the main process.
 
     Args:
@@ -244,15 +240,9 @@ def training_display(
     """
     quiet_transformers()
     console = Console(stderr=True, soft_wrap=True, quiet=not is_main_process())
-    with resumable(out, how), display_class(console) as display:
+    with resumable(out, how), TrainingDisplay(console) as display:
         yield display
         display.say(f"written: {out}")
-
-
-def stored_rows(paths: Sequence[Path]) -> list[SFTRow]:
-    from treestar.selfevolve.selection import read_sft_rows
-
-    return [row for path in paths for row in read_sft_rows(path)]
 
 
 def rows_of_trees(paths: Sequence[Path], count: int, display: TrainingDisplay) -> list[SFTRow]:
@@ -282,22 +272,22 @@ def say_data(data: TrainingData, display: TrainingDisplay) -> None:
 
 
 def lora_and_arguments(path: Path | None) -> dict[str, Any]:
-    """The fields `lora` and `training_arguments` of a configuration. Raises as `read_training_arguments`."""
-    further = {} if path is None else read_training_arguments(path)
-    return {"lora": further.pop("lora", None), "training_arguments": further}
+    """The fields `lora` and `training_arguments` of a configuration, which are one object in `path`.
 
-
-def read_training_arguments(path: Path) -> dict[str, Any]:
-    """The object in `path`. Raises TreestarError if it cannot be read or is not an object."""
+    Raises:
+        TreestarError: the file cannot be read or is not an object.
+    """
+    if path is None:
+        return {"lora": None, "training_arguments": {}}
     from treestar.config.strict_yaml import InvalidYAML, read_yaml
 
     try:
-        found = read_yaml(path.read_text(encoding="utf-8"))
+        further = read_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, InvalidYAML) as error:
         raise TreestarError(f"training arguments {path} cannot be read: {error}") from error
-    if not isinstance(found, dict):
+    if not isinstance(further, dict):
         raise TreestarError(f"training arguments {path} must be an object: names and values, as in `optim: adafactor`")
-    return found
+    return {"lora": further.pop("lora", None), "training_arguments": further}
 
 
 @train.command(cls=GroupedCommand, short_help="Learn how much additional samples help a problem.")

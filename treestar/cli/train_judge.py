@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from treestar.cli.judge_progress import JudgeDisplay
 from treestar.cli.models import fetch_base
 from treestar.cli.options import MODELS, config_from_options, with_config_options
 from treestar.cli.train import ResumeOption, training_display
@@ -47,18 +46,14 @@ def judge(
 
     Start it with `torchrun` or `accelerate launch` to train on several devices.
     """
-    config = (
-        config_from_options(JudgeTrainingConfig, "treestar train judge", options)
-        if settings is None
-        else with_settings(settings, options)
-    )
+    config = with_settings(settings, options)
     from treestar.reinforcement.judge_run import train_with_report
     from treestar.training.judge.data import read_analyses, read_examples
     from treestar.training.judge.train import Listener, train_judge
 
     fetch_base(base)
-    with training_display(JudgeDisplay, out) as display:
-        listener = Listener(display.say, display.on_fine_tuning, display.on_reinforcement)
+    with training_display(out) as display:
+        listener = Listener(display.say, display.on_progress, display.on_reinforcement)
         known = None if analyses is None else read_analyses(analyses)
         examples = read_examples(chunks, config.labels)
         report = train_with_report(
@@ -69,8 +64,8 @@ def judge(
         display.on_report(report)
 
 
-def with_settings(path: Path, options: dict[str, Any]) -> JudgeTrainingConfig:
-    """The training in a YAML file; options come before its fields.
+def with_settings(path: Path | None, options: dict[str, Any]) -> JudgeTrainingConfig:
+    """The training in a YAML file, if there is one; options come before its fields.
 
     Raises:
         typer.BadParameter: an option's value is not allowed.
@@ -78,6 +73,6 @@ def with_settings(path: Path, options: dict[str, Any]) -> JudgeTrainingConfig:
     """
     from treestar.config.job_files import job_from_file
 
-    read = job_from_file(JudgeTrainingConfig, path)
+    read = JudgeTrainingConfig() if path is None else job_from_file(JudgeTrainingConfig, path)
     values = {each.name: getattr(read, each.name) for each in fields(read)}
     return config_from_options(JudgeTrainingConfig, "treestar train judge", {**values, **options})

@@ -14,8 +14,7 @@ import typer
 from treestar.cli.components import Concurrency, retrieval_config
 from treestar.cli.models import fetch_base
 from treestar.cli.options import MODELS, RETRIEVAL, config_from_options, finite, with_config_options
-from treestar.cli.train import ResumeOption, SFTArguments, lora_and_arguments, run_training
-from treestar.cli.training_progress import TrainingDisplay
+from treestar.cli.train import ResumeOption, SFTArguments, lora_and_arguments, training_display
 from treestar.policy.models import DEFAULT_POLICY
 from treestar.retrieval.config import RetrievalConfig
 from treestar.training.distill.config import StepERTrainingConfig
@@ -104,8 +103,7 @@ def steper(
     from treestar.training.distill.train import train_steper
 
     fetch_base(base, teacher)
-
-    def work(display: TrainingDisplay) -> dict[str, Any]:
+    with training_display(out) as display:
         check_accepted("sft", "training arguments", config.training_arguments, config.lora)
         sets, passages, left_out = passages_for([load_problems(name, data_dir, limit) for name in datasets], retrieval)
         problems = [problem for each in sets for problem in each.problems]
@@ -136,9 +134,7 @@ def steper(
                 draw_sigmas(report, out / "sigmas.png")
             except TreestarError as error:
                 display.say(f"no plot: {error}")
-        return report
-
-    run_training(out, work)
+        display.on_report(report)
 
 
 def collected(

@@ -128,14 +128,13 @@ async def annotate(
     """
     begin_folder(folder / SETTINGS, {**about, **asdict(config)}, RELABELED)
     relabel(folder, config)
-    await collect_responses(problems, components_of, folder / RESPONSES.name, config, concurrency, on_row, say)
-    wanted = {problem.id for problem in problems}
-    with Table(folder / RESPONSES.name, RESPONSES) as table:
-        rows = [row for row in table.rows() if row["problem_id"] in wanted]
+    sampled = folder / RESPONSES.name
+    rows = await collect_responses(problems, components_of, sampled, config, concurrency, on_row, say)
     fates = Counter(row["fate"] for row in rows)
     check_some_kept(fates)
     kept = (responses_of(row) for row in rows if row["fate"] == "kept")
     await annotate_responses(kept, components_of, folder / CHUNKS.name, config, concurrency, on_row, say)
+    wanted = {problem.id for problem in problems}
     chunks = [row for row in read_chunks(folder) if row["problem_id"] in wanted]
     return summary(fates, chunks, config, sum(row["generated_tokens"] for row in rows))
 
@@ -223,8 +222,11 @@ def chosen_solutions(found: Responses, count: int) -> list[State]:
 
 
 def row_of(problem: Problem, chunk: ValuedChunk, rows: int, components: Components, config: AnnotationConfig) -> Row:
-    steps, estimate = chunk.state.steps, chunk.estimate
-    low, high = (chunk.q, chunk.q) if estimate is None else estimate.interval
+    from treestar.statistics import binomial_interval  # loads numpy
+
+    # With 16 completions it is about .44 wide at Q = 1/2, so a ratio near gamma is often a matter of luck.
+    low, high = binomial_interval(chunk.right, chunk.completions) if chunk.completions else (chunk.q, chunk.q)
+    steps = chunk.state.steps
     return {
         "problem_id": problem.id,
         "solution": chunk.solution,
@@ -233,12 +235,12 @@ def row_of(problem: Problem, chunk: ValuedChunk, rows: int, components: Componen
         "question": problem.question,
         "text": components.policy.display(problem, steps[-1].text),
         "q": chunk.q,
-        "completions": 0 if estimate is None else estimate.completions,
-        "right": 0 if estimate is None else estimate.right,
+        "completions": chunk.completions,
+        "right": chunk.right,
         "q_low": low,
         "q_high": high,
         "q_before": chunk.before,
-        "last": estimate is None,
+        "last": chunk.completions == 0,
         "label": is_positive(chunk.q, chunk.before, config),
         "borrowed": chunk.borrowed,
         "generated_tokens": chunk.generated_tokens,

@@ -22,7 +22,6 @@ from dataclasses import dataclass, field
 from threading import Event
 
 from treestar.judge.config import AnnotationConfig
-from treestar.judge.labels import Estimate
 from treestar.judge.responses import verdicts_of
 from treestar.search.answer import AnswerGroups
 from treestar.search.config import SamplesConfig
@@ -41,8 +40,10 @@ class ValuedChunk:
     """The solution up to and including the chunk."""
     solution: int
     """The first of the given solutions that has it."""
-    estimate: Estimate | None
-    """None for the last chunk of a solution: whether that is right is known."""
+    completions: int
+    """0 for the last chunk of a solution: whether that is right is known."""
+    right: int
+    """Completions that end in a right answer."""
     q: float
     before: float
     """The value before the chunk; for the first one the pass rate."""
@@ -190,11 +191,12 @@ def valued_chunk(tree: Tree, boundary: Boundary, pass_rate: float, boundaries: M
     node = boundary.node
     assert node.parent is not None
     before = pass_rate if node.parent is tree.root else value_of(boundaries[node.parent.index])
-    is_last = node.terminal is not None
+    outcomes = [] if node.terminal is not None else boundary.outcomes
     return ValuedChunk(
         tree.state(node),
         boundary.solution,
-        None if is_last else Estimate(sum(boundary.outcomes), len(boundary.outcomes)),
+        len(outcomes),
+        sum(outcomes),
         value_of(boundary),
         before,
         sum(end in boundary.following for end in boundary.ends),

@@ -19,11 +19,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 from random import Random
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, TypeVar
 
 from treestar.config.checks import check_choice, check_number, check_whole
 
-__all__ = ["Estimate", "LabelConfig", "LabelRule", "balanced", "best_of", "is_positive", "ratio"]
+__all__ = ["LabelConfig", "LabelRule", "balanced", "best_of", "is_positive", "ratio"]
 
 T = TypeVar("T")
 
@@ -50,25 +50,6 @@ class LabelConfig:
         check_choice(self, "rule")
         check_number(self, "gamma", "alpha", at_least=0)
         check_whole(self, "best_of")
-
-
-class Estimate(NamedTuple):
-    """A value Q, estimated from the success of completions."""
-
-    right: int
-    completions: int
-
-    @property
-    def q(self) -> float:
-        return self.right / self.completions
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """The ends of its 95% interval (Wilson). With 16 completions it is about .44 wide at Q = 1/2, so a ratio near
-        gamma is often a matter of luck: keep Q, not only the label."""
-        from treestar.statistics import binomial_interval  # loads numpy
-
-        return binomial_interval(self.right, self.completions)
 
 
 def best_of(q: float, n: int) -> float:

@@ -20,7 +20,7 @@ from treestar.search.expansion import Components, Search
 from treestar.search.tree import TerminalReason, Tree
 from treestar.seeds import seed_of
 from treestar.storage.states import state_from_json, state_to_json
-from treestar.storage.table import Row, Schema, Table, valid_text
+from treestar.storage.table import Row, Schema, Table, appending_to, valid_text
 from treestar.types import Problem, State, TreestarError, Verifier
 from treestar.workers import LocalWorkers, Worker
 
@@ -82,8 +82,8 @@ async def collect_responses(
     concurrency: int = 16,
     on_row: Callable[[Row], None] = lambda _: None,
     say: Callable[[str], None] = lambda _: None,
-) -> None:
-    """Sample solutions of every problem that `folder` has no row of.
+) -> list[Row]:
+    """Sample solutions of every problem that `folder` has no row of; returns the rows of all of them.
 
     Args:
         problems: with distinct ids.
@@ -103,14 +103,11 @@ async def collect_responses(
 
     with Table(folder, RESPONSES, say) as table:
         check_questions(problems, table)
-
-        def keep(_: Problem, row: Row) -> None:
-            table.append(row)
-            on_row(row)
-
         missing = [each for each in problems if (each.id,) not in table]
-        await LocalWorkers(Worker(work, {}), concurrency).run(missing, keep)
+        await LocalWorkers(Worker(work, {}), concurrency).run(missing, appending_to(table, on_row))
         table.seal()
+        wanted = {problem.id for problem in problems}
+        return [row for row in table.rows() if row["problem_id"] in wanted]
 
 
 def check_questions(problems: Sequence[Problem], table: Table) -> None:

@@ -31,7 +31,7 @@ from treestar.search.expansion import Components
 from treestar.seeds import seed_of
 from treestar.storage.settings import begin_folder
 from treestar.storage.states import state_to_json
-from treestar.storage.table import Row, Schema, Table
+from treestar.storage.table import Row, Schema, Table, appending_to
 from treestar.types import ContextOverflow, Execution, Policy, Problem, Sampling, State, Step, TreestarError
 from treestar.workers import LocalWorkers, Worker
 
@@ -167,22 +167,18 @@ async def segment(
             policy writes code, or no solution is kept.
     """
     begin_folder(folder / SETTINGS, {**about, **asdict(config)})
-    await collect_responses(problems, components_of, folder / RESPONSES.name, config, concurrency, on_row, say)
+    sampled = folder / RESPONSES.name
+    rows = await collect_responses(problems, components_of, sampled, config, concurrency, on_row, say)
     wanted = {problem.id for problem in problems}
-    with Table(folder / RESPONSES.name, RESPONSES) as responses:
-        rows = [row for row in responses.rows() if row["problem_id"] in wanted]
     with Table(folder / CHUNKED.name, CHUNKED, say) as table:
 
         async def work(task: tuple[int, Response]) -> Row:
             number, response = task
             return await chunked_row(number, response, segmenter, config.seed)
 
-        def keep(_: tuple[int, Response], row: Row) -> None:
-            table.append(row)
-            on_row(row)
-
-        missing = (task for task in right_solutions(rows, config) if key_of(task) not in table)
-        await LocalWorkers(Worker(work, {}), concurrency).run(missing, keep)
+        right = right_solutions(rows, config)
+        missing = ((number, each) for number, each in right if (each.state.problem.id, number) not in table)
+        await LocalWorkers(Worker(work, {}), concurrency).run(missing, appending_to(table, on_row))
         table.seal()
         found = summary(rows, [row for row in table.rows() if row["problem_id"] in wanted])
     check_some_kept(found)
@@ -194,10 +190,6 @@ def right_solutions(rows: Iterable[Row], config: SegmentationConfig) -> Iterator
     for row in rows:
         right = [each for each in responses_of(row).solutions if each.right]
         yield from enumerate(right[: config.solutions])
-
-
-def key_of(task: tuple[int, Response]) -> tuple[str, int]:
-    return task[1].state.problem.id, task[0]
 
 
 async def chunked_row(number: int, response: Response, segmenter: Segmenter, seed: int) -> Row:

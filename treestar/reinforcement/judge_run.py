@@ -12,14 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from treestar.components import ComponentsConfig
-from treestar.judge.annotate import CHUNKS
+from treestar.judge.annotate import CHUNKS, Annotated
 from treestar.judge.responses import RESPONSES
-from treestar.judge.segment import CHUNKED
+from treestar.judge.segment import CHUNKED, Segmented
 from treestar.policy.load import read_step_format
 from treestar.reinforcement.judge_job import JudgeJob
 from treestar.reinforcement.judge_stages import annotate_problems, segment_problems
@@ -27,8 +27,8 @@ from treestar.reinforcement.report import reporting, write_report
 from treestar.selfevolve.job_folder import begin_job, check_begun
 from treestar.selfevolve.problems import training_problems
 from treestar.selfevolve.selection import read_sft_rows
-from treestar.storage.files import locked, read_json, write_json, writing
-from treestar.storage.table import Row, is_whole
+from treestar.storage.files import locked, read_object, write_json, writing
+from treestar.storage.table import is_whole
 from treestar.training.accepted import check_accepted
 from treestar.training.grpo.vllm import check_vllm
 from treestar.training.judge.data import read_analyses, read_examples
@@ -37,7 +37,7 @@ from treestar.training.run import finished_report, is_main_process, process_coun
 from treestar.training.sft.train import train_policy
 from treestar.types import Problem, TreestarError
 
-__all__ = ["JudgeListener", "run_judge_job", "train_with_report"]
+__all__ = ["run_judge_job", "train_with_report"]
 
 STAGES = "report.json"
 """The file with what each finished stage has found."""
@@ -46,21 +46,13 @@ TABLES = {"segmentation": (RESPONSES, CHUNKED), "annotation": (RESPONSES, CHUNKS
 """The data of a stage. The others leave a model."""
 
 
-@dataclass(frozen=True)
-class JudgeListener(Listener):
-    """What is told about a job, in the main process."""
-
-    on_row: Callable[[Row], None] = lambda _: None
-    """Called with each new row of data."""
-
-
 def run_judge_job(
     job: JudgeJob,
     out: str | Path,
     *,
     resume: bool = False,
     concurrency: int = 16,
-    listener: JudgeListener | None = None,
+    listener: Listener | None = None,
 ) -> dict[str, Any]:
     """Run a job in the folder `out`: segment, annotate, train.
 
@@ -78,7 +70,7 @@ def run_judge_job(
         TreestarError: `out` contains another job, is in use or cannot be written, a source of problems or a model
             cannot be loaded, or a stage failed.
     """
-    out, listener = Path(out).resolve(), listener or JudgeListener()
+    out, listener = Path(out).resolve(), listener or Listener()
     check_trainings(job)
     alone = process_count() == 1
     with locked(out) if alone else nullcontext():
@@ -108,13 +100,10 @@ def check_trainings(job: JudgeJob) -> None:
     check_vllm(grpo)
 
 
-def finished_stages(out: Path, listener: JudgeListener) -> dict[str, Any]:
+def finished_stages(out: Path, listener: Listener) -> dict[str, Any]:
     """What each finished stage has found; one whose data or model is no longer there is done again. Without the file,
     or where it is damaged, no stage is known to be finished: then each finds its own data and model again."""
-    try:
-        found = dict(read_json(out / STAGES))
-    except (OSError, ValueError, TypeError):
-        return {}
+    found = read_object(out / STAGES) or {}
     for name in [name for name in found if not is_there(out, name)]:
         listener.say(f"{out / name} is missing or damaged: this stage is done again")
         del found[name]
@@ -128,7 +117,7 @@ def is_there(out: Path, stage: str) -> bool:
     return all(is_whole(out / stage / table.name) for table in TABLES[stage])
 
 
-def problems_of(job: JudgeJob, listener: JudgeListener) -> list[Problem]:
+def problems_of(job: JudgeJob, listener: Listener) -> list[Problem]:
     """The problems to sample solutions of. Raises TreestarError if their policy or they cannot be found."""
     read_step_format(job.policy, job.step_format)
     sources = training_problems(job.problems, job.annotation.seed, (), kinds=("math", "code", "qa"))
@@ -142,7 +131,7 @@ def run_stages(
     found: dict[str, Any],
     out: Path,
     concurrency: int,
-    listener: JudgeListener,
+    listener: Listener,
 ) -> dict[str, Any]:
     """Do the stages that are not in `found`, and add what they find."""
 
@@ -154,34 +143,29 @@ def run_stages(
             with writing(out):
                 write_json(out / STAGES, found)
 
+    def data_stage(name: str, make: Callable[[Path], Segmented | Annotated]) -> None:
+        def work() -> dict[str, Any]:
+            data = make(out / name)
+            listener.say(f"{name}: {data}")
+            return data.to_json()
+
+        stage(name, work)
+
     policy = ComponentsConfig(policy=job.policy, step_format=job.step_format)
-    if job.segmentation is not None:
-        stage("segmentation", lambda: segmentation_stage(job, policy, problems, out, concurrency, listener))
+    further = concurrency, listener.on_row, listener.say
+    if (first := job.segmentation) is not None:
+        data_stage(
+            "segmentation",
+            lambda folder: segment_problems(problems, policy, first.segmenter, folder, first.alone(), *further),
+        )
         stage("policy", lambda: policy_stage(job, out, listener))
         policy = ComponentsConfig(policy=str(out / "policy"))
-    stage("annotation", lambda: annotation_stage(job, policy, problems, out, concurrency, listener))
+    data_stage("annotation", lambda folder: annotate_problems(problems, policy, folder, job.annotation, *further))
     stage("judge", lambda: judge_stage(job, job.base or str(policy.policy), out, listener))
     return found
 
 
-def segmentation_stage(
-    job: JudgeJob,
-    policy: ComponentsConfig,
-    problems: Sequence[Problem],
-    out: Path,
-    concurrency: int,
-    listener: JudgeListener,
-) -> dict[str, Any]:
-    assert job.segmentation is not None
-    folder, segmenter = out / "segmentation", job.segmentation.segmenter
-    found = segment_problems(
-        problems, policy, segmenter, folder, job.segmentation.alone(), concurrency, listener.on_row, listener.say
-    )
-    listener.say(f"segmentation: {found}")
-    return found.to_json()
-
-
-def policy_stage(job: JudgeJob, out: Path, listener: JudgeListener) -> dict[str, Any]:
+def policy_stage(job: JudgeJob, out: Path, listener: Listener) -> dict[str, Any]:
     """Teach the policy to write in chunks."""
     assert job.segmentation is not None
     folder = out / "policy"
@@ -201,21 +185,7 @@ def policy_stage(job: JudgeJob, out: Path, listener: JudgeListener) -> dict[str,
     return trained(report)
 
 
-def annotation_stage(
-    job: JudgeJob,
-    policy: ComponentsConfig,
-    problems: Sequence[Problem],
-    out: Path,
-    concurrency: int,
-    listener: JudgeListener,
-) -> dict[str, Any]:
-    folder = out / "annotation"
-    found = annotate_problems(problems, policy, folder, job.annotation, concurrency, listener.on_row, listener.say)
-    listener.say(f"annotation: {found}")
-    return found.to_json()
-
-
-def judge_stage(job: JudgeJob, base: str, out: Path, listener: JudgeListener) -> dict[str, Any]:
+def judge_stage(job: JudgeJob, base: str, out: Path, listener: Listener) -> dict[str, Any]:
     folder = out / "judge"
     if (folder / "config.json").exists():  # killed after the judge was written
         return trained(finished_report(folder))
@@ -233,7 +203,7 @@ def train_with_report(
     training: Callable[[Listener], dict[str, Any]], folder: Path, listener: Listener
 ) -> dict[str, Any]:
     """Train, and after every evaluation of a reinforcement write report.md and curve.png into `folder`."""
-    found = training(Listener(listener.say, listener.on_fine_tuning, reporting(folder, listener.on_reinforcement)))
+    found = training(replace(listener, on_reinforcement=reporting(folder, listener.on_reinforcement)))
     if "log" in found and any("eval_greedy" in entry for entry in found["log"]) and is_main_process():
         write_report(found["log"], folder)
     return found

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from treestar.benchmarks.report import table
+from treestar.benchmarks.report import in_percent, table
 from treestar.plotting import drawn
 from treestar.reinforcement.curve import SAMPLED, Log, Point, cells_of, curve_of, measures_of
 from treestar.reinforcement.plots import draw_curve
@@ -144,8 +144,7 @@ def spread(points: Sequence[Point]) -> list[Point]:
 def interval(evaluation: Mapping[str, float], measure: str) -> str:
     if measure not in evaluation:
         return ""
-    value, low, high = (100 * evaluation[f"{measure}{end}"] for end in ("", "_low", "_high"))
-    return f"{value:.1f} ({low:.1f} to {high:.1f})"
+    return in_percent(*(evaluation[f"{measure}{end}"] for end in ("", "_low", "_high")))
 
 
 def percent(value: float | None) -> str:

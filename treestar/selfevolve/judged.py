@@ -6,17 +6,17 @@ ROUND/judged.jsonl   a line for each right trajectory, written as soon as it is 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from treestar.concurrency import gather_all
 from treestar.search import Tree
 from treestar.selfevolve.selection import Trajectory, TrajectoryKey, right_trajectories
 from treestar.storage.lines import appending, read_lines
 from treestar.types import Closable, Scorer
+from treestar.workers import LocalWorkers, Worker
 
 __all__ = ["JUDGED", "judged_tokens", "step_scores"]
 
@@ -36,26 +36,24 @@ async def step_scores(trees: Iterable[Tree], scorer: Scorer, folder: Path) -> di
     Raises:
         TreestarError: the scorer failed, or the folder cannot be written.
     """
-    known = dict(map(scored_from_json, read_rows(folder)))
-    places = asyncio.Semaphore(AT_ONCE)
+    known = {key: score for key, score, _ in read_scored(folder)}
     try:
         with appending(folder / JUDGED) as append:
 
-            async def score(trajectory: Trajectory) -> None:
-                async with places:
-                    row = await row_of(trajectory, scorer)
+            def keep(trajectory: Trajectory, row: dict[str, Any]) -> None:
                 append(row)
                 known[trajectory.key] = row["score"]
 
             wanted = {each.key: each for tree in trees for each in right_trajectories(tree)}
-            await gather_all([score(each) for key, each in wanted.items() if key not in known])
+            missing = [each for key, each in wanted.items() if key not in known]
+            await LocalWorkers(Worker(partial(row_of, scorer), {}), AT_ONCE).run(missing, keep)
     finally:
         if isinstance(scorer, Closable):
             await scorer.close()
     return known
 
 
-async def row_of(trajectory: Trajectory, scorer: Scorer) -> dict[str, Any]:
+async def row_of(scorer: Scorer, trajectory: Trajectory) -> dict[str, Any]:
     state = trajectory.state
     scores = await scorer.score([state.prefix(depth) for depth in range(1, len(state.steps) + 1)])
     problem_id, seed, node = trajectory.key
@@ -68,20 +66,16 @@ async def row_of(trajectory: Trajectory, scorer: Scorer) -> dict[str, Any]:
     }
 
 
-def read_rows(folder: Path) -> list[dict[str, Any]]:
+def read_scored(folder: Path) -> list[tuple[TrajectoryKey, float, int]]:
+    """The scored trajectories in `folder`: which, the score, and the tokens that the judge generated."""
     path = folder / JUDGED
-    return list(read_lines(path, checked, "a scored trajectory")) if path.exists() else []
+    return list(read_lines(path, scored_from_json, "a scored trajectory")) if path.exists() else []
 
 
-def checked(row: dict[str, Any]) -> dict[str, Any]:
-    scored_from_json(row)
-    return row
-
-
-def scored_from_json(row: dict[str, Any]) -> tuple[TrajectoryKey, float]:
-    return (row["problem_id"], row["seed"], row["node"]), float(row["score"])
+def scored_from_json(row: dict[str, Any]) -> tuple[TrajectoryKey, float, int]:
+    return (row["problem_id"], row["seed"], row["node"]), float(row["score"]), row["judged_tokens"]
 
 
 def judged_tokens(folder: Path) -> int:
     """The tokens that the judge generated for a round's selection."""
-    return sum(row["judged_tokens"] for row in read_rows(folder))
+    return sum(tokens for _, _, tokens in read_scored(folder))

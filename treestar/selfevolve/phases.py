@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 
 from treestar.config.values import config_to_values
 from treestar.ppm.pairs import make_pairs
@@ -31,7 +30,7 @@ from treestar.selfevolve.search_phase import (
 )
 from treestar.selfevolve.selection import PAIRS, SFT, TrajectoryKey, pair_rows, select
 from treestar.selfevolve.trainings import base_of, policy_of
-from treestar.storage.files import read_json, write_json, writing
+from treestar.storage.files import read_object, write_json, writing
 from treestar.storage.table import Row, Table
 from treestar.types import TreestarError
 
@@ -263,17 +262,9 @@ def write_round_report(run: RunningJob, number: int, done: Mapping[str, Report],
     costs = {name: {key: phase[key] for key in ("seconds", "generated_tokens")} for name, phase in done.items()}
     report = json.loads(json.dumps({"round": number, **found, "phases": costs}))
     path = run.folder(number) / REPORT
-    if written_report(path) != report:
+    if read_object(path) != report:
         with writing(path):
             write_json(path, report)
-
-
-def written_report(path: Path) -> Report | None:
-    """A round's report.json; None without it, or where it is damaged."""
-    try:
-        return dict(read_json(path))
-    except (OSError, ValueError, TypeError):
-        return None
 
 
 def write_job_report(run: RunningJob) -> None:
@@ -285,4 +276,4 @@ def write_job_report(run: RunningJob) -> None:
     newest = max(file.stat().st_mtime_ns for file in files)
     if not all(file.exists() and file.stat().st_mtime_ns >= newest for file in written):
         with writing(run.out):
-            write_report([report for file in files if (report := written_report(file)) is not None], run.out)
+            write_report([report for file in files if (report := read_object(file)) is not None], run.out)

@@ -76,10 +76,8 @@ def draw_coverage(axes: Any, reports: Sequence[RoundReport]) -> None:
     places = [x + 0.22 for x in range(len(shown))]
     axes.errorbar(places, values, yerr=bars, fmt="_", color="black", capsize=4, linewidth=1.2, label="solved, 95%")
     axes.set_xticks(range(len(shown)), [f"{round_name(r)}\nn = {r['search']['problems']:,}" for r, _ in shown])
-    axes.set_xlim(*borders(len(shown)))
-    axes.set_ylim(0, 1)
-    axes.set_ylabel("share of the training problems")
-    axes.set_title("Coverage by difficulty")
+    axes.set(xlim=borders(len(shown)), ylim=(0, 1))
+    axes.set(title="Coverage by difficulty", ylabel="share of the training problems")
     tidy(axes)
 
 
@@ -107,10 +105,8 @@ def draw_accuracy(axes: Any, reports: Sequence[RoundReport]) -> None:
                 label=words,
             )
     axes.set_xticks(range(len(ticks)), map(round_name, ticks))
-    axes.set_xlim(*borders(len(ticks)))
-    axes.set_ylim(0, 1.02)
-    axes.set_ylabel("mean accuracy over cells")
-    axes.set_title("Accuracy on problems never trained on")
+    axes.set(xlim=borders(len(ticks)), ylim=(0, 1.02))
+    axes.set(title="Accuracy on problems never trained on", ylabel="mean accuracy over cells")
     tidy(axes)
 
 

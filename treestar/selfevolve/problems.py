@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from random import Random
 
-from treestar.benchmarks.datasets import from_hub, load_problems, read_jsonl
+from treestar.benchmarks.datasets import load_problems, read_set
 from treestar.benchmarks.gym import make_problems, reworded
 from treestar.benchmarks.gym_levels import LEVELS
 from treestar.selfevolve.job import DataSource, GymSource, HeldOutProblems, ProblemsConfig
@@ -156,13 +155,7 @@ def make_gym_problems(family: str, level: str, split: str, count: int, seed: int
 
 
 def data_problems(source: DataSource, kinds: Collection[str]) -> list[Problem]:
-    kind, _, rest = source.name.partition(":")
-    if kind == "jsonl":
-        problems = read_jsonl(Path(rest).expanduser())
-    else:
-        path, _, split = rest.partition("@")
-        repository, _, config = path.partition(":")
-        problems = from_hub(repository, config or None, split)
+    problems = read_set(source.name)
     for problem in problems:
         if problem.kind not in kinds:
             raise TreestarError(

@@ -9,7 +9,7 @@ from math import hypot
 from pathlib import Path
 from typing import Any
 
-from treestar.benchmarks.report import table
+from treestar.benchmarks.report import in_percent, table
 from treestar.plotting import drawn
 from treestar.selfevolve.plots import draw_progress
 from treestar.selfevolve.round_reports import (
@@ -284,6 +284,4 @@ def count(found: dict[str, Any], key: str) -> str:
 
 
 def percent(figure: Figure | None) -> str:
-    if figure is None:
-        return ""
-    return f"{100 * figure.value:.1f} ({100 * figure.low:.1f} to {100 * figure.high:.1f})"
+    return "" if figure is None else in_percent(*figure)

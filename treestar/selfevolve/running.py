@@ -18,8 +18,8 @@ from treestar.selfevolve.backends import Backends
 from treestar.selfevolve.job import Job, load_as
 from treestar.selfevolve.listener import EvolutionListener
 from treestar.selfevolve.problems import TrainingProblems
-from treestar.selfevolve.trainings import Kind, base_of, policy_of, round_folder, train
-from treestar.storage.files import noticing_full_disk, read_json, write_json, writing
+from treestar.selfevolve.trainings import Kind, base_of, ppm_base_of, read_record, record_path, round_folder, train
+from treestar.storage.files import noticing_full_disk, write_json, writing
 from treestar.storage.table import MANIFEST, Row, Schema, Table
 from treestar.types import Problem
 from treestar.workers import Opening, RayConfig, Workers, open_workers
@@ -71,17 +71,10 @@ class RunningJob:
 
     def train(self, kind: Kind, number: int) -> Report:
         """Train the policy or the PPM of round `number`, or continue that; returns the training's report."""
-        self.restore(base_of(self.job, self.out, number) if kind == "policy" else self.ppm_base(number))
+        self.restore(
+            base_of(self.job, self.out, number) if kind == "policy" else ppm_base_of(self.job, self.out, number)
+        )
         return dict(train(kind, self.job, self.out, number, self.backends, self.lock, self.progress.on_step))
-
-    def ppm_base(self, number: int) -> str:
-        """What the PPM of round `number` starts from, even if that is missing now."""
-        if self.job.continue_ppm:
-            for each in range(number - 1, 0, -1):
-                done = read_record(record_path(self.folder(each), "ppm"))
-                if done is not None and "skipped" not in done["report"]:
-                    return str(self.folder(each) / "ppm")
-        return policy_of(self.job, self.out, number)
 
     def restore(self, *models: str | None) -> None:
         """Train those of `models` again that this job trained and that are no longer in its folder."""
@@ -145,16 +138,3 @@ def open_table(run: RunningJob, number: int, schema: Schema, phase: str) -> Tabl
     if table.damaged or is_lost:
         record.unlink(missing_ok=True)
     return table
-
-
-def record_path(folder: Path, phase: str) -> Path:
-    return folder / "phases" / f"{phase}.json"
-
-
-def read_record(path: Path) -> Report | None:
-    """The record of a finished phase; None without one, or where it is damaged."""
-    try:
-        done = dict(read_json(path))
-    except (OSError, ValueError, TypeError):
-        return None
-    return done if {"report", "seconds", "generated_tokens"} <= done.keys() else None

@@ -22,7 +22,7 @@ from treestar.ppm.trees import outcomes
 from treestar.search import SearchResult, Tree, search_one
 from treestar.search.tree import stored_trees
 from treestar.selfevolve.backends import Backends
-from treestar.selfevolve.bound import programs_of
+from treestar.selfevolve.bound import exploring, resample_for
 from treestar.selfevolve.job import RoundConfig, SelectionConfig
 from treestar.selfevolve.problems import cell_of
 from treestar.selfevolve.selection import Difficulty, counted, difficulty
@@ -144,20 +144,20 @@ async def open_search_worker(
     async with open_components(backends.components(policy, ppm, dtype)) as own:
         loaded = cast(LanguageModelPolicy, own.policy)
         clock = GenerationClock(loaded)
-        programs = programs_of(loaded, search.selection.instances, explores=any(explorations))
+        resample = resample_for(loaded, explores=any(explorations))
 
         async def policy_for(task: SearchTask, seed: int) -> Policy:
             exploration = explorations[task.attempt]
-            if programs is None or exploration is None or not exploration.is_for(cell_of(task.problem)):
+            if resample is None or exploration is None or not exploration.is_for(cell_of(task.problem)):
                 return clock
-            return await programs.exploring(clock, task.problem, exploration, seed)
+            return await exploring(clock, task.problem, exploration, resample, search.selection.instances, seed)
 
         async def work(task: SearchTask) -> Row:
             seed = search.tree_seed(task.attempt)
             components = replace(own, policy=await policy_for(task, seed))
             result = await search_one(task.problem, attempts[task.attempt], components, seed)
             assert result.tree is not None
-            discarded = await vet(result.tree, components, search.selection, programs)
+            discarded = await vet(result.tree, components, search.selection, resample)
             return tree_row(search.number, task.attempt, result, discarded, clock.take())
 
         yield Worker(work, {"policy": loaded.name})

@@ -15,12 +15,13 @@ from treestar.selfevolve.backends import Backends, local_backends
 from treestar.selfevolve.job import Job, begun_job
 from treestar.selfevolve.search_phase import trees_of
 from treestar.selfevolve.selection import SFT, sft_rows
+from treestar.storage.files import read_object
 from treestar.storage.table import Table
 from treestar.training.launch import launch
 from treestar.training.run import TrainingProgress, finished_report
 from treestar.types import TreestarError
 
-__all__ = ["Kind", "base_of", "policy_of", "round_folder", "train"]
+__all__ = ["Kind", "base_of", "policy_of", "ppm_base_of", "read_record", "record_path", "round_folder", "train"]
 
 Kind = Literal["policy", "ppm"]
 
@@ -80,10 +81,23 @@ def base_of(job: Job, out: Path, number: int) -> str:
 
 
 def ppm_base_of(job: Job, out: Path, number: int) -> str:
-    """The initial checkpoint of the PPM of round `number`: that round's policy, or the latest PPM of earlier rounds."""
-    before = [round_folder(out, each) / "ppm" for each in range(number - 1, 0, -1)] if job.continue_ppm else []
-    trained = (str(folder) for folder in before if (folder / "config.json").exists())
-    return next(trained, policy_of(job, out, number))
+    """The initial checkpoint of the PPM of round `number`: that round's policy, or the latest PPM of earlier rounds,
+    even if that is missing now."""
+    for each in range(number - 1, 0, -1) if job.continue_ppm else ():
+        done = read_record(record_path(round_folder(out, each), "ppm"))
+        if done is not None and "skipped" not in done["report"]:
+            return str(round_folder(out, each) / "ppm")
+    return policy_of(job, out, number)
+
+
+def record_path(folder: Path, phase: str) -> Path:
+    return folder / "phases" / f"{phase}.json"
+
+
+def read_record(path: Path) -> dict[str, Any] | None:
+    """The record of a finished phase; None without one, or where it is damaged."""
+    done = read_object(path) or {}
+    return done if {"report", "seconds", "generated_tokens"} <= done.keys() else None
 
 
 def latest_trees(job: Job, out: Path, number: int) -> Iterator[Tree]:

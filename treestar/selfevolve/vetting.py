@@ -7,20 +7,20 @@ too. Without a gold answer, the tree's own trajectories must agree on one (rStar
 from __future__ import annotations
 
 from treestar.search import AnswerGroups, Components, Node, Tree
-from treestar.selfevolve.bound import BoundPrograms, misstates
+from treestar.selfevolve.bound import Resample, is_false_positive, misstates
 from treestar.selfevolve.job import SelectionConfig
 from treestar.selfevolve.selection import best_of_different, program, right_trajectories
 
 __all__ = ["discard_misstatements", "overrule", "vet"]
 
 
-async def vet(tree: Tree, components: Components, config: SelectionConfig, programs: BoundPrograms | None) -> int:
+async def vet(tree: Tree, components: Components, config: SelectionConfig, resample: Resample | None) -> int:
     """Check the right answers in `tree` again, and return the number of trajectories found to be wrong.
 
     Trajectories are run on other instances only until as many pass as can be selected, best first.
 
     Args:
-        programs: the checks for the policy's programs; None if its format does not support them.
+        resample: gives other instances for the policy's programs; None if its format has no such programs.
 
     Raises:
         TreestarError: the executor failed permanently.
@@ -28,9 +28,9 @@ async def vet(tree: Tree, components: Components, config: SelectionConfig, progr
     if tree.problem.answer is None:
         await settle_by_agreement(tree, components, config)
         return 0
-    discarded = 0 if programs is None else discard_misstatements(tree)
-    if programs is not None and programs.has_instances(tree.problem, tree.seed):
-        return discarded + await discard_false_positives(tree, components, config, programs)
+    discarded = 0 if resample is None else discard_misstatements(tree)
+    if resample is not None and config.instances > 0 and resample(tree.problem, tree.seed) is not None:
+        return discarded + await discard_false_positives(tree, components, config, resample)
     right = [node for node in tree.terminals() if node.correct]
     if len({program(tree.state(node)) for node in right}) >= config.agreeing_programs:
         return discarded
@@ -48,7 +48,7 @@ def discard_misstatements(tree: Tree) -> int:
 
 
 async def discard_false_positives(
-    tree: Tree, components: Components, config: SelectionConfig, programs: BoundPrograms
+    tree: Tree, components: Components, config: SelectionConfig, resample: Resample
 ) -> int:
     """Overrule the right answers of programs that are wrong on another instance; returns their number."""
     confirmed: set[str] = set()
@@ -59,8 +59,9 @@ async def discard_false_positives(
         doubtful = next((each for each in best if each.program not in confirmed), None)
         if doubtful is None:
             return discarded
-        is_wrong = await programs.is_false_positive(
-            tree.problem, doubtful.state, components.executor, components.verifier, tree.seed
+        executor, verifier = components.executor, components.verifier
+        is_wrong = await is_false_positive(
+            tree.problem, doubtful.state, resample, executor, verifier, config.instances, tree.seed
         )
         if not is_wrong:
             confirmed.add(doubtful.program)

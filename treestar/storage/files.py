@@ -19,6 +19,7 @@ __all__ = [
     "move_into_place",
     "noticing_full_disk",
     "read_json",
+    "read_object",
     "write_json",
     "write_text",
     "writing",
@@ -115,6 +116,14 @@ def write_text(path: Path, text: str) -> None:
 def read_json(path: Path) -> Any:
     """The data written by `write_json`. Raises OSError or ValueError."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def read_object(path: Path) -> dict[str, Any] | None:
+    """The object written by `write_json`; None if its file is missing or damaged."""
+    try:
+        return dict(read_json(path))
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 def move_into_place(partial: Path, path: Path) -> None:

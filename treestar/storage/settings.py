@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from treestar.storage.files import read_json, write_json, writing
+from treestar.storage.files import read_object, write_json, writing
 from treestar.storage.tree_files import table_name
 from treestar.types import Recommended, TreestarError
 
@@ -53,10 +53,10 @@ def has_table(folder: Path) -> bool:
 
 def read_settings(path: Path) -> dict[str, Any]:
     """The settings in the file of a folder that is to be continued. Raises TreestarError if it is damaged."""
-    try:
-        return dict(read_json(path))
-    except (OSError, ValueError, TypeError) as error:
-        raise TreestarError(f"{path} is damaged, so {path.parent} cannot be continued: give another folder") from error
+    found = read_object(path)
+    if found is None:
+        raise TreestarError(f"{path} is damaged, so {path.parent} cannot be continued: give another folder")
+    return found
 
 
 def check_same_settings(

@@ -30,6 +30,7 @@ __all__ = [
     "Row",
     "Schema",
     "Table",
+    "appending_to",
     "check_undamaged",
     "checksum",
     "is_whole",
@@ -292,19 +293,28 @@ def shard_rows(shard: Path, columns: list[str], added: Mapping[str, Any] = {}) -
         raise ValueError(f"damaged: {error}") from error
 
 
-def timed_appending(table: Table, on_row: Callable[[Row], None]) -> Callable[[object, Row], None]:
-    """A function that appends worker results to `table`, each with `wall_seconds`: the time since the previous one."""
-    stored = time.perf_counter()
+def appending_to(table: Table, on_row: Callable[[Row], None] = lambda _: None) -> Callable[[object, Row], None]:
+    """A function that appends worker results to `table`."""
 
     def append(_: object, row: Row) -> None:
-        nonlocal stored
-        now = time.perf_counter()
-        row["wall_seconds"] = now - stored
-        stored = now
         table.append(row)
         on_row(row)
 
     return append
+
+
+def timed_appending(table: Table, on_row: Callable[[Row], None]) -> Callable[[object, Row], None]:
+    """As `appending_to`, each row with `wall_seconds`: the time since the previous one."""
+    append, stored = appending_to(table, on_row), time.perf_counter()
+
+    def timed(task: object, row: Row) -> None:
+        nonlocal stored
+        now = time.perf_counter()
+        row["wall_seconds"] = now - stored
+        stored = now
+        append(task, row)
+
+    return timed
 
 
 def valid_text(text: str) -> str:

@@ -5,13 +5,13 @@ Transformers begins with a new optimizer where a checkpoint has none, and says n
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from treestar.storage.files import read_object
 from treestar.types import TreestarError, first_line
 
 __all__ = ["check_complete", "continuing", "last_checkpoint", "tell_unfinished"]
@@ -25,7 +25,8 @@ DEEPSPEED = "latest"
 
 def last_checkpoint(out: Path) -> Path | None:
     """The newest complete checkpoint: the trainer writes its state last, and can be killed before."""
-    return max((folder for folder in checkpoints(out) if is_json(folder / STATE)), key=step_of, default=None)
+    complete = [folder for folder in checkpoints(out) if read_object(folder / STATE) is not None]
+    return max(complete, key=step_of, default=None)
 
 
 def tell_unfinished(out: Path, chosen: Path | None) -> None:
@@ -89,11 +90,3 @@ def checkpoints(out: Path) -> list[Path]:
 
 def step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.rpartition("-")[2])
-
-
-def is_json(file: Path) -> bool:
-    try:
-        json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return True

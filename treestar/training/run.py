@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Literal
 
 from treestar.config.checks import check_choice, check_number, check_whole
 from treestar.extras import needs_extra
-from treestar.storage.files import LOCK, locked, noticing_full_disk, read_json, write_json
+from treestar.storage.files import LOCK, locked, noticing_full_disk, read_object, write_json, writing
 from treestar.storage.settings import check_same_settings
 from treestar.training.checkpoints import check_complete, continuing, last_checkpoint, tell_unfinished
 from treestar.types import TreestarError
@@ -251,7 +251,10 @@ def train(
             report |= finish(trainer, out / "finished")
             write_json(out / REPORT, report)
             publish(out / "finished", out)
-    return gathered(report)
+    from accelerate.utils import broadcast_object_list
+
+    [found] = broadcast_object_list([report])  # the main process's, once all have reached this point
+    return dict(found)
 
 
 @contextmanager
@@ -282,11 +285,9 @@ def check_folder(out: Path, resume: bool) -> None:
     check_unfinished(out)
     if not resume and last_checkpoint(out) is not None:
         raise TreestarError(f"{out} contains an unfinished training: continue it with --resume, or give another folder")
-    try:
+    with writing(out):
         out.mkdir(parents=True, exist_ok=True)
         (out / REPORT).open("a").close()
-    except OSError as error:
-        raise TreestarError(f"{out} cannot be written: {error.strerror or error}") from error
 
 
 def check_unfinished(out: Path) -> None:
@@ -304,11 +305,11 @@ def check_training(out: Path, resume: bool) -> None:
 def check_same_run(out: Path, report: Mapping[str, Any], data: str) -> None:
     """Raise TreestarError unless the training in `out` has the settings and the fingerprint of `report`."""
     now = json.loads(json.dumps(report["settings"]))
+    begun = read_object(out / REPORT) or {}
     try:
-        begun = read_json(out / REPORT)
         before = {name: begun["settings"].get(name) for name in now}
         fingerprint = begun["fingerprint"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (KeyError, AttributeError) as error:
         raise TreestarError(
             f"{out / REPORT} is damaged, so this training cannot be continued: give another folder"
         ) from error
@@ -318,13 +319,13 @@ def check_same_run(out: Path, report: Mapping[str, Any], data: str) -> None:
 
 def finished_report(folder: Path) -> dict[str, Any]:
     """The report in the folder of a finished model. Raises TreestarError if it is missing or damaged."""
-    try:
-        return dict(read_json(folder / REPORT))
-    except (OSError, ValueError, TypeError) as error:
+    found = read_object(folder / REPORT)
+    if found is None:
         raise TreestarError(
             f"{folder / REPORT} is missing or damaged, so nothing says how this model was trained: put it back, or "
             f"delete {folder} to train it again"
-        ) from error
+        )
+    return found
 
 
 def save_whole_model(trainer: Any, folder: Path) -> None:
@@ -351,14 +352,6 @@ def publish(finished: Path, out: Path) -> None:
     finished.rmdir()
     for folder in out.glob("checkpoint-*"):
         shutil.rmtree(folder)
-
-
-def gathered(report: dict[str, Any]) -> dict[str, Any]:
-    """The main process's report, in every process, once all have reached this point."""
-    from accelerate.utils import broadcast_object_list
-
-    [found] = broadcast_object_list([report])
-    return dict(found)
 
 
 def diverged(what: str) -> TreestarError:

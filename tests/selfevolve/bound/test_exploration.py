@@ -16,7 +16,7 @@ from support.sandbox_support import with_interpreter
 from treestar.policy import LanguageModelPolicy
 from treestar.policy.formats import BoundFormat, RStarFormat, StepFormat
 from treestar.search import Components, MCTSConfig, Tree, search_one
-from treestar.selfevolve.bound import programs_of
+from treestar.selfevolve.bound import resample_for
 from treestar.selfevolve.bound.exploration import ExplorationConfig, ExploringPolicy
 from treestar.selfevolve.bound.grammar import Scope, drafts, scope_of
 from treestar.types import Execution, Policy, Problem, Proposal, Sampling, State, Step, TreestarError
@@ -256,10 +256,10 @@ def test_what_was_not_generated_costs_no_tokens() -> None:
 
 
 def test_only_the_bound_format_has_programs_to_explore() -> None:
-    assert programs_of(BoundPolicy(), instances=3, explores=True) is not None
-    assert programs_of(BoundPolicy(RStarFormat()), instances=3, explores=False) is None
+    assert resample_for(BoundPolicy(), explores=True) is not None
+    assert resample_for(BoundPolicy(RStarFormat()), explores=False) is None
     with pytest.raises(TreestarError, match=r"scripted .* format 'rstar'.*remove `exploration`"):
-        programs_of(BoundPolicy(RStarFormat()), instances=3, explores=True)
+        resample_for(BoundPolicy(RStarFormat()), explores=True)
 
 
 @pytest.mark.parametrize("share", [0.0, -0.5, 1.5, float("nan")])

@@ -6,7 +6,7 @@ from treestar.policy.formats.choose import same_steps, step_format_for, step_for
 from treestar.policy.formats.chunk import CHUNK, END_OF_CHUNK, ChunkFormat
 from treestar.policy.formats.code import CodeFormat
 from treestar.policy.formats.cot import CotFormat
-from treestar.policy.formats.families import FAMILIES, INSTRUCT, Family, family_named
+from treestar.policy.formats.families import INSTRUCT, family_named
 from treestar.policy.formats.prose import repeats_paragraphs
 from treestar.policy.formats.retrieval import RetrievalFormat
 from treestar.policy.formats.rstar import RStarFormat
@@ -41,7 +41,6 @@ __all__ = [
     "END_OF_CODE",
     "END_OF_OUTPUT",
     "END_OF_STEP",
-    "FAMILIES",
     "INSTRUCT",
     "OPENING",
     "OUTPUT",
@@ -52,7 +51,6 @@ __all__ = [
     "ChunkFormat",
     "CodeFormat",
     "CotFormat",
-    "Family",
     "FormatName",
     "Message",
     "Piece",

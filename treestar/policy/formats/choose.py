@@ -14,7 +14,7 @@ from treestar.policy.formats.cot import CotFormat
 from treestar.policy.formats.families import INSTRUCT, Family, family_of
 from treestar.policy.formats.retrieval import RetrievalFormat
 from treestar.policy.formats.rstar import RStarFormat
-from treestar.policy.formats.step_format import END_OF_STEP, PARAGRAPH, FormatName, StepFormat
+from treestar.policy.formats.step_format import END_OF_STEP, FormatName, StepFormat
 from treestar.policy.formats.templates import ChatTemplate, plain_template, template_of, template_text
 from treestar.policy.formats.thinking import ThinkingFormat
 from treestar.policy.formats.tir import TirFormat
@@ -23,7 +23,7 @@ from treestar.types import TreestarError
 
 __all__ = ["same_steps", "step_format_for", "step_format_named"]
 
-Making = Callable[[ChatTemplate, Family, str, "int | None"], StepFormat]
+Making = Callable[[ChatTemplate, Family, "str | None", "int | None"], StepFormat]
 
 FORMATS: dict[str, Making] = {
     "rstar": lambda *_: RStarFormat(),
@@ -32,9 +32,9 @@ FORMATS: dict[str, Making] = {
     "cot": CotFormat,
     "tir": TirFormat,
     "thinking": ThinkingFormat,
-    "chunk": lambda template, family, _, context: ChunkFormat(template, family, context),
-    "code": lambda template, family, _, context: CodeFormat(template, family, context),
-    "retrieval": lambda template, family, _, context: RetrievalFormat(template, family, context),
+    "chunk": ChunkFormat,
+    "code": CodeFormat,
+    "retrieval": RetrievalFormat,
 }
 """Every format by its name, made from the model's chat template, its family, the step separator and the context."""
 
@@ -79,10 +79,10 @@ def step_format_named(
         )
     if separator == "":
         raise TreestarError("the step separator is empty: give the text that ends a step, or leave it out")
-    code = CodeFormat(template, family, context, is_base)
+    code = CodeFormat(template, family, None, context, is_base)
     if name == "code":
         return code
-    made = FORMATS[name](template, family, separator or PARAGRAPH, context)
+    made = FORMATS[name](template, family, separator, context)
     made.code_format = None if name in OF_THEIR_OWN else code
     return made
 

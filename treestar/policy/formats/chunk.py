@@ -9,10 +9,8 @@ A chunk serves one purpose, so it is a better unit to judge than a paragraph. Wh
 
 from __future__ import annotations
 
-from treestar.policy.formats.families import Family
 from treestar.policy.formats.prose import STEP_BY_STEP, ProseFormat, is_asked
 from treestar.policy.formats.step_format import FormatName
-from treestar.policy.formats.templates import ChatTemplate
 from treestar.types import Problem, State, Step
 
 __all__ = ["CHUNK", "END_OF_CHUNK", "ChunkFormat"]
@@ -27,18 +25,11 @@ BOXED_AFTER = "After the last part, give your final answer within \\boxed{}."
 
 
 class ChunkFormat(ProseFormat):
-    """A step is a chunk, with the white space before it; the text after the last chunk is the last step.
-
-    Args:
-        template: renders the messages.
-        family: what the model's family recommends; its instruction is not used.
-        context: the model's maximum number of tokens; None: unknown.
-    """
+    """A step is a chunk, with the white space before it; the text after the last chunk is the last step. The
+    instruction of the model's family is not used."""
 
     name: FormatName = "chunk"
-
-    def __init__(self, template: ChatTemplate, family: Family, context: int | None = None) -> None:
-        super().__init__(template, family, END_OF_CHUNK, context)
+    separator = END_OF_CHUNK
 
     def instruction(self, problem: Problem) -> str:
         return f"{IN_CHUNKS} {STEP_BY_STEP if problem.kind == 'qa' else BOXED_AFTER}"

@@ -54,12 +54,17 @@ class CodeFormat(ProseFormat):
     name: FormatName = "code"
 
     def __init__(
-        self, template: ChatTemplate, family: Family, context: int | None = None, is_base: bool = False
+        self,
+        template: ChatTemplate,
+        family: Family,
+        separator: str | None = None,
+        context: int | None = None,
+        is_base: bool = False,
     ) -> None:
         self.is_base = is_base
         if family.format == "thinking":
             self.max_depth, self.max_step_tokens = 1024, 1024
-        super().__init__(template, family, PARAGRAPH, context)
+        super().__init__(template, family, separator, context)
 
     def messages(self, state: State) -> list[Message]:
         problem = state.problem

@@ -19,7 +19,7 @@ from treestar.verifier import extract_answer
 from treestar.verifier.extraction.replies import states_answer
 from treestar.verifier.grading.questions import stated_question_answer
 
-__all__ = ["FENCE", "STEP_BY_STEP", "ProseFormat", "end_of", "is_asked", "is_in_code", "repeats_paragraphs", "step_end"]
+__all__ = ["STEP_BY_STEP", "ProseFormat", "end_of", "is_asked", "is_in_code", "repeats_paragraphs", "step_end"]
 
 FENCE = re.compile(r"^[ \t]*(`{3,}(?=[^`\n]*$)|~{3,})(.*)$", re.MULTILINE)
 """A line that opens or closes a block of code: the fence, and what follows it. Backticks that end on the same line open
@@ -68,20 +68,21 @@ class ProseFormat(StepFormat):
     Args:
         template: renders the messages.
         family: what the model's family wants to be asked, and recommends.
-        separator: text that ends a step, unless it is within a formula or code.
+        separator: text that ends a step, unless it is within a formula or code; None: the format's own.
         context: the model's maximum number of tokens, which limits a step's; None: unknown.
     """
 
+    separator = PARAGRAPH
     keeps_tokens = True
     max_depth = 64
     max_step_tokens = 512
 
     def __init__(
-        self, template: ChatTemplate, family: Family, separator: str = PARAGRAPH, context: int | None = None
+        self, template: ChatTemplate, family: Family, separator: str | None = None, context: int | None = None
     ) -> None:
         self.template = template
         self.family = family
-        self.separator = separator
+        self.separator = separator or self.separator
         self.recommended = Recommended(
             **family.sampling,
             max_depth=self.max_depth,
@@ -160,9 +161,10 @@ class ProseFormat(StepFormat):
         end = self.step_end(text)
         if end is None and not ended:
             # A formula that is never closed would hold all that follows; then its first paragraph is the step.
-            end = first_end(text, self.separator)
-            if end is None:
+            place = first_place(text, self.separator)
+            if place < 0:
                 return Step(text, ending="truncated")
+            end = end_of(text, self.separator, place)
         body = text[:end]
         if ended and not text[len(body) :].strip():
             return self.answer_step(state, body)
@@ -256,28 +258,18 @@ def step_end(text: str, separator: str) -> int | None:
     steps (`## Step`) begins the next one.
     """
     place = first_place(text, separator)
-    while place is not None:
+    while place >= 0:
         if not is_open(text[:place]) and not only_headings(text[:place]):
             return end_of(text, separator, place)
-        place = next_place(text, separator, place + 1)
+        place = text.find(separator, place + 1)
     return None
 
 
-def first_end(text: str, separator: str) -> int | None:
-    """Where the first step ends if formulas and code are ignored."""
-    place = first_place(text, separator)
-    return None if place is None else end_of(text, separator, place)
-
-
-def first_place(text: str, separator: str) -> int | None:
+def first_place(text: str, separator: str) -> int:
+    """Where the first separator begins that can end a step, if formulas and code are ignored; -1 without one."""
     # Blank lines at the beginning end nothing, and a heading there opens this step.
     start = len(text) - len(text.lstrip())
-    return next_place(text, separator, start + len(separator) * separator.lstrip().startswith("#"))
-
-
-def next_place(text: str, separator: str, start: int) -> int | None:
-    place = text.find(separator, start)
-    return None if place < 0 else place
+    return text.find(separator, start + len(separator) * separator.lstrip().startswith("#"))
 
 
 def end_of(text: str, separator: str, place: int) -> int:

@@ -18,10 +18,9 @@ from __future__ import annotations
 
 import re
 
-from treestar.policy.formats.families import Family
 from treestar.policy.formats.prose import STEP_BY_STEP, ProseFormat
 from treestar.policy.formats.step_format import PARAGRAPH, FormatName, Message
-from treestar.policy.formats.templates import ChatTemplate, plain_template
+from treestar.policy.formats.templates import plain_template
 from treestar.types import Problem, State
 from treestar.verifier.grading.questions import ANSWER_MARK
 
@@ -36,20 +35,12 @@ ANNOUNCED = re.compile(r"answer is:[\s*_]*$", re.IGNORECASE)
 
 
 class RetrievalFormat(ProseFormat):
-    """Sentences that are queries, until one states the answer.
-
-    Args:
-        template: renders the messages.
-        family: what the model's family recommends; its instruction is not used.
-        context: the model's maximum number of tokens; None: unknown.
-    """
+    """Sentences that are queries, until one states the answer. The instruction of the model's family is not used."""
 
     name: FormatName = "retrieval"
+    separator = "\n"
     max_depth = 5
     max_step_tokens = 128
-
-    def __init__(self, template: ChatTemplate, family: Family, context: int | None = None) -> None:
-        super().__init__(template, family, "\n", context)
 
     def preamble(self, problem: Problem) -> str:
         """The first query: the question."""

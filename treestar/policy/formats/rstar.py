@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from treestar.policy.formats.step_format import (
+    ANSWER,
     OPENING,
     FormatName,
     StepFormat,
-    answer_step,
     code_is_complete,
     cut_at_ending,
     trajectory_text,
 )
 from treestar.types import State, Step
+from treestar.verifier import extract_answer
 
 __all__ = ["RStarFormat"]
 
@@ -28,9 +29,12 @@ class RStarFormat(StepFormat):
         body, ending = cut_at_ending(text)
         if ending is None:
             ending = "answer" if ended else "truncated"
-        if code_is_complete(state) or ending == "answer":
-            return answer_step(state.problem, body, "truncated" if ending == "truncated" else "answer")
-        return Step(body, code=body if ending != "truncated" else "", ending=ending)
+        if not code_is_complete(state) and ending != "answer":
+            return Step(body, code=body if ending != "truncated" else "", ending=ending)
+        told = body.split(ANSWER)[-1].strip()
+        if ending == "truncated":
+            return Step(told, ending="truncated")
+        return Step(told, ending="answer", answer=extract_answer(told, state.problem.question))
 
     def only_answer_left(self, state: State) -> bool:
         return code_is_complete(state)

@@ -11,7 +11,6 @@ from abc import ABC, abstractmethod
 from typing import Any, Literal, NamedTuple
 
 from treestar.types import Execution, Problem, Recommended, State, Step, StepEnding
-from treestar.verifier import extract_answer
 
 __all__ = [
     "ANSWER",
@@ -27,7 +26,6 @@ __all__ = [
     "Message",
     "Piece",
     "StepFormat",
-    "answer_step",
     "code_is_complete",
     "cut_at_ending",
     "reply_parts",
@@ -51,7 +49,7 @@ SHOWN_OUTPUT = 2000
 """Characters of a program's output that a policy is shown."""
 
 COMMENT = re.compile(r"^[ \t]*#.*[^\W\d_]{2}", re.MULTILINE)
-
+"""A line of code that is a comment in words."""
 
 Message = dict[str, str]
 """One message of a conversation: its `role` and its `content`."""
@@ -162,7 +160,7 @@ class StepFormat(ABC):
     def has_reasoning(self, trajectory: State) -> bool:
         """Whether the policy gives reasons, and not only code and an answer; by default in a comment of its code, or in
         a line of prose before the last step."""
-        return any(map(has_comment, trajectory.steps)) or any(
+        return any(COMMENT.search(step.code) for step in trajectory.steps) or any(
             step.text.strip() and not step.code for step in trajectory.steps[:-1]
         )
 
@@ -230,16 +228,6 @@ def cut_at_ending(text: str) -> tuple[str, StepEnding | None]:
         return text.rstrip(), None
     place, ending = min(found)
     return text[:place].rstrip(), ending
-
-
-def answer_step(problem: Problem, text: str, ending: StepEnding) -> Step:
-    body = text.split(ANSWER)[-1].strip()
-    return Step(body, ending=ending, answer=extract_answer(body, problem.question) if ending == "answer" else None)
-
-
-def has_comment(step: Step) -> bool:
-    """Whether the code of `step` has a line that is a comment in words."""
-    return COMMENT.search(step.code) is not None
 
 
 def code_is_complete(state: State) -> bool:

@@ -96,8 +96,4 @@ def missing_bos(tokenizer: Any, ids: list[int]) -> list[int]:
     bos = tokenizer.bos_token_id
     if bos is None or ids[:1] == [bos]:
         return []
-    return [bos] if begins_with_bos(tokenizer) else []
-
-
-def begins_with_bos(tokenizer: Any) -> bool:
-    return list(tokenizer("a", verbose=False)["input_ids"])[:1] == [tokenizer.bos_token_id]
+    return [bos] if list(tokenizer("a", verbose=False)["input_ids"])[:1] == [bos] else []

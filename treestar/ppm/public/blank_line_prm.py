@@ -26,6 +26,7 @@ class VersaPRM(TokenPairConvention):
     """`{question} \\n\\n`, then each step followed by ` \\n\\n\\n\\n` (VersaPRM's get_rewards_reasoning_step.py)."""
 
     kind: ClassVar[ScorerKind] = "versa-prm"
+    names = r"versaprm|(?:llama|qwen)-prm800k"
     # Its steps are labeled right or wrong one by one; the paper reports last, mean and minimum.
     aggregate: Aggregate = "min"
     step_end: ClassVar[str] = " \n\n\n\n"
@@ -35,10 +36,6 @@ class VersaPRM(TokenPairConvention):
         super().__init__(checkpoint)
         self.mark_id = last_id(self, self.step_end, before="x")
         self.right, self.wrong = (ids_of(self.tokenizer, sign)[-1] for sign in self.signs)
-
-    @classmethod
-    def recognizes(cls, checkpoint: Checkpoint) -> bool:
-        return checkpoint.is_causal_named(r"versaprm|(?:llama|qwen)-prm800k")
 
     def cleaned(self, text: str) -> str:
         return BLANK_LINES.sub("\n\n", super().cleaned(text)).strip()
@@ -56,14 +53,11 @@ class MathPSA(VersaPRM):
     on one line, and ` +` and ` -` as signs."""
 
     kind: ClassVar[ScorerKind] = "math-psa"
+    names = r"math-?psa"
     # Its labels are the outcomes of continuations, so the last step's says most about the whole.
     aggregate = "last"
     step_end: ClassVar[str] = " \n\n\n\n\n"
     signs: ClassVar[tuple[str, str]] = (" +", " -")
-
-    @classmethod
-    def recognizes(cls, checkpoint: Checkpoint) -> bool:
-        return checkpoint.is_causal_named(r"math-?psa")
 
     def written(self, question: str, steps: Sequence[str]) -> str:
         lines = numbered([" ".join(step.split("\n")) for step in steps])

@@ -50,10 +50,12 @@ class MarkedText:
 class Convention(ABC):
     """How one family of models is read. Made from a checkpoint, whose tokenizer it uses.
 
-    A subclass writes `kind`, `recognizes`, `encode` and `head`; everything else has a default.
+    A subclass writes `kind`, `encode`, `head`, and `names` or `recognizes`; everything else has a default.
     """
 
     kind: ClassVar[ScorerKind]
+    names: ClassVar[str] = "(?!)"
+    """Where the files look like those of any other causal model: found in its short name (a regular expression)."""
     judges_whole: ClassVar[bool] = False
     """Whether there is one score for all steps together, not one for each."""
     reads_next: ClassVar[bool] = False
@@ -70,9 +72,9 @@ class Convention(ABC):
         """What no question and no step may contain as it is: marks, and the tokens that structure a conversation."""
 
     @classmethod
-    @abstractmethod
     def recognizes(cls, checkpoint: Checkpoint) -> bool:
-        """Whether the files (where they do not say, the name) are those of such a model."""
+        """Whether the files are those of such a model; by default by its name."""
+        return checkpoint.is_causal_named(cls.names)
 
     @abstractmethod
     def encode(self, question: str, steps: Sequence[str]) -> MarkedText:

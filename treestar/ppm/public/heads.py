@@ -12,7 +12,7 @@ from treestar.ppm.reading import Head
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["classifier", "log_probability", "token_pair"]
+__all__ = ["classifier", "linear_head", "log_probability", "token_pair"]
 
 OUTPUT_WEIGHT, OUTPUT_BIAS = "lm_head.weight", "lm_head.bias"
 
@@ -42,6 +42,12 @@ def classifier(
         return outputs.softmax(-1)[:, list(classes)].sum(-1) if classes else outputs[:, 0]
 
     return head
+
+
+def linear_head(checkpoint: Checkpoint, name: str, backbone: Any, classes: Sequence[int]) -> Head:
+    """The classifier of one layer, which the checkpoint has under this name, with or without a bias."""
+    bias = checkpoint.tensor(f"{name}.bias") if checkpoint.has(f"{name}.bias") else None
+    return classifier([(checkpoint.tensor(f"{name}.weight"), bias)], backbone, classes)
 
 
 def token_pair(checkpoint: Checkpoint, backbone: Any, right: int, wrong: int) -> Head:

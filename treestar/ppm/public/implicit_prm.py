@@ -43,6 +43,7 @@ class ImplicitPRM(Convention):
     """See the module."""
 
     kind: ClassVar[ScorerKind] = "implicit-prm"
+    names = r"eurus-?prm|implicit-?prm"
     aggregate = "min"  # the official evaluation ranks solutions by their lowest reward
     reads_next: ClassVar[bool] = True
 
@@ -50,10 +51,6 @@ class ImplicitPRM(Convention):
         super().__init__(checkpoint)
         # Siblings begin with the same steps.
         self.length = lru_cache(PREFIXES_REMEMBERED)(lambda question, reply: len(self.stripped(question, reply)))
-
-    @classmethod
-    def recognizes(cls, checkpoint: Checkpoint) -> bool:
-        return checkpoint.is_causal_named(r"eurus-?prm|implicit-?prm")
 
     def encode(self, question: str, steps: Sequence[str]) -> MarkedText:
         written = numbered(steps)

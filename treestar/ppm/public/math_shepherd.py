@@ -18,6 +18,7 @@ class MathShepherd(TokenPairConvention):
     """See the module."""
 
     kind: ClassVar[ScorerKind] = "math-shepherd"
+    names = r"shepherd.*prm"
     aggregate = "min"  # the paper ranks solutions by their worst step
     mark = "ки"
 
@@ -26,10 +27,6 @@ class MathShepherd(TokenPairConvention):
         self.mark_id = last_id(self, f" {self.mark}", before="x")
         # As the released code finds them, because `-` alone and after a space are different tokens.
         self.right, self.wrong = ids_of(self.tokenizer, "+ -")[-2:]
-
-    @classmethod
-    def recognizes(cls, checkpoint: Checkpoint) -> bool:
-        return checkpoint.is_causal_named(r"shepherd.*prm")
 
     def encode(self, question: str, steps: Sequence[str]) -> MarkedText:
         solution = "\n".join([f"{step} {self.mark}" for step in numbered(steps)])

@@ -13,13 +13,11 @@ from typing import Any, ClassVar
 
 from treestar.ppm.public.checkpoint import Checkpoint
 from treestar.ppm.public.convention import Convention, MarkedText, ids_of
-from treestar.ppm.public.heads import classifier
+from treestar.ppm.public.heads import linear_head
 from treestar.ppm.public.kinds import ScorerKind
 from treestar.ppm.reading import Head
 
 __all__ = ["ReasonEval"]
-
-WEIGHT, BIAS = "score_head.weight", "score_head.bias"
 
 NEUTRAL_OR_RIGHT = (1, 2)
 
@@ -37,7 +35,7 @@ class ReasonEval(Convention):
 
     @classmethod
     def recognizes(cls, checkpoint: Checkpoint) -> bool:
-        return checkpoint.has(WEIGHT)
+        return checkpoint.has("score_head.weight")
 
     def encode(self, question: str, steps: Sequence[str]) -> MarkedText:
         separator, pad = self.tokenizer.pad_token, self.tokenizer.pad_token_id
@@ -56,5 +54,4 @@ class ReasonEval(Convention):
         return MarkedText(ids, [range(end, end + 1) for end in ends[1:]])
 
     def head(self, backbone: Any) -> Head:
-        bias = self.checkpoint.tensor(BIAS) if self.checkpoint.has(BIAS) else None
-        return classifier([(self.checkpoint.tensor(WEIGHT), bias)], backbone, NEUTRAL_OR_RIGHT)
+        return linear_head(self.checkpoint, "score_head", backbone, NEUTRAL_OR_RIGHT)

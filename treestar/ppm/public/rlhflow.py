@@ -24,15 +24,12 @@ class RLHFlowPRM(TokenPairConvention):
     """See the module."""
 
     kind: ClassVar[ScorerKind] = "rlhflow-prm"
+    names = r"rlhflow.*prm|prm-(?:deepseek|mistral)-data"
     aggregate: Aggregate = "mean"  # as in the official evaluation
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         super().__init__(checkpoint)
         self.right, self.wrong = (ids_of(self.tokenizer, sign)[-1] for sign in (RIGHT, WRONG))
-
-    @classmethod
-    def recognizes(cls, checkpoint: Checkpoint) -> bool:
-        return checkpoint.is_causal_named(r"rlhflow.*prm|prm-(?:deepseek|mistral)-data")
 
     def encode(self, question: str, steps: Sequence[str]) -> MarkedText:
         turns = [f"{question} {steps[0]}", *steps[1:]]
@@ -46,12 +43,9 @@ class RLHFlowORM(RLHFlowPRM):
     """The outcome reward models: one turn with the question and the whole solution."""
 
     kind: ClassVar[ScorerKind] = "rlhflow-orm"
+    names = r"rlhflow.*orm|orm-(?:deepseek|mistral)-data"
     aggregate = "last"  # there is only one score
     judges_whole: ClassVar[bool] = True
-
-    @classmethod
-    def recognizes(cls, checkpoint: Checkpoint) -> bool:
-        return checkpoint.is_causal_named(r"rlhflow.*orm|orm-(?:deepseek|mistral)-data")
 
     def encode(self, question: str, steps: Sequence[str]) -> MarkedText:
         return super().encode(question, ["\n\n".join(steps)])

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from treestar.ppm.public.aggregate import Aggregate
 from treestar.ppm.public.checkpoint import Checkpoint
 from treestar.ppm.public.convention import Convention, MarkedText, ids_of, last_id, rendered
-from treestar.ppm.public.heads import classifier
+from treestar.ppm.public.heads import linear_head
 from treestar.ppm.public.kinds import ScorerKind
 from treestar.ppm.public.qwen_math_prm import SYSTEM
 from treestar.ppm.reading import Head
@@ -57,8 +57,7 @@ class TRLPRM(Convention):
         return MarkedText(ids, spans)
 
     def head(self, backbone: Any) -> Head:
-        bias = self.checkpoint.tensor("score.bias") if self.checkpoint.has("score.bias") else None
-        return classifier([(self.checkpoint.tensor("score.weight"), bias)], backbone, [1])
+        return linear_head(self.checkpoint, "score", backbone, [1])
 
 
 class PurePRM(TRLPRM):

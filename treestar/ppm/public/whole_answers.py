@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from treestar.ppm.public.aggregate import probability_of_reward
 from treestar.ppm.public.checkpoint import Checkpoint
 from treestar.ppm.public.convention import Convention, MarkedText, TokenPairConvention, conversation, ids_of, rendered
-from treestar.ppm.public.heads import classifier
+from treestar.ppm.public.heads import linear_head
 from treestar.ppm.public.kinds import ScorerKind
 from treestar.ppm.public.qwen_math_prm import LAYERS, SYSTEM, two_layer_head
 from treestar.ppm.reading import Head
@@ -49,14 +49,13 @@ class RewardModel(Convention):
     def head(self, backbone: Any) -> Head:
         if self.is_qwen:
             return two_layer_head(self.checkpoint, backbone, [])
-        weight = self.checkpoint.tensor("score.weight")
-        if weight.shape[0] != 1:
+        outputs = self.checkpoint.tensor("score.weight").shape[0]
+        if outputs != 1:
             raise TreestarError(
-                f"scorer {self.checkpoint.name!r} has {weight.shape[0]} outputs, and a model of the kind {self.kind} "
+                f"scorer {self.checkpoint.name!r} has {outputs} outputs, and a model of the kind {self.kind} "
                 "has one: give another kind with --scorer-kind"
             )
-        bias = self.checkpoint.tensor("score.bias") if self.checkpoint.has("score.bias") else None
-        return classifier([(weight, bias)], backbone, [])
+        return linear_head(self.checkpoint, "score", backbone, [])
 
     def probabilities(self, raw: Sequence[float]) -> list[float]:
         return [probability_of_reward(each, REWARD_SCALE) for each in raw]
@@ -74,10 +73,6 @@ class YesNoVerifier(TokenPairConvention):
         self.right, self.wrong = (ids_of(self.tokenizer, word)[0] for word in ("Yes", "No"))
         if self.right == self.wrong:
             raise self.no_token("Yes")
-
-    @classmethod
-    def recognizes(cls, checkpoint: Checkpoint) -> bool:  # noqa: ARG003
-        return False
 
     def encode(self, question: str, steps: Sequence[str]) -> MarkedText:
         content = f"Problem:\n{question}\n\nSolution so far:\n{BETWEEN.join(steps)}\n\n{INSTRUCTION}"

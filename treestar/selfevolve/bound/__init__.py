@@ -2,6 +2,7 @@
 
 from treestar.selfevolve.bound.claims import misstates
 from treestar.selfevolve.bound.exploration import ExplorationConfig
-from treestar.selfevolve.bound.programs import BoundPrograms, programs_of
+from treestar.selfevolve.bound.false_positives import Resample, is_false_positive
+from treestar.selfevolve.bound.programs import exploring, resample_for
 
-__all__ = ["BoundPrograms", "ExplorationConfig", "misstates", "programs_of"]
+__all__ = ["ExplorationConfig", "Resample", "exploring", "is_false_positive", "misstates", "resample_for"]

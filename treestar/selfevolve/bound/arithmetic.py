@@ -57,13 +57,13 @@ def compiled(node: ast.expr, number: type[Number], depth: int) -> Formula[Number
         return constant(node.value, number)
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.UAdd | ast.USub) and depth:
         operand = compiled(node.operand, number, depth - 1)
-        return operand if isinstance(node.op, ast.UAdd) or operand is None else negative(operand)
+        return operand if isinstance(node.op, ast.UAdd) or operand is None else lambda values: -operand(values)
     if isinstance(node, ast.BinOp) and type(node.op) in OPERATIONS and depth:
         left, right = compiled(node.left, number, depth - 1), compiled(node.right, number, depth - 1)
-        operation = OPERATIONS[type(node.op)]
         if left is None or right is None:
             return None
-        return binary(operation if number is float else limited(operation), left, right)
+        operation = OPERATIONS[type(node.op)] if number is float else limited(OPERATIONS[type(node.op)])
+        return lambda values: operation(left(values), right(values))
     return None
 
 
@@ -81,18 +81,6 @@ def constant(value: int, number: type[Number]) -> Formula[Number] | None:
         return None
     converted = number(value)
     return lambda _: converted
-
-
-def negative(operand: Formula[Number]) -> Formula[Number]:
-    return lambda values: -operand(values)
-
-
-def binary(operation: Operation, left: Formula[Number], right: Formula[Number]) -> Formula[Number]:
-    def result(values: Mapping[str, Number]) -> Number:
-        found: Number = operation(left(values), right(values))
-        return found
-
-    return result
 
 
 def limited(operation: Operation) -> Operation:

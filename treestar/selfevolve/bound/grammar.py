@@ -183,24 +183,20 @@ class Plausibility:
         return weight
 
 
-def products(scope: Scope, weigh: Plausibility) -> Iterable[Computation]:
-    for x, y in combinations(scope.values, 2):
-        yield Computation(f"multiply {x} by {y}", f"{x} * {y}", weigh.plainly(x, y))
+Form = Callable[[Scope, Plausibility], Iterable[Computation]]
+"""The computations of a kind that a scope has."""
 
 
-def sums(scope: Scope, weigh: Plausibility) -> Iterable[Computation]:
-    for x, y in combinations(scope.values, 2):
-        yield Computation(f"add {x} and {y}", f"{x} + {y}", weigh.plainly(x, y))
+def of_two(
+    choose: Callable[[Iterable[str], int], Iterable[tuple[str, ...]]], written: Callable[[str, str], tuple[str, str]]
+) -> Form:
+    """Computations with two values, in the words and as the expression that `written` gives."""
 
+    def form(scope: Scope, weigh: Plausibility) -> Iterable[Computation]:
+        for x, y in choose(scope.values, 2):
+            yield Computation(*written(x, y), weigh.plainly(x, y))
 
-def differences(scope: Scope, weigh: Plausibility) -> Iterable[Computation]:
-    for x, y in permutations(scope.values, 2):
-        yield Computation(f"subtract {y} from {x}", f"{x} - {y}", weigh.plainly(x, y))
-
-
-def quotients(scope: Scope, weigh: Plausibility) -> Iterable[Computation]:
-    for x, y in permutations(scope.values, 2):
-        yield Computation(f"divide {x} by {y}", f"{x} / {y}", weigh.plainly(x, y))
+    return form
 
 
 def longer_sums(scope: Scope, weigh: Plausibility) -> Iterable[Computation]:
@@ -247,11 +243,11 @@ def fractions(scope: Scope, weigh: Plausibility) -> Iterable[Computation]:
                 yield Computation(f"{top}/{bottom} of {x}", f"{x} * {top} / {bottom}", weight)
 
 
-FORMS: tuple[tuple[float, Callable[[Scope, Plausibility], Iterable[Computation]]], ...] = (
-    (0.36, products),
-    (0.27, sums),
-    (0.18, differences),
-    (0.09, quotients),
+FORMS: tuple[tuple[float, Form], ...] = (
+    (0.36, of_two(combinations, lambda x, y: (f"multiply {x} by {y}", f"{x} * {y}"))),
+    (0.27, of_two(combinations, lambda x, y: (f"add {x} and {y}", f"{x} + {y}"))),
+    (0.18, of_two(permutations, lambda x, y: (f"subtract {y} from {x}", f"{x} - {y}"))),
+    (0.09, of_two(permutations, lambda x, y: (f"divide {x} by {y}", f"{x} / {y}"))),
     (0.10, longer_sums),
     (0.16, with_constants),
     (0.50, percentages),

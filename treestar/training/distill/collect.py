@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 
 from treestar.search import Components, GreedyConfig, SearchResult, search_one
 from treestar.storage.states import state_from_json, state_to_json
-from treestar.storage.table import Row, Schema, Table, valid_text
+from treestar.storage.table import Row, Schema, Table, appending_to, valid_text
 from treestar.storage.tree_files import whole_rows
 from treestar.types import Problem, State, TreestarError
 from treestar.verifier.grading.questions import answer_f1, best_over_golds, exactly_matches, gold_answers
@@ -93,13 +93,9 @@ async def collect(
         return row_of(problem, await search_one(problem, search, components_of(problem)), min_f1)
 
     with Table(folder, TRAJECTORIES) as table:
-
-        def keep(_: Problem, row: Row) -> None:
-            table.append(row)
-
         distinct = {key_of(each): each for each in problems}
         unasked = [each for key, each in distinct.items() if key not in table]
-        await LocalWorkers(Worker(work, {}), concurrency).run(unasked, keep)
+        await LocalWorkers(Worker(work, {}), concurrency).run(unasked, appending_to(table))
         table.seal()
     found = stored(folder, problems)
     check_some_kept(found)

@@ -62,7 +62,10 @@ def prepare_steps(
     found: list[TokenRow] = []
     used = too_long = 0
     for trajectory in trajectories:
-        rows = [token_row(tokenizer, text) for text in step_texts(step_format, trajectory, kinds)]
+        rows = [
+            reply_row(tokenizer, text.read, text.written, text.ends, STEP_KINDS.index(text.kind))
+            for text in step_texts(step_format, trajectory, kinds)
+        ]
         if any(len(row.ids) > max_length for row in rows):
             too_long += 1
             continue
@@ -72,7 +75,3 @@ def prepare_steps(
         left_out = f": all {too_long:,} trajectories exceed {max_length:,} tokens" if too_long else ""
         raise TreestarError(f"no training data of the steps {', '.join(kinds)}{left_out}")
     return SFTData(found, used, too_long)
-
-
-def token_row(tokenizer: Any, text: StepText) -> TokenRow:
-    return reply_row(tokenizer, text.read, text.written, text.ends, STEP_KINDS.index(text.kind))

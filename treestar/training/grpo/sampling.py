@@ -67,12 +67,29 @@ async def sample_for_step(
     flat: list[list[Rollout]] = []
     seen: set[int] = set()
     by_pass_rate = config.choose_by == "pass_rate"
+
+    async def sampled(indices: Sequence[int], key: str) -> list[list[Rollout]]:
+        """The groups of the problems with these indices, rewarded and counted in `found`."""
+        count = config.group_size * (2 if config.resample_on_correct else 1)
+        seed = seed_of(config.seed, key)
+        groups = await sample_groups([problems[index] for index in indices], count, config, components, seed)
+        usable = [(index, group) for index, group in zip(indices, groups, strict=True) if group]
+        found.unusable += len(groups) - len(usable)
+        for index, group in usable:
+            found.rollouts += group
+            found.tried.append((index, len(group), sum(bool(rollout.correct) for rollout in group)))
+            found.faulty_rewards += give_rewards(group, functions, config.rewards)
+        if not config.resample_on_correct:
+            return [group for _, group in usable]
+        random = Random(f"{config.seed} {key} half")
+        return [resampled_on_correct(group, config.group_size, random) for _, group in usable]
+
     trying = list(chosen)
     attempt = 0
     # A problem that cannot be used is always replaced, one without contrast only as often as allowed.
     while trying:
         seen.update(trying)
-        groups = await one_try(trying, problems, config, components, functions, f"{key} {attempt}", found)
+        groups = await sampled(trying, f"{key} {attempt}")
         if attempt == 0:
             found.first_groups = len(groups)
             found.first_without_contrast = sum(not has_contrast(group) for group in groups)
@@ -93,28 +110,3 @@ async def sample_for_step(
     for place in range(len(chosen) - len(found.groups)):  # there are too few problems
         found.groups.append(found.groups[place])
     return found
-
-
-async def one_try(
-    indices: Sequence[int],
-    problems: Sequence[Problem],
-    config: GRPOConfig,
-    components: Components,
-    functions: Mapping[str, RewardFunction],
-    key: str,
-    found: Sampled,
-) -> list[list[Rollout]]:
-    """The groups of the problems with these indices, rewarded and counted in `found`."""
-    count = config.group_size * (2 if config.resample_on_correct else 1)
-    seed = seed_of(config.seed, key)
-    groups = await sample_groups([problems[index] for index in indices], count, config, components, seed)
-    usable = [(index, group) for index, group in zip(indices, groups, strict=True) if group]
-    found.unusable += len(groups) - len(usable)
-    for index, group in usable:
-        found.rollouts += group
-        found.tried.append((index, len(group), sum(bool(rollout.correct) for rollout in group)))
-        found.faulty_rewards += give_rewards(group, functions, config.rewards)
-    if not config.resample_on_correct:
-        return [group for _, group in usable]
-    random = Random(f"{config.seed} {key} half")
-    return [resampled_on_correct(group, config.group_size, random) for _, group in usable]

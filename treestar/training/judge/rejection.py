@@ -7,9 +7,9 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from treestar.policy import LanguageModelPolicy, load_policy
+from treestar.policy import load_policy
 from treestar.storage.settings import begin_folder
-from treestar.storage.table import Row, Schema, Table
+from treestar.storage.table import Row, Schema, Table, appending_to
 from treestar.training.judge.config import JudgeTrainingConfig
 from treestar.training.judge.verdicts import VerdictFormat
 from treestar.training.run import is_main_process, process_count
@@ -94,31 +94,21 @@ async def sample(
     writer = policy.writing(VerdictFormat(template))
 
     async def work(problem: Problem) -> Row:
-        return await replies_to(problem, writer, sampling, config)
-
-    def keep(_: Problem, row: Row) -> None:
-        table.append(row)
+        try:
+            steps = (await writer.propose(State(problem), config.replies, sampling, config.seed)).steps
+        except ContextOverflow:
+            steps = ()
+        right = [step.text for step in steps if step.answer is not None and step.answer == problem.answer]
+        return {
+            "chunk": problem.id,
+            "message": problem.question,
+            "sampled": len(steps),
+            "right": len(right),
+            "replies": json.dumps(list(dict.fromkeys(right))),
+        }
 
     try:
-        await LocalWorkers(Worker(work, {}), config.grpo.concurrency).run(problems, keep)
+        await LocalWorkers(Worker(work, {}), config.grpo.concurrency).run(problems, appending_to(table))
     finally:
         if isinstance(policy, Closable):
             await policy.close()
-
-
-async def replies_to(
-    problem: Problem, writer: LanguageModelPolicy, sampling: Sampling, config: JudgeTrainingConfig
-) -> Row:
-    try:
-        proposal = await writer.propose(State(problem), config.replies, sampling, config.seed)
-        steps = proposal.steps
-    except ContextOverflow:
-        steps = ()
-    right = [step.text for step in steps if step.answer is not None and step.answer == problem.answer]
-    return {
-        "chunk": problem.id,
-        "message": problem.question,
-        "sampled": len(steps),
-        "right": len(right),
-        "replies": json.dumps(list(dict.fromkeys(right))),
-    }

@@ -18,6 +18,7 @@ from typing import Any
 from treestar.judge.load import ANALYSIS_KEY
 from treestar.policy.backends.transformers import context_length
 from treestar.storage.settings import check_same_settings
+from treestar.storage.table import Row
 from treestar.training.base_policy import Base, load_base
 from treestar.training.grpo.evaluation import HeldOut
 from treestar.training.grpo.progress import GRPOProgress
@@ -51,7 +52,7 @@ NO_VERDICT = "treestar.training.judge.verdicts:missing_verdict"
 
 @dataclass(frozen=True)
 class Listener:
-    """What is told about a training, in the main process."""
+    """What is told about a training, or about a job that also makes its data, in the main process."""
 
     say: Callable[[str], None] = lambda _: None
     """Called with sentences about the data and the phases."""
@@ -59,6 +60,8 @@ class Listener:
     """Called after steps of fine-tuning."""
     on_reinforcement: Callable[[GRPOProgress], None] = lambda _: None
     """Called after steps of reinforcement and after evaluations."""
+    on_row: Callable[[Row], None] = lambda _: None
+    """Called with each new row of data."""
 
 
 def train_judge(

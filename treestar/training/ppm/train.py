@@ -73,7 +73,13 @@ def train_ppm(
     data = prepare(trees, ppm, config, skipped)
     if is_main_process():
         on_data(data)
-    arguments = {"output_dir": str(out), **arguments_of(config, ppm, data), **(training_arguments or {})}
+    arguments = {
+        "output_dir": str(out),
+        **trainer_arguments(config, text_config(ppm.model.config).hidden_size, len(data.batches)),
+        "per_device_train_batch_size": 1,  # an item of the data set is a batch
+        "eval_strategy": "epoch" if data.held_out else "no",
+        **(training_arguments or {}),
+    }
     settings = {"policy": policy, **asdict(config), "training_arguments": dict(training_arguments or {})}
     report = {"settings": settings, "fingerprint": data.fingerprint, "data": data.to_json()}
 
@@ -121,15 +127,6 @@ def accuracies(history: Iterable[Mapping[str, float]], folder: Path, data: Train
             [entry["epoch"], entry["eval_pair_accuracy"]] for entry in history if "eval_pair_accuracy" in entry
         ],
         "pair_accuracy": pair_accuracy(load_ppm(str(folder)), data.held_out) if data.held_out else None,
-    }
-
-
-def arguments_of(config: PPMTrainingConfig, ppm: PPM, data: TrainingData) -> dict[str, Any]:
-    """`config` as fields of `transformers.TrainingArguments`."""
-    return {
-        **trainer_arguments(config, text_config(ppm.model.config).hidden_size, len(data.batches)),
-        "per_device_train_batch_size": 1,  # an item of the data set is a batch
-        "eval_strategy": "epoch" if data.held_out else "no",
     }
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from peft import get_peft_model
 from transformers import Trainer, TrainingArguments
 
 from treestar.ppm.model import PPM
@@ -46,7 +47,8 @@ class PPMTrainer(Trainer):  # type: ignore[misc]
         lora: Any = None,
     ) -> None:
         super().__init__(
-            model=ppm.model if lora is None else with_adapter(ppm.model, lora),
+            # With an adapter, only that and the head are trained; this changes the model itself.
+            model=ppm.model if lora is None else get_peft_model(ppm.model, lora),
             args=arguments,
             optimizer_cls_and_kwargs=optimizer,
             train_dataset=list(enumerate(batches)),
@@ -92,13 +94,6 @@ class PPMTrainer(Trainer):  # type: ignore[misc]
         metrics = {"eval_pair_accuracy": pair_accuracy(self.ppm, self.held_out, self.model_wrapped)}
         self.log(metrics)
         return metrics
-
-
-def with_adapter(model: Any, lora: Any) -> Any:
-    """`model` with an adapter, of which only that and the head are trained; changes `model` itself."""
-    from peft import get_peft_model
-
-    return get_peft_model(model, lora)
 
 
 @torch.no_grad()
