@@ -179,8 +179,8 @@ class Search(Generic[ConfigT_co]):
 
     async def propose_and_run(self, leaf: Node, n: int, merge: bool) -> Expansion:
         policy, tree, sampling = self.components.policy, self.tree, self.sampling
-        seed = tree.draw_seed(leaf)
-        if n > 1 and self.one_is_enough(leaf):
+        state, seed = tree.state(leaf), tree.draw_seed(leaf)
+        if n > 1 and policy.only_answer_left(state):
             n, sampling = 1, replace(sampling, temperature=0.0, distinct=False)
         leaf.drawn += n
         if sampling.distinct:
@@ -190,7 +190,7 @@ class Search(Generic[ConfigT_co]):
             leaf.times_drawn += 1
             sampling = replace(sampling, min_share=sampling.min_share**leaf.times_drawn)
         try:
-            proposal = checked_proposal(await policy.propose(tree.state(leaf), n, sampling, seed), n, policy)
+            proposal = checked_proposal(await policy.propose(state, n, sampling, seed), n, policy)
         except ContextOverflow:
             return Expansion(Proposal(()), [], overflow=True)
         if not merge:
