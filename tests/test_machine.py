@@ -18,6 +18,7 @@ GROUPS_1 = "5:devices:/docker/box\n4:memory:/docker/box\n0::/\n"
         (GROUPS_2, {"memory.max": "500"}, [500]),
         (GROUPS_1, {"memory/docker/box/memory.limit_in_bytes": "700", "devices/memory.max": "1"}, [700]),
         (GROUPS_1, {"memory/memory.limit_in_bytes": "9223372036854771712"}, [9223372036854771712]),
+        ("3:hugetlb,memory:/box\n", {"memory/box/memory.limit_in_bytes": "900"}, [900]),
         (GROUPS_2, {}, []),
         ("", {"memory.max": "500"}, []),
     ],

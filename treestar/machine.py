@@ -37,7 +37,7 @@ def memory_limits(groups: str, mounted: Path) -> Iterator[int]:
         _, controllers, path = line.split(":", 2)
         if controllers == "":
             root, name = mounted, "memory.max"
-        elif controllers == "memory":
+        elif "memory" in controllers.split(","):
             root, name = mounted / "memory", "memory.limit_in_bytes"
         else:
             continue

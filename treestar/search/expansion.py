@@ -202,7 +202,7 @@ class Search(Generic[ConfigT_co]):
         return Expansion(proposal, candidates)
 
     def one_is_enough(self, node: Node) -> bool:
-        """Whether the most probable candidate at `node` says as much as several."""
+        """Whether the most probable candidate at `node` says as much as several (`Policy.only_answer_left`)."""
         return self.components.policy.only_answer_left(self.tree.state(node))
 
     async def merge_and_run(self, leaf: Node, steps: Sequence[Step]) -> list[Candidate]:
