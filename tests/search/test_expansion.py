@@ -107,3 +107,24 @@ def test_what_was_printed_is_stated_once(config: SearchConfig, statements: list[
     assert {node.children[0].answer for node in programs} == {"0", "1"}
     assert {sampled_mass(node.children[0]) for node in programs} == {0.5}
     assert result.stats.generated_tokens == 5 * sum(node.multiplicity for node in programs) + 3 * len(statements)
+
+
+@dataclass
+class TonguetiedPolicy(PrintingPolicy):
+    """States nothing at temperature 0, and the answer otherwise."""
+
+    async def propose(self, state: State, n: int, sampling: Sampling, seed: int) -> Proposal:
+        proposal = await super().propose(state, n, sampling, seed)
+        if not state.steps or sampling.temperature:
+            return proposal
+        return replace(proposal, steps=(Step("Well.", ending="answer", tokens=3),))
+
+
+def test_more_statements_are_drawn_where_the_most_probable_one_states_nothing() -> None:
+    policy = TonguetiedPolicy(lambda state, n, seed: [])
+    parts = replace(components(policy.script, lambda state: 0.5), policy=policy)
+    result = asyncio.run(search_one(Problem("which?"), MCTSConfig(max_rollouts=4, children=4, temperature=0.9), parts))
+    assert sorted(policy.statements) == [(1, 0.0), (1, 0.0), (4, 0.9), (4, 0.9)]
+    programs = result.tree.root.children
+    assert [[child.answer for child in node.children] for node in programs] == [["0"], ["1"]]
+    assert result.stats.generated_tokens == 5 * sum(node.multiplicity for node in programs) + (3 + 3 * 4) * 2

@@ -178,19 +178,8 @@ class Search(Generic[ConfigT_co]):
         return [self.grow(leaf, each, keep_failures) for leaf, each in zip(wanted, expansions, strict=True)]
 
     async def propose_and_run(self, leaf: Node, n: int, merge: bool) -> Expansion:
-        policy, tree, sampling = self.components.policy, self.tree, self.sampling
-        state, seed = tree.state(leaf), tree.draw_seed(leaf)
-        if n > 1 and policy.only_answer_left(state):
-            n, sampling = 1, replace(sampling, temperature=0.0, distinct=False)
-        leaf.drawn += n
-        if sampling.distinct:
-            # Without replacement, drawing n more means drawing the earlier ones again and n others. Each time, less
-            # probable ones are allowed.
-            n = leaf.drawn
-            leaf.times_drawn += 1
-            sampling = replace(sampling, min_share=sampling.min_share**leaf.times_drawn)
         try:
-            proposal = checked_proposal(await policy.propose(state, n, sampling, seed), n, policy)
+            proposal = await self.propose(leaf, n)
         except ContextOverflow:
             return Expansion(Proposal(()), [], overflow=True)
         if not merge:
@@ -200,6 +189,36 @@ class Search(Generic[ConfigT_co]):
         for candidate in candidates:
             candidate.failure, candidate.answer = self.outcome(candidate.step, candidate.execution)
         return Expansion(proposal, candidates)
+
+    async def propose(self, leaf: Node, n: int) -> Proposal:
+        """`n` candidates at a leaf. Where only the answer is left, its most probable statement says as much as several;
+        more are drawn if that states none.
+
+        Raises:
+            ContextOverflow: the state no longer fits the policy's context.
+        """
+        policy, sampling = self.components.policy, self.sampling
+        state, seed = self.tree.state(leaf), self.tree.draw_seed(leaf)
+        spent = Proposal(())
+        if n > 1 and policy.only_answer_left(state):
+            greedy = replace(sampling, temperature=0.0, distinct=False)
+            spent = checked_proposal(await policy.propose(state, 1, greedy, seed), 1, policy)
+            if any(step.answer for step in spent.steps):
+                leaf.drawn += 1
+                return spent
+        leaf.drawn += n
+        if sampling.distinct:
+            # Without replacement, drawing n more means drawing the earlier ones again and n others. Each time, less
+            # probable ones are allowed.
+            n = leaf.drawn
+            leaf.times_drawn += 1
+            sampling = replace(sampling, min_share=sampling.min_share**leaf.times_drawn)
+        drawn = checked_proposal(await policy.propose(state, n, sampling, seed), n, policy)
+        return replace(
+            drawn,
+            prompt_tokens=drawn.prompt_tokens + spent.prompt_tokens,
+            generated_tokens=drawn.generated_tokens + spent.generated_tokens,
+        )
 
     def one_is_enough(self, node: Node) -> bool:
         """Whether the most probable candidate at `node` says as much as several (`Policy.only_answer_left`)."""
