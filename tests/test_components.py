@@ -108,6 +108,14 @@ def test_a_policy_brings_its_scorer_where_a_strategy_is_guided_by_one() -> None:
     assert scorer_name("embedded", "./other", [GreedyConfig]) == "./other"
 
 
+def test_components_can_be_loaded_without_a_scorer_by_that_word() -> None:
+    async def work() -> object:
+        async with open_components(replace(holding_config(), scorer="none")) as components:
+            return components.scorer
+
+    assert asyncio.run(work()) is None
+
+
 def test_names_and_settings_can_be_sent_to_another_process() -> None:
     config = ComponentsConfig(policy="vllm:x", scorer="y", executor=SandboxConfig(seconds=1.0), dtype="float32")
     assert pickle.loads(pickle.dumps(config)) == config

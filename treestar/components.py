@@ -58,7 +58,7 @@ class ComponentsConfig:
     policy: str | Policy = DEFAULT_POLICY
     """A name that `load_policy` accepts."""
     scorer: str | Scorer | None = None
-    """A name that `load_named_scorer` accepts; None for searches without a PPM."""
+    """A name that `load_named_scorer` accepts; None or "none" for searches without a PPM."""
     scorer_kind: ScorerKind | None = None
     """The convention that a scorer given by name follows; None recognizes it from the model's files."""
     aggregate: Aggregate | None = None
@@ -94,6 +94,7 @@ def load_components(config: ComponentsConfig, opened: AsyncExitStack) -> Compone
     # Objects first: they must be closed even if no name can be loaded.
     policy = config.policy if isinstance(config.policy, str) else keep(config.policy)
     scorer = config.scorer if isinstance(config.scorer, str) else keep(config.scorer)
+    scorer = None if scorer == NO_SCORER else scorer
     # The sandbox starts in the background while the models load.
     executor = keep(SandboxExecutor(config.executor) if isinstance(config.executor, SandboxConfig) else config.executor)
     verifier = keep(config.verifier or AnswerVerifier())
