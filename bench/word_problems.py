@@ -6,11 +6,11 @@
 
 FOLDER holds the test sets: svamp.jsonl, gsm8k_test.jsonl and others. `run` is one `treestar bench` in DIR, which
 continues after an interruption; every strategy but greedy may generate the same number of tokens for a problem. The
-everyday questions are those to develop with and, as `everyday_check`, those that were written without knowing what is
-taught, both in recipes/word_problems; of ASDiv the problems are asked whose answer is one number and that are not in
-ASDiv-A, whose questions the training set has. `record` writes bench/results/NAME.json; with `--samples`, a run of
-`weighted_vote` over the same questions with as many tokens, also the searches minus majority, best of n and weighted
-vote.
+everyday questions are those to develop with and, as `everyday_check` and `everyday_fresh`, those that were written
+without knowing what is taught, all in recipes/word_problems; of ASDiv the problems are asked whose answer is one number
+and that are not in ASDiv-A, whose questions the training set has. `record` writes bench/results/NAME.json; with
+`--samples`, a run of `weighted_vote` over the same questions with as many tokens, also the searches minus majority,
+best of n and weighted vote.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from treestar.storage.record import write_record
 
 ROOT = Path(__file__).parents[1]
 RECIPE = ROOT / "recipes" / "word_problems"
-EVERYDAY = ("everyday", "everyday_check")
+EVERYDAY = ("everyday", "everyday_check", "everyday_fresh")
 FILES = {
     "svamp": "svamp.jsonl",
     "asdiv": "asdiv.jsonl",

@@ -24,7 +24,9 @@ from recipes.word_problems.variation import varied, with_number_words, with_othe
 
 __all__ = ["Corpus", "Mixture", "build_corpus", "is_held_out", "write_held_out"]
 
-EVERYDAY = [Path(__file__).with_name(name) for name in ("everyday.jsonl", "everyday_check.jsonl")]
+EVERYDAY = [
+    Path(__file__).with_name(name) for name in ("everyday.jsonl", "everyday_check.jsonl", "everyday_fresh.jsonl")
+]
 
 HELD_OUT_SHARE = 3
 """One in this many."""

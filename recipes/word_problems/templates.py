@@ -91,6 +91,7 @@ def situations() -> list[list[Template]]:
                 ask["lines"],
                 each.get("whole", False),
                 each.get("setup", ("",)),
+                each.get("given", {}),
             )
             for ask in each["asks"]
         ]

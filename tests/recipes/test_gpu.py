@@ -230,6 +230,7 @@ def test_only_what_is_kept_apart_from_training_is_measured(tmp_path: Path) -> No
     rows = measured_questions(tmp_path)
     sources = Counter(row["source"] for row in rows)
     assert sources == {
-        "everyday": 100, "everyday_check": 100, "svamp": 1, "gsm8k": 1, "asdiv": 1, "math12": 2, "gsm_hard": 1
+        "everyday": 100, "everyday_check": 100, "everyday_fresh": 100,
+        "svamp": 1, "gsm8k": 1, "asdiv": 1, "math12": 2, "gsm_hard": 1,
     }  # fmt: skip
     assert {type(row["answer"]) for row in rows} == {str}
