@@ -268,7 +268,7 @@ class Policy(ABC):
         return step.answer
 
     def only_answer_left(self, state: State) -> bool:
-        """Whether the next step only states what was found, so that one candidate is enough; by default never."""
+        """Whether the next step only states what was found, so one candidate that does is enough; by default never."""
         return False
 
     @abstractmethod
