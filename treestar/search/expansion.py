@@ -199,7 +199,7 @@ class Search(Generic[ConfigT_co]):
         """
         policy, sampling = self.components.policy, self.sampling
         state, seed = self.tree.state(leaf), self.tree.draw_seed(leaf)
-        spent = Proposal(())
+        spent: Proposal | None = None
         if n > 1 and policy.only_answer_left(state):
             greedy = replace(sampling, temperature=0.0, distinct=False)
             spent = checked_proposal(await policy.propose(state, 1, greedy, seed), 1, policy)
@@ -214,11 +214,10 @@ class Search(Generic[ConfigT_co]):
             leaf.times_drawn += 1
             sampling = replace(sampling, min_share=sampling.min_share**leaf.times_drawn)
         drawn = checked_proposal(await policy.propose(state, n, sampling, seed), n, policy)
-        return replace(
-            drawn,
-            prompt_tokens=drawn.prompt_tokens + spent.prompt_tokens,
-            generated_tokens=drawn.generated_tokens + spent.generated_tokens,
-        )
+        if spent is None:
+            return drawn
+        tokens = drawn.generated_tokens + spent.generated_tokens
+        return replace(drawn, prompt_tokens=drawn.prompt_tokens + spent.prompt_tokens, generated_tokens=tokens)
 
     def one_is_enough(self, node: Node) -> bool:
         """Whether the most probable candidate at `node` says as much as several (`Policy.only_answer_left`)."""
