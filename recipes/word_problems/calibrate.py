@@ -3,7 +3,8 @@
     treestar solve --policy FOLDER --file QUESTIONS.jsonl --out RESULTS.jsonl
     python -m recipes.word_problems.calibrate RESULTS.jsonl --policy FOLDER
 
-QUESTIONS have answers, and are neither taught nor test questions (those of `searched`, which the bootstrap writes).
+QUESTIONS have answers, and are neither taught nor test questions (those of `searched`, which the bootstrap writes, and
+the everyday ones to develop with).
 Prints the expected calibration error before and after, the latter on halves of which the other half was fitted.
 """
 

@@ -123,8 +123,9 @@ def test_an_adapter_means_to_peft_what_it_means_here(
     model: Any, weights: Weights, shape: Shape, tmp_path: Path
 ) -> None:
     adapter = random_adapter(weights)
-    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "config.json").write_text('{"hidden_size": 32, "treestar_calibrations": {}}')
     save_adapter(adapter, "some-base", tmp_path / "config.json", tmp_path / "adapter")
+    assert json.loads((tmp_path / "adapter" / "config.json").read_text()) == {"hidden_size": 32}
     ids = torch.randint(3, 64, (2, 9), generator=torch.Generator().manual_seed(0))
     copy = LlamaForCausalLM(model.config).eval()
     copy.load_state_dict(model.state_dict())

@@ -118,6 +118,12 @@ def test_a_base_without_padding_or_generation_settings_stays_so(base: str, tmp_p
     assert (before.format.name, after.format.name) == ("rstar", "rstar")
 
 
+def test_what_confidence_means_is_not_inherited(tmp_path: Path) -> None:
+    folder = save_tiny_model(tmp_path / "base", treestar_calibrations={"mcts": {"slope": 1.0, "intercept": -1.0}})
+    train_policy([sum_row(1)], str(folder), tmp_path / "out", SFTTrainingConfig(**QUICK, step_format="rstar"))
+    assert [len(load_policy(str(each)).calibrations) for each in (folder, tmp_path / "out")] == [1, 0]
+
+
 @pytest.mark.parametrize("name", ["model.safetensors", "optimizer.pt"])
 def test_a_damaged_checkpoint_is_one_sentence_and_can_be_deleted(base: str, tmp_path: Path, name: str) -> None:
     def kill(progress: Any) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from treestar.policy.formats import FormatName, StepFormat, step_format_for
+from treestar.policy.load import CALIBRATIONS_KEY
 from treestar.policy.models import (
     load_causal_model,
     load_config,
@@ -79,7 +80,8 @@ def lora_config(fields: Mapping[str, Any] | None) -> Any:
 
 def write_policy(base: Base, folder: Path) -> None:
     """Convert the trainer's output in `folder` to a checkpoint that differs from the base's only in its weights, with
-    the step format in its config. What was trained with LoRA is also kept by itself, in the folder's `adapter`."""
+    the step format in its config and without its calibrations. What was trained with LoRA is also kept by itself, in
+    the folder's `adapter`."""
     import torch
     from transformers import GenerationConfig
 
@@ -87,6 +89,7 @@ def write_policy(base: Base, folder: Path) -> None:
     shutil.rmtree(trained, ignore_errors=True)  # left by a run that was killed here
     folder.rename(trained)
     config = load_config(base.path)
+    vars(config).pop(CALIBRATIONS_KEY, None)  # another policy's confidence means something else
     config.treestar_format = base.step_format.name
     for name, value in base.entries.items():
         setattr(config, name, value)

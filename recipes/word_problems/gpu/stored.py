@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,8 @@ from safetensors.torch import load_file, save_file
 
 from recipes.word_problems.gpu.llama import MATRICES, Adapter
 from recipes.word_problems.gpu.teach import Question
-from treestar.storage.files import read_json
+from treestar.policy.load import CALIBRATIONS_KEY
+from treestar.storage.files import read_json, write_json
 from treestar.types import TreestarError
 
 __all__ = ["Drawn", "read_adapter", "read_samples", "save_adapter", "write_samples"]
@@ -54,7 +54,10 @@ def save_adapter(adapter: Adapter, base: str, config: Path, out: Path, head: tor
         modules_to_save=None if head is None else ["score"],
         inference_mode=True,
     ).save_pretrained(out)
-    shutil.copy(config, out / "config.json")
+    # Another policy's confidence means something else.
+    write_json(
+        out / "config.json", {name: value for name, value in read_json(config).items() if name != CALIBRATIONS_KEY}
+    )
 
 
 def read_adapter(folder: Path, share: float, device: torch.device) -> Adapter:

@@ -67,6 +67,16 @@ def test_the_built_in_problems_have_answers(name: str) -> None:
 
 
 @pytest.mark.real
+def test_its_confidence_is_the_chance_of_being_right() -> None:
+    """Even an answer without any other is wrong now and then."""
+    real_model_path()
+    with Solver("embedded", MCTSConfig(max_rollouts=2, children=2)) as solver:
+        result = solver.solve("What is 12 + 7 * 3?")
+    assert (result.answer, result.other_answers) == ("33", ())
+    assert 0.9 < result.confidence < 0.97
+
+
+@pytest.mark.real
 @pytest.mark.parametrize("scorer", ["default", None])
 def test_its_ppm_guides_a_search_unless_it_is_turned_off(scorer: str | None) -> None:
     real_model_path()
