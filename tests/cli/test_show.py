@@ -48,7 +48,7 @@ def test_where_the_gold_answer_is_known_the_verdict_says_it() -> None:
 def test_the_other_answers_and_their_shares_are_shown() -> None:
     result = voted("aaaabbcdef")
     assert result.other_answers[:2] == (("b", 0.2), ("c", 0.1))
-    assert "also found: b (20%), c (10%), d (10%)\n" in shown(result)
+    assert "also found, by weight: b (20%), c (10%), d (10%)\n" in shown(result)
     assert SearchResult.from_json(result.to_json()).other_answers == result.other_answers
     assert "also found" not in shown(voted("aaa"))
 

@@ -34,7 +34,7 @@ def result_view(result: SearchResult) -> RenderableType:
     parts += [Padding(step_view(number, step), (0, 0, 0, 2)) for number, step in enumerate(result.trajectory, start=1)]
     parts.append(verdict(result))
     if others := others_of(result):
-        parts.append(Text(f"also found: {others}", style="dim"))
+        parts.append(Text(f"also found, by weight: {others}", style="dim"))
     return Group(*parts)
 
 
