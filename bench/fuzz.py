@@ -30,9 +30,9 @@ from hypothesis import HealthCheck, given, settings
 from support import frame_fuzzing
 from support import sandbox_fuzzing as fuzzing
 
+from treestar.sandbox.frames import FrameBuffer, FrameError
+from treestar.sandbox.language.warm_up import load_libraries
 from treestar.storage.record import write_record
-from treestar.verifier.language.warm_up import load_libraries
-from treestar.verifier.sandbox.frames import FrameBuffer, FrameError
 
 RESULTS = Path(__file__).parent / "results" / "fuzz.json"
 ROUND = settings(max_examples=500, deadline=None, database=None, suppress_health_check=list(HealthCheck))

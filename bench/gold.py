@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from treestar.benchmarks import NAMED_SETS, load_problems, write_record
+from treestar.sandbox import SandboxExecutor
 from treestar.types import Problem
 from treestar.verifier import equivalent
 from treestar.verifier.programs.unit_tests import UnitTestVerifier
-from treestar.verifier.sandbox import SandboxExecutor
 
 ROOT = Path(__file__).resolve().parents[1]
 SETS = ROOT.parent / "shared" / "data" / "sets"

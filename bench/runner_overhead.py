@@ -24,11 +24,11 @@ from treestar.benchmarks.plots import draw_plots
 from treestar.benchmarks.report import render_report
 from treestar.benchmarks.results import compute_results
 from treestar.policy import load_policy
+from treestar.sandbox import SandboxExecutor
 from treestar.search import Components
 from treestar.storage import lines as storage_lines
 from treestar.types import State
 from treestar.verifier import AnswerVerifier
-from treestar.verifier.sandbox import SandboxExecutor
 from treestar.workers import LocalWorkers
 
 DATASETS = ("rg:leg_counting:mid", "rg:chain_sum:mid")

@@ -25,10 +25,10 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from treestar.sandbox import SandboxConfig, SandboxExecutor
+from treestar.sandbox.executor import SandboxInterpreter
 from treestar.storage.record import write_record
 from treestar.types import Snapshot
-from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
-from treestar.verifier.sandbox.executor import SandboxInterpreter
 
 DEPTHS = (1, 8, 16)
 

@@ -38,6 +38,7 @@ from treestar.benchmarks.gym import make_problems
 from treestar.policy import load_policy
 from treestar.ppm import load_scorer, ppm_from_policy, read_trees
 from treestar.ppm.evaluation import evaluate
+from treestar.sandbox import SandboxExecutor
 from treestar.search import (
     AdaptiveBranchingConfig,
     BeamSearchConfig,
@@ -59,7 +60,6 @@ from treestar.training.ppm.objectives import Objective
 from treestar.training.ppm.train import train_ppm
 from treestar.types import State
 from treestar.verifier import AnswerVerifier
-from treestar.verifier.sandbox import SandboxExecutor
 
 POLICY = "toy-bootstrap"
 CELLS = (("chain_sum", "mid"), ("basic_arithmetic", "mid"), ("leg_counting", "mid"))

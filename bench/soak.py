@@ -20,10 +20,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from treestar.sandbox import SandboxConfig, SandboxExecutor
+from treestar.sandbox.executor import SandboxInterpreter
 from treestar.storage.record import write_record
 from treestar.types import Execution, Snapshot
-from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
-from treestar.verifier.sandbox.executor import SandboxInterpreter
 
 HOSTILE_SHARE = 0.05
 SECONDS = 0.5

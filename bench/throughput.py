@@ -29,11 +29,11 @@ from treestar.benchmarks.gym import make_problems
 from treestar.policy import load_policy
 from treestar.policy.backends.local import LocalPolicy
 from treestar.policy.wrapped import WrappedPolicy
+from treestar.sandbox import SandboxExecutor
 from treestar.search import Components, search_many
 from treestar.storage.record import write_record
 from treestar.types import Proposal, Sampling, State
 from treestar.verifier import AnswerVerifier
-from treestar.verifier.sandbox import SandboxExecutor
 
 IN_FLIGHT = (8, 32, 128)
 MAX_BATCH = 128

@@ -24,11 +24,11 @@ from treestar import GreedyConfig, MajorityConfig, MCTSConfig, Problem, SearchRe
 from treestar.benchmarks.gym import make_problems
 from treestar.benchmarks.gym_levels import cells
 from treestar.policy import load_policy
+from treestar.sandbox import SandboxExecutor
 from treestar.search import Components, SearchConfig, search_one
 from treestar.statistics import paired_difference
 from treestar.storage.record import write_record
 from treestar.verifier import AnswerVerifier
-from treestar.verifier.sandbox import SandboxExecutor
 
 UNTRAINED_SEED = 9
 """Set number for reasoning-gym; the split, not the seed, keeps test questions out of training."""

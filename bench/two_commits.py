@@ -67,8 +67,7 @@ SANDBOX = """
 import asyncio, json, statistics, sys
 sys.path.insert(0, "bench")
 import sympy
-from sandbox import DEPTHS, KINDS, TIMES, throughput, timed, treestar_in
-from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
+from sandbox import DEPTHS, KINDS, TIMES, SandboxConfig, SandboxExecutor, throughput, timed, treestar_in
 
 async def measure():
     executor = SandboxExecutor(SandboxConfig(seconds=30.0))

@@ -24,7 +24,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(TESTS), os.environ.
 
 from support.shared_sandbox import SharedSandbox  # noqa: E402  # it imports treestar
 
-from treestar.verifier.sandbox import executor  # noqa: E402
+from treestar.sandbox import executor  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -37,5 +37,5 @@ def shared_sandbox() -> Iterator[SharedSandbox]:
 @pytest.fixture(autouse=True)
 def _sandbox(request: pytest.FixtureRequest, shared_sandbox: SharedSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """Executors made in a test use one sandbox process, except in the sandbox's own tests."""
-    if TESTS / "verifier" / "sandbox" not in request.path.parents:
+    if request.path.parent != TESTS / "sandbox":
         monkeypatch.setattr(executor, "Connection", shared_sandbox.lease)

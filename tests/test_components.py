@@ -20,7 +20,7 @@ from treestar import (
     TreestarError,
 )
 from treestar.components import DEFAULT_SCORER, ComponentsConfig, open_components, remarks_of, scorer_name
-from treestar.verifier.sandbox import SandboxConfig
+from treestar.sandbox import SandboxConfig
 
 
 class Holding:

@@ -16,6 +16,7 @@ LAYERS = [
     {"config", "storage", "plotting", "problems"},
     {"workers"},
     {"search"},
+    {"sandbox"},
     {"verifier", "retrieval"},
     {"policy"},
     {"ppm"},
@@ -40,7 +41,8 @@ LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 KNOWS_ONLY = {
     "search": {"types", "concurrency", "config", "storage", "search"},
     "policy": {"types", "extras", "concurrency", "machine", "config", "verifier", "policy"},
-    "verifier": {"types", "machine", "config", "verifier"},
+    "sandbox": {"types", "machine", "config", "sandbox"},
+    "verifier": {"types", "machine", "config", "sandbox", "verifier"},
     "workers": {"types", "extras", "concurrency", "config", "workers"},
 }
 
@@ -78,22 +80,24 @@ def test_imports_point_downwards(path: Path) -> None:
         assert imported in KNOWS_ONLY.get(room, {imported}), f"{room} must not know {imported}"
 
 
-INSIDE_VERIFIER: dict[str, set[str]] = {
-    "notation": set(),
-    "extraction": {"notation"},
-    "programs": {"notation", "extraction"},
-    "grading": {"notation", "extraction"},
-    "language": set(),
-    "sandbox": {"language"},
+INSIDE: dict[str, dict[str, set[str]]] = {
+    "verifier": {
+        "notation": set(),
+        "extraction": {"notation"},
+        "programs": {"notation", "extraction"},
+        "grading": {"notation", "extraction"},
+    },
+    "sandbox": {"language": set(), "worker": {"language"}, "jail": {"language", "worker"}},
 }
-"""Which of its folders each folder of `verifier/` imports."""
+"""Which folders of these rooms each of their folders imports."""
 
 
-@pytest.mark.parametrize("room", INSIDE_VERIFIER)
-def test_inside_the_verifier_imports_point_downwards(room: str) -> None:
-    for path in (PACKAGE / "verifier" / room).rglob("*.py"):
-        found = set(re.findall(r"(?:from|import) treestar\.verifier\.(\w+)", path.read_text(encoding="utf-8")))
-        assert found - {room} <= INSIDE_VERIFIER[room], f"{path.name} imports {found}"
+@pytest.mark.parametrize(("room", "folder"), [(room, folder) for room, folders in INSIDE.items() for folder in folders])
+def test_inside_a_room_imports_point_downwards(room: str, folder: str) -> None:
+    others = INSIDE[room].keys() - INSIDE[room][folder] - {folder}
+    for path in (PACKAGE / room / folder).rglob("*.py"):
+        found = set(re.findall(rf"(?:from|import) treestar\.{room}\.(\w+)", path.read_text(encoding="utf-8")))
+        assert not found & others, f"{path.name} imports {found & others}"
 
 
 def test_the_check_sees_an_upward_import(tmp_path: Path) -> None:

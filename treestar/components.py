@@ -20,12 +20,12 @@ from treestar.ppm import load_scorer
 from treestar.ppm.load import LoadedScorer
 from treestar.ppm.public import JUDGE_KIND, Aggregate, ScorerKind
 from treestar.ppm.public.scorer import PublicScorer
+from treestar.sandbox import SandboxConfig, SandboxExecutor
 from treestar.search import Components, SearchConfig
 from treestar.types import Closable, Executor, Policy, Problem, Reporting, Scorer, TreestarError, Verifier
 from treestar.verifier import AnswerVerifier
 from treestar.verifier.grading.questions import QuestionVerifier
 from treestar.verifier.programs.unit_tests import UnitTestVerifier
-from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
 
 __all__ = [
     "DEFAULT_SCORER",

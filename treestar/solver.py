@@ -36,12 +36,12 @@ from treestar.policy.models import DEFAULT_POLICY
 from treestar.ppm.public import Aggregate, ScorerKind
 from treestar.problems import as_problems
 from treestar.results_file import append_result, results_of, settings_of, with_problem
+from treestar.sandbox import SandboxConfig
 from treestar.search import Budget, Components, MCTSConfig, SearchConfig, SearchResult, SearchStats, Tree, search_one
 from treestar.search.config import TreeSearchConfig
 from treestar.search.engine import Progress, check_scorer, strategy_of
 from treestar.storage.lines import appending
 from treestar.types import Executor, Policy, Problem, Scorer, Verifier
-from treestar.verifier.sandbox import SandboxConfig
 from treestar.workers import LocalWorkers, RayConfig, Worker, Workers, open_workers
 from treestar.workers.ray_actors import connect
 

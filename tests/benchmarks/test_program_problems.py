@@ -19,12 +19,12 @@ from treestar.benchmarks.samples import iter_rows
 from treestar.benchmarks.task import benchmark_worker, first_prompt
 from treestar.policy import LanguageModelPolicy
 from treestar.policy.formats import Message, step_format_named
+from treestar.sandbox import SandboxConfig, SandboxExecutor
 from treestar.search import Components, GreedyConfig, MCTSConfig
 from treestar.types import Problem, Proposal, Sampling, State
 from treestar.verifier import AnswerVerifier
 from treestar.verifier.programs.tests import public_tests_of
 from treestar.verifier.programs.unit_tests import UnitTestVerifier
-from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
 from treestar.workers import LocalWorkers
 
 TEN = DATA / "programs" / "ten_problems.jsonl"

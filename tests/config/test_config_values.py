@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from treestar.config.checks import check_choice, check_number, check_whole
 from treestar.config.fields import field_docstrings, field_types, is_optional, literal_values, without_none
 from treestar.config.values import config_from_values, config_to_values
+from treestar.sandbox import SandboxConfig
 from treestar.search import STRATEGIES
 from treestar.serve import ServerConfig
 from treestar.training.ppm.config import PPMTrainingConfig
-from treestar.verifier.sandbox import SandboxConfig
 from treestar.workers import RayConfig
 
 CLASSES = [config_class for config_class, _ in STRATEGIES.values()]

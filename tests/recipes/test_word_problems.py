@@ -22,8 +22,8 @@ from recipes.word_problems.program import Line, WordProblem, trajectory_of, valu
 from recipes.word_problems.templates import chosen, filled, situations, template_questions, templates
 from recipes.word_problems.variation import varied, with_number_words, with_other_people
 from treestar.policy.formats import reply_parts, step_format_for
+from treestar.sandbox import SandboxExecutor
 from treestar.types import Execution
-from treestar.verifier.sandbox import SandboxExecutor
 
 CLIPS = {
     "id": "clips",

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from support.scripted import ExactVerifier, ScriptedExecutor, ScriptedInterpreter, ScriptedPolicy, components
 
+from treestar.sandbox import SandboxConfig, SandboxExecutor
 from treestar.search import BestOfNConfig, Components, MajorityConfig, MCTSConfig, SearchResult, search_one
 from treestar.types import Execution, Problem, Snapshot, State, Step
-from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
 
 
 class LyingInterpreter(ScriptedInterpreter):
@@ -116,7 +116,7 @@ def test_a_preamble_that_a_busy_machine_stopped_is_run_again_before_an_answer_is
 
 POISON = """
 import sys
-guards = sys.modules["treestar.verifier.language.guards"]
+guards = sys.modules["treestar.sandbox.language.guards"]
 guards.Output.text = lambda self: "1000000\\n"
 raise ValueError("and nobody saw it")
 """

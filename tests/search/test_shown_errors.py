@@ -13,6 +13,7 @@ from support.scripted import ScriptedScorer
 from treestar.policy.formats import TirFormat
 from treestar.policy.formats.families import INSTRUCT
 from treestar.policy.formats.templates import plain_template
+from treestar.sandbox import SandboxExecutor
 from treestar.search import (
     AdaptiveBranchingConfig,
     BeamSearchConfig,
@@ -33,7 +34,6 @@ from treestar.selfevolve.selection import right_trajectories, sft_rows
 from treestar.storage.states import state_to_json
 from treestar.types import Problem, Proposal, Sampling, State, Step
 from treestar.verifier import AnswerVerifier
-from treestar.verifier.sandbox import SandboxExecutor
 
 PROBLEM = Problem("What is 1 plus 1?", "2", "sum")
 

@@ -20,6 +20,7 @@ from support.scripted import ExactVerifier, ScriptedPolicy, components, random_s
 
 from treestar.policy.formats import BoundFormat, RStarFormat
 from treestar.ppm.trees import outcomes
+from treestar.sandbox import SandboxExecutor
 from treestar.search import Components, MCTSConfig, Tree, search_one
 from treestar.selfevolve.job import Copies, SelectionConfig
 from treestar.selfevolve.selection import (
@@ -35,7 +36,6 @@ from treestar.selfevolve.vetting import overrule, vet
 from treestar.storage.states import state_from_json
 from treestar.storage.table import Row
 from treestar.types import Execution, Problem, State, Step, TreestarError
-from treestar.verifier.sandbox import SandboxExecutor
 
 CONFIG = SelectionConfig(copies=Copies(easy=0.5, medium=1, hard=4))
 

@@ -7,7 +7,7 @@ import json
 
 from hypothesis import strategies as st
 
-from treestar.verifier.sandbox.frames import Frame, FrameBuffer, FrameError, encode
+from treestar.sandbox.frames import Frame, FrameBuffer, FrameError, encode
 
 FRAME_LIMIT = 300
 JSON = st.recursive(

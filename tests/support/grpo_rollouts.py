@@ -10,12 +10,12 @@ from support.tiny_model import tiny_model
 from treestar.policy.backends.generated import Generated, Generation
 from treestar.policy.backends.local import LocalPolicy
 from treestar.policy.formats import step_format_named
+from treestar.sandbox import SandboxExecutor
 from treestar.search import Components
 from treestar.training.grpo.policy import OwnTokensPolicy
 from treestar.training.grpo.rollouts import Rollout
 from treestar.types import Execution, Problem, Sampling, State, Step
 from treestar.verifier import AnswerVerifier
-from treestar.verifier.sandbox import SandboxExecutor
 
 Script = Callable[[str, int], str]
 """(what the policy reads, index of the candidate) -> what it writes until it ends its sequence."""

@@ -19,16 +19,16 @@ from typing import Any
 from hypothesis import strategies as st
 from support.paths import DATA, SHARED
 
-from treestar.verifier.language.compiler import (
+from treestar.sandbox.language.compiler import (
     METHOD_NAMES,
     OWN_MODULE,
     NotAllowed,
     compile_step,
     words,
 )
-from treestar.verifier.language.guards import Output, step_builtins
-from treestar.verifier.language.hardening import refuse_system_calls
-from treestar.verifier.language.modules import is_facade
+from treestar.sandbox.language.guards import Output, step_builtins
+from treestar.sandbox.language.hardening import refuse_system_calls
+from treestar.sandbox.language.modules import is_facade
 
 # --- programs from a grammar ------------------------------------------------------------------------------------------
 

@@ -14,9 +14,9 @@ from typing import TypeVar
 
 import pytest
 
+from treestar.sandbox import SandboxExecutor
+from treestar.sandbox.executor import SandboxInterpreter
 from treestar.types import Execution, Snapshot
-from treestar.verifier.sandbox import SandboxExecutor
-from treestar.verifier.sandbox.executor import SandboxInterpreter
 
 Result = TypeVar("Result")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, which only Linux has")

@@ -11,8 +11,8 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from treestar.verifier.sandbox.config import SandboxConfig
-from treestar.verifier.sandbox.connection import ZYGOTE_SETTINGS, Connection
+from treestar.sandbox.config import SandboxConfig
+from treestar.sandbox.connection import ZYGOTE_SETTINGS, Connection
 
 __all__ = ["SharedSandbox"]
 

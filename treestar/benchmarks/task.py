@@ -18,9 +18,9 @@ from treestar.policy.backends.forcing import CLOSING, OPENING
 from treestar.policy.backends.prompt_tokens import encode
 from treestar.policy.models import Dtype
 from treestar.ppm.public import Aggregate, ScorerKind
+from treestar.sandbox import SandboxConfig, SandboxExecutor
 from treestar.search import Components, SearchResult, search_one
 from treestar.types import Problem, Scorer, State
-from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
 from treestar.workers import Worker
 
 __all__ = ["BenchmarkTask", "benchmark_worker", "open_benchmark_worker"]

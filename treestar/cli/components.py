@@ -15,9 +15,9 @@ from treestar.policy import FormatName
 from treestar.policy.models import SHIPPED_NAMES
 from treestar.ppm.public import Aggregate, ScorerKind
 from treestar.retrieval.config import RetrievalConfig
+from treestar.sandbox import Isolation
 from treestar.search import STRATEGIES, SearchConfig
 from treestar.search.engine import check_scorer
-from treestar.verifier.sandbox import Isolation
 from treestar.workers import RayConfig
 
 if TYPE_CHECKING:

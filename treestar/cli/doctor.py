@@ -17,10 +17,10 @@ from treestar.cli.components import StepFormatName, StepSeparator
 from treestar.cli.recognized import show_policy
 from treestar.extras import install_command
 from treestar.policy.models import DEFAULT_POLICY, base_to_fetch
+from treestar.sandbox import SandboxConfig, SandboxExecutor
 from treestar.storage.record import versions as installed_versions
 from treestar.types import TreestarError
 from treestar.verifier import equivalent
-from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
 
 __all__ = ["doctor"]
 

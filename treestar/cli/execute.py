@@ -15,9 +15,9 @@ from rich.text import Text
 from treestar.cli.options import EXECUTION, config_from_options, with_config_options
 from treestar.cli.show import code_view
 from treestar.policy.formats import END_OF_STEP
+from treestar.sandbox import SandboxConfig, SandboxExecutor
 from treestar.storage.lines import text_lines
 from treestar.types import Execution, Snapshot, TreestarError
-from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
 
 __all__ = ["execute"]
 

@@ -15,8 +15,8 @@ from treestar.cli.training_progress import TrainingDisplay
 from treestar.components import ComponentsConfig
 from treestar.judge.config import AnnotationConfig, SegmentationConfig
 from treestar.policy.models import DEFAULT_POLICY
+from treestar.sandbox import SandboxConfig
 from treestar.types import Problem
-from treestar.verifier.sandbox import SandboxConfig
 
 __all__ = ["judge"]
 

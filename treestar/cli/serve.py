@@ -25,10 +25,10 @@ from treestar.cli.options import SEARCH, config_from_options, taken, with_config
 from treestar.components import DEFAULT_SCORER
 from treestar.extras import needs_extra
 from treestar.policy.models import DEFAULT_POLICY
+from treestar.sandbox import SandboxConfig
 from treestar.search import STRATEGIES
 from treestar.serve import ServerConfig
 from treestar.solver import Solver
-from treestar.verifier.sandbox import SandboxConfig
 
 __all__ = ["serve"]
 

@@ -35,11 +35,11 @@ from treestar.components import DEFAULT_SCORER
 from treestar.policy.models import DEFAULT_POLICY, problems_path
 from treestar.problems import as_problem
 from treestar.results_file import ResultKey, result_key
+from treestar.sandbox import SandboxConfig
 from treestar.search import STRATEGIES, Budget, SearchConfig, SearchResult
 from treestar.solver import Solver
 from treestar.storage.files import writing
 from treestar.types import Problem, TreestarError
-from treestar.verifier.sandbox import SandboxConfig
 from treestar.workers import RayConfig
 
 __all__ = ["solve"]

@@ -1,4 +1,4 @@
-"""Checks final answers: mathematical equivalence, answer extraction, and sandboxed execution."""
+"""Checks final answers: extraction from replies, mathematical equivalence, text match, unit tests, and rewards."""
 
 from treestar.verifier.grading.answers import AnswerVerifier, equivalent, extract_answer
 from treestar.verifier.rewards import accuracy_metric, accuracy_reward, question_reward

@@ -14,9 +14,9 @@ from support.tiny_model import tiny_model
 from treestar.policy import TransformersPolicy
 from treestar.policy.formats import CodeFormat, Message, family_named, step_format_for, step_format_named
 from treestar.policy.programs import TestedPolicy, writing_programs
+from treestar.sandbox import SandboxConfig, SandboxExecutor
 from treestar.types import Execution, Policy, Problem, Proposal, Sampling, State, Step
 from treestar.verifier.programs.unit_tests import UnitTestVerifier
-from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
 
 HEAD = 'import math\n\n\ndef area(r):\n    """The area.\n\n    >>> area(0)\n    0.0\n    """\n'
 FUNCTION = Problem(

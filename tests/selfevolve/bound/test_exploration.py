@@ -15,14 +15,14 @@ from support.sandbox_support import with_interpreter
 
 from treestar.policy import LanguageModelPolicy
 from treestar.policy.formats import BoundFormat, RStarFormat, StepFormat
+from treestar.sandbox import SandboxConfig, SandboxExecutor
+from treestar.sandbox.executor import SandboxInterpreter
 from treestar.search import Components, MCTSConfig, Tree, search_one
 from treestar.selfevolve.bound import resample_for
 from treestar.selfevolve.bound.exploration import ExplorationConfig, ExploringPolicy
 from treestar.selfevolve.bound.grammar import Scope, drafts, scope_of
 from treestar.types import Execution, Policy, Problem, Proposal, Sampling, State, Step, TreestarError
 from treestar.verifier import AnswerVerifier
-from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
-from treestar.verifier.sandbox.executor import SandboxInterpreter
 
 WORDS = ("eggs", "half of the", "a week", "12", "3.5", "40%", "3/4", "1,200", "007", "0", "9km", "and", "n4", ",", "$2")
 QUESTIONS = st.lists(st.sampled_from(WORDS), max_size=14).map(" ".join)

@@ -16,11 +16,11 @@ from treestar.benchmarks.gym import make_problems, split_of
 from treestar.benchmarks.gym_levels import GSM_GROUPS, cells
 from treestar.policy.formats import BoundFormat
 from treestar.policy.formats.binding import bind_numbers
+from treestar.sandbox import SandboxConfig, SandboxExecutor
 from treestar.selfevolve.bound.false_positives import is_false_positive, is_rounded
 from treestar.selfevolve.bound.resampling import resample
 from treestar.types import Execution, Problem, State, Step
 from treestar.verifier import AnswerVerifier
-from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
 
 INSTANCES = 4
 

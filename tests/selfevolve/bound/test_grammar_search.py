@@ -15,13 +15,13 @@ from test_exploration import BoundPolicy, state_of
 
 from treestar.benchmarks.gym import make_problems
 from treestar.policy.formats.binding import bind_numbers
+from treestar.sandbox import SandboxConfig, SandboxExecutor
 from treestar.search import Components, MCTSConfig, search_one
 from treestar.selfevolve.bound.exploration import ExplorationConfig, ExploringPolicy
 from treestar.selfevolve.bound.grammar_search import Program, right_programs
 from treestar.selfevolve.bound.resampling import resample
 from treestar.types import Problem
 from treestar.verifier import AnswerVerifier
-from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
 
 Resample = Callable[[Problem, int], Problem | None]
 

@@ -17,6 +17,7 @@ from support.tiny_model import tiny_model
 from treestar.policy.backends.prompt_tokens import encode, prompt_tokens
 from treestar.policy.formats import step_format_named
 from treestar.policy.models import load_tokenizer, shipped_path
+from treestar.sandbox import SandboxExecutor
 from treestar.search import Components
 from treestar.training.grpo.choice import PassRates
 from treestar.training.grpo.config import GRPOConfig
@@ -27,7 +28,6 @@ from treestar.training.grpo.reward_functions import give_rewards, reward_functio
 from treestar.training.grpo.rollouts import Rollout, sample_groups
 from treestar.training.grpo.sampling import Sampled, sample_for_step
 from treestar.types import Problem, State, TreestarError
-from treestar.verifier.sandbox import SandboxExecutor
 
 LOOP = asyncio.new_event_loop()
 

@@ -11,9 +11,9 @@ from support.paths import DATA
 from support.scripted import ScriptedExecutor
 
 from treestar.benchmarks.datasets import load_problems
+from treestar.sandbox import SandboxConfig, SandboxExecutor
 from treestar.types import Execution, Problem, TreestarError
 from treestar.verifier.programs.unit_tests import UnitTestVerifier
-from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
 
 TEN = DATA / "programs" / "ten_problems.jsonl"
 PROGRAMS = {record["id"]: record["programs"] for record in map(json.loads, TEN.read_text().splitlines())}

@@ -9,9 +9,9 @@ import pytest
 from support.paths import SHARED, needs_shared
 
 from treestar.benchmarks.datasets import load_problems
+from treestar.sandbox import SandboxConfig, SandboxExecutor
 from treestar.types import Execution, Problem, TreestarError
 from treestar.verifier.programs.unit_tests import UnitTestVerifier, candidate_program
-from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
 
 ADD = Problem(
     question='import math\n\n\ndef add(a, b):\n    """The sum."""\n',

@@ -18,6 +18,7 @@ from treestar.policy.backends.local import LocalPolicy
 from treestar.policy.backends.transformers import TransformersPolicy
 from treestar.policy.formats import StepFormat
 from treestar.policy.models import text_config
+from treestar.sandbox import SandboxConfig, SandboxExecutor
 from treestar.search.expansion import Components
 from treestar.training.base_policy import Base, load_base, load_model, lora_config, write_policy
 from treestar.training.grpo.choice import PassRates
@@ -38,7 +39,6 @@ from treestar.training.run import (
 )
 from treestar.types import Closable, Executor, Problem, TreestarError, Verifier
 from treestar.verifier import AnswerVerifier
-from treestar.verifier.sandbox import SandboxConfig, SandboxExecutor
 
 if TYPE_CHECKING:
     from treestar.training.grpo.trainer import PolicyGRPOTrainer

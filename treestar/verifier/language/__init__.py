@@ -1,4 +1,0 @@
-"""The restricted Python of steps: the allowed syntax, names and modules.
-
-It does not handle processes; `treestar.verifier.sandbox` runs it in a jail.
-"""

@@ -1,6 +1,0 @@
-"""Runs the code of steps: isolated, with resource limits, in the interpreter state left by the parent step."""
-
-from treestar.verifier.sandbox.config import Isolation, SandboxConfig
-from treestar.verifier.sandbox.executor import SandboxExecutor
-
-__all__ = ["Isolation", "SandboxConfig", "SandboxExecutor"]
