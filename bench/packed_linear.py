@@ -1,7 +1,7 @@
-"""Tokens per second of the transformers backend in float32 on a CPU: torch's linear layers and packed ones, in turns.
+"""Tokens per second of the transformers backend on a CPU: torch's linear layers and packed ones, in turns.
 
     treestar models fetch smollm2-135m
-    python bench/packed_linear.py [--policy embedded] [--repeats 7]
+    python bench/packed_linear.py [--policy embedded] [--repeats 7] [--dtypes float32 bfloat16]
 
 Continues one prompt in 1 to 48 rows by 16 tokens each. Both models have the same weights; each repeat asks first the
 one and then the other, so that both see the same machine.
@@ -53,21 +53,27 @@ def spread(values: list[float]) -> dict[str, float]:
     return {name: round(value, 2) for name, value in found.items()}
 
 
+def compare(name: str, dtype: Any, repeats: int) -> dict[str, Any]:
+    """The speeds by number of rows."""
+    packed: Any = load_policy(name, device="cpu", dtype=dtype)
+    model = load_causal_model(policy_path(name), dtype=dtype)
+    plain = TransformersPolicy(model, packed.tokenizer, packed.format, "plain")
+    figures = {f"{rows} rows": measure(plain, packed, rows, repeats) for rows in ROWS}
+    for rows, row in figures.items():
+        print(dtype, rows, row, flush=True)
+    return figures
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Compare linear layers.")
     parser.add_argument("--policy", default="embedded")
     parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16"])
     given = parser.parse_args()
-    packed: Any = load_policy(given.policy, device="cpu", dtype="float32")
-    model = load_causal_model(policy_path(given.policy), dtype="float32")
-    plain = TransformersPolicy(model, packed.tokenizer, packed.format, "plain")
-    figures = {f"{rows} rows": measure(plain, packed, rows, given.repeats) for rows in ROWS}
-    figures["threads"] = {"torch": torch.get_num_threads()}
-    for name, row in figures.items():
-        print(name, row)
+    figures = {dtype: compare(given.policy, dtype, given.repeats) for dtype in given.dtypes}
     write_record(
         Path(__file__).parent / "results" / "packed_linear.json",
-        figures,
+        {**figures, "threads": {"torch": torch.get_num_threads()}},
         seed=0,
         command=f"python bench/packed_linear.py --policy {given.policy} --repeats {given.repeats}",
     )

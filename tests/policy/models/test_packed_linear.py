@@ -14,11 +14,13 @@ from transformers import AutoModelForCausalLM
 from tests.support.tiny_model import saved_tiny_model
 from treestar.policy import load_policy
 from treestar.policy.models import load_causal_model
-from treestar.policy.models.packed_linear import PackedLinear, pack_linear_layers
+from treestar.policy.models.packed_linear import PackedLinear, can_pack, pack_linear_layers
 from treestar.ppm.load import load_scorer
 from treestar.ppm.model import ppm_from_policy
 
 SIZES = st.integers(1, 70)
+DTYPES = [dtype for dtype in (torch.float32, torch.bfloat16) if can_pack(dtype)]
+TOLERANCES = {torch.float32: 1e-5, torch.bfloat16: 0.02}
 
 
 @pytest.fixture(scope="module")
@@ -30,17 +32,27 @@ def packed_layers(model: Any) -> list[PackedLinear]:
     return [module for module in model.modules() if isinstance(module, PackedLinear)]
 
 
-@given(rows=st.integers(0, 40), columns=SIZES, inputs=SIZES, outputs=SIZES, bias=st.booleans(), strided=st.booleans())
+@given(
+    dtype=st.sampled_from(DTYPES),
+    rows=st.integers(0, 40),
+    columns=SIZES,
+    inputs=SIZES,
+    outputs=SIZES,
+    bias=st.booleans(),
+    strided=st.booleans(),
+)
 def test_a_packed_layer_computes_what_the_layer_did(
-    rows: int, columns: int, inputs: int, outputs: int, bias: bool, strided: bool
+    dtype: torch.dtype, rows: int, columns: int, inputs: int, outputs: int, bias: bool, strided: bool
 ) -> None:
     torch.manual_seed(0)
-    layer = torch.nn.Linear(inputs, outputs, bias=bias)
-    given_rows = torch.randn(rows, 2 * columns, inputs)[:, ::2] if strided else torch.randn(rows, columns, inputs)
+    layer = torch.nn.Linear(inputs, outputs, bias=bias, dtype=dtype)
+    shape = (rows, 2 * columns, inputs) if strided else (rows, columns, inputs)
+    given_rows = torch.randn(shape, dtype=dtype)[:, :: 2 if strided else 1]
     with torch.inference_mode():
         expected, found = layer(given_rows), PackedLinear(layer)(given_rows)
     assert found.shape == expected.shape
-    assert torch.allclose(found, expected, atol=1e-5)
+    assert found.dtype == dtype
+    assert torch.allclose(found, expected, atol=TOLERANCES[dtype])
 
 
 def test_a_packed_model_has_the_logits_and_the_weights_that_it_had(folder: Path, tmp_path: Path) -> None:
@@ -66,9 +78,10 @@ def test_a_packed_model_does_not_keep_its_file_in_memory(tmp_path: Path) -> None
     assert packed_layers(model)
 
 
-def test_policies_and_scorers_in_float32_are_packed_and_others_are_not(folder: Path, tmp_path: Path) -> None:
+def test_policies_and_scorers_are_packed_in_the_dtypes_that_onednn_multiplies(folder: Path, tmp_path: Path) -> None:
     ppm_from_policy(str(folder)).save(tmp_path)
-    for dtype, expected in (("float32", True), ("bfloat16", False)):
+    for dtype in ("float32", "bfloat16", "float16"):
         policy: Any = load_policy(str(folder), "rstar", device="cpu", dtype=dtype)  # type: ignore[arg-type]
         scorer: Any = load_scorer(str(tmp_path), device="cpu", dtype=dtype)  # type: ignore[arg-type]
+        expected = getattr(torch, dtype) in DTYPES
         assert bool(packed_layers(policy.model)) == bool(packed_layers(scorer.ppm.model)) == expected

@@ -1,7 +1,7 @@
 """Linear layers for a CPU whose weights lie in the order in which oneDNN multiplies them.
 
-`torch.nn.Linear` in float32 puts its weights into such an order at every call. For the few rows of a decoding step that
-takes longer than multiplying.
+`torch.nn.Linear` puts its weights into such an order at every call. For the few rows of a decoding step that takes
+as long as multiplying.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["pack_linear_layers"]
+__all__ = ["can_pack", "pack_linear_layers"]
 
 EXPECTED_ROWS = 16
 """What oneDNN chooses the order for; with it, 1 to 512 rows are no slower than with one of their own."""
@@ -42,17 +42,23 @@ class PackedLinear(torch.nn.Module):
 
 
 def pack_linear_layers(model: Any) -> Any:
-    """`model` with packed linear layers if it computes in float32 on a CPU and torch has oneDNN; else as it was.
+    """`model` with packed linear layers if oneDNN computes in its dtype on this CPU; else as it was.
 
     Only for inference. An output layer that shares the weights of the embeddings gets packed ones of its own.
     """
-    has_onednn = hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    if model.device.type != "cpu" or model.dtype != torch.float32 or not has_onednn:
+    if model.device.type != "cpu" or not can_pack(model.dtype):
         return model
     for module in list(model.modules()):
         for name, child in module.named_children():
-            if type(child) is torch.nn.Linear and child.weight.dtype == torch.float32:
+            if type(child) is torch.nn.Linear and child.weight.dtype == model.dtype:
                 setattr(module, name, PackedLinear(child))
     for parameter in model.parameters():
         parameter.data = parameter.data.clone()  # a view of the file would keep all of it in memory
     return model
+
+
+def can_pack(dtype: torch.dtype) -> bool:
+    """Whether oneDNN multiplies this dtype on this CPU."""
+    if not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        return False
+    return dtype == torch.float32 or (dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported())
