@@ -19,7 +19,8 @@ from treestar.benchmarks.plots import draw_plots
 from treestar.benchmarks.report import render_report
 from treestar.benchmarks.runner import begin_run, run_benchmark
 from treestar.benchmarks.samples import Row, iter_rows, make_row
-from treestar.benchmarks.task import open_benchmark_worker
+from treestar.benchmarks.task import BenchmarkTask, open_benchmark_worker
+from treestar.policy import load as policy_loading
 from treestar.search import STRATEGIES, MajorityConfig, search_one
 from treestar.types import Problem, State, Step, TreestarError
 from treestar.verifier import AnswerVerifier
@@ -334,3 +335,19 @@ def test_a_reply_in_prose_is_written_as_it_was() -> None:
     )
     told = tree.add_child(program, Step("It is \\boxed{4}.", ending="answer", answer="4"), Execution())
     assert reply(tree, told) == "```python\nprint(4)\n```\n```output\n4\n```\nIt is \\boxed{4}."
+
+
+def test_a_policy_on_a_cpu_is_measured_in_float32_where_searches_compute_in_bfloat16(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(policy_loading, "dtype_for", lambda _: "bfloat16")
+
+    async def run() -> tuple[str, Row]:
+        async with open_benchmark_worker("toy-bootstrap", None, None, None) as worker:
+            cell = matrix(config(strategies=("greedy",)))[0]
+            task = BenchmarkTask(cell, 0, Problem("State the final answer to the following problem: 1 + 2 = ", "3"))
+            return worker.about["dtype"], await worker.work(task)
+
+    dtype, row = asyncio.run(run())
+    assert dtype == "float32"
+    assert row["stats"]["generated_tokens"] > 0

@@ -16,7 +16,8 @@ from treestar.components import ComponentsConfig, components_by_kind, open_compo
 from treestar.policy import FormatName, LanguageModelPolicy, TransformersPolicy, load_policy
 from treestar.policy.backends.forcing import CLOSING, OPENING
 from treestar.policy.backends.prompt_tokens import encode
-from treestar.policy.models import Dtype
+from treestar.policy.load import is_loaded_here
+from treestar.policy.models import Dtype, device_for
 from treestar.ppm.public import Aggregate, ScorerKind
 from treestar.sandbox import SandboxConfig, SandboxExecutor
 from treestar.search import Components, SearchResult, search_one
@@ -145,10 +146,9 @@ def load(
     policy: str, step_format: FormatName | None, dtype: Dtype | None, step_separator: str | None
 ) -> LanguageModelPolicy:
     """The policy; on a CPU in float32 by default, so that its text very rarely depends on the rest of the batch."""
-    loaded = load_policy(policy, step_format, dtype=dtype, step_separator=step_separator)
-    if dtype is None and isinstance(loaded, TransformersPolicy) and loaded.model.device.type == "cpu":
-        loaded.model.float()
-    return loaded
+    if dtype is None and is_loaded_here(policy) and device_for(None) == "cpu":
+        dtype = "float32"
+    return load_policy(policy, step_format, dtype=dtype, step_separator=step_separator)
 
 
 def dtype_of(policy: LanguageModelPolicy) -> Dtype | None:

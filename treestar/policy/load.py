@@ -25,7 +25,14 @@ from treestar.policy.models import (
     policy_path,
 )
 
-__all__ = ["CALIBRATIONS_KEY", "PolicyFiles", "load_policy", "read_policy_files", "read_step_format"]
+__all__ = [
+    "CALIBRATIONS_KEY",
+    "PolicyFiles",
+    "is_loaded_here",
+    "load_policy",
+    "read_policy_files",
+    "read_step_format",
+]
 
 
 CALIBRATIONS_KEY = "treestar_calibrations"
@@ -70,6 +77,11 @@ def load_policy(
         model = pack_linear_layers(load_causal_model(path, dtype=dtype or dtype_for(device)).to(device))
     chosen = step_format_for(config, tokenizer, step_format, model.generation_config, step_separator)
     return calibrated(TransformersPolicy(model, tokenizer, chosen, name, max_batch), config)
+
+
+def is_loaded_here(name: str) -> bool:
+    """Whether transformers loads the policy `name` into this process; else vLLM or a server computes it."""
+    return not name.startswith((OPENAI_PREFIX, VLLM_PREFIX))
 
 
 def load_vllm_policy(
