@@ -1,6 +1,6 @@
 """Measure BM25 retrieval: paragraphs indexed per second and milliseconds per query, beside rank_bm25.
 
-    python bench/retrieval.py [--sizes 10000,100000,1000000] [--queries 50] [--peer-sizes 10000,100000]
+    python bench/retrieval.py [--sizes 10000,100000,1000000] [--queries 50] [--peer-sizes 10000,100000,1000000]
 
 The corpus is the toy world (recipes/retrieval) at 10,000 paragraphs, and further worlds beyond that; the queries are
 questions of 2 to 4 hops. Both libraries get the same paragraphs, stop words included for rank_bm25, which has no list
@@ -31,7 +31,7 @@ WORD = re.compile(r"(?u)\b\w\w+\b")
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--sizes", default="10000,100000,1000000")
-    parser.add_argument("--peer-sizes", default="10000,100000")
+    parser.add_argument("--peer-sizes", default="10000,100000,1000000")
     parser.add_argument("--queries", type=int, default=50)
     options = parser.parse_args()
     sizes, peer_sizes = ([int(each) for each in text.split(",")] for text in (options.sizes, options.peer_sizes))
