@@ -143,23 +143,19 @@ AMOUNT_AND_UNIT = re.compile(r"(\d+(?:\.\d+)?) ?([A-Za-z]+)")
 
 def read_compound(text: str) -> tuple[str, str] | None:
     """The value and the smaller unit of `5 feet 10 inches`: units of one kind, the larger ones first."""
-    plain = (
-        re.sub(r"\s+", " ", re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text))
-        .strip()
-        .replace(" ,", ",")
-        .replace(" and ", " ")
-    )
+    plain = " ".join(re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text).split()).replace(" ,", ",").replace(" and ", " ")
     if len(plain) > 60 or not COMPOUND.fullmatch(plain):
         return None
-    parts = [(Fraction(amount), spelling_of(unit)) for amount, unit in AMOUNT_AND_UNIT.findall(plain)]
-    units = [UNITS.get(unit) for _, unit in parts]
-    sizes = [unit.factor for unit in units if unit is not None]
-    if len(sizes) < len(parts) or len({unit.dimension for unit in units if unit is not None}) != 1:
+    amounts, names = zip(*AMOUNT_AND_UNIT.findall(plain), strict=True)
+    spellings = [spelling_of(name) for name in names]
+    if not UNITS.keys() >= set(spellings):
         return None
-    if any(large <= small for large, small in pairwise(sizes)):
+    units = [UNITS[spelling] for spelling in spellings]
+    alike = len({unit.dimension for unit in units}) == 1
+    if not alike or any(large.factor <= small.factor for large, small in pairwise(units)):
         return None
-    total = sum((amount * size for (amount, _), size in zip(parts, sizes, strict=True)), Fraction(0)) / sizes[-1]
-    return f"\\frac{{{total.numerator}}}{{{total.denominator}}}", parts[-1][1]
+    total = sum(Fraction(amount) * unit.factor for amount, unit in zip(amounts, units, strict=True)) / units[-1].factor
+    return f"\\frac{{{total.numerator}}}{{{total.denominator}}}", spellings[-1]
 
 
 RATE = re.compile(r"\s*(\d[\d.,]*)\s*(/\s*[A-Za-z]{3,})\s*")
@@ -259,25 +255,23 @@ def known_unit(spelling: str) -> Unit | None:
     """The unit with this spelling; None for a noun or a generic "units", which do not affect the value."""
     if spelling in UNITS:
         return UNITS[spelling]
-    factors = re.fullmatch(r"([^\s/^]+(?:\^-?\d)?)(?:/([^\s/^]+(?:\^-?\d)?))?", spelling)
-    if factors is None:
-        return None
-    top, bottom = power_of(factors[1]), power_of(factors[2]) if factors[2] else None
-    if top is None or (factors[2] and bottom is None):
-        return None
-    if bottom is None:
+    top_factor, *bottom_factor = spelling.split("/", 1)
+    top = power_of(top_factor)
+    if top is None or not bottom_factor:
         return top
-    if (top.dimension, bottom.dimension) == ("length", "time"):
-        return Unit("speed", top.factor / bottom.factor)
-    return Unit(f"{top.dimension}/{bottom.dimension}", top.factor / bottom.factor)
+    bottom = power_of(bottom_factor[0])
+    if bottom is None:
+        return None
+    dimension = f"{top.dimension}/{bottom.dimension}"
+    return Unit("speed" if dimension == "length/time" else dimension, top.factor / bottom.factor)
 
 
 def power_of(factor: str) -> Unit | None:
-    name, _, exponent = factor.partition("^")
-    unit = UNITS.get(name)
-    if unit is None or not exponent:
+    match = re.fullmatch(r"([^^]+)(?:\^(-?\d))?", factor)
+    unit = None if match is None else UNITS.get(match[1])
+    if unit is None or match is None or match[2] is None:
         return unit
-    power = int(exponent)
+    power = int(match[2])
     if unit.dimension == "length" and power == 3:
         return Unit("volume", unit.factor**3 * 1000)
     return Unit(f"{unit.dimension}^{power}", unit.factor**power)
