@@ -29,7 +29,7 @@ from treestar.verifier.grading.forms import (
 )
 from treestar.verifier.grading.intervals import same_set
 from treestar.verifier.grading.roundings import roundings_differ, states_rounding
-from treestar.verifier.grading.tree_structure import symbols_of
+from treestar.verifier.grading.tree_tokens import symbols_of
 from treestar.verifier.grading.trees import parse
 from treestar.verifier.notation.canonical import canonical, squeeze, words_of
 from treestar.verifier.notation.labels import is_function_label, is_label, read_choice

@@ -13,8 +13,7 @@ from functools import lru_cache
 
 from treestar.verifier.grading.symbolic import equal_by_sympy, ratio_by_sympy
 from treestar.verifier.grading.tree_comparison import constant_ratio_of, constant_value, trees_equal
-from treestar.verifier.grading.tree_structure import symbols_of
-from treestar.verifier.grading.tree_tokens import Tree
+from treestar.verifier.grading.tree_tokens import Tree, symbols_of
 from treestar.verifier.grading.trees import parse
 from treestar.verifier.grading.values import UnknownValue
 from treestar.verifier.notation.canonical import squeeze

@@ -23,7 +23,7 @@ from treestar.verifier.grading.real_sets import (
 )
 from treestar.verifier.grading.symbolic import decimal_value, parse_expression, require_sympy
 from treestar.verifier.grading.tree_comparison import constant_value
-from treestar.verifier.grading.tree_structure import symbols_of
+from treestar.verifier.grading.tree_tokens import symbols_of
 from treestar.verifier.grading.trees import parse
 from treestar.verifier.grading.values import UnknownValue
 from treestar.verifier.notation.canonical import squeeze

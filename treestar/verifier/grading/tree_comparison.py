@@ -8,8 +8,7 @@ from typing import Any, TypeVar
 
 import mpmath
 
-from treestar.verifier.grading.tree_structure import kinds_of, symbols_of
-from treestar.verifier.grading.tree_tokens import Tree
+from treestar.verifier.grading.tree_tokens import Tree, kinds_of, symbols_of
 from treestar.verifier.grading.values import INFINITE, MINUS_INFINITE, Evaluation, TooLarge, UnknownValue, approximate
 
 __all__ = ["FEWEST_POINTS", "constant_ratio_of", "constant_value", "points", "trees_equal", "whole_points"]
