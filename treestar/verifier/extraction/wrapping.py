@@ -41,10 +41,10 @@ def inner_text(text: str) -> str | None:
         return None
     fence = FENCE.fullmatch(text)
     if fence is not None:
-        return fence["inner"] if fence["inner"] is not None else fence["other"]
+        return fence[fence.lastgroup or 0]
     marked = MARKED.fullmatch(text)
     if marked is not None:
-        inner = next(marked[name] for name in ("stars", "lines", "code", "struck") if marked[name] is not None)
+        inner = marked[marked.lastgroup or 0]
         return inner if inner.strip() else None
     tagged = TAGGED.fullmatch(text)
     if tagged is not None:
