@@ -299,9 +299,7 @@ def is_restated(text: str, span: Run, following: Run) -> bool:
     numbers = [read_plain_number(part.text.lstrip("\\$€£")) for part in (span, following)]
     if numbers[0] is not None and numbers[1] is not None and not any(in_percent):
         return plain_numbers_equal(numbers[0], numbers[1])
-    if in_percent != [False, True]:
-        return False
-    return not is_calculation(text, span)
+    return in_percent == [False, True] and not is_calculation(text, span)
 
 
 def are_listed(text: str, span: Run, following: Run) -> bool:

@@ -160,9 +160,7 @@ def extract_answer(text: str, question: str = "") -> str | None:
     answer = answer_in(readable(text), read_question(question) if question else NOTHING_ASKED)
     if answer is None:
         return last_words(without_offers(text))
-    if "\\$" in text:
-        return answer
-    return answer.replace("\\$", "$")
+    return answer if "\\$" in text else answer.replace("\\$", "$")
 
 
 def states_answer(text: str) -> bool:

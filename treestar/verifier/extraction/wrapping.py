@@ -42,16 +42,11 @@ def inner_text(text: str) -> str | None:
     fence = FENCE.fullmatch(text)
     if fence is not None:
         return fence[fence.lastgroup or 0]
-    marked = MARKED.fullmatch(text)
-    if marked is not None:
-        inner = marked[marked.lastgroup or 0]
-        return inner if inner.strip() else None
-    tagged = TAGGED.fullmatch(text)
-    if tagged is not None:
-        return tagged["inner"] or None
-    quoted = QUOTED.fullmatch(text)
-    if quoted is not None and quoted["inner"].strip():
-        return quoted["inner"]
+    for pattern in (MARKED, TAGGED, QUOTED):
+        wrapped = pattern.fullmatch(text)
+        if wrapped is not None:
+            inner = wrapped[wrapped.lastgroup or 0]
+            return inner if inner.strip() else None
     if text[0] == "[":
         return strings_in_list(text)
     line = MARKDOWN_LINE.match(text)
