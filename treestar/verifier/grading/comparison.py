@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import accumulate
 
 from treestar.verifier.extraction.phrases import translated_marks
 from treestar.verifier.extraction.replies import stated_answer, without_delimiters
@@ -77,13 +78,8 @@ def without_declarations(one: str, other: str) -> tuple[str, str]:
 
 def is_beyond_reading(answer: str) -> bool:
     """Whether an answer is longer or more deeply nested than any realistic answer."""
-    if len(answer) > LONGEST_ANSWER:
-        return True
-    depth = deepest = 0
-    for character in answer:
-        depth += (character in "([{") - (character in ")]}")
-        deepest = max(deepest, depth)
-    return deepest > DEEPEST_ANSWER
+    depths = accumulate((character in "([{") - (character in ")]}") for character in answer)
+    return len(answer) > LONGEST_ANSWER or max(depths, default=0) > DEEPEST_ANSWER
 
 
 def whole_text(text: str) -> str:
@@ -162,7 +158,8 @@ def same_relation(one: Form, other: Form) -> bool:
     if isinstance(other, Relation):
         if one.is_equation and other.is_equation:
             return same_equations(one, other)
-        return same_operands(one, other) or same_inequalities(one, other)
+        alike = one.operators == other.operators and all(map(expressions_equal, one.operands, other.operands))
+        return alike or same_inequalities(one, other)
     if not one.is_equation:
         return False
     label, value = label_and_value(one)
@@ -191,10 +188,6 @@ def is_constant(latex: str) -> bool:
     return UNKNOWN.search(COMMANDS.sub(" ", latex)) is None
 
 
-def same_operands(one: Relation, other: Relation) -> bool:
-    return one.operators == other.operators and all(map(expressions_equal, one.operands, other.operands))
-
-
 def label_and_value(equation: Relation) -> tuple[str, str]:
     """The name and the value of `x = 5`, `5 = x`, `x = 2 + 3 = 5`."""
     *names, value = equation.operands
@@ -207,10 +200,9 @@ def same_equations(one: Relation, other: Relation) -> bool:
     one_label, one_value = label_and_value(one)
     other_label, other_value = label_and_value(other)
     labelled = is_label(one_label, one_value) and is_label(other_label, other_value)
-    if labelled and squeeze(one_label) == squeeze(other_label):
-        return same_form(read_form(one_value), read_form(other_value))
+    names = {squeeze(one_label), squeeze(other_label)}
     functions = is_function_label(one_label, one_value) and is_function_label(other_label, other_value)
-    if labelled and functions and "y" in (squeeze(one_label), squeeze(other_label)):
+    if labelled and (len(names) == 1 or (functions and "y" in names)):
         return same_form(read_form(one_value), read_form(other_value))
     if len(one.operands) != 2 or len(other.operands) != 2:
         return False

@@ -8,6 +8,7 @@ Runs only in a worker process.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from functools import lru_cache
 
@@ -76,11 +77,8 @@ def constant_ratio(first: tuple[str, str], second: tuple[str, str]) -> float | N
 
     Two equations whose sides have a constant ratio are the same; for inequalities, a negative ratio flips the sign.
     """
-    trees = [parse(side) for side in (*first, *second)]
-    if all(tree is not None for tree in trees):
-        a, b, c, d = (tree for tree in trees if tree is not None)
-        try:
-            return constant_ratio_of((a, b), (c, d))
-        except UnknownValue:
-            pass
+    trees = [tree for side in (*first, *second) if (tree := parse(side)) is not None]
+    if len(trees) == 4:
+        with contextlib.suppress(UnknownValue):
+            return constant_ratio_of((trees[0], trees[1]), (trees[2], trees[3]))
     return ratio_by_sympy(first, second)

@@ -219,14 +219,9 @@ def read_relation(text: str) -> Form | None:
         return read_form(operands[-1]) if not operands[0] and set(operators) == {"="} else Words(text)
     if not set(operators) <= READABLE or (len(operators) > 1 and "\\in" in operators):
         return Words(text)
-    if set(operators) == {"="} and "\\pm" in operands[-1]:
-        values = read_plus_minus(operands[-1])
-        if isinstance(values, Listing):
-            return Listing(
-                tuple(
-                    Relation((operands[0], value.latex), ("=",)) for value in values.items if isinstance(value, Scalar)
-                )
-            )
+    values = plus_minus(operands[-1]) if set(operators) == {"="} and "\\pm" in operands[-1] else ()
+    if values:
+        return Listing(tuple(Relation((operands[0], value.latex), ("=",)) for value in values))
     return Relation(operands, operators)
 
 
@@ -296,12 +291,17 @@ def read_item(text: str) -> Form:
 
 
 def read_plus_minus(text: str) -> Form | None:
-    if "\\pm" not in text and "\\mp" not in text:
-        return None
+    values = plus_minus(text) if "\\pm" in text or "\\mp" in text else ()
+    return Listing(values) if values else None
+
+
+def plus_minus(text: str) -> tuple[Scalar, ...]:
+    """The two values of an expression with a sign that is both plus and minus; none if they are no scalars."""
     upper = text.replace("\\pm", "+").replace("\\mp", "-")
     lower = text.replace("\\pm", "-").replace("\\mp", "+")
-    forms = (read_scalar(upper.strip().lstrip("+ ")), read_scalar(lower.strip().lstrip("+ ")))
-    return Listing(forms) if all(isinstance(form, Scalar) for form in forms) else None
+    forms = [read_scalar(side.strip().lstrip("+ ")) for side in (upper, lower)]
+    values = tuple(form for form in forms if isinstance(form, Scalar))
+    return values if len(values) == 2 else ()
 
 
 def read_ratio(text: str) -> Form | None:
@@ -324,16 +324,14 @@ def read_scalar(text: str) -> Form:
     if not unit and re.fullmatch(r"-?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?", text):
         text = text.replace(",", "")
     elif unit:
-        text = re.sub(r"(?<=\d),(?=\d{3})", "", text)
-        if text.endswith("^{\\circ}"):
-            text = text[: -len("^{\\circ}")].strip()
-    if not text or WORD.search(ENVIRONMENT.sub("", text)) or has_upright_words(text):
+        text = re.sub(r"(?<=\d),(?=\d{3})", "", text).removesuffix("^{\\circ}").strip()
+    if (
+        not text
+        or WORD.search(ENVIRONMENT.sub("", text))
+        or any(len(word.strip()) > 1 for word in UPRIGHT.findall(text))
+    ):
         return Words(text)
     return Scalar(unwrapped(text), unit, percent, degrees)
-
-
-def has_upright_words(text: str) -> bool:
-    return any(len(match[1].strip()) > 1 for match in UPRIGHT.finditer(text))
 
 
 READERS = (

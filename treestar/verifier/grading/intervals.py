@@ -47,7 +47,8 @@ def same_set(one: Form, other: Form) -> bool:
         return False
     one_bounds, other_bounds = bounds_of(one), bounds_of(other)
     if one_bounds is not None and other_bounds is not None:
-        return same_bounds(one_bounds, other_bounds) and same_unknown(one, other)
+        same_ends = all(map(expressions_equal, one_bounds[:2], other_bounds[:2]))
+        return same_ends and one_bounds[2:] == other_bounds[2:] and same_unknown(one, other)
     if not same_unknown(one, other) or any(map(has_equation, (one, other))):
         return False
     try:
@@ -104,10 +105,6 @@ def bounds_of(form: Form) -> Bounds | None:
 def is_name(operand: str) -> bool:
     """Whether an operand is the unknown itself; `|x|` is a function of it."""
     return is_label(operand, "1") and not operand.startswith("|")
-
-
-def same_bounds(one: Bounds, other: Bounds) -> bool:
-    return one[2:] == other[2:] and expressions_equal(one[0], other[0]) and expressions_equal(one[1], other[1])
 
 
 def same_unknown(one: Form, other: Form) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from fractions import Fraction
 
 from treestar.verifier.grading.expressions import written_number
-from treestar.verifier.notation.plain_numbers import PlainNumber
 
 __all__ = ["roundings_differ", "states_rounding"]
 
@@ -15,10 +14,11 @@ def roundings_differ(one: str, other: str) -> bool:
     first, second = rounding_in(one), rounding_in(other)
     if not first or not second or first == second:
         return False
-    numbers = written_number(bare(first)), written_number(bare(second))
-    if numbers[0] is None or numbers[1] is None:
+    found, wanted = written_number(bare(first)), written_number(bare(second))
+    if found is None or wanted is None:
         return True
-    return not agree(numbers[0], numbers[1])
+    places = min(found.places or 0, wanted.places or 0)
+    return abs(found.value - wanted.value) > Fraction(1, 2) * Fraction(10) ** -places
 
 
 def states_rounding(one: str, other: str) -> bool:
@@ -27,9 +27,7 @@ def states_rounding(one: str, other: str) -> bool:
     if not stated or "\\approx" in other or stated.endswith("\\%") != other.endswith("\\%"):
         return False
     found, wanted = written_number(bare(stated)), written_number(bare(other))
-    if found is None or wanted is None:
-        return False
-    return found.value == wanted.value
+    return found is not None and wanted is not None and found.value == wanted.value
 
 
 def rounding_in(text: str) -> str:
@@ -39,9 +37,3 @@ def rounding_in(text: str) -> str:
 
 def bare(text: str) -> str:
     return text.removesuffix("\\%").strip()
-
-
-def agree(first: PlainNumber, second: PlainNumber) -> bool:
-    """Whether the number with fewer decimals is the other one, rounded."""
-    places = min(first.places or 0, second.places or 0)
-    return abs(first.value - second.value) <= Fraction(1, 2) * Fraction(10) ** -places

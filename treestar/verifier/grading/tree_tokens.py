@@ -28,9 +28,7 @@ __all__ = [
 Tree = tuple[Any, ...]
 """A kind and its parts; `trees` lists the kinds."""
 
-TOKEN = re.compile(
-    r"(?:(?P<number>\d+(?:\.\d+)?|\.\d+)|(?P<command>\\(?:[a-zA-Z]+|.))|(?P<letter>[A-Za-z])|(?P<mark>\S))(?P<space>\s*)"
-)
+TOKEN = re.compile(r"(?P<number>\d+(?:\.\d+)?|\.\d+)|(?P<command>\\(?:[a-zA-Z]+|.))|(?P<letter>[A-Za-z])|(?P<mark>\S)")
 TRIGONOMETRIC = ("sin", "cos", "tan", "cot", "sec", "csc")
 FUNCTIONS = frozenset(
     [*TRIGONOMETRIC, "ln", "log", "lg", "exp"]
@@ -74,17 +72,11 @@ END = Token("end", "", False)
 
 
 def tokens_of(latex: str) -> list[Token]:
-    """The tokens of an expression. Raises Unreadable."""
-    tokens: list[Token] = []
-    position, latex = 0, latex.strip()
-    while position < len(latex):
-        match = TOKEN.match(latex, position)
-        if match is None:
-            raise Unreadable
-        kind = next(name for name in ("number", "command", "letter", "mark") if match[name] is not None)
-        tokens.append(Token(kind, match[kind], bool(match["space"])))
-        position = match.end()
-    return tokens
+    """The tokens of an expression."""
+    return [
+        Token(match.lastgroup or "", match[0], latex[match.end() : match.end() + 1].isspace())
+        for match in TOKEN.finditer(latex)
+    ]
 
 
 def mixed_number(found: list[Tree]) -> Tree:
