@@ -106,14 +106,11 @@ def matching_brackets(text: str) -> dict[int, int]:
         token = match[0]
         if token in ("(", "[", "{", "\\{", "\\langle"):
             stack.append(("(" if token == "[" else token, match.start()))
-        elif token in kinds:
+        elif token in kinds and any(kind == kinds[token] for kind, _ in stack[-20:]):
             # An unmatched opening bracket inside must not hide the pair around it.
-            while stack and stack[-1][0] != kinds[token]:
-                if not any(kind == kinds[token] for kind, _ in stack[-20:]):
-                    break
+            while stack[-1][0] != kinds[token]:
                 stack.pop()
-            if stack and stack[-1][0] == kinds[token]:
-                closing[stack.pop()[1]] = match.start()
+            closing[stack.pop()[1]] = match.start()
     return closing
 
 
