@@ -13,7 +13,13 @@ from itertools import accumulate
 from treestar.verifier.extraction.phrases import translated_marks
 from treestar.verifier.extraction.replies import stated_answer, without_delimiters
 from treestar.verifier.extraction.verbal import same_verdict
-from treestar.verifier.grading.expressions import constant_ratio, expressions_equal, written_number
+from treestar.verifier.grading.expressions import (
+    constant_ratio,
+    expressions_equal,
+    roundings_differ,
+    states_rounding,
+    written_number,
+)
 from treestar.verifier.grading.form_reading import TRIGONOMETRY, read_form
 from treestar.verifier.grading.forms import (
     Based,
@@ -29,7 +35,6 @@ from treestar.verifier.grading.forms import (
     Words,
 )
 from treestar.verifier.grading.intervals import same_set
-from treestar.verifier.grading.roundings import roundings_differ, states_rounding
 from treestar.verifier.grading.tree_tokens import symbols_of
 from treestar.verifier.grading.trees import parse
 from treestar.verifier.notation.canonical import canonical, squeeze, words_of
