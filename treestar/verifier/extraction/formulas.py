@@ -229,9 +229,8 @@ def without_circumstances(text: str, start: int, spans: list[Run], asked: Asked)
             not (CIRCUMSTANCE.search(lead) or OFFSET.match(text, last.end))
             or CONCLUDES.search(text[before.end : last.start])
             or TOTAL.match(text, last.end)
+            or not AMOUNT_ONLY.fullmatch(last.text)
         ):
-            break
-        if not AMOUNT_ONLY.fullmatch(last.text):
             break
         others = [span for span in kept[:-1] if span.start >= start]
         known = is_given(last.text, asked) and not all(is_given(span.text, asked) for span in others)
