@@ -15,7 +15,7 @@ from typing import Any
 
 import mpmath
 
-from treestar.verifier.grading.tree_tokens import Tree
+from treestar.verifier.grading.tree_tokens import TRIGONOMETRIC, Tree
 
 __all__ = ["INFINITE", "MINUS_INFINITE", "Evaluation", "TooLarge", "UnknownValue", "approximate"]
 
@@ -36,13 +36,15 @@ NEAR_STEP = 30
 """Digits to which a value may equal an integer where a step function jumps."""
 
 NAMES_IN_MPMATH = {
-    **{f"arc{name}": f"a{name}" for name in ("sin", "cos", "tan", "cot", "sec", "csc")},
-    **{f"ar{name}h": f"a{name}h" for name in ("sin", "cos", "tan", "cot", "sec", "csc")},
+    **{f"arc{name}": f"a{name}" for name in TRIGONOMETRIC},
+    **{f"ar{name}h": f"a{name}h" for name in TRIGONOMETRIC},
     "lg": "log10",
     "log": "log10",
 }
 SAMPLES = (Fraction(3, 7), Fraction(11, 5), Fraction(13, 3))
 """Places at which integrands and terms of symbolic series are compared."""
+FAR_AWAY = {INFINITE: Fraction(7, 2), MINUS_INFINITE: Fraction(-9, 2)}
+"""What stands for infinite limits of integrals."""
 
 
 class TooLarge(Exception):
@@ -124,11 +126,7 @@ class Evaluation:
         if low_tree is None:
             return self.functional(variable, body, [self.values.get(variable, Fraction(2, 9)), Fraction(1, 9)])
         limits = [self.of(low_tree), self.of(high_tree)]
-        marks = [
-            Fraction(7, 2) if each is INFINITE else Fraction(-9, 2) if each is MINUS_INFINITE else each
-            for each in limits
-        ]
-        return self.functional(variable, body, marks)
+        return self.functional(variable, body, [FAR_AWAY.get(each, each) for each in limits])
 
     def functional(self, variable: str, body: Tree, marks: list[Value]) -> Value:
         """A value that depends on the body as an integral does: linearly, and on the limits."""

@@ -221,8 +221,7 @@ def fenced(text: str) -> tuple[list[str], str]:
         end = block.end + 1
     outside.append(text[end:])
     python = [without_indent(block) for block in blocks if block.language.lower() in PYTHON]
-    others = [without_indent(block) for block in blocks if block.language.lower() not in PYTHON]
-    return python or [each for each in others if DEFINITION.search(each)], "".join(outside)
+    return python or [each for each in map(without_indent, blocks) if DEFINITION.search(each)], "".join(outside)
 
 
 def without_indent(block: Block) -> str:
