@@ -50,6 +50,7 @@ def with_escaped_currency(text: str, hidden: Sequence[tuple[int, int]] = ()) -> 
     signs = [sign for sign in signs if sign.start() >= ends[bisect(starts, sign.start())]]
     money: set[int] = set()
     closes = False
+    """Whether the next sign closes a formula."""
     for sign, partner in zip_longest(signs, signs[1:]):
         if closes:
             closes = False
