@@ -92,6 +92,8 @@ def is_closed_by_last(text: str) -> bool:
 
 def cut(text: str, pattern: re.Pattern[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The pieces of `text` between the matches of `pattern` outside all brackets, and the matches."""
+    if pattern.search(text) is None:
+        return (text.strip(),), ()
     closing = matching_brackets(text)
     pieces, marks, start, inside = [], [], 0, -1
     spans = iter(sorted(closing.items()))
