@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from treestar.verifier.grading.answers import equivalent, extract_answer
 from treestar.verifier.grading.questions import answer_f1, best_over_golds, stated_question_answer
@@ -132,7 +132,7 @@ def accuracy_reward(
     log_extra: Callable[[str, list[Any]], None] | None = None,
     prompts: Sequence[Completion] | None = None,
     **kwargs: Any,  # noqa: ARG001
-) -> list[float | None]:
+) -> Rewards:
     r"""1.0 for each reply whose answer is equivalent to its gold answer, else 0.0; a reward function for TRL.
 
     >>> accuracy_reward([[{"role": "assistant", "content": "So it is \\boxed{0.5}."}]], ["\\frac{1}{2}"])
@@ -178,7 +178,7 @@ def question_reward(
     solution: Sequence[str | Sequence[str] | None],
     log_extra: Callable[[str, list[Any]], None] | None = None,
     **kwargs: Any,  # noqa: ARG001
-) -> list[float | None]:
+) -> Rewards:
     """The F1, in [0, 1], of the answer that each reply to a question about facts states; a reward function for TRL.
 
     >>> question_reward(["He was born in Ulm. So the answer is: the city of Ulm."], ["Ulm"])
@@ -211,29 +211,13 @@ def text_of(completion: Completion) -> str:
     return str(completion[-1].get("content") or "") if completion else ""
 
 
-class Document(Protocol):
-    """What this metric reads of a `Doc` of lighteval."""
-
-    @property
-    def query(self) -> str: ...
-
-    def get_golds(self) -> list[str]: ...
-
-
-class Response(Protocol):
-    """What this metric reads of a `ModelResponse` of lighteval."""
-
-    @property
-    def final_text(self) -> list[str]: ...
-
-
-def accuracy_metric(doc: Document, model_response: Response, **kwargs: Any) -> float:  # noqa: ARG001
+def accuracy_metric(doc: Any, model_response: Any, **kwargs: Any) -> float:  # noqa: ARG001
     """1.0 if the first reply's answer is equivalent to one of the gold answers, else 0.0; a sample-level function for
     lighteval.
 
     Args:
-        doc: the question, with its gold answers.
-        model_response: the replies of the model, without its thoughts.
+        doc: lighteval's `Doc`; its `query` is the question, `get_golds()` its gold answers.
+        model_response: lighteval's `ModelResponse`; its `final_text` are the replies without the model's thoughts.
         kwargs: other arguments of lighteval; not read.
     """
     replies = model_response.final_text

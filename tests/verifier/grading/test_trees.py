@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from treestar.verifier.grading.tree_comparison import constant_value, trees_equal
-from treestar.verifier.grading.tree_structure import symbols_of
-from treestar.verifier.grading.tree_tokens import Tree
+from treestar.verifier.grading.tree_tokens import Tree, symbols_of
 from treestar.verifier.grading.trees import parse
 from treestar.verifier.grading.values import UnknownValue
 from treestar.verifier.notation.canonical import canonical

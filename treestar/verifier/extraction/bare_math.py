@@ -79,23 +79,23 @@ class Token(NamedTuple):
     end: int
 
 
+NOTHING = Token("", "", 0, 0)
+"""What stands before the first token and after the last."""
+
+
 def math_runs(text: str) -> list[Run]:
     """The formulas in the last part of a text whose delimited formulas have been blanked out, in order."""
     first = max(0, len(text) - LONGEST_TAIL)
     tokens = [
         Token(match.lastgroup or "", match[0], match.start(), match.end()) for match in TOKEN.finditer(text, first)
     ]
-    return runs_of(text, tokens)
-
-
-def runs_of(text: str, tokens: list[Token]) -> list[Run]:
     runs: list[Run] = []
     start = end = -1
     depth = 0
     """Open brackets in the run so far; within them, commas and texts are part of the formula."""
     groups = 0
     """Open braces of a LaTeX command's argument, where everything is part of the formula."""
-    previous: Token | None = None
+    previous = NOTHING
 
     def finish() -> None:
         nonlocal start, depth, groups
@@ -104,19 +104,16 @@ def runs_of(text: str, tokens: list[Token]) -> list[Run]:
         start, depth, groups = -1, 0, 0
 
     for place, token in enumerate(tokens):
-        spaced = place > 0 and tokens[place - 1].kind == "space"
         if token.kind == "space":
             if "\n" in token.text and not depth and not groups:
                 finish()
             continue
-        belongs = is_math(token, tokens, place, depth, groups)
-        after_gap = belongs and start >= 0 and spaced and depth == 0 and groups == 0
-        if after_gap and previous is not None and not continues(previous, token, tokens, place):
+        if not is_math(token, tokens, place, depth, groups):
             finish()
-        if not belongs:
-            finish()
-            previous = None
             continue
+        after_gap = start >= 0 and token_at(tokens, place - 1).kind == "space" and depth == 0 and groups == 0
+        if after_gap and not continues(previous, token, tokens, place):
+            finish()
         if start < 0:
             start = token.start
         end = token.end
@@ -136,11 +133,13 @@ def runs_of(text: str, tokens: list[Token]) -> list[Run]:
     return runs
 
 
+def token_at(tokens: list[Token], place: int) -> Token:
+    return tokens[place] if 0 <= place < len(tokens) else NOTHING
+
+
 def is_argument(tokens: list[Token], place: int) -> bool:
     """Whether the brace at `place` opens the argument of a command or of an exponent."""
-    before = tokens[place - 1] if place else None
-    if before is None:
-        return False
+    before = token_at(tokens, place - 1)
     return before.kind in ("command", "begin") or before.text in ("^", "_", "}", "]")
 
 
@@ -166,25 +165,25 @@ def is_math_word(token: Token, tokens: list[Token], place: int) -> bool:
         return False
     if word in NAMES or word in CONSTANTS:
         return not (word in ("e", "i", "I", "E", "in", "min") and not beside_operator(tokens, place))
-    after_number = place > 0 and tokens[place - 1].kind == "number"
+    after_number = token_at(tokens, place - 1).kind == "number"
     if word in MULTIPLIERS:
         return after_number or after_number_and_space(tokens, place)
     if UNIT.fullmatch(word) and (after_number or is_spaced_unit(tokens, place)):
         return True
     if len(word) == 1:
         return beside_operator(tokens, place) or (after_number and word.isascii())
-    touches_number = any(0 <= at < len(tokens) and tokens[at].kind == "number" for at in (place - 1, place + 1))
+    touches_number = after_number or token_at(tokens, place + 1).kind == "number"
     named = len(word) <= 3 and word.isascii() and not word.islower() and not touches_number
     return named and beside_operator(tokens, place)
 
 
 def after_number_and_space(tokens: list[Token], place: int) -> bool:
-    return place > 1 and tokens[place - 1].kind == "space" and tokens[place - 2].kind == "number"
+    return token_at(tokens, place - 1).kind == "space" and token_at(tokens, place - 2).kind == "number"
 
 
 def is_spaced_unit(tokens: list[Token], place: int) -> bool:
     """Whether a name of a unit is one: after a number and a space, or in `km/h`. `5 in total` has no inches."""
-    if place > 1 and tokens[place - 1].text == "/" and tokens[place - 2].kind == "word":
+    if token_at(tokens, place - 1).text == "/" and token_at(tokens, place - 2).kind == "word":
         return True
     followed = place + 2 < len(tokens) and tokens[place + 1].kind == "space"
     return after_number_and_space(tokens, place) and not (tokens[place].text == "in" and followed)
@@ -194,11 +193,9 @@ def beside_operator(tokens: list[Token], place: int) -> bool:
     """Whether an operator or a bracket stands next to a token, or another formula token without a space."""
     for step in (-1, 1):
         neighbor = token_at(tokens, place + step)
-        if neighbor is None:
-            continue
         if neighbor.kind == "space":
             neighbor = token_at(tokens, place + 2 * step)
-            if neighbor is not None and neighbor.text not in ":|'!" and is_operator(neighbor):
+            if neighbor.text not in ":|'!" and is_operator(neighbor):
                 return True
         elif neighbor.kind in ("operator", "open", "close", "number", "command") and neighbor.text not in ":'":
             return True
@@ -209,14 +206,9 @@ def is_operator(token: Token) -> bool:
     return token.kind == "operator" or RELATION_COMMAND.fullmatch(token.text) is not None
 
 
-def token_at(tokens: list[Token], place: int) -> Token | None:
-    return tokens[place] if 0 <= place < len(tokens) else None
-
-
 def is_tight(tokens: list[Token], place: int) -> bool:
     """Whether a number or a closing bracket touches both sides of a token, as in `3:4`."""
-    sides = [tokens[at] for at in (place - 1, place + 1) if 0 <= at < len(tokens)]
-    return len(sides) == 2 and all(side.kind in ("number", "word", "close", "open") for side in sides)
+    return all(token_at(tokens, at).kind in ("number", "word", "close", "open") for at in (place - 1, place + 1))
 
 
 def continues(previous: Token, token: Token, tokens: list[Token], place: int) -> bool:
@@ -227,8 +219,7 @@ def continues(previous: Token, token: Token, tokens: list[Token], place: int) ->
         return token.text not in "-−+" or not sign_of_next(tokens, place)
     if previous.kind == "number" and token.kind == "number":
         # A mixed number: 3 1/2.
-        slash, denominator = token_at(tokens, place + 1), token_at(tokens, place + 2)
-        return slash is not None and slash.text == "/" and denominator is not None and denominator.kind == "number"
+        return token_at(tokens, place + 1).text == "/" and token_at(tokens, place + 2).kind == "number"
     if token.kind in ("command", "close") or previous.kind in ("command", "open", "money"):
         return True
     if previous.kind == "number" and token.text in MULTIPLIERS:

@@ -34,15 +34,12 @@ class Box(NamedTuple):
 def boxes_in(text: str) -> list[Box]:
     r"""Each outermost `\boxed{...}` with balanced braces, in order."""
     boxes: list[Box] = []
-    position = 0
     closing = closing_braces(text) if BOX.search(text) else {}
-    while (match := BOX.search(text, position)) is not None:
+    for match in BOX.finditer(text):
         end = closing.get(match.end() - 1)
-        if end is None:
-            position = match.end()
-            continue
-        boxes.append(Box(text[match.end() : end].strip(), match.start(), end + 1))
-        position = end + 1
+        is_inner = bool(boxes) and match.start() < boxes[-1].end
+        if end is not None and not is_inner:
+            boxes.append(Box(text[match.end() : end].strip(), match.start(), end + 1))
     return boxes
 
 
@@ -100,8 +97,6 @@ def joined_boxes(text: str, boxes: list[Box]) -> str:
 
 
 def unboxed(content: str) -> str:
-    inner = boxes_in(content)
-    while len(inner) == 1 and inner[0].start == 0 and inner[0].end == len(content):
+    while (inner := boxes_in(content)) and (inner[0].start, inner[0].end) == (0, len(content)):
         content = inner[0].content
-        inner = boxes_in(content)
     return content

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect
 from collections.abc import Sequence
+from itertools import zip_longest
 
 __all__ = [
     "MATH",
@@ -44,24 +45,20 @@ def with_escaped_currency(text: str, hidden: Sequence[tuple[int, int]] = ()) -> 
     """
     if "$" not in text:
         return text
+    starts, ends = [start for start, _ in hidden], [0, *(end for _, end in hidden)]
     signs = [match for match in DOLLARS.finditer(text) if match[0][0] == "$"]
-    if hidden:
-        starts = [start for start, _ in hidden]
-        places = [bisect(starts, sign.start()) - 1 for sign in signs]
-        signs = [sign for sign, at in zip(signs, places, strict=True) if at < 0 or sign.start() >= hidden[at][1]]
+    signs = [sign for sign in signs if sign.start() >= ends[bisect(starts, sign.start())]]
     money: set[int] = set()
-    place = 0
-    while place < len(signs):
-        sign = signs[place]
-        partner = signs[place + 1] if place + 1 < len(signs) else None
-        if partner is not None and (
-            len(sign[0]) == 2 or opens_formula(text, sign.end(), partner.start(), partner.end())
-        ):
-            place += 2
+    closes = False
+    """Whether the next sign closes a formula."""
+    for sign, partner in zip_longest(signs, signs[1:]):
+        if closes:
+            closes = False
             continue
-        if len(sign[0]) == 1:
+        display = len(sign[0]) == 2
+        closes = bool(partner) and (display or opens_formula(text, sign.end(), partner.start(), partner.end()))
+        if not closes and not display:
             money.add(sign.start())
-        place += 1
     return DOLLARS.sub(lambda sign: f"\\{sign[0]}" if sign.start() in money else sign[0], text)
 
 

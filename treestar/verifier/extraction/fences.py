@@ -34,22 +34,20 @@ class Block(NamedTuple):
 
 def fenced_blocks(text: str) -> list[Block]:
     """The fenced blocks of `text` in order."""
-    blocks = []
+    places: list[tuple[re.Match[str], int, int]] = []
     opened: re.Match[str] | None = None
     for fence in FENCE.finditer(text):
         if opened is None:
             opened = fence
         elif fence["fence"].startswith(opened["fence"]) and not fence["language"]:
-            blocks.append(block_between(text, opened, fence.start(), fence.end(), is_closed=True))
+            places.append((opened, fence.start(), fence.end()))
             opened = None
     if opened is not None:
-        blocks.append(block_between(text, opened, len(text), len(text), is_closed=False))
-    return blocks
-
-
-def block_between(text: str, opened: re.Match[str], last: int, end: int, is_closed: bool) -> Block:
-    inside = text[opened.end() + 1 : last]
-    return Block(opened.start(), end, opened["language"], opened["indent"], inside, is_closed)
+        places.append((opened, len(text), len(text)))
+    return [
+        Block(first.start(), end, first["language"], first["indent"], text[first.end() + 1 : last], last < end)
+        for first, last, end in places
+    ]
 
 
 def without_programs(text: str) -> str:

@@ -146,23 +146,18 @@ def last_formula(text: str, asked: Asked = NOTHING_ASKED) -> str | None:
         return f"{spans[-2].text} \\approx {spans[-1].text}"
     elif len(spans) > 1 and is_restated(text, spans[-2], spans[-1]):
         spans.pop()
-    return value_in(text, start, listed_until(text, spans))
+    return value_in(text, start, lists_of(text, spans)[-1])
 
 
-def listed_until(text: str, spans: list[Run]) -> list[Run]:
-    """The last of `spans` and those before it that are parts of the same list."""
-    first = len(spans) - 1
-    while first and are_listed(text, spans[first - 1], spans[first]):
-        first -= 1
-    return spans[first:]
-
-
-def listed_from(text: str, spans: list[Run], first: int) -> list[Run]:
-    """The formula at `first` and those after it that are parts of the same list."""
-    end = first + 1
-    while end < len(spans) and are_listed(text, spans[end - 1], spans[end]):
-        end += 1
-    return spans[first:end]
+def lists_of(text: str, spans: list[Run]) -> list[list[Run]]:
+    """`spans` in order, those that are parts of the same list together."""
+    lists = [spans[:1]]
+    for span in spans[1:]:
+        if are_listed(text, lists[-1][-1], span):
+            lists[-1].append(span)
+        else:
+            lists.append([span])
+    return lists
 
 
 def value_in(text: str, start: int, parts: list[Run]) -> str:
@@ -189,7 +184,7 @@ def sought_formula(text: str, start: int, spans: list[Run]) -> str | None:
         counted = COUNTED.search(before) is not None
         if not counted and not (BEGINS_CLAUSE.search(before) and IS_SOUGHT.match(text, span.end)):
             continue
-        parts = listed_from(text, spans, place)
+        parts = lists_of(text, spans[place:])[0]
         rest = MATH.sub("x", text[parts[-1].end :])
         if not says_value(span) or CONCLUDES.search(rest):
             return None
@@ -234,9 +229,8 @@ def without_circumstances(text: str, start: int, spans: list[Run], asked: Asked)
             not (CIRCUMSTANCE.search(lead) or OFFSET.match(text, last.end))
             or CONCLUDES.search(text[before.end : last.start])
             or TOTAL.match(text, last.end)
+            or not AMOUNT_ONLY.fullmatch(last.text)
         ):
-            break
-        if not AMOUNT_ONLY.fullmatch(last.text):
             break
         others = [span for span in kept[:-1] if span.start >= start]
         known = is_given(last.text, asked) and not all(is_given(span.text, asked) for span in others)
@@ -286,7 +280,7 @@ def leading_formula(text: str) -> str | None:
     spans = formulas_in(text)
     if len(spans) < 2 or compound_amount(text) is not None:
         return last_formula(text)
-    parts = listed_from(text, spans, 0)
+    parts = lists_of(text, spans)[0]
     end = parts[-1].end
     before_last = text[spans[-2].end : spans[-1].start]
     is_value = "=" in text[spans[-1].start : spans[-1].end] or RESULT.search(before_last) is not None
@@ -304,9 +298,7 @@ def is_restated(text: str, span: Run, following: Run) -> bool:
     numbers = [read_plain_number(part.text.lstrip("\\$€£")) for part in (span, following)]
     if numbers[0] is not None and numbers[1] is not None and not any(in_percent):
         return plain_numbers_equal(numbers[0], numbers[1])
-    if in_percent != [False, True]:
-        return False
-    return not is_calculation(text, span)
+    return in_percent == [False, True] and not is_calculation(text, span)
 
 
 def are_listed(text: str, span: Run, following: Run) -> bool:

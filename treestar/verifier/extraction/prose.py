@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from treestar.verifier.extraction.phrases import FURTHER_QUESTION
-from treestar.verifier.extraction.spoken_calculations import with_symbols
+from treestar.verifier.notation.spoken_forms import NUMBERS
 
 __all__ = ["tidied_prose"]
 
@@ -21,6 +21,26 @@ SHARE = re.compile(
 ITEM = r"[ \t]*(?:[-*•]|\d[.)])[ \t]+(\$[^$\n]{1,80}\$|-?\d[\d.,/]{0,20}(?<=\d))[.,;]?[ \t]*(?:\n|\Z)"
 BULLETS = re.compile(rf"(?<=\bare:)\s*\n((?:{ITEM}){{2,}})")
 ITEMS = re.compile(ITEM)
+
+NUMBER_WORDS = {word: value for word, value in NUMBERS.items() if value.isdigit()}
+SYMBOLS = {
+    **{"plus": "+", "minus": "-", "negative": "-", "times": "*", "multiplied by": "*", "divided by": "/"},
+    **NUMBER_WORDS,
+}
+WORDS = "|".join([*NUMBER_WORDS, *map(str.capitalize, NUMBER_WORDS)])
+LARGER = r"(?:hundred|thousand|[mb]illion|dozen|hal(?:f|ves)|thirds?|quarters?|(?:four|fif|six|seven|eigh|nin|ten)ths?)"
+OPERAND = (
+    r"(?<![\w.,^-])(?:(?:[Mm]inus|[Nn]egative)\s+)?"
+    rf"(?:\\?\$?\d+(?:,\d{{3}})*(?:\.\d+)?|(?<!hundred )(?<!hundred and )(?:{WORDS}))"
+    rf"(?![\w%/-]|[.,]\d|\s+{LARGER}\b)"
+)
+ENDS = r"(?=\s+\S+?(?:\s*(?:[.,;!?=)*\n]|\Z)|\s+(?:is|equals|plus|minus|times|divided)\b))"
+OPERATOR = rf"(?:plus|minus|(?:multiplied|divided)\sby|(?:times|[-+*/]){ENDS})"
+CALCULATION = re.compile(rf"{OPERAND}(?:\s+{OPERATOR}\s+{OPERAND}){{1,8}}+(?!\s+times\b)")
+"""Not "3 times two days", which counts days, and not "2 - one red", which explains the 2."""
+IN_WORDS = re.compile(r"\b(?:plus|minus|times|(?:multipli|divid)ed)\b|\s[-+*/]\s+[a-z]")
+"""What every one of them has; most texts have none, and looking for it is cheap."""
+WORD = re.compile(rf"(?<![\w-])(?:{'|'.join(sorted(SYMBOLS, key=len, reverse=True))})(?![\w-])", re.IGNORECASE)
 
 
 def tidied_prose(text: str) -> str:
@@ -39,3 +59,10 @@ def tidied_prose(text: str) -> str:
 def without_emphasis(text: str) -> str:
     """`text` without Markdown's marks around words, except those that show where a further question begins."""
     return EMPHASIS.sub(lambda match: match[0] if FURTHER_QUESTION.match(text, match.start()) else match[2], text)
+
+
+def with_symbols(text: str) -> str:
+    """`text` with its calculations in digits and signs."""
+    if IN_WORDS.search(text) is None:
+        return text
+    return CALCULATION.sub(lambda found: WORD.sub(lambda word: SYMBOLS[word[0].lower()], found[0]), text)

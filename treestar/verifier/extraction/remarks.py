@@ -8,6 +8,7 @@ so that the last one counts.
 from __future__ import annotations
 
 import re
+from itertools import accumulate
 
 from treestar.verifier.extraction.phrases import last_match
 
@@ -182,12 +183,8 @@ def aside_start(text: str, starts: list[int]) -> int:
 
 def is_one_bracket(text: str) -> bool:
     """Whether the first bracket of `text` is closed by its last one."""
-    depth, last = 0, len(text) - 1
-    for place, character in enumerate(text):
-        depth += (character == "(") - (character == ")")
-        if depth == 0:
-            return place == last
-    return False
+    depths = list(accumulate((character == "(") - (character == ")") for character in text))
+    return depths[-1] == 0 and 0 not in depths[:-1]
 
 
 def without_clause(text: str) -> str:

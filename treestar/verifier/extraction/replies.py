@@ -129,6 +129,7 @@ QUALIFIED = re.compile(
     re.IGNORECASE,
 )
 FURTHER_SENTENCE = re.compile(r"[.!?]\**[ \t]+(?=[A-Z][a-z])|\n[ \t]*\n[ \t]*(?=[A-Z][a-z])")
+"""After a number: `4. This is because 2 + 2 = 4.`"""
 OPTION_MARK = re.compile(r"\s*\(?[A-J][.):]")
 WHOLE_SENTENCE = re.compile(r"[^\W\d_a-z][^.\\]*\d[^.\\]*\.")
 """A capital letter, a number and a full stop."""
@@ -159,9 +160,7 @@ def extract_answer(text: str, question: str = "") -> str | None:
     answer = answer_in(readable(text), read_question(question) if question else NOTHING_ASKED)
     if answer is None:
         return last_words(without_offers(text))
-    if "\\$" in text:
-        return answer
-    return answer.replace("\\$", "$")
+    return answer if "\\$" in text else answer.replace("\\$", "$")
 
 
 def states_answer(text: str) -> bool:
@@ -363,16 +362,17 @@ def is_prose(text: str) -> bool:
     """Whether `text` consists of sentences with formulas, rather than one answer."""
     outside = MATH.sub(" ", text)
     words = plain_words(outside)
+    before_number, *after_number = re.split(r"\d", outside, maxsplit=1)
     if ANSWER_PHRASE.search(outside) or STRUCTURED.match(text):
         return True
-    if words and has_further_sentence(outside) and OPTION_MARK.match(text) is None:
+    if words and any(map(FURTHER_SENTENCE.search, after_number)) and OPTION_MARK.match(text) is None:
         return True
     if CONNECTIVE.match(outside) and (
-        len(words) > 1 or MATH.search(text) or LATEX_COMMAND.search(outside) or re.search(r"\d", outside)
+        len(words) > 1 or MATH.search(text) or LATEX_COMMAND.search(outside) or after_number
     ):
         return True
-    if any(character.isdigit() for character in outside) and is_foreign_sentence(outside):
-        return True
+    if after_number and len(OTHER_SCRIPT.findall(before_number)) > 1:
+        return True  # Words in another script before a number make a sentence; after it, they are its unit.
     if WHOLE_SENTENCE.fullmatch(outside) and len(words) >= 3 and not QUALIFIED.search(outside):
         return True
     if SHORT_SENTENCE.match(outside) or (PRICE_IN_WORDS.match(outside) and not QUALIFIED.search(outside)):
@@ -381,15 +381,3 @@ def is_prose(text: str) -> bool:
         # LaTeX without dollar signs has its words in \text{...}; a sentence has others.
         return len(words) >= FEWEST_WORDS - 1
     return bool(words) if MATH.search(text) else len(words) >= FEWEST_WORDS
-
-
-def has_further_sentence(text: str) -> bool:
-    """Whether a number comes first, and then another sentence or paragraph: `4. This is because 2 + 2 = 4.`"""
-    first = re.search(r"\d", text)
-    return first is not None and FURTHER_SENTENCE.search(text, first.end()) is not None
-
-
-def is_foreign_sentence(text: str) -> bool:
-    """Whether words in another script stand before a number; after it, they are its unit."""
-    first = re.search(r"\d", text)
-    return first is not None and len(OTHER_SCRIPT.findall(text[: first.start()])) > 1

@@ -122,11 +122,8 @@ def verbal_answer(text: str) -> str | None:
     listed = OPTION.fullmatch(before.rstrip().rpartition("\n")[2].strip()) is not None
     if len(line) <= LONGEST_OPTION and OPTION.fullmatch(line) and not listed:
         return line
-    dated = DATED.search(line)
-    if dated is not None:
-        return dated["date"]
     sentence = re.split(r"(?<=[.!?])\s+", line)[-1]
-    said = ON_A_DAY.search(sentence) or IS_OPTION.search(sentence)
+    said = DATED.search(line) or ON_A_DAY.search(sentence) or IS_OPTION.search(sentence)
     if said is not None:
         return said[1]
     none = NO_SOLUTION.search(sentence)

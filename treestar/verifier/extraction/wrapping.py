@@ -41,17 +41,12 @@ def inner_text(text: str) -> str | None:
         return None
     fence = FENCE.fullmatch(text)
     if fence is not None:
-        return fence["inner"] if fence["inner"] is not None else fence["other"]
-    marked = MARKED.fullmatch(text)
-    if marked is not None:
-        inner = next(marked[name] for name in ("stars", "lines", "code", "struck") if marked[name] is not None)
-        return inner if inner.strip() else None
-    tagged = TAGGED.fullmatch(text)
-    if tagged is not None:
-        return tagged["inner"] or None
-    quoted = QUOTED.fullmatch(text)
-    if quoted is not None and quoted["inner"].strip():
-        return quoted["inner"]
+        return fence[fence.lastgroup or 0]
+    for pattern in (MARKED, TAGGED, QUOTED):
+        wrapped = pattern.fullmatch(text)
+        if wrapped is not None:
+            inner = wrapped[wrapped.lastgroup or 0]
+            return inner if inner.strip() else None
     if text[0] == "[":
         return strings_in_list(text)
     line = MARKDOWN_LINE.match(text)

@@ -8,11 +8,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import accumulate
 
 from treestar.verifier.extraction.phrases import translated_marks
 from treestar.verifier.extraction.replies import stated_answer, without_delimiters
 from treestar.verifier.extraction.verbal import same_verdict
-from treestar.verifier.grading.expressions import constant_ratio, expressions_equal, written_number
+from treestar.verifier.grading.expressions import (
+    constant_ratio,
+    expressions_equal,
+    roundings_differ,
+    states_rounding,
+    written_number,
+)
 from treestar.verifier.grading.form_reading import TRIGONOMETRY, read_form
 from treestar.verifier.grading.forms import (
     Based,
@@ -28,8 +35,7 @@ from treestar.verifier.grading.forms import (
     Words,
 )
 from treestar.verifier.grading.intervals import same_set
-from treestar.verifier.grading.roundings import roundings_differ, states_rounding
-from treestar.verifier.grading.tree_structure import symbols_of
+from treestar.verifier.grading.tree_tokens import symbols_of
 from treestar.verifier.grading.trees import parse
 from treestar.verifier.notation.canonical import canonical, squeeze, words_of
 from treestar.verifier.notation.labels import is_function_label, is_label, read_choice
@@ -61,10 +67,8 @@ def answers_equal(first: str, second: str) -> bool:
         return one.answer == other.answer
     one_answer, other_answer = canonical(one.answer), canonical(other.answer)
     one_text, other_text = whole_text(first), whole_text(second)
-    pairs = ((one_text, other_text), (one_text, other_answer), (one_answer, other_text))
-    if any(same_writing(a, b) for a, b in pairs) or same_writing(one_text, other.answer):
-        return True
-    if same_writing(one.answer, other_text):
+    wholes = [same_writing(one_text, writing) for writing in (other_text, other_answer, other.answer)]
+    if any(wholes) or same_writing(one_answer, other_text) or same_writing(one.answer, other_text):
         return True
     one_answer, other_answer = without_declarations(one_answer, other_answer)
     # If neither text states which formula is its answer, comparing their last formulas proves nothing.
@@ -79,13 +83,8 @@ def without_declarations(one: str, other: str) -> tuple[str, str]:
 
 def is_beyond_reading(answer: str) -> bool:
     """Whether an answer is longer or more deeply nested than any realistic answer."""
-    if len(answer) > LONGEST_ANSWER:
-        return True
-    depth = deepest = 0
-    for character in answer:
-        depth += (character in "([{") - (character in ")]}")
-        deepest = max(deepest, depth)
-    return deepest > DEEPEST_ANSWER
+    depths = accumulate((character in "([{") - (character in ")]}") for character in answer)
+    return len(answer) > LONGEST_ANSWER or max(depths, default=0) > DEEPEST_ANSWER
 
 
 def whole_text(text: str) -> str:
@@ -164,7 +163,8 @@ def same_relation(one: Form, other: Form) -> bool:
     if isinstance(other, Relation):
         if one.is_equation and other.is_equation:
             return same_equations(one, other)
-        return same_operands(one, other) or same_inequalities(one, other)
+        alike = one.operators == other.operators and all(map(expressions_equal, one.operands, other.operands))
+        return alike or same_inequalities(one, other)
     if not one.is_equation:
         return False
     label, value = label_and_value(one)
@@ -193,10 +193,6 @@ def is_constant(latex: str) -> bool:
     return UNKNOWN.search(COMMANDS.sub(" ", latex)) is None
 
 
-def same_operands(one: Relation, other: Relation) -> bool:
-    return one.operators == other.operators and all(map(expressions_equal, one.operands, other.operands))
-
-
 def label_and_value(equation: Relation) -> tuple[str, str]:
     """The name and the value of `x = 5`, `5 = x`, `x = 2 + 3 = 5`."""
     *names, value = equation.operands
@@ -209,10 +205,9 @@ def same_equations(one: Relation, other: Relation) -> bool:
     one_label, one_value = label_and_value(one)
     other_label, other_value = label_and_value(other)
     labelled = is_label(one_label, one_value) and is_label(other_label, other_value)
-    if labelled and squeeze(one_label) == squeeze(other_label):
-        return same_form(read_form(one_value), read_form(other_value))
+    names = {squeeze(one_label), squeeze(other_label)}
     functions = is_function_label(one_label, one_value) and is_function_label(other_label, other_value)
-    if labelled and functions and "y" in (squeeze(one_label), squeeze(other_label)):
+    if labelled and (len(names) == 1 or (functions and "y" in names)):
         return same_form(read_form(one_value), read_form(other_value))
     if len(one.operands) != 2 or len(other.operands) != 2:
         return False
@@ -224,29 +219,25 @@ def same_inequalities(one: Relation, other: Relation) -> bool:
     if one_links is None or other_links is None or len(one_links) != len(other_links):
         return False
     return all(
-        strict == other_strict and (constant_ratio(sides, other_sides) or 0.0) > 0
-        for (sides, strict), (other_sides, other_strict) in zip(one_links, other_links, strict=True)
+        sign == other_sign and (constant_ratio(sides, other_sides) or 0.0) > 0
+        for (sides, sign), (other_sides, other_sign) in zip(one_links, other_links, strict=True)
     )
 
 
 def links(relation: Relation) -> list[tuple[tuple[str, str], str]] | None:
-    """Each link of a chain of inequalities as (larger, smaller) and how strict it is, smallest link first."""
-    operators = relation.operators
-    if set(operators) <= {"<", "\\le"}:
-        pairs = [(right, left) for left, right in zip(relation.operands, relation.operands[1:], strict=False)]
-    elif set(operators) <= {">", "\\ge"}:
-        pairs = [(left, right) for left, right in zip(relation.operands, relation.operands[1:], strict=False)][::-1]
-        operators = operators[::-1]
-    else:
+    """Each link of a chain of inequalities as (larger, smaller) and the sign between them, smallest link first."""
+    relation = relation.rising
+    if not set(relation.operators) <= {"<", "\\le"}:
         return None
-    return [(pair, "strict" if operator in "<>" else "loose") for pair, operator in zip(pairs, operators, strict=True)]
+    pairs = zip(relation.operands[1:], relation.operands, strict=False)
+    return list(zip(pairs, relation.operators, strict=True))
 
 
 def same_listing(one: Form, other: Form) -> bool:
     if not isinstance(one, Listing):
         return False
     if not isinstance(other, Listing):
-        if reads_as_decimal_comma(one, other):
+        if one.decimal and isinstance(other, Scalar) and expressions_equal(one.decimal, other.latex):
             return True
         return len(one.items) == 1 and not isinstance(other, Group | SetOperation) and same_form(one.items[0], other)
     first, second = shared_label(one.items), shared_label(other.items)
@@ -258,10 +249,6 @@ def same_listing(one: Form, other: Form) -> bool:
     return same_multiset(first, second)
 
 
-def reads_as_decimal_comma(listing: Listing, other: Form) -> bool:
-    return bool(listing.decimal) and isinstance(other, Scalar) and expressions_equal(listing.decimal, other.latex)
-
-
 def shared_label(items: Sequence[Form]) -> list[Form]:
     """The values in a list such as `a = 4, -8, -10`, where the name applies to all of them."""
     first = items[0] if items else None
@@ -270,15 +257,13 @@ def shared_label(items: Sequence[Form]) -> list[Form]:
     label = squeeze(label_and_value(first)[0])
     values: list[Form] = []
     for item in items:
-        if isinstance(item, Relation) and item.is_equation:
-            item_label, item_value = label_and_value(item)
-            if squeeze(item_label) != label:
-                return list(items)
-            values.append(read_form(item_value))
-        elif isinstance(item, Relation):
-            return list(items)
-        else:
+        if not isinstance(item, Relation):
             values.append(item)
+            continue
+        item_label, item_value = label_and_value(item)
+        if not item.is_equation or squeeze(item_label) != label:
+            return list(items)
+        values.append(read_form(item_value))
     return values if is_label(label, "1") else list(items)
 
 
@@ -313,17 +298,17 @@ def same_multiset(first: Sequence[Form], second: Sequence[Form]) -> bool:
 def same_group(one: Form, other: Form) -> bool:
     if not isinstance(one, Group):
         return False
+    brackets = one.opening + one.closing
     if isinstance(other, Group):
-        alike = (one.opening, one.closing) == (other.opening, other.closing)
-        whole = one.opening + one.closing in ("()", "[]") and other.opening + other.closing in ("()", "[]")
-        return (alike or (whole and len(one.items) > 2)) and pairwise(one.items, other.items)
-    if isinstance(other, Listing) and not other.is_set and one.opening + one.closing in ("()", "[]"):
-        if one.opening == "[" and not differently_labelled(other.items):
-            return same_multiset(one.items, other.items)
-        return pairwise(one.items, other.items)
-    if isinstance(other, Listing) and one.opening + one.closing == "[]" and len(one.items) > 2:
-        return same_multiset(distinct(one.items), distinct(other.items))
-    return False
+        other_brackets = other.opening + other.closing
+        no_intervals = {brackets, other_brackets} <= {"()", "[]"} and len(one.items) > 2
+        return (brackets == other_brackets or no_intervals) and pairwise(one.items, other.items)
+    if not isinstance(other, Listing) or brackets not in ("()", "[]"):
+        return False
+    if other.is_set:
+        return brackets == "[]" and len(one.items) > 2 and same_multiset(distinct(one.items), distinct(other.items))
+    in_order = brackets == "()" or differently_labelled(other.items)
+    return (pairwise if in_order else same_multiset)(one.items, other.items)
 
 
 def same_table(one: Form, other: Form) -> bool:
@@ -359,11 +344,10 @@ def same_number_form(one: Form, other: Form) -> bool:
         return one.minutes % 720 == other.minutes % 720
     if isinstance(one, Clock) and isinstance(other, Scalar):
         # Without context, `1:20` could be a ratio; it is one only if the other answer is the fraction of these numbers.
-        return squeeze(other.latex) in (f"{one.face}", f"\\frac{{{one.face.replace('/', '}{')}}}")
+        hours, minutes = divmod(one.minutes, 60)
+        return squeeze(other.latex) in (f"{hours}/{minutes}", f"\\frac{{{hours}}}{{{minutes}}}")
     if isinstance(one, Ratio) and isinstance(other, Ratio):
-        return len(one.parts) == len(other.parts) and all(
-            expressions_equal(a, b) for a, b in zip(one.parts, other.parts, strict=True)
-        )
+        return len(one.parts) == len(other.parts) and all(map(expressions_equal, one.parts, other.parts))
     if isinstance(one, Ratio) and isinstance(other, Scalar) and len(one.parts) == 2:
         return expressions_equal(f"\\frac{{{one.parts[0]}}}{{{one.parts[1]}}}", other.latex)
     if isinstance(one, Based) and one.base == 10 and isinstance(other, Scalar):

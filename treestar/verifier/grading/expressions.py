@@ -1,26 +1,27 @@
-"""Single expressions in canonical LaTeX: "do these two have the same value?"
+r"""Single expressions in canonical LaTeX: "do these two have the same value?"
 
 The rules, in the order in which they apply: the same writing; numbers in digits, compared exactly or as roundings;
 trees that this package parses itself, compared by their values (`trees`, `tree_comparison`); sympy for the rest
-(`symbolic`).
+(`symbolic`). An answer may also state a rounding beside the exact value, `\sqrt{5} \approx 2.24`.
 Runs only in a worker process.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
+from fractions import Fraction
 from functools import lru_cache
 
 from treestar.verifier.grading.symbolic import equal_by_sympy, ratio_by_sympy
 from treestar.verifier.grading.tree_comparison import constant_ratio_of, constant_value, trees_equal
-from treestar.verifier.grading.tree_structure import symbols_of
-from treestar.verifier.grading.tree_tokens import Tree
+from treestar.verifier.grading.tree_tokens import Tree, symbols_of
 from treestar.verifier.grading.trees import parse
 from treestar.verifier.grading.values import UnknownValue
 from treestar.verifier.notation.canonical import squeeze
 from treestar.verifier.notation.plain_numbers import PlainNumber, plain_numbers_equal, read_plain_number, states_value
 
-__all__ = ["constant_ratio", "expressions_equal", "written_number"]
+__all__ = ["constant_ratio", "expressions_equal", "roundings_differ", "states_rounding", "written_number"]
 
 SCIENTIFIC = re.compile(r"(-?\d+(?:\.\d+)?)(?:\\times|\\cdot)10\^\{(-?\d{1,3})\}")
 BARE_LOGARITHM = re.compile(r"\\log(?![a-zA-Z])(?!\s*_)")
@@ -77,11 +78,38 @@ def constant_ratio(first: tuple[str, str], second: tuple[str, str]) -> float | N
 
     Two equations whose sides have a constant ratio are the same; for inequalities, a negative ratio flips the sign.
     """
-    trees = [parse(side) for side in (*first, *second)]
-    if all(tree is not None for tree in trees):
-        a, b, c, d = (tree for tree in trees if tree is not None)
-        try:
-            return constant_ratio_of((a, b), (c, d))
-        except UnknownValue:
-            pass
+    trees = [tree for side in (*first, *second) if (tree := parse(side)) is not None]
+    if len(trees) == 4:
+        with contextlib.suppress(UnknownValue):
+            return constant_ratio_of((trees[0], trees[1]), (trees[2], trees[3]))
     return ratio_by_sympy(first, second)
+
+
+def roundings_differ(one: str, other: str) -> bool:
+    """Whether two answers state roundings of which neither is the other one rounded further."""
+    first, second = rounding_in(one), rounding_in(other)
+    if not first or not second or first == second:
+        return False
+    found, wanted = written_number(bare(first)), written_number(bare(second))
+    if found is None or wanted is None:
+        return True
+    places = min(found.places or 0, wanted.places or 0)
+    return abs(found.value - wanted.value) > Fraction(1, 2) * Fraction(10) ** -places
+
+
+def states_rounding(one: str, other: str) -> bool:
+    """Whether `other` is the number that `one` states beside an exact value."""
+    stated = rounding_in(one)
+    if not stated or "\\approx" in other or stated.endswith("\\%") != other.endswith("\\%"):
+        return False
+    found, wanted = written_number(bare(stated)), written_number(bare(other))
+    return found is not None and wanted is not None and found.value == wanted.value
+
+
+def rounding_in(text: str) -> str:
+    """The text after the last approximation sign; "" if there is none."""
+    return text.rpartition("\\approx")[2].strip() if "\\approx" in text else ""
+
+
+def bare(text: str) -> str:
+    return text.removesuffix("\\%").strip()

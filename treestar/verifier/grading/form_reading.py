@@ -39,6 +39,7 @@ LOGICAL_AND = re.compile(r"\\(?:land|wedge)(?![a-zA-Z])")
 SET_OPERATION = re.compile(r"\\(?:cup|cap|setminus|backslash)(?![a-zA-Z])")
 THOUSANDS = re.compile(r"(?<![\d,.])[1-9]\d{0,2}(?:,\d{3})+(?!\d|,\d)")
 DECIMAL_COMMA = re.compile(r"[-+]?(?:\d+|\d{1,3}(?:\.\d{3})+),\d+")
+COMMA, SEMICOLON, COLON = re.compile(","), re.compile(";"), re.compile(":")
 TIGHT_COMMA = re.compile(r",(?! )")
 TABLE = re.compile(r"\\begin\{[pbBvV]?matrix\}(?P<body>(?:(?!\\begin).)*)\\end\{(?P<kind>[pbBvV]?matrix)\}", re.DOTALL)
 CLOCK = re.compile(r"(\d{1,2})(?::(\d{2}))?\s*(?:\\text\{\s*)?([aApP]\.?\s?[mM]\.?)?\s*\}?")
@@ -76,9 +77,10 @@ def unwrapped(text: str) -> str:
         if upright is not None:
             text = upright[1].strip()
         elif text.startswith("(") and text.endswith(")") and is_closed_by_last(text):
-            if len(split(text[1:-1], ",;")) != 1 or not text[1:-1].strip():
+            inner = text[1:-1].strip()
+            if not inner or any(cut(inner, separator)[1] for separator in (COMMA, SEMICOLON)):
                 return text
-            text = text[1:-1].strip()
+            text = inner
         else:
             return text
 
@@ -88,26 +90,10 @@ def is_closed_by_last(text: str) -> bool:
     return matching_brackets(text).get(0) in (len(text) - 1, len(text) - 2) and text[-1] in ")]}"
 
 
-def split(text: str, separators: str) -> list[str]:
-    """`text` split at separators outside all brackets."""
-    if not any(separator in text for separator in separators):
-        return [text]
-    closing = matching_brackets(text)
-    parts, start, position = [], 0, 0
-    while position < len(text):
-        position = closing.get(position, position)
-        if text[position] == "\\" and position + 1 < len(text) and not text[position + 1].isalpha():
-            position += 2
-            continue
-        if text[position] in separators:
-            parts.append(text[start:position])
-            start = position + 1
-        position += 1
-    return [*parts, text[start:]]
-
-
 def cut(text: str, pattern: re.Pattern[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The pieces of `text` between the matches of `pattern` outside all brackets, and the matches."""
+    if pattern.search(text) is None:
+        return (text.strip(),), ()
     closing = matching_brackets(text)
     pieces, marks, start, inside = [], [], 0, -1
     spans = iter(sorted(closing.items()))
@@ -137,7 +123,7 @@ def read_table(text: str) -> Form | None:
 
 def read_clock(text: str) -> Form | None:
     match = CLOCK.fullmatch(text)
-    if match is None or not (match[2] or match[3]) or not (match[3] or len(match[1]) == 2 or int(match[1]) < 13):
+    if match is None or not (match[2] or match[3]):
         return None
     hours, minutes, half = int(match[1]), int(match[2] or 0), (match[3] or "").lower()[:1]
     if hours > (24 if match[2] else 12) or minutes > 59 or (not half and len(match[1]) < 2):
@@ -167,13 +153,14 @@ def read_listing(text: str) -> Form | None:
     number = re.match(r"[-+]?\s*[1-9]\d{0,2}(?:,\d{3})+(?!\d|,)", text)
     if number is not None and "," not in text[number.end() :]:
         return None  # One number with separators of thousands: `1,234.5 cm`.
-    separator = ";" if len(split(text, ";")) > 1 else ","
-    parts = [part.strip() for part in split(without_thousands(text) if separator == "," else text, separator)]
-    parts = [part for part in parts if part]
-    if len(parts) < 2 or len(parts) > MOST_PARTS:
+    parts, semicolons = cut(text, SEMICOLON)
+    if not semicolons:
+        parts, _ = cut(without_thousands(text), COMMA)
+    parts = tuple(part for part in parts if part)
+    if not 2 <= len(parts) <= MOST_PARTS:
         return None
     forms = [read_form(part) for part in parts]
-    if separator == ";" and are_tuples(forms):
+    if semicolons and are_tuples(forms):
         return Listing(tuple(forms))
     return Listing(tuple(solutions(flattened(forms))), decimal=with_point(text))
 
@@ -234,14 +221,9 @@ def read_relation(text: str) -> Form | None:
         return read_form(operands[-1]) if not operands[0] and set(operators) == {"="} else Words(text)
     if not set(operators) <= READABLE or (len(operators) > 1 and "\\in" in operators):
         return Words(text)
-    if operators and set(operators) == {"="} and "\\pm" in operands[-1]:
-        values = read_plus_minus(operands[-1])
-        if isinstance(values, Listing):
-            return Listing(
-                tuple(
-                    Relation((operands[0], value.latex), ("=",)) for value in values.items if isinstance(value, Scalar)
-                )
-            )
+    values = plus_minus(operands[-1]) if set(operators) == {"="} and "\\pm" in operands[-1] else ()
+    if values:
+        return Listing(tuple(Relation((operands[0], value.latex), ("=",)) for value in values))
     return Relation(operands, operators)
 
 
@@ -269,8 +251,8 @@ def read_conditions(text: str) -> Form | None:
 
 
 def read_braces(text: str) -> Form | None:
-    if text in ("\\emptyset", "\\phi"):
-        return Listing((), is_set=True) if text == "\\emptyset" else None
+    if text == "\\emptyset":
+        return Listing((), is_set=True)
     escaped = text.startswith("\\{") and text.endswith("\\}") and matching_brackets(text).get(0) == len(text) - 2
     plain_ones = text.startswith("{") and text.endswith("}") and is_closed_by_last(text)
     builder = BUILDER.fullmatch(text) if escaped or plain_ones else None
@@ -278,10 +260,7 @@ def read_braces(text: str) -> Form | None:
         return read_form(builder["condition"])
     if escaped:
         inner = text[2:-2].strip()
-        if not inner:
-            return Listing((), is_set=True)
-        form = read_form(inner)
-        return Listing(form.items if isinstance(form, Listing) and not form.is_set else (form,), is_set=True)
+        return Listing(tuple(flattened([read_form(inner)] if inner else [])), is_set=True)
     if plain_ones:
         plain = read_form(text[1:-1]) if text[1:-1].strip() else None
         return replace(plain, decimal="") if isinstance(plain, Listing) else plain
@@ -298,7 +277,9 @@ def read_group(text: str) -> Form | None:
         return None
     if ", " in inner:  # (2,300) is a point
         inner = without_thousands(inner)
-    parts = [part.strip() for part in split(inner, ";" if len(split(inner, ";")) > 1 else ",")]
+    parts, semicolons = cut(inner, SEMICOLON)
+    if not semicolons:
+        parts, _ = cut(inner, COMMA)
     if not all(parts) or len(parts) > MOST_PARTS:
         return None
     if len(parts) == 1:
@@ -312,17 +293,22 @@ def read_item(text: str) -> Form:
 
 
 def read_plus_minus(text: str) -> Form | None:
-    if "\\pm" not in text and "\\mp" not in text:
-        return None
+    values = plus_minus(text) if "\\pm" in text or "\\mp" in text else ()
+    return Listing(values) if values else None
+
+
+def plus_minus(text: str) -> tuple[Scalar, ...]:
+    """The two values of an expression with a sign that is both plus and minus; none if they are no scalars."""
     upper = text.replace("\\pm", "+").replace("\\mp", "-")
     lower = text.replace("\\pm", "-").replace("\\mp", "+")
-    forms = (read_scalar(upper.strip().lstrip("+ ")), read_scalar(lower.strip().lstrip("+ ")))
-    return Listing(forms) if all(isinstance(form, Scalar) for form in forms) else None
+    forms = [read_scalar(side.strip().lstrip("+ ")) for side in (upper, lower)]
+    values = tuple(form for form in forms if isinstance(form, Scalar))
+    return values if len(values) == 2 else ()
 
 
 def read_ratio(text: str) -> Form | None:
     text = re.sub(r"(?<=\d)\s*\\?t?e?x?t?\{?\s+to\s+\}?\s*(?=\d)", ":", text)
-    parts = tuple(part.strip() for part in split(text.replace("\\colon", ":"), ":"))
+    parts, _ = cut(text.replace("\\colon", ":"), COLON)
     if len(parts) < 2 or not all(parts) or any(WORD.search(part) for part in parts):
         return None
     return Ratio(parts)
@@ -340,16 +326,14 @@ def read_scalar(text: str) -> Form:
     if not unit and re.fullmatch(r"-?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?", text):
         text = text.replace(",", "")
     elif unit:
-        text = re.sub(r"(?<=\d),(?=\d{3})", "", text)
-        if text.endswith("^{\\circ}"):
-            text = text[: -len("^{\\circ}")].strip()
-    if not text or WORD.search(ENVIRONMENT.sub("", text)) or has_upright_words(text):
+        text = re.sub(r"(?<=\d),(?=\d{3})", "", text).removesuffix("^{\\circ}").strip()
+    if (
+        not text
+        or WORD.search(ENVIRONMENT.sub("", text))
+        or any(len(word.strip()) > 1 for word in UPRIGHT.findall(text))
+    ):
         return Words(text)
     return Scalar(unwrapped(text), unit, percent, degrees)
-
-
-def has_upright_words(text: str) -> bool:
-    return any(len(match[1].strip()) > 1 for match in UPRIGHT.finditer(text))
 
 
 READERS = (

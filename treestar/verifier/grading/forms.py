@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 __all__ = [
+    "FLIPPED",
     "Based",
     "Clock",
     "Form",
@@ -20,6 +21,9 @@ __all__ = [
     "Table",
     "Words",
 ]
+
+FLIPPED = {">": "<", "\\ge": "\\le", "<": ">", "\\le": "\\ge"}
+"""The inequality signs, read from right to left."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,13 @@ class Relation:
         """Whether every relation is an equals sign (or membership, which also names a value)."""
         return set(self.operators) == {"="} or self.operators == ("\\in",)
 
+    @property
+    def rising(self) -> Relation:
+        """`a < x \\le b` for `b \\ge x > a`; any other relation as it is."""
+        if not set(self.operators) <= {">", "\\ge"}:
+            return self
+        return Relation(self.operands[::-1], tuple(FLIPPED[operator] for operator in self.operators[::-1]))
+
 
 @dataclass(frozen=True)
 class SetOperation:
@@ -95,11 +106,6 @@ class Clock:
     minutes: int
     """Minutes since midnight; on a twelve-hour clock if AM or PM is not given."""
     says_half: bool
-
-    @property
-    def face(self) -> str:
-        """The two numbers as a fraction: `1/20`."""
-        return f"{self.minutes // 60}/{self.minutes % 60}"
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
+import logging
 import os
 import select
 import signal
@@ -35,6 +36,23 @@ MOST_COMPARISONS = 5000
 """Comparisons of one child, because the grammar's and sympy's tables grow with use."""
 LONGEST_REPLY = 64
 """In bytes."""
+
+WARM_UP = (
+    ("\\frac{\\sqrt{2}}{2}x + 3y^{2} - 1", "0.5 x - \\sin^{2}(x)\\cos 2x"),
+    ("(2,3]", "2 < x \\le 3"),
+    ("x = \\pm 2 \\text{ cm}", "\\{2, -2\\}"),
+    ("The answer is $2\\pi r (r+h)$.", "e^{-x}(1+\\ln(x))\\sqrt[3]{x^{2}+1}"),
+    ("y - 2x = 1", "2y = 4x + 2"),
+)
+"""Pairs that exercise the common rules, so that a first comparison takes no longer than the others."""
+SYMBOLIC_WARM_UP = (
+    ("(2,3]\\cup[5,\\infty)", "2 < x \\le 3"),
+    ("|x|<3", "(-\\infty,3)\\cup(4,5)"),
+    ("\\begin{pmatrix}1&2\\\\3&4\\end{pmatrix}+A", "\\int_{0}^{1} \\log_{2} x dx + B"),
+    ("f(x_{1})", "\\sum_{k=1}^{n} k! \\cdot \\binom{n}{k} f(k)"),
+    ("1/2x", "-\\frac{\\pi}{4}k+f(1)"),
+)
+"""Pairs that exercise the common constructs of sympy and of its grammar, whose tables grow with use."""
 
 
 class Child:
@@ -127,8 +145,6 @@ def main(descriptor: int, symbolic: bool) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Only the engine handles Ctrl-C.
     engine, parent = socket.socket(fileno=descriptor), os.getppid()
 
-    from treestar.verifier.grading.warm_up import warm_up
-
     warm_up(symbolic)
     sys.setrecursionlimit(RECURSION_LIMIT)
     gc.collect()
@@ -142,6 +158,17 @@ def main(descriptor: int, symbolic: bool) -> None:
             child.kill()
             child = Child(engine)
     child.kill()
+
+
+def warm_up(symbolic: bool) -> None:
+    """Load and exercise the code that comparisons need, before children are forked; `symbolic`: also sympy."""
+    from treestar.verifier.grading.comparison import answers_equal
+
+    logging.disable(logging.CRITICAL)
+    if symbolic:
+        import sympy  # noqa: F401
+    for first, second in (*WARM_UP, *(SYMBOLIC_WARM_UP if symbolic else ())):
+        answers_equal(first, second)
 
 
 def requests_of(engine: socket.socket, parent: int) -> Iterator[bytes]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from treestar.verifier.grading.expressions import expressions_equal
 from treestar.verifier.grading.form_reading import read_form
-from treestar.verifier.grading.forms import Form, Group, Listing, Relation, Scalar, SetOperation
+from treestar.verifier.grading.forms import FLIPPED, Form, Group, Listing, Relation, Scalar, SetOperation
 from treestar.verifier.grading.real_sets import (
     REALS,
     End,
@@ -23,7 +23,7 @@ from treestar.verifier.grading.real_sets import (
 )
 from treestar.verifier.grading.symbolic import decimal_value, parse_expression, require_sympy
 from treestar.verifier.grading.tree_comparison import constant_value
-from treestar.verifier.grading.tree_structure import symbols_of
+from treestar.verifier.grading.tree_tokens import symbols_of
 from treestar.verifier.grading.trees import parse
 from treestar.verifier.grading.values import UnknownValue
 from treestar.verifier.notation.canonical import squeeze
@@ -31,11 +31,10 @@ from treestar.verifier.notation.labels import is_label
 
 __all__ = ["same_set"]
 
-LESS, MORE = ("<", "\\le"), (">", "\\ge")
+LESS = ("<", "\\le")
 MOST_NUMBERS = 1000
 """Distance between the ends of a set whose integers are counted."""
 LEAST_NUMBER: dict[str, End] = {"\\mathbb{Z}": -math.inf, "\\mathbb{N}": Fraction(1)}
-FLIPPED = {">": "<", "\\ge": "\\le", "<": ">", "\\le": "\\ge"}
 
 
 class NotIntervals(Exception):
@@ -48,7 +47,8 @@ def same_set(one: Form, other: Form) -> bool:
         return False
     one_bounds, other_bounds = bounds_of(one), bounds_of(other)
     if one_bounds is not None and other_bounds is not None:
-        return same_bounds(one_bounds, other_bounds) and same_unknown(one, other)
+        same_ends = all(map(expressions_equal, one_bounds[:2], other_bounds[:2]))
+        return same_ends and one_bounds[2:] == other_bounds[2:] and same_unknown(one, other)
     if not same_unknown(one, other) or any(map(has_equation, (one, other))):
         return False
     try:
@@ -87,11 +87,9 @@ def bounds_of(form: Form) -> Bounds | None:
         return None
     if not isinstance(form, Relation):
         return None
-    operands, operators = form.operands, form.operators
-    if operators[0] == "\\in" and len(operators) == 1:
-        return bounds_of(read_form(operands[1]))
-    if set(operators) <= set(MORE):
-        operands, operators = operands[::-1], tuple(FLIPPED[operator] for operator in operators[::-1])
+    if form.operators == ("\\in",):
+        return bounds_of(read_form(form.operands[1]))
+    operands, operators = form.rising.operands, form.rising.operators
     if not set(operators) <= set(LESS):
         return None
     opens = [operator == "<" for operator in operators]
@@ -109,10 +107,6 @@ def is_name(operand: str) -> bool:
     return is_label(operand, "1") and not operand.startswith("|")
 
 
-def same_bounds(one: Bounds, other: Bounds) -> bool:
-    return one[2:] == other[2:] and expressions_equal(one[0], other[0]) and expressions_equal(one[1], other[1])
-
-
 def same_unknown(one: Form, other: Form) -> bool:
     """Whether the two forms have the same unknown, or at least one does not name any."""
     first, second = unknowns(one), unknowns(other)
@@ -121,7 +115,7 @@ def same_unknown(one: Form, other: Form) -> bool:
 
 def unknowns(form: Form) -> set[str]:
     if isinstance(form, Listing):
-        return set().union(*(unknowns(item) for item in form.items)) if form.items else set()
+        return set().union(*map(unknowns, form.items))
     if not isinstance(form, Relation):
         return set()
     if "\\in" in form.operators:
@@ -198,14 +192,17 @@ def pieces_of_listing(form: Listing) -> RealSet:
         if len(points) < len(ends):
             raise NotIntervals
         return union(points)
-    excluding = [isinstance(item, Relation) and item.operators == ("\\ne",) for item in form.items]
-    kept = [pieces_of(item) for item, excludes in zip(form.items, excluding, strict=True) if not excludes]
-    holes = [pieces_of(item) for item, excludes in zip(form.items, excluding, strict=True) if excludes]
+    holes = [pieces_of(item) for item in form.items if excludes(item)]
+    kept = [pieces_of(item) for item in form.items if not excludes(item)]
     result = union(kept) if kept else REALS
     if form.all_hold and kept:
         # "x < -1 and x > 1" names two ranges: read as a condition, it would hold nowhere.
         result = reduce(intersection, kept) or result
     return reduce(intersection, holes, result)
+
+
+def excludes(form: Form) -> bool:
+    return isinstance(form, Relation) and form.operators == ("\\ne",)
 
 
 def pieces_of_operation(form: SetOperation) -> RealSet:

@@ -144,28 +144,22 @@ def same_value(one: Any, other: Any, tolerance: float) -> bool:
 
     if isinstance(one, sympy.MatrixExpr) or isinstance(other, sympy.MatrixExpr):
         one, other = one.doit(), other.doit()
-    if isinstance(one, sympy.MatrixBase) or isinstance(other, sympy.MatrixBase):
-        if not isinstance(one, sympy.MatrixBase) or not isinstance(other, sympy.MatrixBase) or one.shape != other.shape:
-            return False
-        return all(same_value(a, b, tolerance) for a, b in zip(one.flat(), other.flat(), strict=True))
+    matrices = [isinstance(side, sympy.MatrixBase) for side in (one, other)]
+    if any(matrices):
+        alike = all(matrices) and one.shape == other.shape
+        return alike and all(same_value(a, b, tolerance) for a, b in zip(one.flat(), other.flat(), strict=True))
     if one == other:
         return True
     if one.is_infinite or other.is_infinite:
         return bool(one.doit() == other.doit())
     if not one.free_symbols and not other.free_symbols:
-        exact_one, exact_other = exact_value(one), exact_value(other)
-        if exact_one is not None and exact_other is not None:
+        exact_one, exact_other = one.doit(), other.doit()
+        if exact_one.is_Rational and exact_other.is_Rational:
             if tolerance == SAME:
                 return bool(exact_one == exact_other)
             return bool(abs(exact_one - exact_other) <= tolerance * max(abs(exact_one), abs(exact_other)))
     verdict = same_at_points(one, other, tolerance)
     return math_verify_says(one, other) if verdict is None else verdict
-
-
-def exact_value(expression: Any) -> Any | None:
-    """The value of `expression` if it is a rational number, else None."""
-    value = expression.doit()
-    return value if value.is_Rational else None
 
 
 def same_at_points(one: Any, other: Any, tolerance: float) -> bool | None:
@@ -236,10 +230,7 @@ def math_verify_says(one: Any, other: Any) -> bool:
 
 
 def ratio_by_sympy(first: tuple[str, str], second: tuple[str, str]) -> float | None:
-    """`(a - b) / (c - d)` for the pairs (a, b) and (c, d), if it is the same real number everywhere, else None.
-
-    Two equations whose sides have a constant ratio are the same; for inequalities, a negative ratio flips the sign.
-    """
+    """`(a - b) / (c - d)` for the pairs (a, b) and (c, d), if it is the same real number everywhere, else None."""
     require_sympy()
     import sympy
 
@@ -253,9 +244,8 @@ def ratio_by_sympy(first: tuple[str, str], second: tuple[str, str]) -> float | N
     ratios = []
     for values in points(symbols):
         top, bottom = value_at(one, values), value_at(other, values)
-        if top is None or bottom is None or not bottom:
-            continue
-        ratios.append(top / bottom)
+        if top is not None and bottom:
+            ratios.append(top / bottom)
     if len(ratios) < FEWEST_POINTS:
         return None
     ratio = ratios[0]

@@ -8,8 +8,7 @@ from typing import Any, TypeVar
 
 import mpmath
 
-from treestar.verifier.grading.tree_structure import kinds_of, symbols_of
-from treestar.verifier.grading.tree_tokens import Tree
+from treestar.verifier.grading.tree_tokens import Tree, kinds_of, symbols_of
 from treestar.verifier.grading.values import INFINITE, MINUS_INFINITE, Evaluation, TooLarge, UnknownValue, approximate
 
 __all__ = ["FEWEST_POINTS", "constant_ratio_of", "constant_value", "points", "trees_equal", "whole_points"]
@@ -81,17 +80,14 @@ def equal_at_points(one: Tree, other: Tree, symbols: Sequence[str], decimals: bo
         stands_in = first.stands_in or second.stands_in
         if stands_in and first.stands_in != second.stands_in:
             return None
-        verdict = same_number(one, other, values, (a, b), decimals, confirm=agreed == 0)
-        if verdict:
+        if same_number(one, other, values, (a, b), decimals, confirm=agreed == 0):
             agreed += 1
             if not symbols:
                 return True
-            continue
-        if stands_in:
+        elif stands_in:
             return None
-        if is_outside_domain((a, b), values):
-            continue
-        return False
+        elif not is_outside_domain((a, b), values):
+            return False
     if meaningless == len(tried):
         return False  # What divides by zero everywhere is not a number: it only equals what is written the same.
     if agreed >= FEWEST_POINTS:
@@ -181,13 +177,11 @@ def constant_value(tree: Tree) -> Fraction | None:
         return None
     if evaluation.stands_in:
         raise UnknownValue
-    if value is None or isinstance(value, (Fraction, str)):
-        return value if isinstance(value, Fraction) else None
-    if isinstance(value, mpmath.mpc) or not mpmath.isfinite(value):
+    if isinstance(value, Fraction):
+        return value
+    if not isinstance(value, mpmath.mpf) or not mpmath.isfinite(value) or abs(value.exp) >= 10_000:
         return None
-    sign, mantissa, exponent, _ = value._mpf_
-    exact = Fraction(int(mantissa)) * Fraction(2) ** exponent if abs(exponent) < 10_000 else None
-    return exact if exact is None or not sign else -exact
+    return Fraction(*mpmath.libmp.to_rational(value._mpf_))
 
 
 def constant_ratio_of(first: tuple[Tree, Tree], second: tuple[Tree, Tree]) -> float | None:

@@ -18,10 +18,10 @@ from collections.abc import Callable
 from fractions import Fraction
 from functools import lru_cache
 
-from treestar.verifier.grading.tree_structure import mixed_number, split_integrand
 from treestar.verifier.grading.tree_tokens import (
     ACCENTS,
     BEGINS_FACTOR,
+    END,
     FUNCTIONS,
     GREEK,
     OF_LISTS,
@@ -31,6 +31,8 @@ from treestar.verifier.grading.tree_tokens import (
     Token,
     Tree,
     Unreadable,
+    mixed_number,
+    split_integrand,
     tokens_of,
 )
 
@@ -76,27 +78,27 @@ class Parser:
 
     def whole(self) -> Tree:
         tree = self.remainder()
-        if self.place < len(self.tokens):
+        if self.token() is not END:
             raise Unreadable
         return tree
 
-    def text(self, ahead: int = 0) -> str:
+    def token(self, ahead: int = 0) -> Token:
         at = self.place + ahead
-        return self.tokens[at].text if at < len(self.tokens) else ""
+        return self.tokens[at] if at < len(self.tokens) else END
+
+    def text(self, ahead: int = 0) -> str:
+        return self.token(ahead).text
 
     def take(self) -> Token:
-        if self.place >= len(self.tokens):
+        token = self.token()
+        if token is END:
             raise Unreadable
         self.place += 1
-        return self.tokens[self.place - 1]
+        return token
 
     def next(self, *texts: str) -> str:
         """Take the next token if it is one of `texts`; returns it, or ""."""
-        found = self.text()
-        if found and found in texts:
-            self.place += 1
-            return found
-        return ""
+        return self.take().text if self.text() in texts else ""
 
     def expect(self, text: str) -> None:
         if not self.next(text):
@@ -144,11 +146,11 @@ class Parser:
         return product
 
     def factors(self) -> Tree:
-        starts_with_number = self.place < len(self.tokens) and self.tokens[self.place].kind == "number"
+        starts_with_number = self.token().kind == "number"
         found = [self.factor()]
         mixed = starts_with_number and found[0][0] == "number" and self.text() == "\\frac"
         while self.begins_factor():
-            if self.tokens[self.place].kind == "number" and self.tokens[self.place - 1].kind != "mark":
+            if self.token().kind == "number" and self.token(-1).kind != "mark":
                 raise Unreadable  # x2 and 2 3 are not products for everybody.
             found.append(self.factor())
         if mixed and found[1][0] == "quotient" and found[1][1][0] == found[1][2][0] == "number":
@@ -156,32 +158,26 @@ class Parser:
         return found[0] if len(found) == 1 else ("product", *found)
 
     def begins_factor(self) -> bool:
-        if self.place >= len(self.tokens):
-            return False
-        token = self.tokens[self.place]
+        token = self.token()
         if token.kind == "mark":
             return token.text in "([{" or (token.text == "|" and not self.bars)
-        return token.kind != "command" or token.text in BEGINS_FACTOR
+        return token.kind in ("number", "letter") or token.text in BEGINS_FACTOR
 
     def factor(self) -> Tree:
         """A primary expression with its exponents and factorials."""
         base = self.primary()
-        while True:
-            if self.text() == "^":
+        while mark := self.next("^", "!"):
+            if mark == "^":
                 base = self.powered(base)
-            elif self.next("!"):
-                marks = 1
-                while self.next("!"):
-                    marks += 1
-                if marks == 2:
-                    raise Unreadable  # The double factorial is another function.
-                for _ in range(marks):
-                    base = ("call", "factorial", base)
-            else:
-                return base
+                continue
+            if self.text() == "!" and self.text(1) != "!":
+                raise Unreadable  # The double factorial is another function.
+            base = ("call", "factorial", base)
+            while self.next("!"):
+                base = ("call", "factorial", base)
+        return base
 
     def powered(self, base: Tree) -> Tree:
-        self.expect("^")
         if [self.text(ahead) for ahead in range(3)] == ["{", "\\circ", "}"]:
             self.place += 3
             return ("quotient", ("product", base, ("pi",)), ("number", Fraction(180)))
@@ -216,7 +212,7 @@ class Parser:
             raise Unreadable  # Digits in another base.
         if not self.commas_separate and THOUSANDS_FIRST.fullmatch(digits):
             # Thousands separators: 1,234,567.
-            while self.text() == "," and not self.tokens[self.place].spaced and THOUSANDS_NEXT.fullmatch(self.text(1)):
+            while self.text() == "," and not self.token().spaced and THOUSANDS_NEXT.fullmatch(self.text(1)):
                 digits += self.text(1)
                 self.place += 2
         if len(digits) > LONGEST_NUMBER:
@@ -236,13 +232,9 @@ class Parser:
     def attachments(self) -> str:
         """The subscript and the primes after a letter."""
         attached = ""
-        while True:
-            if self.next("'"):
-                attached += "'"
-            elif self.next("_"):
-                attached += f"_{self.raw_argument()}"
-            else:
-                return attached
+        while mark := self.next("'", "_"):
+            attached += mark if mark == "'" else f"_{self.raw_argument()}"
+        return attached
 
     def raw_argument(self) -> str:
         """The text of an argument in braces, without spaces."""
@@ -258,11 +250,10 @@ class Parser:
 
     def argument(self) -> Tree:
         """An argument in braces, or of one token."""
-        if self.text() == "{":
-            self.place += 1
+        if self.next("{"):
             return self.group("{")
-        token = self.tokens[self.place] if self.place < len(self.tokens) else None
-        if token is None or token.kind == "mark" or (len(token.text) > 1 and token.kind == "number"):
+        token = self.token()
+        if token.kind == "mark" or (len(token.text) > 1 and token.kind == "number"):
             raise Unreadable
         return self.primary()
 
@@ -334,16 +325,13 @@ class Parser:
     def function(self, name: str) -> Tree:
         base: Tree | None = None
         exponent: Tree | None = None
-        while self.text() in ("_", "^"):
-            if self.next("_"):
-                if name != "log" or base is not None:
-                    raise Unreadable
+        while mark := self.next("_", "^"):
+            if mark == "_" and name == "log" and base is None:
                 base = self.argument()
-            else:
-                if exponent is not None:
-                    raise Unreadable
-                self.expect("^")
+            elif mark == "^" and exponent is None:
                 exponent = self.argument()
+            else:
+                raise Unreadable
         inner = self.function_argument()
         if exponent == ("negative", NUMBER_ONE):
             if name in TRIGONOMETRIC:
@@ -365,7 +353,7 @@ class Parser:
             return self.primary()
         found = [self.signed(self.factor)]
         while self.begins_factor() and self.text() not in ("(", "[", "|") and self.text()[1:] not in FUNCTIONS:
-            if self.tokens[self.place].kind == "number":
+            if self.token().kind == "number":
                 raise Unreadable
             found.append(self.factor())
         if self.text() in ("(", "[", "|", "/", "\\div"):
@@ -394,7 +382,7 @@ class Parser:
             low = self.argument()
             self.expect("^")
             high = self.argument()
-        variable, body = split_integrand(self.tokens[self.place :])
-        self.place += variable[1]
-        inner = Parser(body, self.dummies | {variable[0]}).whole() if body else NUMBER_ONE
-        return ("integral", variable[0], low, high, inner)
+        variable, size, body = split_integrand(self.tokens[self.place :])
+        self.place += size
+        inner = Parser(body, self.dummies | {variable}).whole() if body else NUMBER_ONE
+        return ("integral", variable, low, high, inner)

@@ -15,7 +15,7 @@ from typing import Any
 
 import mpmath
 
-from treestar.verifier.grading.tree_tokens import Tree
+from treestar.verifier.grading.tree_tokens import TRIGONOMETRIC, Tree
 
 __all__ = ["INFINITE", "MINUS_INFINITE", "Evaluation", "TooLarge", "UnknownValue", "approximate"]
 
@@ -36,13 +36,15 @@ NEAR_STEP = 30
 """Digits to which a value may equal an integer where a step function jumps."""
 
 NAMES_IN_MPMATH = {
-    **{f"arc{name}": f"a{name}" for name in ("sin", "cos", "tan", "cot", "sec", "csc")},
-    **{f"ar{name}h": f"a{name}h" for name in ("sin", "cos", "tan", "cot", "sec", "csc")},
+    **{f"arc{name}": f"a{name}" for name in TRIGONOMETRIC},
+    **{f"ar{name}h": f"a{name}h" for name in TRIGONOMETRIC},
     "lg": "log10",
     "log": "log10",
 }
 SAMPLES = (Fraction(3, 7), Fraction(11, 5), Fraction(13, 3))
 """Places at which integrands and terms of symbolic series are compared."""
+FAR_AWAY = {INFINITE: Fraction(7, 2), MINUS_INFINITE: Fraction(-9, 2)}
+"""What stands for infinite limits of integrals."""
 
 
 class TooLarge(Exception):
@@ -124,11 +126,7 @@ class Evaluation:
         if low_tree is None:
             return self.functional(variable, body, [self.values.get(variable, Fraction(2, 9)), Fraction(1, 9)])
         limits = [self.of(low_tree), self.of(high_tree)]
-        marks = [
-            Fraction(7, 2) if each is INFINITE else Fraction(-9, 2) if each is MINUS_INFINITE else each
-            for each in limits
-        ]
-        return self.functional(variable, body, marks)
+        return self.functional(variable, body, [FAR_AWAY.get(each, each) for each in limits])
 
     def functional(self, variable: str, body: Tree, marks: list[Value]) -> Value:
         """A value that depends on the body as an integral does: linearly, and on the limits."""
@@ -142,13 +140,9 @@ class Evaluation:
         return result
 
     def with_value(self, variable: str, value: Fraction, body: Tree) -> Value:
-        outer = self.values.get(variable)
-        self.values[variable] = value
+        outer, self.values = self.values, {**self.values, variable: value}
         result = self.of(body)
-        if outer is None:
-            del self.values[variable]
-        else:
-            self.values[variable] = outer
+        self.values = outer
         return result
 
 
@@ -263,12 +257,14 @@ def integer_root(value: int, degree: int) -> int | None:
 
 
 def call(name: str, arguments: list[Value], digits: int) -> Value:
+    if name in ("floor", "ceil", "mod", "min", "max") and any(isinstance(each, mpmath.mpc) for each in arguments):
+        raise UnknownValue
     if name in ("floor", "ceil", "mod"):
         return step(name, arguments, digits)
     if name in ("gcd", "lcm"):
         return of_integers(name, arguments)
     if name in ("min", "max"):
-        return extreme(name, arguments)
+        return (min if name == "min" else max)(arguments, key=approximate)
     if name.startswith("function "):
         return of_unknown_function(name, arguments)
     first = arguments[0]
@@ -305,27 +301,18 @@ def of_unknown_function(name: str, arguments: list[Value]) -> Value:
 def root(value: Value, index: Value) -> Value:
     if not isinstance(index, Fraction) or index.denominator != 1 or index <= 0:
         return power(value, quotient(Fraction(1), index))
-    odd = index.numerator % 2 == 1
-    if odd and is_negative(value):
+    if index.numerator % 2 and not isinstance(value, mpmath.mpc) and value < 0:
         return -power(-value, 1 / index)  # The real root.
     return power(value, 1 / index)
-
-
-def is_negative(value: Value) -> bool:
-    return not isinstance(value, mpmath.mpc) and bool(value < 0)
 
 
 def step(name: str, arguments: list[Value], digits: int) -> Value:
     value = arguments[0]
     if name == "mod":
-        if any(isinstance(each, mpmath.mpc) for each in arguments):
-            raise UnknownValue
         divided = step("floor", [quotient(value, arguments[1])], digits)
         return total([value, -product([arguments[1], divided])])
     if isinstance(value, Fraction):
         return Fraction(math.floor(value) if name == "floor" else math.ceil(value))
-    if isinstance(value, mpmath.mpc):
-        raise UnknownValue
     if abs(value) > 10**15:
         raise TooLarge
     nearest = int(mpmath.nint(value))
@@ -339,12 +326,6 @@ def of_integers(name: str, arguments: list[Value]) -> Fraction:
         raise UnknownValue
     numbers = [each.numerator for each in arguments]
     return Fraction(math.gcd(*numbers) if name == "gcd" else math.lcm(*numbers))
-
-
-def extreme(name: str, arguments: list[Value]) -> Value:
-    if any(isinstance(each, mpmath.mpc) for each in arguments):
-        raise UnknownValue
-    return (min if name == "min" else max)(arguments, key=approximate)
 
 
 def factorial(value: Value) -> Value:

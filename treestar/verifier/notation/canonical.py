@@ -16,8 +16,6 @@ from treestar.verifier.notation.rewriting import rewritten
 
 __all__ = ["canonical", "matching_brackets", "squeeze", "words_of"]
 
-SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ⁽⁾", "0123456789+-n()")
-SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉₊₋ₙ₍₎", "0123456789+-n()")
 CHARACTERS = str.maketrans(
     {
         **dict.fromkeys("−–—‐‑﹣", "-"), **dict.fromkeys("×✕", "\\times "), **dict.fromkeys("·⋅∙•", "\\cdot "),
@@ -54,7 +52,6 @@ def with_closed_braces(text: str) -> str:
 
 BRACES = re.compile(r"(?<!\\)[{}]")
 FULL_STOP = re.compile(r"(?<=[^.\s])\s*\.\s*$")
-WHITE_SPACE = re.compile(r"\s")
 AFTER_COMMAND = re.compile(r"(\\[a-zA-Z]+) (?=[a-zA-Z])")
 NOT_BETWEEN_DIGITS = re.compile(r"(?<!\d)\s+|\s+(?!\d)")
 
@@ -62,8 +59,6 @@ NOT_BETWEEN_DIGITS = re.compile(r"(?<!\d)\s+|\s+(?!\d)")
 @lru_cache(maxsize=2048)
 def squeeze(text: str) -> str:
     """`text` without meaningless spaces; spaces between two digits stay."""
-    if not WHITE_SPACE.search(text):
-        return text
     return NOT_BETWEEN_DIGITS.sub("", AFTER_COMMAND.sub("\\1\0", text)).replace("\0", " ")
 
 
@@ -77,12 +72,12 @@ def words_of(text: str) -> str:
 def plain_characters(text: str) -> str:
     if text.isascii():
         return text
-    text = re.sub(
-        r"(?<=\d)\s?([kcmd]?m)([²³])", r" \\text{\1}\2", text
-    )  # m² is a unit, m^2 may be a variable's square.
-    text = re.sub("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ⁽⁾]+", lambda m: "^{" + m[0].translate(SUPERSCRIPTS) + "}", text)
-    text = re.sub("[₀₁₂₃₄₅₆₇₈₉₊₋ₙ₍₎]+", lambda m: "_{" + m[0].translate(SUBSCRIPTS) + "}", text)
+    # m² is a unit, m^2 may be a variable's square.
+    text = re.sub(r"(?<=\d)\s?([kcmd]?m)([²³])", r" \\text{\1}\2", text)
+    text = re.sub("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ⁽⁾]+", r"^{\g<0>}", text)
+    text = re.sub("[₀₁₂₃₄₅₆₇₈₉₊₋ₙ₍₎]+", r"_{\g<0>}", text)
     text = re.sub("[¼½¾⅐-⅞]", vulgar_fraction, text)
+    # NFKC makes plain digits of the raised and lowered ones.
     return unicodedata.normalize("NFKC", text.translate(CHARACTERS)).translate(CHARACTERS).replace("\u200b", "")
 
 
@@ -111,14 +106,11 @@ def matching_brackets(text: str) -> dict[int, int]:
         token = match[0]
         if token in ("(", "[", "{", "\\{", "\\langle"):
             stack.append(("(" if token == "[" else token, match.start()))
-        elif token in kinds:
+        elif token in kinds and any(kind == kinds[token] for kind, _ in stack[-20:]):
             # An unmatched opening bracket inside must not hide the pair around it.
-            while stack and stack[-1][0] != kinds[token]:
-                if not any(kind == kinds[token] for kind, _ in stack[-20:]):
-                    break
+            while stack[-1][0] != kinds[token]:
                 stack.pop()
-            if stack and stack[-1][0] == kinds[token]:
-                closing[stack.pop()[1]] = match.start()
+            closing[stack.pop()[1]] = match.start()
     return closing
 
 
@@ -146,8 +138,6 @@ def brace_arguments(text: str) -> str:
                     insert[start] = insert.get(start, "") + "{"
                     insert[end] = "}" + insert.get(end, "")
             position = end
-    if not insert and not replace:
-        return text
     pieces = [insert.get(i, "") + replace.get(i, character) for i, character in enumerate(text)]
     return "".join(pieces) + insert.get(len(text), "")
 

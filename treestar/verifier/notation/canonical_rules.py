@@ -88,7 +88,25 @@ LAYOUT_RULES = (
     rule(r"\{\\(?:rm|bf|it|sf)\s+([^{}]*)\}", r"\\text{\1}", "old-style fonts", mark="{\\"),
 )
 
+INEQUALITY = r"[^,;&]*?(?:[<>]|!=|\\(?:leq?|geq?|neq?)(?![a-zA-Z]))[^,;&]*?"
 WORD_RULES = (
+    rule(
+        rf"^({INEQUALITY})\s*,?\s*(?:\\text\{{\s*and\s*\}}|(?<![a-zA-Z\\])(?:and|&&?)(?![a-zA-Z]))\s*({INEQUALITY})$",
+        r"\1 \\land \2",
+        "conditions that hold together",
+    ),
+    rule(
+        r"^(?:\\text\{\s*(?:about|approximately|around|exactly|roughly)\s*\}|(?:about|approximately|around|exactly|roughly)\s)\s*(?=[-\d.\\])",
+        "",
+        "how exact an answer is",
+    ),
+    rule(
+        r"^(?:\\text\{\s*)?([A-Za-z][A-Za-z' ]*[A-Za-z]{2}[A-Za-z' ]*?)"
+        r"\s*:?\s*(?:(?<=:)\s*\}|\}\s*:|:)\s+(?=[-+]?\s*[\d.$\\(\[{√π])(?=[^:]*$)",
+        r"\\text{\1} = ",
+        "a label with a colon",
+        mark=":",
+    ),
     rule(r",?\s*\\text\{\s*,?\s*(?:and|or)\s*,?\s*\}\s*,?", ", ", "a list may say and/or", mark="\\text"),
     rule(r",?\s*(?<![a-zA-Z\\{])(?:and|or)(?![a-zA-Z])\s*,?", ", ", "a list may say and/or"),
     rule(r"\s*(?:和|或者?|と)\s*|(?<=\d)\s+(?:und|oder|et|ou|y|и|или)\s+(?=[-\d\\])", ", ", "the same elsewhere"),
@@ -169,30 +187,6 @@ SET_RULES = (
     rule(r"^R\s*(?:\\setminus|\\backslash|[-\\])\s*(?=\\?\{)", r"\\mathbb{R} \\setminus ", "a bare R", mark="R"),
 )
 
-INEQUALITY = r"[^,;&]*?(?:[<>]|!=|\\(?:leq?|geq?|neq?)(?![a-zA-Z]))[^,;&]*?"
-CONDITION_RULES = (
-    rule(
-        rf"^({INEQUALITY})\s*,?\s*(?:\\text\{{\s*and\s*\}}|(?<![a-zA-Z\\])(?:and|&&?)(?![a-zA-Z]))\s*({INEQUALITY})$",
-        r"\1 \\land \2",
-        "conditions that hold together",
-    ),
-)
-
-LABEL_RULES = (
-    rule(
-        r"^(?:\\text\{\s*(?:about|approximately|around|exactly|roughly)\s*\}|(?:about|approximately|around|exactly|roughly)\s)\s*(?=[-\d.\\])",
-        "",
-        "how exact an answer is",
-    ),
-    rule(
-        r"^(?:\\text\{\s*)?([A-Za-z][A-Za-z' ]*[A-Za-z]{2}[A-Za-z' ]*?)"
-        r"\s*:?\s*(?:(?<=:)\s*\}|\}\s*:|:)\s+(?=[-+]?\s*[\d.$\\(\[{√π])(?=[^:]*$)",
-        r"\\text{\1} = ",
-        "a label with a colon",
-        mark=":",
-    ),
-)
-
 NUMBER_RULES = (
     rule(
         r"(?<=\d)\s*[xX]\s*(?=10\s*\^)", r"\\times ", "a letter x as the times sign of scientific notation", mark="10"
@@ -242,8 +236,6 @@ RULES = (
     *LAYOUT_RULES,
     *ORDER_RULES,
     *SPOKEN_RULES,
-    *CONDITION_RULES,
-    *LABEL_RULES,
     *WORD_RULES,
     *SYMBOL_RULES,
     *SET_RULES,

@@ -1,9 +1,9 @@
 """Exact parsing of numbers as people and programs write them.
 
 A plain number is an optional sign, digits with or without thousands separators, a decimal part, an exponent, or a
-fraction of two integers. Its value is a `Fraction`, so comparisons are exact, and its written
-precision is kept, so that a decimal can be recognized as a rounding of another number. No text can create a number with
-more than a few hundred digits.
+fraction of two integers. Its value is a `Fraction`, so comparisons are exact, and its written precision is kept, so
+that a decimal can be recognized as a rounding of another number. No text can create a number with more than a few
+hundred digits.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ NUMBER = re.compile(
     r"""(?P<sign>[-+]?)
     (?:
         (?P<numerator>\d+)/(?P<denominator>\d+)
-      | \\[dtc]?frac\{(?P<top_sign>-?)(?P<top>\d+)\}\{(?P<bottom>\d+)\}
+      | \\[dtc]?frac\{(?P<top>-?\d+)\}\{(?P<bottom>\d+)\}
       | (?P<whole>[1-9]\d{0,2}(?:,\d{3})+|\d+)?(?P<part>\.\d*)?(?:[eE](?P<exponent>[-+]?\d{1,4}))?
     )""",
     re.VERBOSE,
@@ -60,26 +60,15 @@ def read_plain_number(text: str) -> PlainNumber | None:
     if match is None or not text.isascii():
         return None
     sign = -1 if match["sign"] == "-" else 1
-    if match["numerator"] is not None:
-        return fraction(sign, match["numerator"], match["denominator"])
-    if match["top"] is not None:
-        return fraction(-sign if match["top_sign"] else sign, match["top"], match["bottom"])
-    return decimal_number(sign, (match["whole"] or "").replace(",", ""), match["part"], match["exponent"])
-
-
-def fraction(sign: int, top: str, bottom: str) -> PlainNumber | None:
-    denominator = int(bottom)
-    return PlainNumber(Fraction(sign * int(top), denominator)) if denominator else None
-
-
-def decimal_number(sign: int, whole: str, part: str | None, exponent: str | None) -> PlainNumber | None:
-    decimals = (part or "")[1:]
-    if not whole and not decimals:
+    bottom = match["denominator"] or match["bottom"]
+    if bottom is not None:
+        top = sign * int(match["numerator"] or match["top"])
+        return PlainNumber(Fraction(top, int(bottom))) if int(bottom) else None
+    decimals = (match["part"] or "")[1:]
+    written = (match["whole"] or "").replace(",", "") + decimals
+    power = int(match["exponent"] or 0)
+    if not written or abs(power) > LARGEST_EXPONENT:
         return None
-    power = int(exponent or 0)
-    if abs(power) > LARGEST_EXPONENT:
-        return None
-    written = whole + decimals
     value = Fraction(sign * int(written)) * Fraction(10) ** (power - len(decimals))
     if not decimals:
         return PlainNumber(value)

@@ -24,54 +24,48 @@ class Unit(NamedTuple):
     factor: Fraction
 
 
-def scale(dimension: str, entries: dict[str, str]) -> dict[str, Unit]:
-    return {name: Unit(dimension, Fraction(factor)) for names, factor in entries.items() for name in names.split()}
-
-
-UNITS: dict[str, Unit] = {
-    **scale(
-        "length",
-        {
-            "mm millimeter millimetre": "1/1000", "cm centimeter centimetre": "1/100", "dm decimeter": "1/10",
-            "m meter metre": "1", "km kilometer kilometre": "1000", "in inch inche": "127/5000",
-            "ft foot feet": "381/1250", "yd yard": "1143/1250", "mi mile": "201168/125",
-        },
-    ),
-    **scale(
-        "mass",
-        {
-            "mg milligram": "1/1000000", "g gram gm": "1/1000", "kg kilogram": "1", "ton tonne": "1000",
-            "oz ounce": "45359237/1600000000", "lb lbs pound": "45359237/100000000",
-        },
-    ),
-    **scale(
-        "time",
-        {
-            "ms millisecond": "1/1000", "s sec second": "1", "min minute": "60", "h hr hour": "3600",
-            "day": "86400", "week wk": "604800",
-        },
-    ),
-    **scale("months", {"month": "1", "year yr": "12"}),
-    **scale("volume", {"ml milliliter": "1/1000", "l liter litre": "1", "gal gallon": "473176473/125000000"}),
-    **scale("dollars", {"cent": "1/100", "dollar usd buck": "1"}),
-    **scale("euros", {"euro eur": "1"}),
-    **scale("pounds", {"gbp": "1"}),
-    **scale("yen", {"yen jpy": "1"}),
-    **scale("yuan", {"yuan rmb cny": "1"}),
-    **scale("rupees", {"rupee rs inr": "1"}),
-    **scale("force", {"n newton": "1"}),
-    **scale("power", {"w watt": "1", "kw kilowatt": "1000"}),
-    **scale("energy", {"j joule": "1", "kj kilojoule": "1000", "ev": "1/10000000000000000000"}),
-    **scale("pressure", {"pa pascal": "1", "kpa": "1000", "atm": "101325"}),
-    **scale("frequency", {"hz hertz": "1", "khz": "1000"}),
-    **scale("voltage", {"v volt": "1"}),
-    **scale("current", {"amp ampere": "1"}),
-    **scale("amount", {"mol mole": "1"}),
-    **scale("angle", {"rad radian": "1"}),
-    **scale("speed", {"mph": "201168/450000", "kmh kmph kph": "5/18"}),
-    **scale("temperature", {"^{\\circ}c celsius": "1"}),
-    **scale("fahrenheit", {"^{\\circ}f fahrenheit": "1"}),
+SIZES = {
+    "length": {
+        "mm millimeter millimetre": "1/1000", "cm centimeter centimetre": "1/100", "dm decimeter": "1/10",
+        "m meter metre": "1", "km kilometer kilometre": "1000", "in inch inche": "127/5000",
+        "ft foot feet": "381/1250", "yd yard": "1143/1250", "mi mile": "201168/125",
+    },
+    "mass": {
+        "mg milligram": "1/1000000", "g gram gm": "1/1000", "kg kilogram": "1", "ton tonne": "1000",
+        "oz ounce": "45359237/1600000000", "lb lbs pound": "45359237/100000000",
+    },
+    "time": {
+        "ms millisecond": "1/1000", "s sec second": "1", "min minute": "60", "h hr hour": "3600",
+        "day": "86400", "week wk": "604800",
+    },
+    "months": {"month": "1", "year yr": "12"},
+    "volume": {"ml milliliter": "1/1000", "l liter litre": "1", "gal gallon": "473176473/125000000"},
+    "dollars": {"cent": "1/100", "dollar usd buck": "1"},
+    "euros": {"euro eur": "1"},
+    "pounds": {"gbp": "1"},
+    "yen": {"yen jpy": "1"},
+    "yuan": {"yuan rmb cny": "1"},
+    "rupees": {"rupee rs inr": "1"},
+    "force": {"n newton": "1"},
+    "power": {"w watt": "1", "kw kilowatt": "1000"},
+    "energy": {"j joule": "1", "kj kilojoule": "1000", "ev": "1/10000000000000000000"},
+    "pressure": {"pa pascal": "1", "kpa": "1000", "atm": "101325"},
+    "frequency": {"hz hertz": "1", "khz": "1000"},
+    "voltage": {"v volt": "1"},
+    "current": {"amp ampere": "1"},
+    "amount": {"mol mole": "1"},
+    "angle": {"rad radian": "1"},
+    "speed": {"mph": "201168/450000", "kmh kmph kph": "5/18"},
+    "temperature": {"^{\\circ}c celsius": "1"},
+    "fahrenheit": {"^{\\circ}f fahrenheit": "1"},
 }  # fmt: skip
+"""For each dimension, the spellings of its units and their sizes."""
+UNITS = {
+    name: Unit(dimension, Fraction(size))
+    for dimension, sizes in SIZES.items()
+    for names, size in sizes.items()
+    for name in names.split()
+}
 
 CURRENCY = {"$": "dollar", "€": "euro", "£": "gbp", "¥": "yen", "₹": "rupee", "₩": "won", "₽": "rouble"}
 CHANGES_MEANING = re.compile(
@@ -143,23 +137,19 @@ AMOUNT_AND_UNIT = re.compile(r"(\d+(?:\.\d+)?) ?([A-Za-z]+)")
 
 def read_compound(text: str) -> tuple[str, str] | None:
     """The value and the smaller unit of `5 feet 10 inches`: units of one kind, the larger ones first."""
-    plain = (
-        re.sub(r"\s+", " ", re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text))
-        .strip()
-        .replace(" ,", ",")
-        .replace(" and ", " ")
-    )
+    plain = " ".join(re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text).split()).replace(" ,", ",").replace(" and ", " ")
     if len(plain) > 60 or not COMPOUND.fullmatch(plain):
         return None
-    parts = [(Fraction(amount), spelling_of(unit)) for amount, unit in AMOUNT_AND_UNIT.findall(plain)]
-    units = [UNITS.get(unit) for _, unit in parts]
-    sizes = [unit.factor for unit in units if unit is not None]
-    if len(sizes) < len(parts) or len({unit.dimension for unit in units if unit is not None}) != 1:
+    amounts, names = zip(*AMOUNT_AND_UNIT.findall(plain), strict=True)
+    spellings = [spelling_of(name) for name in names]
+    if not UNITS.keys() >= set(spellings):
         return None
-    if any(large <= small for large, small in pairwise(sizes)):
+    units = [UNITS[spelling] for spelling in spellings]
+    alike = len({unit.dimension for unit in units}) == 1
+    if not alike or any(large.factor <= small.factor for large, small in pairwise(units)):
         return None
-    total = sum((amount * size for (amount, _), size in zip(parts, sizes, strict=True)), Fraction(0)) / sizes[-1]
-    return f"\\frac{{{total.numerator}}}{{{total.denominator}}}", parts[-1][1]
+    total = sum(Fraction(amount) * unit.factor for amount, unit in zip(amounts, units, strict=True)) / units[-1].factor
+    return f"\\frac{{{total.numerator}}}{{{total.denominator}}}", spellings[-1]
 
 
 RATE = re.compile(r"\s*(\d[\d.,]*)\s*(/\s*[A-Za-z]{3,})\s*")
@@ -202,16 +192,11 @@ SHORT_WORD = re.compile(r"[aeiou]")
 
 
 def looks_like_words(unit: str, spaced: bool) -> bool:
-    words = re.findall(r"[A-Za-zÀ-ÿ]+", unit)
-    known = all(singular(word.lower()) in UNITS or word.lower() in ("per", "sq", "square", "cubic") for word in words)
-    if known:
+    words = re.findall(r"[A-Za-zÀ-ÿ]+", unit.lower())
+    if all(singular(word) in UNITS or word in ("per", "sq", "square", "cubic") for word in words):
         return True
-    long = [
-        word
-        for word in words
-        if word.lower() in COUNTED or (len(word) >= 4 and re.search(r"[aeiouyà-ÿ]", word.lower()))
-    ]
-    short = [word.lower() for word in words if word not in long]
+    long = [word for word in words if word in COUNTED or (len(word) >= 4 and re.search(r"[aeiouyà-ÿ]", word))]
+    short = [word for word in words if word not in long]
     return spaced and bool(long) and all(word in UNITS or word == "per" or SHORT_WORD.search(word) for word in short)
 
 
@@ -259,25 +244,23 @@ def known_unit(spelling: str) -> Unit | None:
     """The unit with this spelling; None for a noun or a generic "units", which do not affect the value."""
     if spelling in UNITS:
         return UNITS[spelling]
-    factors = re.fullmatch(r"([^\s/^]+(?:\^-?\d)?)(?:/([^\s/^]+(?:\^-?\d)?))?", spelling)
-    if factors is None:
-        return None
-    top, bottom = power_of(factors[1]), power_of(factors[2]) if factors[2] else None
-    if top is None or (factors[2] and bottom is None):
-        return None
-    if bottom is None:
+    top_factor, *bottom_factor = spelling.split("/", 1)
+    top = power_of(top_factor)
+    if top is None or not bottom_factor:
         return top
-    if (top.dimension, bottom.dimension) == ("length", "time"):
-        return Unit("speed", top.factor / bottom.factor)
-    return Unit(f"{top.dimension}/{bottom.dimension}", top.factor / bottom.factor)
+    bottom = power_of(bottom_factor[0])
+    if bottom is None:
+        return None
+    dimension = f"{top.dimension}/{bottom.dimension}"
+    return Unit("speed" if dimension == "length/time" else dimension, top.factor / bottom.factor)
 
 
 def power_of(factor: str) -> Unit | None:
-    name, _, exponent = factor.partition("^")
-    unit = UNITS.get(name)
-    if unit is None or not exponent:
+    match = re.fullmatch(r"([^^]+)(?:\^(-?\d))?", factor)
+    unit = None if match is None else UNITS.get(match[1])
+    if unit is None or match is None or match[2] is None:
         return unit
-    power = int(exponent)
+    power = int(match[2])
     if unit.dimension == "length" and power == 3:
         return Unit("volume", unit.factor**3 * 1000)
     return Unit(f"{unit.dimension}^{power}", unit.factor**power)

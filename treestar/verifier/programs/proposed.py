@@ -21,6 +21,8 @@ __all__ = ["continues_question", "program_in"]
 PYTHON = frozenset({"python", "python3", "py", "py3", "python2", ""})
 DEFINITION = re.compile(r"^(?:async[ \t]+def|def|class|import|from|@)(?!\w)", re.MULTILINE)
 """How a line begins that defines or imports something."""
+PART = re.compile(DEFINITION.pattern + r".*(?:\n(?:[ \t)\]}].*)?$)*", re.MULTILINE)
+"""Such a line, with the indented and blank lines after it."""
 INDENTED = re.compile(r"(?:^[ \t]+\S.*\n?|^[ \t]*\n)+", re.MULTILINE)
 """Lines that are indented or blank."""
 INDENT = "    "
@@ -101,7 +103,7 @@ def definitions(text: str, entry_point: str) -> list[Definition]:
     tree = parsed(text)
     if tree is not None:
         return statements(tree, text, entry_point)
-    parts = [(one, part) for part in top_level_parts(text) if (one := parsed(part)) is not None]
+    parts = [(one, part) for part in PART.findall(text) if (one := parsed(part)) is not None]
     return [each for one, part in parts for each in statements(one, part, entry_point)]
 
 
@@ -141,23 +143,6 @@ def is_quiet(node: ast.stmt) -> bool:
     """Whether an assignment reads no input, so that tests can run after it."""
     calls = [each.func for each in ast.walk(node) if isinstance(each, ast.Call)]
     return not any(isinstance(each, ast.Name) and each.id in ("input", "open") for each in calls)
-
-
-def top_level_parts(text: str) -> Iterator[str]:
-    """The parts of a text that begin with a line that defines or imports something, indented lines included."""
-    part: list[str] = []
-    for line in text.split("\n"):
-        if line[:1] in ("", " ", "\t", ")", "]", "}"):
-            if part:
-                part.append(line)
-            continue
-        if part and not part[-1].startswith("@"):
-            yield "\n".join(part)
-            part = []
-        if DEFINITION.match(line) or part:
-            part.append(line)
-    if part:
-        yield "\n".join(part)
 
 
 def body_program(question: str, entry_point: str, texts: Iterable[str]) -> str | None:
@@ -236,13 +221,11 @@ def fenced(text: str) -> tuple[list[str], str]:
         end = block.end + 1
     outside.append(text[end:])
     python = [without_indent(block) for block in blocks if block.language.lower() in PYTHON]
-    others = [without_indent(block) for block in blocks if block.language.lower() not in PYTHON]
-    return python or [each for each in others if DEFINITION.search(each)], "".join(outside)
+    return python or [each for each in map(without_indent, blocks) if DEFINITION.search(each)], "".join(outside)
 
 
 def without_indent(block: Block) -> str:
-    lines = block.text.split("\n")
-    return "\n".join(line.removeprefix(block.indent) for line in lines) if block.indent else block.text
+    return "\n".join(line.removeprefix(block.indent) for line in block.text.split("\n"))
 
 
 def parsed(text: str) -> ast.Module | None:

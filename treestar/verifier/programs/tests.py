@@ -103,8 +103,8 @@ def entry_point_of(problem: Problem) -> str | None:
     named = problem.metadata.get("entry_point")
     if isinstance(named, str):
         return named
-    tests = problem.metadata.get("tests")
-    return called_function(tests) if isinstance(tests, list) and is_list_of(str, tests) else None
+    tests: Any = problem.metadata.get("tests")
+    return called_function(tests) if is_list_of(str, tests) else None
 
 
 def called_function(asserts: Sequence[str]) -> str | None:
@@ -118,7 +118,7 @@ def called_function(asserts: Sequence[str]) -> str | None:
 
 def are_tests(tests: Any) -> bool:
     """Whether a value of the field `tests`, without an entry point, is one of a problem that asks for a program."""
-    return isinstance(tests, list) and bool(tests) and (is_list_of(str, tests) or is_list_of(dict, tests))
+    return is_list_of(str, tests) or is_list_of(dict, tests)
 
 
 def same_output(printed: str, wanted: str) -> bool:
@@ -132,25 +132,21 @@ def lines_of(text: str) -> list[str]:
 
 def listed(problem: Problem, field: str, tests: Any) -> ProgramTests:
     """Tests that are a list. Raises TreestarError."""
-    if isinstance(tests, list) and tests:
-        if is_list_of(str, tests):
-            return FunctionTests("\n".join(tests))
-        if all(is_stream_test(each) for each in tests):
-            made = tuple(StreamTest(with_unix_lines(each["input"]), with_unix_lines(each["output"])) for each in tests)
-            memory = limit(problem, "memory_limit")
-            return StreamTests(made, limit(problem, "time_limit"), None if memory is None else int(memory * MIB))
+    if is_list_of(str, tests):
+        return FunctionTests("\n".join(tests))
+    if is_list_of(dict, tests) and all(isinstance(each.get(end), str) for each in tests for end in ("input", "output")):
+        made = tuple(StreamTest(with_unix_lines(each["input"]), with_unix_lines(each["output"])) for each in tests)
+        memory = limit(problem, "memory_limit")
+        return StreamTests(made, limit(problem, "time_limit"), None if memory is None else int(memory * MIB))
     raise TreestarError(
         f"problem {problem.id!r} has no {field} that a program can be tested on: they are text with an entry_point, a "
         "list of assert statements, or a list of objects with the texts input and output"
     )
 
 
-def is_list_of(kind: type, values: list[Any]) -> bool:
-    return all(isinstance(each, kind) for each in values)
-
-
-def is_stream_test(test: Any) -> bool:
-    return isinstance(test, dict) and isinstance(test.get("input"), str) and isinstance(test.get("output"), str)
+def is_list_of(kind: type, values: Any) -> bool:
+    """Whether a value of the metadata is a list of at least one object of a type."""
+    return isinstance(values, list) and bool(values) and all(isinstance(each, kind) for each in values)
 
 
 def with_unix_lines(text: str) -> str:
