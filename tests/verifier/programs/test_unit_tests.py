@@ -95,6 +95,18 @@ def test_the_program_is_found_in_what_a_trajectory_wrote(executor: SandboxExecut
     assert [execution.error for execution in executions] == [None] * len(wrote)
 
 
+def test_a_definition_among_prose_keeps_its_decorators(executor: SandboxExecutor) -> None:
+    reply = (
+        "It's quick with a cache:\n\nimport functools\n\n@functools.lru_cache(None)\ndef add(a, b):\n"
+        "    return a + b\n\nThat's all."
+    )
+    program = candidate_program(ADD, "", reply)
+    assert program is not None
+    assert "@functools.lru_cache(None)\ndef add" in program
+    [execution] = run_tests(executor, ADD, program)
+    assert execution.error is None
+
+
 @needs_shared("sets")
 @pytest.mark.parametrize("every", [16, pytest.param(1, marks=pytest.mark.slow)])
 def test_humaneval_s_own_solutions_pass_and_empty_ones_do_not(executor: SandboxExecutor, every: int) -> None:

@@ -19,10 +19,10 @@ from treestar.verifier.programs.tests import entry_point_of
 __all__ = ["continues_question", "program_in"]
 
 PYTHON = frozenset({"python", "python3", "py", "py3", "python2", ""})
-DEFINITION = re.compile(r"^(?:async[ \t]+def|def|class|import|from|@)(?!\w)", re.MULTILINE)
+DEFINITION = re.compile(r"^(?:async[ \t]+def|def|class|import|from)(?!\w)", re.MULTILINE)
 """How a line begins that defines or imports something."""
-PART = re.compile(DEFINITION.pattern + r".*(?:\n(?:[ \t)\]}].*)?$)*", re.MULTILINE)
-"""Such a line, with the indented and blank lines after it."""
+PART = re.compile(r"(?:^@.*\n)*" + DEFINITION.pattern + r".*(?:\n(?:[ \t)\]}].*)?$)*", re.MULTILINE)
+"""Such a line, with its decorators and the indented and blank lines after it."""
 INDENTED = re.compile(r"(?:^[ \t]+\S.*\n?|^[ \t]*\n)+", re.MULTILINE)
 """Lines that are indented or blank."""
 INDENT = "    "
