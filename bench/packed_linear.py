@@ -22,7 +22,7 @@ import torch
 
 from treestar.policy import load_policy
 from treestar.policy.backends.transformers import TransformersPolicy
-from treestar.policy.models import load_causal_model, policy_path
+from treestar.policy.models import Dtype, load_causal_model, policy_path
 from treestar.storage.record import write_record
 from treestar.types import Sampling
 
@@ -53,8 +53,8 @@ def spread(values: list[float]) -> dict[str, float]:
     return {name: round(value, 2) for name, value in found.items()}
 
 
-def compare(name: str, dtype: Any, repeats: int) -> dict[str, Any]:
-    """The speeds by number of rows."""
+def compare(name: str, dtype: Dtype, repeats: int) -> dict[str, Any]:
+    """The speeds of the policy `name` by number of rows."""
     packed: Any = load_policy(name, device="cpu", dtype=dtype)
     model = load_causal_model(policy_path(name), dtype=dtype)
     plain = TransformersPolicy(model, packed.tokenizer, packed.format, "plain")
@@ -68,7 +68,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Compare linear layers.")
     parser.add_argument("--policy", default="embedded")
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16"])
+    parser.add_argument("--dtypes", nargs="+", choices=["float32", "bfloat16"], default=["float32", "bfloat16"])
     given = parser.parse_args()
     figures = {dtype: compare(given.policy, dtype, given.repeats) for dtype in given.dtypes}
     write_record(

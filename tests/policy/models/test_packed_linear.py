@@ -79,6 +79,8 @@ def test_a_packed_model_does_not_keep_its_file_in_memory(tmp_path: Path) -> None
 
 
 def test_policies_and_scorers_are_packed_in_the_dtypes_that_onednn_multiplies(folder: Path, tmp_path: Path) -> None:
+    assert torch.float32 in DTYPES
+    assert torch.float16 not in DTYPES
     ppm_from_policy(str(folder)).save(tmp_path)
     for dtype in ("float32", "bfloat16", "float16"):
         policy: Any = load_policy(str(folder), "rstar", device="cpu", dtype=dtype)  # type: ignore[arg-type]

@@ -298,7 +298,7 @@ def read_plus_minus(text: str) -> Form | None:
 
 
 def plus_minus(text: str) -> tuple[Scalar, ...]:
-    """The two values of an expression with a sign that is both plus and minus; none if they are no scalars."""
+    """The two values of an expression with a sign that is both plus and minus; none if these are not both scalars."""
     upper = text.replace("\\pm", "+").replace("\\mp", "-")
     lower = text.replace("\\pm", "-").replace("\\mp", "+")
     forms = [read_scalar(side.strip().lstrip("+ ")) for side in (upper, lower)]
