@@ -77,3 +77,10 @@ def test_nothing_slow_loads_before_ctrl_c_is_handled() -> None:
     script = "import sys, treestar.cli; print(*(name for name in sys.modules if name.startswith('treestar.')))"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ran.stdout.split() == ["treestar.cli"]
+
+
+def test_help_and_wrong_options_are_answered_before_torch_is_loaded() -> None:
+    heavy = {"torch", "transformers", "numpy", "sympy"}
+    script = f"import sys, treestar.cli.commands; print(*({heavy} & set(sys.modules)))"
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == []

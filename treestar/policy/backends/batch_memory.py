@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-
 from treestar.machine import available_memory
 from treestar.policy.models import text_config
 
@@ -25,6 +23,8 @@ SHARE_TO_READ = 1 / 4
 def tokens_that_fit(model: Any) -> int:
     """The tokens of all prompts and continuations of a batch, padding included."""
     if model.device.type == "cuda":
+        import torch
+
         memory = torch.cuda.get_device_properties(model.device).total_memory * SHARE_OF_GPU_MEMORY
     else:
         memory = available_memory() * SHARE_OF_MAIN_MEMORY
