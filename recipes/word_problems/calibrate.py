@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from treestar.config.calibration import Calibration, fitted_calibration
@@ -43,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows = [json.loads(line) for line in options.results.read_text(encoding="utf-8").splitlines()]
     answered = [row for row in rows if "answer" in row and row["answer"] is not None and row["correct"] is not None]
     shares, right = [row["confidence"] for row in answered], [row["correct"] for row in answered]
-    found = fitted_calibration(shares, right)
+    [scorer] = {row["settings"]["ppm"] or "none" for row in answered}
+    found = replace(fitted_calibration(shares, right), scorer=scorer)
     calibrations[options.strategy] = asdict(found)
     write_json(file, config)
     before = expected_calibration_error(shares, right)

@@ -16,10 +16,12 @@ def overconfident(count: int) -> list[dict[str, object]]:
     """Results with answers that are right half as often as their share says, and some without an answer."""
     random = Random(0)
     shares = [random.random() for _ in range(count)]
+    settings = {"ppm": "embedded"}
     rows: list[dict[str, object]] = [
-        {"answer": "1", "correct": random.random() < share / 2, "confidence": share} for share in shares
+        {"answer": "1", "correct": random.random() < share / 2, "confidence": share, "settings": settings}
+        for share in shares
     ]
-    return [*rows, {"answer": None, "correct": False, "confidence": 0.0}]
+    return [*rows, {"answer": None, "correct": False, "confidence": 0.0, "settings": settings}]
 
 
 def test_a_policy_learns_that_it_is_overconfident(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -31,6 +33,7 @@ def test_a_policy_learns_that_it_is_overconfident(tmp_path: Path, capsys: pytest
     assert config["model_type"] == "llama"
     chance = Calibration(**config["treestar_calibrations"]["mcts"])
     assert 0.3 < chance(0.9) < 0.6
+    assert chance.scorer == "embedded"
     assert "400 answers" in capsys.readouterr().out
     with pytest.raises(ValueError, match="already has treestar_calibrations for mcts"):
         main([str(results), "--policy", str(tmp_path)])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 from support.scripted import Script, components, random_script
 
+from treestar.config.calibration import Calibration
 from treestar.search import (
     BestOfNConfig,
     GreedyConfig,
@@ -59,6 +61,17 @@ def test_a_calibrated_policy_says_the_chance_instead_of_the_share_with_that_stra
     assert (calibrated.answer, calibrated.confidence) == (plain.answer, plain.confidence / 2)
     other = asyncio.run(search_one(PROBLEM, BestOfNConfig(samples=16), parts))
     assert other.confidence == run(BestOfNConfig(samples=16), numbered).confidence
+
+
+def test_a_calibration_holds_for_searches_with_the_scorer_that_it_was_fitted_with() -> None:
+    def confidence(fitted_with: str | None, rate: Callable[[State], float] | None) -> float:
+        parts = components(numbered, rate)
+        parts.policy.calibrations = {"majority": Calibration(1.0, -9.0, fitted_with)}
+        return asyncio.run(search_one(PROBLEM, MajorityConfig(samples=16), parts)).confidence
+
+    scored: list[Callable[[State], float] | None] = [None, lambda state: 0.0]
+    applies = {of: [confidence(of, rate) < 0.05 for rate in scored] for of in (None, "none", "scripted", "another")}
+    assert applies == {None: [True, True], "none": [True, False], "scripted": [False, True], "another": [False, False]}
 
 
 def test_best_of_n_takes_the_most_probable_without_a_scorer_and_the_best_scored_with_one() -> None:

@@ -26,6 +26,9 @@ class Calibration:
 
     slope: float
     intercept: float
+    scorer: str | None = None
+    """The name of the scorer that guided the searches on which it was fitted, `none` if they had none. It says nothing
+    of other searches. If unset, it is used for all."""
 
     def __call__(self, share: float) -> float:
         """The chance in (0, 1) that an answer with this share in [0, 1] is right."""

@@ -182,8 +182,7 @@ async def finish(search: Search[SearchConfig], stopped: str) -> SearchResult:
     )
     search.stats.seconds = time.perf_counter() - search.started
     node, confidence, others = (decision.node, decision.confidence, decision.others) if decision else (None, 0.0, ())
-    # A policy that does not inherit from `Policy` need not have calibrations.
-    calibration = getattr(policy, "calibrations", {}).get(search.tree.strategy)
+    calibration = calibration_of(search)
     if node is not None and calibration is not None:
         confidence = calibration(confidence)
     answer = node.answer if node is not None else None
@@ -199,6 +198,15 @@ async def finish(search: Search[SearchConfig], stopped: str) -> SearchResult:
 
     trajectory = tuple(show(each) for each in node.path()) if node is not None else ()
     return SearchResult(problem, answer, confidence, correct, trajectory, search.stats, stopped, search.tree, others)
+
+
+def calibration_of(search: Search[SearchConfig]) -> Callable[[float], float] | None:
+    """What the policy says of confidence in such a search; None if that is nothing."""
+    policy, scorer = search.components.policy, search.components.scorer
+    # A policy that does not inherit from `Policy` need not have calibrations.
+    found = getattr(policy, "calibrations", {}).get(search.tree.strategy)
+    fitted_with = getattr(found, "scorer", None)
+    return found if fitted_with in (None, "none" if scorer is None else scorer.name) else None
 
 
 def answer_choice(config: SearchConfig) -> Weighting:
