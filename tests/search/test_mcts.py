@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import random
 from collections.abc import Callable
@@ -135,7 +136,7 @@ def rate(child: Node, parent: Node, rule: str, c: float) -> float:
 
 
 def golden_tree() -> Tree:
-    config = MCTSConfig(max_rollouts=8, children=3, gold=True, early_stop=False)
+    config = MCTSConfig(max_rollouts=8, children=3, gold=True, early_stop=False, in_flight=1)
     return tree_of(config, random_script(0.25, distinct=6), seed=11)
 
 
@@ -170,6 +171,21 @@ def test_rollouts_in_flight_spread_over_the_tree() -> None:
     deep = MCTSConfig(max_rollouts=4, children=4, in_flight=4, max_depth=3)
     tree = tree_of(deep, script)
     assert [len(child.children) for child in tree.root.children] == [4, 4, 4, 4]
+
+
+def test_four_rollouts_are_in_flight_unless_tokens_are_limited() -> None:
+    def script(state: State, n: int, seed: int) -> list[Step]:
+        return [Step(f"x{i} = 0", f"x{i} = 0") for i in range(n)]
+
+    def widest_wave(config: MCTSConfig) -> int:
+        nodes: list[int] = []
+        note = lambda search: nodes.append(search.stats.nodes)  # noqa: E731
+        asyncio.run(search_one(PROBLEM, config, components(script), on_progress=note))
+        return max(after - before for before, after in itertools.pairwise(nodes))
+
+    assert widest_wave(MCTSConfig(max_rollouts=16, children=4, max_depth=4)) == 16
+    assert widest_wave(MCTSConfig(max_rollouts=16, children=4, max_depth=4, in_flight=1)) == 4
+    assert widest_wave(MCTSConfig(max_rollouts=16, children=4, max_depth=4, max_generated_tokens=1000)) == 4
 
 
 def test_duplicates_are_merged_and_weigh_more() -> None:

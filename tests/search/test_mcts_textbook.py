@@ -64,6 +64,7 @@ def test_one_rollout_in_flight_is_the_textbook(seed, rollouts, children, c, max_
         gold=True,
         early_stop=False,
         widen_above=None,
+        in_flight=1,
     )
     parts = components(script, dyadic_score if scored else None)
     tree = asyncio.run(search_one(PROBLEM, config, parts, 0)).tree

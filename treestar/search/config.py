@@ -359,8 +359,9 @@ class MCTSConfig(TreeSearchConfig):
     the policy is shown the error and continues."""
     gold: bool = False
     """Value terminals by the gold answer. For making training data, never for evaluation."""
-    in_flight: int = 1
-    """Concurrent rollouts in one tree; 1 is sequential MCTS."""
+    in_flight: int | None = None
+    """Concurrent rollouts in one tree; 1 is sequential MCTS. If unset: 4, which answers a single question sooner, or 1
+    where `max_generated_tokens` limits the search, because several exceed it by more."""
     virtual_loss: int = 1
     """Visits of value -1 that a running rollout temporarily adds to the nodes of its path."""
     widen_above: float | None = 0.06
@@ -386,6 +387,10 @@ class MCTSConfig(TreeSearchConfig):
         check_number(self, "widen_above", above=0, below=1)
         check_number(self, "stop_confidence", above=0, at_most=1)
         check_number(self, "stop_mass", at_least=0, at_most=1)
+
+    def completed(self, recommended: Recommended) -> MCTSConfig:
+        done = super().completed(recommended)
+        return done if done.in_flight is not None else replace(done, in_flight=1 if done.max_generated_tokens else 4)
 
 
 def settled(value: ValueT | None) -> ValueT:

@@ -10,7 +10,7 @@ from math import inf
 
 from treestar.search.answer import trajectory_value
 from treestar.search.closing import reopen
-from treestar.search.config import MCTSConfig
+from treestar.search.config import MCTSConfig, settled
 from treestar.search.expansion import Growth, Search
 from treestar.search.selection import select_child
 from treestar.search.tree import Node
@@ -22,7 +22,7 @@ async def mcts(search: Search[MCTSConfig]) -> str:
     """Run rollouts until a limit is reached, the tree is exhausted or the answer is decided; returns what ended it
     (`finished` if it was the number of rollouts)."""
     config, root = search.config, search.tree.root
-    most = inf if config.max_rollouts is None else config.max_rollouts
+    most, in_flight = inf if config.max_rollouts is None else config.max_rollouts, settled(config.in_flight)
     started = 0
     rollouts: list[Node] = []  # for each rollout in flight, the leaf it has reached
     while True:
@@ -34,7 +34,7 @@ async def mcts(search: Search[MCTSConfig]) -> str:
             for leaf in rollouts:
                 leave(leaf)
             return stopped
-        while len(rollouts) < config.in_flight and started < most and not root.closed:
+        while len(rollouts) < in_flight and started < most and not root.closed:
             started += 1
             root.in_flight += 1
             rollouts += descend(search, root)

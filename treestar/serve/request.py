@@ -22,7 +22,7 @@ from treestar.problems import as_problem
 from treestar.search import STRATEGIES, SearchConfig
 from treestar.search.engine import check_scorer, strategy_of
 from treestar.serve.errors import RequestError, invalid
-from treestar.types import Problem
+from treestar.types import Problem, Recommended
 
 __all__ = ["MODEL", "Defaults", "SearchRequest", "read_request"]
 
@@ -293,6 +293,7 @@ def ceilings(chat: ChatRequest, given: Mapping[str, Any], config: SearchConfig) 
 
 def wave(config: SearchConfig) -> int:
     """Maximum number of candidates sampled at the same time."""
+    config = config.completed(Recommended())
     width: int = max(prod(getattr(config, name, 1) for name in WIDTHS), getattr(config, "warmup", 1))
     return width
 
