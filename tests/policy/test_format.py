@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from treestar.policy import ChatFormat, RStarFormat, StepFormat
 from treestar.policy.formats import BoundFormat, plain_template
+from treestar.policy.formats.step_format import shown_output
 from treestar.types import Execution, Problem, State, Step
 
 QUESTION = "James gets 160 emails a day. 30% need no response. How many does he answer in 5 days?"
@@ -64,6 +65,29 @@ def test_after_the_output_comes_the_answer() -> None:
     assert form.final_answer(step, Execution()) == "560"
     without = form.parse(WITH_OUTPUT, "I do not know<end_of_answer>", False)
     assert form.final_answer(without, Execution()) == ""
+
+
+@pytest.mark.parametrize(
+    ("printed", "shown"),
+    [
+        ("8.999999999999998", "9.0"),
+        ("0.1 + 0.2 = 0.30000000000000004, or -[2.0000000000000004]", "0.1 + 0.2 = 0.3, or -[2.0]"),
+        ("0.3333333333333333 1.4142135623730951 123456789.12345679", None),
+        ("5.551115123125783e-17 1.2.30000000000000004 x0.30000000000000004", None),
+        ("100000000000000000.5 0.00001000000000000001", None),
+    ],
+)
+def test_a_policy_is_shown_floats_without_their_rounding_errors(printed: str, shown: str | None) -> None:
+    assert shown_output(Execution(printed)) == (printed if shown is None else shown)
+
+
+@given(st.integers(1, 10**6), st.integers(1, 10**3), st.sampled_from(["*", "/", "+", "-"]))
+def test_what_a_policy_is_shown_of_a_float_has_its_value(cents: int, number: int, operation: str) -> None:
+    value = eval(f"{cents} / 100 {operation} {number} / 10")
+    shown = shown_output(Execution(repr(value)))
+    assert float(shown) == pytest.approx(value, rel=1e-11)
+    if operation != "/":
+        assert len(shown) <= 11
 
 
 def test_chat_takes_code_steps_and_free_text_alike() -> None:

@@ -48,6 +48,11 @@ PARAGRAPH = "\n\n"
 SHOWN_OUTPUT = 2000
 """Characters of a program's output that a policy is shown."""
 
+LONG_FLOAT = re.compile(r"(?<![\w.])(?=(?:\.?\d){15})\d{1,15}\.\d+(?![\w.])")
+"""A float that is printed with 15 digits or more."""
+ROUND_LENGTH = 11
+"""A float that takes at most so many characters when it is rounded to twelve digits was meant to have only these."""
+
 COMMENT = re.compile(r"^[ \t]*#.*[^\W\d_]{2}", re.MULTILINE)
 """A line of code that is a comment in words."""
 
@@ -204,12 +209,19 @@ def trajectory_text(state: State) -> str:
 
 
 def shown_output(execution: Execution) -> str:
-    """What a policy is shown of what its code printed: not the middle of a long output, to spare its context."""
+    """What a policy is shown of what its code printed: not the middle of a long output, to spare its context, and
+    floats without the error of binary arithmetic, because small models copy 8.999999999999998 as 8.99."""
     output = execution.output.strip("\n")
-    if len(output) <= SHOWN_OUTPUT:
-        return output
-    half = SHOWN_OUTPUT // 2
-    return f"{output[:half]}\n... (output truncated) ...\n{output[-half:]}"
+    if len(output) > SHOWN_OUTPUT:
+        half = SHOWN_OUTPUT // 2
+        output = f"{output[:half]}\n... (output truncated) ...\n{output[-half:]}"
+    return LONG_FLOAT.sub(without_rounding_error, output)
+
+
+def without_rounding_error(number: re.Match[str]) -> str:
+    """0.30000000000000004 as 0.3; a float with more digits of its own, such as a third, stays."""
+    rounded = repr(float(f"{float(number[0]):.12g}"))
+    return rounded if len(rounded) <= ROUND_LENGTH and "e" not in rounded else number[0]
 
 
 def written_text(step: Step) -> str:
