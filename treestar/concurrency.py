@@ -1,12 +1,17 @@
-"""Coroutines that run together and end together."""
+"""Coroutines that run together and end together, and their order at a busy model."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Iterable
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
-__all__ = ["gather_all"]
+__all__ = ["TURN", "gather_all"]
+
+TURN: ContextVar[int] = ContextVar("TURN", default=0)
+"""The number of the search that the current coroutine belongs to. A model that has more requests than it can compute at
+once serves lower numbers first, so that searches that began earlier finish before later ones get far."""
 
 ResultT = TypeVar("ResultT")
 

@@ -17,7 +17,8 @@ from support.tiny_model import tiny_model
 from treestar.policy import RStarFormat, TransformersPolicy, load_policy
 from treestar.policy.backends.decoding import DecodingBatch
 from treestar.policy.backends.distinct import Beam, extend, next_tokens
-from treestar.policy.backends.generator import CandidateRow, Generator, Request, by_request
+from treestar.policy.backends.generator import Generator, by_request
+from treestar.policy.backends.request import CandidateRow, Request
 from treestar.search import Components, MCTSConfig, Tree, search_one
 from treestar.search.answer import sampled_mass
 from treestar.types import Problem, Proposal, Sampling, State, TreestarError

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import math
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.tiny_model import save_tiny_model, tiny_model
 
+from treestar.concurrency import TURN
 from treestar.config.calibration import Calibration
 from treestar.policy import RStarFormat, TransformersPolicy, load_policy
 from treestar.policy.backends.decoding import Continuation, DecodingBatch, with_room
@@ -238,6 +240,28 @@ def test_a_failing_model_fails_who_waits_and_nobody_else(policy: TransformersPol
     finally:
         hook.remove()
     assert len(propose(policy, (STATES[0], 2, SAMPLING, 1))[0].steps) == 2
+
+
+def test_requests_of_earlier_searches_are_served_first() -> None:
+    model, tokenizer = tiny_model()
+    policy = TransformersPolicy(model, tokenizer, RStarFormat(), "tiny", max_batch=2)
+    served: list[int] = []
+
+    async def ask(turn: int) -> None:
+        TURN.set(turn)
+        await policy.propose(STATES[turn], 2, SAMPLING, 0)
+        served.append(turn)
+
+    async def ask_all() -> None:
+        all_asked = threading.Event()
+        policy.generator.thread.submit(all_asked.wait)
+        asking = asyncio.gather(*(ask(turn) for turn in (5, 3, 7, 1)))
+        await asyncio.sleep(0)
+        all_asked.set()
+        await asking
+
+    asyncio.run(ask_all())
+    assert served == [1, 3, 5, 7]
 
 
 def test_cancelled_requests_are_not_generated(policy: TransformersPolicy) -> None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 import pytest
 from support.scripted import ScriptedPolicy, components
 
-from treestar.search import BeamSearchConfig, MajorityConfig, MCTSConfig, SearchConfig, search_one
+from treestar.concurrency import TURN
+from treestar.search import BeamSearchConfig, MajorityConfig, MCTSConfig, SearchConfig, search_many, search_one
 from treestar.search.answer import sampled_mass
 from treestar.types import Problem, Proposal, Sampling, State, Step, TreestarError
 
@@ -40,6 +41,29 @@ def test_what_still_runs_when_an_expansion_fails_is_cancelled() -> None:
 
     asyncio.run(run())
     assert policy.left == 0
+
+
+class TurnsPolicy(ScriptedPolicy):
+    """Remembers whose turn it was at each request."""
+
+    turns: list[tuple[str, int]]
+
+    async def propose(self, state: State, n: int, sampling: Sampling, seed: int) -> Proposal:
+        self.turns.append((state.problem.question, TURN.get()))
+        await asyncio.sleep(0)
+        return await super().propose(state, n, sampling, seed)
+
+
+def test_requests_carry_the_turn_of_their_search() -> None:
+    policy = TurnsPolicy(lambda state, n, seed: [Step(f"x = {i}", f"x = {i}") for i in range(n)])
+    policy.turns = []
+    parts = replace(components(policy.script), policy=policy)
+    problems = [Problem(str(number)) for number in range(4)]
+    asyncio.run(search_many(problems, MCTSConfig(max_rollouts=3, children=2, max_depth=3), parts, concurrency=2))
+    turns = {question: {turn for asked, turn in policy.turns if asked == question} for question, _ in policy.turns}
+    assert [len(turns[problem.question]) for problem in problems] == [1, 1, 1, 1]
+    in_order = [turn for problem in problems for turn in turns[problem.question]]
+    assert in_order == sorted(set(in_order))
 
 
 @pytest.mark.parametrize("scored", [False, True])

@@ -16,7 +16,7 @@ from typing import Any
 
 from treestar.policy import load_policy
 from treestar.policy.backends.generated import Generated
-from treestar.policy.backends.generator import Request
+from treestar.policy.backends.request import Request
 from treestar.policy.formats import plain_template
 from treestar.types import Sampling
 

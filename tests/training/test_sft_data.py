@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from support.sft_rows import sum_row
 from support.tiny_model import tiny_model
 
-from treestar.policy.backends.generator import Generated, Generation, Request
+from treestar.policy.backends.generated import Generated, Generation
+from treestar.policy.backends.request import Request
 from treestar.policy.backends.transformers import TransformersPolicy
 from treestar.policy.formats import (
     BoundFormat,

@@ -9,11 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count
 from math import exp, fsum
 from threading import Event
 from typing import Generic, TypeVar
 
-from treestar.concurrency import gather_all
+from treestar.concurrency import TURN, gather_all
 from treestar.search.answer import AnswerGroups
 from treestar.search.budget import uncounted_tokens
 from treestar.search.closing import close, reopen
@@ -50,6 +51,8 @@ __all__ = [
 
 ConfigT_co = TypeVar("ConfigT_co", bound=SearchConfig, covariant=True)
 
+
+next_turn = count(1).__next__
 
 PREAMBLE_RETRIES = 2
 """A preamble only assigns numbers: if it fails, the machine was too busy to run it in time."""
@@ -123,6 +126,8 @@ class Search(Generic[ConfigT_co]):
     shown the error."""
     stats: SearchStats = field(default_factory=SearchStats)
     started: float = field(default_factory=time.perf_counter)
+    turn: int = field(default_factory=next_turn)
+    """See `TURN`."""
     interpreter: Interpreter = field(init=False)
     """Runs the steps; given to `begin`."""
     sampling: Sampling = field(init=False)
@@ -172,6 +177,7 @@ class Search(Generic[ConfigT_co]):
             merge: merge candidates with the same code into one child, or into a child that already exists.
             keep_failures: keep candidates whose code failed as terminal children instead of dropping them.
         """
+        TURN.set(self.turn)
         growing = [self.propose_and_run(leaf, n, merge) for leaf, n in wanted.items()]
         # A single leaf needs no separate task, which would cost more than the rest of its expansion.
         expansions = [await growing[0]] if len(growing) == 1 else await gather_all(growing)

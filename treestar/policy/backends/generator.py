@@ -1,31 +1,32 @@
 """Generates continuations for all callers, in one thread that keeps one batch running.
 
 Whenever there is room, waiting prompts are read (only beyond what is in the prefix cache) and their continuations join
-the batch. Each leaves as soon as it ends, and what was computed for it stays in the prefix cache.
+the batch, those of earlier searches first. Each leaves as soon as it ends, and what was computed for it stays in the
+prefix cache.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from bisect import insort
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import torch
 
 from treestar.policy.backends.batch_memory import columns_at_once, tokens_that_fit
-from treestar.policy.backends.decoding import Continuation, DecodingBatch, choose_next
-from treestar.policy.backends.distinct import Beam, Branch, NextTokens, extend, next_tokens
+from treestar.policy.backends.decoding import DecodingBatch, choose_next
+from treestar.policy.backends.distinct import Branch, NextTokens, extend, next_tokens
 from treestar.policy.backends.generated import Generated, Generation
 from treestar.policy.backends.prefix_cache import PrefixCache, parts_of, read, window_of
+from treestar.policy.backends.request import CandidateRow, Request
 from treestar.policy.backends.sampling import uniforms
-from treestar.types import Sampling, TokenLogProbability, TreestarError
+from treestar.types import TokenLogProbability, TreestarError
 
-__all__ = ["Generator", "Request"]
+__all__ = ["Generator"]
 
 LINGER_SECONDS = 0.004
 """How long an idle model waits for more requests while they keep arriving; one forward pass takes longer."""
@@ -36,53 +37,6 @@ RESERVED_TOKENS = 256
 JOIN_SHARE = 8
 """New continuations join a running batch once they are at least a JOIN_SHARE-th of it: reading their prompts costs a
 separate forward pass."""
-
-
-@dataclass(slots=True, eq=False)
-class Request:
-    """`n` continuations of one prompt."""
-
-    prompt: list[int]
-    n: int
-    sampling: Sampling
-    seed: int
-    stop_strings: tuple[str, ...]
-    done: Future[Generation] = field(default_factory=Future)
-    """Resolved when all continuations have ended; canceling it drops them."""
-    ended: list[CandidateRow] = field(default_factory=list)
-    """Continuations that have ended."""
-    tokens: int = 0
-    """New tokens computed so far."""
-    noise: np.random.Generator = field(init=False)
-    """The random numbers of distinct continuations."""
-
-    def __post_init__(self) -> None:
-        self.begin()
-
-    def begin(self) -> None:
-        """Reset to the state in which nothing has been generated."""
-        self.ended, self.tokens = [], 0
-        self.noise = np.random.default_rng([self.seed, self.n])
-
-
-@dataclass(slots=True, eq=False, kw_only=True)
-class CandidateRow(Continuation):
-    """Continuation `index` of a request, or one of the beginnings that its distinct continuations come from."""
-
-    request: Request
-    index: int
-    beam: Beam = field(default_factory=Beam)
-
-    def twin(self) -> CandidateRow:
-        """A beginning with the same tokens."""
-        tokens, log_probabilities = list(self.tokens), list(self.log_probabilities)
-        return replace(self, tokens=tokens, log_probabilities=log_probabilities, row=-1)
-
-    def follow(self, branch: Branch) -> None:
-        """Continue with a branch's token."""
-        self.tokens.append(branch.token)
-        self.log_probabilities.append(branch.log_probability)
-        self.beam = branch.beam
 
 
 class Generator:
@@ -110,7 +64,8 @@ class Generator:
         self.batch: DecodingBatch[CandidateRow] = DecodingBatch(model)
         self.joining: list[CandidateRow] = []
         """Candidates whose prompts are being read."""
-        self.waiting: deque[CandidateRow] = deque()
+        self.waiting: list[CandidateRow] = []
+        """By turn, and of one turn in the order in which they came."""
         self.lock = threading.Lock()
         """Guards `waiting` and `running`."""
         self.running = False
@@ -120,10 +75,15 @@ class Generator:
     def submit(self, request: Request) -> None:
         """Queue a request; its future is resolved from the generating thread."""
         with self.lock:
-            self.waiting.extend(self.candidates(request))
+            self.queue(self.candidates(request))
             if not self.running:
                 self.running = True
                 self.thread.submit(self.run)
+
+    def queue(self, candidates: Iterable[CandidateRow]) -> None:
+        """Add to `waiting`; its lock must be held."""
+        for candidate in candidates:
+            insort(self.waiting, candidate, key=CandidateRow.turn)
 
     def candidates(self, request: Request) -> list[CandidateRow]:
         """What a request starts with: its continuations, or the common beginning of all distinct ones."""
@@ -172,13 +132,14 @@ class Generator:
             self.let_go()
 
     def take_waiting(self) -> list[CandidateRow]:
-        """The longest-waiting candidates that should join now."""
+        """The candidates whose turn it is to join now."""
         with self.lock:
-            self.waiting = deque(candidate for candidate in self.waiting if not candidate.request.done.done())
+            self.waiting = [candidate for candidate in self.waiting if not candidate.request.done.done()]
             room = self.room()
             if room * JOIN_SHARE < len(self.batch.rows):
                 return []
-            return [self.waiting.popleft() for _ in range(room)]
+            taken, self.waiting = self.waiting[:room], self.waiting[room:]
+            return taken
 
     def room(self) -> int:
         """How many of the waiting candidates can join: as many as the batch may have and as fit into memory, but at
@@ -353,13 +314,13 @@ class Generator:
         torch.cuda.empty_cache()
         again = [candidate for request in requests for candidate in self.begin_again(request)]
         with self.lock:
-            self.waiting.extendleft(reversed(again))
+            self.queue(again)
 
     def begin_again(self, request: Request) -> list[CandidateRow]:
         """All candidates of a request, from the start; those that were waiting are dropped."""
         request.begin()
         with self.lock:
-            self.waiting = deque(each for each in self.waiting if each.request is not request)
+            self.waiting = [each for each in self.waiting if each.request is not request]
         return self.candidates(request)
 
     def fail(self, error: Exception) -> None:

@@ -55,7 +55,7 @@ class TransformersPolicy(LocalPolicy):
         self, prompt: list[int], n: int, sampling: Sampling, seed: int, stop_strings: tuple[str, ...]
     ) -> Generation:
         """See `LocalPolicy.generate`. Raises TreestarError if the model ran out of memory on a single sequence."""
-        from treestar.policy.backends.generator import Request
+        from treestar.policy.backends.request import Request
 
         request = Request(prompt, n, sampling, seed, stop_strings)
         self.generator.submit(request)
