@@ -11,7 +11,8 @@ __all__ = ["TURN", "gather_all"]
 
 TURN: ContextVar[int] = ContextVar("TURN", default=0)
 """The number of the search that the current coroutine belongs to. A model that has more requests than it can compute at
-once serves lower numbers first, so that searches that began earlier finish before later ones get far."""
+once serves lower numbers first, so that searches that began earlier finish before later ones get far. What belongs to
+no search goes first."""
 
 ResultT = TypeVar("ResultT")
 
