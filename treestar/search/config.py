@@ -389,7 +389,6 @@ class MCTSConfig(TreeSearchConfig):
         check_number(self, "stop_mass", at_least=0, at_most=1)
 
     def completed(self, recommended: Recommended) -> MCTSConfig:
-        """See `SearchConfig.completed`. `in_flight` is settled, too."""
         done = super().completed(recommended)
         return done if done.in_flight is not None else replace(done, in_flight=1 if done.max_generated_tokens else 4)
 

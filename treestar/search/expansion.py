@@ -52,8 +52,6 @@ __all__ = [
 ConfigT_co = TypeVar("ConfigT_co", bound=SearchConfig, covariant=True)
 
 
-next_turn = count(1).__next__
-
 PREAMBLE_RETRIES = 2
 """A preamble only assigns numbers: if it fails, the machine was too busy to run it in time."""
 
@@ -126,7 +124,7 @@ class Search(Generic[ConfigT_co]):
     shown the error."""
     stats: SearchStats = field(default_factory=SearchStats)
     started: float = field(default_factory=time.perf_counter)
-    turn: int = field(default_factory=next_turn)
+    turn: int = field(default_factory=count(1).__next__)
     """See `TURN`."""
     interpreter: Interpreter = field(init=False)
     """Runs the steps; given to `begin`."""
