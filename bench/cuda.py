@@ -129,7 +129,12 @@ def speed(device: str, model: str | None, tiny: bool, repeats: int) -> dict[str,
         found[name] = {"weights": model if is_real else "random"}
         for in_flight in (4, 8) if tiny else (128, 512):
             config = MCTSConfig(
-                max_rollouts=2, children=4, early_stop=False, max_depth=DEPTH, max_step_tokens=4 if tiny else 48
+                max_rollouts=2,
+                children=4,
+                early_stop=False,
+                max_depth=DEPTH,
+                max_step_tokens=4 if tiny else 48,
+                in_flight=1,
             )
             rates, shares = [], []
             for repeat in range(repeats):

@@ -35,7 +35,7 @@ def compare(dtype: str, problems: list[treestar.Problem], seed: int) -> dict[str
 
     policy = load_policy("toy")
     policy.model.to(getattr(torch, dtype))
-    config = treestar.MCTSConfig(max_rollouts=4, children=8, early_stop=False)
+    config = treestar.MCTSConfig(max_rollouts=4, children=8, early_stop=False, in_flight=1)
     with treestar.Solver(policy, config, seed=seed) as solver:
         started = time.perf_counter()
         together = solver.solve_many(problems)

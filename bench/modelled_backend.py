@@ -108,7 +108,7 @@ class ModelledPolicy(FreePolicy):
 async def keep_busy(seconds: float) -> dict[str, Any]:
     device = Device()
     policy = ModelledPolicy(device)
-    config = MCTSConfig(max_rollouts=2, children=CHILDREN, gold=True, early_stop=False, max_depth=16)
+    config = MCTSConfig(max_rollouts=2, children=CHILDREN, gold=True, early_stop=False, max_depth=16, in_flight=1)
     problems = [Problem(f"how fast? {index}", "1", str(index)) for index in range(2 * IN_FLIGHT)]
     stop = Event()
     timer = Timer(seconds, stop.set)

@@ -52,7 +52,7 @@ RESULTS = Path(__file__).parent / "results"
 CELLS = (("chain_sum", "mid"), ("basic_arithmetic", "mid"), ("leg_counting", "mid"))
 POLICY = "toy"
 
-SEARCH = MCTSConfig(max_rollouts=8, children=4, early_stop=False)
+SEARCH = MCTSConfig(max_rollouts=8, children=4, early_stop=False, in_flight=1)
 SAMPLES = 100
 """Number of times per run that the driver's memory is read."""
 
@@ -164,7 +164,7 @@ def exchanged_digits(number: int) -> dict[int, str]:
 
 async def real_rows(count: int) -> list[Row]:
     """Rows of the table `trees`, from searches with the toy policy."""
-    config = MCTSConfig(max_rollouts=16, children=8, early_stop=False, gold=True)
+    config = MCTSConfig(max_rollouts=16, children=8, early_stop=False, gold=True, in_flight=1)
     async with open_components(ComponentsConfig(policy=POLICY)) as parts:
         results = [await search_one(problem, config, parts) for problem in toy_problems(count)]
     return [tree_row(1, 0, result, 0, 0.1) for result in results]

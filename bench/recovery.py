@@ -40,7 +40,7 @@ from support.vllm_server import VLLMServer
 MODEL_PATH = shipped_path("policy", "toy")
 
 CELLS = (("chain_sum", "easy"), ("leg_counting", "easy"), ("basic_arithmetic", "easy"))
-SEARCH = MCTSConfig(max_rollouts=4, children=4, max_step_tokens=64)
+SEARCH = MCTSConfig(max_rollouts=4, children=4, max_step_tokens=64, in_flight=1)
 FAULTS: tuple[Fault, ...] = ("drop", "half", "500", "502", "429", "garbage", "aborted")
 FAULT_SHARE = 0.05
 

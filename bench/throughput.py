@@ -38,7 +38,7 @@ from treestar.verifier import AnswerVerifier
 IN_FLIGHT = (8, 32, 128)
 MAX_BATCH = 128
 CELLS = (("chain_sum", "mid"), ("basic_arithmetic", "mid"), ("leg_counting", "mid"))
-CONFIG = MCTSConfig(max_rollouts=2, children=8, early_stop=False)
+CONFIG = MCTSConfig(max_rollouts=2, children=8, early_stop=False, in_flight=1)
 NAMES = {"transformers": "toy", "vllm": "vllm:toy?block_size=32"}
 
 Asked = tuple[State, int, Sampling, int]

@@ -105,7 +105,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     problems = held_out_problems(arguments.problems, arguments.seed)
-    search = MCTSConfig(max_rollouts=arguments.max_rollouts, children=arguments.children)
+    search = MCTSConfig(max_rollouts=arguments.max_rollouts, children=arguments.children, in_flight=1)
     results, figures = {}, {}
     results["mcts"], figures["mcts"] = run(problems, [search] * len(problems), arguments.seed)
     budgets = [max(result.stats.generated_tokens, 1) for result in results["mcts"]]
