@@ -18,7 +18,7 @@ VLLM_BIN := .venv-vllm/bin
 .PHONY: solve test test-slow test-real test-vllm fetch lint types docs wheel clean
 
 solve: .venv/core  ## solve a handful of everyday questions; fetches the default policy's base, once
-	@$(BIN)/treestar solve --examples --stop-confidence 0.9 --in-flight 4
+	@$(BIN)/treestar solve --examples --stop-confidence 0.9
 
 # Two processes with one compute thread each are faster than one process with two.
 test: .venv/dev lint types  ## lint, types and tests
