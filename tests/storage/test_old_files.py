@@ -33,7 +33,7 @@ def test_a_results_file_is_continued(old: Path) -> None:
     before = out.read_text()
     out.write_text(before + '{"id": "p2", "quest')
     problems = [Problem(f"question {i}", str(i % 3), id=f"p{i}") for i in range(3)]
-    search = MCTSConfig(max_rollouts=4, children=3, widen_above=0.05)  # the default of that time
+    search = MCTSConfig(max_rollouts=4, children=3, widen_above=0.05, in_flight=1)  # the defaults of that time
     parts = {"executor": ScriptedExecutor(), "verifier": ExactVerifier()}
     with Solver(ScriptedPolicy(random_script()), search, **parts) as solver:
         results = solver.solve_many(problems, out)

@@ -203,10 +203,10 @@ async def finish(search: Search[SearchConfig], stopped: str) -> SearchResult:
 def calibration_of(search: Search[SearchConfig]) -> Callable[[float], float] | None:
     """What the policy says of confidence in such a search; None if that is nothing."""
     policy, scorer = search.components.policy, search.components.scorer
-    # A policy that does not inherit from `Policy` need not have calibrations.
+    # A policy that does not inherit from `Policy` need not have calibrations, and a scorer need not have a name.
     found = getattr(policy, "calibrations", {}).get(search.tree.strategy)
     fitted_with = getattr(found, "scorer", None)
-    return found if fitted_with in (None, "none" if scorer is None else scorer.name) else None
+    return found if fitted_with in (None, "none" if scorer is None else getattr(scorer, "name", "")) else None
 
 
 def answer_choice(config: SearchConfig) -> Weighting:
