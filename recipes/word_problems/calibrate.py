@@ -28,7 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The command line.
 
     Raises:
-        ValueError: the policy is already calibrated for the strategy, so its results hold chances and not shares.
+        ValueError: the policy is already calibrated for the strategy, so its results hold chances and not shares; or
+            the results are from searches with several scorers, or without an answer.
     """
     parser = argparse.ArgumentParser(description="Fit what a policy's confidence means.")
     parser.add_argument("results", type=Path)
@@ -43,8 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows = [json.loads(line) for line in options.results.read_text(encoding="utf-8").splitlines()]
     answered = [row for row in rows if "answer" in row and row["answer"] is not None and row["correct"] is not None]
     shares, right = [row["confidence"] for row in answered], [row["correct"] for row in answered]
-    [scorer] = {row["settings"]["ppm"] or "none" for row in answered}
-    found = replace(fitted_calibration(shares, right), scorer=scorer)
+    scorers = {row["settings"]["ppm"] or "none" for row in answered}
+    if len(scorers) != 1:
+        raise ValueError(f"{options.results}: answers of {len(scorers)} scorers, but a calibration holds for one")
+    found = replace(fitted_calibration(shares, right), scorer=scorers.pop())
     calibrations[options.strategy] = asdict(found)
     write_json(file, config)
     before = expected_calibration_error(shares, right)

@@ -179,8 +179,8 @@ def test_four_rollouts_are_in_flight_unless_tokens_are_limited() -> None:
 
     def widest_wave(config: MCTSConfig) -> int:
         nodes: list[int] = []
-        note = lambda search: nodes.append(search.stats.nodes)  # noqa: E731
-        asyncio.run(search_one(PROBLEM, config, components(script), on_progress=note))
+        parts = components(script)
+        asyncio.run(search_one(PROBLEM, config, parts, on_progress=lambda search: nodes.append(search.stats.nodes)))
         return max(after - before for before, after in itertools.pairwise(nodes))
 
     assert widest_wave(MCTSConfig(max_rollouts=16, children=4, max_depth=4)) == 16
