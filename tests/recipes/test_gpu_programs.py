@@ -122,7 +122,7 @@ WRITTEN = st.one_of(
     st.lists(PIECES).map("".join),
     st.lists(PIECES).map("".join).map(program),
 )
-TOKENIZER, STEP_FORMAT = load_tokenizer(policy_path("embedded")), step_format_named("rstar")
+TOKENIZER, STEP_FORMAT = load_tokenizer(policy_path("toy")), step_format_named("rstar")
 
 
 @settings(deadline=None)
