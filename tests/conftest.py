@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 TESTS = Path(__file__).parent
 
@@ -25,6 +26,12 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(TESTS), os.environ.
 from support.shared_sandbox import SharedSandbox  # noqa: E402  # it imports treestar
 
 from treestar.sandbox import executor  # noqa: E402
+
+# Every run draws the same examples: what passes here passes elsewhere. `make test-properties` draws others.
+TIMELESS = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("repeatable", TIMELESS, derandomize=True)
+settings.register_profile("explore", TIMELESS, max_examples=1000, database=None)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session")
