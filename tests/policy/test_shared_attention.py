@@ -42,7 +42,6 @@ def test_a_prompt_read_once_is_a_prompt_read_by_every_row(
         return torch.randn(*shape, generator=generator)
 
     places = torch.tensor([place % len(prompts) for place, _ in rows])
-    slots = torch.tensor([int((places[:row] == place).sum()) for row, place in enumerate(places)])
     of_prompts = random(3, 2, len(prompts), heads, max(prompts), WIDTH)
     keys, values = random(2, len(rows), heads, columns, WIDTH)
     query = random(len(rows), heads * shared_heads, 1, WIDTH)
@@ -50,19 +49,13 @@ def test_a_prompt_read_once_is_a_prompt_read_by_every_row(
     mask = (torch.arange(columns) <= known[:, None])[:, None, None]
 
     def part(first: int, last: int) -> SharedPrompts:
-        chosen = (places >= first) & (places < last)
-        lengths, longest = torch.tensor(prompts[first:last]), max(prompts[first:last])
-        return SharedPrompts(
-            chosen.nonzero()[:, 0],
-            of_prompts[:, :, first:last, :, :longest],
-            torch.arange(longest) < lengths[:, None],
-            places[chosen] - first,
-            slots[chosen],
-            int(slots.max()) + 1,
-        )
+        of_rows = [(row, place - first) for row, place in enumerate(places.tolist()) if first <= place < last]
+        lengths = prompts[first:last]
+        keys_values = of_prompts[:, :, first:last, :, : max(lengths)]
+        return SharedPrompts.of([row for row, _ in of_rows], keys_values, lengths, [place for _, place in of_rows])
 
-    bounds = sorted({0, min(split, len(prompts)), len(prompts)})
-    shared = [part(first, last) for first, last in itertools.pairwise(bounds)]
+    bounds = itertools.pairwise(sorted({0, min(split, len(prompts)), len(prompts)}))
+    shared = [part(*each) for each in bounds if any(place in range(*each) for place in places.tolist())]
     more = {"softcap": softcap, "sliding_window": window}
     found, _ = attention(SimpleNamespace(layer_idx=1), query, keys, values, mask, shared_prompts=shared, **more)
     for row, place in enumerate(places):

@@ -155,13 +155,13 @@ class DecodingBatch(Generic[ContinuationT]):
         columns = max(known) + 1
         self.of_rows = with_room(self.of_rows, len(self.rows), columns, self.of_prompts[:, :, 0])
         prompts = self.shared_prompts()
-        own = torch.tensor(known, device=device)
+        own, rows = torch.tensor(known, device=device), torch.arange(len(known), device=device)
         with torch.inference_mode():
             output = self.model(
                 input_ids=torch.tensor([[row.tokens[-1]] for row in self.rows], device=device),
                 attention_mask=(torch.arange(columns, device=device) <= own[:, None])[:, None, None],
                 position_ids=own[:, None] + torch.tensor([[row.prompt] for row in self.rows], device=device),
-                past_key_values=Cache(layers=[BatchLayer(layer, own) for layer in self.of_rows]),
+                past_key_values=Cache(layers=[BatchLayer(layer, rows, own, columns) for layer in self.of_rows]),
                 use_cache=True,
                 logits_to_keep=1,
                 shared_prompts=prompts,
@@ -193,25 +193,13 @@ class DecodingBatch(Generic[ContinuationT]):
     def read_together(self, prompts: Sequence[Prompt]) -> SharedPrompts:
         """Neighboring prompts, padded to the longest and to as many rows as one of them has."""
         assert self.of_prompts is not None
-        first, columns = prompts[0].place, max(prompt.length for prompt in prompts)
-        slots = [0] * len(prompts)
-        rows, places, slot_of = [], [], []
-        for row in self.rows:
-            place = row.shared.place - first
-            if 0 <= place < len(prompts):
-                rows.append(row.row)
-                places.append(place)
-                slot_of.append(slots[place])
-                slots[place] += 1
-        device = self.of_prompts.device
-        lengths = torch.tensor([prompt.length for prompt in prompts], device=device)
-        return SharedPrompts(
-            torch.tensor(rows, device=device) if len(rows) < len(self.rows) else slice(None),
-            self.of_prompts[:, :, first : first + len(prompts), :, :columns],
-            torch.arange(columns, device=device) < lengths[:, None],
-            torch.tensor(places, device=device),
-            torch.tensor(slot_of, device=device),
-            max(slots),
+        first, lengths = prompts[0].place, [prompt.length for prompt in prompts]
+        rows = [row for row in self.rows if first <= row.shared.place < first + len(prompts)]
+        return SharedPrompts.of(
+            [row.row for row in rows] if len(rows) < len(self.rows) else slice(None),
+            self.of_prompts[:, :, first : first + len(prompts), :, : max(lengths)],
+            lengths,
+            [row.shared.place - first for row in rows],
         )
 
 
@@ -259,16 +247,21 @@ def room_for(rows: int, columns: int, like: torch.Tensor) -> torch.Tensor:
 
 
 class BatchLayer(CacheLayerMixin):  # type: ignore[misc]  # transformers is not typed
-    """One layer of the rows' new tokens, as transformers' attention layers see a cache."""
+    """One layer of the rows' new tokens, as transformers' attention layers see a cache.
+
+    Args:
+        keys_values: shape (2, at least as many rows, heads, at least as many columns, head dimension).
+        rows: 0, 1, ..., rows - 1.
+        known: how many tokens of each row are there already, shape (rows,).
+        columns: one more than the most of these.
+    """
 
     is_sliding = False
 
-    def __init__(self, keys_values: torch.Tensor, known: torch.Tensor) -> None:
+    def __init__(self, keys_values: torch.Tensor, rows: torch.Tensor, known: torch.Tensor, columns: int) -> None:
         super().__init__()
         self.keys, self.values = keys_values
-        self.known = known
-        self.rows = torch.arange(len(known), device=known.device)
-        self.columns = int(known.max()) + 1
+        self.rows, self.known, self.columns = rows, known, columns
         self.is_initialized = True
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:

@@ -7,7 +7,7 @@ candidates of a state share all but their own few tokens (the idea of cascade at
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -42,19 +42,67 @@ class SharedPrompts:
     """Each row's index among the rows of its prompt, shape (rows,)."""
     most: int
     """Maximum number of rows of one prompt."""
+    in_order: bool
+    """Whether every prompt has `most` rows, and the rows are in the order of the prompts and slots."""
+    hidden_by_window: dict[int | None, torch.Tensor] = field(default_factory=dict)
+    """What `hidden` has returned: it is the same in all layers with the same window."""
+
+    @classmethod
+    def of(
+        cls, rows: Sequence[int] | slice, keys_values: torch.Tensor, lengths: Sequence[int], places: Sequence[int]
+    ) -> SharedPrompts:
+        """Prompts of these lengths, and the rows that continue them; see the attributes."""
+        slots: list[int] = []
+        counts = [0] * len(lengths)
+        for place in places:
+            slots.append(counts[place])
+            counts[place] += 1
+        most, device = max(counts), keys_values.device
+
+        def on_device(numbers: Sequence[int]) -> torch.Tensor:
+            return torch.tensor(numbers, dtype=torch.long, device=device)
+
+        return cls(
+            rows if isinstance(rows, slice) else on_device(rows),
+            keys_values,
+            torch.arange(keys_values.shape[4], device=device) < on_device(lengths)[:, None],
+            on_device(places),
+            on_device(slots),
+            most,
+            in_order=min(counts) == most and list(places) == sorted(places),
+        )
 
     def by_prompt(self, of_rows: torch.Tensor) -> torch.Tensor:
         """(rows, heads, n, m) to (prompts, heads, most * n, m); missing rows of a prompt are 0."""
         _, heads, n, m = of_rows.shape
-        padded = of_rows.new_zeros(len(self.mask), self.most, heads, n, m)
-        padded[self.places, self.slots] = of_rows
+        shape = (len(self.mask), self.most, heads, n, m)
+        if self.in_order:
+            padded = of_rows.reshape(shape)
+        else:
+            padded = of_rows.new_zeros(shape)
+            padded[self.places, self.slots] = of_rows
         return padded.transpose(1, 2).flatten(2, 3)
 
     def by_row(self, of_prompts: torch.Tensor) -> torch.Tensor:
         """The inverse of `by_prompt`."""
         prompts, heads, rows, m = of_prompts.shape
-        of_slots = of_prompts.view(prompts, heads, self.most, rows // self.most, m)
-        return of_slots.transpose(1, 2)[self.places, self.slots]
+        of_slots = of_prompts.view(prompts, heads, self.most, rows // self.most, m).transpose(1, 2)
+        return of_slots.flatten(0, 1) if self.in_order else of_slots[self.places, self.slots]
+
+    def hidden(self, own_mask: torch.Tensor, window: int | None) -> torch.Tensor:
+        """Which columns of its prompt and of its own tokens a row does not see, shape (rows, 1, 1, columns), bool.
+
+        Args:
+            own_mask: which of its own tokens every row of the batch sees, shape (batch, 1, 1, columns), bool.
+            window: how many tokens back it sees at most.
+        """
+        if window not in self.hidden_by_window:
+            visible = torch.cat([self.mask[self.places][:, None, None], own_mask[self.rows]], dim=-1)
+            if window is not None:
+                # Columns are in order, and some between them are not used.
+                visible &= visible.flip(-1).cumsum(-1).flip(-1) <= window
+            self.hidden_by_window[window] = ~visible
+        return self.hidden_by_window[window]
 
 
 def share_prompts(model: Any, name: str) -> None:
@@ -116,11 +164,8 @@ def attention(
         logits = torch.cat([of_prompt, own_logits[part.rows]], dim=-1)
         if arguments.get("softcap") is not None:
             logits = arguments["softcap"] * torch.tanh(logits / arguments["softcap"])
-        visible = torch.cat([part.mask[part.places][:, None, None], attention_mask[part.rows]], dim=-1)
-        window = arguments.get("sliding_window")
-        if window is not None:
-            visible &= visible.flip(-1).cumsum(-1).flip(-1) <= window  # columns are in order, some between them unused
-        weights = logits.masked_fill(~visible, -torch.inf).softmax(-1, dtype=torch.float32).to(query.dtype)
+        hidden = part.hidden(attention_mask, arguments.get("sliding_window"))
+        weights = logits.masked_fill(hidden, -torch.inf).softmax(-1, dtype=torch.float32).to(query.dtype)
         columns = keys.shape[2]
         output[part.rows] = part.by_row(part.by_prompt(weights[..., :columns]) @ values)
         own_weights[part.rows] = weights[..., columns:]
