@@ -308,9 +308,10 @@ class Search(Generic[ConfigT_co]):
         if distinct:
             leaf.seen = max(leaf.seen, fsum(map(probability, steps)))
         for candidate in expansion.candidates:
-            self.stats.count_end(candidate.failure, len(candidate.places))
-            if candidate.failure is not None and not keep_failures:
-                continue
+            if candidate.failure is not None:
+                self.stats.count_end(candidate.failure, len(candidate.places))
+                if not keep_failures:
+                    continue
             child = candidate.known
             if child is None:
                 child = self.add_child(leaf, candidate)
