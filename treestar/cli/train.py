@@ -286,7 +286,8 @@ def lora_and_arguments(path: Path | None) -> dict[str, Any]:
     try:
         further = read_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, InvalidYAML) as error:
-        raise TreestarError(f"training arguments {path} cannot be read: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise TreestarError(f"training arguments {path} cannot be read: {reason}") from error
     if not isinstance(further, dict):
         raise TreestarError(f"training arguments {path} must be an object: names and values, as in `optim: adafactor`")
     return {"lora": further.pop("lora", None), "training_arguments": further}
