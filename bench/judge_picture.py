@@ -8,6 +8,7 @@ docs/pictures/judge_first_error.png and judge_search.png.
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,6 +124,7 @@ def search() -> Figure:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     for name, draw in (("judge_first_error", first_error), ("judge_search", search)):
         save_png(draw(), PICTURES / f"{name}.png")
         print(f"written: docs/pictures/{name}.png")

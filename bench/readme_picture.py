@@ -8,6 +8,7 @@ where its first trajectories are finished: with fewer tokens its accuracy is 0 b
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 
@@ -65,5 +66,6 @@ def draw() -> Figure:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     draw().savefig(PICTURE, dpi=150)
     print(f"written: {PICTURE.relative_to(ROOT)}")

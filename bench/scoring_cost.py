@@ -10,6 +10,7 @@ Writes bench/results/scoring_cost.json.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import statistics
 import time
@@ -85,6 +86,7 @@ async def measure(config: MCTSConfig, seed: int) -> dict[str, float]:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     figures = {}
     for name, config in CONFIGS.items():
         runs = [asyncio.run(measure(config, 700 + repeat)) for repeat in range(REPEATS)]

@@ -7,6 +7,7 @@ Reads bench/results/steper.json and steper_three_epochs.json, and writes docs/pi
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,5 +47,6 @@ def draw() -> Figure:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     save_png(draw(), PICTURE)
     print(f"written: {PICTURE.relative_to(ROOT)}")

@@ -7,6 +7,7 @@ Writes docs/pictures/word_problems.png.
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import Any
 
@@ -69,5 +70,6 @@ def draw() -> Figure:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     draw().savefig(PICTURE, dpi=150)
     print(f"written: {PICTURE.relative_to(ROOT)}")

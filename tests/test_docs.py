@@ -60,3 +60,9 @@ def test_commands_that_it_shows_have_their_options(document: Path) -> None:
 def test_an_option_that_does_not_exist_is_found() -> None:
     assert unknown_options("bench gsm8k --out x --sample 4  # --comment") == ["--sample"]
     assert unknown_options("solve q --strategy esc --window 5 --no-distinct") == []
+
+
+def test_scripts_that_measure_start_nothing_when_asked_for_help() -> None:
+    for path in sorted((ROOT / "bench").glob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        assert "__main__" not in text or "parse_args(" in text, f"{path.name} does not read its command line"

@@ -39,5 +39,8 @@ def test_prmbench_is_measured_by_class(treestar: Callable[..., Ran], tmp_path: P
     refused = treestar(*run, "--threshold-on", "deception", "--out", tmp_path / "other")
     assert refused.code == 2
     assert "is not measured" in refused.said
+    misspelled = treestar("bench", "prmbench", "--classes", "circlar", "--scorer", judge, "--out", tmp_path / "none")
+    assert misspelled.code == 2
+    assert "unknown class 'circlar': did you mean circular?" in misspelled.said
     given = treestar(*run, "--threshold", -0.5, "--out", tmp_path / "given")
     assert "given (threshold -0.5)" in given.out

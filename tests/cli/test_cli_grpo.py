@@ -51,6 +51,7 @@ def test_a_job_is_run_from_its_file(treestar, tmp_path: Path) -> None:
     ("arguments", "code", "sentence"),
     [
         (["--out", "OUT"], 2, "give a job file"),
+        (["--out", "OUT", "--resume"], 2, "no job has begun in"),
         (["JOB"], 2, "give --out"),
         (["./nothing.yaml", "--out", "OUT"], 1, "job nothing.yaml cannot be read: No such file"),
         (["WRONG", "--out", "OUT"], 1, "training.stepz is not a field"),

@@ -132,6 +132,11 @@ def test_the_old_name_of_train_ppm_still_trains_and_says_the_new_one_once(
         (["ppm", "--trees", "TREES", "--out", "OUT", "--policy", "NOENDS"], 1, "has no step ends"),
         (["ppm", "--trees", "TREES", "--out", "/proc/out"], 1, "cannot be written"),
         (["ppm", "--trees", "TREES", "--out", "OUT", "--training-arguments", "EMPTY"], 1, "cannot be read"),
+        (
+            ["ppm", "--trees", "TREES", "--out", "OUT", "--training-arguments", "no.yaml"],
+            1,
+            "cannot be read: No such file",
+        ),
         (["ppm", "--trees", "ONESIDED", "--out", "OUT"], 1, "1 one outcome"),
         (["ppm", "--trees", "TREES", "--out", "OUT", "--report-to", "nobody"], 1, "nobody"),
         (["sft", "--out", "OUT"], 2, "give --trees, --rows, or both"),

@@ -89,7 +89,11 @@ def test_what_is_not_given_keeps_its_default_inside_of_a_default_too() -> None:
     ("values", "sentence"),
     [
         ({}, "place.name is missing"),
-        ({"name": "a", "nome": 1}, "place.nome is not a field: place has name, inner, more, is_fast"),
+        (
+            {"name": "a", "nome": 1},
+            "place.nome is not a field: did you mean name? place has name, inner, more, is_fast",
+        ),
+        ({"name": "a", "width": 1}, "place.width is not a field: place has name, inner, more, is_fast"),
         ({"name": 1}, "place.name must be a text, not 1"),
         ({"name": "a", "is_fast": 1}, "place.is_fast must be true or false, not 1"),
         ({"name": "a", "more": {}}, "place.more must be a list, not {}"),

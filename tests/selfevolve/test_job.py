@@ -88,10 +88,10 @@ def test_what_is_not_given_has_its_default_also_inside_of_what_is() -> None:
     [
         ("rounds: [{mode: terminal}]", "problems is missing"),
         ("problems: {}\nrounds: [{mode: terminal}]", "problems.gym and .data are both empty"),
-        (SMALL + "round: 4", "round is not a field: a job has bootstrap, base, "),
+        (SMALL + "round: 4", "round is not a field: did you mean rounds? a job has bootstrap, base, "),
         (
             SMALL.replace("max_rollouts: 4", "rolouts: 4"),
-            "rounds[0].search.rolouts is not a field: rounds[0].search has ",
+            "rounds[0].search.rolouts is not a field: did you mean max_rollouts? rounds[0].search has ",
         ),
         (
             SMALL.replace("max_rollouts: 4", "max_rollouts: many"),

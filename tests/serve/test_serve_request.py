@@ -142,6 +142,13 @@ def test_a_setting_of_the_search_beside_treestar_is_said_to_belong_into_it() -> 
     assert read(treestar={"top_k": 20}).config == replace(SERVED, top_k=20)
 
 
+def test_a_misspelled_field_is_told_what_was_probably_meant() -> None:
+    with pytest.raises(RequestError, match="temperatur here; did you mean temperature"):
+        read(temperatur=1)
+    with pytest.raises(RequestError, match=r"has no max_rollout: did you mean max_rollouts.* it has .*children"):
+        read(treestar={"max_rollout": 2})
+
+
 def test_a_server_may_be_wider_than_requests_may_make_it() -> None:
     wide = MCTSConfig(children=5000)
     assert read(wide).config == wide

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +14,7 @@ from rich.console import Console
 from treestar.cli.components import SCORER_FLAGS, ScorerKindName
 from treestar.cli.options import MODELS, finite
 from treestar.cli.progress import LiveBar, is_tenth, quiet_transformers, resumable
+from treestar.config.names import unknown_name
 from treestar.policy.models import Dtype
 from treestar.ppm.public import ScorerKind
 
@@ -71,9 +72,9 @@ def processbench(
 ) -> None:
     """Measure how well a scorer finds the first wrong step of solutions (ProcessBench): F1 for each subset."""
     from treestar.benchmarks.processbench import processbench_report, processbench_results, processbench_summary
-    from treestar.benchmarks.solutions import load_processbench
+    from treestar.benchmarks.solutions import PROCESSBENCH_SUBSETS, load_processbench
 
-    wanted = chosen_parts(subsets)
+    wanted = chosen_parts("subset", subsets, PROCESSBENCH_SUBSETS)
     check_threshold_part(threshold_on, wanted, threshold)
     measure(
         "processbench",
@@ -108,7 +109,7 @@ def prmbench(
     from treestar.benchmarks.prmbench import prmbench_report, prmbench_results, prmbench_summary
     from treestar.benchmarks.solutions import PRMBENCH_CLASSES, load_prmbench
 
-    wanted = chosen_parts(classes) or tuple(PRMBENCH_CLASSES)
+    wanted = chosen_parts("class", classes, PRMBENCH_CLASSES) or tuple(PRMBENCH_CLASSES)
     check_threshold_part(threshold_on, wanted, threshold)
     measure(
         "prmbench",
@@ -124,8 +125,13 @@ def prmbench(
     )
 
 
-def chosen_parts(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+def chosen_parts(kind: str, text: str, known: Collection[str]) -> tuple[str, ...]:
+    """The parts that `text` names, separated by commas. Raises typer.BadParameter if one is not among `known`."""
+    parts = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    for part in parts:
+        if part not in known:
+            raise typer.BadParameter(unknown_name(kind, part, known))
+    return parts
 
 
 def check_threshold_part(part: str, wanted: Sequence[str], threshold: float | None) -> None:

@@ -199,13 +199,15 @@ def job_file(job: Path | None, out: Path | None, resume: bool) -> Path:
     """The file of a job: `job`, or with `resume` the one in the folder of a job that has begun.
 
     Raises:
-        typer.BadParameter: neither is given.
+        typer.BadParameter: neither is given, or no job has begun there.
     """
     from treestar.selfevolve.job_folder import JOB
 
     if job is not None:
         return job
-    if resume and out is not None and (out / JOB).exists():
+    if resume and out is not None:
+        if not (out / JOB).exists():
+            raise typer.BadParameter(f"no job has begun in {out}: give a job file")
         return out / JOB
     raise typer.BadParameter("give a job file, or with --resume the folder of a job that has begun")
 
@@ -284,7 +286,8 @@ def lora_and_arguments(path: Path | None) -> dict[str, Any]:
     try:
         further = read_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, InvalidYAML) as error:
-        raise TreestarError(f"training arguments {path} cannot be read: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise TreestarError(f"training arguments {path} cannot be read: {reason}") from error
     if not isinstance(further, dict):
         raise TreestarError(f"training arguments {path} must be an object: names and values, as in `optim: adafactor`")
     return {"lora": further.pop("lora", None), "training_arguments": further}

@@ -11,6 +11,7 @@ from dataclasses import MISSING, fields, is_dataclass, replace
 from typing import Any, Literal, TypeVar, cast, get_args, get_origin
 
 from treestar.config.fields import field_types, is_optional, without_none
+from treestar.config.names import suggestion
 from treestar.config.renamed import AcceptsOldNames, current_names, warn_of_renaming
 
 __all__ = ["config_from_values", "config_to_values", "read_value"]
@@ -47,7 +48,8 @@ def config_from_values(
     known = {field.name: field for field in fields(cast(Any, config_class)) if field.init}
     for name in values:
         if name not in known:
-            raise ValueError(f"{joined(path, name)} is not a field: {path or 'a job'} has {', '.join(known)}")
+            choices = f"{suggestion(str(name), known)}{path or 'a job'} has {', '.join(known)}"
+            raise ValueError(f"{joined(path, name)} is not a field: {choices}")
     given = {}
     for name, field in known.items():
         if name in values:

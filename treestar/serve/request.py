@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from treestar.config.fields import field_types
-from treestar.config.names import unknown_name
+from treestar.config.names import suggestion, unknown_name
 from treestar.config.renamed import RENAMED, current_names, renaming
 from treestar.config.values import read_value
 from treestar.problems import as_problem
@@ -186,7 +186,12 @@ def check_supported(chat: ChatRequest) -> None:
     for name, value in (chat.model_extra or {}).items():
         if value is None or name in WITHOUT_MEANING or value in AS_USUAL.get(name, ()):
             continue
-        instead = f"give it in `treestar`: {{{name!r}: ...}}" if name in SETTINGS else "leave it out"
+        known = set(ChatRequest.model_fields) | SETTINGS
+        instead = (
+            f"give it in `treestar`: {{{name!r}: ...}}"
+            if name in SETTINGS
+            else f"{suggestion(name, known)}leave it out"
+        )
         raise invalid(f"a search cannot honor {name} here; {instead}", name, "unsupported_parameter")
 
 
@@ -247,7 +252,10 @@ def config_of(chat: ChatRequest, defaults: Defaults) -> SearchConfig:
     kinds = field_types(type(config))
     for name, value in given.items():
         if name not in known:
-            raise invalid(f"the strategy {strategy} has no {name}", f"treestar.{name}", "unsupported_parameter")
+            choices = f"{suggestion(name, sorted(known))}it has {', '.join(sorted(known))}"
+            raise invalid(
+                f"the strategy {strategy} has no {name}: {choices}", f"treestar.{name}", "unsupported_parameter"
+            )
         given[name] = field_value(kinds[name], value, f"treestar.{name}")
     given = sampling_fields(chat, known) | given
     given |= ceilings(chat, given, config)
