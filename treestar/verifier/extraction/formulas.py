@@ -22,10 +22,6 @@ LONGEST_GAP = 40
 LONGEST_LEAD = 60
 """In characters, of the words right before a formula that say what it is."""
 
-PLAIN_NUMBER = re.compile(
-    r"(?<![A-Za-z0-9_.\\])(?:\\?[$€£¥]\s?)?-?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)?(?:\.\d+)?(?<=\d)"
-    r"(?:\s?/\s?\d+(?!\d|\.\d)|:\d+)?\s?(?:\\?%|percent\b)?(?:e[-+]?\d+)?(?![A-Za-z_\d])"
-)
 BETWEEN_PARTS = re.compile(r"[\s,;]*(?:(?:and|or|y|et|und|и|和|と|或)[\s,;]*)?")
 AMOUNT = r"\d{1,9}(?:\.\d{1,9})?\s?[A-Za-z]{1,12}"
 AMOUNTS = re.compile(rf"(?<![\d.,]){AMOUNT}(?:,?\s(?:and\s)?{AMOUNT}){{1,2}}(?![A-Za-z\d])")
@@ -103,12 +99,10 @@ VALUE = re.compile(
 
 
 def formulas_in(text: str) -> list[Run]:
-    """The formulas of `text` in order, with or without delimiters; the numbers if it has no formulas."""
+    """The formulas of `text` in order, with or without delimiters."""
     spans = [Run(match.start(), match.end(), formula_of(match).strip()) for match in MATH.finditer(text)]
     masked = MATH.sub(lambda match: "\n" * len(match[0]), text)
     spans += math_runs(masked)
-    if not spans:
-        spans = [Run(m.start(), m.end(), m[0].strip()) for m in PLAIN_NUMBER.finditer(masked) if m[0].strip()]
     return sorted(span for span in spans if not is_power_of_unit(text, span))
 
 
@@ -162,8 +156,11 @@ def lists_of(text: str, spans: list[Run]) -> list[list[Run]]:
 
 def value_in(text: str, start: int, parts: list[Run]) -> str:
     """What the parts of a list say together, or the last of them if it follows from the others: `-1` of
-    "$a = 1$ and $b = -2$, and $a + b = -1$"."""
+    "$a = 1$ and $b = -2$, and $a + b = -1$", `4` of "2x = 8, x = 4"."""
     last = parts[-1]
+    if is_equation(text[last.start : last.end]):
+        solved = [at for at, part in enumerate(parts[:-1], 1) if is_equation(part.text) and not is_named(part)]
+        parts = parts[solved[-1] if solved else 0 :]
     if len(parts) > 1 and (not is_equation(last.text) or all(map(is_named, parts))):
         return ", ".join(part.text for part in parts)
     said = SAID.search(text, start, last.start) is not None and EQUATION.search(text, start, last.start) is None

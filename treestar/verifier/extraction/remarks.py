@@ -20,10 +20,13 @@ MOST_REMARKS = 5
 
 SENTENCE_START = re.compile(r"(?:^|(?<=[.!?]\s)|(?<=\n))\s*(?=\S)")
 CHECK = re.compile(
-    r"[\s*_#]*(?:(?:let\s+me|let's|let\s+us|we\s+can|to|i\s+will|i'll|double[- ])?\s*(?:check|verify)(?:ing)?"
-    r"|verification|(?:as\s+a\s+|sanity\s+|quick\s+)+check)\b",
+    r"[\s*_#>-]*(?:(?:(?:let\s+me|let['’]s|let\s+us|(?:we|you|I)\s+can|to|I\s+will|I['’]ll)\s+)?(?:also\s+|now\s+|quickly\s+)*"
+    r"(?:double[- ]?)?(?:check|verify)(?:ing)?(?:\s+(?:the|this|our|my|your)\s+(?:answer|result|solution|work))?"
+    r"|verification|proof(?=[*_]*:)|(?:as\s+a\s+|sanity\s+|quick\s+)+check)\b",
     re.IGNORECASE,
 )
+HEADS = re.compile(r"[^\d.\n]*\n")
+"""After the words of a check that is the heading of what follows."""
 REMARK = re.compile(
     r"[\s*_#]*(?:(?:I|we)\s+(?:have\s+|also\s+|only\s+)?(?:used|use|verified|checked|double-checked|confirmed|applied|tested|tried"
     r"|rounded|followed|took|needed)\b[^\n]*\b(?:methods?|steps?|approach(?:es)?|formulas?|equations?|theorems?|rules?"
@@ -34,7 +37,7 @@ REMARK = re.compile(
 )
 """A sentence about the way to the answer."""
 ASIDE = re.compile(
-    r"[\s*_#]*(?:(?:as\s+a\s+)?(?:side\s+)?(?:note|remark)|notice|recall|observe|for\s+(?:your\s+information|confirmation|example|instance))\b",
+    r"[\s*_#]*(?:(?:as\s+a\s+)?(?:side\s+)?(?:note|remark)|notice|recall|observe|for\s+(?:your\s+information|confirmation|example|instance)|you\s+can\s+(?:also\s+)?see\s+(?:this|that|it|why))\b",
     re.IGNORECASE,
 )
 """A sentence that adds to what has been said."""
@@ -161,9 +164,10 @@ def without_last_remark(text: str, needed: int) -> str:
     """`text` without its last check or remark, but at least its first `needed` characters."""
     starts = [start for start in sentence_starts(text) if start >= needed]
     for start in starts:
-        if CHECK.match(text, start) is None or DOUBT.search(text, start) is not None:
+        check = CHECK.match(text, start)
+        if check is None or DOUBT.search(text, check.end()) is not None:
             continue
-        if start == starts[-1] or CONFIRMS.search(text, start) is not None:
+        if start == starts[-1] or CONFIRMS.search(text, start) is not None or HEADS.match(text, check.end()):
             return text[:start].rstrip()
     if starts and (
         REMARK.match(text, starts[-1]) or (ASIDE.match(text, starts[-1]) and not CONCLUSION.search(text, starts[-1]))

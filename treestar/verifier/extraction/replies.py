@@ -25,6 +25,7 @@ import string
 from itertools import islice
 from typing import NamedTuple
 
+from treestar.verifier.extraction import phrases
 from treestar.verifier.extraction.asked import NOTHING_ASKED, Asked, read_question
 from treestar.verifier.extraction.asked_answers import asked_answer
 from treestar.verifier.extraction.bare_math import computes, value_of
@@ -39,20 +40,7 @@ from treestar.verifier.extraction.delimiters import (
 )
 from treestar.verifier.extraction.fences import without_programs
 from treestar.verifier.extraction.formulas import CONCLUDES, last_formula, leading_formula, without_restatement
-from treestar.verifier.extraction.phrases import (
-    ANSWER_FIELD,
-    ANSWER_PHRASE,
-    CALCULATION,
-    CLOSING_REMARK,
-    CONNECTIVE,
-    FURTHER_QUESTION,
-    OTHER_SCRIPT,
-    RESULT_PHRASE,
-    THOUGHT_END,
-    last_match,
-    translated_marks,
-    without_pictures,
-)
+from treestar.verifier.extraction.phrases import last_match, translated_marks, without_pictures
 from treestar.verifier.extraction.prose import tidied_prose
 from treestar.verifier.extraction.remarks import last_sentence_start, without_offers, without_remarks
 from treestar.verifier.extraction.verbal import (
@@ -173,17 +161,17 @@ def readable(text: str) -> str:
     """The part of a reply that can state its answer, with one kind of marks and without notes (rule 1)."""
     text = without_programs(without_pictures(translated_marks(text[-LONGEST_SCAN:])))
     if "<" in text or "[/THINK]" in text:
-        text = CALCULATION.sub("", text)
-        thought = last_match(THOUGHT_END, text)
+        text = phrases.CALCULATION.sub("", text)
+        thought = last_match(phrases.THOUGHT_END, text)
         if thought is not None and text[thought.end() :].strip():
             text = text[thought.end() :]
     text = with_field_as_phrase(text)
-    remark = CLOSING_REMARK.search(text)
+    remark = phrases.CLOSING_REMARK.search(text)
     if remark is not None and text[: remark.start()].strip(" .\n"):
         text = text[: remark.start()].rstrip()
     text = without_offers(text)
     text = without_empty_boxes(BARE_BOX.sub(r"\1{\2}", text) if "\\boxed" in text else text)
-    if "**" in text and not boxes_in(text) and ANSWER_PHRASE.search(text) is None:
+    if "**" in text and not boxes_in(text) and phrases.ANSWER_PHRASE.search(text) is None:
         text = until_emphasis(text)
     return tidied_prose(with_escaped_currency(text, [(box.start, box.end) for box in boxes_in(text)]))
 
@@ -204,11 +192,11 @@ def until_emphasis(text: str) -> str:
 def with_field_as_phrase(text: str) -> str:
     """A reply in JSON as its answer in words, `Answer: 5`; any other `text`, or one that states an answer later on,
     unchanged."""
-    field = last_match(ANSWER_FIELD, text)
+    field = last_match(phrases.ANSWER_FIELD, text)
     if field is None:
         return text
     end = max(field.end(), text.find("}", field.end()))
-    if ANSWER_PHRASE.search(text, end) or boxes_in(text[end:]):
+    if phrases.ANSWER_PHRASE.search(text, end) or boxes_in(text[end:]):
         return text
     return "Answer: " + (field["number"] or field["text"].replace("\\\\", "\\"))
 
@@ -220,31 +208,31 @@ def answer_in(text: str, asked: Asked = NOTHING_ASKED) -> str | None:
     if unclosed is not None:
         return unclosed
     after_boxes = boxes[-1].end if boxes else 0
-    phrases = list(ANSWER_PHRASE.finditer(text, after_boxes))
-    for phrase in reversed(phrases):
-        if RESULT_PHRASE.match(phrase[0]):
+    announced = list(phrases.ANSWER_PHRASE.finditer(text, after_boxes))
+    for phrase in reversed(announced):
+        if phrases.RESULT_PHRASE.match(phrase[0]):
             continue
         stated = stated_by(text[phrase.end() :], phrase[0], strict=bool(boxes))
         if stated:
             return stated
     if boxes:
         content = joined_boxes(text, boxes)
-        said = last_match(ANSWER_PHRASE, content)
+        said = last_match(phrases.ANSWER_PHRASE, content)
         stated = None if said is None else stated_by(content[said.end() :].strip(" {}"), said[0], strict=True)
         return stated or content or None
     chosen = chosen_option(text) or verbal_answer(text) or asked_answer(text, asked)
     if chosen:
         return chosen
     text = RESIDUE.sub(r" \\pmod{\1}", without_remarks(text))
-    return final_result(text, phrases) or last_formula(text, asked)
+    return final_result(text, announced) or last_formula(text, asked)
 
 
-def final_result(text: str, phrases: list[re.Match[str]]) -> str | None:
+def final_result(text: str, announced: list[re.Match[str]]) -> str | None:
     """What follows the last "result is", unless a later number makes it the result of one step only.
 
-    `text` may be shorter than the text that has the phrases.
+    `text` may be shorter than the text that has the announced ones.
     """
-    phrase = next((phrase for phrase in reversed(phrases) if RESULT_PHRASE.match(phrase[0])), None)
+    phrase = next((phrase for phrase in reversed(announced) if phrases.RESULT_PHRASE.match(phrase[0])), None)
     if phrase is None or phrase.end() > len(text):
         return None
     rest = text[phrase.end() :].lstrip()
@@ -262,7 +250,7 @@ def unclosed_box(text: str) -> str | None:
 
 def until_further_question(text: str) -> str:
     """`text` up to the question that follows its first stated answer (rule 2)."""
-    for further in islice(FURTHER_QUESTION.finditer(text), MOST_QUESTIONS):
+    for further in islice(phrases.FURTHER_QUESTION.finditer(text), MOST_QUESTIONS):
         before = text[: further.start()]
         if before.strip() and (boxes_in(before) or states_an_answer(before)):
             return before
@@ -270,8 +258,9 @@ def until_further_question(text: str) -> str:
 
 
 def states_an_answer(text: str) -> bool:
-    phrases = list(ANSWER_PHRASE.finditer(text[-2000:]))
-    return any(stated_by(text[-2000:][phrase.end() :], phrase[0], strict=True) for phrase in phrases[-3:])
+    end = text[-2000:]
+    announced = list(phrases.ANSWER_PHRASE.finditer(end))
+    return any(stated_by(end[phrase.end() :], phrase[0], strict=True) for phrase in announced[-3:])
 
 
 def stated_by(rest: str, phrase: str, strict: bool) -> str | None:
@@ -336,7 +325,7 @@ def only_formulas(text: str) -> str | None:
     words = plain_words(outside)
     if len(words) > 1 or (words and not MATH.search(text) and len(outside) > 40):
         return None
-    if OTHER_SCRIPT.search(outside) and (MATH.search(text) or re.search(r"\d", text)):
+    if phrases.OTHER_SCRIPT.search(outside) and (MATH.search(text) or re.search(r"\d", text)):
         return None
     return without_delimiters(text)
 
@@ -355,7 +344,7 @@ def stated_answer(text: str) -> Statement:
     answer = answer_in(text)
     if answer is None:
         return Statement(text, guessed=False)
-    return Statement(answer, guessed=ANSWER_PHRASE.search(text) is None)
+    return Statement(answer, guessed=phrases.ANSWER_PHRASE.search(text) is None)
 
 
 def is_prose(text: str) -> bool:
@@ -363,15 +352,15 @@ def is_prose(text: str) -> bool:
     outside = MATH.sub(" ", text)
     words = plain_words(outside)
     before_number, *after_number = re.split(r"\d", outside, maxsplit=1)
-    if ANSWER_PHRASE.search(outside) or STRUCTURED.match(text):
+    if phrases.ANSWER_PHRASE.search(outside) or STRUCTURED.match(text):
         return True
     if words and any(map(FURTHER_SENTENCE.search, after_number)) and OPTION_MARK.match(text) is None:
         return True
-    if CONNECTIVE.match(outside) and (
+    if phrases.CONNECTIVE.match(outside) and (
         len(words) > 1 or MATH.search(text) or LATEX_COMMAND.search(outside) or after_number
     ):
         return True
-    if after_number and len(OTHER_SCRIPT.findall(before_number)) > 1:
+    if after_number and len(phrases.OTHER_SCRIPT.findall(before_number)) > 1:
         return True  # Words in another script before a number make a sentence; after it, they are its unit.
     if WHOLE_SENTENCE.fullmatch(outside) and len(words) >= 3 and not QUALIFIED.search(outside):
         return True
