@@ -39,7 +39,7 @@ TOKEN = re.compile(
 )
 NAMES = frozenset(
     [
-        "sqrt", "cbrt", "abs", "floor", "ceil", "ceiling", "gcd", "lcm", "max", "min", "log", "ln", "exp", "mod",
+        "sqrt", "cbrt", "abs", "floor", "ceil", "ceiling", "gcd", "lcm", "lim", "max", "min", "log", "ln", "exp", "mod",
         "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "asin", "acos", "atan",
         "sinh", "cosh", "tanh", "binom", "factorial", "Interval", "Union", "Rational", "Fraction", "Matrix",
         "Interval.open", "Interval.Lopen", "Interval.Ropen", "FiniteSet",
@@ -242,7 +242,9 @@ def sign_of_next(tokens: list[Token], place: int) -> bool:
 def trimmed(text: str, start: int, end: int) -> list[Run]:
     """The formula between two positions without what does not belong to it; nothing if it says nothing."""
     if text[start] in "^_" and start and (text[start - 1].isalnum() or text[start - 1] == "$"):
-        return []  # The exponent of a word: `5 units^2`.
+        start = text.find("=", start, end)  # The exponent of a word: `5 units^2`.
+        if start < 0:
+            return []
     for _ in range(MOST_CUTS):
         written = text[start:end]
         lead, bare = LEADING.match(written), without_open_end(written)

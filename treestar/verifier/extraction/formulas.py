@@ -28,7 +28,7 @@ AMOUNTS = re.compile(rf"(?<![\d.,]){AMOUNT}(?:,?\s(?:and\s)?{AMOUNT}){{1,2}}(?![
 """What may be one amount in two or three units: `2 hours and 30 minutes`."""
 
 ABOUT = r"(?:about|approximately|approx\.?|roughly|around|≈)"
-ROUNDED = re.compile(rf"\s*,?\s*(?:or\s+|which\s+is\s+|\()\s*{ABOUT}\s*")
+ROUNDED = re.compile(rf"(?P<unit>(?:\s[a-z]+){{0,2}})\s*,?\s*(?:or\s+|which\s+is\s+|\()\s*{ABOUT}\s*")
 """Between an exact answer and its rounding."""
 ROUNDING_SIGN = re.compile(r"\s*(?:≈|\\approx)\s*")
 RESULT = re.compile(r"(?:=|\bequals?|\bwhich\s+(?:is|equals|gives|makes)|\bor\s+simply|\bi\.e\.|\bthat\s+is|\bso)\s*$")
@@ -77,6 +77,7 @@ SAYS_MORE = (
 )
 CIRCUMSTANCE = re.compile(
     r"\b(?:(?:in|for|at|from|on|with|over|after|before|within|during|per|every|across|among|(?<=s\s)of|using"
+    r"|en|por|para|con|durante|em|dans|pour|avec|pendant|für|mit|bei|nach|per|за|в|при"
     rf"|to\s+(?!the|a|an|this){SAYS_MORE}[a-z]+|would\s+[a-z]+)\s+(?:{SAYS_MORE}[^\W\d_]+\s+){{0,3}}|than\s+|half\s+of\s+)\\?[$€£]?$"
     r"|^\s*of\s+(?:(?:the|his|her|all|these)\s+){0,2}$|,\s+(?:who|while|whereas)\s+(?:[^\W\d_]+\s+){0,3}$",
     re.IGNORECASE,
@@ -134,7 +135,8 @@ def last_formula(text: str, asked: Asked = NOTHING_ASKED) -> str | None:
     if counted is not None:
         return counted.text
     gap = text[spans[-2].end : spans[-1].start][: LONGEST_GAP + 1] if len(spans) > 1 else ""
-    if len(gap) <= LONGEST_GAP and ROUNDED.fullmatch(gap):
+    rounded = ROUNDED.fullmatch(gap) if len(gap) <= LONGEST_GAP else None
+    if rounded is not None and text.startswith(rounded["unit"], spans[-1].end):
         spans.pop()
     elif len(gap) <= LONGEST_GAP and ROUNDING_SIGN.fullmatch(gap):
         return f"{spans[-2].text} \\approx {spans[-1].text}"
@@ -244,8 +246,11 @@ def counted_formula(text: str, start: int, spans: list[Run], asked: Asked) -> Ru
         return None
     noun = re.compile(rf"\s*(?:[^\W\d_]+\s+){{0,2}}?{re.escape(asked.noun)}[a-z]{{0,3}}\b", re.IGNORECASE)
     last = spans[-1]
-    is_other = OTHER_KIND.search(text[max(0, last.start - 2) : last.start + 2]) or CIRCUMSTANCE.search(
-        text[max(spans[-2].end, last.start - LONGEST_LEAD) : last.start]
+    beside = re.compile(rf"{noun.pattern},?\s+and\s+", re.IGNORECASE)
+    is_other = (
+        OTHER_KIND.search(text[max(0, last.start - 2) : last.start + 2]) is not None
+        or CIRCUMSTANCE.search(text[max(spans[-2].end, last.start - LONGEST_LEAD) : last.start]) is not None
+        or (beside.fullmatch(text, spans[-2].end, last.start) is not None and not TOTAL.match(text, last.end))
     )
     if noun.match(text, last.end) or not is_other or is_calculation(text, last):
         return None

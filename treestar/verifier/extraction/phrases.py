@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 __all__ = [
-    "ANSWER_FIELD", "ANSWER_PHRASE", "APPROXIMATION", "CALCULATION", "CLOSING_REMARK", "CONNECTIVE", "CORRECTION", "FURTHER_QUESTION",
-    "OTHER_SCRIPT", "PLACEHOLDER", "RESULT_PHRASE", "THOUGHT_END", "last_match", "translated_marks", "without_pictures",
+    "ANSWER_FIELD", "ANSWER_PHRASE", "APPROXIMATION", "CALCULATION", "CLOSING_REMARK", "CONNECTIVE",
+    "CORRECTION", "FURTHER_QUESTION", "OTHER_SCRIPT", "PLACEHOLDER", "RESULT_PHRASE", "THOUGHT_END",
+    "last_match", "translated_marks", "without_pictures",
 ]  # fmt: skip
 
 IS = r"(?:\s+is\b\s*:?|\s*:|\s*=)"

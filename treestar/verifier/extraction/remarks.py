@@ -1,9 +1,4 @@
-"""Takes from the end of a reply what stands after its answer: offers, checks, remarks on the method, subordinate
-clauses.
-
-Offers answer nothing in any reply; the others are taken only where a reply does not state which formula is its answer,
-so that the last one counts.
-"""
+"""Takes from the end of a reply what stands after its answer: offers; where it states none, also checks and remarks."""
 
 from __future__ import annotations
 
@@ -28,11 +23,13 @@ CHECK = re.compile(
 HEADS = re.compile(r"[^\d.\n]*\n")
 """After the words of a check that is the heading of what follows."""
 REMARK = re.compile(
-    r"[\s*_#]*(?:(?:I|we)\s+(?:have\s+|also\s+|only\s+)?(?:used|use|verified|checked|double-checked|confirmed|applied|tested|tried"
+    r"[\s*_#]*(?:explanation\W+)?(?:(?:I|we)\s+(?:have\s+|also\s+|only\s+)?(?:used|use|verified|checked|double-checked|confirmed|applied|tested|tried"
     r"|rounded|followed|took|needed)\b[^\n]*\b(?:methods?|steps?|approach(?:es)?|formulas?|equations?|theorems?|rules?"
     r"|techniques?|strateg\w+|digits|decimal\s+places|decimals|lines|times|checks?|examples?)\b"
     r"|(?:the|this|my|our)\s+(?:method|solution|calculation|computation|process|problem|derivation|proof|approach)\s+"
-    r"(?:takes|took|uses|used|needs|needed|has|had|required?s?|involve[sd]?)\b)",
+    r"(?:takes|took|uses|used|needs|needed|has|had|required?s?|involve[sd]?)\b"
+    r"|(?:(?:the|this|my)\s+(?:code|program|script|function|loop)|this)\s+(?:adds|counts|computes|calculates|checks|loops|iterates"
+    r"|uses|defines|finds|sums|divides)\b(?![^\n]*(?:=|\bis\b|\bto\s+be\b))(?!\s+\W?\d))",
     re.IGNORECASE,
 )
 """A sentence about the way to the answer."""
@@ -91,6 +88,8 @@ CLAUSE = re.compile(
     r"|\s+\((?:since|because|when|if|for|where|attained|at)\s)(?P<rest>[^,\n]*)$",
     re.IGNORECASE,
 )
+WHY = re.compile(r"\W*(?:since|because)\s(?!.*\b(?:so|thus|therefore|hence)\b)", re.IGNORECASE)
+ENDS_IN_VALUE = re.compile(r"\b(?:is|are|equals?|has|have)\s+\W*\d[\d.,/]*(?:\s[a-z]+)?$", re.IGNORECASE)
 CONTRAST = re.compile(
     r"(?<=[\w%)])(?:,?\s+(?:instead\s+of|rather\s+than|as\s+opposed\s+to|compared\s+(?:to|with)|(?:up|down)\s+from)\s"
     r"|,\s+from\s+(?=\S+\s+to\s+\S+$)|\s+\((?!(?:and|or)\b)(?![^()]*(?:=|\b(?:mod|modulo|base|binary|octal|hex\w*|gives?|makes?)\b))"
@@ -207,7 +206,8 @@ def without_clause(text: str) -> str:
         head = sentence[: clause.start()]
         if FORMULA.search(head) is None or FORMULA.search(clause[0]) is None:
             continue
-        if pattern is CLAUSE and (CONCLUDES.search(clause["rest"]) or continues(head, clause["rest"])):
+        reason = WHY.match(clause[0]) is not None and ENDS_IN_VALUE.search(head) is not None
+        if pattern is CLAUSE and not reason and (CONCLUDES.search(clause["rest"]) or continues(head, clause["rest"])):
             continue
         if (pattern is PAID and not MONEY_LAST.search(head)) or (pattern is DURATION and not TAKES.search(head)):
             continue

@@ -1,19 +1,6 @@
 r"""Finds the final answer in a text by a model or a data set: "what does this reply answer?"
 
-The rules, in the order in which they apply:
-
-1.  Calculator notes (`<<48/2=24>>`), drawings, fenced programs, everything up to the end of a thought (`</think>`),
-    and everything from a closing remark or an end token on, and offers to the user at the end ("Would you like me to
-    explain step 2?") are left out. Dollar signs of money are told from those of formulas.
-2.  What follows a further question ("Problem: ...") after a stated answer is left out: base models invent questions.
-3.  The last statement of an answer counts: a `\boxed{...}` with balanced braces, or what follows "answer is",
-    "answer:", "####", "<answer>" or the same in another language. Boxes in one sentence form a list, unless a word
-    between them corrects or restates; boxes without content do not count. "The result is" may be about one step, so it
-    counts only without a box and if no number follows. A reason after the answer is left out.
-4.  Without a statement, it is the option called correct, the last line if that is an answer in words, or the yes or no
-    that the first or last sentence begins with (`verbal`); else the last formula or number, delimited or not, as a
-    whole. Checks, remarks and clauses after it are left out (`remarks`). A text that has none answers with the words in
-    bold in its last line.
+docs/concepts/grading.md has the rules, in the order in which they apply here.
 
 Every function scans the text a fixed number of times, so that the cost of a hostile text is linear in its length.
 """
@@ -26,7 +13,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from treestar.verifier.extraction import phrases
-from treestar.verifier.extraction.asked import NOTHING_ASKED, Asked, read_question
+from treestar.verifier.extraction.asked import NOTHING_ASKED, Asked, is_given, read_question
 from treestar.verifier.extraction.asked_answers import asked_answer
 from treestar.verifier.extraction.bare_math import computes, value_of
 from treestar.verifier.extraction.boxes import BOX, boxed_contents, boxes_in, joined_boxes, without_empty_boxes
@@ -43,13 +30,7 @@ from treestar.verifier.extraction.formulas import CONCLUDES, last_formula, leadi
 from treestar.verifier.extraction.phrases import last_match, translated_marks, without_pictures
 from treestar.verifier.extraction.prose import tidied_prose
 from treestar.verifier.extraction.remarks import last_sentence_start, without_offers, without_remarks
-from treestar.verifier.extraction.verbal import (
-    VALUE_STATED,
-    chosen_option,
-    last_words,
-    leading_verdict,
-    verbal_answer,
-)
+from treestar.verifier.extraction.verbal import VALUE_STATED, chosen_option, last_words, leading_verdict, verbal_answer
 from treestar.verifier.extraction.wrapping import unwrapped
 from treestar.verifier.notation.units import read_compound
 
@@ -62,6 +43,8 @@ MOST_QUESTIONS = 20
 FEWEST_WORDS = 5
 """Plain words that make a text without formulas a sentence; beside LaTeX commands one fewer is enough."""
 
+MOST_OPTION_WORDS = 2
+"""After the letter of an option; more of them say why it is right."""
 LATEX_COMMAND = re.compile(r"\\[a-zA-Z]{2,}")
 SENTENCE = re.compile(r"[.!?]\**\s+(?=[A-Z\"“(*])")
 HEADING = re.compile(r"\d{1,2}[.)]\s+\S|[^\W\d_]{2,}[^\n]*\s")
@@ -129,6 +112,13 @@ BOLD_VALUE = re.compile(
 """A value in bold that does not begin its sentence."""
 
 
+VALUE_IN_BOLD = re.compile(
+    r"\*\*(?!\d+[.)]\s|(?:step|part|case|problem|question|example|method|option)\b)(?=[^*\n]*(?:[\dπ√¼-¾]|day\b))"
+    r"(?:[^*\n:]|:(?=\d)){1,60}\*\*(?!\s*[-+*/×÷−=]\s*\d)(?!:)",
+    re.IGNORECASE,
+)
+
+
 class Statement(NamedTuple):
     """The answer in a text."""
 
@@ -138,14 +128,15 @@ class Statement(NamedTuple):
 
 
 def extract_answer(text: str, question: str = "") -> str | None:
-    r"""The final answer in `text`, or None if there is none. This module's documentation has the rules.
+    r"""The final answer in `text`, or None if there is none. docs/concepts/grading.md has the rules.
 
     Args:
         question: what `text` replies to, if known; it tells a given number from an answer where the reply states none.
 
     `\boxed{4}` gives `4`, "The roots are $2$ and $3$." gives `2, 3`, "so x = 2*sqrt(3)" gives `2*sqrt(3)`.
     """
-    answer = answer_in(readable(text), read_question(question) if question else NOTHING_ASKED)
+    asked = read_question(question) if question else NOTHING_ASKED
+    answer = answer_in(readable(text, asked), asked)
     if answer is None:
         return last_words(without_offers(text))
     return answer if "\\$" in text else answer.replace("\\$", "$")
@@ -157,7 +148,7 @@ def states_answer(text: str) -> bool:
     return bool(boxes_in(reply)) or states_an_answer(reply)
 
 
-def readable(text: str) -> str:
+def readable(text: str, asked: Asked = NOTHING_ASKED) -> str:
     """The part of a reply that can state its answer, with one kind of marks and without notes (rule 1)."""
     text = without_programs(without_pictures(translated_marks(text[-LONGEST_SCAN:])))
     if "<" in text or "[/THINK]" in text:
@@ -172,8 +163,18 @@ def readable(text: str) -> str:
     text = without_offers(text)
     text = without_empty_boxes(BARE_BOX.sub(r"\1{\2}", text) if "\\boxed" in text else text)
     if "**" in text and not boxes_in(text) and phrases.ANSWER_PHRASE.search(text) is None:
-        text = until_emphasis(text)
+        text = until_first_value(text, asked) or until_emphasis(text)
     return tidied_prose(with_escaped_currency(text, [(box.start, box.end) for box in boxes_in(text)]))
+
+
+def until_first_value(text: str, asked: Asked) -> str | None:
+    """`text` up to the value in bold in its first line, if no other is in bold and what follows only explains it: the
+    question does not give it, and the last sentence concludes nothing."""
+    values = list(VALUE_IN_BOLD.finditer(text))
+    if asked is NOTHING_ASKED or len(values) != 1 or "\n" in text[: values[0].end()].lstrip():
+        return None
+    last = text[max(values[0].end(), last_sentence_start(text)) :].strip("*_ ")
+    return None if is_given(values[0][0], asked) or phrases.CONNECTIVE.match(last) else text[: values[0].end()]
 
 
 def until_emphasis(text: str) -> str:
@@ -300,6 +301,9 @@ def whole_or_last(statement: str) -> str | None:
     verdict = leading_verdict(statement)
     if verdict is not None:
         return verdict
+    option = OPTION_MARK.match(statement)
+    if option is not None and len(plain_words(MATH.sub(" ", statement))) > MOST_OPTION_WORDS:
+        return option[0].strip(" (.):")
     begins = STARTS_WITH_ANSWER.match(statement) is not None
     if begins:
         statement = without_restatement(without_reason(statement))
