@@ -83,7 +83,7 @@ REPLIES = [
     ("so the vector is \\begin{pmatrix}1\\\\2\\end{pmatrix}.", "\\begin{pmatrix}1\\\\2\\end{pmatrix}"),
     ("so the set is {1, 2, 3}", "{1, 2, 3}"),
     ("so f(x) = 2x + 1", "2x + 1"),
-    ("Then x equals 3 and a half", "3"),
+    ("Then x equals 3 and a half", "3 1/2"),
     ("so x > 5", "x > 5"),
     ("so -1 < x < 2.", "-1 < x < 2"),
     ("so 2x + 3y = 6", "2x + 3y = 6"),

@@ -12,12 +12,18 @@ from treestar.types import Execution, Problem, State, Step
 
 __all__ = ["TirFormat"]
 
-OUTPUT_BLOCK = "```output"
+FENCE = "```"
+OUTPUT_BLOCK = f"{FENCE}output"
 """What the model would write next if it made the output up; it is stopped there."""
 
 PYTHON = re.compile(
-    r"^[ \t]*```[ \t]*(?:python3?|py)\b[^\n`]*\n(.*?)^[ \t]*```[ \t]*$\n?", re.MULTILINE | re.DOTALL | re.I
+    r"^[ \t]*(?P<fence>```|~~~)[ \t]*(?:python3?|py)\b[^\n`]*\n(?P<code>.*?)^[ \t]*(?P=fence)[ \t]*$\n?",
+    re.MULTILINE | re.DOTALL | re.I,
 )
+SHELL_LINE = re.compile(r"^[ \t]*(?:!|%%?[a-z]).*\n?|^[ \t]*(?:python[ \d.]*-m[ ]+)?pip3? install .*\n?", re.MULTILINE)
+"""What only a notebook or a shell runs: `!pip install sympy`, `%matplotlib inline`."""
+PROMPTED = re.compile(r"^[ \t]*(?:>>>|\.\.\.)(?: (.*)|$)", re.MULTILINE)
+"""A line that is typed in an interactive session; the others are what it displayed."""
 
 
 class TirFormat(ProseFormat):
@@ -46,6 +52,8 @@ class TirFormat(ProseFormat):
             return Step(body, code=self.code(body))
         if not ended and paragraph is None and is_in_code(text):
             return Step(text, ending="truncated")  # cut at a blank line, the program would never run
+        if ended and block is None and is_in_code(text) and (code := self.code(f"{text}\n{FENCE}")):
+            return Step(text, code=code)  # the model left out the last fence
         return super().parse(state, text, ended and not made_up)
 
     def block_end(self, text: str) -> int | None:
@@ -54,12 +62,23 @@ class TirFormat(ProseFormat):
         return None if found is None else found.end()
 
     def code(self, paragraph: str) -> str:
-        """The first block's code, without the indentation that a block within a list has."""
+        """The first block's code, without the indentation that a block within a list has, and without what only a
+        notebook or an interactive session has."""
         found = PYTHON.search(paragraph)
-        return "" if found is None else dedent(found[1])
+        code = "" if found is None else SHELL_LINE.sub("", dedent(found["code"]))
+        return "\n".join(PROMPTED.findall(code)) if code.lstrip().startswith(">>>") else code
+
+    def answer_step(self, state: State, body: str) -> Step:
+        """The last step. A message of an error is not what the reply answers."""
+        reply = "".join(
+            step.text + ("" if step.code and execution.error else self.inserted(state.problem, step, execution, ""))
+            for step, execution in zip(state.steps, state.executions, strict=True)
+        )
+        return Step(body, ending="answer", answer=self.answer(state.problem, reply + body))
 
     def inserted(self, problem: Problem, step: Step, execution: Execution, reply: str) -> str:
         if not step.code:
             return super().inserted(problem, step, execution, reply)
         start = "" if step.text.endswith("\n") else "\n"
+        start += f"{FENCE}\n" if is_in_code(step.text) else ""
         return f"{start}{OUTPUT_BLOCK}\n{execution.error or shown_output(execution)}\n```\n"

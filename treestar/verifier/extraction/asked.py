@@ -1,9 +1,4 @@
-"""What a question tells about its answer: the numbers that it gives, what it counts, its options, two values at once.
-
-A reply that does not state its answer often ends in a sentence with several numbers. Those that the question gives are
-rarely the answer, `350` of "It needs 21 liters for 350 km", and the number before the noun that "how many" asks for
-usually is.
-"""
+"""What a question tells about its answer: the numbers that it gives, what it counts, its options, two values."""
 
 from __future__ import annotations
 
@@ -25,7 +20,7 @@ VERB = (
 )
 HOW_MANY = re.compile(
     rf"\bhow\s+many\s+(?:more\s+|fewer\s+|less\s+|whole\s+|full\s+|total\s+)?(?!{VERB}\b)(?P<noun>[^\W\d_]{{3,}}(?:\s+(?!{VERB}\b)[^\W\d_]{{3,}}){{0,2}}?)"
-    rf"(?=\s+{VERB}\b|\s+[A-Z]|\s*[?.,\n]|\s*$)",
+    rf"(?!\s+(?:and|or)\b)(?=\s+{VERB}\b|\s+[A-Z]|\s*[?.,\n]|\s*$)",
     re.IGNORECASE,
 )
 OPTION = re.compile(
@@ -45,7 +40,9 @@ YES_OR_NO = re.compile(
     re.IGNORECASE,
 )
 CLAIM_WORD = re.compile(r"[^\W\d_]{3,}|\d[\d./,]*(?<=\d)")
-NO_CLAIM = frozenset(["the", "this", "that", "these", "those", "its", "his", "her", "their"])
+NO_CLAIM = frozenset(
+    ["the", "this", "that", "these", "those", "its", "his", "her", "their", "number", "have", "has", "exist"]
+)
 
 
 class Asked(NamedTuple):
@@ -75,7 +72,7 @@ def read_question(question: str) -> Asked:
     claim = last_match(YES_OR_NO, question)
     return Asked(
         given=numbers_in(question),
-        noun=stem(nouns[0].split()[-1]) if len(nouns) == 1 else "",
+        noun=stem(nouns[0].split()[-1]) if len(nouns) == 1 and "and" not in nouns[0].split() else "",
         options=options_in(question),
         pair=() if pair is None else (pair["one"].lower(), pair["other"].lower()),
         claim=frozenset()

@@ -14,6 +14,7 @@ __all__ = ["asked_answer"]
 LONGEST_END = 3000
 """In characters: only the end of a longer reply is read."""
 NEGATION = re.compile(r"\b(?:not|cannot|never)\b|n['’]t\b", re.IGNORECASE)
+IMPOSSIBLE = re.compile(r"^\W*(?:(?:so|thus|hence|therefore)\W+)?(?:it|this|that)\s+is\s+(?:not\s+|im)possible\b", re.I)
 UNDECIDED = re.compile(r"\b(?:if|whether|check\w*|determin\w+|suppose|assum\w+|let|see|know)\b|\?", re.IGNORECASE)
 FIRST_SENTENCE = re.compile(r"(?<=[.!?])\s+|\n")
 VALUE_END = r"(?P<value>(?:(?!\.(?!\d)|,(?!\d)|;|\n|\s+and\s+(?!\d)).){1,120})"
@@ -32,7 +33,9 @@ def named_option(sentence: str, asked: Asked) -> str | None:
         return None
     letter = f"[{asked.options}]"
     alone = set(re.findall(rf"(?<![\w.\\])(?!A\s+(?!is\b|has\b|because\b|since\b)[a-z])({letter})(?![\w'’])", sentence))
-    says = re.search(rf"\({letter}\)|(?<![\w.\\]){letter}(?=[).:]|\s+(?:is|has|because|since)\b|\W*$)", sentence)
+    says = re.search(
+        rf"\({letter}\)|(?<![\w.\\]){letter}(?=[).:]|(?:\s+\([^()]*\))?\s+(?:is|has|because|since)\b|\W*$)", sentence
+    )
     return alone.pop() if len(alone) == 1 and says is not None else None
 
 
@@ -40,6 +43,8 @@ def implied_verdict(text: str, last: str, asked: Asked) -> str | None:
     """Yes or no, if the last or the first sentence asserts or denies all that the question asks to confirm."""
     if not asked.claim:
         return None
+    if IMPOSSIBLE.search(last):
+        return "no"
     for sentence in (last, FIRST_SENTENCE.split(text.lstrip(), maxsplit=1)[0]):
         words = claim_words(sentence)
         if UNDECIDED.search(sentence) is None and all(

@@ -20,7 +20,7 @@ TOKEN = re.compile(
     r"""(?P<space>\s+)
     |(?P<begin>\\begin\{[a-zA-Z*]+\})
     |(?P<end>\\end\{[a-zA-Z*]+\})
-    |(?P<command>\\[a-zA-Z]+)
+    |(?P<command>\\[a-zA-Z]+|(?<!\w)[A-Za-z]'+(?=\())
     |(?P<money>\\?[$€£¥₹])
     |(?P<escape>\\.)
     |(?P<number>
@@ -29,7 +29,7 @@ TOKEN = re.compile(
         (?:[eE][-+]?\d+(?![\w.]))?
         |\.\d+)
     |(?P<ordinal>(?<=\d)(?:st|nd|rd|th)(?![A-Za-z]))
-    |(?P<word>Interval\.[LR]?open|[\u3040-\u9fff]+|[^\W\d_\u3040-\u9fff¼-¾⅐-⅞]+)
+    |(?P<word>Interval\.[LR]?open|π(?=[A-Za-z](?![^\W\d_⁰-₎²³¹]))|[\u3040-\u9fff]+|[^\W\d_\u3040-\u9fff¼-¾⅐-⅞⁰-₎²³¹]+)
     |(?P<open>[(\[{])
     |(?P<close>[)\]}])
     |(?P<punctuation>[.,;?"“”])
@@ -39,7 +39,7 @@ TOKEN = re.compile(
 )
 NAMES = frozenset(
     [
-        "sqrt", "cbrt", "abs", "floor", "ceil", "ceiling", "gcd", "lcm", "max", "min", "log", "ln", "exp", "mod",
+        "sqrt", "cbrt", "abs", "floor", "ceil", "ceiling", "gcd", "lcm", "lim", "max", "min", "log", "ln", "exp", "mod",
         "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "asin", "acos", "atan",
         "sinh", "cosh", "tanh", "binom", "factorial", "Interval", "Union", "Rational", "Fraction", "Matrix",
         "Interval.open", "Interval.Lopen", "Interval.Ropen", "FiniteSet",
@@ -61,7 +61,10 @@ LEADING = re.compile(r"\s*(?:[=:*/^_!%)\]}>≤≥≠×÷·&,;]|\.(?!\d)|<=|>=|<)
 RELATION_COMMAND = re.compile(r"\\(?:[lg]eq?(?:slant)?|neq?|[lg]t|in|equiv|approx|to)(?![a-zA-Z])")
 TRAILING_SIGNS = "-+*/^=<>≤≥≠±×÷·−_:&([{√,;."
 TRAILING_COMMANDS = ("\\times", "\\cdot", "\\div", "\\pm", "\\le", "\\ge", "\\frac", "\\sqrt")
-SAYS_SOMETHING = re.compile(r"\d|\\(?:frac|sqrt|pi|infty|emptyset|varnothing|mathbb|binom)|[π∞¼-¾⅐-⅞√]")
+RAISED = re.compile(r"[⁰-₎²³¹]")
+SAYS_SOMETHING = re.compile(
+    rf"\d|(?<=[A-Za-z)]){RAISED.pattern}|\\(?:frac|sqrt|pi|infty|emptyset|varnothing|mathbb|binom)|[π∞¼-¾⅐-⅞√]"
+)
 
 
 class Run(NamedTuple):
@@ -154,6 +157,8 @@ def is_math(token: Token, tokens: list[Token], place: int, depth: int, groups: i
         return is_math_word(token, tokens, place)
     if kind == "punctuation":
         return depth > 0 and written in ",;"
+    if RAISED.fullmatch(written) and token_at(tokens, place - 1).kind == "word":
+        return is_math(tokens[place - 1], tokens, place - 1, depth, groups)
     if kind == "operator" and written in ":|'":
         return depth > 0 or is_tight(tokens, place) or written == "|"
     return kind in ("number", "operator", "open", "close", "money", "escape", "begin", "end")
@@ -237,7 +242,9 @@ def sign_of_next(tokens: list[Token], place: int) -> bool:
 def trimmed(text: str, start: int, end: int) -> list[Run]:
     """The formula between two positions without what does not belong to it; nothing if it says nothing."""
     if text[start] in "^_" and start and (text[start - 1].isalnum() or text[start - 1] == "$"):
-        return []  # The exponent of a word: `5 units^2`.
+        start = text.find("=", start, end)  # The exponent of a word: `5 units^2`.
+        if start < 0:
+            return []
     for _ in range(MOST_CUTS):
         written = text[start:end]
         lead, bare = LEADING.match(written), without_open_end(written)
@@ -276,8 +283,8 @@ def without_open_end(written: str) -> str:
 
 
 def touches_word(text: str, start: int, end: int) -> bool:
-    """Whether letters or digits without a space stand beside the formula, as in `AZ2K5B`."""
-    before, after = text[start - 1 : start], text[end : end + 1]
+    """Whether letters or digits without a space stand beside the formula, as in `AZ2K5B`, not in `US$30`."""
+    before, after = "" if text[start] in "\\$€£¥₹" else text[start - 1 : start], text[end : end + 1]
     return (before.isascii() and (before.isalnum() or before == "_")) or (after.isascii() and after.isalnum())
 
 

@@ -36,6 +36,8 @@ NO_POLYNOMIAL = re.compile(r"/|\\(?:[cdt]?frac|sqrt|sin|cos|tan|cot|sec|csc|ln|l
 SUM_OR_MULTIPLE = re.compile(r"[-+\d]")
 EXPONENT = re.compile(r"\^\s*(?:\d|\{\d+\})")
 ZERO = re.compile(r"[\s.]*0[\s.]*")
+CALCULUS = re.compile(r"\\int(?![a-zA-Z])|\\[dt]?frac\{(?:\\mathrm\{)?d|\\lim(?![a-zA-Z])")
+"""How an integral, a derivative or a limit begins, whose other side is its value."""
 
 
 def chain_value(formula: str) -> str:
@@ -71,6 +73,8 @@ def equation_value(formula: str, said: bool) -> str:
     if len(sides) != 2 or not all(sides) or LABEL.fullmatch(sides[0]) or ZERO.fullmatch(sides[1]):
         return formula
     left, right = sides
+    if CALCULUS.match(left):
+        return right
     unknown, others = variables(left), variables(right)
     if others and not unknown:
         return formula if ZERO.fullmatch(left) or LABEL.fullmatch(right) else left

@@ -7,14 +7,7 @@ from bisect import bisect
 from collections.abc import Sequence
 from itertools import zip_longest
 
-__all__ = [
-    "MATH",
-    "formula_of",
-    "plain_words",
-    "with_escaped_currency",
-    "without_delimiters",
-    "without_inner_dollars",
-]
+__all__ = ["MATH", "formula_of", "plain_words", "with_escaped_currency", "without_delimiters", "without_inner_dollars"]
 
 MATH = re.compile(
     r"(?<!\\)\$\$(?P<display>(?:[^$\\]|\\.)+)\$\$|(?<!\\)\$(?P<inline>(?:[^$\\]|\\.)+)\$"

@@ -15,6 +15,7 @@ PROGRAMS = re.compile(
 )
 """The languages of programs."""
 PROGRAM_LINE = re.compile(r"^[ \t]*(?:(?:def|class|import|from|return|while|for)\s\w|print\s?\()", re.MULTILINE)
+STATING_COMMENT = re.compile(r"#[ \t]*((?:final\s+|the\s+)*answer\b.*)", re.IGNORECASE)
 
 
 class Block(NamedTuple):
@@ -52,14 +53,14 @@ def fenced_blocks(text: str) -> list[Block]:
 
 def without_programs(text: str) -> str:
     """`text` without its fenced programs, whose texts and numbers are not answers, and without the fences around
-    anything else, such as an output; `text` itself if it has nothing else."""
+    anything else, such as an output; a `text` of nothing but programs as the comments that state an answer."""
     kept, end = [], 0
     for block in fenced_blocks(text):
-        if block.is_closed:
+        if block.is_closed or is_program(block):
             kept += [text[end : block.start], "" if is_program(block) else f"\n{block.text}"]
             end = block.end
     left = "".join([*kept, text[end:]])
-    return left if left.strip() else text
+    return left if left.strip() else "\n".join(STATING_COMMENT.findall(text)) if end else text
 
 
 def is_program(block: Block) -> bool:

@@ -22,17 +22,13 @@ LONGEST_GAP = 40
 LONGEST_LEAD = 60
 """In characters, of the words right before a formula that say what it is."""
 
-PLAIN_NUMBER = re.compile(
-    r"(?<![A-Za-z0-9_.\\])(?:\\?[$€£¥]\s?)?-?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)?(?:\.\d+)?(?<=\d)"
-    r"(?:\s?/\s?\d+(?!\d|\.\d)|:\d+)?\s?(?:\\?%|percent\b)?(?:e[-+]?\d+)?(?![A-Za-z_\d])"
-)
 BETWEEN_PARTS = re.compile(r"[\s,;]*(?:(?:and|or|y|et|und|и|和|と|或)[\s,;]*)?")
 AMOUNT = r"\d{1,9}(?:\.\d{1,9})?\s?[A-Za-z]{1,12}"
 AMOUNTS = re.compile(rf"(?<![\d.,]){AMOUNT}(?:,?\s(?:and\s)?{AMOUNT}){{1,2}}(?![A-Za-z\d])")
 """What may be one amount in two or three units: `2 hours and 30 minutes`."""
 
 ABOUT = r"(?:about|approximately|approx\.?|roughly|around|≈)"
-ROUNDED = re.compile(rf"\s*,?\s*(?:or\s+|which\s+is\s+|\()\s*{ABOUT}\s*")
+ROUNDED = re.compile(rf"(?P<unit>(?:\s[a-z]+){{0,2}})\s*,?\s*(?:or\s+|which\s+is\s+|\()\s*{ABOUT}\s*")
 """Between an exact answer and its rounding."""
 ROUNDING_SIGN = re.compile(r"\s*(?:≈|\\approx)\s*")
 RESULT = re.compile(r"(?:=|\bequals?|\bwhich\s+(?:is|equals|gives|makes)|\bor\s+simply|\bi\.e\.|\bthat\s+is|\bso)\s*$")
@@ -81,6 +77,7 @@ SAYS_MORE = (
 )
 CIRCUMSTANCE = re.compile(
     r"\b(?:(?:in|for|at|from|on|with|over|after|before|within|during|per|every|across|among|(?<=s\s)of|using"
+    r"|en|por|para|con|durante|em|dans|pour|avec|pendant|für|mit|bei|nach|per|за|в|при"
     rf"|to\s+(?!the|a|an|this){SAYS_MORE}[a-z]+|would\s+[a-z]+)\s+(?:{SAYS_MORE}[^\W\d_]+\s+){{0,3}}|than\s+|half\s+of\s+)\\?[$€£]?$"
     r"|^\s*of\s+(?:(?:the|his|her|all|these)\s+){0,2}$|,\s+(?:who|while|whereas)\s+(?:[^\W\d_]+\s+){0,3}$",
     re.IGNORECASE,
@@ -103,12 +100,10 @@ VALUE = re.compile(
 
 
 def formulas_in(text: str) -> list[Run]:
-    """The formulas of `text` in order, with or without delimiters; the numbers if it has no formulas."""
+    """The formulas of `text` in order, with or without delimiters."""
     spans = [Run(match.start(), match.end(), formula_of(match).strip()) for match in MATH.finditer(text)]
     masked = MATH.sub(lambda match: "\n" * len(match[0]), text)
     spans += math_runs(masked)
-    if not spans:
-        spans = [Run(m.start(), m.end(), m[0].strip()) for m in PLAIN_NUMBER.finditer(masked) if m[0].strip()]
     return sorted(span for span in spans if not is_power_of_unit(text, span))
 
 
@@ -140,7 +135,8 @@ def last_formula(text: str, asked: Asked = NOTHING_ASKED) -> str | None:
     if counted is not None:
         return counted.text
     gap = text[spans[-2].end : spans[-1].start][: LONGEST_GAP + 1] if len(spans) > 1 else ""
-    if len(gap) <= LONGEST_GAP and ROUNDED.fullmatch(gap):
+    rounded = ROUNDED.fullmatch(gap) if len(gap) <= LONGEST_GAP else None
+    if rounded is not None and text.startswith(rounded["unit"], spans[-1].end):
         spans.pop()
     elif len(gap) <= LONGEST_GAP and ROUNDING_SIGN.fullmatch(gap):
         return f"{spans[-2].text} \\approx {spans[-1].text}"
@@ -162,8 +158,11 @@ def lists_of(text: str, spans: list[Run]) -> list[list[Run]]:
 
 def value_in(text: str, start: int, parts: list[Run]) -> str:
     """What the parts of a list say together, or the last of them if it follows from the others: `-1` of
-    "$a = 1$ and $b = -2$, and $a + b = -1$"."""
+    "$a = 1$ and $b = -2$, and $a + b = -1$", `4` of "2x = 8, x = 4"."""
     last = parts[-1]
+    if is_equation(text[last.start : last.end]):
+        solved = [at for at, part in enumerate(parts[:-1], 1) if is_equation(part.text) and not is_named(part)]
+        parts = parts[solved[-1] if solved else 0 :]
     if len(parts) > 1 and (not is_equation(last.text) or all(map(is_named, parts))):
         return ", ".join(part.text for part in parts)
     said = SAID.search(text, start, last.start) is not None and EQUATION.search(text, start, last.start) is None
@@ -247,8 +246,11 @@ def counted_formula(text: str, start: int, spans: list[Run], asked: Asked) -> Ru
         return None
     noun = re.compile(rf"\s*(?:[^\W\d_]+\s+){{0,2}}?{re.escape(asked.noun)}[a-z]{{0,3}}\b", re.IGNORECASE)
     last = spans[-1]
-    is_other = OTHER_KIND.search(text[max(0, last.start - 2) : last.start + 2]) or CIRCUMSTANCE.search(
-        text[max(spans[-2].end, last.start - LONGEST_LEAD) : last.start]
+    beside = re.compile(rf"{noun.pattern},?\s+and\s+", re.IGNORECASE)
+    is_other = (
+        OTHER_KIND.search(text[max(0, last.start - 2) : last.start + 2]) is not None
+        or CIRCUMSTANCE.search(text[max(spans[-2].end, last.start - LONGEST_LEAD) : last.start]) is not None
+        or (beside.fullmatch(text, spans[-2].end, last.start) is not None and not TOTAL.match(text, last.end))
     )
     if noun.match(text, last.end) or not is_other or is_calculation(text, last):
         return None

@@ -5,22 +5,10 @@ from __future__ import annotations
 import re
 
 __all__ = [
-    "ANSWER_FIELD",
-    "ANSWER_PHRASE",
-    "APPROXIMATION",
-    "CALCULATION",
-    "CLOSING_REMARK",
-    "CONNECTIVE",
-    "CORRECTION",
-    "FURTHER_QUESTION",
-    "OTHER_SCRIPT",
-    "PLACEHOLDER",
-    "RESULT_PHRASE",
-    "THOUGHT_END",
-    "last_match",
-    "translated_marks",
-    "without_pictures",
-]
+    "ANSWER_FIELD", "ANSWER_PHRASE", "APPROXIMATION", "CALCULATION", "CLOSING_REMARK", "CONNECTIVE",
+    "CORRECTION", "FURTHER_QUESTION", "OTHER_SCRIPT", "PLACEHOLDER", "RESULT_PHRASE", "THOUGHT_END",
+    "last_match", "translated_marks", "without_pictures",
+]  # fmt: skip
 
 IS = r"(?:\s+is\b\s*:?|\s*:|\s*=)"
 ENGLISH = rf"\b(?:final[\s_]+)?(?:answer|result|ans)\b(?:\*\*|__)?(?:\s+(?:to|for|of)\s[^.\n$]{{0,80}}?)?{IS}"
@@ -49,7 +37,8 @@ OTHERS = (
     r"|(?:الإجابة|الجواب)\s*(?:هي|هو|:)"
 )
 ANSWER_FIELD = re.compile(
-    r"""(['"])(?:final[_ ]?)?answer\1\s*:\s*(?:(['"])(?P<text>(?:[^"'\\\n]|\\.)*)\2|(?P<number>-?[\d.]+))\s*[,}]"""
+    r"""(['"])(?:final[_ ]?)?answer\1\s*:\s*(?:(['"])(?P<text>(?:[^"'\\\n]|\\.)*)\2"""
+    r"""|(?P<number>-?[\d.]+|true|false))\s*[,}]"""
 )
 """The answer of a reply in JSON: `{"answer": 5}`."""
 HASHES = r"(?m:^|(?<=\s))####(?!#)\s*"

@@ -1,9 +1,4 @@
-"""Takes from the end of a reply what stands after its answer: offers, checks, remarks on the method, subordinate
-clauses.
-
-Offers answer nothing in any reply; the others are taken only where a reply does not state which formula is its answer,
-so that the last one counts.
-"""
+"""Takes from the end of a reply what stands after its answer: offers; where it states none, also checks and remarks."""
 
 from __future__ import annotations
 
@@ -20,21 +15,26 @@ MOST_REMARKS = 5
 
 SENTENCE_START = re.compile(r"(?:^|(?<=[.!?]\s)|(?<=\n))\s*(?=\S)")
 CHECK = re.compile(
-    r"[\s*_#]*(?:(?:let\s+me|let's|let\s+us|we\s+can|to|i\s+will|i'll|double[- ])?\s*(?:check|verify)(?:ing)?"
-    r"|verification|(?:as\s+a\s+|sanity\s+|quick\s+)+check)\b",
+    r"[\s*_#>-]*(?:(?:(?:let\s+me|let['’]s|let\s+us|(?:we|you|I)\s+can|to|I\s+will|I['’]ll)\s+)?(?:also\s+|now\s+|quickly\s+)*"
+    r"(?:double[- ]?)?(?:check|verify)(?:ing)?(?:\s+(?:the|this|our|my|your)\s+(?:answer|result|solution|work))?"
+    r"|verification|proof(?=[*_]*:)|(?:as\s+a\s+|sanity\s+|quick\s+)+check)\b",
     re.IGNORECASE,
 )
+HEADS = re.compile(r"[^\d.\n]*\n")
+"""After the words of a check that is the heading of what follows."""
 REMARK = re.compile(
-    r"[\s*_#]*(?:(?:I|we)\s+(?:have\s+|also\s+|only\s+)?(?:used|use|verified|checked|double-checked|confirmed|applied|tested|tried"
+    r"[\s*_#]*(?:explanation\W+)?(?:(?:I|we)\s+(?:have\s+|also\s+|only\s+)?(?:used|use|verified|checked|double-checked|confirmed|applied|tested|tried"
     r"|rounded|followed|took|needed)\b[^\n]*\b(?:methods?|steps?|approach(?:es)?|formulas?|equations?|theorems?|rules?"
     r"|techniques?|strateg\w+|digits|decimal\s+places|decimals|lines|times|checks?|examples?)\b"
     r"|(?:the|this|my|our)\s+(?:method|solution|calculation|computation|process|problem|derivation|proof|approach)\s+"
-    r"(?:takes|took|uses|used|needs|needed|has|had|required?s?|involve[sd]?)\b)",
+    r"(?:takes|took|uses|used|needs|needed|has|had|required?s?|involve[sd]?)\b"
+    r"|(?:(?:the|this|my)\s+(?:code|program|script|function|loop)|this)\s+(?:adds|counts|computes|calculates|checks|loops|iterates"
+    r"|uses|defines|finds|sums|divides)\b(?![^\n]*(?:=|\bis\b|\bto\s+be\b))(?!\s+\W?\d))",
     re.IGNORECASE,
 )
 """A sentence about the way to the answer."""
 ASIDE = re.compile(
-    r"[\s*_#]*(?:(?:as\s+a\s+)?(?:side\s+)?(?:note|remark)|notice|recall|observe|for\s+(?:your\s+information|confirmation|example|instance))\b",
+    r"[\s*_#]*(?:(?:as\s+a\s+)?(?:side\s+)?(?:note|remark)|notice|recall|observe|for\s+(?:your\s+information|confirmation|example|instance)|you\s+can\s+(?:also\s+)?see\s+(?:this|that|it|why))\b",
     re.IGNORECASE,
 )
 """A sentence that adds to what has been said."""
@@ -88,6 +88,8 @@ CLAUSE = re.compile(
     r"|\s+\((?:since|because|when|if|for|where|attained|at)\s)(?P<rest>[^,\n]*)$",
     re.IGNORECASE,
 )
+WHY = re.compile(r"\W*(?:since|because)\s(?!.*\b(?:so|thus|therefore|hence)\b)", re.IGNORECASE)
+ENDS_IN_VALUE = re.compile(r"\b(?:is|are|equals?|has|have)\s+\W*\d[\d.,/]*(?:\s[a-z]+)?$", re.IGNORECASE)
 CONTRAST = re.compile(
     r"(?<=[\w%)])(?:,?\s+(?:instead\s+of|rather\s+than|as\s+opposed\s+to|compared\s+(?:to|with)|(?:up|down)\s+from)\s"
     r"|,\s+from\s+(?=\S+\s+to\s+\S+$)|\s+\((?!(?:and|or)\b)(?![^()]*(?:=|\b(?:mod|modulo|base|binary|octal|hex\w*|gives?|makes?)\b))"
@@ -161,9 +163,10 @@ def without_last_remark(text: str, needed: int) -> str:
     """`text` without its last check or remark, but at least its first `needed` characters."""
     starts = [start for start in sentence_starts(text) if start >= needed]
     for start in starts:
-        if CHECK.match(text, start) is None or DOUBT.search(text, start) is not None:
+        check = CHECK.match(text, start)
+        if check is None or DOUBT.search(text, check.end()) is not None:
             continue
-        if start == starts[-1] or CONFIRMS.search(text, start) is not None:
+        if start == starts[-1] or CONFIRMS.search(text, start) is not None or HEADS.match(text, check.end()):
             return text[:start].rstrip()
     if starts and (
         REMARK.match(text, starts[-1]) or (ASIDE.match(text, starts[-1]) and not CONCLUSION.search(text, starts[-1]))
@@ -203,7 +206,8 @@ def without_clause(text: str) -> str:
         head = sentence[: clause.start()]
         if FORMULA.search(head) is None or FORMULA.search(clause[0]) is None:
             continue
-        if pattern is CLAUSE and (CONCLUDES.search(clause["rest"]) or continues(head, clause["rest"])):
+        reason = WHY.match(clause[0]) is not None and ENDS_IN_VALUE.search(head) is not None
+        if pattern is CLAUSE and not reason and (CONCLUDES.search(clause["rest"]) or continues(head, clause["rest"])):
             continue
         if (pattern is PAID and not MONEY_LAST.search(head)) or (pattern is DURATION and not TAKES.search(head)):
             continue

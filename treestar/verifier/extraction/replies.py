@@ -1,19 +1,6 @@
 r"""Finds the final answer in a text by a model or a data set: "what does this reply answer?"
 
-The rules, in the order in which they apply:
-
-1.  Calculator notes (`<<48/2=24>>`), drawings, fenced programs, everything up to the end of a thought (`</think>`),
-    and everything from a closing remark or an end token on, and offers to the user at the end ("Would you like me to
-    explain step 2?") are left out. Dollar signs of money are told from those of formulas.
-2.  What follows a further question ("Problem: ...") after a stated answer is left out: base models invent questions.
-3.  The last statement of an answer counts: a `\boxed{...}` with balanced braces, or what follows "answer is",
-    "answer:", "####", "<answer>" or the same in another language. Boxes in one sentence form a list, unless a word
-    between them corrects or restates; boxes without content do not count. "The result is" may be about one step, so it
-    counts only without a box and if no number follows. A reason after the answer is left out.
-4.  Without a statement, it is the option called correct, the last line if that is an answer in words, or the yes or no
-    that the first or last sentence begins with (`verbal`); else the last formula or number, delimited or not, as a
-    whole. Checks, remarks and clauses after it are left out (`remarks`). A text that has none answers with the words in
-    bold in its last line.
+docs/concepts/grading.md has the rules, in the order in which they apply here.
 
 Every function scans the text a fixed number of times, so that the cost of a hostile text is linear in its length.
 """
@@ -25,7 +12,8 @@ import string
 from itertools import islice
 from typing import NamedTuple
 
-from treestar.verifier.extraction.asked import NOTHING_ASKED, Asked, read_question
+from treestar.verifier.extraction import phrases
+from treestar.verifier.extraction.asked import NOTHING_ASKED, Asked, is_given, read_question
 from treestar.verifier.extraction.asked_answers import asked_answer
 from treestar.verifier.extraction.bare_math import computes, value_of
 from treestar.verifier.extraction.boxes import BOX, boxed_contents, boxes_in, joined_boxes, without_empty_boxes
@@ -39,29 +27,10 @@ from treestar.verifier.extraction.delimiters import (
 )
 from treestar.verifier.extraction.fences import without_programs
 from treestar.verifier.extraction.formulas import CONCLUDES, last_formula, leading_formula, without_restatement
-from treestar.verifier.extraction.phrases import (
-    ANSWER_FIELD,
-    ANSWER_PHRASE,
-    CALCULATION,
-    CLOSING_REMARK,
-    CONNECTIVE,
-    FURTHER_QUESTION,
-    OTHER_SCRIPT,
-    RESULT_PHRASE,
-    THOUGHT_END,
-    last_match,
-    translated_marks,
-    without_pictures,
-)
+from treestar.verifier.extraction.phrases import last_match, translated_marks, without_pictures
 from treestar.verifier.extraction.prose import tidied_prose
 from treestar.verifier.extraction.remarks import last_sentence_start, without_offers, without_remarks
-from treestar.verifier.extraction.verbal import (
-    VALUE_STATED,
-    chosen_option,
-    last_words,
-    leading_verdict,
-    verbal_answer,
-)
+from treestar.verifier.extraction.verbal import VALUE_STATED, chosen_option, last_words, leading_verdict, verbal_answer
 from treestar.verifier.extraction.wrapping import unwrapped
 from treestar.verifier.notation.units import read_compound
 
@@ -74,6 +43,8 @@ MOST_QUESTIONS = 20
 FEWEST_WORDS = 5
 """Plain words that make a text without formulas a sentence; beside LaTeX commands one fewer is enough."""
 
+MOST_OPTION_WORDS = 2
+"""After the letter of an option; more of them say why it is right."""
 LATEX_COMMAND = re.compile(r"\\[a-zA-Z]{2,}")
 SENTENCE = re.compile(r"[.!?]\**\s+(?=[A-Z\"“(*])")
 HEADING = re.compile(r"\d{1,2}[.)]\s+\S|[^\W\d_]{2,}[^\n]*\s")
@@ -141,6 +112,13 @@ BOLD_VALUE = re.compile(
 """A value in bold that does not begin its sentence."""
 
 
+VALUE_IN_BOLD = re.compile(
+    r"\*\*(?!\d+[.)]\s|(?:step|part|case|problem|question|example|method|option)\b)(?=[^*\n]*(?:[\dπ√¼-¾]|day\b))"
+    r"(?:[^*\n:]|:(?=\d)){1,60}\*\*(?!\s*[-+*/×÷−=]\s*\d)(?!:)",
+    re.IGNORECASE,
+)
+
+
 class Statement(NamedTuple):
     """The answer in a text."""
 
@@ -150,14 +128,15 @@ class Statement(NamedTuple):
 
 
 def extract_answer(text: str, question: str = "") -> str | None:
-    r"""The final answer in `text`, or None if there is none. This module's documentation has the rules.
+    r"""The final answer in `text`, or None if there is none. docs/concepts/grading.md has the rules.
 
     Args:
         question: what `text` replies to, if known; it tells a given number from an answer where the reply states none.
 
     `\boxed{4}` gives `4`, "The roots are $2$ and $3$." gives `2, 3`, "so x = 2*sqrt(3)" gives `2*sqrt(3)`.
     """
-    answer = answer_in(readable(text), read_question(question) if question else NOTHING_ASKED)
+    asked = read_question(question) if question else NOTHING_ASKED
+    answer = answer_in(readable(text, asked), asked)
     if answer is None:
         return last_words(without_offers(text))
     return answer if "\\$" in text else answer.replace("\\$", "$")
@@ -169,23 +148,33 @@ def states_answer(text: str) -> bool:
     return bool(boxes_in(reply)) or states_an_answer(reply)
 
 
-def readable(text: str) -> str:
+def readable(text: str, asked: Asked = NOTHING_ASKED) -> str:
     """The part of a reply that can state its answer, with one kind of marks and without notes (rule 1)."""
     text = without_programs(without_pictures(translated_marks(text[-LONGEST_SCAN:])))
     if "<" in text or "[/THINK]" in text:
-        text = CALCULATION.sub("", text)
-        thought = last_match(THOUGHT_END, text)
+        text = phrases.CALCULATION.sub("", text)
+        thought = last_match(phrases.THOUGHT_END, text)
         if thought is not None and text[thought.end() :].strip():
             text = text[thought.end() :]
     text = with_field_as_phrase(text)
-    remark = CLOSING_REMARK.search(text)
+    remark = phrases.CLOSING_REMARK.search(text)
     if remark is not None and text[: remark.start()].strip(" .\n"):
         text = text[: remark.start()].rstrip()
     text = without_offers(text)
     text = without_empty_boxes(BARE_BOX.sub(r"\1{\2}", text) if "\\boxed" in text else text)
-    if "**" in text and not boxes_in(text) and ANSWER_PHRASE.search(text) is None:
-        text = until_emphasis(text)
+    if "**" in text and not boxes_in(text) and phrases.ANSWER_PHRASE.search(text) is None:
+        text = until_first_value(text, asked) or until_emphasis(text)
     return tidied_prose(with_escaped_currency(text, [(box.start, box.end) for box in boxes_in(text)]))
+
+
+def until_first_value(text: str, asked: Asked) -> str | None:
+    """`text` up to the value in bold in its first line, if no other is in bold and what follows only explains it: the
+    question does not give it, and the last sentence concludes nothing."""
+    values = list(VALUE_IN_BOLD.finditer(text))
+    if asked is NOTHING_ASKED or len(values) != 1 or "\n" in text[: values[0].end()].lstrip():
+        return None
+    last = text[max(values[0].end(), last_sentence_start(text)) :].strip("*_ ")
+    return None if is_given(values[0][0], asked) or phrases.CONNECTIVE.match(last) else text[: values[0].end()]
 
 
 def until_emphasis(text: str) -> str:
@@ -204,11 +193,11 @@ def until_emphasis(text: str) -> str:
 def with_field_as_phrase(text: str) -> str:
     """A reply in JSON as its answer in words, `Answer: 5`; any other `text`, or one that states an answer later on,
     unchanged."""
-    field = last_match(ANSWER_FIELD, text)
+    field = last_match(phrases.ANSWER_FIELD, text)
     if field is None:
         return text
     end = max(field.end(), text.find("}", field.end()))
-    if ANSWER_PHRASE.search(text, end) or boxes_in(text[end:]):
+    if phrases.ANSWER_PHRASE.search(text, end) or boxes_in(text[end:]):
         return text
     return "Answer: " + (field["number"] or field["text"].replace("\\\\", "\\"))
 
@@ -220,31 +209,31 @@ def answer_in(text: str, asked: Asked = NOTHING_ASKED) -> str | None:
     if unclosed is not None:
         return unclosed
     after_boxes = boxes[-1].end if boxes else 0
-    phrases = list(ANSWER_PHRASE.finditer(text, after_boxes))
-    for phrase in reversed(phrases):
-        if RESULT_PHRASE.match(phrase[0]):
+    announced = list(phrases.ANSWER_PHRASE.finditer(text, after_boxes))
+    for phrase in reversed(announced):
+        if phrases.RESULT_PHRASE.match(phrase[0]):
             continue
         stated = stated_by(text[phrase.end() :], phrase[0], strict=bool(boxes))
         if stated:
             return stated
     if boxes:
         content = joined_boxes(text, boxes)
-        said = last_match(ANSWER_PHRASE, content)
+        said = last_match(phrases.ANSWER_PHRASE, content)
         stated = None if said is None else stated_by(content[said.end() :].strip(" {}"), said[0], strict=True)
         return stated or content or None
     chosen = chosen_option(text) or verbal_answer(text) or asked_answer(text, asked)
     if chosen:
         return chosen
     text = RESIDUE.sub(r" \\pmod{\1}", without_remarks(text))
-    return final_result(text, phrases) or last_formula(text, asked)
+    return final_result(text, announced) or last_formula(text, asked)
 
 
-def final_result(text: str, phrases: list[re.Match[str]]) -> str | None:
+def final_result(text: str, announced: list[re.Match[str]]) -> str | None:
     """What follows the last "result is", unless a later number makes it the result of one step only.
 
-    `text` may be shorter than the text that has the phrases.
+    `text` may be shorter than the text that has the announced ones.
     """
-    phrase = next((phrase for phrase in reversed(phrases) if RESULT_PHRASE.match(phrase[0])), None)
+    phrase = next((phrase for phrase in reversed(announced) if phrases.RESULT_PHRASE.match(phrase[0])), None)
     if phrase is None or phrase.end() > len(text):
         return None
     rest = text[phrase.end() :].lstrip()
@@ -262,7 +251,7 @@ def unclosed_box(text: str) -> str | None:
 
 def until_further_question(text: str) -> str:
     """`text` up to the question that follows its first stated answer (rule 2)."""
-    for further in islice(FURTHER_QUESTION.finditer(text), MOST_QUESTIONS):
+    for further in islice(phrases.FURTHER_QUESTION.finditer(text), MOST_QUESTIONS):
         before = text[: further.start()]
         if before.strip() and (boxes_in(before) or states_an_answer(before)):
             return before
@@ -270,8 +259,9 @@ def until_further_question(text: str) -> str:
 
 
 def states_an_answer(text: str) -> bool:
-    phrases = list(ANSWER_PHRASE.finditer(text[-2000:]))
-    return any(stated_by(text[-2000:][phrase.end() :], phrase[0], strict=True) for phrase in phrases[-3:])
+    end = text[-2000:]
+    announced = list(phrases.ANSWER_PHRASE.finditer(end))
+    return any(stated_by(end[phrase.end() :], phrase[0], strict=True) for phrase in announced[-3:])
 
 
 def stated_by(rest: str, phrase: str, strict: bool) -> str | None:
@@ -311,6 +301,9 @@ def whole_or_last(statement: str) -> str | None:
     verdict = leading_verdict(statement)
     if verdict is not None:
         return verdict
+    option = OPTION_MARK.match(statement)
+    if option is not None and len(plain_words(MATH.sub(" ", statement))) > MOST_OPTION_WORDS:
+        return option[0].strip(" (.):")
     begins = STARTS_WITH_ANSWER.match(statement) is not None
     if begins:
         statement = without_restatement(without_reason(statement))
@@ -336,7 +329,7 @@ def only_formulas(text: str) -> str | None:
     words = plain_words(outside)
     if len(words) > 1 or (words and not MATH.search(text) and len(outside) > 40):
         return None
-    if OTHER_SCRIPT.search(outside) and (MATH.search(text) or re.search(r"\d", text)):
+    if phrases.OTHER_SCRIPT.search(outside) and (MATH.search(text) or re.search(r"\d", text)):
         return None
     return without_delimiters(text)
 
@@ -355,7 +348,7 @@ def stated_answer(text: str) -> Statement:
     answer = answer_in(text)
     if answer is None:
         return Statement(text, guessed=False)
-    return Statement(answer, guessed=ANSWER_PHRASE.search(text) is None)
+    return Statement(answer, guessed=phrases.ANSWER_PHRASE.search(text) is None)
 
 
 def is_prose(text: str) -> bool:
@@ -363,15 +356,15 @@ def is_prose(text: str) -> bool:
     outside = MATH.sub(" ", text)
     words = plain_words(outside)
     before_number, *after_number = re.split(r"\d", outside, maxsplit=1)
-    if ANSWER_PHRASE.search(outside) or STRUCTURED.match(text):
+    if phrases.ANSWER_PHRASE.search(outside) or STRUCTURED.match(text):
         return True
     if words and any(map(FURTHER_SENTENCE.search, after_number)) and OPTION_MARK.match(text) is None:
         return True
-    if CONNECTIVE.match(outside) and (
+    if phrases.CONNECTIVE.match(outside) and (
         len(words) > 1 or MATH.search(text) or LATEX_COMMAND.search(outside) or after_number
     ):
         return True
-    if after_number and len(OTHER_SCRIPT.findall(before_number)) > 1:
+    if after_number and len(phrases.OTHER_SCRIPT.findall(before_number)) > 1:
         return True  # Words in another script before a number make a sentence; after it, they are its unit.
     if WHOLE_SENTENCE.fullmatch(outside) and len(words) >= 3 and not QUALIFIED.search(outside):
         return True

@@ -23,11 +23,14 @@ CHOSEN = re.compile(
 )
 UNDECIDED = re.compile(r"\b(?:if|whether|unless|not)\b[^.,;\n]*$", re.IGNORECASE)
 OPTION = re.compile(r"\(?[A-HJ][.):]\s+\S.*|\(?[A-HJ]\)?[.:]?")
+PRINTED = re.compile(r"\{\w+: [^{}]+\}|\[\s*-?\d[-\d.,\s]*\]")
+"""A dictionary or an array as Python prints it."""
 VERDICT = re.compile(r"(?P<verdict>yes|no|true|false)\b(?:[.,!]|\s*$)", re.IGNORECASE)
 LEADING_VERDICT = re.compile(
     r"[\s*_]*(?:\\text\{)?\s*(?P<verdict>yes|no|true|false)[*_]*(?P<bare>[\s.!*_}]*$)?(?:(?(bare)|[.,;:!*]))",
     re.IGNORECASE,
 )
+AS_REPLY = {"true": "yes", "false": "no"}
 OPENING_VERDICT = re.compile(
     r"[\s*_>]*(?P<concludes>(?:so|thus|hence|therefore)\s*,?\s+)?(?P<verdict>yes|no|true|false)\b[*_]*"
     r"(?:[.,;:!]|\s+[-–—]\s|—|\s+(?=because\b|since\b|as\b))[*_]*"
@@ -53,13 +56,14 @@ STATED_VERDICT = re.compile(
     re.IGNORECASE,
 )
 NO_SOLUTION = re.compile(
-    r"\b(?:there\s+(?:is|are)|(?:has|have))\s+(?P<none>no(?:\s+(?:real|integer|such))?\s+solutions?)\b[^.\d]*[.!]?\s*$",
+    r"\b(?:there\s+(?:is|are)|(?:has|have))\s+(?P<none>no(?:\s+(?:real|integer|such))?\s+solutions?)\b(?:[^.\d]*|\s+(?:to|for|of)\s+(?:the|this)\s+(?:equation|system|inequality)\b.*)"
+    r"[.!]?\s*$",
     re.IGNORECASE,
 )
 WEEKDAY = r"(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day"
 MONTH = r"(?:Jan|Febr)uary|March|April|May|June|July|August|(?:Septem|Octo|Novem|Decem)ber"
 DATED = re.compile(
-    r"\b(?:is|be|was|falls)\s+(?:on\s+)?(?:\*\*)?"
+    r"(?:\b(?:is|be|was|falls)\s+(?:on\s+)?(?:\*\*)?|^)"
     rf"(?P<date>(?:{WEEKDAY},?\s+)?(?:(?:{MONTH})\s+\d{{1,2}}(?:st|nd|rd|th)?|\d{{1,2}}(?:st|nd|rd|th)?\s+(?:of\s+)?(?:{MONTH}))"
     r"(?:,?\s+\d{4})?)(?:\*\*)?[.!]?$"
 )
@@ -110,7 +114,8 @@ def same_verdict(one: str, other: str) -> bool:
     first, second = LEADING_VERDICT.match(one), LEADING_VERDICT.match(other)
     if first is None or second is None or (first["bare"] is None and second["bare"] is None):
         return False
-    return first["verdict"].lower() == second["verdict"].lower()
+    said, wanted = first["verdict"].lower(), second["verdict"].lower()
+    return AS_REPLY.get(said, said) == AS_REPLY.get(wanted, wanted)
 
 
 def verbal_answer(text: str) -> str | None:
@@ -122,6 +127,8 @@ def verbal_answer(text: str) -> str | None:
     listed = OPTION.fullmatch(before.rstrip().rpartition("\n")[2].strip()) is not None
     if len(line) <= LONGEST_OPTION and OPTION.fullmatch(line) and not listed:
         return line
+    if PRINTED.fullmatch(line):
+        return re.sub(r"\.?\s+(?=[-\d])", ", ", line.replace(".]", "]")) if line[0] == "[" else line
     sentence = re.split(r"(?<=[.!?])\s+", line)[-1]
     said = DATED.search(line) or ON_A_DAY.search(sentence) or IS_OPTION.search(sentence)
     if said is not None:

@@ -19,16 +19,9 @@ from treestar.types import Problem
 from treestar.verifier.extraction.phrases import last_match
 
 __all__ = [
-    "ANSWER_MARK",
-    "QuestionVerifier",
-    "answer_f1",
-    "best_over_golds",
-    "contains_answer",
-    "exactly_matches",
-    "gold_answers",
-    "normalized_answer",
-    "stated_question_answer",
-]
+    "ANSWER_MARK", "QuestionVerifier", "answer_f1", "best_over_golds", "contains_answer",
+    "exactly_matches", "gold_answers", "normalized_answer", "stated_question_answer",
+]  # fmt: skip
 
 PUNCTUATION = str.maketrans("", "", string.punctuation)
 ARTICLES = re.compile(r"\b(a|an|the)\b")

@@ -7,14 +7,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import NamedTuple
 
-__all__ = [
-    "Unit",
-    "known_unit",
-    "read_compound",
-    "read_unit",
-    "split_glued_unit",
-    "split_letter_unit",
-]
+__all__ = ["Unit", "known_unit", "read_compound", "read_unit", "split_glued_unit", "split_letter_unit"]
 
 
 class Unit(NamedTuple):
