@@ -42,7 +42,7 @@ def timeless(results: Sequence[SearchResult]) -> list[dict[str, object]]:
     return data
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(8 * LONGEST_STEP, 600), st.integers(1, 12))
 def test_a_total_is_never_exceeded_and_every_problem_has_a_rollout(tokens: int, samples: int) -> None:
     results = run(config(samples), Budget(max_generated_tokens=tokens))
@@ -58,7 +58,7 @@ def test_without_a_total_of_tokens_a_turn_has_no_limit() -> None:
         assert {turn.max_tokens for turn in turns} == {inf}
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(8, 100))
 def test_a_total_of_rollouts_is_spent_exactly(rollouts: int) -> None:
     results = run(config(20), Budget(max_rollouts=rollouts))
@@ -166,7 +166,6 @@ def test_the_gain_is_that_of_the_beta_binomial_by_hand() -> None:
     assert vote_gain([Evidence(votes=(9,), rollouts=9)])[0] == pytest.approx(0.0, abs=1e-3)
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(1, 9), st.integers(1, 90)), min_size=1, max_size=40),
     st.integers(0, 5000),

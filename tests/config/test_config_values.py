@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from treestar.config.checks import check_choice, check_number, check_whole
@@ -63,7 +63,6 @@ def values_of(kind: Any) -> st.SearchStrategy[Any]:
     }[kind]
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_every_configuration_is_read_back_from_its_values(data: st.DataObject) -> None:
     config_class = data.draw(st.sampled_from(CLASSES))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from treestar.judge.labels import LabelConfig, balanced, best_of, is_positive, ratio
@@ -59,34 +59,29 @@ def test_from_nothing_only_progress_is_positive(rule: LabelConfig) -> None:
     assert is_positive(1 / 16, 0.0, rule)
 
 
-@settings(deadline=None)
 @given(values, rules)
 def test_a_chunk_after_which_nothing_succeeds_is_negative(before: float, rule: LabelConfig) -> None:
     assert not is_positive(0.0, before, rule)
 
 
-@settings(deadline=None)
 @given(values, values, values, rules)
 def test_a_higher_value_never_makes_a_label_worse(one: float, other: float, before: float, rule: LabelConfig) -> None:
     low, high = sorted((one, other))
     assert is_positive(high, before, rule) >= is_positive(low, before, rule)
 
 
-@settings(deadline=None)
 @given(values, values, values, rules)
 def test_a_higher_value_before_never_makes_it_better(q: float, one: float, other: float, rule: LabelConfig) -> None:
     low, high = sorted((one, other))
     assert is_positive(q, low, rule) >= is_positive(q, high, rule)
 
 
-@settings(deadline=None)
 @given(values, values)
 def test_no_relative_rule_calls_positive_what_the_absolute_one_calls_negative(q: float, before: float) -> None:
     for rule in RULES:
         assert is_positive(q, before, ABS_Q) >= is_positive(q, before, rule)
 
 
-@settings(deadline=None)
 @given(values, values, st.floats(0, 2), st.integers(1, 8))
 def test_the_effective_rule_is_the_formula(q: float, before: float, alpha: float, n: int) -> None:
     rule = LabelConfig(rule="rel_effective", alpha=alpha, best_of=n)
@@ -95,7 +90,6 @@ def test_the_effective_rule_is_the_formula(q: float, before: float, alpha: float
         assert is_positive(q, before, rule) == (value > 0)
 
 
-@settings(deadline=None)
 @given(values, st.integers(1, 8))
 def test_best_of_n_is_a_probability_and_at_least_that_of_one(q: float, n: int) -> None:
     assert q - 1e-12 <= best_of(q, n) <= 1
@@ -116,7 +110,6 @@ def test_a_wrong_setting_is_named(fields: dict, sentence: str) -> None:
         LabelConfig(**fields)
 
 
-@settings(deadline=None)
 @given(st.lists(st.booleans(), max_size=40), st.integers(0, 5))
 def test_balancing_keeps_the_order_and_all_of_the_rarer_class(labels: list[bool], seed: int) -> None:
     items = list(range(len(labels)))
@@ -132,7 +125,6 @@ def test_balancing_draws_anew_with_another_seed() -> None:
     assert balanced(range(60), labels, 0) != balanced(range(60), labels, 1)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 64), st.integers(0, 64))
 def test_an_estimate_lies_in_its_interval(one: int, other: int) -> None:
     right, completions = min(one, other), max(one, other, 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from treestar.judge.segmentation import (
@@ -54,14 +54,12 @@ def test_a_long_chunk_takes_nothing_more() -> None:
     assert len(chunks_by_rules("It is so.\n\nand so on.")) == 1
 
 
-@settings(deadline=None)
 @given(texts)
 def test_the_chunks_joined_are_the_text(text: str) -> None:
     assert "".join(chunks_by_rules(text)) == text
     assert "".join(paragraphs_of(text)) == text
 
 
-@settings(deadline=None)
 @given(texts, st.sampled_from(["", "The answer is \\boxed{7}."]))
 def test_marking_changes_no_letter(text: str, answer: str) -> None:
     plain = text.replace("<chunk>", "").replace("</chunk>", "")
@@ -112,7 +110,6 @@ def test_a_reply_that_changes_the_text_or_the_form_is_refused(reply: str) -> Non
     assert chunks_of_reply(reply, "One and one is two.") is None
 
 
-@settings(deadline=None)
 @given(st.lists(st.text(alphabet="ab\n $", min_size=1, max_size=6).filter(lambda each: each.strip()), min_size=1))
 def test_exact_marks_are_always_accepted_and_keep_the_text(parts: list[str]) -> None:
     text = "".join(parts)

@@ -21,7 +21,7 @@ def test_prompts_are_read_apart_where_that_saves_half(rows: list[int], many: int
     assert number_with_many_rows(rows) == many
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     groups=st.lists(st.tuples(st.integers(1, 9), st.sampled_from([1, 1, 1, 2, 9])), min_size=1, max_size=8),
     leaving=st.lists(st.integers(0, 50), max_size=12),

@@ -77,7 +77,7 @@ def test_two_tokens_are_drawn_like_one() -> None:
     assert sum((counts[pair] - want) ** 2 / want for pair, want in expected.items()) < 52
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(st.lists(st.floats(-20, 5), min_size=2, max_size=6), min_size=1, max_size=4),
     st.integers(1, 6),

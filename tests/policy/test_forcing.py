@@ -214,7 +214,7 @@ def test_the_answer_to_a_question_that_was_put_in_follows_the_whole_prompt() -> 
     assert (made.text, is_forced) == ("2}", False)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(pieces, st.integers(0, 40), st.integers(0, 40), st.integers(0, 3), st.integers(1, 20))
 def test_a_thought_is_never_longer_than_its_budget(
     texts: list[str], most: int, least: int, waits: int, step: int

@@ -115,7 +115,7 @@ pieces = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(text=pieces, ended=st.booleans(), question=st.text(max_size=40), state=st.sampled_from([None, WITH_OUTPUT]))
 @pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
 def test_no_text_makes_the_parser_raise(

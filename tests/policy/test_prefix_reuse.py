@@ -36,7 +36,7 @@ def marked(tokens: list[int]) -> torch.Tensor:
     return sums[None, None, None, :, None].expand(LAYERS, 2, HEADS, len(tokens), WIDTH)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(short_sequences, min_size=1, max_size=12), st.integers(1, 6))
 def test_the_cache_gives_back_what_was_stored_and_stays_within_its_bytes(
     sequences: list[list[int]], blocks: int

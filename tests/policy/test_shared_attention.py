@@ -16,7 +16,7 @@ from treestar.types import TreestarError
 WIDTH = 8
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     prompts=st.lists(st.integers(1, 9), min_size=1, max_size=4),
     rows=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5)), min_size=1, max_size=7),

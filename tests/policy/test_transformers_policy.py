@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.tiny_model import save_tiny_model, tiny_model
 
@@ -348,7 +348,6 @@ def test_long_prompts_are_continued_fewer_at_a_time(
     assert max(rows) == 1
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 150), st.integers(1, 150)), min_size=1, max_size=8))
 def test_room_is_kept_for_what_is_needed_and_not_for_much_more(needs: list[tuple[int, int]]) -> None:
     like = torch.zeros(1, 2, 1, 1, 1)

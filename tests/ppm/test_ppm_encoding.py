@@ -51,7 +51,7 @@ def states(draw: st.DrawFn) -> State:
     return State(Problem(draw(text(6))), tuple(steps), tuple(executions))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(state=states())
 @pytest.mark.parametrize("step_format", FORMATS, ids=lambda each: each.name)
 def test_tokens_and_ends_of_a_state_are_a_prefix_of_those_of_any_longer_one(
@@ -67,7 +67,6 @@ def test_tokens_and_ends_of_a_state_are_a_prefix_of_those_of_any_longer_one(
         assert shorter.ends == whole.ends[: depth + 1]
 
 
-@settings(max_examples=100, deadline=None)
 @given(state=states())
 @pytest.mark.parametrize("step_format", FORMATS, ids=lambda each: each.name)
 def test_the_text_read_is_the_policys_prompt(step_format: StepFormat, state: State) -> None:

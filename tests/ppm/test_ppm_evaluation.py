@@ -39,7 +39,7 @@ def brute_force_auc(values: Sequence[float], positive: Sequence[bool]) -> Fracti
     return sum(wins, Fraction(0)) / len(wins)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(scores, st.data())
 def test_auc_is_that_of_counting_all_pairs(values: list[float], data: st.DataObject) -> None:
     positive = data.draw(st.lists(st.booleans(), min_size=len(values), max_size=len(values)))
@@ -140,7 +140,7 @@ one_tree_a_problem = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(one_tree_a_problem, st.integers(0, 2**32))
 def test_any_trees_give_plain_figures_or_a_clear_error(trees: list[Tree], seed: int) -> None:
     noise = np.random.default_rng(seed)

@@ -172,7 +172,7 @@ def expected_pairs(tree: Tree) -> Counter[tuple[str, int, int]]:
     return found
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(judged_trees(distinct=True))
 def test_the_pairs_of_any_tree_are_those_of_the_definition(tree: Tree) -> None:
     node_of = {steps(tree.state(node)): node.index for node in tree.nodes}
@@ -181,7 +181,7 @@ def test_the_pairs_of_any_tree_are_those_of_the_definition(tree: Tree) -> None:
     assert found == expected_pairs(tree)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(judged_trees())
 def test_invariants_of_the_pairs_of_any_tree(tree: Tree) -> None:
     pairs = pairs_of_tree(tree)
@@ -203,7 +203,7 @@ def test_invariants_of_the_pairs_of_any_tree(tree: Tree) -> None:
 # The pairs of many trees
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(judged_trees(), max_size=6), st.randoms(use_true_random=False))
 def test_the_order_of_the_trees_changes_nothing(trees: list[Tree], rng: random.Random) -> None:
     shuffled = rng.sample(trees, len(trees))
@@ -214,7 +214,7 @@ def test_the_order_of_the_trees_changes_nothing(trees: list[Tree], rng: random.R
     assert str(counted) == str(counts)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(judged_trees(), max_size=6))
 def test_no_two_pairs_compare_the_same_states(trees: list[Tree]) -> None:
     pairs, counts = make_pairs(trees)
@@ -233,7 +233,6 @@ def is_skipped(tree: Tree) -> bool:
     return len({node.correct for node in tree.nodes if node.terminal == "answer"}) < 2
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(judged_trees(), max_size=4))
 def test_the_same_trees_twice_give_the_same_pairs(trees: list[Tree]) -> None:
     assert make_pairs(trees + trees)[0] == make_pairs(trees)[0]

@@ -103,7 +103,7 @@ def test_same_tree_alone_and_among_others(config: SearchConfig) -> None:
     assert len({result.stats.generated_tokens for result in together}) > 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(config=st.sampled_from(GUIDED), budget=st.integers(1, 300), seed=st.integers(0, 2**32))
 def test_a_budget_is_exceeded_by_no_more_than_one_wave(config: SearchConfig, budget: int, seed: int) -> None:
     largest_wave = 1 if isinstance(config, AdaptiveBranchingConfig) else 4 if isinstance(config, MCTSConfig) else 16
@@ -135,7 +135,7 @@ def test_interruption_ends_a_search_with_what_it_has(config: SearchConfig) -> No
     assert (result.stopped, result.answer is not None) == ("interrupted", True)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 2**32), samples=st.integers(1, 30), in_flight=st.integers(1, 8))
 def test_votes_over_samples_are_what_their_names_say(seed: int, samples: int, in_flight: int) -> None:
     trees = {}

@@ -225,7 +225,7 @@ def test_a_folder_without_trees_is_a_clear_error(tmp_path: Path, folder: str) ->
         read_trees(tmp_path / folder)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(judged_trees(), st.data())
 def test_a_tree_cut_anywhere_is_skipped(tree: Tree, data: st.DataObject) -> None:
     text = line(tree)
@@ -241,7 +241,7 @@ junk = (
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(judged_trees(size=5), st.data())
 def test_a_tree_with_any_field_replaced_is_used_or_skipped(tree: Tree, data: st.DataObject) -> None:
     content = tree.to_json()
@@ -258,7 +258,6 @@ def test_a_tree_with_any_field_replaced_is_used_or_skipped(tree: Tree, data: st.
             pairs_of_tree(each)
 
 
-@settings(max_examples=100, deadline=None)
 @given(judged_trees())
 def test_outcomes_count_the_trajectories_below_each_node(tree: Tree) -> None:
     def ends(node: Any) -> list[Any]:

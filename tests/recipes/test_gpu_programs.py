@@ -13,7 +13,7 @@ import pytest
 
 pytest.importorskip("trl")
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from recipes.word_problems.gpu import sampled_trees
@@ -125,7 +125,6 @@ WRITTEN = st.one_of(
 TOKENIZER, STEP_FORMAT = load_tokenizer(policy_path("toy")), step_format_named("rstar")
 
 
-@settings(deadline=None)
 @given(st.dictionaries(WRITTEN, st.integers(1, 9), max_size=4))
 def test_whatever_a_policy_writes_can_be_judged_and_compared(programs: Mapping[str, int]) -> None:
     problem = Problem("How many?", "5")

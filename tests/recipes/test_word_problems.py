@@ -138,7 +138,7 @@ def test_percentages_and_thousands_are_read() -> None:
 
 
 @given(st.integers(0, 10**6))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_variation_changes_question_and_program_together(seed: int) -> None:
     random = Random(seed)
     found = varied(clips(), random, "v0")

@@ -204,7 +204,7 @@ def f(x):
 """
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(statements=st.lists(STATEMENTS, min_size=1, max_size=8), data=st.data())
 def test_a_program_cut_into_steps_prints_what_it_prints_whole(
     executor: SandboxExecutor, statements: list[str], data: st.DataObject

@@ -107,7 +107,7 @@ def test_closing_an_interpreter_ends_what_it_runs_and_what_waits() -> None:
     asyncio.run(body())
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     limit=st.integers(1, 4),
     tasks=st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=20),

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.sandbox_support import run_steps, with_interpreter
 
@@ -294,7 +294,7 @@ def assert_equal_to_fresh_runs(executor: SandboxExecutor, steps: list[tuple[int 
         assert (execution.error or "").split(" (line")[0] == (whole.error or "").split(" (line")[0], program
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30)
 @given(steps=trees())
 def test_every_step_gives_what_its_whole_path_gives(
     executor: SandboxExecutor, steps: list[tuple[int | None, str]]

@@ -20,7 +20,7 @@ def run(config: AdaptiveBranchingConfig, script: Script, rate=lambda state: 0.0,
     return asyncio.run(search_one(PROBLEM, config, components(script, rate), seed))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     seed=st.integers(0, 2**32),
     rollouts=st.integers(1, 25),
@@ -53,7 +53,7 @@ def test_adaptive_branching_is_the_textbook(seed, rollouts, prior, distinct, sha
     assert found == {tuple(step or "raise" for step in path): drawn for path, drawn in expected.items()}
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(seed=st.integers(0, 2**32), rollouts=st.integers(1, 30), share=st.sampled_from([0.1, 0.4]))
 def test_visits_and_values_are_those_of_the_subtree(seed: int, rollouts: int, share: float) -> None:
     def rate(state: State) -> float:

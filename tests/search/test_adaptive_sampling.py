@@ -50,7 +50,6 @@ def run(config: SearchConfig, answers: Sequence[str | None]) -> SearchResult:
 votes = st.lists(st.sampled_from(["a", "b", "c", None]), min_size=1, max_size=30)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 40), max_size=4))
 def test_the_criterion_is_the_tail_of_the_beta_posterior(counts: list[int]) -> None:
     first, second, *_ = [*sorted(counts, reverse=True), 0, 0]
@@ -71,7 +70,7 @@ def test_a_second_answer_costs_adaptive_consistency_more_samples() -> None:
     assert (result.stats.rollouts, result.answer) == (7, "a")
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(votes, st.integers(1, 12), st.integers(1, 4), st.floats(0.5, 0.99))
 def test_adaptive_consistency_stops_at_the_first_window_that_decides(
     answers: list[str | None], samples: int, window: int, stay_probability: float
@@ -91,7 +90,7 @@ def test_adaptive_consistency_stops_at_the_first_window_that_decides(
     assert (result.answer, result.confidence) == (fixed.answer, fixed.confidence)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(votes, st.integers(1, 12), st.integers(1, 4))
 def test_esc_stops_at_the_first_full_window_that_agrees(answers: list[str | None], samples: int, window: int) -> None:
     result = run(ESCConfig(samples=samples, window=window), answers)

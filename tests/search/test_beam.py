@@ -23,7 +23,7 @@ def run(config: BeamSearchConfig | DVTSConfig, script: Script, rate=lambda state
     return asyncio.run(search_one(PROBLEM, config, components(script, rate)))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     seed=st.integers(0, 2**32),
     subtrees=st.none() | st.integers(1, 4),

@@ -160,7 +160,7 @@ def test_fewer_first_steps_than_were_asked_for_end_no_other_trajectory() -> None
         assert proposals == [4, 1]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 10**6), st.integers(1, 5), st.integers(1, 4), st.integers(1, 8))
 def test_every_trajectory_consists_of_accepted_steps(seed: int, attempts: int, in_flight: int, samples: int) -> None:
     config = ChunkResetConfig(attempts=attempts, in_flight=in_flight, samples=samples, max_depth=5)

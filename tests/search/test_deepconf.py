@@ -7,7 +7,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.scripted import components
 from support.tiny_model import tiny_model
@@ -39,7 +39,6 @@ def run(config: DeepConfConfig) -> SearchResult:
     return asyncio.run(search_one(PROBLEM, config, components(sure_and_unsure)))
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(0, 50), min_size=1, max_size=40), st.integers(1, 50))
 def test_the_least_confident_group_is_that_of_the_definition(confidences: list[float], group: int) -> None:
     width = min(group, len(confidences))

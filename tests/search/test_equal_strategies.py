@@ -78,7 +78,7 @@ ONE_TRAJECTORY: list[SearchConfig] = [
 ]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seeds, shares)
 def test_every_strategy_with_one_trajectory_is_a_sample(seed: int, share: float) -> None:
     """The policy of this test draws the same step whatever the temperature, so greedy is a sample too."""
@@ -91,7 +91,7 @@ def test_every_strategy_with_one_trajectory_is_a_sample(seed: int, share: float)
         assert result.stats.generated_tokens == sample.stats.generated_tokens
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seeds, shares, st.integers(1, 20), st.integers(1, 6))
 def test_equal_weights_are_a_majority(seed: int, share: float, samples: int, in_flight: int) -> None:
     script = equally_sure(random_script(share))
@@ -106,7 +106,7 @@ def test_equal_weights_are_a_majority(seed: int, share: float, samples: int, in_
         assert shares_of(result) == shares_of(majority)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seeds, shares, st.integers(1, 20))
 def test_one_window_is_a_majority(seed: int, share: float, samples: int) -> None:
     script = equally_sure(random_script(share))
@@ -122,7 +122,7 @@ def test_one_window_is_a_majority(seed: int, share: float, samples: int) -> None
         assert shares_of(result) == shares_of(majority)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seeds, shares, st.integers(1, 20))
 def test_a_tree_of_single_steps_is_a_majority(seed: int, share: float, children: int) -> None:
     """The candidates of the root are samples: merged ones count as often as they were drawn."""
@@ -135,7 +135,7 @@ def test_a_tree_of_single_steps_is_a_majority(seed: int, share: float, children:
         assert shares_of(run(config, script, seed)) == shares_of(majority)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seeds, shares, st.integers(1, 5), st.integers(1, 3), st.floats(-1, 1))
 def test_one_subtree_is_a_beam_of_width_one(seed: int, share: float, children: int, rounds: int, score: float) -> None:
     script = random_script(share, distinct=5)

@@ -55,7 +55,7 @@ configs = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(config=configs, seed=st.integers(0, 2**32), scored=st.booleans(), share=st.sampled_from([0.05, 0.3, 0.7]))
 def test_visits_and_values_add_up(config: MCTSConfig, seed: int, scored: bool, share: float) -> None:
     result = search(config, random_script(share, distinct=5), dyadic_score if scored else None, seed)
@@ -111,7 +111,6 @@ def exact_value(node: Node, config: MCTSConfig, scored: bool) -> Fraction:
     return total
 
 
-@settings(max_examples=100, deadline=None)
 @given(seed=st.integers(0, 2**32), rule=st.sampled_from(["uct", "puct"]), c=st.sampled_from([0.0, 1.0, 2.0]))
 def test_the_chosen_child_maximises_the_rule(seed: int, rule: str, c: float) -> None:
     tree = tree_of(MCTSConfig(max_rollouts=12, children=4, early_stop=False), random_script(0.2), seed=seed)
@@ -315,7 +314,7 @@ def test_interruption_ends_a_search_with_what_it_has() -> None:
     assert parts.executor.opened[0].closed  # type: ignore[attr-defined]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 2**32), share=st.sampled_from([0.3, 0.6, 0.9]), children=st.integers(2, 8))
 def test_a_decided_search_would_not_have_changed_its_answer(seed: int, share: float, children: int) -> None:
     config = MCTSConfig(max_rollouts=40, children=children, max_depth=6)
@@ -348,7 +347,7 @@ def test_a_confident_leader_ends_the_search() -> None:
     assert stopped.stats.generated_tokens < full.stats.generated_tokens
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 2**32), rollouts=st.integers(1, 30))
 def test_sampled_mass_is_a_distribution(seed: int, rollouts: int) -> None:
     """Finished and open paths share a mass of 1 between them."""

@@ -26,7 +26,7 @@ def same_shape(node: Node, other: dict) -> bool:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32),
     rollouts=st.integers(1, 60),

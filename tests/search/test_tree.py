@@ -44,14 +44,14 @@ def trees(draw: st.DrawFn) -> Tree:
     return tree
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(trees())
 def test_json_round_trip_is_exact(tree: Tree) -> None:
     data = tree.to_json()
     assert Tree.from_json(json.loads(json.dumps(data))).to_json() == data
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(trees())
 def test_graphml_can_always_be_written(tree: Tree) -> None:
     graph = tree.to_networkx()
@@ -212,7 +212,6 @@ def test_choices() -> None:
 @given(
     st.lists(st.tuples(st.sampled_from("abc"), st.floats(-1, 1) | st.none(), st.integers(1, 4)), min_size=1, max_size=9)
 )
-@settings(max_examples=100, deadline=None)
 def test_confidence_is_a_share(answers: list[tuple[str, float | None, int]]) -> None:
     groups = finished(*answers)
     for choice in ("weighted", "majority", "best"):

@@ -37,7 +37,7 @@ def in_cell(tree: Tree) -> Tree:
     return tree
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(trees=st.lists(judged_trees(questions=2).map(in_cell), max_size=4))
 def test_the_best_of_the_right_trajectories_is_selected(
     tmp_path_factory: pytest.TempPathFactory, trees: list[Tree]

@@ -82,7 +82,7 @@ def test_copies_may_be_floats_as_pandas_writes_them(tmp_path: Path) -> None:
     assert (row.problem_id, list(range(row.copies)), row.step_format) == ("a", [0, 1], None)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(trees=st.lists(trees_of_cells, max_size=5))
 def test_the_best_right_trajectories_of_each_problem_are_selected(trees: list[Tree]) -> None:
     rows = rows_of_round(trees)
@@ -100,7 +100,7 @@ def test_the_best_right_trajectories_of_each_problem_are_selected(trees: list[Tr
     assert {row["problem_id"] for row in rows} == solved
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(trees=st.lists(trees_of_cells, max_size=4), order=st.randoms())
 def test_the_order_of_the_trees_does_not_matter(trees: list[Tree], order: object) -> None:
     seeded = [Tree(tree.problem, "mcts", {}, seed, tree.nodes) for seed, tree in enumerate(trees)]
@@ -185,7 +185,7 @@ def test_difficulty_goes_by_the_share_of_right_trajectories(right: int, ended: i
     assert difficulty(right, ended, SelectionConfig()) == expected
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(tree=judged_trees(), pick=st.randoms())
 def test_overruling_leaves_the_values_that_a_reward_of_minus_one_gives(tree: Tree, pick: object) -> None:
     right = [node for node in tree.terminals() if node.correct]

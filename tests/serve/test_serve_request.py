@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from treestar.search import GreedyConfig, MajorityConfig, MCTSConfig, SearchConfig, SearchResult, SearchStats
@@ -175,7 +175,6 @@ SEARCH_NAMES = (
 )
 
 
-@settings(deadline=None)
 @given(
     st.dictionaries(st.sampled_from(NAMES), JSON, max_size=4),
     st.dictionaries(st.sampled_from(SEARCH_NAMES), JSON, max_size=4),

@@ -23,7 +23,7 @@ def numbers(path: Path) -> list[int]:
     return list(read_lines(path, lambda line: line["number"], "a number"))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(whole=st.integers(0, 4), partial=st.sampled_from([b"", b"{", b'{"number": 9}', b"\xff", b"x" * 200_000]))
 def test_a_partial_line_is_not_read_and_is_cut_off_before_the_next_one(
     whole: int, partial: bytes, tmp_path_factory: pytest.TempPathFactory

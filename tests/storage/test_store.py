@@ -40,7 +40,7 @@ def opened(folder: Path) -> tuple[Table, list[str]]:
     return Table(folder, NUMBERS, said.append), said
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(steps=st.lists(st.sampled_from(["append", "seal", "reopen"]), max_size=25))
 def test_any_sequence_of_appends_seals_and_restarts_keeps_every_row_once(
     steps: list[str], tmp_path_factory: pytest.TempPathFactory

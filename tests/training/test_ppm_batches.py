@@ -34,7 +34,6 @@ def ppm(tmp_path_factory: pytest.TempPathFactory) -> PPM:
     return ppm
 
 
-@settings(deadline=None)
 @given(sequences)
 def test_a_prefix_tree_holds_every_beginning_once(found: list[tuple[int, ...]]) -> None:
     tree = prefix_tree(found)
@@ -50,7 +49,6 @@ def test_a_prefix_tree_holds_every_beginning_once(found: list[tuple[int, ...]]) 
         assert tuple(reversed(read)) == sequence
 
 
-@settings(deadline=None)
 @given(st.lists(terms, max_size=12), st.integers(1, 40), st.integers(0, 2))
 def test_every_term_is_in_one_batch_of_the_wanted_size(found: list[TokenTerm], batch_tokens: int, seed: int) -> None:
     batches = make_batches(found, batch_tokens, seed)
@@ -77,7 +75,7 @@ def test_what_continues_a_state_is_read_with_it() -> None:
     assert batch.tokens == 5
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(found=st.lists(st.lists(st.integers(10, 14), min_size=1, max_size=12).map(tuple), min_size=1, max_size=10))
 def test_a_state_scores_as_it_does_alone(ppm: PPM, found: list[tuple[int, ...]]) -> None:
     for batch in make_batches([TokenTerm("a", (sequence,), 0.0, 1.0) for sequence in found], 40, 0):

@@ -25,7 +25,7 @@ terms = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(rows=st.lists(st.lists(terms, min_size=1, max_size=3), min_size=1, max_size=3), seed=st.integers(0, 2**31))
 def test_a_row_moves_as_one_and_stays_within_the_names(rows: list[list[TokenTerm]], seed: int) -> None:
     batch = Batch(tuple(map(tuple, rows)), tuple(1 for _ in rows))

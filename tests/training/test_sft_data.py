@@ -145,7 +145,7 @@ def test_a_step_that_merges_with_its_prompt_has_a_row_of_its_own() -> None:
 texts = st.text("\n >a<é", min_size=1, max_size=6)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(written=st.lists(texts, min_size=1, max_size=4), output=texts)
 def test_whatever_a_step_says_it_is_taught_once_behind_its_own_prompt(written: list[str], output: str) -> None:
     steps = [Step(text, text) for text in written]

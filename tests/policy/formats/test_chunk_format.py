@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.grpo_rollouts import ScriptedModel
 from support.reply_steps import reply_steps
@@ -66,7 +66,6 @@ def test_after_the_same_chunk_three_times_the_model_is_asked_for_its_answer() ->
     assert FORMAT.parse(state, "5}", ended=True).answer == "5"
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.text(alphabet="ab \n$`<>/", max_size=8), min_size=1, max_size=6), st.text(alphabet="ab \n", max_size=8)
 )

@@ -329,7 +329,7 @@ pieces = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(reply=pieces, problem=st.sampled_from([FUNCTION, ASSERTS, STREAMS]), is_base=st.booleans())
 def test_any_reply_is_cut_into_steps_and_nothing_is_lost(reply: str, problem: Problem, is_base: bool) -> None:
     steps = reply_steps(code_format(is_base=is_base), problem, reply)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.paths import SHARED, needs_shared
 from support.tiny_model import save_tiny_model
@@ -183,6 +183,5 @@ def mended(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @given(st.text(st.characters(codec="utf-8"), max_size=40))
-@settings(deadline=None)
 def test_any_text_survives(mended: Any, text: str) -> None:
     assert mended.decode(ids(mended, text), clean_up_tokenization_spaces=False) == text

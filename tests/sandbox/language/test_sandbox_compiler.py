@@ -16,7 +16,7 @@ from treestar.sandbox.language.compiler import PLAIN, StepTransformer, words
 from treestar.sandbox.language.warm_up import load_libraries
 
 pytestmark = pytest.mark.filterwarnings("ignore::SyntaxWarning", "ignore:Generating overly large repr")
-FUZZING = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+FUZZING = settings(max_examples=100, suppress_health_check=list(HealthCheck))
 """Few examples, different in every run; `bench/fuzz.py` is for long runs."""
 
 
@@ -88,7 +88,7 @@ def test_plain_programs_are_what_the_transformer_makes_of_them() -> None:
     """So they can skip it. Every node type that counts as plain was seen."""
     seen: set[type] = set()
 
-    @settings(max_examples=400, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=400, suppress_health_check=list(HealthCheck))
     @given(program=PLAIN_PROGRAMS, value=VALUES)
     def check(program: str, value: str) -> None:
         for tree in (ast.parse(program), ast.parse(value, mode="eval")):

@@ -84,7 +84,7 @@ def output_of_a_step(source: str) -> tuple[str, str | None]:
 
 @example(cases=[("(Color.RED | _)", ""), ("1", "")], values=["1"])
 @example(cases=[("int(int(1, 1), y=1)", "")], values=["1"])
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     cases=st.lists(st.tuples(PATTERNS, GUARDS), min_size=1, max_size=4), values=st.lists(VALUES, min_size=1, max_size=6)
 )

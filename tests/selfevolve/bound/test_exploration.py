@@ -91,7 +91,7 @@ def names_in(code: str, context: type[ast.expr_context]) -> set[str]:
 
 
 @given(QUESTIONS, POLICY_STEPS, SEEDS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_step_reads_names_in_scope_and_is_written_as_the_format_writes_it(
     question: str, codes: list[str], seed: int
 ) -> None:
@@ -116,7 +116,7 @@ def test_a_step_reads_names_in_scope_and_is_written_as_the_format_writes_it(
 
 
 @given(QUESTIONS, SEEDS)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_every_step_of_a_walk_runs_in_the_sandbox(executor: SandboxExecutor, question: str, seed: int) -> None:
     policy = exploring(1.0)
 
@@ -143,7 +143,7 @@ def test_every_step_of_a_walk_runs_in_the_sandbox(executor: SandboxExecutor, que
 
 
 @given(QUESTIONS, POLICY_STEPS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_drafts_of_a_scope_are_distinct_and_their_probabilities_add_up(question: str, codes: list[str]) -> None:
     scope = scope_of(state_of(question, codes))
     found = drafts(scope)
@@ -209,7 +209,7 @@ def test_a_word_of_the_question_asks_for_its_constant() -> None:
 
 
 @given(QUESTIONS, SEEDS, st.integers(1, 12), st.sampled_from([0.1, 0.25, 0.5, 0.9, 1.0]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_wrapped_policys_candidates_stay_as_they_are(question: str, seed: int, n: int, share: float) -> None:
     state = state_of(question)
     steps = propose(exploring(share), state, n, seed)
@@ -223,7 +223,7 @@ def test_the_wrapped_policys_candidates_stay_as_they_are(question: str, seed: in
 
 
 @given(QUESTIONS, SEEDS, st.integers(1, 8), st.integers(0, 8))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_candidate_hangs_on_state_seed_and_place_alone(question: str, seed: int, n: int, more: int) -> None:
     state = state_of(question)
     assert propose(exploring(0.5), state, n + more, seed)[:n] == propose(exploring(0.5), state, n, seed)

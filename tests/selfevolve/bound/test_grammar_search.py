@@ -53,7 +53,7 @@ def answer_of(program: Program, problem: Problem) -> Fraction:
 
 
 @given(st.sampled_from([HENS, WEEK]), st.integers(0, 2**32))
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 def test_what_is_found_is_right_on_every_instance_and_computes_nothing_in_vain(
     source: tuple[Problem, Resample], seed: int
 ) -> None:

@@ -317,7 +317,7 @@ FRAGMENTS = [
 latex_like = st.lists(st.sampled_from(FRAGMENTS), min_size=1, max_size=8).map(" ".join)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(latex_like, latex_like)
 def test_any_two_answers_get_one_verdict_whatever_the_order(first: str, second: str) -> None:
     from treestar.verifier.grading import answers
@@ -327,20 +327,18 @@ def test_any_two_answers_get_one_verdict_whatever_the_order(first: str, second: 
     assert equivalent(second, first, PATIENCE) == forward
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.text(max_size=60), st.text(max_size=60))
 def test_no_text_makes_the_grader_raise(first: str, second: str) -> None:
     assert equivalent(first, second) in (True, False)
 
 
-@settings(max_examples=100, deadline=None)
 @given(latex_like.filter(lambda answer: answer.strip("$ ")))  # dollars around nothing say nothing
 def test_every_answer_that_says_something_equals_itself(answer: str) -> None:
     assert equivalent(answer, answer)
     assert equivalent(answer, f"  {answer} ")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(-(10**30), 10**30), st.integers(1, 10**15))
 def test_fractions_are_compared_exactly(numerator: int, denominator: int) -> None:
     written = f"\\frac{{{numerator}}}{{{denominator}}}"

@@ -16,7 +16,7 @@ PATIENCE = 20.0
 randoms = st.randoms(use_true_random=False)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(randoms)
 def test_a_near_miss_is_not_accepted_in_either_order(random: Random) -> None:
     pair = near_miss(random)
@@ -24,7 +24,7 @@ def test_a_near_miss_is_not_accepted_in_either_order(random: Random) -> None:
     assert not equivalent(pair.other, pair.gold), pair
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(randoms)
 def test_an_answer_equals_itself_in_other_white_space_brackets_and_styles(random: Random) -> None:
     text = answer(random)

@@ -135,14 +135,14 @@ def combined(children: st.SearchStrategy[tuple[str, Fraction]]) -> st.SearchStra
     return st.builds(join, st.sampled_from(["+", "-", "\\cdot ", "frac", "^"]), children, children)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.recursive(leaves, combined, max_leaves=12))
 def test_rational_expressions_are_computed_exactly(expression: tuple[str, Fraction]) -> None:
     latex, expected = expression
     assert value(latex) == expected
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(alphabet="xyz123+-*/^_{}()[]|\\ frac,.!", max_size=30))
 def test_no_text_makes_the_parser_raise(text: str) -> None:
     tree = parse(text)
