@@ -11,6 +11,7 @@ CAR = "Ein Auto kostet 20.000 € und verliert 15 % an Wert. Wie viel ist es noc
 COWS = "A farmer has chickens and cows with 30 heads and 86 legs. How many cows are there?"
 LARGEST = "Which of the following is the largest? A) 0.5 B) 2/3 C) 0.6 D) 5/8"
 NUMBER = "A number doubled plus 7 is 25. What is it?"
+SHIRTS = "A shirt costs $6. Tom buys 5 shirts with a $5 coupon. How much does he pay?"
 
 RAISED = [
     ("", "(x + 2)(x − 3) = x² − 3x + 2x − 6 = x² − x − 6", "x^2 - x - 6"),
@@ -54,6 +55,10 @@ FIRST = [
     ("When does it end?", "It ends at **10:15 PM**.\n\n- 7:30 PM + 2 h = 9:30 PM\n- Then 45 min more.", "10:15 PM"),
     (COWS, "Suppose **30 cows**. They have 120 legs, 34 too many, so 17 are chickens and 13 are cows.", "13"),
     (COWS, "We may try **15 cows**. These have 90 legs, 4 too many.\n\nSo there are 13 cows.", "13"),
+    (SHIRTS, "He pays **$25**. Five shirts cost 5 x $6 = $30, and the coupon takes off $5.", "25"),
+    (SHIRTS, "The shirts cost **$30** before the coupon. With the coupon, he pays $25.", "25"),
+    (SHIRTS, "The shirts cost **$30** in total.\n\nWith the coupon he pays 25 dollars.", "25"),
+    (SHIRTS, "**30** is the full price.\n\nAfter the coupon: 30 - 5 = 25", "25"),
     (COWS, "**Step 1: 30 heads**\n\nAll chickens have 60 legs.\n26 / 2 = 13", "13"),
 ]
 """The only value in bold, in the first line, before an explanation; not one that the question gives, nor a guess."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from treestar.verifier.extraction.phrases import last_match
 from treestar.verifier.notation.spoken_forms import NUMBERS, ONES
 
-__all__ = ["NOTHING_ASKED", "Asked", "claim_words", "is_given", "read_question"]
+__all__ = ["NOTHING_ASKED", "NUMBER", "Asked", "claim_words", "is_given", "numbers_in", "read_question"]
 
 LONGEST_QUESTION = 20_000
 """In characters; only the end of a longer one is read."""

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from treestar.verifier.extraction import phrases
-from treestar.verifier.extraction.asked import NOTHING_ASKED, Asked, is_given, read_question
+from treestar.verifier.extraction.asked import NOTHING_ASKED, NUMBER, Asked, is_given, numbers_in, read_question
 from treestar.verifier.extraction.asked_answers import asked_answer
 from treestar.verifier.extraction.bare_math import computes, value_of
 from treestar.verifier.extraction.boxes import BOX, boxed_contents, boxes_in, joined_boxes, without_empty_boxes
@@ -169,12 +169,27 @@ def readable(text: str, asked: Asked = NOTHING_ASKED) -> str:
 
 def until_first_value(text: str, asked: Asked) -> str | None:
     """`text` up to the value in bold in its first line, if no other is in bold and what follows only explains it: the
-    question does not give it, and the last sentence concludes nothing."""
+    question does not give it, the last sentence concludes nothing, and nothing new is computed from it."""
     values = list(VALUE_IN_BOLD.finditer(text))
     if asked is NOTHING_ASKED or len(values) != 1 or "\n" in text[: values[0].end()].lstrip():
         return None
-    last = text[max(values[0].end(), last_sentence_start(text)) :].strip("*_ ")
-    return None if is_given(values[0][0], asked) or phrases.CONNECTIVE.match(last) else text[: values[0].end()]
+    end = values[0].end()
+    concludes = phrases.CONNECTIVE.match(text[max(end, last_sentence_start(text)) :].strip("*_ "))
+    if concludes or is_given(values[0][0], asked) or goes_on(values[0][0], text[:end], text[end:], asked):
+        return None
+    return text[:end]
+
+
+def goes_on(value: str, before: str, after: str, asked: Asked) -> bool:
+    """Whether a text seems to compute something else from a number in it: another number ends `after`, that is new and
+    not an operand, and no equation has the first one as its result."""
+    number, last = NUMBER.search(value), last_match(NUMBER, after)
+    if number is None or last is None or len(numbers_in(value)) > 1:
+        return False
+    if re.search(rf"=\s*\W?{re.escape(number[0])}(?!\d)", after):
+        return False
+    known = asked.given | numbers_in(before + after[: last.start()])
+    return not numbers_in(last[0]) <= known and re.search(r"[-+*/×÷−]\s*\W?$", after[: last.start()]) is None
 
 
 def until_emphasis(text: str) -> str:
