@@ -51,7 +51,6 @@ __all__ = [
 
 ConfigT_co = TypeVar("ConfigT_co", bound=SearchConfig, covariant=True)
 
-
 PREAMBLE_RETRIES = 2
 """A preamble only assigns numbers: if it fails, the machine was too busy to run it in time."""
 
@@ -262,8 +261,10 @@ class Search(Generic[ConfigT_co]):
             return "truncated", None
         if execution.error is not None:
             return (None if self.goes_on_after(step) else "error"), None
-        policy = self.components.policy
-        answer = answer_text(policy.final_answer(step, execution), policy)
+        found = self.components.policy.final_answer(step, execution)
+        if found is None:
+            return None, None
+        answer = answer_text(found, self.components.policy)
         return ("error" if answer == "" else None), answer or None
 
     async def score(self, nodes: Sequence[Node]) -> None:
@@ -318,14 +319,13 @@ class Search(Generic[ConfigT_co]):
                 growth.new.append(child)
             elif not distinct:
                 child.multiplicity += len(candidate.places)
-                leaf.children_mass = None
             if distinct:
                 # A child that is drawn again stands for the same texts and possibly more.
                 child.multiplicity = max(child.multiplicity, len(candidate.places))
                 child.probability = max(child.probability or 0.0, fsum(probability(steps[i]) for i in candidate.places))
-                leaf.children_mass = None
             for place in candidate.places:
                 growth.draws[place] = child
+        leaf.children_mass = None
         if distinct:
             # Further candidates were asked for, and the earlier ones are only drawn again to find them. Among those
             # that failed, earlier ones cannot be told from others.

@@ -13,7 +13,7 @@ __all__ = ["answer_text", "checked_proposal"]
 def checked_proposal(proposal: Proposal, n: int, policy: Policy) -> Proposal:
     """`proposal` with its first `n` steps. Raises TreestarError if an answer is neither a text nor a number."""
     steps = proposal.steps[:n]
-    if all(step.answer is None or isinstance(step.answer, str) for step in steps):
+    if not [step for step in steps if step.answer is not None and not isinstance(step.answer, str)]:
         return proposal if len(steps) == len(proposal.steps) else replace(proposal, steps=steps)
     return replace(proposal, steps=tuple(replace(step, answer=answer_text(step.answer, policy)) for step in steps))
 

@@ -38,9 +38,9 @@ def what_it_says(step: Step, kind: str) -> str:
 def code_without_comments(code: str) -> str:
     """`code` without comment lines, empty lines and trailing spaces. Code with multi-line strings, where such lines can
     have a meaning, is returned unchanged."""
-    if '"""' in code or "'''" in code:
-        return code
     if "\n" not in code and "#" not in code:
         return code.rstrip()
+    if '"""' in code or "'''" in code:
+        return code
     lines = [line.rstrip() for line in code.split("\n")]
     return "\n".join([line for line in lines if line and not line.lstrip().startswith("#")])
