@@ -30,6 +30,8 @@ from treestar.types import ContextOverflow, Execution, Problem, Sampling, State,
 
 SAMPLING = Sampling(temperature=1.0, max_tokens=48)
 KEY = "sk-secret-of-these-tests"
+STOPS = [cut for _, cut in CUT_TAGS.values()]
+UNCUT = st.text(max_size=40).filter(lambda text: not any(stop in text for stop in STOPS))
 
 
 @pytest.fixture(scope="module")
@@ -57,25 +59,18 @@ def undisturbed(port: int) -> list[list[tuple[Any, ...]]]:
     return [shape(result) for result in solve(policy_at(port))]
 
 
-def has_no_part_of_a_tag(text: str) -> bool:
-    """Whether a server that stops at the second parts of CUT_TAGS would leave this text whole."""
-    return not any(cut in text for _, cut in CUT_TAGS.values())
-
-
 class TestAnswers:
     """A server's responses, parsed into steps."""
 
-    @given(st.sampled_from(list(ENDINGS)), st.text(max_size=40).filter(has_no_part_of_a_tag))
+    @given(st.sampled_from(list(ENDINGS)), UNCUT)
     def test_the_text_that_is_left_says_which_tag_ended_it(self, tag: str, before: str) -> None:
         text = before + tag
-        stops = [cut for _, cut in CUT_TAGS.values()]
-        left = text[: min(text.index(stop) for stop in stops if stop in text)]
-        assert stopped_text(completion(left), stops) == (text, True)
-        assert stopped_text(replace(completion(left), finished=False), stops) == (left, False), "cut by the limit"
+        left = text[: min(text.index(stop) for stop in STOPS if stop in text)]
+        assert stopped_text(completion(left), STOPS) == (text, True)
+        assert stopped_text(replace(completion(left), finished=False), STOPS) == (left, False), "cut by the limit"
 
     def test_the_second_part_of_a_tag_alone_is_not_a_tag(self) -> None:
-        stops = [cut for _, cut in CUT_TAGS.values()]
-        assert stopped_text(completion("Write "), stops) == ("Write ", False), '"Write nd_of_code>", cut by the server'
+        assert stopped_text(completion("Write "), STOPS) == ("Write ", False), "the server cut off nd_of_code>"
 
     @pytest.mark.parametrize(("kept", "ending"), [("<", "step"), ("<e", "code"), ("<en", "answer"), ("", "answer")])
     def test_steps_end_as_their_tags_say(self, kept: str, ending: str) -> None:

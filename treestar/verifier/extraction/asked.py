@@ -1,4 +1,9 @@
-"""What a question tells about its answer: the numbers that it gives, what it counts, its options, two values."""
+"""What a question tells about its answer: the numbers that it gives, what it counts, its options, two values at once.
+
+A reply that does not state its answer often ends in a sentence with several numbers. Those that the question gives are
+rarely the answer, `350` of "It needs 21 liters for 350 km", and the number before the noun that "how many" asks for
+usually is.
+"""
 
 from __future__ import annotations
 

@@ -5,10 +5,22 @@ from __future__ import annotations
 import re
 
 __all__ = [
-    "ANSWER_FIELD", "ANSWER_PHRASE", "APPROXIMATION", "CALCULATION", "CLOSING_REMARK", "CONNECTIVE",
-    "CORRECTION", "FURTHER_QUESTION", "OTHER_SCRIPT", "PLACEHOLDER", "RESULT_PHRASE", "THOUGHT_END",
-    "last_match", "translated_marks", "without_pictures",
-]  # fmt: skip
+    "ANSWER_FIELD",
+    "ANSWER_PHRASE",
+    "APPROXIMATION",
+    "CALCULATION",
+    "CLOSING_REMARK",
+    "CONNECTIVE",
+    "CORRECTION",
+    "FURTHER_QUESTION",
+    "OTHER_SCRIPT",
+    "PLACEHOLDER",
+    "RESULT_PHRASE",
+    "THOUGHT_END",
+    "last_match",
+    "translated_marks",
+    "without_pictures",
+]
 
 IS = r"(?:\s+is\b\s*:?|\s*:|\s*=)"
 ENGLISH = rf"\b(?:final[\s_]+)?(?:answer|result|ans)\b(?:\*\*|__)?(?:\s+(?:to|for|of)\s[^.\n$]{{0,80}}?)?{IS}"

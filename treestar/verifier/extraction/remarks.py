@@ -1,4 +1,9 @@
-"""Takes from the end of a reply what stands after its answer: offers; where it states none, also checks and remarks."""
+"""Takes from the end of a reply what stands after its answer: offers, checks, remarks on the method, subordinate
+clauses.
+
+Offers answer nothing in any reply; the others are taken only where a reply does not state which formula is its answer,
+so that the last one counts.
+"""
 
 from __future__ import annotations
 

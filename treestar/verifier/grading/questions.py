@@ -19,9 +19,16 @@ from treestar.types import Problem
 from treestar.verifier.extraction.phrases import last_match
 
 __all__ = [
-    "ANSWER_MARK", "QuestionVerifier", "answer_f1", "best_over_golds", "contains_answer",
-    "exactly_matches", "gold_answers", "normalized_answer", "stated_question_answer",
-]  # fmt: skip
+    "ANSWER_MARK",
+    "QuestionVerifier",
+    "answer_f1",
+    "best_over_golds",
+    "contains_answer",
+    "exactly_matches",
+    "gold_answers",
+    "normalized_answer",
+    "stated_question_answer",
+]
 
 PUNCTUATION = str.maketrans("", "", string.punctuation)
 ARTICLES = re.compile(r"\b(a|an|the)\b")
