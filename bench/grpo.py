@@ -6,6 +6,7 @@
 `run` trains one policy in FOLDER/VARIANT-SEED, and continues it there if it was stopped. Variants change one thing:
 
 - `plain`: DAPO's loss, clip-higher and dynamic sampling; a step whose code fails ends its trajectory;
+- `long`: 300 steps, whatever `--steps` says;
 - `high_rate`: a learning rate of 4e-4 instead of 1e-4;
 - `no_mask`: also learns what it only read after the prompt;
 - `no_clip_higher`: both clips are .2;
@@ -63,6 +64,7 @@ MEASURED = (*LEARNED, ("gsm_symbolic", "untaught"))
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "plain": {},
+    "long": {"steps": 300},
     "high_rate": {"learning_rate": 4e-4},
     "no_mask": {"mask_outputs": False},
     "no_clip_higher": {"epsilon_high": 0.2},

@@ -128,6 +128,22 @@ def test_every_figure_is_logged_and_no_second_model_is_kept(tmp_path: Path, monk
     assert report["data"] == {"problems": 4, "held_out": 0}
 
 
+def test_mixed_precision_learns_from_trajectories_that_were_sampled_without_it(tiny: str, tmp_path: Path) -> None:
+    """Accelerate gives the model another forward for it; what is sampled and evaluated first is the same."""
+    reports = []
+    for bf16 in (False, True):
+        config = GRPOConfig(**{**SMALL, "max_tokens": 10}, steps=2, rewards=PLACE, learning_rate=1e-3, bf16=bf16)
+        out = tmp_path / str(bf16)
+        reports.append(train_grpo(sums(4), tiny, out, config, held_out={"sums": sums(2)}, evaluation_samples=2))
+    first, mixed = [[entry for entry in report["log"] if "loss" in entry] for report in reports]
+    for name in ("tokens/generated", "policy/length", "reward"):
+        assert mixed[0][name] == first[0][name]
+    assert mixed[0]["entropy"] == pytest.approx(first[0]["entropy"], rel=0.02)
+    assert mixed[0]["entropy"] != first[0]["entropy"], "it learned without mixed precision"
+    before, after = weights(tiny), weights(tmp_path / "True")
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+
+
 def test_without_any_contrast_the_training_stops_with_a_sentence(tiny: str, tmp_path: Path) -> None:
     config = GRPOConfig(**{**SMALL, "max_tokens": 8}, steps=9, patience=2)
     with pytest.raises(TreestarError, match="in the last 2 samplings all trajectories of each problem had the same"):

@@ -145,13 +145,17 @@ def train_grpo_on(
 
             def sample(chosen: Sequence[int], rates: PassRates, key: str) -> Sampled:
                 renew()
-                return loop.run_until_complete(sample_for_step(chosen, problems, config, own, functions, rates, key))
+                with without_autocast(trainer.model):
+                    return loop.run_until_complete(
+                        sample_for_step(chosen, problems, config, own, functions, rates, key)
+                    )
 
             def answers() -> list[Outcome]:
                 renew()
                 process = trainer.accelerator.process_index
                 share = [(cell, each) for cell, found in held_out.items() for each in found][process :: process_count()]
-                return loop.run_until_complete(evaluate(share, evaluation_samples, config, usual, own))
+                with without_autocast(trainer.model):
+                    return loop.run_until_complete(evaluate(share, evaluation_samples, config, usual, own))
 
             from treestar.training.grpo.callbacks import Evaluation, report_to
 
@@ -180,6 +184,18 @@ def sampling_policy(model: Any, base: Base, config: GRPOConfig) -> Iterator[tupl
         model, base.tokenizer, base.step_format, base.name, prefix_cache_bytes=PREFIX_CACHE_BYTES
     )
     yield policy, policy.forget
+
+
+@contextmanager
+def without_autocast(model: Any) -> Iterator[None]:
+    """Compute with the weights as they are. In mixed precision, accelerate replaces the forward of a model by one that
+    rounds all weights again each time, which is slow for single tokens, and mixes types in the batch of a policy."""
+    mixed = model.forward
+    model.forward = getattr(model, "_original_forward", mixed)
+    try:
+        yield
+    finally:
+        model.forward = mixed
 
 
 def check_problems(problems: Sequence[Problem]) -> None:
