@@ -122,7 +122,7 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int = 1536) -> Any:
     names = [f"n{index}" for index in range(NAME_COUNT)]
     added = [AddedToken(text, special=False, normalized=False) for text in TAGS]
     added += [AddedToken(name, special=False, normalized=False, single_word=True) for name in names]
-    # The tokens count towards the vocabulary, so that the embedding has a round size.
+    # The tokens count toward the vocabulary, so that the embedding has a round size.
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary - len(added) - 1,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),

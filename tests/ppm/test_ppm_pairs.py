@@ -103,8 +103,8 @@ def test_a_path_without_an_answer_is_no_negative_but_lowers_q() -> None:
     assert pairs_of_tree(tree)[0].q_rejected == -0.5
 
 
-def test_errors_that_were_penalised_are_no_negatives() -> None:
-    config = MCTSConfig(max_rollouts=12, children=4, gold=True, on_error="penalise")
+def test_errors_that_were_penalized_are_no_negatives() -> None:
+    config = MCTSConfig(max_rollouts=12, children=4, gold=True, on_error="penalize")
     script = random_script(failure_share=0.4)
     trees = [
         asyncio.run(search_one(Problem(f"{number}?", "1"), config, components(script))).tree for number in range(6)

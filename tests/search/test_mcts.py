@@ -45,7 +45,7 @@ configs = st.builds(
     rule=st.sampled_from(["uct", "puct"]),
     exploration=st.sampled_from([0.0, 1.0, 2.0]),
     unvisited_value=st.sampled_from([float("inf"), 0.0]),
-    on_error=st.sampled_from(["prune", "penalise"]),
+    on_error=st.sampled_from(["prune", "penalize"]),
     in_flight=st.integers(1, 5),
     virtual_loss=st.integers(0, 3),
     gold=st.booleans(),
@@ -207,15 +207,15 @@ def test_of_several_wordings_the_most_probable_is_kept() -> None:
     assert child.step is steps[1]
 
 
-def test_failing_steps_are_pruned_or_penalised() -> None:
+def test_failing_steps_are_pruned_or_penalized() -> None:
     def script(state: State, n: int, seed: int) -> list[Step]:
         return [Step("raise", "raise"), Step("so 1", ending="answer", answer="1")]
 
     pruned = tree_of(MCTSConfig(max_rollouts=1, gold=True), script)
     assert [child.terminal for child in pruned.root.children] == ["answer"]
-    penalised = tree_of(MCTSConfig(max_rollouts=1, gold=True, on_error="penalise"), script)
-    assert [(child.terminal, child.q_value) for child in penalised.root.children] == [("error", -1.0), ("answer", 1.0)]
-    assert (penalised.root.visits, penalised.root.value_sum) == (2, 0.0)
+    penalized = tree_of(MCTSConfig(max_rollouts=1, gold=True, on_error="penalize"), script)
+    assert [(child.terminal, child.q_value) for child in penalized.root.children] == [("error", -1.0), ("answer", 1.0)]
+    assert (penalized.root.visits, penalized.root.value_sum) == (2, 0.0)
 
 
 def test_paths_that_cannot_go_on_say_why() -> None:
@@ -223,7 +223,7 @@ def test_paths_that_cannot_go_on_say_why() -> None:
     assert (dead.root.terminal, dead.root.visits, dead.root.value_sum) == ("dead_end", 1, -1.0)
     deep = tree_of(MCTSConfig(max_rollouts=1, children=1, max_depth=2), lambda state, n, seed: [Step("x = 1", "x = 1")])
     assert [node.terminal for node in deep.nodes] == [None, None, "max_depth"]
-    cut = tree_of(MCTSConfig(max_rollouts=1, on_error="penalise"), lambda s, n, seed: [Step("x", ending="truncated")])
+    cut = tree_of(MCTSConfig(max_rollouts=1, on_error="penalize"), lambda s, n, seed: [Step("x", ending="truncated")])
     assert [child.terminal for child in cut.root.children] == ["truncated"]
 
     def overflow(state: State, n: int, seed: int) -> list[Step]:

@@ -45,7 +45,7 @@ SETTINGS: list[SearchConfig] = [
     BeamSearchConfig(beam_width=2, children=2),
     DVTSConfig(subtrees=2, children=2),
     MCTSConfig(children=2, max_rollouts=4),
-    MCTSConfig(children=2, max_rollouts=4, on_error="penalise"),
+    MCTSConfig(children=2, max_rollouts=4, on_error="penalize"),
     AdaptiveBranchingConfig(max_rollouts=4),
     ChunkResetConfig(samples=2, attempts=2),
 ]

@@ -43,7 +43,7 @@ def log_odds(share: float) -> float:
 
 def fitted_calibration(shares: Sequence[float], right: Sequence[bool], steps: int = 50) -> Calibration:
     """The calibration that makes the outcomes most probable: logistic regression by Newton's method, with a weak pull
-    towards the share itself (slope 1, intercept 0), so that few problems or only right answers give a sensible one.
+    toward the share itself (slope 1, intercept 0), so that few problems or only right answers give a sensible one.
 
     Args:
         shares: each answer's share of its search's weight, in [0, 1].

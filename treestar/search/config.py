@@ -354,7 +354,7 @@ class MCTSConfig(TreeSearchConfig):
     """The constant c of the rule."""
     unvisited_value: float = inf
     """The value of an unvisited child in selection; the released rStar-Math code uses 0."""
-    on_error: Literal["prune", "penalise"] = "prune"
+    on_error: Literal["prune", "penalize"] = "prune"
     """Whether a candidate whose code fails is dropped, or kept as a terminal node of value -1. Neither happens where
     the policy is shown the error and continues."""
     gold: bool = False

@@ -45,7 +45,7 @@ async def mcts(search: Search[MCTSConfig]) -> str:
                 return "exhausted"
             continue
         leaves = dict.fromkeys(rollouts, config.children)
-        grown = await search.expand(leaves, merge=True, keep_failures=config.on_error == "penalise")
+        grown = await search.expand(leaves, merge=True, keep_failures=config.on_error == "penalize")
         for leaf in leaves:
             leaf.widening = False
         await evaluate(search, grown)
