@@ -10,6 +10,7 @@ import pytest
 from support.sft_rows import sum_row
 from support.tiny_model import save_tiny_model
 
+from treestar.training.distill.config import StepERTrainingConfig
 from treestar.training.grpo.config import GRPOConfig
 from treestar.training.ppm.config import check_training_arguments
 from treestar.training.sft.config import SFTTrainingConfig
@@ -21,6 +22,37 @@ KINDS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
     "grpo": lambda arguments: GRPOConfig(training_arguments=arguments),
     "ppm": lambda arguments: check_training_arguments(arguments, "training_arguments"),
 }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("field", ["output_dir", "resume_from_checkpoint"])
+def test_where_a_training_is_kept_is_not_for_the_trainers_arguments(kind: str, field: str) -> None:
+    """Checkpoints would go to a folder in which no resumed run looks for them."""
+    with pytest.raises(ValueError, match=f"training_arguments must not have {field}: a training"):
+        KINDS[kind]({field: "elsewhere"})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("max_length", 64), ("packing", True), ("chat_template_path", "x"), ("eos_token", "x"), ("eval_on_start", True)],
+)
+def test_what_cannot_apply_to_rows_of_tokens_is_refused(field: str, value: object) -> None:
+    """TRL would cut rows that are counted as whole, or pack them behind the back of what else needs to know."""
+    for config in (SFTTrainingConfig, StepERTrainingConfig):
+        with pytest.raises(ValueError, match=f"{config.__name__}.training_arguments must not have {field}: "):
+            config(training_arguments={field: value})
+
+
+@pytest.mark.parametrize("kind", ["sft", "ppm"])
+def test_workers_that_outlive_an_epoch_are_refused(kind: str) -> None:
+    """The distances of names are drawn by the epoch that a worker saw when it was started."""
+    with pytest.raises(ValueError, match="must not have dataloader_persistent_workers: such workers do not notice"):
+        KINDS[kind]({"dataloader_persistent_workers": True})
+
+
+def test_rows_of_several_kinds_are_not_joined() -> None:
+    with pytest.raises(ValueError, match="must not have padding_free: each row belongs to one kind of step"):
+        StepERTrainingConfig(training_arguments={"padding_free": True})
 
 
 @pytest.mark.parametrize("arguments", [{"optim": "adamw_8bit"}, {"use_liger_kernel": True}])
