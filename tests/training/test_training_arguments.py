@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.grpo_rollouts import sums
 from support.sft_rows import sum_row
 from support.tiny_model import save_tiny_model
 
 from treestar.training.distill.config import StepERTrainingConfig
 from treestar.training.grpo.config import GRPOConfig
+from treestar.training.grpo.train import train_grpo
 from treestar.training.ppm.config import check_training_arguments
+from treestar.training.run import optimizer_of
 from treestar.training.sft.config import SFTTrainingConfig
 from treestar.training.sft.train import train_policy
 from treestar.types import TreestarError
@@ -53,6 +56,20 @@ def test_workers_that_outlive_an_epoch_are_refused(kind: str) -> None:
 def test_rows_of_several_kinds_are_not_joined() -> None:
     with pytest.raises(ValueError, match="must not have padding_free: each row belongs to one kind of step"):
         StepERTrainingConfig(training_arguments={"padding_free": True})
+
+
+@pytest.mark.parametrize(("arguments", "environment"), [({"fsdp": True}, "false"), ({}, "true")])
+def test_what_needs_whole_weights_is_refused_where_a_model_is_in_shards(
+    arguments: Mapping[str, Any], environment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The trainer's arguments ask for it, or accelerate's configuration."""
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", environment)
+    config = GRPOConfig(training_arguments=arguments)
+    with pytest.raises(TreestarError, match="in shards"):
+        train_grpo(sums(1), "toy-bootstrap", tmp_path, config)
+    with pytest.raises(ValueError, match="muon does not work with FSDP"):
+        optimizer_of(SFTTrainingConfig(optimizer="muon"), arguments)
+    assert optimizer_of(SFTTrainingConfig(), arguments) is None
 
 
 @pytest.mark.parametrize("arguments", [{"optim": "adamw_8bit"}, {"use_liger_kernel": True}])

@@ -37,6 +37,7 @@ __all__ = [
     "diverged",
     "finished_report",
     "is_main_process",
+    "is_sharded",
     "making_trainer",
     "optimization_arguments",
     "optimizer_of",
@@ -179,10 +180,12 @@ def optimizer_of(config: OptimizationConfig, arguments: Mapping[str, Any]) -> tu
         arguments: the fields of `transformers.TrainingArguments`, with those that the user gave.
 
     Raises:
-        ValueError: some of them would have no effect on this optimizer.
+        ValueError: some of them would have no effect on this optimizer, or it cannot train a model in shards.
     """
     if config.optimizer == "adamw":
         return None
+    if is_sharded(arguments):
+        raise ValueError(f"the optimizer {config.optimizer} does not work with FSDP: it needs whole matrices")
     without_effect = [name for name in OF_OTHER_OPTIMIZERS if name in arguments]
     if without_effect:
         raise ValueError(f"{', '.join(without_effect)} would have no effect with the optimizer {config.optimizer}")
@@ -288,6 +291,11 @@ def held_alone(out: Path) -> Iterator[None]:
         check_unfinished(out)
         yield
         (out / LOCK).unlink()  # the folder is now a model, which others copy
+
+
+def is_sharded(arguments: Mapping[str, Any]) -> bool:
+    """Whether FSDP is asked for: by fields of `transformers.TrainingArguments`, or by accelerate's configuration."""
+    return bool(arguments.get("fsdp")) or os.environ.get("ACCELERATE_USE_FSDP", "").lower() in ("1", "true")
 
 
 def process_count() -> int:
