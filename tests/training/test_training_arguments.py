@@ -11,6 +11,8 @@ from support.grpo_rollouts import sums
 from support.sft_rows import sum_row
 from support.tiny_model import save_tiny_model
 
+from treestar.training.accepted import check_accepted
+from treestar.training.base_policy import lora_config
 from treestar.training.distill.config import StepERTrainingConfig
 from treestar.training.grpo.config import GRPOConfig
 from treestar.training.grpo.train import train_grpo
@@ -56,6 +58,14 @@ def test_workers_that_outlive_an_epoch_are_refused(kind: str) -> None:
 def test_rows_of_several_kinds_are_not_joined() -> None:
     with pytest.raises(ValueError, match="must not have padding_free: each row belongs to one kind of step"):
         StepERTrainingConfig(training_arguments={"padding_free": True})
+
+
+def test_an_adapter_that_would_not_fit_its_base_again_is_refused() -> None:
+    """Merged into the base, it gave a policy that writes nothing but nonsense."""
+    for trainer in ("sft", "grpo", "ppm"):
+        with pytest.raises(TreestarError, match=r"init_lora_weights must not be pissa_niter_4, .*: use pissa"):
+            check_accepted(trainer, "training_arguments", {}, {"init_lora_weights": "pissa_niter_4"})
+    assert lora_config({"init_lora_weights": "pissa"}).init_lora_weights == "pissa"
 
 
 @pytest.mark.parametrize(("arguments", "environment"), [({"fsdp": True}, "false"), ({}, "true")])
