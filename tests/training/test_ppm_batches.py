@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.tiny_model import save_tiny_model
+from support.tiny_model import save_tiny_model, tiny_model
 
 from treestar.ppm.model import PPM, ppm_from_policy
 from treestar.training.ppm.batches import TokenTerm, collate, make_batches, prefix_tree, term_logits
@@ -105,6 +105,49 @@ def test_gradients_are_those_of_reading_each_state_alone(ppm: PPM) -> None:
     )
     assert read_once == pytest.approx(read_alone, abs=1e-3)
     ppm.model.zero_grad()
+
+
+@pytest.mark.parametrize(
+    ("model_type", "kinds"), [("mistral", None), ("gemma2", ["sliding_attention", "full_attention"])]
+)
+def test_a_state_that_is_longer_than_a_window_scores_as_it_does_alone(
+    model_type: str, kinds: list[str] | None, tmp_path: Path
+) -> None:
+    """Some layers see only the last few tokens of a state, whatever is beside it in the row."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    _, tokenizer = tiny_model()
+    tokenizer.save_pretrained(tmp_path)
+    config = AutoConfig.for_model(
+        model_type,
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        head_dim=8,
+        sliding_window=4,
+        initializer_range=0.3,
+        **({} if kinds is None else {"layer_types": kinds}),
+    )
+    torch.manual_seed(0)
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    ppm = ppm_from_policy(str(tmp_path))
+    torch.nn.init.normal_(ppm.model.score.weight)
+    first, second = tuple(range(10, 30)), (*range(10, 22), *range(40, 52))
+    [batch] = make_batches([TokenTerm("a", (first, second), 0.0, 1.0)], 99, 0)
+    ppm.model.eval()
+    with torch.no_grad():
+        together = term_logits(ppm, collate(batch, 0))[0].tolist()
+        alone = [logit_alone(ppm, state).item() for state in (first, second)]
+    assert together == pytest.approx(alone, abs=1e-3)
+
+
+def test_layers_that_take_no_masks_are_refused(ppm: PPM, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ppm.model.config, "layer_types", ["linear_attention", "full_attention"], raising=False)
+    with pytest.raises(TreestarError, match="all of whose layers take masks, and this has linear_attention"):
+        term_logits(ppm, collate(make_batches([TokenTerm("a", ((10, 11),), 0.0, 1.0)], 40, 0)[0], 0))
 
 
 def test_attention_without_masks_is_refused(tmp_path: Path) -> None:

@@ -331,6 +331,9 @@ def test_states_beyond_the_context_are_left_out_and_counted(tmp_path: Path) -> N
     data = prepare(trees(2), ppm_from_policy(policy), PPMTrainingConfig(held_out=0.0))
     assert data.too_long > 0
     assert all(len(state) <= 120 for batch in data.batches for term in batch.terms for state in term.states)
+    tiny = str(save_tiny_model(tmp_path / "tiny", treestar_format="rstar", max_position_embeddings=20))
+    with pytest.raises(TreestarError, match=r"no training data: all \d+ terms exceed the model's context"):
+        prepare(trees(2), ppm_from_policy(tiny), PPMTrainingConfig(held_out=0.0))
 
 
 def test_arguments_of_transformers_win(policy: str, tmp_path: Path) -> None:

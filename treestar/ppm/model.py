@@ -7,6 +7,7 @@ score = tanh((logit + bias) / scale).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,7 +60,7 @@ class PPM:
     def logits(
         self,
         ids: torch.Tensor,
-        attention_mask: torch.Tensor,
+        attention_mask: torch.Tensor | Mapping[str, torch.Tensor],
         ends: torch.Tensor,
         forward: Any = None,
         position_ids: torch.Tensor | None = None,
@@ -69,7 +70,7 @@ class PPM:
         Args:
             ids: tokens, shape (rows, columns), padded on the right.
             attention_mask: 1 for tokens and 0 for padding, same shape; or which columns each column sees, boolean,
-                shape (rows, 1, columns, columns).
+                shape (rows, 1, columns, columns), or such masks by kind of layer, as the model takes them.
             ends: columns of the step ends (`Encoded.ends`), shape (rows, steps). Fill short rows with any column, and
                 ignore the outputs there.
             forward: the model as training wraps it (DDP, FSDP, compiled); None: the model itself.

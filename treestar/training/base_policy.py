@@ -26,6 +26,10 @@ from treestar.types import TreestarError
 __all__ = ["Base", "keep_adapter", "load_base", "load_model", "lora_config", "write_policy"]
 
 
+RANDOM_BASE = "pissa_niter"
+"""peft takes what these adapters begin with out of the base, by a singular value decomposition with random numbers."""
+
+
 @dataclass(frozen=True, slots=True)
 class Base:
     """The model to fine-tune."""
@@ -70,9 +74,18 @@ def load_model(base: Base, arguments: dict[str, Any]) -> Any:
 
 
 def lora_config(fields: Mapping[str, Any] | None) -> Any:
-    """`peft.LoraConfig` with these fields, or None."""
+    """`peft.LoraConfig` with these fields, or None.
+
+    Raises:
+        ValueError: the adapter would change the base by random numbers that are not stored with it.
+    """
     if fields is None:
         return None
+    if str(fields.get("init_lora_weights")).startswith(RANDOM_BASE):
+        raise ValueError(
+            f"init_lora_weights must not be {fields['init_lora_weights']}, which takes a random part out of the base's "
+            "weights, so the adapter would not fit the base later: use pissa, which always takes the same"
+        )
     from peft import LoraConfig
 
     return LoraConfig(**{"task_type": "CAUSAL_LM", **fields})

@@ -60,7 +60,8 @@ def check_complete(checkpoint: Path, processes: int) -> None:
 
 @contextmanager
 def continuing(trainer: Any, checkpoint: Path | None) -> Iterator[None]:
-    """Raises TreestarError instead of what a checkpoint that cannot be read raises before the first step."""
+    """Raises TreestarError instead of what a missing package, or a checkpoint that cannot be read, raises before the
+    first step."""
     from transformers import TrainerCallback
 
     class FirstStep(TrainerCallback):  # type: ignore[misc]  # transformers has no types
@@ -76,6 +77,8 @@ def continuing(trainer: Any, checkpoint: Path | None) -> Iterator[None]:
     except TreestarError:
         raise
     except Exception as error:  # torch and safetensors raise anything
+        if isinstance(error, ImportError) and not step.begun:  # of an optimizer or a kernel
+            raise TreestarError(f"the trainer cannot be set up: {first_line(error)}") from error
         if checkpoint is None or step.begun:
             raise
         raise TreestarError(

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -30,12 +30,14 @@ __all__ = [
     "OptimizationConfig",
     "Optimizer",
     "TrainingProgress",
+    "check_arguments",
     "check_folder",
     "check_package",
     "check_training",
     "diverged",
     "finished_report",
     "is_main_process",
+    "is_sharded",
     "making_trainer",
     "optimization_arguments",
     "optimizer_of",
@@ -53,6 +55,12 @@ RATE_FACTORS: dict[Optimizer, float] = {"adamw": 1.5, "muon": 7.5}
 
 OF_OTHER_OPTIMIZERS = ("optim", "optim_args", "weight_decay", "adam_beta1", "adam_beta2", "adam_epsilon")
 """Fields of `transformers.TrainingArguments` that only its own optimizers read."""
+
+OF_NO_TRAINING = {
+    "output_dir": "a training's folder also holds its checkpoints",
+    "resume_from_checkpoint": "a training is continued with resume (--resume)",
+}
+"""Fields of `transformers.TrainingArguments` that do not apply to any training, and the reasons."""
 
 LOSSES_LOGGED = 100
 """Approximate number of times that the loss is logged in a run."""
@@ -172,10 +180,12 @@ def optimizer_of(config: OptimizationConfig, arguments: Mapping[str, Any]) -> tu
         arguments: the fields of `transformers.TrainingArguments`, with those that the user gave.
 
     Raises:
-        ValueError: some of them would have no effect on this optimizer.
+        ValueError: some of them would have no effect on this optimizer, or it cannot train a model in shards.
     """
     if config.optimizer == "adamw":
         return None
+    if is_sharded(arguments):
+        raise ValueError(f"the optimizer {config.optimizer} does not work with FSDP: it needs whole matrices")
     without_effect = [name for name in OF_OTHER_OPTIMIZERS if name in arguments]
     if without_effect:
         raise ValueError(f"{', '.join(without_effect)} would have no effect with the optimizer {config.optimizer}")
@@ -183,6 +193,19 @@ def optimizer_of(config: OptimizationConfig, arguments: Mapping[str, Any]) -> tu
 
     # A function that returns a callable of the model: the form of an optimizer that needs all of it.
     return lambda: MuonWithAdamW, {"learning_rate": arguments["learning_rate"]}
+
+
+def check_arguments(arguments: Iterable[str], reasons: Mapping[str, str], name: str) -> None:
+    """Raise ValueError if a field of the trainer's `arguments` does not apply to the training.
+
+    Args:
+        reasons: of fields that do not apply to this kind of training, beside those that do not apply to any.
+        name: how the arguments are called in the error.
+    """
+    for field in arguments:
+        reason = OF_NO_TRAINING.get(field) or reasons.get(field)
+        if reason is not None:
+            raise ValueError(f"{name} must not have {field}: {reason}")
 
 
 def check_package(name: str) -> None:
@@ -268,6 +291,11 @@ def held_alone(out: Path) -> Iterator[None]:
         check_unfinished(out)
         yield
         (out / LOCK).unlink()  # the folder is now a model, which others copy
+
+
+def is_sharded(arguments: Mapping[str, Any]) -> bool:
+    """Whether FSDP is asked for: by fields of `transformers.TrainingArguments`, or by accelerate's configuration."""
+    return bool(arguments.get("fsdp")) or os.environ.get("ACCELERATE_USE_FSDP", "").lower() in ("1", "true")
 
 
 def process_count() -> int:

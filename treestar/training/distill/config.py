@@ -7,6 +7,7 @@ from math import inf
 from typing import Literal, get_args
 
 from treestar.config.checks import check_choice, check_left_out, check_number, invalid
+from treestar.training.run import check_arguments
 from treestar.training.sft.config import SFTTrainingConfig
 
 __all__ = ["STEP_KINDS", "StepERTrainingConfig", "StepKind", "Weighting"]
@@ -17,8 +18,12 @@ STEP_KINDS: tuple[StepKind, ...] = get_args(StepKind)
 
 Weighting = Literal["difficulty_aware", "uniform", "fixed"]
 
-OF_OTHER_LOSSES = ("loss_type", "label_smoothing_factor")
-"""Fields of `trl.SFTConfig` that this training's loss does not read."""
+OF_OTHER_LOSSES = {
+    "loss_type": "the loss is StepER's",
+    "label_smoothing_factor": "the loss is StepER's",
+    "padding_free": "each row belongs to one kind of step",
+}
+"""Fields of `trl.SFTConfig` that do not suit this training's loss, and the reasons."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,9 +53,7 @@ class StepERTrainingConfig(SFTTrainingConfig):
             check_left_out(self, "the weighting is fixed", "weights")
         if self.weighting != "difficulty_aware":
             check_left_out(self, "the weighting is difficulty_aware", "sigma_learning_rate")
-        for name in OF_OTHER_LOSSES:
-            if name in self.training_arguments:
-                raise ValueError(f"StepERTrainingConfig.training_arguments must not have {name}: the loss is StepER's")
+        check_arguments(self.training_arguments, OF_OTHER_LOSSES, "StepERTrainingConfig.training_arguments")
         if self.packing:
             raise invalid(self, "packing", "false, because each row belongs to one kind of step,")
         try:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from treestar.config.checks import check_choice, check_left_out, check_number, check_whole, invalid
 from treestar.policy.formats import FormatName
-from treestar.training.run import OptimizationConfig
+from treestar.training.run import OptimizationConfig, check_arguments
 
 __all__ = ["GRPOConfig", "ScaleRewards"]
 
@@ -30,6 +30,7 @@ SET_BY = {
     "reward_weights": "rewards",
     "scale_rewards": "scale_rewards",
     "save_steps": "save_steps",
+    "eval_on_start": "evaluation",
 }
 """Fields of `trl.GRPOConfig` on which sampling depends too, or that have to suit it, and the settings of both."""
 
@@ -148,7 +149,7 @@ class GRPOConfig(OptimizationConfig):
         check_number(self, "beta", at_least=0)
         check_choice(self, "after_error", "loss_type", "scale_rewards", "choose_by")
         check_rewards(self)
-        check_arguments(self)
+        check_training_arguments(self)
         if self.overlong_buffer is not None and self.overlong_buffer > self.max_tokens:
             raise invalid(self, "overlong_buffer", f"at most max_tokens, {self.max_tokens}")
         if "overlong" not in self.rewards:
@@ -172,11 +173,9 @@ def check_rewards(config: GRPOConfig) -> None:
         raise invalid(config, "rewards", "at least one reward whose weight is not 0")
 
 
-def check_arguments(config: GRPOConfig) -> None:
+def check_training_arguments(config: GRPOConfig) -> None:
     """Raise ValueError if a field of TRL's would contradict how trajectories are sampled, or have no effect."""
     prefix = f"{type(config).__name__}.training_arguments"
-    for name in config.training_arguments:
-        if name in SET_BY:
-            raise ValueError(f"{prefix} must not have {name}: set {SET_BY[name]}")
-        if name in OF_OTHER_ROLLOUTS:
-            raise ValueError(f"{prefix} must not have {name}: trajectories are not sampled by TRL")
+    instead = {name: f"set {setting}" for name, setting in SET_BY.items()}
+    elsewhere = dict.fromkeys(OF_OTHER_ROLLOUTS, "trajectories are not sampled by TRL")
+    check_arguments(config.training_arguments, {**instead, **elsewhere}, prefix)

@@ -31,6 +31,7 @@ from treestar.training.grpo.sampling import Sampled, sample_for_step
 from treestar.training.grpo.vllm import check_vllm, vllm_policy
 from treestar.training.run import (
     check_training,
+    is_sharded,
     making_trainer,
     optimization_arguments,
     optimizer_of,
@@ -81,8 +82,8 @@ def train_grpo(
         The content of `training.json`: settings, counts, the `log` of all figures, seconds and tokens.
 
     Raises:
-        TreestarError: a package is missing, the policy cannot be loaded, the problems cannot be learned from, a reward
-            failed, `out` contains another run, or training diverged.
+        TreestarError: a package is missing, the policy cannot be loaded or is to be in shards, the problems cannot be
+            learned from, a reward failed, `out` contains another run, or training diverged.
     """
     config, out = config or GRPOConfig(), Path(out)
     check_problems(problems)
@@ -125,6 +126,8 @@ def train_grpo_on(
         verifier: decides which trajectories are right; closed too, where it can be.
     """
     check_vllm(config)
+    if is_sharded(config.training_arguments):
+        raise TreestarError("a model in shards (FSDP) cannot sample: every process needs all weights")
     settings = {"policy": base.name, "evaluation": [evaluate_every, evaluation_samples], **asdict(config)}
     counts = {"problems": len(problems), "held_out": sum(map(len, held_out.values()))}
     report = {"settings": settings, "fingerprint": fingerprint(problems, held_out), "data": counts}

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from treestar.policy.models import text_config
 from treestar.ppm.model import PPM
 from treestar.types import TreestarError
 
@@ -210,5 +211,25 @@ def term_logits(ppm: PPM, inputs: dict[str, torch.Tensor], forward: Any = None) 
     attention = ppm.model.config._attn_implementation
     if attention != "sdpa":
         raise TreestarError(f"reading whole trees needs a model with `sdpa` attention, not {attention!r}")
-    logits = ppm.logits(inputs["input_ids"], inputs["attention_mask"], inputs["ends"], forward, inputs["position_ids"])
+    positions = inputs["position_ids"]
+    masks = masks_for(text_config(ppm.model.config), inputs["attention_mask"], positions)
+    logits = ppm.logits(inputs["input_ids"], masks, inputs["ends"], forward, positions)
     return (logits / ppm.scale).flatten()[inputs["places"]]
+
+
+def masks_for(config: Any, sees: torch.Tensor, positions: torch.Tensor) -> Any:
+    """`sees` as a model with this configuration takes it. It does not apply its sliding window to a mask that it is
+    given, so a mask for layers with one ends there.
+
+    Raises:
+        TreestarError: the model has layers that no mask keeps from reading other branches.
+    """
+    kinds = set(getattr(config, "layer_types", None) or ())
+    others = ", ".join(sorted(kinds - {"full_attention", "sliding_attention"}))
+    if others:
+        raise TreestarError(f"reading whole trees needs a model all of whose layers take masks, and this has {others}")
+    window = getattr(config, "sliding_window", None)
+    if window is None or (kinds and "sliding_attention" not in kinds):
+        return sees
+    within = sees & (positions[:, :, None] - positions[:, None] < window)[:, None]
+    return {"full_attention": sees, "sliding_attention": within} if kinds else within

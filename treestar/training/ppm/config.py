@@ -8,7 +8,7 @@ from typing import Any
 
 from treestar.config.checks import check_choice, check_left_out, check_number, check_whole
 from treestar.training.ppm.objectives import Objective
-from treestar.training.run import FineTuningConfig
+from treestar.training.run import FineTuningConfig, check_arguments
 
 __all__ = ["PPMTrainingConfig", "check_training_arguments"]
 
@@ -16,6 +16,7 @@ WITHOUT_EFFECT = {
     "per_device_train_batch_size": "batch_tokens says how much is in a forward pass",
     "train_sampling_strategy": "batches have pairs of similar length already",
     "label_smoothing_factor": "pairs have no labels",
+    "dataloader_persistent_workers": "such workers do not notice a new epoch, in which names move",
 }
 """Fields of `transformers.TrainingArguments` that do not apply to this training, and the reasons."""
 
@@ -62,6 +63,4 @@ def check_training_arguments(arguments: Mapping[str, Any], name: str) -> None:
     Args:
         name: how they are called in the error.
     """
-    for field in arguments:
-        if field in WITHOUT_EFFECT:
-            raise ValueError(f"{name} must not have {field}: {WITHOUT_EFFECT[field]}")
+    check_arguments(arguments, WITHOUT_EFFECT, name)

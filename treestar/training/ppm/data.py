@@ -86,6 +86,8 @@ def prepare(
     kept = [tree for tree in trees if tree.problem.question not in aside]
     terms, too_long = encoded(ppm, terms_of(config.objective, kept, pairs, aside))
     batches = make_batches(terms, config.batch_tokens, config.seed)
+    if too_long and not batches:
+        raise TreestarError(f"no training data: all {too_long:,} terms exceed the model's context")
     if not batches:
         raise TreestarError(
             f"no training data: {counts}. Pairs need trees in which some answers are right and some wrong: "

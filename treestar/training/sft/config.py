@@ -8,9 +8,19 @@ from typing import Any
 
 from treestar.config.checks import check_whole
 from treestar.policy.formats import FormatName
-from treestar.training.run import FineTuningConfig
+from treestar.training.run import FineTuningConfig, check_arguments
 
 __all__ = ["SFTTrainingConfig"]
+
+WITHOUT_EFFECT = {
+    "max_length": "set max_length of the training, which leaves out longer rows instead of cutting them",
+    "packing": "set packing of the training",
+    "chat_template_path": "the policy keeps the tokenizer and the template of its base",
+    "eos_token": "the policy keeps the tokenizer of its base",
+    "eval_on_start": "no rows are held out",
+    "dataloader_persistent_workers": "such workers do not notice a new epoch, in which names move",
+}
+"""Fields of `trl.SFTConfig` that do not apply to rows of tokens, and the reasons."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,3 +49,4 @@ class SFTTrainingConfig(FineTuningConfig):
         super().__post_init__()
         check_whole(self, "batch_size")
         check_whole(self, "max_length", at_least=2)
+        check_arguments(self.training_arguments, WITHOUT_EFFECT, f"{type(self).__name__}.training_arguments")
