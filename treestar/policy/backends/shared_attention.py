@@ -147,6 +147,8 @@ def attention(
     Returns:
         Shape (rows, queries, heads, head dimension).
     """
+    if shared_prompts is None and arguments.get("softcap") is not None:
+        return capped(query, key, value, attention_mask, scaling, arguments["softcap"]), None
     if shared_prompts is None:
         output, _ = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **arguments
@@ -171,6 +173,25 @@ def attention(
         own_weights[part.rows] = weights[..., columns:]
     output += own_weights @ value
     return output.reshape(rows, 1, heads, dimension), None
+
+
+def capped(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
+    scaling: float | None,
+    softcap: float,
+) -> torch.Tensor:
+    """Attention with capped logits (Gemma 2), which torch's own leaves out; shape (rows, queries, heads, dimension)."""
+    rows, heads, queries, dimension = query.shape
+    grouped = query.reshape(rows, key.shape[1], -1, dimension) * (dimension**-0.5 if scaling is None else scaling)
+    logits = softcap * torch.tanh(products(grouped, key) / softcap)
+    if mask is None:  # transformers leaves a mask out that only hides what comes later
+        mask = torch.ones(queries, key.shape[2], dtype=torch.bool, device=key.device).tril(key.shape[2] - queries)
+    logits = logits.reshape(rows, heads, queries, -1).masked_fill(~mask, torch.finfo(logits.dtype).min)
+    weights = logits.softmax(-1, dtype=torch.float32).to(query.dtype).view(*grouped.shape[:3], -1)
+    return (weights @ value).view(rows, heads, queries, dimension).transpose(1, 2)
 
 
 def products(queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
