@@ -158,6 +158,8 @@ def attention(
     rows, heads, _, dimension = query.shape
     # Heads that share keys and values are next to each other.
     query = query.reshape(rows, key.shape[1], -1, dimension) * (dimension**-0.5 if scaling is None else scaling)
+    # Not all models hand it over (Qwen2-MoE).
+    window = arguments["sliding_window"] if "sliding_window" in arguments else getattr(module, "sliding_window", None)
     own_logits = products(query, key)
     output, own_weights = torch.empty_like(query), torch.empty_like(own_logits)
     for part in shared_prompts:
@@ -166,7 +168,7 @@ def attention(
         logits = torch.cat([of_prompt, own_logits[part.rows]], dim=-1)
         if arguments.get("softcap") is not None:
             logits = arguments["softcap"] * torch.tanh(logits / arguments["softcap"])
-        hidden = part.hidden(attention_mask, arguments.get("sliding_window"))
+        hidden = part.hidden(attention_mask, window)
         weights = logits.masked_fill(hidden, -torch.inf).softmax(-1, dtype=torch.float32).to(query.dtype)
         columns = keys.shape[2]
         output[part.rows] = part.by_row(part.by_prompt(weights[..., :columns]) @ values)
