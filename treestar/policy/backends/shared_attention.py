@@ -110,7 +110,7 @@ def share_prompts(model: Any, name: str) -> None:
 
     Raises:
         TreestarError: the model has its own attention implementation, attention sinks (gpt-oss), which would be lost,
-            or layers without attention (LFM2).
+            or layers without attention (LFM2), or it is an encoder.
     """
     AttentionInterface.register(IMPLEMENTATION, attention)
     AttentionMaskInterface.register(IMPLEMENTATION, sdpa_mask)
@@ -119,7 +119,14 @@ def share_prompts(model: Any, name: str) -> None:
             f"{name}: {type(model).__name__} has its own attention implementation, which the transformers backend "
             f"cannot batch; use vllm:{name}"
         )
-    found = "attention sinks" if any(getattr(module, "sinks", None) is not None for module in model.modules()) else ""
+    # Vision towers see in all directions too; their layers have no index, because nothing of them is cached.
+    layers = [module for module in model.modules() if hasattr(module, "layer_idx")]
+    if not all(getattr(module, "is_causal", True) for module in layers):
+        raise TreestarError(
+            f"{name}: {type(model).__name__} does not read from left to right, so it cannot continue a text: give a "
+            "causal model (a decoder, such as Llama, Qwen or Gemma)"
+        )
+    found = "attention sinks" if any(getattr(module, "sinks", None) is not None for module in layers) else ""
     others = set(getattr(text_config(model.config), "layer_types", None) or ()).difference(LAYERS)
     found = f"layers of {min(others)}" if others else found
     if found:

@@ -36,12 +36,12 @@ class TransformersPolicy(LocalPolicy):
         max_batch: int = 128,
         prefix_cache_bytes: int = 2**30,
     ) -> None:
+        from treestar.policy.backends.checked import exact_context, share_prompts_if_right
         from treestar.policy.backends.generator import Generator
-        from treestar.policy.backends.shared_attention import share_prompts
 
-        super().__init__(tokenizer, step_format, name, context_length(model.config, tokenizer))
+        super().__init__(tokenizer, step_format, name, exact_context(model, context_length(model.config, tokenizer)))
         self.model = model.eval()
-        share_prompts(model, name)
+        share_prompts_if_right(model, name)
         read_positions_at_once(model)
         ends = end_tokens(tokenizer, step_format, model.generation_config)
         self.generator = Generator(self.model, tokenizer, name, ends, max_batch, prefix_cache_bytes)
