@@ -250,6 +250,10 @@ def test_an_architecture_that_batches_would_compute_wrongly_is_refused(kind: str
     assert "\n" not in str(caught.value)
 
 
+def test_a_kind_that_was_not_compared_but_is_right_is_accepted() -> None:
+    compare(tiny("vaultgemma", **GROUPED, **WINDOWS, attn_logit_softcapping=2.0))
+
+
 def test_an_encoder_is_refused() -> None:
     with pytest.raises(TreestarError, match="BertLMHeadModel does not read from left to right"):
         TransformersPolicy(tiny("bert"), TOKENIZER, RStarFormat(), "tiny")

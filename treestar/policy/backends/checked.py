@@ -80,6 +80,7 @@ def share_prompts_if_right(model: Any, name: str) -> None:
     texts = [[(11 * length + 7 * place) % vocabulary for place in range(length)] for length in (9, 14)]
     found = None
     try:
+        model.set_attn_implementation("eager")  # a model's own definition of its attention
         with torch.inference_mode():
             alone = torch.stack(
                 [model(input_ids=torch.tensor([text], device=model.device)).logits[0, -1] for text in texts]
