@@ -24,6 +24,7 @@ from treestar.policy.models import (
     loading,
     policy_path,
 )
+from treestar.types import TreestarError
 
 __all__ = [
     "CALIBRATIONS_KEY",
@@ -73,10 +74,20 @@ def load_policy(
     path = policy_path(name)
     with loading("policy", name):
         config = load_config(path)
+        check_continues(config, name)
         tokenizer = load_tokenizer(path)
         model = pack_linear_layers(load_causal_model(path, dtype=dtype or dtype_for(device)).to(device))
     chosen = step_format_for(config, tokenizer, step_format, model.generation_config, step_separator)
     return calibrated(TransformersPolicy(model, tokenizer, chosen, name, max_batch), config)
+
+
+def check_continues(config: Any, name: str) -> None:
+    """Raises TreestarError if a model of this configuration does not continue the text that it reads."""
+    if config.is_encoder_decoder:
+        raise TreestarError(
+            f"policy {name!r} is of the kind {config.model_type}, which encodes a text and writes another one: give a "
+            "model that continues a text (a decoder, such as Llama, Qwen or Gemma)"
+        )
 
 
 def is_loaded_here(name: str) -> bool:

@@ -91,7 +91,9 @@ class Model:
 
 @lru_cache(2)
 def load(loader: Any, folder: Path) -> Any:
-    return loader.from_pretrained(folder, dtype=torch.float32, trust_remote_code=False).eval()
+    # "eager" also caps the logits of Gemma 2.
+    how = {"dtype": torch.float32, "trust_remote_code": False, "attn_implementation": "eager"}
+    return loader.from_pretrained(folder, **how).eval()
 
 
 def two_layers(model: Model, hidden: torch.Tensor) -> torch.Tensor:

@@ -204,7 +204,7 @@ def window_of(config: Any) -> int | None:
     """How many tokens back the layers with the shortest view see; None if all see everything."""
     config = text_config(config)
     found = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size")]
-    return min([each for each in found if each is not None], default=None)
+    return min([each for each in found if each], default=None)
 
 
 def without_gaps(

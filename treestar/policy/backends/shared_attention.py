@@ -110,7 +110,7 @@ def share_prompts(model: Any, name: str) -> None:
 
     Raises:
         TreestarError: the model has its own attention implementation, attention sinks (gpt-oss), which would be lost,
-            or layers without attention (LFM2).
+            or layers without attention (LFM2), or it is an encoder.
     """
     AttentionInterface.register(IMPLEMENTATION, attention)
     AttentionMaskInterface.register(IMPLEMENTATION, sdpa_mask)
@@ -119,7 +119,14 @@ def share_prompts(model: Any, name: str) -> None:
             f"{name}: {type(model).__name__} has its own attention implementation, which the transformers backend "
             f"cannot batch; use vllm:{name}"
         )
-    found = "attention sinks" if any(getattr(module, "sinks", None) is not None for module in model.modules()) else ""
+    # Vision towers see in all directions too; their layers have no index, because nothing of them is cached.
+    layers = [module for module in model.modules() if hasattr(module, "layer_idx")]
+    if not all(getattr(module, "is_causal", True) for module in layers):
+        raise TreestarError(
+            f"{name}: {type(model).__name__} does not read from left to right, so it cannot continue a text: give a "
+            "causal model (a decoder, such as Llama, Qwen or Gemma)"
+        )
+    found = "attention sinks" if any(getattr(module, "sinks", None) is not None for module in layers) else ""
     others = set(getattr(text_config(model.config), "layer_types", None) or ()).difference(LAYERS)
     found = f"layers of {min(others)}" if others else found
     if found:
@@ -147,6 +154,8 @@ def attention(
     Returns:
         Shape (rows, queries, heads, head dimension).
     """
+    if shared_prompts is None and arguments.get("softcap") is not None:
+        return capped(query, key, value, attention_mask, scaling, arguments["softcap"]), None
     if shared_prompts is None:
         output, _ = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **arguments
@@ -156,6 +165,8 @@ def attention(
     rows, heads, _, dimension = query.shape
     # Heads that share keys and values are next to each other.
     query = query.reshape(rows, key.shape[1], -1, dimension) * (dimension**-0.5 if scaling is None else scaling)
+    # Not all models hand it over (Qwen2-MoE).
+    window = arguments["sliding_window"] if "sliding_window" in arguments else getattr(module, "sliding_window", None)
     own_logits = products(query, key)
     output, own_weights = torch.empty_like(query), torch.empty_like(own_logits)
     for part in shared_prompts:
@@ -164,13 +175,32 @@ def attention(
         logits = torch.cat([of_prompt, own_logits[part.rows]], dim=-1)
         if arguments.get("softcap") is not None:
             logits = arguments["softcap"] * torch.tanh(logits / arguments["softcap"])
-        hidden = part.hidden(attention_mask, arguments.get("sliding_window"))
+        hidden = part.hidden(attention_mask, window)
         weights = logits.masked_fill(hidden, -torch.inf).softmax(-1, dtype=torch.float32).to(query.dtype)
         columns = keys.shape[2]
         output[part.rows] = part.by_row(part.by_prompt(weights[..., :columns]) @ values)
         own_weights[part.rows] = weights[..., columns:]
     output += own_weights @ value
     return output.reshape(rows, 1, heads, dimension), None
+
+
+def capped(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
+    scaling: float | None,
+    softcap: float,
+) -> torch.Tensor:
+    """Attention with capped logits (Gemma 2), which torch's own leaves out; shape (rows, queries, heads, dimension)."""
+    rows, heads, queries, dimension = query.shape
+    grouped = query.reshape(rows, key.shape[1], -1, dimension) * (dimension**-0.5 if scaling is None else scaling)
+    logits = softcap * torch.tanh(products(grouped, key) / softcap)
+    if mask is None:  # transformers leaves a mask out that only hides what comes later
+        mask = torch.ones(queries, key.shape[2], dtype=torch.bool, device=key.device).tril(key.shape[2] - queries)
+    logits = logits.reshape(rows, heads, queries, -1).masked_fill(~mask, torch.finfo(logits.dtype).min)
+    weights = logits.softmax(-1, dtype=torch.float32).to(query.dtype).view(*grouped.shape[:3], -1)
+    return (weights @ value).view(rows, heads, queries, dimension).transpose(1, 2)
 
 
 def products(queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:

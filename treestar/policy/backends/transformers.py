@@ -36,12 +36,12 @@ class TransformersPolicy(LocalPolicy):
         max_batch: int = 128,
         prefix_cache_bytes: int = 2**30,
     ) -> None:
+        from treestar.policy.backends.checked import exact_context, share_prompts_if_right
         from treestar.policy.backends.generator import Generator
-        from treestar.policy.backends.shared_attention import share_prompts
 
-        super().__init__(tokenizer, step_format, name, context_length(model.config, tokenizer))
+        super().__init__(tokenizer, step_format, name, exact_context(model, context_length(model.config, tokenizer)))
         self.model = model.eval()
-        share_prompts(model, name)
+        share_prompts_if_right(model, name)
         read_positions_at_once(model)
         ends = end_tokens(tokenizer, step_format, model.generation_config)
         self.generator = Generator(self.model, tokenizer, name, ends, max_batch, prefix_cache_bytes)
@@ -64,6 +64,13 @@ class TransformersPolicy(LocalPolicy):
 
 def context_length(config: Any, tokenizer: Any) -> int:
     """Maximum tokens of prompt and continuation together. A sliding window does not limit it: it limits how far back
-    some layers see."""
-    context: int = getattr(text_config(config), "max_position_embeddings", None) or tokenizer.model_max_length
-    return context
+    some layers see. Position embeddings that change with the length (LongRoPE; Phi-3 with 128k) do: sequences of
+    other lengths share a batch, and what was read of a shorter one is reused."""
+    config = text_config(config)
+    context: int = getattr(config, "max_position_embeddings", None) or tokenizer.model_max_length
+    rope = getattr(config, "rope_parameters", None) or {}
+    # Some models have others for each kind of layer.
+    kinds = [rope, *(each for each in rope.values() if isinstance(each, dict))]
+    changing = [each for each in kinds if each.get("rope_type") == "longrope"]
+    exact: int = min([context, *(each["original_max_position_embeddings"] for each in changing)])
+    return exact

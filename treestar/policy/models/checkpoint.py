@@ -19,6 +19,7 @@ from treestar.policy.models.fetchable import cache_folder
 from treestar.policy.models.gguf_file import is_gguf
 from treestar.policy.models.loading import ADAPTER_WEIGHTS
 from treestar.policy.models.tokenizer import load_tokenizer
+from treestar.types import TreestarError
 
 __all__ = [
     "folder_for_other_libraries",
@@ -54,10 +55,20 @@ def load_generation_config(path: str) -> Any:
 
 
 def load_causal_model(path: str, **kwargs: Any) -> Any:
-    """The causal language model, on the CPU; see `load_weights`."""
+    """The causal language model, on the CPU; see `load_weights`.
+
+    Raises:
+        TreestarError: its files lack weights, which transformers would make up.
+    """
     from transformers import AutoModelForCausalLM
 
-    return load_weights(AutoModelForCausalLM, path, **kwargs)[0]
+    model, missing = load_weights(AutoModelForCausalLM, path, **kwargs)
+    if missing:
+        raise TreestarError(
+            f"{path!r} is not a whole language model: its files lack {', '.join(sorted(missing)[:3])}, which would "
+            "be random (reward models and embedding models have no output layer)"
+        )
+    return model
 
 
 def load_weights(kind: Any, path: str, **kwargs: Any) -> tuple[Any, set[str]]:

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from treestar.policy.backends.prefix_cache import PrefixCache
+from treestar.policy.backends.transformers import context_length
 from treestar.policy.models import Dtype, device_for, dtype_for, loading, ppm_path, text_config, without_warnings
 from treestar.ppm.public.aggregate import Aggregate
 from treestar.ppm.public.checkpoint import Checkpoint, read_checkpoint
@@ -71,8 +72,7 @@ def load_public_scorer(
             other = read_checkpoint(path, ppm_path(path))
             check_same_tokens(checkpoint, other)
             readers.append(reader_of(partial(log_probability, other), load_backbone(other, device, dtype)))
-    contexts = [getattr(text_config(reader.backbone.config), "max_position_embeddings", None) for reader in readers]
-    context = min([each for each in contexts if each] or [convention.tokenizer.model_max_length])
+    context = min(context_length(reader.backbone.config, convention.tokenizer) for reader in readers)
     return PublicScorer(convention, readers, context, aggregate, max_batch)
 
 
@@ -101,12 +101,15 @@ def load_backbone(checkpoint: Checkpoint, device: str, dtype: Dtype | None) -> A
     from treestar.policy.models.packed_linear import pack_linear_layers
 
     config = AutoConfig.from_pretrained(checkpoint.path, trust_remote_code=False)
+    # torch's own attention leaves the cap of Gemma 2's logits out.
+    caps = getattr(text_config(config), "attn_logit_softcapping", None) is not None
     with without_warnings():  # the head is not part of this model
         model, info = AutoModel.from_pretrained(
             checkpoint.path,
             config=config,
             dtype=dtype or dtype_for(device),
             trust_remote_code=False,
+            attn_implementation="eager" if caps else None,
             output_loading_info=True,
         )
     missing = sorted(info["missing_keys"])
