@@ -1,0 +1,25 @@
+"""Writes expressions for prose as the prose they match: a space is any white space, and ' is either apostrophe."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["LETTERS_END", "SO", "WEEKDAY", "any_of", "worded"]
+
+APOSTROPHE = re.compile(r"(?<!\[)'")
+
+
+def any_of(*alternatives: str) -> str:
+    """The source of an expression that matches any of `alternatives`, themselves sources in this spelling."""
+    return "(?:" + APOSTROPHE.sub("['’]", "|".join(alternatives).replace(" ", r"\s+")) + ")"
+
+
+def worded(*alternatives: str) -> re.Pattern[str]:
+    """The expression that matches any of `alternatives` in small letters and capitals."""
+    return re.compile(any_of(*alternatives), re.IGNORECASE)
+
+
+SO = any_of("so", "thus", "hence", "therefore")
+WEEKDAY = r"(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day"
+LETTERS_END = r"(?![a-zA-Z])"
+"""After the name of a LaTeX command."""
