@@ -8,7 +8,15 @@ from treestar.verifier.extraction.remarks import CONCLUSION, CONFIRMS, last_sent
 from treestar.verifier.extraction.wrapping import unwrapped
 from treestar.verifier.notation.spoken_forms import COUNT_WORDS
 
-__all__ = ["VALUE_STATED", "chosen_option", "last_words", "leading_verdict", "same_verdict", "verbal_answer"]
+__all__ = [
+    "OPTION_MARK",
+    "VALUE_STATED",
+    "chosen_option",
+    "last_words",
+    "leading_verdict",
+    "same_verdict",
+    "verbal_answer",
+]
 
 LONGEST_END = 1000
 """In characters: only the end of a longer text is read."""
@@ -23,6 +31,7 @@ CHOSEN = re.compile(
 )
 UNDECIDED = re.compile(r"\b(?:if|whether|unless|not)\b[^.,;\n]*$", re.IGNORECASE)
 OPTION = re.compile(r"\(?[A-HJ][.):]\s+\S.*|\(?[A-HJ]\)?[.:]?")
+OPTION_MARK = re.compile(r"\s*\(?[A-J][.):]")
 PRINTED = re.compile(r"\{\w+: [^{}]+\}|\[\s*-?\d[-\d.,\s]*\]")
 """A dictionary or an array as Python prints it."""
 VERDICT = re.compile(r"(?P<verdict>yes|no|true|false)\b(?:[.,!]|\s*$)", re.IGNORECASE)

@@ -6,7 +6,7 @@ import re
 
 __all__ = ["LETTERS_END", "SO", "WEEKDAY", "any_of", "worded"]
 
-APOSTROPHE = re.compile(r"(?<!\[)'")
+APOSTROPHE = re.compile("'(?!’)")
 
 
 def any_of(*alternatives: str) -> str:
