@@ -14,9 +14,9 @@ def any_of(*alternatives: str) -> str:
     return "(?:" + APOSTROPHE.sub("['’]", "|".join(alternatives).replace(" ", r"\s+")) + ")"
 
 
-def worded(*alternatives: str) -> re.Pattern[str]:
-    """The expression that matches any of `alternatives` in small letters and capitals."""
-    return re.compile(any_of(*alternatives), re.IGNORECASE)
+def worded(*alternatives: str, flags: re.RegexFlag = re.IGNORECASE) -> re.Pattern[str]:
+    """The expression that matches any of `alternatives`, in small letters and capitals unless `flags` differ."""
+    return re.compile(any_of(*alternatives), flags)
 
 
 SO = any_of("so", "thus", "hence", "therefore")
