@@ -9,15 +9,7 @@ from typing import NamedTuple
 from treestar.verifier.extraction.delimiters import with_escaped_currency, without_delimiters, without_inner_dollars
 from treestar.verifier.extraction.phrases import APPROXIMATION, CORRECTION, PLACEHOLDER, last_match
 
-__all__ = [
-    "BOX",
-    "boxed_contents",
-    "boxes_in",
-    "joined_boxes",
-    "unclosed_box",
-    "with_braced_boxes",
-    "without_empty_boxes",
-]
+__all__ = ["BOX", "boxed_contents", "boxes_in", "joined_boxes", "tidied_boxes", "unclosed_box"]
 
 BOX = re.compile(r"\\{1,2}(?:boxed|fbox)\s*\{")
 BRACE = re.compile(r"\\\\|\\[{}]|[{}]")
@@ -73,19 +65,15 @@ def boxed_contents(text: str) -> list[str]:
     return [box.content for box in boxes_in(text)]
 
 
-def without_empty_boxes(text: str) -> str:
-    r"""`text` without boxes that say nothing: `\boxed{}`, `\boxed{your answer}`, `\boxed{...}`."""
+def tidied_boxes(text: str) -> str:
+    r"""`text` with braces in each `\boxed 5`, and without boxes that say nothing: `\boxed{}`, `\boxed{your answer}`."""
+    text = WITHOUT_BRACES.sub(r"\1{\2}", text) if "\\boxed" in text else text
     kept, position = [], 0
     for box in boxes_in(text):
         if len(box.content) <= LONGEST_PLACEHOLDER and PLACEHOLDER.fullmatch(unboxed(box.content)):
             kept.append(text[position : box.start])
             position = box.end
     return " ".join([*kept, text[position:]]) if kept else text
-
-
-def with_braced_boxes(text: str) -> str:
-    r"""`text` with braces in each `\boxed 5`."""
-    return WITHOUT_BRACES.sub(r"\1{\2}", text) if "\\boxed" in text else text
 
 
 def unclosed_box(text: str) -> str | None:

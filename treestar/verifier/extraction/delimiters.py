@@ -7,15 +7,7 @@ from bisect import bisect
 from collections.abc import Sequence
 from itertools import zip_longest
 
-__all__ = [
-    "MATH",
-    "formula_of",
-    "plain_words",
-    "with_escaped_currency",
-    "with_formulas_hidden",
-    "without_delimiters",
-    "without_inner_dollars",
-]
+__all__ = ["MATH", "formula_of", "plain_words", "with_escaped_currency", "without_delimiters", "without_inner_dollars"]
 
 MATH = re.compile(
     r"(?<!\\)\$\$(?P<display>(?:[^$\\]|\\.)+)\$\$|(?<!\\)\$(?P<inline>(?:[^$\\]|\\.)+)\$"
@@ -91,11 +83,6 @@ def plain_words(text: str) -> list[str]:
 def formula_of(match: re.Match[str]) -> str:
     """The formula in a match of `MATH`."""
     return next(group for group in match.groups() if group is not None)
-
-
-def with_formulas_hidden(text: str) -> str:
-    """`text` with an x for each character of its formulas."""
-    return MATH.sub(lambda match: "x" * len(match[0]), text)
 
 
 def without_delimiters(text: str) -> str:

@@ -10,7 +10,7 @@ from treestar.verifier.extraction.chains import chain_value, equation_value, is_
 from treestar.verifier.extraction.delimiters import MATH, formula_of
 from treestar.verifier.extraction.phrases import last_match
 from treestar.verifier.extraction.remarks import last_sentence_start
-from treestar.verifier.extraction.wording import LETTERS_END, SO, any_of, worded
+from treestar.verifier.extraction.wording import SO, any_of, worded
 from treestar.verifier.notation.plain_numbers import plain_numbers_equal, read_plain_number
 from treestar.verifier.notation.units import read_compound
 
@@ -32,7 +32,7 @@ AMOUNT_ONLY = re.compile(r"\\?[$€£]?\s?[-−]?[\d.,/:½¼¾]+\s?(?:\\?%|[^\W\
 """A number, perhaps with a unit."""
 DECORATION = re.compile(r"_(?:\{[^{}]*\}|\w)|\^\s*(?:\w|\{\w\})")
 VALUE = re.compile(
-    rf"{SAYS_SOMETHING.pattern}|\\(?:text|textbf|mathrm|mbox)\{{|[=<>≤≥≠]|\\(?:[lg]eq?|neq?|in|to|equiv){LETTERS_END}"
+    rf"{SAYS_SOMETHING.pattern}|\\(?:text|textbf|mathrm|mbox)\{{|[=<>≤≥≠]|\\(?:[lg]eq?|neq?|in|to|equiv)(?![a-zA-Z])"
 )
 """What a formula has that is more than a name."""
 
@@ -43,77 +43,63 @@ ROUNDED = re.compile(rf"(?P<unit>(?:\s[a-z]+){{0,2}})\s*,?\s*(?:or\s+|which\s+is
 ROUNDING_SIGN = re.compile(r"\s*(?:≈|\\approx)\s*")
 IN_PERCENT = re.compile(r"(?:%|percent\b)[\s.$)]*$")
 RESULT = re.compile(
-    any_of("=", r"\bequals?", r"\bwhich (?:is|equals|gives|makes)", r"\bor simply", r"\bi\.e\.", r"\bthat is", r"\bso")
-    + r"\s*$"
+    any_of("=", r"\b(?:equals?|which (?:is|equals|gives|makes)|or simply|that is|so)", r"\bi\.e\.") + r"\s*$"
 )
 """Before the value of what precedes it."""
 ANOTHER_PART = re.compile(
     any_of(r"[,;&]", r"\b(?:and|or|plus|as well as|together with|along with)\b") + rf"\s+(?:\w+\s+)?{MONEY}[-−]?[\d\\]"
 )
+NO_TIE = r"(?!to \d+ (?:decimal|significant|places|digits)|(?:for|after|on|at|during|within|before)\b)"
 TIED = re.compile(
-    r"\s*"
-    + any_of(
-        # 3 red 4 blue, 5 to 7; not 2.67 to 2 decimal places
-        r"(?!to \d+ (?:decimal|significant|places|digits)|(?:for|after|on|at|during|within|before)\b)[^\W\d]+\.?",
-        r"(?:divided|multiplied) by",  # 12 divided by 4
-        r"out of|for every",  # 1 out of 6
-        r"(?:more|less|fewer|greater) than",  # 3 more than 4
-        r"with (?:a )?remainder(?: of)?",  # 5 with a remainder of 2
-        r"[-–—:/]",  # 5 - 7
+    any_of(
+        rf"\s*(?:{NO_TIE}[^\W\d]+\.?|(?:divided|multiplied) by|out of|for every|(?:more|less|fewer|greater) than"
+        r"|with (?:a )?remainder(?: of)?|[-–—:/])\s*"
     )
-    + rf"\s*{MONEY}[\d\\]"
+    + rf"{MONEY}[\d\\]"
 )
-"""After a number that says little without the next one."""
+"""After a number that says little without the next one: `1 in 6`, `5 to 7`, `3 red 4 blue`, `1 out of 6`."""
 
 # Numbers that a sentence is about.
 COUNTED = worded(
-    r"(?<!since\s)(?<!because\s)(?<!if\s)(?<!as\s)(?<!where\s)(?<!when\s)\bthere "
-    r"(?:is|are|were|will be|must be|remain) (?:(?:therefore|thus|then|only|exactly|just|indeed|also|in total),? )*$",  # there are exactly 5
-    r"\b(?:a|the) (?:grand )?total of $",  # a total of 5
+    r"(?:(?<!since\s)(?<!because\s)(?<!if\s)(?<!as\s)(?<!where\s)(?<!when\s)\bthere (?:is|are|were|will be|must be"
+    r"|remain) (?:(?:therefore|thus|then|only|exactly|just|indeed|also|in total),? )*"  # there are exactly 5
+    r"|\b(?:a|the) (?:grand )?total of )$"  # a total of 5
 )
 """Before a number that a sentence counts."""
 BEGINS_CLAUSE = worded(rf"(?:^|[,;:]|\b(?:{SO}|then|that|and)\b,?)\s*$")
 IS_SOUGHT = re.compile(
     any_of(
-        r" (?:is|are) (?:(?:therefore|thus|indeed|also) )?(?:the(?! same)(?= [a-z])|our)\b",  # 5 is the largest
-        r" (?:[a-z-]+ ){0,3}(?:is|are) (?:needed|required|necessary)\b",  # 5 workers are needed
+        r" (?:(?:is|are) (?:(?:therefore|thus|indeed|also) )?(?:the(?! same)(?= [a-z])|our)"  # 5 is the largest
+        r"|(?:[a-z-]+ ){0,3}(?:is|are) (?:needed|required|necessary))\b"  # 5 workers are needed
     )
 )
 """After a number that a clause begins with."""
 CONCLUDES = worded(
-    rf"\b(?:{SO}|final|giving|gives?|meaning|leaving|leaves?|makes?|making|then|which (?:is|equals|means))\b",
-    "=",
-    r"\b(?:and|but) (?:he|she|it|they|we|each|every|one|the)\b",  # and she has
-    r"(?:[,;]|\b(?:and|plus)) (?:x|\d[\d.,]*) (?!for\b|in\b|on\b|of\b)[a-z]{2}",  # and 5 pears
+    rf"\b(?:{SO}|final|giving|gives?|meaning|leaving|leaves?|makes?|making|then|which (?:is|equals|means))\b|="
+    r"|\b(?:and|but) (?:he|she|it|they|we|each|every|one|the)\b"  # and she has
+    r"|(?:[,;]|\b(?:and|plus)) (?:x|\d[\d.,]*) (?!for\b|in\b|on\b|of\b)[a-z]{2}"  # and 5 pears
 )
 """After a number, where delimited formulas are an x: the sentence goes on to say more than it."""
 SAID = worded(
-    r"\b(?:is|are|be|was|were|equals?|becomes?|gives?|gets?|have|has|obtain|find|yields?|by|simply|just)\s*$",
-    r"\b(?:equals?|simplif\w+|reduc\w+|comes?) to\s*$",
-    r"[:=]\s*$",
+    r"(?:\b(?:is|are|be|was|were|equals?|becomes?|gives?|gets?|have|has|obtain|find|yields?|by|simply|just)"
+    r"|\b(?:equals?|simplif\w+|reduc\w+|comes?) to|[:=])\s*$"
 )
 """Before the value of what a sentence is about."""
 EQUATION = worded(r"\b(?:equations?|lines?|planes?|curves?|circles?|relation|constraint|condition|satisf\w+)\b")
 
 # Numbers that only say when, where, with what or for what something holds.
-PREPOSITIONS = any_of(
-    "in", "for", "at", "from", "on", "with", "over", "after", "before", "within", "during", "per", "every", "across",
-    "among", r"(?<=s\s)of", "using",
-    "en|por|para|con|durante",  # Spanish
-    "em|dans|pour|avec|pendant",  # Portuguese, French
-    "für|mit|bei|nach",  # German
-    "за|в|при",  # Russian
-)  # fmt: skip
+PREPOSITION = any_of(
+    r"in|for|at|from|on|with|over|after|before|within|during|per|every|across|among|(?<=s\s)of|using",
+    "en|por|para|con|durante|em|dans|pour|avec|pendant|für|mit|bei|nach|за|в|при",
+)
 SAYS_MORE = (
     r"(?!(?:about|around|nearly|exactly|only|just|most|least|which|that|we|it|he|she|they|is|are|was|be|have|has|get"
     r"|equal)\b)"
 )
 CIRCUMSTANCE = worded(
-    rf"\b(?:{PREPOSITIONS}|to (?!the|a|an|this){SAYS_MORE}[a-z]+|would [a-z]+) "
-    rf"(?:{SAYS_MORE}[^\W\d_]+ ){{0,3}}\\?[$€£]?$",  # in the next 5, to cover 5
-    r"\b(?:than|half of) \\?[$€£]?$",  # than 5
-    r"^\s*of (?:(?:the|his|her|all|these) ){0,2}$",  # of the 5
-    r", (?:who|while|whereas) (?:[^\W\d_]+ ){0,3}$",  # , who has 5
+    rf"\b(?:(?:{PREPOSITION}|to (?!the|a|an|this){SAYS_MORE}[a-z]+|would [a-z]+) "  # in the next 5, to cover 5
+    rf"(?:{SAYS_MORE}[^\W\d_]+ ){{0,3}}|than |half of )\\?[$€£]?$"  # than 5
+    r"|^\s*of (?:(?:the|his|her|all|these) ){0,2}$|, (?:who|while|whereas) (?:[^\W\d_]+ ){0,3}$"  # , who has 5
 )
 """Before such a number."""
 OFFSET = re.compile(any_of(r" (?:minutes?|hours?|days?|weeks?|months?|years?) (?:after|before|later|earlier)\b"))

@@ -109,32 +109,21 @@ FURTHER_QUESTION = worded(
 """The start of another question. A base model invents some after it has answered the one it was asked."""
 
 CORRECTION = worded(
-    r"\b"
-    + any_of(
-        # no, it is; a word of correction
-        r"wait|actually|no|not|instead|rather|correct(?:ion|ed|ing|ly)?|sorry|oops|hmm+|mistake|mistaken|wrong|error",
-        r"check|checking|rechecking|recheck|verify|verifying|but|however|again|should be|revis\w+|nein|non|нет|perdón",
-        # in other words
-        r"i\.?\s?e\b|that is|which (?:is|equals)|equivalent(?:ly)?|equals?|simpl(?:y|if\w+)|reduc\w+|in other words",
-        rf"{SO}|then|meaning|final",
-    )
-    + r"\b",
-    r"=|\\Rightarrow|\\implies|⇒|→|不对|不是|应该",
+    r"\b(?:wait|actually|no|not|instead|rather|correct(?:ion|ed|ing|ly)?|sorry|oops|hmm+|mistake|mistaken|wrong|error"
+    r"|check|checking|rechecking|recheck|verify|verifying|but|however|again|should be|revis\w+|final|nein|non|нет"
+    r"|i\.?\s?e\b|that is|which (?:is|equals)|equivalent(?:ly)?|equals?|simpl(?:y|if\w+)|reduc\w+|in other words"
+    rf"|meaning|perdón|{SO}|then)\b|=|\\Rightarrow|\\implies|⇒|→|不对|不是|应该"
 )
 """Between two boxes: the second one replaces the first, or says the same in other words."""
 APPROXIMATION = worded(r"≈|\\approx|\b(?:approximately|about|roughly|numerically)\b")
 """Between two boxes: the first one is the exact answer."""
 
+BLANK = r"(?:your|the|my|insert|put|enter|write|place|final|numerical|correct|actual|only|an|a)"
 PLACEHOLDER = worded(
-    r"(?:\\text\{|\\mathrm\{)?[\s\[<({_*]*"
-    + any_of(
-        # your final answer here
-        r"(?:(?:your|the|my|insert|put|enter|write|place|final|numerical|correct|actual|only|an|a)[\s_\\]+)*"
-        r"(?:answer|solution|result|response)(?:[\s_]+(?:here|goes here|in here|as an? \w+))?",
-        r"(?:your|insert|enter|put)[\s_]+\w{1,20}(?:[\s_]+\w{1,20})?",  # insert number
-        r"\\[lc]?dots|\.{2,}|…|\\square|\\Box|\?{1,3}|_+",  # ...
-    )
-    + r"?[\s\])}>_*.]*"
+    r"(?:\\text\{|\\mathrm\{)?[\s\[<({_*]*(?:"
+    rf"(?:{BLANK}[\s_\\]+)*(?:answer|solution|result|response)(?:[\s_]+(?:here|goes here|in here|as an? \w+))?"
+    r"|(?:your|insert|enter|put)[\s_]+\w{1,20}(?:[\s_]+\w{1,20})?"  # insert number
+    r"|\\[lc]?dots|\.{2,}|…|\\square|\\Box|\?{1,3}|_+)?[\s\])}>_*.]*"
 )
 """The content of a box that only shows where an answer goes."""
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 
-from treestar.verifier.extraction.emphasis import without_emphasis
+from treestar.verifier.extraction.phrases import FURTHER_QUESTION
 from treestar.verifier.notation.spoken_forms import NUMBERS
 
 __all__ = ["tidied_prose"]
 
+EMPHASIS = re.compile(r"(?<![\w)\]}*_\\^{])(\*{1,3}|__)(?=[^\s*_])([^\n*]{0,200}?(?<=[^\s*_]))\1(?![\w*_])")
 HALF_DAY = re.compile(r"(?<=\d)\s?([ap])\.\s?m\b(?:\.(?!\s+(?-i:[A-Z])|\s*\Z))?", re.IGNORECASE)
 DOTTED = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:\.\d{3})+(?=\s?(?:€|euros?\b|pesos\b|reais\b))", re.IGNORECASE)
 NEGATIVE = re.compile(r"(?<![\w-])negative\s+(\\?\$)?(?=\.?\d|\\[dt]?frac|\\sqrt)", re.IGNORECASE)
@@ -63,6 +64,11 @@ def tidied_prose(text: str) -> str:
     text = RATIO.sub(lambda match: BETWEEN_TERMS.sub(":", match[0]), text)
     text = SHARE.sub(r"\1\2/", text)
     return BULLETS.sub(lambda match: " " + ", ".join(ITEMS.findall(match[1])) + "\n", text)
+
+
+def without_emphasis(text: str) -> str:
+    """`text` without Markdown's marks around words, except those that show where a further question begins."""
+    return EMPHASIS.sub(lambda match: match[0] if FURTHER_QUESTION.match(text, match.start()) else match[2], text)
 
 
 def with_symbols(text: str) -> str:

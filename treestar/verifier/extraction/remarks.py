@@ -22,35 +22,19 @@ MOST_REMARKS = 5
 SENTENCE_START = re.compile(r"(?:^|(?<=[.!?]\s)|(?<=\n))\s*(?=\S)")
 FORMULA = re.compile(r"[\d$]|\\[a-zA-Z(\[]")
 STATEMENT = re.compile(r"\\boxed|####|<answer>", re.IGNORECASE)
-RULED_OFF = re.compile(r"\n[\s*_-]*\Z")
-"""The line between a reply and an offer."""
 
-# Sentences to the user: offers to help further, and questions whether the reply did.
-HELP = any_of(
-    "explain", "show", "help", "walk", "go", "provide", "give", "try", "break", "check", "verify", "elaborate",
-    "clarify", "solve", "do", "also",
-)  # fmt: skip
+# Sentences to the user.
+HELP = r"(?:explain|show|help|walk|go|provide|give|try|break|check|verify|elaborate|clarify|solve|do|also)\b"
 GLAD = r"I(?:'(?:d|m|ll)| (?:would|am|will)) (?:be )?(?:happy|glad)"
-READY = any_of(
-    rf"I (?:can|could|will) {HELP}\b",  # If you want, I can show more.
-    rf"{GLAD}\b",  # If you need help, I'd be glad to give it.
-    r"let me know\b",  # If you have questions, let me know.
-    r"feel free\b",  # If it is unclear, feel free to ask.
-    r"just (?:ask|say|tell)\b",  # If you are stuck, just ask.
-)
-TO_USER = any_of(
-    r"(?:would|do|did) you (?:like|want|need|prefer|wish|have|see|understand|follow|think)",  # Would you like more
-    r"(?:what|which|how)\b[^?\n]*?\s(?:would|do) you (?:like|want|need|prefer|think)",  # Which step do you want
-    # Could you confirm
+OFFERED = rf"(?:I (?:can|could|will) {HELP}|{GLAD}\b|let me know\b|feel free\b|just (?:ask|say|tell)\b)"
+ASKED = any_of(
+    r"(?:would|do|did) you (?:like|want|need|prefer|wish|have|see|understand|follow|think)",  # Would you like more?
+    r"(?:what|which|how)\b[^?\n]*?\s(?:would|do) you (?:like|want|need|prefer|think)",  # Which way do you want?
     r"(?:could|can|will|would) you (?:please )?(?:tell|confirm|clarify|provide|check|explain|share|try|solve|see)",
-    rf"(?:could|can|may|should|shall) I {HELP}",  # Shall I explain
-    r"want me to",  # Want me to go on
-    r"need (?:me|any|more)",  # Need more help
-    r"(?:is|are) there any(?:thing)?",  # Is there anything else
-    r"(?:any|do you have) (?:other |more |further )?questions",  # Any other questions
-    # Does step 2 make sense
+    rf"(?:could|can|may|should|shall) I {HELP}|want me to|need (?:me|any|more)",  # Shall I explain? Need more help?
+    r"(?:is|are) there any(?:thing)?|(?:any|do you have) (?:other |more |further )?questions",  # Any questions?
     r"(?:do|does|did|is|are) (?:this|that|it|these|everything|(?:the|my|step) \w+)\b[^?\n]*?\b"
-    r"(?:sense|help|clear|for you|your)",
+    r"(?:sense|help|clear|for you|your)",  # Does step 2 make sense?
 )
 OFFER = worded(
     r"[\s*_#>-]*"
@@ -58,24 +42,21 @@ OFFER = worded(
         r"(?:please |just |so |and )*(?:let me know|feel free to|(?:don't|do not) hesitate to)\b",  # Let me know if ...
         r"I hope (?:this|that|it) (?:helps?|clarif\w+|makes? sense)\b",  # I hope this helps!
         rf"{GLAD} to\b",  # I'd be happy to explain.
-        rf"if you(?:'\w+)?\s[^?\n]*?\b{READY}",  # If you'd like, I can show another way.
-        rf"{TO_USER}\b[^?\n]*\?",  # Would you like me to explain step 2?
+        rf"if you(?:'\w+)?\s[^?\n]*?\b{OFFERED}",  # If you'd like, I can show another way.
+        rf"{ASKED}\b[^?\n]*\?",
     )
 )
+"""A sentence to the user: an offer to help further, or a question whether the reply did."""
+RULED_OFF = re.compile(r"\n[\s*_-]*\Z")
+"""The line between a reply and an offer."""
 
 # Checks, and remarks on the method or beside the point.
 CHECK = worded(
-    r"[\s*_#>-]*"
-    + any_of(
-        # Let's double-check the answer
-        r"(?:(?:let me|let's|let us|(?:we|you|I) can|to|I will|I'll) )?(?:also |now |quickly )*(?:double[-\x20]?)?"
-        r"(?:check|verify)(?:ing)?(?: (?:the|this|our|my|your) (?:answer|result|solution|work))?",
-        r"verification",  # **Verification:** 3 + 4 = 7
-        r"proof(?=[*_]*:)",  # Proof: 3 + 4 = 7
-        r"(?:as a |sanity |quick )+check",  # As a quick check, 3 + 4 = 7
-    )
-    + r"\b"
+    r"[\s*_#>-]*(?:(?:(?:let me|let's|let us|(?:we|you|I) can|to|I will|I'll) )?(?:also |now |quickly )*"
+    r"(?:double[-\x20]?)?(?:check|verify)(?:ing)?(?: (?:the|this|our|my|your) (?:answer|result|solution|work))?"
+    r"|verification|proof(?=[*_]*:)|(?:as a |sanity |quick )+check)\b"
 )
+"""Let's double-check the answer: ..., As a quick check, ..., Proof: ..."""
 HEADS = re.compile(r"[^\d.\n]*\n")
 """After the words of a check that is the heading of what follows."""
 CONFIRMS = worded(
@@ -90,16 +71,14 @@ CONCLUSION = worded(rf"\b(?:{SO}|answer|result|total|final\w*|we (?:get|find|obt
 REMARK = worded(
     r"[\s*_#]*(?:explanation\W+)?"
     + any_of(
-        # I used 3 methods.
         r"(?:I|we) (?:have |also |only )?(?:used|use|verified|checked|double-checked|confirmed|applied|tested|tried"
         r"|rounded|followed|took|needed)\b[^\n]*\b(?:methods?|steps?|approach(?:es)?|formulas?|equations?|theorems?|rules?"
-        r"|techniques?|strateg\w+|digits|decimal places|decimals|lines|times|checks?|examples?)\b",
-        # The calculation needed 3 steps.
+        r"|techniques?|strateg\w+|digits|decimal places|decimals|lines|times|checks?|examples?)\b",  # I used 3 methods.
         r"(?:the|this|my|our) (?:method|solution|calculation|computation|process|problem|derivation|proof|approach) "
-        r"(?:takes|took|uses|used|needs|needed|has|had|required?s?|involve[sd]?)\b",
-        # The code adds the numbers and divides by 3.
+        r"(?:takes|took|uses|used|needs|needed|has|had|required?s?|involve[sd]?)\b",  # The solution has 3 steps.
         r"(?:(?:the|this|my) (?:code|program|script|function|loop)|this) (?:adds|counts|computes|calculates|checks"
-        r"|loops|iterates|uses|defines|finds|sums|divides)\b(?![^\n]*(?:=|\bis\b|\bto be\b))(?! \W?\d)",
+        r"|loops|iterates|uses|defines|finds|sums|divides)\b"  # The code adds the numbers and divides by 3.
+        r"(?![^\n]*(?:=|\bis\b|\bto be\b))(?! \W?\d)",
     )
 )
 """A sentence about the way to the answer."""
@@ -109,9 +88,8 @@ ASIDE = worded(
 )
 """A sentence that adds to what has been said."""
 IN_BRACKETS = re.compile(r"\((?=[A-Z\d$€£][^()\n]*\s[a-z])")
-"""The beginning of sentences in brackets: `(Note that 7 is prime.)`."""
 
-# Clauses that only say when or why the sentence holds.
+# Clauses that only say when or why a sentence holds.
 BEGINS_WITH_CLAUSE = worded(
     r"[\s*_]*(?:(?:so|thus)\s*,?\s*|and )?"
     r"(?:when|if|since|because|as|after|before|while|given|with|for|at|in|on|from|by)\b"
@@ -126,38 +104,32 @@ CLAUSE = worded(
     )
     + r"(?P<rest>[^,\n]*)$"
 )
-WHY = worded(rf"\W*(?:since|because)\s(?!.*\b{SO}\b)")
-ENDS_IN_VALUE = worded(r"\b(?:is|are|equals?|has|have) \W*\d[\d.,/]*(?:\s[a-z]+)?$")
 CONTRAST = worded(
-    r"(?<=[\w%)])"
-    + any_of(
-        # 60 instead of 80
-        r",? (?:instead of|rather than|as opposed to|compared (?:to|with)|(?:up|down) from)\s",
-        r", from (?=\S+ to \S+$)",  # 12.5%, from $80 to $90
-        # 17 days (16 full ones and a part)
-        r" \((?!(?:and|or)\b)(?![^()]*(?:=|\b(?:mod|modulo|base|binary|octal|hex\w*|gives?|makes?)\b))"
-        r"(?=[^()]*(?<![\\\w.])[^\W\d_]{3,}(?![\w{(])[^()]*$)",
-    )
-    + r"(?P<rest>(?:[^,\n]|,(?=\d))*)$"
+    r"(?<=[\w%)])(?:"
+    r",? (?:instead of|rather than|as opposed to|compared (?:to|with)|(?:up|down) from)\s"  # 60 instead of 80
+    r"|, from (?=\S+ to \S+$)"  # 12.5%, from $80 to $90
+    r"| \((?!(?:and|or)\b)(?![^()]*(?:=|\b(?:mod|modulo|base|binary|octal|hex\w*|gives?|makes?)\b))"
+    r"(?=[^()]*(?<![\\\w.])[^\W\d_]{3,}(?![\w{(])[^()]*$))(?P<rest>(?:[^,\n]|,(?=\d))*)$"  # 17 days (16 full ones)
 )
 """A contrast, or words in brackets, after a value."""
 PAID = worded(r"(?<=\d) for (?:(?:the|his|her|their|all|these|those|its) )*\d+ [a-z]+[^\d,=$]*$")
-"""What is paid for: "$64 for 16 glasses"."""
 MONEY_LAST = re.compile(r"\$\s?[\d,]*\.?\d+$")
+"""Before what is paid for: "$64 for 16 glasses"."""
 DURATION = worded(r"(?<=[\d$])(?P<unit> (?:seconds?|minutes?|hours?|days?|weeks?|months?|years?)) to [a-z]+\s[^,=]*$")
-"""What takes a time: "11 hours to drive 500 miles"."""
 TAKES = worded(r"\b(?:takes?|took|needs?|requires?)\b")
+"""Before a duration: "takes him 11 hours to drive 500 miles"."""
+WHY = worded(rf"\W*(?:since|because)\s(?!.*\b{SO}\b)")
+ENDS_IN_VALUE = worded(r"\b(?:is|are|equals?|has|have) \W*\d[\d.,/]*(?:\s[a-z]+)?$")
 CONCLUDES = worded(
     rf"(?!^)\b(?:total|{SO}|makes|giving|gives|leaving|leaves|then"
-    r"|(?:he|she|it|they|we|you|I) (?:has|have|keeps?|gets?)(?= \W?\d))\b",
-    r"=[^=]*=",
+    r"|(?:he|she|it|they|we|you|I) (?:has|have|keeps?|gets?)(?= \W?\d))\b|=[^=]*="
 )
 """In a clause: it states a value of its own."""
 PREDICATE = worded(r"\b(?:is|are|was|were|be|equals?|becomes?)\b")
 CLAUSE_START = worded(rf"[,;:]|\b(?:and|but|{SO}|that|which)\b")
 BARE_AMOUNT = re.compile(r"\W*\d[\d.,/:]*(?:\s+[^\W\d_]+){0,2}\s*")
 VALUE = re.compile(r"\d|\\[a-zA-Z]")
-STATES = worded(PREDICATE.pattern, "=", r"\b(?:has|have|had|costs?|takes?|gets?|needs?|left)\b", r"^\W*[\d\\]")
+STATES = worded(rf"{PREDICATE.pattern}|=|\b(?:has|have|had|costs?|takes?|gets?|needs?|left)\b|^\W*[\d\\]")
 """In what stands before a clause: it states something already, so that a predicate after it is the clause's own."""
 
 

@@ -14,14 +14,19 @@ from typing import NamedTuple
 
 from treestar.verifier.extraction.asked import NOTHING_ASKED, Asked, read_question
 from treestar.verifier.extraction.asked_answers import asked_answer
-from treestar.verifier.extraction.bare_answers import is_prose
 from treestar.verifier.extraction.boxes import BOX, boxed_contents, boxes_in, joined_boxes, unclosed_box
 from treestar.verifier.extraction.delimiters import without_delimiters, without_inner_dollars
 from treestar.verifier.extraction.formulas import last_formula
 from treestar.verifier.extraction.phrases import ANSWER_PHRASE, FURTHER_QUESTION
 from treestar.verifier.extraction.readable import readable
 from treestar.verifier.extraction.remarks import without_offers, without_remarks
-from treestar.verifier.extraction.statements import announced_answer, boxed_answer, final_result, states_an_answer
+from treestar.verifier.extraction.statements import (
+    announced_answer,
+    boxed_answer,
+    final_result,
+    is_prose,
+    states_an_answer,
+)
 from treestar.verifier.extraction.verbal import chosen_option, last_words, verbal_answer
 from treestar.verifier.extraction.wrapping import unwrapped
 
@@ -71,7 +76,7 @@ def answer_in(text: str, asked: Asked = NOTHING_ASKED) -> str | None:
         or chosen_option(text)  # 7
         or verbal_answer(text)
         or asked_answer(text, asked)
-        or computed_answer(RESIDUE.sub(r" \\pmod{\1}", without_remarks(text)), asked)  # 5, 6
+        or computed(RESIDUE.sub(r" \\pmod{\1}", without_remarks(text)), asked)  # 5, 6
     )
 
 
@@ -84,8 +89,8 @@ def until_further_question(text: str) -> str:
     return text
 
 
-def computed_answer(text: str, asked: Asked) -> str | None:
-    """What a text without a statement comes to at its end."""
+def computed(text: str, asked: Asked) -> str | None:
+    """What a text that states no answer comes to."""
     return final_result(text) or last_formula(text, asked)
 
 

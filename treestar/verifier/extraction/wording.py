@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["LETTERS_END", "SO", "WEEKDAY", "any_of", "worded"]
+__all__ = ["SO", "any_of", "worded"]
 
 APOSTROPHE = re.compile("'(?!’)")
 
@@ -20,6 +20,3 @@ def worded(*alternatives: str, flags: re.RegexFlag = re.IGNORECASE) -> re.Patter
 
 
 SO = any_of("so", "thus", "hence", "therefore")
-WEEKDAY = r"(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day"
-LETTERS_END = r"(?![a-zA-Z])"
-"""After the name of a LaTeX command."""
