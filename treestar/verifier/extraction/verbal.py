@@ -36,7 +36,6 @@ NAMED_OPTION = re.compile(r"\b(?i:option|choice)\s+\(?(?P<words>[A-J])\)?\s*[.!]
 
 # Verdicts.
 AS_REPLY = {"true": "yes", "false": "no"}
-VERDICT = worded(r"(?P<verdict>yes|no|true|false)\b(?:[.,!]|\s*$)")
 LEADING_VERDICT = worded(
     r"[\s*_]*(?:\\text\{)?\s*(?P<verdict>yes|no|true|false)[*_]*(?P<bare>[\s.!*_}]*$)?(?:(?(bare)|[.,;:!*]))"
 )
@@ -145,9 +144,9 @@ def verbal_answer(text: str) -> str | None:
     if none is not None:
         return none["none"].lower()
     verdict = STATED_VERDICT.search(sentence)
-    if verdict is None and not DIGIT.search(line):
-        verdict = VERDICT.match(line)
-    return opening_verdict(text) if verdict is None else verdict["verdict"]
+    if verdict is not None:
+        return verdict["verdict"]
+    return (None if DIGIT.search(line) else leading_verdict(line)) or opening_verdict(text)
 
 
 def opening_verdict(text: str) -> str | None:
