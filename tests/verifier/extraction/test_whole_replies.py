@@ -304,6 +304,7 @@ VERDICTS = [
     ("Yes. Its only divisors are 1 and 97.", "Yes"),
     ("True: 4 is even.", "True"),
     ("False, since 2 + 2 = 4.", "False"),
+    ("\\text{No, it is not possible.}", "No"),
     ("97 is not divisible by 2, 3, 5 or 7. Yes, 97 is a prime number.", "Yes"),
     ("The digits add up to 15.\n\nSo, yes, 96 is divisible by 3.", "yes"),
     ("The total is 12. Check: is 12 divisible by 3? Yes, 12/3 is 4.", "4"),

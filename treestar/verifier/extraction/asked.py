@@ -11,6 +11,7 @@ import re
 from typing import NamedTuple
 
 from treestar.verifier.extraction.phrases import last_match
+from treestar.verifier.extraction.wording import any_of, worded
 from treestar.verifier.notation.spoken_forms import NUMBERS, ONES
 
 __all__ = ["NOTHING_ASKED", "NUMBER", "Asked", "claim_words", "is_given", "numbers_in", "read_question"]
@@ -18,32 +19,33 @@ __all__ = ["NOTHING_ASKED", "NUMBER", "Asked", "claim_words", "is_given", "numbe
 LONGEST_QUESTION = 20_000
 """In characters; only the end of a longer one is read."""
 NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?|[¼-¾⅐-⅞]")
-NUMBER_WORD = re.compile(rf"\b(?:{'|'.join(ONES)})\b", re.IGNORECASE)
-VERB = (
-    r"(?:do|does|did|is|are|was|were|am|be|will|would|can|could|should|shall|must|may|might|has|have|had|there|in|on|at|of"
-    r"|per|for|to|from|with|if|when|left|remain\w*|total|altogether|he|she|it|they|we|you|I|each|every)"
+NUMBER_WORD = worded(rf"\b{any_of(*ONES)}\b")
+VERB = any_of(
+    "do|does|did|is|are|was|were|am|be|will|would|can|could|should|shall|must|may|might|has|have|had|there",
+    r"in|on|at|of|per|for|to|from|with|if|when|left|remain\w*|total|altogether|he|she|it|they|we|you|I|each|every",
 )
-HOW_MANY = re.compile(
-    rf"\bhow\s+many\s+(?:more\s+|fewer\s+|less\s+|whole\s+|full\s+|total\s+)?(?!{VERB}\b)(?P<noun>[^\W\d_]{{3,}}(?:\s+(?!{VERB}\b)[^\W\d_]{{3,}}){{0,2}}?)"
-    rf"(?!\s+(?:and|or)\b)(?=\s+{VERB}\b|\s+[A-Z]|\s*[?.,\n]|\s*$)",
-    re.IGNORECASE,
+HOW_MANY = worded(
+    rf"\bhow many (?:more |fewer |less |whole |full |total )?(?!{VERB}\b)"
+    rf"(?P<noun>[^\W\d_]{{3,}}(?: (?!{VERB}\b)[^\W\d_]{{3,}}){{0,2}}?)"
+    rf"(?! (?:and|or)\b)(?= {VERB}\b| [A-Z]|\s*[?.,\n]|\s*$)"
 )
+"""How many more pens does ..."""
 OPTION = re.compile(
     r"(?:(?<![\w.])\(?(?P<closed>[A-J])\)"
     r"|(?:^|(?<=[\n:;,.?!]))(?:[ \t*$•-]|\\[a-z]{1,9}){0,8}(?<!\w)(?P<marked>[A-J])[.:])(?=\s*\S)"
 )
 """`B)` anywhere; `B.` only where something begins, not in "those of group B. The ratio"."""
 FEWEST_OPTIONS = 2
-PAIR = re.compile(
-    r"\b(?:find|compute|calculate|determine|give|state|what(?:\s+(?:is|are|will\s+be)|['’]s))\s+(?:both\s+)?(?:the|its|their|his|her)\s+"
-    r"(?P<one>[^\W\d_]{3,})\s+and\s+(?:(?:the|its|their|his|her)\s+)?(?P<other>[^\W\d_]{3,})\b",
-    re.IGNORECASE,
+PAIR = worded(
+    r"\b(?:find|compute|calculate|determine|give|state|what(?: (?:is|are|will be)|'s)) (?:both )?"
+    r"(?:the|its|their|his|her) (?P<one>[^\W\d_]{3,}) and (?:(?:the|its|their|his|her) )?(?P<other>[^\W\d_]{3,})\b"
 )
-YES_OR_NO = re.compile(
-    r"(?:^|[.!?:\n])[\s*]*(?:is|are|was|were|do|does|did|can|could|will|would|has|have|should)\s+"
-    r"(?P<claim>(?![^?]*\b(?:or|how|what|which|who|when)\b)[^?\n]{3,150})\?",
-    re.IGNORECASE,
+"""What are its area and perimeter"""
+YES_OR_NO = worded(
+    r"(?:^|[.!?:\n])[\s*]*(?:is|are|was|were|do|does|did|can|could|will|would|has|have|should) "
+    r"(?P<claim>(?![^?]*\b(?:or|how|what|which|who|when)\b)[^?\n]{3,150})\?"
 )
+"""Is 91 a prime number?"""
 CLAIM_WORD = re.compile(r"[^\W\d_]{3,}|\d[\d./,]*(?<=\d)")
 NO_CLAIM = frozenset(
     ["the", "this", "that", "these", "those", "its", "his", "her", "their", "number", "have", "has", "exist"]

@@ -8,14 +8,15 @@ from treestar.verifier.extraction.asked import Asked, claim_words
 from treestar.verifier.extraction.formulas import last_formula
 from treestar.verifier.extraction.phrases import last_match
 from treestar.verifier.extraction.remarks import last_sentence_start
+from treestar.verifier.extraction.wording import SO, worded
 
 __all__ = ["asked_answer"]
 
 LONGEST_END = 3000
 """In characters: only the end of a longer reply is read."""
-NEGATION = re.compile(r"\b(?:not|cannot|never)\b|n['’]t\b", re.IGNORECASE)
-IMPOSSIBLE = re.compile(r"^\W*(?:(?:so|thus|hence|therefore)\W+)?(?:it|this|that)\s+is\s+(?:not\s+|im)possible\b", re.I)
-UNDECIDED = re.compile(r"\b(?:if|whether|check\w*|determin\w+|suppose|assum\w+|let|see|know)\b|\?", re.IGNORECASE)
+NEGATION = worded(r"\b(?:not|cannot|never)\b", r"n't\b")
+IMPOSSIBLE = worded(rf"^\W*(?:{SO}\W+)?(?:it|this|that) is (?:not |im)possible\b")
+UNDECIDED = worded(r"\b(?:if|whether|check\w*|determin\w+|suppose|assum\w+|let|see|know)\b", r"\?")
 FIRST_SENTENCE = re.compile(r"(?<=[.!?])\s+|\n")
 VALUE_END = r"(?P<value>(?:(?!\.(?!\d)|,(?!\d)|;|\n|\s+and\s+(?!\d)).){1,120})"
 

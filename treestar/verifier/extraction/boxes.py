@@ -3,12 +3,13 @@ r"""Finds the `\boxed{...}` of a text, and which of them together are its answer
 from __future__ import annotations
 
 import re
+import string
 from typing import NamedTuple
 
 from treestar.verifier.extraction.delimiters import with_escaped_currency, without_delimiters, without_inner_dollars
-from treestar.verifier.extraction.phrases import APPROXIMATION, CORRECTION, PLACEHOLDER
+from treestar.verifier.extraction.phrases import APPROXIMATION, CORRECTION, PLACEHOLDER, last_match
 
-__all__ = ["BOX", "Box", "boxed_contents", "boxes_in", "joined_boxes", "without_empty_boxes"]
+__all__ = ["BOX", "boxed_contents", "boxes_in", "joined_boxes", "tidied_boxes", "unclosed_box"]
 
 BOX = re.compile(r"\\{1,2}(?:boxed|fbox)\s*\{")
 BRACE = re.compile(r"\\\\|\\[{}]|[{}]")
@@ -20,6 +21,10 @@ REJECTED = re.compile(r"\b(?:not|(?:cannot|can['’]t)\s+be|instead\s+of|rather\
 """Before a box: it is not the answer."""
 RESPECTIVELY = re.compile(r"[\\)$\],\s]{0,6}respectively\b")
 """After two equal boxes: they are the values of two things."""
+WITHOUT_BRACES = re.compile(r"(\\boxed) ?(-?\d[\d.,/]*(?<=\d))(?=\s*(?:\$|\\|[.,;]?\s*(?:\n|$)))")
+"""TeX puts a single digit into a box also without braces; some models write whole numbers so."""
+AFTER_BOX = f"{string.whitespace}$."
+"""Characters that may follow a box at the end of a text."""
 LONGEST_PLACEHOLDER = 60
 
 
@@ -60,14 +65,22 @@ def boxed_contents(text: str) -> list[str]:
     return [box.content for box in boxes_in(text)]
 
 
-def without_empty_boxes(text: str) -> str:
-    r"""`text` without boxes that say nothing: `\boxed{}`, `\boxed{your answer}`, `\boxed{...}`."""
+def tidied_boxes(text: str) -> str:
+    r"""`text` with braces in each `\boxed 5`, and without boxes that say nothing: `\boxed{}`, `\boxed{your answer}`."""
+    text = WITHOUT_BRACES.sub(r"\1{\2}", text) if "\\boxed" in text else text
     kept, position = [], 0
     for box in boxes_in(text):
         if len(box.content) <= LONGEST_PLACEHOLDER and PLACEHOLDER.fullmatch(unboxed(box.content)):
             kept.append(text[position : box.start])
             position = box.end
     return " ".join([*kept, text[position:]]) if kept else text
+
+
+def unclosed_box(text: str) -> str | None:
+    """The content of a box that the text ends with although a brace in it is never closed."""
+    box = last_match(BOX, text)
+    bare = text.rstrip(AFTER_BOX)
+    return bare[box.end() :].strip() or None if box is not None and bare.endswith("}") else None
 
 
 def joined_boxes(text: str, boxes: list[Box]) -> str:

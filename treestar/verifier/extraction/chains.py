@@ -16,12 +16,15 @@ ARROW = re.compile(r"\\(?:implies|Rightarrow|Longrightarrow|therefore)(?![a-zA-Z
 NAMED_VALUE = re.compile(r"\s*(?:[a-zA-Z]|\\[a-z]+)(?:_\w|_\{\w+\})?\s*=[^=]*")
 EQUALS = re.compile(r"=|≡|\\equiv(?![a-zA-Z])")
 MARK = re.compile(
-    r"(?P<line>\\\\(?:\s*\[[^\]]*\])?)|(?P<open>\\begin\{[a-zA-Z*]+\}|\\?[({\[])|(?P<close>\\end\{[a-zA-Z*]+\}|\\?[)}\]])"
-    r"|(?P<equals>(?<![<>:])(?<!\s!)=|≡|\\equiv(?![a-zA-Z]))"
-    r"|(?P<other>[<>≤≥≠]|\\(?:[lg]eq?|neq?|[lg]t|in|to|vee|wedge|lor|land)(?![a-zA-Z])|[∨∧]|(?<![a-zA-Z])(?:and|or)(?![a-zA-Z])|,(?!\\!|\d{3}(?!\d))"
-    r"|\\text\{[^{}]*\b(?:and|or|if|for|when|where|so)\b[^{}]*\})"
-    r"|\\(?:[a-zA-Z]+|.)",
-    re.DOTALL,
+    r"""(?P<line>\\\\(?:\s*\[[^\]]*\])?)
+    |(?P<open>\\begin\{[a-zA-Z*]+\}|\\?[({\[])|(?P<close>\\end\{[a-zA-Z*]+\}|\\?[)}\]])
+    |(?P<equals>(?<![<>:])(?<!\s!)=|≡|\\equiv(?![a-zA-Z]))
+    |(?P<other>[<>≤≥≠∨∧]|\\(?:[lg]eq?|neq?|[lg]t|in|to|vee|wedge|lor|land)(?![a-zA-Z])  # x \le 5
+        |,(?!\\!|\d{3}(?!\d))                                                          # x = 2, y = 3; not 1,000
+        |(?<![a-zA-Z])(?:and|or)(?![a-zA-Z])                                           # x = 2 or x = 3
+        |\\text\{[^{}]*\b(?:and|or|if|for|when|where|so)\b[^{}]*\})
+    |\\(?:[a-zA-Z]+|.)""",
+    re.VERBOSE | re.DOTALL,
 )
 """What divides a formula, and what a part of it is in. A comma before three digits separates thousands."""
 MODULUS = re.compile(r"(?:\\quad|\s|\\ )*(?:\\[pb]?mod(?![a-zA-Z])|\((?:\\text\{)?mod).*$", re.DOTALL)

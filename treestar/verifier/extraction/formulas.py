@@ -10,6 +10,7 @@ from treestar.verifier.extraction.chains import chain_value, equation_value, is_
 from treestar.verifier.extraction.delimiters import MATH, formula_of
 from treestar.verifier.extraction.phrases import last_match
 from treestar.verifier.extraction.remarks import last_sentence_start
+from treestar.verifier.extraction.wording import SO, any_of, worded
 from treestar.verifier.notation.plain_numbers import plain_numbers_equal, read_plain_number
 from treestar.verifier.notation.units import read_compound
 
@@ -22,81 +23,92 @@ LONGEST_GAP = 40
 LONGEST_LEAD = 60
 """In characters, of the words right before a formula that say what it is."""
 
+MONEY = r"\\?[$€£¥]?"
 BETWEEN_PARTS = re.compile(r"[\s,;]*(?:(?:and|or|y|et|und|и|和|と|或)[\s,;]*)?")
 AMOUNT = r"\d{1,9}(?:\.\d{1,9})?\s?[A-Za-z]{1,12}"
 AMOUNTS = re.compile(rf"(?<![\d.,]){AMOUNT}(?:,?\s(?:and\s)?{AMOUNT}){{1,2}}(?![A-Za-z\d])")
 """What may be one amount in two or three units: `2 hours and 30 minutes`."""
+AMOUNT_ONLY = re.compile(r"\\?[$€£]?\s?[-−]?[\d.,/:½¼¾]+\s?(?:\\?%|[^\W\d_]{1,9}(?:/[a-z]+)?)?")
+"""A number, perhaps with a unit."""
+DECORATION = re.compile(r"_(?:\{[^{}]*\}|\w)|\^\s*(?:\w|\{\w\})")
+VALUE = re.compile(
+    rf"{SAYS_SOMETHING.pattern}|\\(?:text|textbf|mathrm|mbox)\{{|[=<>≤≥≠]|\\(?:[lg]eq?|neq?|in|to|equiv)(?![a-zA-Z])"
+)
+"""What a formula has that is more than a name."""
 
+# Values that restate others.
 ABOUT = r"(?:about|approximately|approx\.?|roughly|around|≈)"
 ROUNDED = re.compile(rf"(?P<unit>(?:\s[a-z]+){{0,2}})\s*,?\s*(?:or\s+|which\s+is\s+|\()\s*{ABOUT}\s*")
 """Between an exact answer and its rounding."""
 ROUNDING_SIGN = re.compile(r"\s*(?:≈|\\approx)\s*")
-RESULT = re.compile(r"(?:=|\bequals?|\bwhich\s+(?:is|equals|gives|makes)|\bor\s+simply|\bi\.e\.|\bthat\s+is|\bso)\s*$")
+IN_PERCENT = re.compile(r"(?:%|percent\b)[\s.$)]*$")
+RESULT = re.compile(
+    any_of("=", r"\b(?:equals?|which (?:is|equals|gives|makes)|or simply|that is|so)", r"\bi\.e\.") + r"\s*$"
+)
 """Before the value of what precedes it."""
 ANOTHER_PART = re.compile(
-    r"(?:[,;&]|\b(?:and|or|plus|as\s+well\s+as|together\s+with|along\s+with)\b)\s+(?:\w+\s+)?\\?[$€£¥]?[-−]?[\d\\]"
+    any_of(r"[,;&]", r"\b(?:and|or|plus|as well as|together with|along with)\b") + rf"\s+(?:\w+\s+)?{MONEY}[-−]?[\d\\]"
 )
+NO_TIE = r"(?!to \d+ (?:decimal|significant|places|digits)|(?:for|after|on|at|during|within|before)\b)"
 TIED = re.compile(
-    r"\s*(?:(?!to\s+\d+\s+(?:decimal|significant|places|digits)|(?:for|after|on|at|during|within|before)\b)[^\W\d]+\.?"
-    r"|(?:divided|multiplied)\s+by|out\s+of|for\s+every|(?:more|less|fewer|greater)\s+than"
-    r"|with\s+(?:a\s+)?remainder(?:\s+of)?|[-–—:/])\s*\\?[$€£¥]?[\d\\]"
+    any_of(
+        rf"\s*(?:{NO_TIE}[^\W\d]+\.?|(?:divided|multiplied) by|out of|for every|(?:more|less|fewer|greater) than"
+        r"|with (?:a )?remainder(?: of)?|[-–—:/])\s*"
+    )
+    + rf"{MONEY}[\d\\]"
 )
-"""After a number that says little without the next one: `1 in 6`, `5 to 7`, `3 red 4 blue`."""
+"""After a number that says little without the next one: `1 in 6`, `5 to 7`, `3 red 4 blue`, `1 out of 6`."""
 
-COUNTED = re.compile(
-    r"(?:(?<!since\s)(?<!because\s)(?<!if\s)(?<!as\s)(?<!where\s)(?<!when\s)\bthere\s+(?:is|are|were|will\s+be|must\s+be|remain)\s+"
-    r"(?:(?:therefore|thus|then|only|exactly|just|indeed|also|in\s+total),?\s+)*"
-    r"|\b(?:a|the)\s+(?:grand\s+)?total\s+of\s+)$",
-    re.IGNORECASE,
+# Numbers that a sentence is about.
+COUNTED = worded(
+    r"(?:(?<!since\s)(?<!because\s)(?<!if\s)(?<!as\s)(?<!where\s)(?<!when\s)\bthere (?:is|are|were|will be|must be"
+    r"|remain) (?:(?:therefore|thus|then|only|exactly|just|indeed|also|in total),? )*"  # there are exactly 5
+    r"|\b(?:a|the) (?:grand )?total of )$"  # a total of 5
 )
-"""Before a number that a sentence is about: "there are"."""
-BEGINS_CLAUSE = re.compile(r"(?:^|[,;:]|\b(?:so|thus|hence|therefore|then|that|and)\b,?)\s*$", re.IGNORECASE)
+"""Before a number that a sentence counts."""
+BEGINS_CLAUSE = worded(rf"(?:^|[,;:]|\b(?:{SO}|then|that|and)\b,?)\s*$")
 IS_SOUGHT = re.compile(
-    r"\s+(?:(?:is|are)\s+(?:(?:therefore|thus|indeed|also)\s+)?(?:the(?!\s+same)(?=\s+[a-z])|our)"
-    r"|(?:[a-z-]+\s+){0,3}(?:is|are)\s+(?:needed|required|necessary))\b"
+    any_of(
+        r" (?:(?:is|are) (?:(?:therefore|thus|indeed|also) )?(?:the(?! same)(?= [a-z])|our)"  # 5 is the largest
+        r"|(?:[a-z-]+ ){0,3}(?:is|are) (?:needed|required|necessary))\b"  # 5 workers are needed
+    )
 )
-"""After a number that a clause begins with: "is the largest", "workers are needed"."""
-CONCLUDES = re.compile(
-    r"\b(?:so|final|thus|therefore|hence|giving|gives?|meaning|leaving|leaves?|makes?|making|then|which\s+(?:is|equals|means))\b|="
-    r"|\b(?:and|but)\s+(?:he|she|it|they|we|each|every|one|the)\b|(?:[,;]|\b(?:and|plus))\s+(?:x|\d[\d.,]*)\s+(?!for\b|in\b|on\b|of\b)[a-z]{2}",
-    re.IGNORECASE,
+"""After a number that a clause begins with."""
+CONCLUDES = worded(
+    rf"\b(?:{SO}|final|giving|gives?|meaning|leaving|leaves?|makes?|making|then|which (?:is|equals|means))\b|="
+    r"|\b(?:and|but) (?:he|she|it|they|we|each|every|one|the)\b"  # and she has
+    r"|(?:[,;]|\b(?:and|plus)) (?:x|\d[\d.,]*) (?!for\b|in\b|on\b|of\b)[a-z]{2}"  # and 5 pears
 )
 """After a number, where delimited formulas are an x: the sentence goes on to say more than it."""
-SAID = re.compile(
+SAID = worded(
     r"(?:\b(?:is|are|be|was|were|equals?|becomes?|gives?|gets?|have|has|obtain|find|yields?|by|simply|just)"
-    r"|\b(?:equal|equals|simplif\w+|reduc\w+|comes?)\s+to|[:=])\s*$",
-    re.IGNORECASE,
+    r"|\b(?:equals?|simplif\w+|reduc\w+|comes?) to|[:=])\s*$"
 )
 """Before the value of what a sentence is about."""
-EQUATION = re.compile(
-    r"\b(?:equations?|lines?|planes?|curves?|circles?|relation|constraint|condition|satisf\w+)\b", re.IGNORECASE
+EQUATION = worded(r"\b(?:equations?|lines?|planes?|curves?|circles?|relation|constraint|condition|satisf\w+)\b")
+
+# Numbers that only say when, where, with what or for what something holds.
+PREPOSITION = any_of(
+    r"in|for|at|from|on|with|over|after|before|within|during|per|every|across|among|(?<=s\s)of|using",
+    "en|por|para|con|durante|em|dans|pour|avec|pendant|für|mit|bei|nach|за|в|при",
 )
 SAYS_MORE = (
     r"(?!(?:about|around|nearly|exactly|only|just|most|least|which|that|we|it|he|she|they|is|are|was|be|have|has|get"
     r"|equal)\b)"
 )
-CIRCUMSTANCE = re.compile(
-    r"\b(?:(?:in|for|at|from|on|with|over|after|before|within|during|per|every|across|among|(?<=s\s)of|using"
-    r"|en|por|para|con|durante|em|dans|pour|avec|pendant|für|mit|bei|nach|per|за|в|при"
-    rf"|to\s+(?!the|a|an|this){SAYS_MORE}[a-z]+|would\s+[a-z]+)\s+(?:{SAYS_MORE}[^\W\d_]+\s+){{0,3}}|than\s+|half\s+of\s+)\\?[$€£]?$"
-    r"|^\s*of\s+(?:(?:the|his|her|all|these)\s+){0,2}$|,\s+(?:who|while|whereas)\s+(?:[^\W\d_]+\s+){0,3}$",
-    re.IGNORECASE,
+CIRCUMSTANCE = worded(
+    rf"\b(?:(?:{PREPOSITION}|to (?!the|a|an|this){SAYS_MORE}[a-z]+|would [a-z]+) "  # in the next 5, to cover 5
+    rf"(?:{SAYS_MORE}[^\W\d_]+ ){{0,3}}|than |half of )\\?[$€£]?$"  # than 5
+    r"|^\s*of (?:(?:the|his|her|all|these) ){0,2}$|, (?:who|while|whereas) (?:[^\W\d_]+ ){0,3}$"  # , who has 5
 )
-"""Before a number that says when, where, with what or for what something holds."""
-AMOUNT_ONLY = re.compile(r"\\?[$€£]?\s?[-−]?[\d.,/:½¼¾]+\s?(?:\\?%|[^\W\d_]{1,9}(?:/[a-z]+)?)?")
-"""A number, perhaps with a unit."""
-OFFSET = re.compile(r"\s+(?:minutes?|hours?|days?|weeks?|months?|years?)\s+(?:after|before|later|earlier)\b")
+"""Before such a number."""
+OFFSET = re.compile(any_of(r" (?:minutes?|hours?|days?|weeks?|months?|years?) (?:after|before|later|earlier)\b"))
 """After a number that says how far another time is."""
-TOTAL = re.compile(r"\s+(?:[^\W\d_]+\s+)?(?:left|remain\w*|extra|altogether|in\s+total)\b")
+TOTAL = re.compile(any_of(r" (?:[^\W\d_]+ )?(?:left|remain\w*|extra|altogether|in total)\b"))
 """After a number that is said to be what is left or the total."""
 OTHER_KIND = re.compile(r"\\\$|[€£%]")
 ATTRIBUTE = re.compile(r"-[a-z]{3,}")
-"""After the number of an adjective."""
-IN_PERCENT = re.compile(r"(?:%|percent\b)[\s.$)]*$")
-DECORATION = re.compile(r"_(?:\{[^{}]*\}|\w)|\^\s*(?:\w|\{\w\})")
-VALUE = re.compile(
-    rf"{SAYS_SOMETHING.pattern}|\\(?:text|textbf|mathrm|mbox)\{{|[=<>≤≥≠]|\\(?:[lg]eq?|neq?|in|to|equiv)(?![a-zA-Z])"
-)
+"""After the number of an adjective: `24-hour`."""
 
 
 def formulas_in(text: str) -> list[Run]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from treestar.verifier.extraction.wording import SO, any_of, worded
+
 __all__ = [
     "ANSWER_FIELD",
     "ANSWER_PHRASE",
@@ -22,48 +24,61 @@ __all__ = [
     "without_pictures",
 ]
 
-IS = r"(?:\s+is\b\s*:?|\s*:|\s*=)"
-ENGLISH = rf"\b(?:final[\s_]+)?(?:answer|result|ans)\b(?:\*\*|__)?(?:\s+(?:to|for|of)\s[^.\n$]{{0,80}}?)?{IS}"
-CHOICE = r"\bcorrect\s+(?:option|choice)\s*(?:is\b\s*:?|:)(?=\s*(?:\*\*|__)?\(?(?-i:[A-J])\b)"
-ROMANCE = (
-    r"\b(?:respuesta|réponse|resposta|risposta|r[eé]sultat|resultado|risultato|soluci[oó]n|solução|soluzione)"
-    r"(?:\s+(?:final|finale|correcta|correcte|corretta|correta))?(?:\s+(?:es|est|é|è)\b\s*:?|\s*:|\s*=)"
+
+def announced(nouns: str, verbs: str, adjectives: str = "", marks: str = r"\s*[:=]") -> str:
+    """The source of an expression for what comes before a value in a group of languages."""
+    described = f"(?: (?:{adjectives}))?" if adjectives else ""
+    return any_of(rf"\b(?:{nouns}){described}(?: (?:{verbs})\b\s*:?|{marks})")
+
+
+MARKDOWN = r"(?:\*\*|__)?"
+LANGUAGES = (
+    # English: The final answer is 5; **Answer:** 5; the result of 3 + 2 is 5
+    rf"\b(?:final[\s_]+)?(?:answer|result|ans)\b{MARKDOWN}(?: (?:to|for|of)\s[^.\n$]{{0,80}}?)?(?: is\b\s*:?|\s*[:=])",
+    rf"\bcorrect (?:option|choice)\s*(?:is\b\s*:?|:)(?=\s*{MARKDOWN}\(?(?-i:[A-J])\b)",  # The correct option is B
+    # Spanish, French, Portuguese, Italian: La respuesta final es 5
+    announced(
+        nouns="respuesta|réponse|resposta|risposta|r[eé]sultat|resultado|risultato|soluci[oó]n|solução|soluzione",
+        adjectives="final|finale|correcta|correcte|corretta|correta",
+        verbs="es|est|é|è",
+    ),
+    # German, Dutch, Danish, Swedish: Das Ergebnis lautet 5
+    announced(nouns="antwort|endergebnis|ergebnis|lösung|antwoord|svar|svaret", verbs="ist|lautet|beträgt|is|er|är"),
+    # Russian, Ukrainian, Polish, Czech, Bulgarian: Ответ — 5
+    announced(
+        nouns="ответом|ответ|результат|відповідь|odpowiedź|odpověď|отговор",
+        verbs="равен|есть|является|это|to|je|е",
+        marks=r"\s*[:=]| [-—–]",
+    ),
+    # Chinese: 最终答案是5
+    r"(?:最终|最後|最终的|正确)?(?:答案|答覆|结果|結果|得数)(?:应该|應該|应|应当)?(?:是|为|為|等于|:)\s*:?",
+    r"答\s*:",  # 答: 5
+    r"故?选\s*:?\s*(?=[A-J])",  # 故选 B
+    r"(?:最終的な)?(?:答え|解答|正解|答)(?:は|:)\s*[、:]?",  # Japanese: 答えは5
+    r"(?:정답|답변|답)\s*(?:은|:)\s*",  # Korean: 정답은 5
+    r"\bjibu ni|\bjibu\s*:",  # Swahili: Jibu ni 5
+    r"\bcevap\s*:",  # Turkish: Cevap: 5
+    r"\bđáp (?:án|số)\s*(?:là|:)",  # Vietnamese: Đáp án là 5
+    r"\bjawaban(?:nya)?\s*(?:adalah|:)",  # Indonesian: Jawabannya adalah 5
+    r"(?:คำตอบ)\s*(?:คือ|:)?",  # Thai: คำตอบคือ 5
+    r"(?:উত্তর)\s*(?:হল|হলো|:|=)?",  # Bengali: উত্তর হল 5
+    r"(?:उत्तर)\s*(?:है|:)?",  # Hindi: उत्तर: 5
+    r"(?:సమాధానం)\s*:?",  # Telugu: సమాధానం: 5
+    r"(?:الإجابة|الجواب)\s*(?:هي|هو|:)",  # Arabic: الإجابة هي 5
 )
-GERMANIC = (
-    r"\b(?:antwort|endergebnis|ergebnis|lösung|antwoord|svar|svaret)"
-    r"(?:\s+(?:ist|lautet|beträgt|is|er|är)\b\s*:?|\s*:|\s*=)"
+ANSWER_PHRASE = worded(
+    r"(?m:^|(?<=\s))####(?!#)\s*",  # GSM8K: #### 5
+    r"<answer>\s*",  # <answer>5</answer>
+    rf"{any_of(*LANGUAGES)}\s*{MARKDOWN}\s*",
 )
-SLAVIC = (
-    r"\b(?:ответом|ответ|результат|відповідь|odpowiedź|odpověď|отговор)"
-    r"(?:\s+(?:равен|есть|является|это|to|je|е)\b\s*:?|\s*[:=]|\s+[-—–])"
-)
-CHINESE = (
-    r"(?:最终|最後|最终的|正确)?(?:答案|答覆|结果|結果|得数)(?:应该|應該|应|应当)?(?:是|为|為|等于|:)\s*:?|答\s*:"
-    r"|故?选\s*:?\s*(?=[A-J])"
-)
-JAPANESE = r"(?:最終的な)?(?:答え|解答|正解|答)(?:は|:)\s*[、:]?"
-KOREAN = r"(?:정답|답변|답)\s*(?:은|:)\s*"
-OTHERS = (
-    r"\b(?:jibu\s+ni|jibu\s*:|cevap\s*:|đáp\s+(?:án|số)\s*(?:là|:)|jawaban(?:nya)?\s*(?:adalah|:))"
-    r"|(?:คำตอบ)\s*(?:คือ|:)?|(?:উত্তর)\s*(?:হল|হলো|:|=)?|(?:उत्तर)\s*(?:है|:)?|(?:సమాధానం)\s*:?"
-    r"|(?:الإجابة|الجواب)\s*(?:هي|هو|:)"
-)
+"""What a reply says right before its final answer."""
+RESULT_PHRASE = worded(r"result\b")
+"""The beginning of a phrase that may also be about the result of one step."""
 ANSWER_FIELD = re.compile(
     r"""(['"])(?:final[_ ]?)?answer\1\s*:\s*(?:(['"])(?P<text>(?:[^"'\\\n]|\\.)*)\2"""
     r"""|(?P<number>-?[\d.]+|true|false))\s*[,}]"""
 )
 """The answer of a reply in JSON: `{"answer": 5}`."""
-HASHES = r"(?m:^|(?<=\s))####(?!#)\s*"
-TAG = r"<answer>\s*"
-
-ANSWER_PHRASE = re.compile(
-    rf"(?:{HASHES}|{TAG}|(?:{ENGLISH}|{CHOICE}|{ROMANCE}|{GERMANIC}|{SLAVIC}|{CHINESE}|{JAPANESE}|{KOREAN}|{OTHERS})"
-    r"\s*(?:\*\*|__)?\s*)",
-    re.IGNORECASE,
-)
-"""What a reply says right before its final answer."""
-RESULT_PHRASE = re.compile(r"result\b", re.IGNORECASE)
-"""The beginning of a phrase that may also be about the result of one step."""
 
 CLOSING_REMARK = re.compile(
     r"I hope (?:it|this) is correct|</answer>"
@@ -71,48 +86,50 @@ CLOSING_REMARK = re.compile(
     r"|</s>|<eos>|<end_of_turn>|<end_of_step>",
     re.IGNORECASE,
 )
-
 THOUGHT_END = re.compile(
-    r"</(?:think|thinking|thought|reasoning|seed:think)>|\[/THINK\]|<\|(?:end_of_thought|END_THINKING)\|>"
-    r"|<\|channel\|>final<\|message\|>|<channel\|>"
+    r"</(?:think|thinking|thought|reasoning|seed:think)>"  # most models
+    r"|\[/THINK\]"  # Magistral
+    r"|<\|(?:end_of_thought|END_THINKING)\|>"  # Sky-T1, Command A
+    r"|<\|channel\|>final<\|message\|>"  # gpt-oss
+    r"|<channel\|>"  # Gemma 4
 )
-"""How a thought ends: as most models write it, Magistral, Sky-T1 and Command A; the channels of gpt-oss and Gemma 4."""
+"""How a thought ends."""
 
-FURTHER_QUESTION = re.compile(
-    r"^[ \t]*(?:#{1,3}\s*|\*\*)?(?:(?:new|next|another|similar)\s+)?"
-    r"(?:problem|question|exercise|task|example|instruction|user|human|q)(?:(?:\s*\d{1,3})?\s*(?::|\*\*)|\s+\d{1,3}\.\s)"
-    r"|^#{1,4}[ \t]*(?:problem|question|exercise)(?:\s+\d{1,3})?[ \t]*$"
-    r"|^[ \t]*(?:#{1,3}\s*|\*\*)?(?:pregunta|problema|frage|aufgabe|exercice|problème|вопрос|задача)(?:\s+\d{1,3})?\s*:"
-    r"|^[ \t]*(?:问题|題目|题目|問題|问)\s*\d{0,3}\s*:",
-    re.IGNORECASE | re.MULTILINE,
+LINE = r"^[\x20\t]*"
+FURTHER_QUESTION = worded(
+    # **Question 2**; Human: What is 3 + 3?; Exercise 5. Find z.
+    rf"{LINE}(?:#{{1,3}}\s*|\*\*)?(?:(?:new|next|another|similar) )?"
+    r"(?:problem|question|exercise|task|example|instruction|user|human|q)(?:(?:\s*\d{1,3})?\s*(?::|\*\*)| \d{1,3}\.\s)",
+    r"^#{1,4}[\x20\t]*(?:problem|question|exercise)(?: \d{1,3})?[\x20\t]*$",  # ## Problem 2
+    rf"{LINE}(?:#{{1,3}}\s*|\*\*)?"
+    r"(?:pregunta|problema|frage|aufgabe|exercice|problème|вопрос|задача)(?: \d{1,3})?\s*:",  # Aufgabe 2:
+    rf"{LINE}(?:问题|題目|题目|問題|问)\s*\d{{0,3}}\s*:",  # 问题2:
+    flags=re.IGNORECASE | re.MULTILINE,
 )
 """The start of another question. A base model invents some after it has answered the one it was asked."""
 
-CORRECTION = re.compile(
+CORRECTION = worded(
     r"\b(?:wait|actually|no|not|instead|rather|correct(?:ion|ed|ing|ly)?|sorry|oops|hmm+|mistake|mistaken|wrong|error"
-    r"|check|checking|rechecking|recheck|verify|verifying|but|however|again|should\s+be|i\.?\s?e\b|that\s+is|which\s+(?:is|equals)"
-    r"|equivalent(?:ly)?|equals?|simpl(?:y|if\w+)|reduc\w+|in\s+other\s+words|so|therefore|thus|hence|then|revis\w+|meaning"
-    r"|final|nein|non|нет|perdón)\b|=|\\Rightarrow|\\implies|⇒|→|不对|不是|应该",
-    re.IGNORECASE,
+    r"|check|checking|rechecking|recheck|verify|verifying|but|however|again|should be|revis\w+|final|nein|non|нет"
+    r"|i\.?\s?e\b|that is|which (?:is|equals)|equivalent(?:ly)?|equals?|simpl(?:y|if\w+)|reduc\w+|in other words"
+    rf"|meaning|perdón|{SO}|then)\b|=|\\Rightarrow|\\implies|⇒|→|不对|不是|应该"
 )
 """Between two boxes: the second one replaces the first, or says the same in other words."""
-APPROXIMATION = re.compile(r"≈|\\approx|\b(?:approximately|about|roughly|numerically)\b", re.IGNORECASE)
+APPROXIMATION = worded(r"≈|\\approx|\b(?:approximately|about|roughly|numerically)\b")
 """Between two boxes: the first one is the exact answer."""
 
-PLACEHOLDER = re.compile(
-    r"(?:\\text\{|\\mathrm\{)?[\s\[<({_*]*"
-    r"(?:(?:(?:your|the|my|insert|put|enter|write|place|final|numerical|correct|actual|only|an|a)[\s_\\]+)*"
-    r"(?:answer|solution|result|response)(?:[\s_]+(?:here|goes\s+here|in\s+here|as\s+an?\s+\w+))?"
-    r"|(?:your|insert|enter|put)[\s_]+\w{1,20}(?:[\s_]+\w{1,20})?"
-    r"|\\[lc]?dots|\.{2,}|…|\\square|\\Box|\?{1,3}|_+)?[\s\])}>_*.]*",
-    re.IGNORECASE,
+BLANK = r"(?:your|the|my|insert|put|enter|write|place|final|numerical|correct|actual|only|an|a)"
+PLACEHOLDER = worded(
+    r"(?:\\text\{|\\mathrm\{)?[\s\[<({_*]*(?:"
+    rf"(?:{BLANK}[\s_\\]+)*(?:answer|solution|result|response)(?:[\s_]+(?:here|goes here|in here|as an? \w+))?"
+    r"|(?:your|insert|enter|put)[\s_]+\w{1,20}(?:[\s_]+\w{1,20})?"  # insert number
+    r"|\\[lc]?dots|\.{2,}|…|\\square|\\Box|\?{1,3}|_+)?[\s\])}>_*.]*"
 )
 """The content of a box that only shows where an answer goes."""
 
-CONNECTIVE = re.compile(
-    r"\s*(?:so|thus|hence|therefore|then|we\s+(?:get|have|obtain|find|see)|this\s+(?:gives|is|means)|which\s+(?:is|gives)|"
-    r"it\s+(?:is|follows)|there\s+(?:is|are)|that\s+is|finally|consequently|donc|por\s+(?:lo\s+)?tanto)\b",
-    re.IGNORECASE,
+CONNECTIVE = worded(
+    rf"\s*(?:{SO}|then|we (?:get|have|obtain|find|see)|this (?:gives|is|means)|which (?:is|gives)|it (?:is|follows)"
+    r"|there (?:is|are)|that is|finally|consequently|donc|por (?:lo )?tanto)\b"
 )
 """The beginning of a closing sentence, however short it is."""
 

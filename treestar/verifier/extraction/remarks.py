@@ -11,6 +11,7 @@ import re
 from itertools import accumulate
 
 from treestar.verifier.extraction.phrases import last_match
+from treestar.verifier.extraction.wording import SO, any_of, worded
 
 __all__ = ["CONCLUSION", "CONFIRMS", "last_sentence_start", "without_offers", "without_remarks"]
 
@@ -19,112 +20,117 @@ LONGEST_END = 2000
 MOST_REMARKS = 5
 
 SENTENCE_START = re.compile(r"(?:^|(?<=[.!?]\s)|(?<=\n))\s*(?=\S)")
-CHECK = re.compile(
-    r"[\s*_#>-]*(?:(?:(?:let\s+me|let['’]s|let\s+us|(?:we|you|I)\s+can|to|I\s+will|I['’]ll)\s+)?(?:also\s+|now\s+|quickly\s+)*"
-    r"(?:double[- ]?)?(?:check|verify)(?:ing)?(?:\s+(?:the|this|our|my|your)\s+(?:answer|result|solution|work))?"
-    r"|verification|proof(?=[*_]*:)|(?:as\s+a\s+|sanity\s+|quick\s+)+check)\b",
-    re.IGNORECASE,
-)
-HEADS = re.compile(r"[^\d.\n]*\n")
-"""After the words of a check that is the heading of what follows."""
-REMARK = re.compile(
-    r"[\s*_#]*(?:explanation\W+)?(?:(?:I|we)\s+(?:have\s+|also\s+|only\s+)?(?:used|use|verified|checked|double-checked|confirmed|applied|tested|tried"
-    r"|rounded|followed|took|needed)\b[^\n]*\b(?:methods?|steps?|approach(?:es)?|formulas?|equations?|theorems?|rules?"
-    r"|techniques?|strateg\w+|digits|decimal\s+places|decimals|lines|times|checks?|examples?)\b"
-    r"|(?:the|this|my|our)\s+(?:method|solution|calculation|computation|process|problem|derivation|proof|approach)\s+"
-    r"(?:takes|took|uses|used|needs|needed|has|had|required?s?|involve[sd]?)\b"
-    r"|(?:(?:the|this|my)\s+(?:code|program|script|function|loop)|this)\s+(?:adds|counts|computes|calculates|checks|loops|iterates"
-    r"|uses|defines|finds|sums|divides)\b(?![^\n]*(?:=|\bis\b|\bto\s+be\b))(?!\s+\W?\d))",
-    re.IGNORECASE,
-)
-"""A sentence about the way to the answer."""
-ASIDE = re.compile(
-    r"[\s*_#]*(?:(?:as\s+a\s+)?(?:side\s+)?(?:note|remark)|notice|recall|observe|for\s+(?:your\s+information|confirmation|example|instance)|you\s+can\s+(?:also\s+)?see\s+(?:this|that|it|why))\b",
-    re.IGNORECASE,
-)
-"""A sentence that adds to what has been said."""
+FORMULA = re.compile(r"[\d$]|\\[a-zA-Z(\[]")
+STATEMENT = re.compile(r"\\boxed|####|<answer>", re.IGNORECASE)
+
+# Sentences to the user.
 HELP = r"(?:explain|show|help|walk|go|provide|give|try|break|check|verify|elaborate|clarify|solve|do|also)\b"
-OFFER = re.compile(
-    r"[\s*_#>-]*(?:"
-    r"(?:please\s+|just\s+|so\s+|and\s+)*(?:let\s+me\s+know|feel\s+free\s+to|(?:don['’]t|do\s+not)\s+hesitate\s+to)\b"
-    r"|I\s+hope\s+(?:this|that|it)\s+(?:helps?|clarif\w+|makes?\s+sense)\b"
-    r"|I(?:['’](?:d|m|ll)|\s+(?:would|am|will))\s+(?:be\s+)?(?:happy|glad)\s+to\b"
-    r"|if\s+you(?:['’]\w+)?\s[^?\n]*?\b(?:I\s+(?:can|could|will)\s+"
-    + HELP
-    + r"|I(?:['’](?:d|m|ll)|\s+(?:would|am|will))\s+"
-    r"(?:be\s+)?(?:happy|glad)\b|let\s+me\s+know\b|feel\s+free\b|just\s+(?:ask|say|tell)\b)"
-    r"|(?:(?:would|do|did)\s+you\s+(?:like|want|need|prefer|wish|have|see|understand|follow|think)"
-    r"|(?:what|which|how)\b[^?\n]*?\s(?:would|do)\s+you\s+(?:like|want|need|prefer|think)"
-    r"|(?:could|can|will|would)\s+you\s+(?:please\s+)?(?:tell|confirm|clarify|provide|check|explain|share|try|solve|see)"
-    r"|(?:could|can|may|should|shall)\s+I\s+" + HELP + r"|want\s+me\s+to|need\s+(?:me|any|more)"
-    r"|(?:is|are)\s+there\s+any(?:thing)?|(?:any|do\s+you\s+have)\s+(?:other\s+|more\s+|further\s+)?questions"
-    r"|(?:do|does|did|is|are)\s+(?:this|that|it|these|everything|(?:the|my|step)\s+\w+)\b[^?\n]*?\b(?:sense|help|clear|for\s+you|your)"
-    r")\b[^?\n]*\?"
-    r")",
-    re.IGNORECASE,
+GLAD = r"I(?:'(?:d|m|ll)| (?:would|am|will)) (?:be )?(?:happy|glad)"
+OFFERED = rf"(?:I (?:can|could|will) {HELP}|{GLAD}\b|let me know\b|feel free\b|just (?:ask|say|tell)\b)"
+ASKED = any_of(
+    r"(?:would|do|did) you (?:like|want|need|prefer|wish|have|see|understand|follow|think)",  # Would you like more?
+    r"(?:what|which|how)\b[^?\n]*?\s(?:would|do) you (?:like|want|need|prefer|think)",  # Which way do you want?
+    r"(?:could|can|will|would) you (?:please )?(?:tell|confirm|clarify|provide|check|explain|share|try|solve|see)",
+    rf"(?:could|can|may|should|shall) I {HELP}|want me to|need (?:me|any|more)",  # Shall I explain? Need more help?
+    r"(?:is|are) there any(?:thing)?|(?:any|do you have) (?:other |more |further )?questions",  # Any questions?
+    r"(?:do|does|did|is|are) (?:this|that|it|these|everything|(?:the|my|step) \w+)\b[^?\n]*?\b"
+    r"(?:sense|help|clear|for you|your)",  # Does step 2 make sense?
+)
+OFFER = worded(
+    r"[\s*_#>-]*"
+    + any_of(
+        r"(?:please |just |so |and )*(?:let me know|feel free to|(?:don't|do not) hesitate to)\b",  # Let me know if ...
+        r"I hope (?:this|that|it) (?:helps?|clarif\w+|makes? sense)\b",  # I hope this helps!
+        rf"{GLAD} to\b",  # I'd be happy to explain.
+        rf"if you(?:'\w+)?\s[^?\n]*?\b{OFFERED}",  # If you'd like, I can show another way.
+        rf"{ASKED}\b[^?\n]*\?",
+    )
 )
 """A sentence to the user: an offer to help further, or a question whether the reply did."""
 RULED_OFF = re.compile(r"\n[\s*_-]*\Z")
 """The line between a reply and an offer."""
-STATEMENT = re.compile(r"\\boxed|####|<answer>", re.IGNORECASE)
-IN_BRACKETS = re.compile(r"\((?=[A-Z\d$€£][^()\n]*\s[a-z])")
-CONFIRMS = re.compile(
-    r"\b(?:match(?:es)?|correct|right|holds?|checks\s+out|consistent|satisf\w+|true|works|expected|required|given)\b",
-    re.IGNORECASE,
+
+# Checks, and remarks on the method or beside the point.
+CHECK = worded(
+    r"[\s*_#>-]*(?:(?:(?:let me|let's|let us|(?:we|you|I) can|to|I will|I'll) )?(?:also |now |quickly )*"
+    r"(?:double[-\x20]?)?(?:check|verify)(?:ing)?(?: (?:the|this|our|my|your) (?:answer|result|solution|work))?"
+    r"|verification|proof(?=[*_]*:)|(?:as a |sanity |quick )+check)\b"
 )
-DOUBT = re.compile(
-    r"\b(?:wait|wrong|incorrect|mistake\w*|error|instead|not|no|doesn't|isn't|but|however|actually|so|therefore|thus|hence"
-    r"|answer|result|total|final\w*|find|get|obtain|see)\b",
-    re.IGNORECASE,
+"""Let's double-check the answer: ..., As a quick check, ..., Proof: ..."""
+HEADS = re.compile(r"[^\d.\n]*\n")
+"""After the words of a check that is the heading of what follows."""
+CONFIRMS = worded(
+    r"\b(?:match(?:es)?|correct|right|holds?|checks out|consistent|satisf\w+|true|works|expected|required|given)\b"
+)
+DOUBT = worded(
+    r"\b(?:wait|wrong|incorrect|mistake\w*|error|instead|not|no|doesn't|isn't|but|however|actually"
+    rf"|{SO}|answer|result|total|final\w*|find|get|obtain|see)\b"
 )
 """What makes a check more than a check."""
-CONCLUSION = re.compile(
-    r"\b(?:so|therefore|thus|hence|answer|result|total|final\w*|we\s+(?:get|find|obtain|have|see))\b", re.IGNORECASE
+CONCLUSION = worded(rf"\b(?:{SO}|answer|result|total|final\w*|we (?:get|find|obtain|have|see))\b")
+REMARK = worded(
+    r"[\s*_#]*(?:explanation\W+)?"
+    + any_of(
+        r"(?:I|we) (?:have |also |only )?(?:used|use|verified|checked|double-checked|confirmed|applied|tested|tried"
+        r"|rounded|followed|took|needed)\b[^\n]*\b(?:methods?|steps?|approach(?:es)?|formulas?|equations?|theorems?|rules?"
+        r"|techniques?|strateg\w+|digits|decimal places|decimals|lines|times|checks?|examples?)\b",  # I used 3 methods.
+        r"(?:the|this|my|our) (?:method|solution|calculation|computation|process|problem|derivation|proof|approach) "
+        r"(?:takes|took|uses|used|needs|needed|has|had|required?s?|involve[sd]?)\b",  # The solution has 3 steps.
+        r"(?:(?:the|this|my) (?:code|program|script|function|loop)|this) (?:adds|counts|computes|calculates|checks"
+        r"|loops|iterates|uses|defines|finds|sums|divides)\b"  # The code adds the numbers and divides by 3.
+        r"(?![^\n]*(?:=|\bis\b|\bto be\b))(?! \W?\d)",
+    )
 )
+"""A sentence about the way to the answer."""
+ASIDE = worded(
+    r"[\s*_#]*(?:(?:as a )?(?:side )?(?:note|remark)|notice|recall|observe|for (?:your information|confirmation|example"
+    r"|instance)|you can (?:also )?see (?:this|that|it|why))\b"
+)
+"""A sentence that adds to what has been said."""
+IN_BRACKETS = re.compile(r"\((?=[A-Z\d$€£][^()\n]*\s[a-z])")
 
-BEGINS_WITH_CLAUSE = re.compile(
-    r"[\s*_]*(?:so\s*,?\s*|thus\s*,?\s*|and\s+)?(?:when|if|since|because|as|after|before|while|given|with|for|at|in|on|from|by)\b",
-    re.IGNORECASE,
+# Clauses that only say when or why a sentence holds.
+BEGINS_WITH_CLAUSE = worded(
+    r"[\s*_]*(?:(?:so|thus)\s*,?\s*|and )?"
+    r"(?:when|if|since|because|as|after|before|while|given|with|for|at|in|on|from|by)\b"
 )
-CLAUSE = re.compile(
-    r"(?<=[\w$)\]}%])(?:,?\s+(?:when|if|since|because|where|after|before|given(?:\s+that)?|provided(?:\s+that)?"
-    r"|(?:which\s+(?:is|are)\s+)?(?:attained|achieved|reached|obtained)\s+(?:at|when|for|if))\s"
-    r"|,?\s+(?:at|for)\s+(?=\\?[$(]?\s?(?:[a-z]|\\[a-z]+)\s?=)"
-    r"|\s+\((?:since|because|when|if|for|where|attained|at)\s)(?P<rest>[^,\n]*)$",
-    re.IGNORECASE,
+CLAUSE = worded(
+    r"(?<=[\w$)\]}%])"
+    + any_of(
+        r",? (?:when|if|since|because|where|after|before|given(?: that)?|provided(?: that)?"  # 5 when y = 3
+        r"|(?:which (?:is|are) )?(?:attained|achieved|reached|obtained) (?:at|when|for|if))\s",  # 5, attained at x = 2
+        r",? (?:at|for) (?=\\?[$(]?\s?(?:[a-z]|\\[a-z]+)\s?=)",  # 5 at x = 2
+        r" \((?:since|because|when|if|for|where|attained|at)\s",  # 5 (since y = 3)
+    )
+    + r"(?P<rest>[^,\n]*)$"
 )
-WHY = re.compile(r"\W*(?:since|because)\s(?!.*\b(?:so|thus|therefore|hence)\b)", re.IGNORECASE)
-ENDS_IN_VALUE = re.compile(r"\b(?:is|are|equals?|has|have)\s+\W*\d[\d.,/]*(?:\s[a-z]+)?$", re.IGNORECASE)
-CONTRAST = re.compile(
-    r"(?<=[\w%)])(?:,?\s+(?:instead\s+of|rather\s+than|as\s+opposed\s+to|compared\s+(?:to|with)|(?:up|down)\s+from)\s"
-    r"|,\s+from\s+(?=\S+\s+to\s+\S+$)|\s+\((?!(?:and|or)\b)(?![^()]*(?:=|\b(?:mod|modulo|base|binary|octal|hex\w*|gives?|makes?)\b))"
-    r"(?=[^()]*(?<![\\\w.])[^\W\d_]{3,}(?![\w{(])[^()]*$))(?P<rest>(?:[^,\n]|,(?=\d))*)$",
-    re.IGNORECASE,
+CONTRAST = worded(
+    r"(?<=[\w%)])(?:"
+    r",? (?:instead of|rather than|as opposed to|compared (?:to|with)|(?:up|down) from)\s"  # 60 instead of 80
+    r"|, from (?=\S+ to \S+$)"  # 12.5%, from $80 to $90
+    r"| \((?!(?:and|or)\b)(?![^()]*(?:=|\b(?:mod|modulo|base|binary|octal|hex\w*|gives?|makes?)\b))"
+    r"(?=[^()]*(?<![\\\w.])[^\W\d_]{3,}(?![\w{(])[^()]*$))(?P<rest>(?:[^,\n]|,(?=\d))*)$"  # 17 days (16 full ones)
 )
-"""A contrast, or words in brackets, after a value: `60` of "60 instead of 80", `17` of "17 days (16 full ones)"."""
-PAID = re.compile(
-    r"(?<=\d)\s+for\s+(?:(?:the|his|her|their|all|these|those|its)\s+)*\d+\s+[a-z]+[^\d,=$]*$", re.IGNORECASE
-)
+"""A contrast, or words in brackets, after a value."""
+PAID = worded(r"(?<=\d) for (?:(?:the|his|her|their|all|these|those|its) )*\d+ [a-z]+[^\d,=$]*$")
 MONEY_LAST = re.compile(r"\$\s?[\d,]*\.?\d+$")
-DURATION = re.compile(
-    r"(?<=[\d$])(?P<unit>\s+(?:seconds?|minutes?|hours?|days?|weeks?|months?|years?))\s+to\s+[a-z]+\s[^,=]*$",
-    re.IGNORECASE,
-)
-TAKES = re.compile(r"\b(?:takes?|took|needs?|requires?)\b", re.IGNORECASE)
-CONCLUDES = re.compile(
-    r"(?!^)\b(?:total|so|thus|therefore|hence|makes|giving|gives|leaving|leaves|then|(?:he|she|it|they|we|you|I)\s+(?:has|have|keeps?|gets?)(?=\s+\W?\d))\b|=[^=]*=",
-    re.IGNORECASE,
+"""Before what is paid for: "$64 for 16 glasses"."""
+DURATION = worded(r"(?<=[\d$])(?P<unit> (?:seconds?|minutes?|hours?|days?|weeks?|months?|years?)) to [a-z]+\s[^,=]*$")
+TAKES = worded(r"\b(?:takes?|took|needs?|requires?)\b")
+"""Before a duration: "takes him 11 hours to drive 500 miles"."""
+WHY = worded(rf"\W*(?:since|because)\s(?!.*\b{SO}\b)")
+ENDS_IN_VALUE = worded(r"\b(?:is|are|equals?|has|have) \W*\d[\d.,/]*(?:\s[a-z]+)?$")
+CONCLUDES = worded(
+    rf"(?!^)\b(?:total|{SO}|makes|giving|gives|leaving|leaves|then"
+    r"|(?:he|she|it|they|we|you|I) (?:has|have|keeps?|gets?)(?= \W?\d))\b|=[^=]*="
 )
 """In a clause: it states a value of its own."""
-PREDICATE = re.compile(r"\b(?:is|are|was|were|be|equals?|becomes?)\b", re.IGNORECASE)
-CLAUSE_START = re.compile(r"[,;:]|\b(?:and|but|so|thus|hence|therefore|that|which)\b", re.IGNORECASE)
+PREDICATE = worded(r"\b(?:is|are|was|were|be|equals?|becomes?)\b")
+CLAUSE_START = worded(rf"[,;:]|\b(?:and|but|{SO}|that|which)\b")
 BARE_AMOUNT = re.compile(r"\W*\d[\d.,/:]*(?:\s+[^\W\d_]+){0,2}\s*")
 VALUE = re.compile(r"\d|\\[a-zA-Z]")
-STATES = re.compile(
-    rf"{PREDICATE.pattern}|=|\b(?:has|have|had|costs?|takes?|gets?|needs?|left)\b|^\W*[\d\\]", re.IGNORECASE
-)
+STATES = worded(rf"{PREDICATE.pattern}|=|\b(?:has|have|had|costs?|takes?|gets?|needs?|left)\b|^\W*[\d\\]")
 """In what stands before a clause: it states something already, so that a predicate after it is the clause's own."""
-FORMULA = re.compile(r"[\d$]|\\[a-zA-Z(\[]")
 
 
 def without_offers(text: str) -> str:

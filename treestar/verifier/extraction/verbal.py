@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from treestar.verifier.extraction.remarks import CONCLUSION, CONFIRMS, last_sentence_start
+from treestar.verifier.extraction.wording import SO, any_of, worded
 from treestar.verifier.extraction.wrapping import unwrapped
 from treestar.verifier.notation.spoken_forms import COUNT_WORDS
 
@@ -15,84 +16,90 @@ LONGEST_END = 1000
 LONGEST_OPTION = 200
 """In characters, of an option and its text."""
 
-LETTER = r"(?:\*\*)?\(?(?P<letter>[A-J])\)?(?:\*\*)?"
-CHOSEN = re.compile(
-    rf"\b(?i:option|choice|answer)\s+{LETTER}[^.\n]{{0,40}}?\s+(?:is|must\s+be)\s+(?:the\s+)?(?:only\s+)?(?:correct|right|best)\b"
-    r"|(?<![\w)])\((?P<bracketed>[A-J])\)\s+(?:is|must\s+be)\s+(?:the\s+)?(?:only\s+)?(?:correct|right|best)\b"
-    r"|\bI\s+(?:would\s+|will\s+)?(?:pick|choose|select|go\s+with|think\s+it(?:['’]s|\s+is))\s+\(?(?P<picked>[A-J])\)?(?=[.,;!*]|\s+[-–—]|\s+(?:because|since|as)\b|\s*$)"
-)
-UNDECIDED = re.compile(r"\b(?:if|whether|unless|not)\b[^.,;\n]*$", re.IGNORECASE)
 OPTION = re.compile(r"\(?[A-HJ][.):]\s+\S.*|\(?[A-HJ]\)?[.:]?")
-PRINTED = re.compile(r"\{\w+: [^{}]+\}|\[\s*-?\d[-\d.,\s]*\]")
-"""A dictionary or an array as Python prints it."""
-VERDICT = re.compile(r"(?P<verdict>yes|no|true|false)\b(?:[.,!]|\s*$)", re.IGNORECASE)
-LEADING_VERDICT = re.compile(
-    r"[\s*_]*(?:\\text\{)?\s*(?P<verdict>yes|no|true|false)[*_]*(?P<bare>[\s.!*_}]*$)?(?:(?(bare)|[.,;:!*]))",
-    re.IGNORECASE,
+IS_RIGHT = r"\s+(?:is|must\s+be)\s+(?:the\s+)?(?:only\s+)?(?:correct|right|best)\b"
+CHOSEN = re.compile(
+    # Option C is correct
+    rf"\b(?i:option|choice|answer)\s+(?:\*\*)?\(?(?P<letter>[A-J])\)?(?:\*\*)?[^.\n]{{0,40}}?{IS_RIGHT}"
+    rf"|(?<![\w)])\((?P<bracketed>[A-J])\){IS_RIGHT}"  # (C) is the correct answer
+    # I would pick B
+    r"|\bI\s+(?:would\s+|will\s+)?(?:pick|choose|select|go\s+with|think\s+it(?:['’]s|\s+is))\s+\(?(?P<picked>[A-J])\)?"
+    r"(?=[.,;!*]|\s+[-–—]|\s+(?:because|since|as)\b|\s*$)"
 )
-AS_REPLY = {"true": "yes", "false": "no"}
-OPENING_VERDICT = re.compile(
-    r"[\s*_>]*(?P<concludes>(?:so|thus|hence|therefore)\s*,?\s+)?(?P<verdict>yes|no|true|false)\b[*_]*"
-    r"(?:[.,;:!]|\s+[-–—]\s|—|\s+(?=because\b|since\b|as\b))[*_]*"
-    r"(?!\s*(?:wait|actually|sorry|hmm|oops|let['’]?s?\b|sure|of\s+course|here\b|it\s+should|we\s+should|not\s+quite|I\b"
-    r"|we\s+(?:can|could|need|have|get|find)\s|\d+[.\s]*$|(?:that|this)(?:['’]s|\s+(?:is|was))\s+(?:not\s+)?(?:right|wrong|correct)))",
-    re.IGNORECASE,
-)
-"""The verdict that a sentence begins with, which is not a word of assent or correction, or the number of something."""
-CONCLUDED = re.compile(rf"{CONCLUSION.pattern}[^\d\n]*\d", re.IGNORECASE)
-CLAIM = re.compile(
-    r"\b(?:is|are|was|were|do|does|did|can|cannot|could|has|have|exists?)(?:n['’]t)?\b|\b(?:divides|contains)\b",
-    re.IGNORECASE,
-)
-"""What a sentence has that says more than a formula."""
-VALUE_STATED = re.compile(
-    r"(?:=|\b(?:is|are|was|were|be|equals?|has|have|had|gets?|makes?|gives?|costs?|needs?|leaves?|takes?|spends?|pays?|earns?)\s)"
-    r"\s*(?:(?:exactly|only|about|approximately|indeed|also|still|just|the|an?)\s+)*[-+$\\({*]*\d",
-    re.IGNORECASE,
-)
-"""A number that a sentence says something to be."""
-STATED_VERDICT = re.compile(
-    r"\b(?:statement|claim|proposition|conjecture|assertion)\s+is\s+(?:therefore\s+|thus\s+|always\s+)?(?P<verdict>true|false)\s*[.!]?\s*$",
-    re.IGNORECASE,
-)
-NO_SOLUTION = re.compile(
-    r"\b(?:there\s+(?:is|are)|(?:has|have))\s+(?P<none>no(?:\s+(?:real|integer|such))?\s+solutions?)\b(?:[^.\d]*|\s+(?:to|for|of)\s+(?:the|this)\s+(?:equation|system|inequality)\b.*)"
-    r"[.!]?\s*$",
-    re.IGNORECASE,
-)
-WEEKDAY = r"(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day"
-MONTH = r"(?:Jan|Febr)uary|March|April|May|June|July|August|(?:Septem|Octo|Novem|Decem)ber"
-DATED = re.compile(
-    r"(?:\b(?:is|be|was|falls)\s+(?:on\s+)?(?:\*\*)?|^)"
-    rf"(?P<date>(?:{WEEKDAY},?\s+)?(?:(?:{MONTH})\s+\d{{1,2}}(?:st|nd|rd|th)?|\d{{1,2}}(?:st|nd|rd|th)?\s+(?:of\s+)?(?:{MONTH}))"
-    r"(?:,?\s+\d{4})?)(?:\*\*)?[.!]?$"
-)
-"""A sentence that says on which day something is."""
-ON_A_DAY = re.compile(
-    rf"\b(?:is|be|was|falls)\s+(?:(?:on|an?)\s+)?(?:\*\*)?(?P<day>{WEEKDAY})(?:\*\*)?(?:\s+in\s+\d+\s+\w+)?\s*[.!]?$"
-)
-"""A sentence that says which day of the week something is."""
+UNDECIDED = worded(r"\b(?:if|whether|unless|not)\b[^.,;\n]*$")
 IS_OPTION = re.compile(
     r"\b(?:is|be|are)\s+(?P<option>\([A-J]\)(?:\s+[-\d$\\€£]?[\w./%]{0,20}[\w%](?:\s+[a-z]+){0,3})?)\s*[.!]?$"
 )
 """A sentence that says which option something is: "the largest is (B) 2/3"."""
-HEADING = re.compile(r"(?:final\s+)?(?:answer|solution|step|conclusion|note|explanation|result)\b|.*:$", re.IGNORECASE)
-BOLD = re.compile(r"(?:\*\*|__)(?P<words>[^*_\n]{1,60})(?:\*\*|__)")
 NAMED_OPTION = re.compile(r"\b(?i:option|choice)\s+\(?(?P<words>[A-J])\)?\s*[.!]?\s*$")
-NOTHING = re.compile(
-    r"\b(?P<words>infinitely\s+many(?:\s+\w+)?|does\s+not\s+exist|(?:is|are)\s+undefined)\s*[.!]?\s*$", re.IGNORECASE
+"""Hence, option C."""
+
+# Verdicts.
+AS_REPLY = {"true": "yes", "false": "no"}
+LEADING_VERDICT = worded(
+    r"[\s*_]*(?:\\text\{)?\s*(?P<verdict>yes|no|true|false)[*_]*(?P<bare>[\s.!*_}]*$)?(?:(?(bare)|[.,;:!*]))"
 )
-COUNT = "|".join(COUNT_WORDS)
-COUNTED = re.compile(
-    rf"(?:^|\b(?:is|are|was|were|be|has|have|had|gets?|leaves?|needs?|costs?|takes?|took|equals?|makes?|remains?)\s)"
-    rf"(?:(?:exactly|only|just|about|approximately|still|now)\s+)*(?P<words>(?:{COUNT})(?:[-\s](?:{COUNT}))?)(?!\s+of\b)(?=\s+[^\W\d_]|\W*$)",
-    re.IGNORECASE,
+ASSENT = any_of(
+    r"wait|actually|sorry|hmm|oops|let'?s?\b|sure|of course|here\b|(?:it|we) should|not quite|I\b",
+    r"we (?:can|could|need|have|get|find)\s|(?:that|this)(?:'s| (?:is|was)) (?:not )?(?:right|wrong|correct)",
+)
+OPENING_VERDICT = worded(
+    rf"[\s*_>]*(?P<concludes>{SO}\s*,? )?(?P<verdict>yes|no|true|false)\b[*_]*"
+    r"(?:[.,;:!]| [-–—]\s|—| (?=because\b|since\b|as\b))[*_]*"
+    rf"(?!\s*(?:{ASSENT}|\d+[.\s]*$))"
+)
+"""The verdict that a sentence begins with, which is not a word of assent or correction, or the number of something."""
+STATED_VERDICT = worded(
+    r"\b(?:statement|claim|proposition|conjecture|assertion) is (?:therefore |thus |always )?(?P<verdict>true|false)"
+    r"\s*[.!]?\s*$"
+)
+CONCLUDED = worded(rf"{CONCLUSION.pattern}[^\d\n]*\d")
+CLAIM = worded(
+    r"\b(?:is|are|was|were|do|does|did|can|cannot|could|has|have|exists?)(?:n't)?\b", r"\b(?:divides|contains)\b"
+)
+"""What a sentence has that says more than a formula."""
+VALUE_STATED = worded(
+    r"(?:=|\b(?:is|are|was|were|be|equals?|has|have|had|gets?|makes?|gives?|costs?|needs?|leaves?|takes?|spends?|pays?"
+    r"|earns?)\s)\s*(?:(?:exactly|only|about|approximately|indeed|also|still|just|the|an?) )*[-+$\\({*]*\d"
+)
+"""A number that a sentence says something to be."""
+
+# Days, and what there is none of.
+WEEKDAY = r"(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day"
+MONTH = r"(?:Jan|Febr)uary|March|April|May|June|July|August|(?:Septem|Octo|Novem|Decem)ber"
+ORDINAL = r"\d{1,2}(?:st|nd|rd|th)?"
+DATED = re.compile(
+    r"(?:\b(?:is|be|was|falls)\s+(?:on\s+)?(?:\*\*)?|^)"
+    rf"(?P<date>(?:{WEEKDAY},?\s+)?(?:(?:{MONTH})\s+{ORDINAL}|{ORDINAL}\s+(?:of\s+)?(?:{MONTH}))"
+    r"(?:,?\s+\d{4})?)(?:\*\*)?[.!]?$"
+)
+"""A sentence that says on which day something is."""
+ON_A_DAY = re.compile(
+    r"\b(?:is|be|was|falls)\s+(?:(?:on|an?)\s+)?"
+    rf"(?:\*\*)?(?P<day>{WEEKDAY})(?:\*\*)?(?:\s+in\s+\d+\s+\w+)?\s*[.!]?$"
+)
+"""A sentence that says which day of the week something is."""
+DAY = re.compile(rf"\b(?P<words>{WEEKDAY})\s*[.!]?\s*$")
+NO_SOLUTION = worded(
+    r"\b(?:there (?:is|are)|(?:has|have)) (?P<none>no(?: (?:real|integer|such))? solutions?)\b"
+    r"(?:[^.\d]*| (?:to|for|of) (?:the|this) (?:equation|system|inequality)\b.*)[.!]?\s*$"
+)
+NOTHING = worded(r"\b(?P<words>infinitely many(?: \w+)?|does not exist|(?:is|are) undefined)\s*[.!]?\s*$")
+NOTHING_LEFT = worded(r"\b(?:is|are|has|have|had|be|will have) no (?:[a-z]+ ){1,3}(?:left|remaining|remain)\b")
+
+# Other words.
+PRINTED = re.compile(r"\{\w+: [^{}]+\}|\[\s*-?\d[-\d.,\s]*\]")
+"""A dictionary or an array as Python prints it."""
+HEADING = worded(r"(?:final )?(?:answer|solution|step|conclusion|note|explanation|result)\b", ".*:$")
+DIGIT = re.compile(r"\d")
+BOLD = re.compile(r"(?:\*\*|__)(?P<words>[^*_\n]{1,60})(?:\*\*|__)")
+COUNT = any_of(*COUNT_WORDS)
+COUNTED = worded(
+    r"(?:^|\b(?:is|are|was|were|be|has|have|had|gets?|leaves?|needs?|costs?|takes?|took|equals?|makes?|remains?)\s)"
+    rf"(?:(?:exactly|only|just|about|approximately|still|now) )*(?P<words>{COUNT}(?:[-\s]{COUNT})?)"
+    r"(?! of\b)(?= [^\W\d_]|\W*$)"
 )
 """A number in words that a sentence says something to be, or begins with."""
-NOTHING_LEFT = re.compile(
-    r"\b(?:is|are|has|have|had|be|will\s+have)\s+no\s+(?:[a-z]+\s+){1,3}(?:left|remaining|remain)\b", re.IGNORECASE
-)
-DAY = re.compile(rf"\b(?P<words>{WEEKDAY})\s*[.!]?\s*$")
 
 
 def chosen_option(text: str) -> str | None:
@@ -137,9 +144,9 @@ def verbal_answer(text: str) -> str | None:
     if none is not None:
         return none["none"].lower()
     verdict = STATED_VERDICT.search(sentence)
-    if verdict is None and not any(character.isdigit() for character in line):
-        verdict = VERDICT.match(line)
-    return opening_verdict(text) if verdict is None else verdict["verdict"]
+    if verdict is not None:
+        return verdict["verdict"]
+    return (None if DIGIT.search(line) else leading_verdict(line)) or opening_verdict(text)
 
 
 def opening_verdict(text: str) -> str | None:
