@@ -279,7 +279,7 @@ def test_files_without_an_output_layer_are_no_policy(tmp_path: Path) -> None:
     """transformers would give it a random one."""
     config = AutoConfig.for_model("qwen2", **SIZES, num_labels=1)
     folder = saved(tmp_path, AutoModelForSequenceClassification.from_config(config))
-    with pytest.raises(TreestarError, match=r"is no whole language model: its files lack lm_head\.weight") as caught:
+    with pytest.raises(TreestarError, match=r"is not a whole language model: its files lack lm_head\.weight") as caught:
         load_policy(folder, dtype="float32")
     assert "\n" not in str(caught.value)
 
