@@ -55,6 +55,12 @@ def test_workers_that_outlive_an_epoch_are_refused(kind: str) -> None:
         KINDS[kind]({"dataloader_persistent_workers": True})
 
 
+def test_every_step_of_a_reinforcement_is_logged() -> None:
+    """With a mean over ten steps, the curve would count a tenth of the tokens."""
+    with pytest.raises(ValueError, match="must not have logging_steps: every step is logged"):
+        KINDS["grpo"]({"logging_steps": 10})
+
+
 def test_rows_of_several_kinds_are_not_joined() -> None:
     with pytest.raises(ValueError, match="must not have padding_free: each row belongs to one kind of step"):
         StepERTrainingConfig(training_arguments={"padding_free": True})

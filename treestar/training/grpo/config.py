@@ -48,6 +48,9 @@ OF_OTHER_ROLLOUTS = (
 """Those that are made for TRL's own sampling. For `mask_truncated_completions` whatever ends with a tag instead of the
 end-of-sequence token is truncated."""
 
+EVERY_STEP = ("logging_steps", "logging_strategy")
+"""TRL logs the mean over a window of steps, and the tokens and seconds of the curve are sums over steps."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class GRPOConfig(OptimizationConfig):
@@ -178,4 +181,5 @@ def check_training_arguments(config: GRPOConfig) -> None:
     prefix = f"{type(config).__name__}.training_arguments"
     instead = {name: f"set {setting}" for name, setting in SET_BY.items()}
     elsewhere = dict.fromkeys(OF_OTHER_ROLLOUTS, "trajectories are not sampled by TRL")
-    check_arguments(config.training_arguments, {**instead, **elsewhere}, prefix)
+    logged = dict.fromkeys(EVERY_STEP, "every step is logged, because the curve counts the tokens of each")
+    check_arguments(config.training_arguments, {**instead, **elsewhere, **logged}, prefix)
