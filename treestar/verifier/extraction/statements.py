@@ -108,6 +108,8 @@ def boxed_answer(content: str) -> str | None:
 
 def final_result(text: str) -> str | None:
     """What follows the last "result is", unless a later number makes it the result of one step only."""
+    if RESULT_PHRASE.search(text) is None:
+        return None
     results = [phrase for phrase in ANSWER_PHRASE.finditer(text) if RESULT_PHRASE.match(phrase[0])]
     if not results:
         return None
