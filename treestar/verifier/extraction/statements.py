@@ -50,7 +50,7 @@ REASON = re.compile(
 )
 """What makes the rest of a statement a reason, a contrast or a remark."""
 APPROXIMATELY = worded("(?:approximately|about|around|roughly|exactly) ")
-IN_BASE = re.compile(r"[0-9A-F]{1,60},?\s*\(?\s*(?:in\s+)?base\s+\w{1,5}\s*\)?")
+IN_BASE = re.compile(r"[0-9A-F]{1,60},?\s*(?:\(\s*)?(?:in\s+)?base\s+\w{1,5}\s*\)?")
 BOUND = worded(
     r"(?:(?:no )?(?:more|less|fewer|greater|larger|smaller) than|at (?:least|most)|(?:all )?multiples of)"
     r" \S{1,60}(?: [^\W\d_]+){0,2}"
