@@ -110,6 +110,7 @@ def test_boxes_are_found_outermost_first_with_balanced_braces() -> None:
         "result is 7. " * 15_000,
         "The answer is 5, as " * 8_000,
         "The answer is 5" + " (a" * 60_000,
+        "The answer is 5" + " " * 50_000 + "x",
         "The answer is 5 apples " + "or about 5 " * 15_000,
         " *a" * 60_000,
         "__a " * 50_000,

@@ -50,7 +50,7 @@ REASON = re.compile(
 )
 """What makes the rest of a statement a reason, a contrast or a remark."""
 APPROXIMATELY = worded("(?:approximately|about|around|roughly|exactly) ")
-IN_BASE = re.compile(r"[0-9A-F]{1,60},?\s*\(?\s*(?:in\s+)?base\s+\w{1,5}\s*\)?")
+IN_BASE = re.compile(r"[0-9A-F]{1,60},?\s*(?:\(\s*)?(?:in\s+)?base\s+\w{1,5}\s*\)?")
 BOUND = worded(
     r"(?:(?:no )?(?:more|less|fewer|greater|larger|smaller) than|at (?:least|most)|(?:all )?multiples of)"
     r" \S{1,60}(?: [^\W\d_]+){0,2}"
@@ -108,6 +108,8 @@ def boxed_answer(content: str) -> str | None:
 
 def final_result(text: str) -> str | None:
     """What follows the last "result is", unless a later number makes it the result of one step only."""
+    if RESULT_PHRASE.search(text) is None:
+        return None
     results = [phrase for phrase in ANSWER_PHRASE.finditer(text) if RESULT_PHRASE.match(phrase[0])]
     if not results:
         return None
