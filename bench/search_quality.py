@@ -249,8 +249,9 @@ def report(out: Path, arguments: argparse.Namespace) -> None:
         "budget": arguments.tokens,
         "temperature": arguments.temperature,
         "methods": {name: method_figures(found[name], accuracy[name]) for name in found},
-        "MCTS + PPM minus": {
-            name: compare(accuracy["MCTS + PPM"], accuracy[name]) for name in found if name != "MCTS + PPM"
+        **{
+            f"{first} minus": {name: compare(accuracy[first], accuracy[name]) for name in found if name != first}
+            for first in ("MCTS + PPM", "weighted vote")
         },
         "accuracy by tokens": {
             name: curve(found[name], METHODS[name][2], arguments.tokens) for name in found if METHODS[name][2] != "own"
