@@ -56,10 +56,10 @@ LANGUAGES = (
     r"故?选\s*:?\s*(?=[A-J])",  # 故选 B
     r"(?:最終的な)?(?:答え|解答|正解|答)(?:は|:)\s*[、:]?",  # Japanese: 答えは5
     r"(?:정답|답변|답)\s*(?:은|:)\s*",  # Korean: 정답은 5
-    r"\bjibu ni|\bjibu\s*:",  # Swahili: Jibu ni 5
-    r"\bcevap\s*:",  # Turkish: Cevap: 5
-    r"\bđáp (?:án|số)\s*(?:là|:)",  # Vietnamese: Đáp án là 5
-    r"\bjawaban(?:nya)?\s*(?:adalah|:)",  # Indonesian: Jawabannya adalah 5
+    r"\b(?:jibu ni|jibu\s*:"  # Swahili: Jibu ni 5
+    r"|cevap\s*:"  # Turkish: Cevap: 5
+    r"|đáp (?:án|số)\s*(?:là|:)"  # Vietnamese: Đáp án là 5
+    r"|jawaban(?:nya)?\s*(?:adalah|:))",  # Indonesian: Jawabannya adalah 5
     r"(?:คำตอบ)\s*(?:คือ|:)?",  # Thai: คำตอบคือ 5
     r"(?:উত্তর)\s*(?:হল|হলো|:|=)?",  # Bengali: উত্তর হল 5
     r"(?:उत्तर)\s*(?:है|:)?",  # Hindi: उत्तर: 5

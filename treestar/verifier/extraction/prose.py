@@ -45,6 +45,8 @@ MIXED = re.compile(
     re.IGNORECASE,
 )
 """A mixed number in words. Without a noun after it, "3 and 1/2" may be a list."""
+SHARE_NEXT = re.compile(r"\band\s+(?:(?:a|one)[\s-](?:half|third|quarter)\b|\d+/\d)", re.IGNORECASE)
+"""What every one of them has, and few texts."""
 PARTS = {"half": "1/2", "third": "1/3", "quarter": "1/4"}
 IN_WORDS = re.compile(r"\b(?:plus|minus|times|(?:multipli|divid)ed)\b|\s[-+*/]\s+[a-z]")
 """What every one of them has; most texts have none, and looking for it is cheap."""
@@ -59,7 +61,8 @@ def tidied_prose(text: str) -> str:
     text = HALF_DAY.sub(lambda match: f" {match[1].lower()}m", text)
     text = DOTTED.sub(lambda match: match[0].replace(".", ","), text)
     text = NEGATIVE.sub(lambda match: "$-" if match[1] == "$" else f"-{match[1] or ''}", text)
-    text = MIXED.sub(lambda m: f"{NUMBER_WORDS.get(m[1].lower(), m[1])} {m[3] or PARTS[m[2].lower()]}", text)
+    if SHARE_NEXT.search(text):
+        text = MIXED.sub(lambda m: f"{NUMBER_WORDS.get(m[1].lower(), m[1])} {m[3] or PARTS[m[2].lower()]}", text)
     text = with_symbols(text)
     text = RATIO.sub(lambda match: BETWEEN_TERMS.sub(":", match[0]), text)
     text = SHARE.sub(r"\1\2/", text)
