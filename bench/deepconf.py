@@ -13,6 +13,7 @@ import argparse
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,11 @@ from treestar.benchmarks.runner import SAMPLES as SAMPLES_FILE
 from treestar.storage.record import write_record
 
 STRATEGIES = ("majority", "deepconf")
+METRICS = {
+    "sampling": {"majority": "acc,majority", "majority of 8": "acc,consensus@8"},
+    "deepconf": {"deepconf": "acc,none"},
+}
+"""By the run's name for its samples: what is chosen from them, and the metric of that."""
 
 
 def write_ladder(file: Path) -> Path:
@@ -45,19 +51,21 @@ def run(options: argparse.Namespace) -> None:
 
 
 def figures(folder: Path) -> dict[str, Any]:
-    values, _ = read_values(folder / SAMPLES_FILE, read_config(folder)[0])
-    rows: dict[str, list[dict[str, float]]] = {name: [] for name in STRATEGIES}
+    values, _ = read_values(folder / SAMPLES_FILE, replace(read_config(folder)[0], k=(8,)))
+    right: dict[str, list[float]] = {}
+    tokens: dict[str, list[float]] = {}
     for task, problems in sorted(values.items()):
-        [strategy] = [name for name in STRATEGIES if f"/{name}" in task]
-        rows[strategy] += [row for _, row in sorted(problems.items())]
-    right = {name: [row["acc,none"] for row in of] for name, of in rows.items()}
-    tokens = {name: [row["generated_tokens,none"] for row in of] for name, of in rows.items()}
+        samples = task.rpartition(".jsonl/")[2].partition("/")[0]
+        for name, metric in METRICS[samples].items():
+            rows = [row for _, row in sorted(problems.items())]
+            right.setdefault(name, []).extend(row[metric] for row in rows)
+            tokens.setdefault(samples, []).extend(row["generated_tokens,none"] for row in rows)
     return {
         "problems": len(right["majority"]),
         "accuracy": {name: rounded(each) for name, each in right.items()},
         "generated_tokens": {name: rounded(each) for name, each in tokens.items()},
-        "tokens_saved": round(1 - sum(tokens["deepconf"]) / sum(tokens["majority"]), 4),
         "minus_majority": difference(right["deepconf"], right["majority"]),
+        "minus_majority_of_8": difference(right["deepconf"], right["majority of 8"]),
     }
 
 
