@@ -56,10 +56,10 @@ def figures(folder: Path) -> dict[str, Any]:
     tokens: dict[str, list[float]] = {}
     for task, problems in sorted(values.items()):
         samples = task.rpartition(".jsonl/")[2].partition("/")[0]
+        rows = [row for _, row in sorted(problems.items())]
+        tokens.setdefault(samples, []).extend(row["generated_tokens,none"] for row in rows)
         for name, metric in METRICS[samples].items():
-            rows = [row for _, row in sorted(problems.items())]
             right.setdefault(name, []).extend(row[metric] for row in rows)
-            tokens.setdefault(samples, []).extend(row["generated_tokens,none"] for row in rows)
     return {
         "problems": len(right["majority"]),
         "accuracy": {name: rounded(each) for name, each in right.items()},

@@ -25,7 +25,6 @@ from treestar.types import TreestarError
 
 __all__ = ["Base", "keep_adapter", "load_base", "load_model", "lora_config", "write_policy"]
 
-
 RANDOM_BASE = "pissa_niter"
 """peft takes what these adapters begin with out of the base, by a singular value decomposition with random numbers."""
 

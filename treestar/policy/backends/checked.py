@@ -1,6 +1,6 @@
 """Whether the batches of this backend compute what a model computes alone.
 
-transformers has some 200 kinds of causal models, and nothing tells that one of them combines its attention in its own
+transformers has about 180 kinds of causal models, and nothing tells that one of them combines its attention in its own
 way: it would then write wrong tokens without an error. So a kind that the tests do not compare with transformers' own
 generation is tried at load.
 """

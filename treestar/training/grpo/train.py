@@ -193,8 +193,10 @@ def sampling_policy(model: Any, base: Base, config: GRPOConfig) -> Iterator[tupl
 def without_autocast(model: Any) -> Iterator[None]:
     """Compute with the weights as they are. In mixed precision, accelerate replaces the forward of a model by one that
     rounds all weights again each time, which is slow for single tokens, and mixes types in the batch of a policy."""
-    mixed = model.forward
-    model.forward = getattr(model, "_original_forward", mixed)
+    if not hasattr(model, "_original_forward"):
+        yield
+        return
+    mixed, model.forward = model.forward, model._original_forward
     try:
         yield
     finally:
